@@ -1,0 +1,41 @@
+# `make demo` runs the main job on servers of its own; `make test` runs every check. Both install what they need
+# into this folder (.venv, .tools) and the user's cache. Flags for the demo: make demo ARGS="--once"
+PYTHON ?= python3
+ARGS ?=
+PYTEST_ARGS ?=
+UV := .tools/bin/uv
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint lock install help
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/'
+
+install: $(VENV)/.installed  ## install everything, pinned, into .venv
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "penstock needs Python 3.11 or newer; name one with make PYTHON=...")'
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .tools uv
+
+$(VENV)/.installed: $(UV) requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(UV) venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install  ## load 34,006 cities into OpenSearch and watch edits arrive
+	@$(BIN)/penstock demo $(ARGS)
+
+lint: install  ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint  ## every check: lint, types, import rules, tests on real servers
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lock: $(UV)  ## renew requirements.lock from pyproject.toml
+	$(UV) pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements.lock

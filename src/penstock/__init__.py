@@ -1,0 +1,1 @@
+"""Keep OpenSearch indexes in step with DocumentDB and MongoDB collections."""
