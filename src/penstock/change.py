@@ -1,0 +1,143 @@
+"""The values that flow: changes from a source, writes to a sink, outcomes back.
+
+source -> Batch of Change -> Write -> Outcome, and a Position once everything before it is safe.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+Kind = Literal["upsert", "delete", "unreadable", "drop", "rename", "drop_database", "invalidate"]
+"""What happened. `upsert` carries the document's state, `unreadable` the reason why it has none (a dead letter);
+`drop`, `rename`, `drop_database` and `invalidate` speak of whole collections and are called control changes."""
+
+CONTROL: frozenset[Kind] = frozenset({"drop", "rename", "drop_database", "invalidate"})
+
+
+def version_of(seconds: int, increment: int) -> int:
+    """A cluster time as one integer; fits a signed 64-bit number until 2038 by the source's own 32-bit seconds."""
+    return (seconds << 32) | increment
+
+
+def seconds_of(version: int) -> int:
+    """The Unix time, in whole seconds, of a version."""
+    return version >> 32
+
+
+class Namespace(NamedTuple):
+    """A collection's full name; `coll` is empty where a change speaks of the whole database."""
+
+    db: str
+    coll: str
+
+    def __str__(self) -> str:
+        return f"{self.db}.{self.coll}" if self.coll else self.db
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a cursor stands in the source's order.
+
+    `token` is opaque text that the source made and only the source reads; `time` is the cluster time there, in the
+    form of a version (0 when the source has none).
+    """
+
+    token: str
+    time: int
+
+
+class Change(NamedTuple):
+    """One change of one document, or a control change of a collection.
+
+    `id` is the stored `_id` as a BSON value; `document` the whole document at or after the change, `_id` included,
+    for an `upsert` only. `to` is a rename's new name. `reason` says why an `unreadable` change has no document.
+    """
+
+    namespace: Namespace
+    kind: Kind
+    version: int
+    id: Any = None
+    document: dict[str, Any] | None = None
+    to: Namespace | None = None
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Changes in the source's order, with the position reached after the last of them.
+
+    `changes` may be empty: an idle source still moves its position. `bytes` is their size as read. `read_at` is when
+    the source was asked for the first of them (time.monotonic). `more` says that the source holds the next changes
+    ready, so that whoever gathers batches should wait for them rather than send this one alone.
+    """
+
+    changes: list[Change]
+    position: Position
+    read_at: float
+    bytes: int = 0
+    more: bool = False
+
+
+class Write(NamedTuple):
+    """What the index must do for one document: index `body` (JSON), or delete when there is none.
+
+    `alias` is the write alias of the generation, `id` the document id (`penstock.document_id`).
+    """
+
+    alias: str
+    id: str
+    version: int
+    body: bytes | None
+
+
+class Refusal(NamedTuple):
+    """The index refused the document for good: `status` and the reason in its own words, never the body."""
+
+    status: int
+    reason: str
+
+
+WRITTEN: Literal["written"] = "written"
+SUPERSEDED: Literal["superseded"] = "superseded"
+Outcome = Literal["written", "superseded"] | Refusal
+"""What became of one write. Superseded: the index already holds a newer state. Deleting what is absent is written."""
+
+
+class Letter(NamedTuple):
+    """A dead letter: a document that cannot be indexed, kept until it is replayed or dropped.
+
+    One letter stands for one document (`namespace` and `id`): a later one replaces it. `key` is the `_id` as canonical
+    extended JSON, so that it can be read back; `body` what the index refused (the store keeps at most 8 KiB of it).
+    """
+
+    namespace: Namespace
+    alias: str
+    id: str
+    key: str
+    version: int
+    position: Position
+    reason: str
+    body: bytes | None = None
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the changes that were read; they balance when `lost` is 0."""
+
+    read: int = 0
+    written: int = 0
+    folded: int = 0
+    superseded: int = 0
+    filtered: int = 0
+    dead_lettered: int = 0
+    control: int = 0
+
+    @property
+    def lost(self) -> int:
+        """Changes that were read and not accounted for: anything but 0 stops the pipeline."""
+        known = self.written + self.folded + self.superseded + self.filtered + self.dead_lettered + self.control
+        return self.read - known
+
+    def add(self, other: "Counts") -> None:
+        """Add the other counts to these."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))

@@ -1,0 +1,77 @@
+"""Every error penstock raises on purpose.
+
+    PenstockError
+      SettingsError          the operator must change something before a start          exit code 2
+      PositionLost           the source no longer holds the position                    exit code 3
+      SourceUnavailable      the source cannot be reached, or refuses what we need      exit code 4
+      SinkUnavailable        the same for the index                                     exit code 5
+      SystemicFault          going on would hide a loss: too many dead letters,
+                             counters that do not balance, a restored source            exit code 6
+      LeaseLost              another worker has taken this pipeline over                (the worker waits again)
+      ReadAgain              what was read is too old to be sent                        (the pipeline reads it again)
+      Stopped                told to stop while waiting                                 exit code 0
+      DocumentError          one document can never be indexed: a dead letter           (the stream goes on)
+
+Only `pipeline` catches DocumentError and ReadAgain, only the worker catches LeaseLost, and only the doors (command
+line, Lambda handlers) catch PenstockError. Anything else is a defect of ours: it ends the process with a traceback.
+"""
+
+
+class PenstockError(Exception):
+    """The message names the object, the cause and the next step; never a secret or a document's body."""
+
+    exit_code = 1
+
+
+class SettingsError(PenstockError):
+    """The settings cannot be used; `problems` lists all that was found, not only the first."""
+
+    exit_code = 2
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class PositionLost(PenstockError):
+    """The source's change log no longer holds the position that was saved."""
+
+    exit_code = 3
+
+
+class SourceUnavailable(PenstockError):
+    """The source cannot be reached, or refuses for good what a reader needs."""
+
+    exit_code = 4
+
+
+class SinkUnavailable(PenstockError):
+    """The index cannot be reached, or refuses for good what a writer needs (credentials, a missing permission)."""
+
+    exit_code = 5
+
+
+class SystemicFault(PenstockError):
+    """Going on would hide a loss; the pipeline stops with the reason."""
+
+    exit_code = 6
+
+
+class LeaseLost(PenstockError):
+    """Another worker holds the pipeline's lease: nothing more may be written or saved under ours."""
+
+    exit_code = 7
+
+
+class ReadAgain(PenstockError):
+    """Writes read outside the stream are too old to be sent, or nobody knows whether they arrived: read them again."""
+
+
+class Stopped(PenstockError):
+    """A wait was ended because the process is to stop; nothing is lost, the position stays where it is."""
+
+    exit_code = 0
+
+
+class DocumentError(PenstockError):
+    """One document can never be indexed as it is."""

@@ -1,0 +1,144 @@
+"""All settings, declared once: the file, the environment, the flags and docs/settings.md are made from these fields.
+
+A field `uri` of section `source` is `uri` under `[source]` in penstock.toml, `PENSTOCK_SOURCE_URI` in the environment
+and `--source-uri` on the command line; flags win over the environment, the environment over the file. Units are in
+the names: `_s` seconds, `_bytes` bytes.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+NAMESPACE = r"^[^.\s/\\\"$]+\.[^$\s]+$"
+
+
+class Section(BaseModel):
+    """Unknown names are refused, values are read once and never changed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+
+
+class SourceSettings(Section):
+    """The DocumentDB cluster or MongoDB replica set that is read."""
+
+    uri: SecretStr = Field(
+        SecretStr("mongodb://127.0.0.1:27017/?replicaSet=rs0"),
+        description="Connection string. Name the replica set; reads always go to the primary.",
+    )
+    username: str | None = Field(None, description="User name, when it is not in the connection string.")
+    password: SecretStr | None = Field(None, description="Password, when it is not in the connection string.")
+    password_file: Path | None = Field(
+        None,
+        description="File that holds the password; read again at each login, so a rotated one is picked up.",
+    )
+    tls_ca_file: Path | None = Field(None, description="CA bundle in PEM form that signed the server's certificate.")
+    cursor_per: Literal["database", "collection"] = Field(
+        "database",
+        description="One change stream cursor per database, or one per collection where rights are narrower.",
+    )
+    retention_s: int | None = Field(
+        None,
+        ge=60,
+        description="How long the source keeps its change log; `status` then says when a position will be lost.",
+    )
+
+
+class SinkSettings(Section):
+    """The OpenSearch cluster or domain that is written."""
+
+    url: str = Field("http://127.0.0.1:9200", description="Address of the cluster: http(s)://host:port.")
+    auth: Literal["none", "basic", "sigv4"] = Field(
+        "none",
+        description="How requests are authorised: not at all, user and password, or AWS Signature Version 4.",
+    )
+    username: str | None = Field(None, description="User name for `basic`.")
+    password: SecretStr | None = Field(None, description="Password for `basic`.")
+    password_file: Path | None = Field(None, description="File that holds the password; read again when refused.")
+    region: str | None = Field(None, description="AWS region for `sigv4`; by default the one of the AWS profile.")
+    service: Literal["es", "aoss"] = Field(
+        "es", description="AWS service for `sigv4`: a domain (`es`), or serverless (`aoss`, experimental)."
+    )
+    tls_ca_file: Path | None = Field(None, description="CA bundle in PEM form that signed the server's certificate.")
+    max_request_bytes: int = Field(
+        5 * 1024 * 1024,
+        ge=64 * 1024,
+        le=100 * 1024 * 1024,
+        description="Largest bulk request; small AWS domains refuse above 10 MiB.",
+    )
+    max_request_writes: int = Field(5000, ge=1, le=100_000, description="Most writes in one bulk request.")
+    requests_in_flight: int = Field(3, ge=1, le=32, description="Bulk requests under way at once, per pipeline.")
+    gzip: bool = Field(False, description="Compress requests: less network, more CPU.")
+    timeout_s: float = Field(60, gt=0, description="How long one request may take before it counts as lost.")
+
+
+class PipelineSettings(Section):
+    """How changes are gathered and when the pipeline gives up."""
+
+    batch_changes: int = Field(5000, ge=1, description="A batch ends at this many changes.")
+    batch_bytes: int = Field(8 * 1024 * 1024, ge=1024, description="A batch ends at this size, as read.")
+    checkpoint_every_s: float = Field(1.0, ge=0, description="How often the position is saved while changes flow.")
+    dead_letter_limit: int = Field(
+        1000,
+        ge=0,
+        description="More dead letters than this within the window stop the pipeline: a systemic fault.",
+    )
+    dead_letter_window_s: float = Field(600, gt=0, description="The window of the dead letter limit.")
+    lease_s: float = Field(15, ge=1, description="A worker that did not renew its lease for so long is replaced.")
+    load_rate: float | None = Field(
+        None, gt=0, description="Most documents a second that a load reads; none: no limit."
+    )
+    load_range: int = Field(20_000, ge=100, description="Documents in one range of the load, the unit of its progress.")
+    on_position_lost: Literal["stop"] = Field(
+        "stop",
+        description="What happens when the change log no longer holds the position: stop with exit code 3.",
+    )
+
+
+class ObserveSettings(Section):
+    """What can be seen from outside."""
+
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="Log lines for people or for machines; auto: by terminal."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    listen: str | None = Field(None, description="host:port for /metrics (Prometheus) and /healthz; none: not served.")
+    unhealthy_lag_s: float = Field(300, gt=0, description="A lag above this makes /healthz answer 503.")
+
+
+class CollectionSettings(Section):
+    """One collection and the index it is served by."""
+
+    namespace: Annotated[str, Field(pattern=NAMESPACE)] = Field(..., description="The collection: database.collection.")
+    index: str | None = Field(
+        None, description="Alias that people search; by default `database.collection` in lower case."
+    )
+    include: tuple[str, ...] = Field((), description="Fields to index, as dotted paths; none given: all.")
+    exclude: tuple[str, ...] = Field((), description="Fields to leave out, as dotted paths.")
+    rename: dict[str, str] = Field(
+        {}, description="Fields to index under another name: old dotted path to new dotted path."
+    )
+    function: str | None = Field(
+        None,
+        pattern=r"^[\w.]+:\w+$",
+        description="Python function `module:function`: returns the document, a changed one, or None to leave it out.",
+    )
+    mapping_file: Path | None = Field(
+        None, description="JSON file with the index's `mappings` (and `settings`); by default penstock's own."
+    )
+    shards: int = Field(1, ge=1, le=1024, description="Primary shards of an index that penstock creates.")
+    replicas: int = Field(1, ge=0, le=20, description="Replicas of an index that penstock creates.")
+    on_drop: Literal["keep", "empty"] = Field(
+        "keep",
+        description="When it is dropped: keep the index's documents until it reappears and is reconciled, or empty it.",
+    )
+
+
+class Settings(Section):
+    """Everything `penstock` can be told."""
+
+    source: SourceSettings = SourceSettings()
+    sink: SinkSettings = SinkSettings()
+    pipeline: PipelineSettings = PipelineSettings()
+    observe: ObserveSettings = ObserveSettings()
+    collections: tuple[CollectionSettings, ...] = ()
