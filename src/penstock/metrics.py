@@ -1,0 +1,101 @@
+"""The metrics, declared once: Prometheus, docs/metrics.md and `status` are made from this table.
+
+A name is a type (`MetricName`): a misspelt one does not pass the type check. Nothing is global; the door makes one
+`Metrics` and hands it to what it builds.
+"""
+
+from typing import Literal, NamedTuple, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+MetricName = Literal[
+    "penstock_changes_total",
+    "penstock_batches_total",
+    "penstock_bulk_requests_total",
+    "penstock_bulk_bytes_total",
+    "penstock_waits_total",
+    "penstock_waiting",
+    "penstock_source_resumes_total",
+    "penstock_checkpoints_total",
+    "penstock_checkpoint_age_seconds",
+    "penstock_lag_seconds",
+    "penstock_write_seconds",
+    "penstock_load_documents_total",
+    "penstock_lease_held",
+]
+
+
+class Metric(NamedTuple):
+    """One metric: its kind for Prometheus, what it says, and the labels it is split by."""
+
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ("pipeline",)
+
+
+METRICS: dict[MetricName, Metric] = {
+    "penstock_changes_total": Metric(
+        "counter",
+        "Changes by what became of them: written, folded, superseded, filtered, dead_lettered, control.",
+        ("pipeline", "outcome"),
+    ),
+    "penstock_batches_total": Metric("counter", "Batches completed."),
+    "penstock_bulk_requests_total": Metric(
+        "counter", "Bulk requests by HTTP status; `lost` without an answer.", ("status",)
+    ),
+    "penstock_bulk_bytes_total": Metric("counter", "Bytes of bulk requests before compression.", ()),
+    "penstock_waits_total": Metric(
+        "counter", "Times a request waited because the index was overloaded, blocked or away, by reason.", ("reason",)
+    ),
+    "penstock_waiting": Metric("gauge", "1 while the index accepts nothing and the pipeline waits for it.", ()),
+    "penstock_source_resumes_total": Metric("counter", "Times a change stream was opened again after a fault."),
+    "penstock_checkpoints_total": Metric("counter", "Positions saved."),
+    "penstock_checkpoint_age_seconds": Metric("gauge", "Seconds since the position was last saved."),
+    "penstock_lag_seconds": Metric("gauge", "Seconds between the source's clock and the position, also when idle."),
+    "penstock_write_seconds": Metric(
+        "histogram", "Seconds from reading a batch from the source to its acknowledgement by the index."
+    ),
+    "penstock_load_documents_total": Metric("counter", "Documents read by loads."),
+    "penstock_lease_held": Metric("gauge", "1 while this worker holds the pipeline's lease, 0 on standby."),
+}
+
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics:
+    """The values of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._histograms: dict[str, Histogram] = {}
+        for name in get_args(MetricName):
+            metric = METRICS[name]
+            if metric.kind == "counter":
+                self._counters[name] = Counter(name, metric.help, metric.labels, registry=self.registry)
+            elif metric.kind == "gauge":
+                self._gauges[name] = Gauge(name, metric.help, metric.labels, registry=self.registry)
+            else:
+                self._histograms[name] = Histogram(
+                    name, metric.help, metric.labels, registry=self.registry, buckets=_BUCKETS
+                )
+
+    def count(self, name: MetricName, amount: float = 1, **labels: str) -> None:
+        """Add to a counter."""
+        counter = self._counters[name]
+        (counter.labels(**labels) if labels else counter).inc(amount)
+
+    def set(self, name: MetricName, value: float, **labels: str) -> None:
+        """Set a gauge."""
+        gauge = self._gauges[name]
+        (gauge.labels(**labels) if labels else gauge).set(value)
+
+    def observe(self, name: MetricName, value: float, **labels: str) -> None:
+        """Add one observation to a histogram."""
+        histogram = self._histograms[name]
+        (histogram.labels(**labels) if labels else histogram).observe(value)
+
+    def value(self, name: MetricName, **labels: str) -> float:
+        """Answer the present value of a counter or gauge; 0 when it was never touched."""
+        return self.registry.get_sample_value(name, labels) or 0.0
