@@ -6,8 +6,9 @@ source -> Batch of Change -> Write -> Outcome, and a Position once everything be
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-Kind = Literal["upsert", "delete", "unreadable", "drop", "rename", "drop_database", "invalidate"]
+Kind = Literal["upsert", "delete", "unreadable", "left", "drop", "rename", "drop_database", "invalidate"]
 """What happened. `upsert` carries the document's state, `unreadable` the reason why it has none (a dead letter);
+`left` is a document whose collection is gone, so that its state cannot be known and there is nothing to write;
 `drop`, `rename`, `drop_database` and `invalidate` speak of whole collections and are called control changes."""
 
 CONTROL: frozenset[Kind] = frozenset({"drop", "rename", "drop_database", "invalidate"})

@@ -1,0 +1,120 @@
+"""Gather what a source yields into batches, while the last batch is still being worked on.
+
+A reader thread runs ahead of the pipeline by a few answers of the source. A batch ends at a count, at a size, when the
+source has nothing more at once (so an idle pipeline sends without delay), or at the end; never between changes of one
+cluster time that are at hand, because they may touch one document and are folded into one write.
+"""
+
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from penstock.change import Batch, Position
+from penstock.ports import Source
+
+_AHEAD = 3
+"""Answers of the source that may wait; each is bounded by the source (16 MB at the most)."""
+
+_PATIENCE_S = 1.0
+"""How long a batch waits for the rest that the source promised: its age limit."""
+
+
+class Limits(NamedTuple):
+    """Where a batch ends at the latest."""
+
+    changes: int
+    bytes: int
+
+    def reached(self, batch: Batch) -> bool:
+        """Say whether the batch is full."""
+        return len(batch.changes) >= self.changes or batch.bytes >= self.bytes
+
+
+class _End(NamedTuple):
+    """The last thing a reader hands over: why it ended, None when the source came to its end."""
+
+    error: BaseException | None
+
+
+class _Reader:
+    """Reads a source in a thread of its own; `answers` holds what was read and not yet taken."""
+
+    def __init__(self, source: Source, after: Position | None) -> None:
+        self.answers: queue.Queue[Batch | _End] = queue.Queue(maxsize=_AHEAD)
+        self._source = source
+        self._after = after
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="penstock-reader", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _read(self) -> None:
+        error: BaseException | None = None
+        try:
+            for batch in self._source.batches(self._after):
+                if self._closed.is_set():
+                    return
+                self.answers.put(batch)
+        except BaseException as caught:  # noqa: BLE001 - handed to the pipeline's thread, which raises it
+            error = caught
+        self.answers.put(_End(error))
+
+    def take(self, timeout_s: float | None = None) -> Batch | _End | None:
+        """Answer the next thing read; None when nothing came within the time."""
+        try:
+            return self.answers.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+    def close(self) -> None:
+        self._closed.set()
+        self._source.close()
+        while self._thread.is_alive():
+            self.take(timeout_s=0.02)  # make room for a reader that waits to hand over
+
+
+@contextmanager
+def _reading(source: Source, after: Position | None) -> Iterator[_Reader]:
+    reader = _Reader(source, after)
+    reader.start()
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def gather(source: Source, after: Position | None, limits: Limits) -> Iterator[Batch]:
+    """Yield batches after a position; raises in the caller's thread whatever the source raised.
+
+    Close the generator to stop: it closes the source and waits for the reader thread.
+    """
+    with _reading(source, after) as reader:
+        batch: Batch | None = None
+        while True:
+            answer = reader.take(_PATIENCE_S if batch else None)
+            if batch and (not isinstance(answer, Batch) or (limits.reached(batch) and not _one_time(batch, answer))):
+                yield batch
+                batch = None
+            if isinstance(answer, _End):
+                if answer.error:
+                    raise answer.error
+                return
+            if answer is None:
+                continue
+            batch = _joined(batch, answer) if batch else answer
+            if not batch.more and reader.answers.empty():
+                yield batch
+                batch = None
+
+
+def _one_time(batch: Batch, answer: Batch) -> bool:
+    """Say whether the answer goes on with the cluster time that the batch ends with."""
+    return bool(batch.changes and answer.changes) and batch.changes[-1].version == answer.changes[0].version
+
+
+def _joined(batch: Batch, answer: Batch) -> Batch:
+    batch.changes.extend(answer.changes)
+    return Batch(batch.changes, answer.position, batch.read_at, batch.bytes + answer.bytes, answer.more)

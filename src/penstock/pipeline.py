@@ -1,0 +1,221 @@
+"""The loop: source -> batch -> transform -> sink -> checkpoint.
+
+    gather      reads ahead and ends batches                        (batch)
+    prepare     folds and transforms a batch into writes            (prepare)
+    _send       hands them to the sink; several batches may be in flight, never two that touch the same document
+    _settle     takes finished batches from the oldest on, checks that their counts balance, saves the position
+
+So the saved position is always the end of the longest unbroken run of completed batches.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import structlog
+
+from penstock.batch import Limits, gather
+from penstock.change import Batch, Change, Counts, Letter, Position
+from penstock.errors import ReadAgain, SystemicFault
+from penstock.metrics import Metrics
+from penstock.ports import Checkpoints, DeadLetters, Sink, Source
+from penstock.prepare import Prepared, Routes, prepare, split
+
+log = structlog.get_logger(__name__)
+
+_IDLE_SAVE_S = 10.0
+"""How often the position of an idle source is saved, so that it does not age out of the change log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a pipeline is bound to; the reasons stand with the settings of the same names.
+
+    `send_within_s`: only for what is read outside the stream: how long after its reading it may still be sent.
+    """
+
+    limits: Limits
+    in_flight: int = 3
+    checkpoint_every_s: float = 1.0
+    dead_letter_limit: int = 1000
+    dead_letter_window_s: float = 600.0
+    send_within_s: float | None = None
+
+
+@dataclass(slots=True)
+class Ports:
+    """What a pipeline is joined to."""
+
+    source: Source
+    sink: Sink
+    dead_letters: DeadLetters
+    checkpoints: Checkpoints
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A batch, or the part of one before a control change, on its way to the sink. No position: not its last part."""
+
+    prepared: Prepared
+    position: Position | None
+    read_at: float
+    letters: Future[int]
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """Moves the changes of one source to the generations that `routes` names, until the source ends or fails.
+
+    `on_control` is called for each drop, rename, dropDatabase and invalidate, after everything before it is safe in
+    the index and before anything after it is sent. `on_settled` is told the position and the counts of each batch.
+    """
+
+    name: str
+    ports: Ports
+    routes: Routes
+    rules: Rules
+    metrics: Metrics
+    on_control: Callable[[Change], None] = lambda _: None
+    on_settled: Callable[[Position, Counts], None] = lambda _position, _counts: None
+    counts: Counts = field(default_factory=Counts)
+    _flights: deque[_Flight] = field(default_factory=deque)
+    _pending: Counts = field(default_factory=Counts)
+    _letters_at: deque[tuple[float, int]] = field(default_factory=deque)
+    _saved: Position | None = None
+    _saved_at: float = 0.0
+    _saved_read: int = -1
+    _unsaved: Position | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Go on from the checkpoint until the source ends or `stop` is set; what is in flight is finished first.
+
+        Raises SystemicFault, PositionLost, SourceUnavailable, SinkUnavailable, LeaseLost; nothing is lost then, the
+        position stays before what was not completed.
+        """
+        while not stop.is_set():
+            try:
+                self._follow(stop)
+            except ReadAgain as reason:
+                log.info("reading again", pipeline=self.name, reason=str(reason))
+            else:
+                return
+
+    def _follow(self, stop: threading.Event) -> None:
+        self._forget()
+        after = self.ports.checkpoints.load()
+        workers = ThreadPoolExecutor(self.rules.in_flight, thread_name_prefix="penstock-sink")
+        with workers, closing(gather(self.ports.source, after, self.rules.limits)) as batches:
+            for batch in batches:
+                self._take(batch, workers)
+                self._settle(down_to=self.rules.in_flight)
+                if stop.is_set():
+                    break
+            self._settle(down_to=0)
+            self._save(every_s=0)
+
+    def _forget(self) -> None:
+        self._flights.clear()
+        self._pending = Counts()
+        self._saved = self._unsaved = None
+
+    def _take(self, batch: Batch, workers: ThreadPoolExecutor) -> None:
+        for changes, control in split(batch.changes):
+            prepared = prepare(changes, batch.position, self.routes)
+            if control:
+                prepared.counts.read += 1
+                prepared.counts.control += 1
+            self._send(prepared, None if control else batch.position, batch.read_at, workers)
+            if control:
+                self._settle(down_to=0)
+                self.on_control(control)
+
+    def _send(self, prepared: Prepared, position: Position | None, read_at: float, workers: ThreadPoolExecutor) -> None:
+        """Send once there is room and nothing in flight touches the same documents."""
+        while self._flights and (
+            len(self._flights) >= self.rules.in_flight
+            or any(not flight.prepared.documents.isdisjoint(prepared.documents) for flight in self._flights)
+        ):
+            self._settle(down_to=len(self._flights) - 1)
+        future = workers.submit(self._deliver, prepared, read_at)
+        self._flights.append(_Flight(prepared, position, read_at, future))
+
+    def _deliver(self, prepared: Prepared, read_at: float) -> int:
+        """Write, store the dead letters, count; answers the number of dead letters. Runs in a thread of its own."""
+        within = self.rules.send_within_s
+        send_before = None if within is None else read_at + within
+        outcomes = self.ports.sink.write(prepared.writes, send_before=send_before) if prepared.writes else []
+        letters = prepared.settle(outcomes)
+        if letters:
+            self._store(letters)
+        if prepared.writes:
+            self.metrics.observe("penstock_write_seconds", time.monotonic() - read_at, pipeline=self.name)
+        return len(letters)
+
+    def _store(self, letters: list[Letter]) -> None:
+        self.ports.dead_letters.store(letters)
+        for each in letters[:10]:
+            log.warning(
+                "dead letter", pipeline=self.name, collection=str(each.namespace), id=each.id, reason=each.reason
+            )
+        if len(letters) > 10:
+            log.warning("dead letters", pipeline=self.name, more=len(letters) - 10)
+
+    def _settle(self, *, down_to: int) -> None:
+        """Complete flights from the oldest on: those that are done, and so many more that `down_to` are left."""
+        while self._flights and (len(self._flights) > down_to or self._flights[0].letters.done()):
+            flight = self._flights[0]
+            wait([flight.letters])
+            self._limit_dead_letters(flight.letters.result())
+            self._complete(flight)
+            self._flights.popleft()
+        self._save(every_s=self.rules.checkpoint_every_s)
+
+    def _complete(self, flight: _Flight) -> None:
+        counts = flight.prepared.counts
+        if counts.lost:
+            raise SystemicFault(
+                f"pipeline {self.name}: the counts of a batch do not balance, {counts.lost} changes are not accounted"
+                f" for ({counts}); stopped before saving the position. Please report this with the log."
+            )
+        self._pending.add(counts)
+        if flight.position is None:
+            return
+        self._unsaved = flight.position
+        self.counts.add(self._pending)
+        self.metrics.count("penstock_batches_total", pipeline=self.name)
+        for outcome in ("written", "folded", "superseded", "filtered", "dead_lettered", "control"):
+            if amount := getattr(self._pending, outcome):
+                self.metrics.count("penstock_changes_total", amount, pipeline=self.name, outcome=outcome)
+        self.on_settled(flight.position, self._pending)
+        self._pending = Counts()
+
+    def _limit_dead_letters(self, letters: int) -> None:
+        now = time.monotonic()
+        if letters:
+            self._letters_at.append((now, letters))
+        while self._letters_at and self._letters_at[0][0] < now - self.rules.dead_letter_window_s:
+            self._letters_at.popleft()
+        recent = sum(count for _, count in self._letters_at)
+        if recent > self.rules.dead_letter_limit:
+            raise SystemicFault(
+                f"pipeline {self.name}: {recent} dead letters within {self.rules.dead_letter_window_s:.0f} s, the limit"
+                f" is {self.rules.dead_letter_limit}. The index or the transform refuses too much to go on; the"
+                " reasons are in the index penstock-dead-letters. Mend the cause, or raise"
+                " [pipeline] dead_letter_limit."
+            )
+
+    def _save(self, *, every_s: float) -> None:
+        if self._unsaved is None or self._unsaved == self._saved:
+            return
+        if self._saved is not None and self.counts.read == self._saved_read and every_s:
+            every_s = _IDLE_SAVE_S
+        now = time.monotonic()
+        if now - self._saved_at < every_s:
+            return
+        self.ports.checkpoints.save(self._unsaved)
+        self.metrics.count("penstock_checkpoints_total", pipeline=self.name)
+        self._saved, self._saved_at, self._saved_read = self._unsaved, now, self.counts.read
