@@ -1,0 +1,98 @@
+"""Where batches end."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from penstock.batch import Limits, gather
+from penstock.change import Batch, Change, Namespace, Position
+from penstock.errors import PositionLost
+
+SHOP = Namespace("shop", "orders")
+WIDE = Limits(1000, 1_000_000)
+
+
+def answer(*versions: int, more: bool = False, size: int = 10) -> Batch:
+    changes = [Change(SHOP, "delete", version, id=version) for version in versions]
+    return Batch(changes, Position(f"after {versions}", max(versions, default=0)), 0.0, size * len(versions), more)
+
+
+class ScriptedSource:
+    """Yields the answers it was given; `gate` holds back everything after the first when it is there."""
+
+    def __init__(self, *answers: Batch, error: Exception | None = None, endless: bool = False) -> None:
+        self.answers, self.error, self.endless = answers, error, endless
+        self.closed = threading.Event()
+
+    def batches(self, after: Position | None) -> Iterator[Batch]:
+        yield from self.answers
+        if self.error:
+            raise self.error
+        if self.endless:
+            self.closed.wait(10)
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def versions(batch: Batch) -> list[int]:
+    return [change.version for change in batch.changes]
+
+
+def test_answers_that_belong_together_become_one_batch_with_the_last_position():
+    source = ScriptedSource(answer(1, 2, more=True), answer(3))
+    [batch] = gather(source, None, WIDE)
+    assert versions(batch) == [1, 2, 3]
+    assert batch.position == Position("after (3,)", 3)
+    assert batch.bytes == 30
+
+
+def test_an_idle_source_is_answered_at_once_without_waiting_for_more():
+    source = ScriptedSource(answer(1), endless=True)
+    batches = gather(source, None, WIDE)
+    assert versions(next(batches)) == [1]
+    batches.close()
+    assert source.closed.is_set()
+
+
+def test_a_promise_that_is_not_kept_ends_the_batch_by_age():
+    source = ScriptedSource(answer(1, more=True), endless=True)
+    batches = gather(source, None, WIDE)
+    assert versions(next(batches)) == [1]
+    batches.close()
+
+
+@pytest.mark.parametrize("limits", [Limits(2, 1_000_000), Limits(1000, 20)], ids=["count", "bytes"])
+def test_a_full_batch_ends(limits):
+    source = ScriptedSource(answer(1, 2, more=True), answer(3, 4, more=True), answer(5))
+    assert [versions(batch) for batch in gather(source, None, limits)] == [[1, 2], [3, 4], [5]]
+
+
+def test_a_batch_does_not_end_between_changes_of_one_cluster_time():
+    source = ScriptedSource(answer(1, 2, more=True), answer(2, 2, more=True), answer(2, 3, more=True), answer(4))
+    batches = list(gather(source, None, Limits(2, 1_000_000)))
+    assert [versions(batch) for batch in batches] == [[1, 2, 2, 2, 2, 3], [4]]
+
+
+def test_an_empty_answer_moves_the_position():
+    source = ScriptedSource(answer(1, more=True), Batch([], Position("idle", 9), 0.0))
+    [batch] = gather(source, None, WIDE)
+    assert (versions(batch), batch.position) == ([1], Position("idle", 9))
+
+
+def test_what_was_read_before_an_error_is_given_before_the_error():
+    source = ScriptedSource(answer(1, more=True), error=PositionLost("gone"))
+    batches = gather(source, None, WIDE)
+    assert versions(next(batches)) == [1]
+    with pytest.raises(PositionLost, match="gone"):
+        next(batches)
+
+
+def test_closing_ends_a_reader_that_waits_to_hand_over():
+    source = ScriptedSource(*[answer(number) for number in range(100)], endless=True)
+    before = threading.active_count()
+    batches = gather(source, None, Limits(1, 1))
+    next(batches)
+    batches.close()
+    assert threading.active_count() == before
