@@ -1,0 +1,85 @@
+"""Real servers for every test that asks for them, started once a session, or the ones the environment names.
+
+PENSTOCK_TEST_SOURCE_URI and PENSTOCK_TEST_SINK_URL name servers of one's own: a MongoDB replica set, an OpenSearch.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pymongo
+import pytest
+import urllib3
+from pymongo.database import Database
+
+from penstock.errors import PenstockError
+from penstock.local.opensearch import local_opensearch
+from penstock.local.source import local_source
+
+Server = TypeVar("Server")
+
+
+@pytest.fixture(scope="session")
+def servers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the session's own servers keep their logs and data."""
+    return tmp_path_factory.mktemp("servers")
+
+
+@pytest.fixture(scope="session")
+def source_uri(servers_folder: Path) -> Iterator[str]:
+    """The connection string of a replica set with change streams."""
+    given = os.environ.get("PENSTOCK_TEST_SOURCE_URI")
+    if given:
+        yield given
+        return
+    with _or_exit(local_source(servers_folder)) as source:
+        yield source.uri
+
+
+@pytest.fixture(scope="session")
+def sink_url(servers_folder: Path) -> Iterator[str]:
+    """The address of an OpenSearch."""
+    given = os.environ.get("PENSTOCK_TEST_SINK_URL")
+    if given:
+        yield given
+        return
+    with _or_exit(local_opensearch(servers_folder)) as server:
+        yield server.url
+
+
+@contextmanager
+def _or_exit(server: AbstractContextManager[Server]) -> Iterator[Server]:
+    """Enter a server; end the whole session when it cannot start, for every other test would fail the same way."""
+    with ExitStack() as stack:
+        try:
+            started = stack.enter_context(server)
+        except PenstockError as error:
+            pytest.exit(f"no server to test on: {error}", returncode=1)
+        yield started
+
+
+@pytest.fixture(scope="session")
+def source_client(source_uri: str) -> Iterator[pymongo.MongoClient]:
+    with pymongo.MongoClient(source_uri, serverSelectionTimeoutMS=10_000, tz_aware=True) as client:
+        yield client
+
+
+@pytest.fixture
+def database(source_client: pymongo.MongoClient) -> Iterator[Database]:
+    """An empty database of the source, dropped after the test."""
+    name = f"test_{secrets.token_hex(6)}"
+    yield source_client[name]
+    source_client.drop_database(name)
+
+
+@pytest.fixture
+def index_prefix(sink_url: str) -> Iterator[str]:
+    """How the names of a test's indexes begin; whatever begins so is deleted after the test, aliases included."""
+    prefix = f"test-{secrets.token_hex(6)}-"
+    yield prefix
+    with urllib3.PoolManager() as http:
+        answer = http.request("DELETE", f"{sink_url}/{prefix}*?expand_wildcards=all", timeout=30, retries=False)
+    assert answer.status == 200, answer.data
