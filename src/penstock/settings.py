@@ -8,9 +8,12 @@ the names: `_s` seconds, `_bytes` bytes.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
-NAMESPACE = r"^[^.\s/\\\"$]+\.[^$\s]+$"
+from penstock import settings_checks as checks
+
+ExistingFile = Annotated[Path, AfterValidator(checks.existing_file)]
+FieldPath = Annotated[str, AfterValidator(checks.check_field_path)]
 
 
 class Section(BaseModel):
@@ -28,11 +31,13 @@ class SourceSettings(Section):
     )
     username: str | None = Field(None, description="User name, when it is not in the connection string.")
     password: SecretStr | None = Field(None, description="Password, when it is not in the connection string.")
-    password_file: Path | None = Field(
+    password_file: ExistingFile | None = Field(
         None,
         description="File that holds the password; read again at each login, so a rotated one is picked up.",
     )
-    tls_ca_file: Path | None = Field(None, description="CA bundle in PEM form that signed the server's certificate.")
+    tls_ca_file: ExistingFile | None = Field(
+        None, description="CA bundle in PEM form that signed the server's certificate."
+    )
     cursor_per: Literal["database", "collection"] = Field(
         "database",
         description="One change stream cursor per database, or one per collection where rights are narrower.",
@@ -43,23 +48,45 @@ class SourceSettings(Section):
         description="How long the source keeps its change log; `status` then says when a position will be lost.",
     )
 
+    @field_validator("uri")
+    @classmethod
+    def _uri_is_one(cls, uri: SecretStr) -> SecretStr:
+        checks.check_database_uri(uri.get_secret_value())
+        return uri
+
+    @field_validator("password_file")
+    @classmethod
+    def _one_password_with_a_user(cls, file: Path | None, others: ValidationInfo) -> Path | None:
+        password = others.data.get("password")
+        if file and password:
+            raise ValueError("must not be given together with password")
+        if (file or password) and "username" in others.data and not others.data["username"]:
+            raise ValueError("or password is of no use without username")
+        return file
+
 
 class SinkSettings(Section):
     """The OpenSearch cluster or domain that is written."""
 
-    url: str = Field("http://127.0.0.1:9200", description="Address of the cluster: http(s)://host:port.")
+    url: Annotated[str, AfterValidator(checks.check_address)] = Field(
+        "http://127.0.0.1:9200", description="Address of the cluster: http(s)://host:port."
+    )
     auth: Literal["none", "basic", "sigv4"] = Field(
         "none",
         description="How requests are authorised: not at all, user and password, or AWS Signature Version 4.",
     )
     username: str | None = Field(None, description="User name for `basic`.")
     password: SecretStr | None = Field(None, description="Password for `basic`.")
-    password_file: Path | None = Field(None, description="File that holds the password; read again when refused.")
+    password_file: ExistingFile | None = Field(
+        None, description="File that holds the password; read again when refused."
+    )
     region: str | None = Field(None, description="AWS region for `sigv4`; by default the one of the AWS profile.")
     service: Literal["es", "aoss"] = Field(
         "es", description="AWS service for `sigv4`: a domain (`es`), or serverless (`aoss`, experimental)."
     )
-    tls_ca_file: Path | None = Field(None, description="CA bundle in PEM form that signed the server's certificate.")
+    tls_ca_file: ExistingFile | None = Field(
+        None, description="CA bundle in PEM form that signed the server's certificate."
+    )
     max_request_bytes: int = Field(
         5 * 1024 * 1024,
         ge=64 * 1024,
@@ -70,6 +97,26 @@ class SinkSettings(Section):
     requests_in_flight: int = Field(3, ge=1, le=32, description="Bulk requests under way at once, per pipeline.")
     gzip: bool = Field(False, description="Compress requests: less network, more CPU.")
     timeout_s: float = Field(60, gt=0, description="How long one request may take before it counts as lost.")
+
+    @field_validator("username")
+    @classmethod
+    def _username_goes_with_basic(cls, username: str | None, others: ValidationInfo) -> str | None:
+        auth = others.data.get("auth")
+        if auth == "basic" and not username:
+            raise ValueError('is needed for auth = "basic"')
+        if auth == "none" and username:
+            raise ValueError('is of no use while auth is "none"; set auth to "basic"')
+        return username
+
+    @field_validator("password_file")
+    @classmethod
+    def _one_password_for_basic(cls, file: Path | None, others: ValidationInfo) -> Path | None:
+        password = others.data.get("password")
+        if file and password:
+            raise ValueError("must not be given together with password")
+        if others.data.get("auth") == "basic" and not (file or password):
+            raise ValueError('or password is needed for auth = "basic"')
+        return file
 
 
 class PipelineSettings(Section):
@@ -102,28 +149,31 @@ class ObserveSettings(Section):
         "auto", description="Log lines for people or for machines; auto: by terminal."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
-    listen: str | None = Field(None, description="host:port for /metrics (Prometheus) and /healthz; none: not served.")
+    listen: Annotated[str | None, AfterValidator(checks.check_listen)] = Field(
+        None, description="host:port for /metrics (Prometheus) and /healthz; none: not served."
+    )
     unhealthy_lag_s: float = Field(300, gt=0, description="A lag above this makes /healthz answer 503.")
 
 
 class CollectionSettings(Section):
     """One collection and the index it is served by."""
 
-    namespace: Annotated[str, Field(pattern=NAMESPACE)] = Field(..., description="The collection: database.collection.")
+    namespace: Annotated[str, AfterValidator(checks.check_namespace)] = Field(
+        ..., description="The collection: database.collection."
+    )
     index: str | None = Field(
         None, description="Alias that people search; by default `database.collection` in lower case."
     )
-    include: tuple[str, ...] = Field((), description="Fields to index, as dotted paths; none given: all.")
-    exclude: tuple[str, ...] = Field((), description="Fields to leave out, as dotted paths.")
-    rename: dict[str, str] = Field(
+    include: tuple[FieldPath, ...] = Field((), description="Fields to index, as dotted paths; none given: all.")
+    exclude: tuple[FieldPath, ...] = Field((), description="Fields to leave out, as dotted paths.")
+    rename: dict[FieldPath, FieldPath] = Field(
         {}, description="Fields to index under another name: old dotted path to new dotted path."
     )
-    function: str | None = Field(
+    function: Annotated[str | None, AfterValidator(checks.check_function)] = Field(
         None,
-        pattern=r"^[\w.]+:\w+$",
         description="Python function `module:function`: returns the document, a changed one, or None to leave it out.",
     )
-    mapping_file: Path | None = Field(
+    mapping_file: ExistingFile | None = Field(
         None, description="JSON file with the index's `mappings` (and `settings`); by default penstock's own."
     )
     shards: int = Field(1, ge=1, le=1024, description="Primary shards of an index that penstock creates.")
@@ -132,6 +182,40 @@ class CollectionSettings(Section):
         "keep",
         description="When it is dropped: keep the index's documents until it reappears and is reconciled, or empty it.",
     )
+
+    @property
+    def alias(self) -> str:
+        """The alias that people search: `index`, or the namespace in lower case."""
+        return self.index or self.namespace.lower()
+
+    @field_validator("index")
+    @classmethod
+    def _index_can_be_made(cls, index: str | None, others: ValidationInfo) -> str | None:
+        if index is not None:
+            return checks.check_index_name(index)
+        if namespace := others.data.get("namespace"):
+            try:
+                checks.check_index_name(namespace.lower())
+            except ValueError as error:
+                raise ValueError(
+                    f"must be given: {namespace.lower()} cannot be the name of an index, it {error}"
+                ) from None
+        return None
+
+    @field_validator("exclude")
+    @classmethod
+    def _not_also_included(cls, exclude: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
+        if both := sorted(set(exclude) & set(others.data.get("include", ()))):
+            raise ValueError(f"names what include names too: {', '.join(both)}")
+        return exclude
+
+    @field_validator("rename")
+    @classmethod
+    def _no_two_to_one_name(cls, rename: dict[str, str]) -> dict[str, str]:
+        new = list(rename.values())
+        if twice := sorted({name for name in new if new.count(name) > 1}):
+            raise ValueError(f"gives two fields one name: {', '.join(twice)}")
+        return rename
 
 
 class Settings(Section):
@@ -142,3 +226,10 @@ class Settings(Section):
     pipeline: PipelineSettings = PipelineSettings()
     observe: ObserveSettings = ObserveSettings()
     collections: tuple[CollectionSettings, ...] = ()
+
+    @field_validator("collections")
+    @classmethod
+    def _collections_stay_apart(cls, collections: tuple[CollectionSettings, ...]) -> tuple[CollectionSettings, ...]:
+        if problems := checks.collisions((c.namespace, c.alias) for c in collections):
+            raise ValueError("\n".join(problems))
+        return collections

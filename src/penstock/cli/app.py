@@ -1,0 +1,54 @@
+"""`penstock`: gathers the commands, and turns what ends them into a message and an exit code."""
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from penstock.cli.extras import add_extra
+from penstock.cli.load import load
+from penstock.cli.options import with_settings
+from penstock.cli.run import run
+from penstock.errors import PenstockError, SettingsError
+
+app = typer.Typer(
+    name="penstock",
+    help="Keeps OpenSearch indexes in step with Amazon DocumentDB and MongoDB collections.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"penstock {version('penstock')}")
+        raise typer.Exit
+
+
+@app.callback()
+def penstock(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Keeps OpenSearch indexes in step with Amazon DocumentDB and MongoDB collections."""
+
+
+app.command("run")(with_settings(run))
+app.command("load")(with_settings(load))
+add_extra(app, "demo", module="penstock.local.demo", help="Show the main job on real servers of its own.")
+add_extra(app, "local", module="penstock.local.command", help="Real servers on this machine, without Docker.")
+
+
+def main() -> None:
+    """Run the command line; every error that penstock raises on purpose becomes a message and its exit code."""
+    try:
+        app()
+    except PenstockError as error:
+        for problem in error.problems if isinstance(error, SettingsError) else [str(error)]:
+            typer.echo(f"error: {problem}", err=True)
+        sys.exit(error.exit_code)

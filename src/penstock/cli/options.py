@@ -1,0 +1,109 @@
+"""The flags of the settings, made from their declarations, for every command that reads them."""
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from penstock.settings_reading import read_settings, settings_path
+from penstock.settings_table import (
+    COLLECTIONS_FLAG,
+    COLLECTIONS_VARIABLE,
+    DEFAULT_FILE,
+    SETTINGS_FLAG,
+    SETTINGS_VARIABLE,
+    Setting,
+    settings_table,
+)
+
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+def with_settings(
+    command: Callable[..., None], *, need_collections: bool = True, sections: tuple[str, ...] = ()
+) -> Callable[..., None]:
+    """Give the command the flags of all settings (or of some sections) and call it with what they make: `settings`.
+
+    The command's own parameters stay as they are.
+    """
+    rows = [row for row in settings_table() if not sections or row.section in sections]
+
+    def run(**values: Any) -> None:
+        flags = {row.parameter: values.pop(row.parameter) for row in rows}
+        file, chosen = values.pop("settings_file"), values.pop("collection")
+        settings = read_settings(
+            file=file, environ=os.environ, flags=flags, chosen=chosen or (), need_collections=need_collections
+        )
+        _make_importable(settings_path(file, os.environ))
+        command(settings=settings, **values)
+
+    own = [
+        parameter.replace(kind=_KEYWORD)
+        for parameter in inspect.signature(command, eval_str=True).parameters.values()
+        if parameter.name != "settings"
+    ]
+    parameters = [*own, *_OF_ALL, *(_parameter(row) for row in rows)]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    return run
+
+
+def _make_importable(file: Path | None) -> None:
+    """Let `function = "module:function"` find modules that lie beside the settings file, or in the current folder."""
+    folder = str((file.parent if file else Path()).resolve())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
+def _option(name: str, kind: Any, *flags: str, **more: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, _KEYWORD, default=None, annotation=Annotated[kind, typer.Option(*flags, **more)])
+
+
+_OF_ALL = (
+    _option(
+        "settings_file",
+        Path | None,
+        SETTINGS_FLAG,
+        help=f"The settings file; by default {SETTINGS_VARIABLE}, else {DEFAULT_FILE} of the current folder.",
+        metavar="FILE",
+        show_default=False,
+        rich_help_panel="Settings",
+    ),
+    _option(
+        "collection",
+        list[str] | None,
+        COLLECTIONS_FLAG,
+        help=f"Only these collections (repeatable); {COLLECTIONS_VARIABLE} in the environment.",
+        metavar="DATABASE.COLLECTION",
+        show_default=False,
+        rich_help_panel="Settings",
+    ),
+)
+
+
+def _parameter(row: Setting) -> inspect.Parameter:
+    """The flag of one setting: a text that only the reader judges, so that all problems come in one message."""
+    flags = [row.flag, row.flag.replace("--", "--no-", 1)] if row.is_switch else [row.flag]
+    return _option(
+        row.parameter,
+        bool | None if row.is_switch else str | None,
+        "/".join(flags),
+        help=row.description,
+        metavar=None if row.is_switch else _metavar(row),
+        show_default=_default(row),
+        rich_help_panel=f"{row.section} (PENSTOCK_{row.section.upper()}_... in the environment)",
+    )
+
+
+def _metavar(row: Setting) -> str:
+    words = {"whole number": "INTEGER", "number": "NUMBER", "file": "FILE", "text": "TEXT", "text (secret)": "TEXT"}
+    return words.get(row.kind) or row.kind.replace(", ", "|")
+
+
+def _default(row: Setting) -> str | bool:
+    return str(row.default) if row.default is not None and not row.is_secret and not row.is_switch else False

@@ -1,0 +1,103 @@
+"""How a load shows that it moves: a bar for each collection on a terminal, plain lines elsewhere."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+LINE_EVERY_S = 10.0
+
+
+class Progress:
+    """Says nothing of the way; called from several threads. `documents` is what came since the last call."""
+
+    def started(self, namespace: str, total: int | None) -> None:
+        """The load of a collection began (or goes on); `total` is an estimate."""
+
+    def advanced(self, namespace: str, documents: int) -> None:
+        """So many more documents are in the index."""
+
+    def finished(self, namespace: str) -> None:
+        """The collection is loaded."""
+
+    def say(self, line: str) -> None:
+        """Print a result on standard output."""
+        print(line, flush=True)
+
+
+class TerminalProgress(Progress):
+    """Bars on standard error; log lines appear above them."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def started(self, namespace: str, total: int | None) -> None:
+        self._tasks[namespace] = self._bars.add_task(namespace, total=total)
+
+    def advanced(self, namespace: str, documents: int) -> None:
+        self._bars.advance(self._tasks[namespace], documents)
+
+    def finished(self, namespace: str) -> None:
+        task = self._tasks[namespace]
+        done = next(each.completed for each in self._bars.tasks if each.id == task)
+        self._bars.update(task, total=done, refresh=True)
+
+
+@dataclass
+class _Line:
+    total: int | None
+    documents: int = 0
+    said_at: float = field(default_factory=time.monotonic)
+
+
+class PlainProgress(Progress):
+    """A line on standard error when a collection begins, every ten seconds, and when it is done."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, _Line] = {}
+        self._lock = threading.Lock()
+
+    def started(self, namespace: str, total: int | None) -> None:
+        with self._lock:
+            self._lines[namespace] = _Line(total)
+        self._print(f"{namespace}: loading" + ("" if total is None else f" about {total:,} documents"))
+
+    def advanced(self, namespace: str, documents: int) -> None:
+        with self._lock:
+            line = self._lines[namespace]
+            line.documents += documents
+            if time.monotonic() - line.said_at < LINE_EVERY_S:
+                return
+            line.said_at = time.monotonic()
+        share = f" ({line.documents / line.total:.0%})" if line.total else ""
+        self._print(f"{namespace}: {line.documents:,} documents{share}")
+
+    def finished(self, namespace: str) -> None:
+        self._print(f"{namespace}: loaded")
+
+    def _print(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress_display() -> Iterator[Progress]:
+    """Bars where standard error is a terminal, lines elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield PlainProgress()
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=console, redirect_stdout=True, redirect_stderr=True) as bars:
+        yield TerminalProgress(bars)

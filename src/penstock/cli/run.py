@@ -1,0 +1,23 @@
+"""`penstock run`."""
+
+import typer
+
+from penstock.cli.interrupts import stop_signals
+from penstock.health import Health, serving
+from penstock.logs import set_up_logs
+from penstock.metrics import Metrics
+from penstock.settings import Settings
+
+
+def run(settings: Settings) -> None:
+    """Load what is not loaded yet, then follow the changes until told to stop.
+
+    SIGTERM and Ctrl-C stop it cleanly; the next start goes on where it stopped. A second Ctrl-C ends it at once.
+    """
+    from penstock.operations import worker  # noqa: PLC0415 (the drivers take a quarter of a second that --help has not)
+
+    set_up_logs(settings.observe)
+    metrics, health = Metrics(), Health(unhealthy_lag_s=settings.observe.unhealthy_lag_s)
+    with stop_signals() as signals, serving(settings.observe.listen, metrics=metrics, health=health):
+        worker.run(settings, stop=signals.stop, metrics=metrics, health=health)
+    raise typer.Exit(signals.exit_code(endless=True))

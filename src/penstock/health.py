@@ -1,0 +1,162 @@
+"""What the worker says of itself on `observe.listen`: /metrics for Prometheus, /healthz for whoever restarts it.
+
+Health is honest: a worker that runs but gets no answer from its source, whose index accepts nothing, or that falls
+further and further behind is not healthy.
+"""
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from penstock.errors import SettingsError
+from penstock.metrics import Metrics
+
+State = Literal["standby", "loading", "live", "stopped"]
+
+STALLED_AFTER_S = 60.0
+"""A source answers about once a second, even when idle; the longest wait of a lost connection is 30 s."""
+WAITING_AFTER_S = 60.0
+"""An index that was overloaded for a moment is no fault."""
+GROWING_WITHIN_S = 60.0
+"""The lag is compared with the one so long ago."""
+
+
+@dataclass
+class _Pipeline:
+    """What one pipeline last reported; times are of the monotonic clock."""
+
+    state: State
+    beat_at: float
+    lag_s: float = 0.0
+    waiting: str = ""
+    waiting_since: float = 0.0
+    reason: str = ""
+    lags: deque[tuple[float, float]] = field(default_factory=deque)
+
+
+class Health:
+    """Collects what the pipelines report, from any thread, and judges it."""
+
+    def __init__(self, *, unhealthy_lag_s: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._unhealthy_lag_s = unhealthy_lag_s
+        self._now = now
+        self._lock = threading.Lock()
+        self._pipelines: dict[str, _Pipeline] = {}
+
+    def beat(self, pipeline: str, *, lag_s: float = 0.0, waiting_reason: str = "", loading: bool = False) -> None:
+        """Report that the source answered (an empty answer counts), and how far behind the pipeline is.
+
+        `waiting_reason` says why the index accepts nothing at present; whoever waits goes on beating.
+        """
+        now = self._now()
+        with self._lock:
+            known = self._in_state(pipeline, "loading" if loading else "live", now)
+            known.lag_s = lag_s
+            if waiting_reason and not known.waiting:
+                known.waiting_since = now
+            known.waiting = waiting_reason
+            known.lags.append((now, lag_s))
+            while known.lags[0][0] < now - GROWING_WITHIN_S:
+                known.lags.popleft()
+
+    def standby(self, pipeline: str) -> None:
+        """Report that another worker holds the pipeline's lease and that this one has just looked at it."""
+        with self._lock:
+            self._in_state(pipeline, "standby", self._now())
+
+    def stopped(self, pipeline: str, reason: str) -> None:
+        """Report that the pipeline stopped by itself, and why."""
+        with self._lock:
+            self._in_state(pipeline, "stopped", self._now()).reason = reason
+
+    def report(self) -> dict[str, Any]:
+        """Answer `healthy`, and for each pipeline its state, its lag, and what is wrong with it if anything is."""
+        with self._lock:
+            pipelines = {name: self._judge(known) for name, known in sorted(self._pipelines.items())}
+        healthy = bool(pipelines) and all(not judged["problems"] for judged in pipelines.values())
+        return {"healthy": healthy, "pipelines": pipelines}
+
+    def _in_state(self, pipeline: str, state: State, now: float) -> _Pipeline:
+        known = self._pipelines.get(pipeline)
+        if known is None or known.state != state:
+            known = self._pipelines[pipeline] = _Pipeline(state, now)
+        known.beat_at = now
+        return known
+
+    def _judge(self, known: _Pipeline) -> dict[str, Any]:
+        now = self._now()
+        silent_s = now - known.beat_at
+        problems = []
+        if known.state == "stopped":
+            problems.append(f"stopped: {known.reason}")
+        elif silent_s > STALLED_AFTER_S:
+            problems.append(f"stalled: nothing heard for {silent_s:.0f} s")
+        if known.waiting and now - known.waiting_since > WAITING_AFTER_S:
+            problems.append(f"the index accepts nothing since {now - known.waiting_since:.0f} s: {known.waiting}")
+        if known.state == "live" and known.lag_s > self._unhealthy_lag_s and known.lag_s >= known.lags[0][1]:
+            problems.append(f"lag of {known.lag_s:.0f} s, above {self._unhealthy_lag_s:.0f} s and not falling")
+        return {
+            "state": known.state,
+            "lag_s": round(known.lag_s, 3),
+            "silent_s": round(silent_s, 1),
+            "waiting": known.waiting,
+            "problems": problems,
+        }
+
+
+@contextmanager
+def serving(listen: str | None, *, metrics: Metrics, health: Health) -> Iterator[str | None]:
+    """Serve /metrics and /healthz for as long as the block runs, and yield the address; do nothing without `listen`."""
+    if listen is None:
+        yield None
+        return
+    host, _, port = listen.rpartition(":")
+    try:
+        server = ThreadingHTTPServer((host.strip("[]"), int(port)), _handler(metrics, health))
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {listen} ([observe] listen): {error.strerror}; choose another port or address"
+        ) from None
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="health", daemon=True)
+    thread.start()
+    try:
+        yield f"http://{host or '127.0.0.1'}:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _handler(metrics: Metrics, health: Health) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10
+
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                self._answer(200, CONTENT_TYPE_LATEST, generate_latest(metrics.registry))
+            elif self.path == "/healthz":
+                report = health.report()
+                body = json.dumps(report, indent=1).encode() + b"\n"
+                self._answer(200 if report["healthy"] else 503, "application/json", body)
+            else:
+                self._answer(404, "text/plain", b"there are /metrics and /healthz\n")
+
+        def _answer(self, status: int, kind: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing: probes come every few seconds."""
+
+    return Handler

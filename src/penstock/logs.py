@@ -1,0 +1,65 @@
+"""Sets up the log: lines for people on a terminal, JSON for machines; never a secret, never a document's body."""
+
+import logging
+import re
+import sys
+from typing import Any, TextIO, cast
+
+import structlog
+
+from penstock.settings import ObserveSettings
+
+_CREDENTIALS = re.compile(r"(?<=://)\S*@")
+
+
+class _Stderr:
+    """Standard error as it is at the moment of writing: a progress display may have taken its place."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def set_up_logs(settings: ObserveSettings) -> None:
+    """Send the log of the whole process to standard error; libraries are heard from warnings on."""
+    for_people = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
+    stderr = cast(TextIO, _Stderr())
+    before: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if for_people else "iso", utc=not for_people),
+    ]
+    rendering = _rendering(for_people)
+    structlog.configure(
+        processors=[*before, *rendering],
+        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
+        logger_factory=structlog.WriteLoggerFactory(file=stderr),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stderr)
+    without_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=[without_meta, *rendering])
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def mask_credentials(text: str) -> str:
+    """The text without user and password of any address in it."""
+    return _CREDENTIALS.sub("***@", text)
+
+
+def _rendering(for_people: bool) -> list[Any]:
+    if for_people:
+        console = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+        return [console, _masked]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str), _masked]
+
+
+def _masked(_logger: Any, _method: str, line: str) -> str:
+    """The last step, so that nothing passes it by: not a traceback either."""
+    return mask_credentials(line)

@@ -1,0 +1,116 @@
+"""What a single setting must be, beyond its type: each check answers the value or raises ValueError with the reason."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+INDEX_NAME_BYTES = 200
+"""OpenSearch takes 255 bytes; the indexes of a collection carry a suffix of ours behind its name."""
+
+_NOT_IN_INDEX_NAMES = '\\/*?"<>| ,#:'
+_NOT_IN_DATABASE_NAMES = '/\\. "$\0'
+_SYSTEM_DATABASES = ("admin", "config", "local")
+
+
+def check_database_uri(uri: str) -> str:
+    """The driver reads the rest of it; what is wrong there is reported when it connects."""
+    if not re.match(r"mongodb(\+srv)?://[^/?]+", uri):
+        raise ValueError("must look like mongodb://host:port/?replicaSet=name")
+    return uri
+
+
+def check_address(url: str) -> str:
+    """The address of the cluster alone: scheme, host, port."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must look like https://host:port")
+    if parts.username or parts.password:
+        raise ValueError("must not hold a user or password; they have settings of their own (auth, username, password)")
+    if parts.query or parts.fragment:
+        raise ValueError("must end after the host and port")
+    if _port_of(url) == 0:
+        raise ValueError("has a port that is not between 1 and 65535")
+    return url.rstrip("/")
+
+
+def check_listen(listen: str | None) -> str | None:
+    """`host:port`, and `:port` for all interfaces; port 0 lets the system choose."""
+    if listen is not None:
+        _, colon, port = listen.rpartition(":")
+        if not colon or not port.isdigit() or int(port) > 65535:
+            raise ValueError("must look like 127.0.0.1:9400, or :9400 for all interfaces")
+    return listen
+
+
+def check_namespace(namespace: str) -> str:
+    """`database.collection`, of a database that has change streams."""
+    database, dot, collection = namespace.partition(".")
+    if not (database and dot and collection):
+        raise ValueError("must look like database.collection")
+    if database in _SYSTEM_DATABASES or collection.startswith("system."):
+        raise ValueError("is a system collection: it has no change stream")
+    if any(sign in _NOT_IN_DATABASE_NAMES for sign in database) or "$" in collection or "\0" in collection:
+        raise ValueError("holds a sign that names of databases or collections cannot have")
+    return namespace
+
+
+def check_index_name(name: str) -> str:
+    """The rules of OpenSearch, and the names penstock keeps for itself."""
+    if name != name.lower():
+        raise ValueError(f"must be lower case: {name.lower()}")
+    if wrong := sorted({sign for sign in name if sign in _NOT_IN_INDEX_NAMES or not sign.isprintable()}):
+        raise ValueError(f"must not hold {' '.join(map(repr, wrong))}")
+    if not name or name in (".", "..") or name[0] in "-_+.":
+        raise ValueError("must begin with a letter or a digit")
+    if name.startswith("penstock-"):
+        raise ValueError("must not begin with penstock-: those indexes hold penstock's own state")
+    if len(name.encode()) > INDEX_NAME_BYTES:
+        raise ValueError(f"must not be longer than {INDEX_NAME_BYTES} bytes")
+    return name
+
+
+def check_field_path(path: str) -> str:
+    """A dotted path without empty parts."""
+    if not all(path.split(".")):
+        raise ValueError(f"{path!r} must be a dotted path such as address.city")
+    return path
+
+
+def check_function(name: str | None) -> str | None:
+    """`module:function`; whether it can be imported shows when it is."""
+    if name is not None and not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", name):
+        raise ValueError("must look like module:function")
+    return name
+
+
+def existing_file(path: Path) -> Path:
+    """A file that is there now; its contents are read by whoever uses it."""
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    return path
+
+
+def collisions(collections: Iterable[tuple[str, str]]) -> list[str]:
+    """What is wrong between collections, given as (namespace, index): the same one twice, or two for one index."""
+    problems = []
+    seen: set[str] = set()
+    served: dict[str, str] = {}
+    for namespace, index in collections:
+        if namespace in seen:
+            problems.append(f"{namespace} is declared twice; keep one [[collections]] table of it")
+        elif index in served:
+            problems.append(
+                f"{served[index]} and {namespace} would share the index {index}, where equal ids overwrite each other; "
+                "give one of them another `index`"
+            )
+        seen.add(namespace)
+        served.setdefault(index, namespace)
+    return problems
+
+
+def _port_of(url: str) -> int | None:
+    try:
+        return urlsplit(url).port
+    except ValueError:
+        return 0

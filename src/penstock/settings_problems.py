@@ -1,0 +1,87 @@
+"""Puts what pydantic found into the words of the person who wrote the settings; secrets are never among them."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from penstock.settings_table import SECTIONS, Setting, collection_table, settings_table
+
+SHOWN_CHARACTERS = 60
+
+_MEANINGS = {
+    "missing": "is missing",
+    "literal_error": "must be one of {expected}",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text",
+    "path_type": "must be the name of a file",
+    "tuple_type": "must be a list of texts",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+}
+
+
+def problems_of(
+    error: ValidationError, *, names: Mapping[tuple[str, str], str], collections: Sequence[Any]
+) -> list[str]:
+    """Each problem as one sentence; `names` says under which name a value was given, by section and name."""
+    problems = []
+    for found in error.errors(include_url=False):
+        where, setting = _place(found["loc"], names, collections)
+        what = _meaning(found, setting)
+        problems.append(f"{where} {what}" if where else what)
+    return [line for problem in problems for line in problem.splitlines()]
+
+
+def unknown(name: str, known: Iterable[str]) -> str:
+    """Say that a name is not known, and which one may be meant."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"is not a setting; did you mean {near[0]}?" if near else "is not a setting"
+
+
+def _place(
+    loc: tuple[int | str, ...], names: Mapping[tuple[str, str], str], collections: Sequence[Any]
+) -> tuple[str, Setting | None]:
+    """The name of the place in the user's terms, and the setting that is declared there."""
+    if loc[0] in SECTIONS and len(loc) > 1:
+        section, name = str(loc[0]), str(loc[1])
+        setting = next((row for row in settings_table() if (row.section, row.name) == (section, name)), None)
+        return names.get((section, name), f"[{section}] {name}"), setting
+    if loc[0] == "collections" and len(loc) > 1:
+        assert isinstance(loc[1], int)
+        table = collections[loc[1]]
+        namespace = table.get("namespace") if isinstance(table, dict) else None
+        which = namespace if isinstance(namespace, str) else f"number {loc[1] + 1}"
+        name = str(loc[2]) if len(loc) > 2 else ""
+        setting = next((row for row in collection_table() if row.name == name), None)
+        return f"[[collections]] {which}: {name}".rstrip(": "), setting
+    return "", None
+
+
+def _meaning(found: Any, setting: Setting | None) -> str:
+    kind, context = found["type"], found.get("ctx", {})
+    if kind == "extra_forbidden":
+        rows = settings_table() if found["loc"][0] in SECTIONS else collection_table()
+        return unknown(str(found["loc"][-1]), [row.name for row in rows if row.section == found["loc"][0]])
+    if kind == "value_error":
+        return str(context["error"])
+    meaning = _MEANINGS[kind].format(**context) if kind in _MEANINGS else found["msg"]
+    return meaning if kind == "missing" else f"{meaning}{_shown(found['input'], setting)}"
+
+
+def _shown(value: Any, setting: Setting | None) -> str:
+    """The value that was given, unless it is a secret or could hold one."""
+    if setting is None or setting.is_secret or not isinstance(value, str | int | float):
+        return ""
+    text = repr(value)
+    return f", not {text}" if len(text) <= SHOWN_CHARACTERS and "@" not in text else ""

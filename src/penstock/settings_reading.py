@@ -1,0 +1,193 @@
+"""Reads the settings: flags win over the environment, the environment over the file; every problem in one message."""
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from penstock.errors import SettingsError
+from penstock.settings import CollectionSettings, Settings
+from penstock.settings_checks import collisions
+from penstock.settings_problems import problems_of, unknown
+from penstock.settings_table import (
+    COLLECTIONS_FLAG,
+    COLLECTIONS_VARIABLE,
+    DEFAULT_FILE,
+    SECTIONS,
+    SETTINGS_FLAG,
+    SETTINGS_VARIABLE,
+    Setting,
+    collection_table,
+    settings_table,
+)
+
+_OF_TESTS = "PENSTOCK_TEST_"
+_OF_KUBERNETES = re.compile(
+    r"PENSTOCK_(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+"""What Kubernetes puts into every container beside a service whose name begins with penstock."""
+
+
+@dataclass
+class _Given:
+    """What was given so far, under which name the user gave each value, and what is wrong already."""
+
+    sections: dict[str, Any] = field(default_factory=lambda: {section: {} for section in SECTIONS})
+    collections: list[Any] = field(default_factory=list)
+    names: dict[tuple[str, str], str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def put(self, setting: Setting, value: Any, *, given_as: str) -> None:
+        """Take a value that wins over an earlier one."""
+        self.sections[setting.section][setting.name] = value
+        self.names[setting.section, setting.name] = given_as
+
+    def choose(self, tables: Sequence[Any]) -> None:
+        """Keep these collections alone; what the file says of one of them still holds where a table is silent."""
+        declared = {table.get("namespace"): table for table in self.collections if isinstance(table, dict)}
+        self.collections = [
+            {**declared.get(table.get("namespace"), {}), **table} if isinstance(table, dict) else table
+            for table in tables
+        ]
+
+
+def read_settings(
+    *,
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+    chosen: Sequence[str] = (),
+    need_collections: bool = False,
+) -> Settings:
+    """Answer the settings of all three origins, or raise SettingsError with everything that is wrong.
+
+    `flags` goes by `Setting.parameter`; a flag that was not given is None. `chosen` are the namespaces of
+    `--collection`. Without `file` and PENSTOCK_SETTINGS, penstock.toml of the current folder is read if it is there.
+    """
+    given, environ = _Given(), environ or {}
+    _take_file(given, settings_path(file, environ))
+    _take_environment(given, environ)
+    _take_flags(given, flags or {}, chosen)
+    settings = _validated(given)
+    if need_collections and not given.collections:
+        given.problems.append(
+            f"no collection is named: add a [[collections]] table to {DEFAULT_FILE}, set {COLLECTIONS_VARIABLE}, "
+            f"or give {COLLECTIONS_FLAG} database.collection"
+        )
+    if settings is None or given.problems:
+        raise SettingsError(*given.problems)
+    return settings
+
+
+def settings_path(file: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The file to read: the one that was named, else penstock.toml of the current folder when it is there."""
+    if file is None and environ.get(SETTINGS_VARIABLE):
+        file = Path(environ[SETTINGS_VARIABLE])
+    if file is None and Path(DEFAULT_FILE).is_file():
+        file = Path(DEFAULT_FILE)
+    return file
+
+
+def _take_file(given: _Given, path: Path | None) -> None:
+    if path is None:
+        return
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        given.problems.append(
+            f"the settings file {path} cannot be read: {error.strerror}; name another with {SETTINGS_FLAG} or "
+            f"{SETTINGS_VARIABLE}, or make one with penstock init"
+        )
+        return
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        given.problems.append(f"{path} is not TOML: {error}")
+        return
+    for name, value in content.items():
+        _take_table(given, path, name, value)
+
+
+def _take_table(given: _Given, path: Path, name: str, value: Any) -> None:
+    if name == "collections":
+        if isinstance(value, list):
+            given.collections = [_beside(path, table, collection_table()) for table in value]
+        else:
+            given.problems.append(f"{path}: collections must be written as [[collections]] tables")
+    elif name not in SECTIONS:
+        given.problems.append(f"{path}: [{name}] {unknown(name, (*SECTIONS, 'collections'))}")
+    elif isinstance(value, dict):
+        given.sections[name] = _beside(path, value, settings_table())
+    else:
+        given.problems.append(f"{path}: {name} must be a table: [{name}]")
+
+
+def _beside(path: Path, table: Any, declared: Sequence[Setting]) -> Any:
+    """Names of files in the settings file are relative to it."""
+    if not isinstance(table, dict):
+        return table
+    files = {row.name for row in declared if row.is_file}
+    return {
+        name: str(path.parent / value) if name in files and isinstance(value, str) else value
+        for name, value in table.items()
+    }
+
+
+def _take_environment(given: _Given, environ: Mapping[str, str]) -> None:
+    declared = {row.variable: row for row in settings_table()}
+    for variable, value in environ.items():
+        if not variable.startswith("PENSTOCK_") or variable == SETTINGS_VARIABLE or not value:
+            continue
+        if variable == COLLECTIONS_VARIABLE:
+            given.choose(_tables_of(given, value))
+        elif variable in declared:
+            given.put(declared[variable], value, given_as=variable)
+        elif not (variable.startswith(_OF_TESTS) or _OF_KUBERNETES.fullmatch(variable)):
+            known = (*declared, COLLECTIONS_VARIABLE, SETTINGS_VARIABLE)
+            given.problems.append(f"{variable} {unknown(variable, known)}")
+
+
+def _tables_of(given: _Given, value: str) -> list[Any]:
+    """The collections of the environment: names with commas between them, or tables in JSON."""
+    if not value.lstrip().startswith("["):
+        return [{"namespace": name.strip()} for name in value.split(",") if name.strip()]
+    try:
+        tables = json.loads(value)
+    except ValueError as error:
+        given.problems.append(f"{COLLECTIONS_VARIABLE} is not JSON: {error}")
+        return []
+    return [{"namespace": table} if isinstance(table, str) else table for table in tables]
+
+
+def _take_flags(given: _Given, flags: Mapping[str, Any], chosen: Sequence[str]) -> None:
+    declared = {row.parameter: row for row in settings_table()}
+    for parameter, value in flags.items():
+        if value is not None:
+            given.put(declared[parameter], value, given_as=declared[parameter].flag)
+    if chosen:
+        given.choose([{"namespace": name} for name in chosen])
+
+
+def _validated(given: _Given) -> Settings | None:
+    try:
+        return Settings.model_validate({**given.sections, "collections": given.collections})
+    except ValidationError as error:
+        given.problems.extend(problems_of(error, names=given.names, collections=given.collections))
+        if any(found["loc"][0] == "collections" and len(found["loc"]) > 1 for found in error.errors()):
+            given.problems.extend(collisions(_sound(given.collections)))
+        return None
+
+
+def _sound(tables: Sequence[Any]) -> list[tuple[str, str]]:
+    """Those of the collections that are right by themselves, so that what is wrong between them is said at once."""
+    sound = []
+    for table in tables:
+        try:
+            collection = CollectionSettings.model_validate(table)
+        except ValidationError:
+            continue
+        sound.append((collection.namespace, collection.alias))
+    return sound

@@ -1,0 +1,133 @@
+"""The declarations of `penstock.settings` as rows: what a setting is called in the file, the environment, the flags.
+
+The reader, the command line, `penstock init` and docs/settings.md are all made from these rows.
+"""
+
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from penstock.settings import CollectionSettings, Section, Settings
+
+SECTIONS = ("source", "sink", "pipeline", "observe")
+
+COLLECTIONS_VARIABLE = "PENSTOCK_COLLECTIONS"
+COLLECTIONS_FLAG = "--collection"
+SETTINGS_VARIABLE = "PENSTOCK_SETTINGS"
+SETTINGS_FLAG = "--settings"
+DEFAULT_FILE = "penstock.toml"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting; `section` is one of SECTIONS, or `collections` for a field of a `[[collections]]` table."""
+
+    section: str
+    name: str
+    field: FieldInfo
+
+    @property
+    def in_file(self) -> str:
+        """How the file's readers know it."""
+        return f"[{self.section}] {self.name}" if self.section in SECTIONS else f"[[collections]] {self.name}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return f"PENSTOCK_{self.section}_{self.name}".upper()
+
+    @property
+    def parameter(self) -> str:
+        """The name of the parameter that carries the flag's value."""
+        return f"{self.section}_{self.name}"
+
+    @property
+    def flag(self) -> str:
+        """The flag of the command line."""
+        return "--" + self.parameter.replace("_", "-")
+
+    @property
+    def description(self) -> str:
+        """What it is, in a sentence or two."""
+        return self.field.description or ""
+
+    @property
+    def default(self) -> Any:
+        """The value when nobody says anything; None when there is none (or it must be given)."""
+        return None if self.field.is_required() else self.field.default
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether the value must never be shown."""
+        return SecretStr in self._types
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the value names a file; in the settings file such names are relative to it."""
+        return Path in self._types
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether the value is true or false."""
+        return bool in self._types
+
+    @property
+    def kind(self) -> str:
+        """The type, in the words of people."""
+        choices = [value for kind in self._types for value in get_args(kind) if get_origin(kind) is Literal]
+        if choices:
+            return ", ".join(choices)
+        return next(word for python, word in _KINDS.items() if python in self._types)
+
+    @property
+    def _types(self) -> tuple[Any, ...]:
+        annotation = self.field.annotation
+        if get_origin(annotation) in (Union, types.UnionType):
+            members = get_args(annotation)
+        else:
+            members = (annotation,)
+        plain = (get_args(member)[0] if hasattr(member, "__metadata__") else member for member in members)
+        return tuple(get_origin(kind) if get_origin(kind) in (tuple, dict) else kind for kind in plain)
+
+
+_KINDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "whole number",
+    float: "number",
+    Path: "file",
+    tuple: "list of texts",
+    dict: "table of texts",
+    SecretStr: "text (secret)",
+    str: "text",
+}
+
+
+@cache
+def settings_table() -> tuple[Setting, ...]:
+    """Every setting that has one value, in the order of the file; those of a collection are not among them."""
+    return tuple(row for section in SECTIONS for row in _rows(section, section_class(section)))
+
+
+@cache
+def collection_table() -> tuple[Setting, ...]:
+    """Every setting of a `[[collections]]` table."""
+    return tuple(_rows("collections", CollectionSettings))
+
+
+def section_class(section: str) -> type[Section]:
+    """The class that declares a section."""
+    declared = Settings.model_fields[section].annotation
+    assert isinstance(declared, type)
+    assert issubclass(declared, Section)
+    return declared
+
+
+def _rows(section: str, declared: type[Section]) -> Iterator[Setting]:
+    for name, field in declared.model_fields.items():
+        yield Setting(section, name, field)
