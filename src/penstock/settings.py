@@ -193,13 +193,12 @@ class CollectionSettings(Section):
     def _index_can_be_made(cls, index: str | None, others: ValidationInfo) -> str | None:
         if index is not None:
             return checks.check_index_name(index)
-        if namespace := others.data.get("namespace"):
+        default = others.data.get("namespace", "").lower()
+        if default:
             try:
-                checks.check_index_name(namespace.lower())
+                checks.check_index_name(default)
             except ValueError as error:
-                raise ValueError(
-                    f"must be given: {namespace.lower()} cannot be the name of an index, it {error}"
-                ) from None
+                raise ValueError(f"must be given: {default} cannot be the name of an index, it {error}") from None
         return None
 
     @field_validator("exclude")

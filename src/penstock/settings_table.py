@@ -88,10 +88,7 @@ class Setting:
     @property
     def _types(self) -> tuple[Any, ...]:
         annotation = self.field.annotation
-        if get_origin(annotation) in (Union, types.UnionType):
-            members = get_args(annotation)
-        else:
-            members = (annotation,)
+        members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
         plain = (get_args(member)[0] if hasattr(member, "__metadata__") else member for member in members)
         return tuple(get_origin(kind) if get_origin(kind) in (tuple, dict) else kind for kind in plain)
 

@@ -1,4 +1,4 @@
-"""Commands that live in an optional part of penstock: imported when they are asked for, with a clear word if missing."""
+"""Commands of an optional part of penstock: imported when asked for, with a clear word when it is not installed."""
 
 import importlib
 
