@@ -1,0 +1,60 @@
+"""AWS Signature Version 4 for requests to OpenSearch Service, through botocore (extra `aws`)."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from penstock.errors import SettingsError, SinkUnavailable
+from penstock.settings import SinkSettings
+
+try:
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.exceptions import BotoCoreError
+    from botocore.session import get_session
+except ImportError as _error:
+    raise SettingsError("[sink] auth is `sigv4`, which needs the extra `aws`: pip install 'penstock[aws]'.") from _error
+
+
+class Signer:
+    """Signs requests with the credentials of the AWS profile, role or environment; botocore renews them by itself."""
+
+    def __init__(self, settings: SinkSettings) -> None:
+        self._service = settings.service
+        session = get_session()
+        region = settings.region or session.get_config_variable("region")
+        if not region:
+            raise SettingsError("[sink] auth is `sigv4` and no AWS region is known: set region, or AWS_REGION.")
+        self._region = region
+        self._credentials = _credentials(session)
+
+    def headers(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
+        """Answer the headers with the signature of exactly this request, its body's hash included."""
+        request = AWSRequest(method=method, url=url, data=body, headers={"x-amz-content-sha256": _sha256(body)})
+        try:
+            SigV4Auth(self._credentials.get_frozen_credentials(), self._service, self._region).add_auth(request)
+        except BotoCoreError as error:
+            raise SinkUnavailable(f"The AWS credentials cannot be renewed: {error}.") from error
+        return {**headers, **dict(request.headers.items())}
+
+    def renew(self) -> bool:
+        """Look the credentials up anew, as at the start: a rotated key in a profile is read then."""
+        self._credentials = _credentials(get_session())
+        return True
+
+
+def _sha256(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+def _credentials(session: Any) -> Any:
+    """Find credentials the way every AWS tool does: environment, profile, role of the container or machine."""
+    try:
+        credentials = session.get_credentials()
+    except BotoCoreError as error:
+        raise SinkUnavailable(f"The AWS credentials cannot be read: {error}.") from error
+    if credentials is None:
+        raise SettingsError(
+            "[sink] auth is `sigv4` and there are no AWS credentials: give the process a role, or a profile."
+        )
+    return credentials

@@ -1,0 +1,1 @@
+"""The OpenSearch adapter: sink, indexes, state and dead letters over plain HTTP."""

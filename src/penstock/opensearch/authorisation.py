@@ -1,0 +1,76 @@
+"""How requests are authorised: not at all, by user and password, or by a signer that is handed in."""
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from penstock.errors import SettingsError
+from penstock.settings import SinkSettings
+
+
+class Authorisation(Protocol):
+    """Makes the headers that let a request through."""
+
+    def headers(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
+        """Answer the headers to send: the given ones and those that authorise exactly this request."""
+
+    def renew(self) -> bool:
+        """Take up rotated credentials after a refusal; False when there is nothing new to try."""
+
+
+class Anonymous:
+    """Sends requests as they are."""
+
+    def headers(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG002
+        """Answer the given headers."""
+        return dict(headers)
+
+    def renew(self) -> bool:
+        """There is nothing to renew."""
+        return False
+
+
+class Basic:
+    """User and password; a password file is read again when the server refuses, so a rotated one is picked up."""
+
+    def __init__(self, username: str, password: str | None, password_file: Path | None) -> None:
+        self._username = username
+        self._file = password_file
+        self._header = self._made(password if password is not None else self._read())
+
+    def headers(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG002
+        """Answer the given headers with the user and password added."""
+        return {**headers, "authorization": self._header}
+
+    def renew(self) -> bool:
+        """Read the password file again, when there is one."""
+        if self._file is None:
+            return False
+        self._header = self._made(self._read())
+        return True
+
+    def _made(self, password: str) -> str:
+        return "Basic " + base64.b64encode(f"{self._username}:{password}".encode()).decode()
+
+    def _read(self) -> str:
+        if self._file is None:
+            raise SettingsError("[sink] auth is `basic` without a password: set password_file or password.")
+        try:
+            return self._file.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"[sink] password_file {self._file} cannot be read: {error}.") from error
+
+
+def authorisation(settings: SinkSettings, signer: Authorisation | None = None) -> Authorisation:
+    """Choose by the settings; `sigv4` needs the signer (penstock.aws.sigv4), which this adapter does not know."""
+    if settings.auth == "none":
+        return Anonymous()
+    if settings.auth == "basic":
+        if not settings.username:
+            raise SettingsError("[sink] auth is `basic` without a user name: set username.")
+        password = settings.password.get_secret_value() if settings.password else None
+        return Basic(settings.username, password, settings.password_file)
+    if signer is None:
+        raise SettingsError("[sink] auth is `sigv4`, which needs the extra `aws`: pip install 'penstock[aws]'.")
+    return signer

@@ -1,0 +1,139 @@
+"""A small HTTP client: one request, one answer. What an answer means is decided in `error_table`."""
+
+import gzip
+import threading
+import time
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import orjson
+import urllib3
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
+
+from penstock.errors import SettingsError, SinkUnavailable
+from penstock.opensearch.authorisation import Authorisation, authorisation
+from penstock.settings import SinkSettings
+
+CONNECT_TIMEOUT_S: Final = 10.0
+"""An address that does not accept a connection within this time is away."""
+
+_GZIP_FROM_BYTES = 1024
+_REFUSED = frozenset({401, 403})
+_RENEWED_RECENTLY_S = 5.0
+
+
+class Answer(NamedTuple):
+    """What the server answered: the HTTP status and the body as it came."""
+
+    status: int
+    raw: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the request as a whole was accepted."""
+        return 200 <= self.status < 300
+
+    def json(self) -> Any:
+        """Parse the body; None when it is not JSON (a proxy's page, a cut answer)."""
+        try:
+            return orjson.loads(self.raw)
+        except orjson.JSONDecodeError:
+            return None
+
+
+class Unreachable(Exception):
+    """No answer came. `unclear`: the request may have been carried out all the same."""
+
+    def __init__(self, detail: str, *, unclear: bool) -> None:
+        super().__init__(detail)
+        self.unclear = unclear
+
+
+class Client:
+    """Sends requests to one cluster; may be used by several threads. Close it at the end."""
+
+    def __init__(self, settings: SinkSettings, *, signer: Authorisation | None = None, connections: int = 0) -> None:
+        self.url = _checked(settings.url)
+        self._gzip = settings.gzip
+        self._authorisation = authorisation(settings, signer)
+        self._renewing = threading.Lock()
+        self._renewed_at = 0.0
+        if settings.tls_ca_file is not None and not settings.tls_ca_file.is_file():
+            raise SettingsError(f"[sink] tls_ca_file {settings.tls_ca_file} is not a file.")
+        self._pool = urllib3.PoolManager(
+            maxsize=connections or settings.requests_in_flight + 4,
+            block=False,
+            timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, settings.timeout_s), read=settings.timeout_s),
+            retries=False,
+            ca_certs=str(settings.tls_ca_file) if settings.tls_ca_file is not None else None,
+            cert_reqs="CERT_REQUIRED",
+        )
+
+    def request(self, method: str, path: str, body: bytes | dict[str, Any] | None = None) -> Answer:
+        """Send one request. Credentials that are refused are renewed once; raises Unreachable, SinkUnavailable.
+
+        `path` begins with a slash and is already quoted. A dict is sent as JSON, bytes as lines of JSON (bulk).
+        """
+        headers = {"accept": "application/json", "accept-encoding": "identity"}
+        if isinstance(body, dict):
+            headers["content-type"] = "application/json"
+            body = orjson.dumps(body)
+        elif body is not None:
+            headers["content-type"] = "application/x-ndjson"
+        payload = body or b""
+        if self._gzip and len(payload) >= _GZIP_FROM_BYTES:
+            headers["content-encoding"] = "gzip"
+            payload = gzip.compress(payload, compresslevel=1, mtime=0)
+        asked_at = time.monotonic()
+        answer = self._send(method, path, payload, headers)
+        if answer.status in _REFUSED and b"cluster_block_exception" not in answer.raw and self._renew(asked_at):
+            answer = self._send(method, path, payload, headers)
+        return answer
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.clear()
+
+    def _send(self, method: str, path: str, payload: bytes, headers: dict[str, str]) -> Answer:
+        url = self.url + path
+        signed = self._authorisation.headers(method, url, payload, headers)
+        try:
+            response = self._pool.request(
+                method, url, body=payload or None, headers=signed, redirect=False, preload_content=True
+            )
+        except SSLError as error:
+            raise SinkUnavailable(
+                f"{self.url} is not trusted over TLS: {error}. Set [sink] tls_ca_file to the CA that signed it."
+            ) from error
+        except (NewConnectionError, ConnectTimeoutError) as error:
+            raise Unreachable(_told(error), unclear=False) from error
+        except HTTPError as error:
+            raise Unreachable(_told(error), unclear=True) from error
+        return Answer(response.status, response.data)
+
+    def _renew(self, asked_at: float) -> bool:
+        """Renew the credentials, unless another thread did so since the refused request was made."""
+        with self._renewing:
+            if self._renewed_at >= asked_at:
+                return True
+            renewed = self._authorisation.renew()
+            if renewed:
+                self._renewed_at = time.monotonic()
+            return renewed
+
+
+def _checked(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.username or parts.query:
+        raise SettingsError("[sink] url must be http(s)://host:port; user and password have their own settings.")
+    return url.rstrip("/")
+
+
+def _told(error: HTTPError) -> str:
+    """The cause in a few words, without the driver's object names."""
+    text = str(error)
+    return text.rpartition(": ")[2] if isinstance(error, NewConnectionError | ConnectTimeoutError) else text

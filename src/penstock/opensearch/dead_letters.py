@@ -1,0 +1,116 @@
+"""The dead-letter index: one letter for each document that can never be indexed as it is."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+from penstock.change import Letter, Namespace, Refusal, Write
+from penstock.errors import SinkUnavailable, SystemicFault
+from penstock.opensearch.client import Client
+from penstock.opensearch.error_table import MISSING
+from penstock.opensearch.requests import ask, error_of
+from penstock.opensearch.sink import MAX_ID_BYTES, OpenSearchSink
+from penstock.opensearch.system_index import ensure_system_index
+from penstock.opensearch.waiting import Patience
+
+DEAD_LETTER_INDEX: Final = "penstock-dead-letters"
+MAX_BODY_BYTES: Final = 8 * 1024
+
+SCHEMA: Final = 1
+
+_KEPT_ONLY = {"type": "keyword", "index": False, "doc_values": False}
+_BODY: dict[str, Any] = {
+    "mappings": {
+        "dynamic": False,
+        "properties": {
+            "schema": {"type": "integer"},
+            "namespace": {"type": "keyword", "ignore_above": 1024},
+            "alias": {"type": "keyword", "ignore_above": 1024},
+            "id": {"type": "keyword", "ignore_above": 1024},
+            "key": _KEPT_ONLY,
+            "version": {"type": "long"},
+            "position": {"type": "object", "enabled": False},
+            "reason": {"type": "text", "fields": {"keyword": {"type": "keyword", "ignore_above": 1024}}},
+            "body": _KEPT_ONLY,
+            "body_bytes": {"type": "long"},
+            "stored_at": {"type": "date"},
+        },
+    },
+}
+
+
+class OpenSearchDeadLetters:
+    """Implements `penstock.ports.DeadLetters` by the sink: a letter is a versioned write like any other."""
+
+    def __init__(
+        self, client: Client, sink: OpenSearchSink, patience: Patience, *, index: str = DEAD_LETTER_INDEX
+    ) -> None:
+        self.index = index
+        self._client = client
+        self._sink = sink
+        self._patience = patience
+        self._exists = False
+
+    def store(self, letters: Sequence[Letter]) -> None:
+        """Keep the letters; an older letter never replaces a newer one of the same document. Raises SystemicFault."""
+        if not letters:
+            return
+        if not self._exists:
+            ensure_system_index(self._client, self._patience, self.index, _BODY)
+            self._exists = True
+        now = datetime.now(UTC)
+        outcomes = self._sink.write([self._write(letter, now) for letter in letters])
+        for letter, outcome in zip(letters, outcomes, strict=True):
+            if isinstance(outcome, Refusal):
+                raise SystemicFault(
+                    f"The dead letter of {letter.namespace} {letter.id[:MAX_ID_BYTES]} was itself refused by"
+                    f" {self.index} ({outcome.status}: {outcome.reason}); going on would lose the document. Mend that"
+                    " index (its mapping was changed?) and start again."
+                )
+
+    def count(self, namespaces: Iterable[Namespace]) -> dict[Namespace, int]:
+        """How many letters each collection has; up to a second old. Raises SinkUnavailable."""
+        counts = dict.fromkeys(namespaces, 0)
+        by_name = {str(namespace): namespace for namespace in counts}
+        body = {
+            "size": 0,
+            "query": {"terms": {"namespace": list(by_name)}},
+            "aggs": {"namespaces": {"terms": {"field": "namespace", "size": max(len(by_name), 1)}}},
+        }
+        answer = ask(self._client, self._patience, "POST", f"/{self.index}/_search", body)
+        if not answer.ok:
+            kind, reason = error_of(answer)
+            if kind in MISSING:
+                return counts
+            raise SinkUnavailable(f"The dead letters in {self.index} cannot be counted: {kind}: {reason}.")
+        for bucket in answer.json()["aggregations"]["namespaces"]["buckets"]:
+            counts[by_name[bucket["key"]]] = bucket["doc_count"]
+        return counts
+
+    def _write(self, letter: Letter, now: datetime) -> Write:
+        body = letter.body or b""
+        document = {
+            "schema": SCHEMA,
+            "namespace": str(letter.namespace),
+            "alias": letter.alias,
+            "id": letter.id,
+            "key": letter.key,
+            "version": letter.version,
+            "position": {"token": letter.position.token, "time": letter.position.time},
+            "reason": letter.reason,
+            "body": body[:MAX_BODY_BYTES].decode("utf-8", "ignore") if letter.body is not None else None,
+            "body_bytes": len(body),
+            "stored_at": now,
+        }
+        return Write(self.index, letter_id(letter.namespace, letter.id), letter.version, orjson.dumps(document))
+
+
+def letter_id(namespace: Namespace, text_id: str) -> str:
+    """The id of a document's letter: readable where it fits, else its hash."""
+    plain = f"{namespace}/{text_id}"
+    if len(plain.encode()) <= MAX_ID_BYTES:
+        return plain
+    return "sha256-" + hashlib.sha256(plain.encode()).hexdigest()

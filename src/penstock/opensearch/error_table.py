@@ -1,0 +1,137 @@
+"""What OpenSearch's answers mean, for one item of a bulk request and for a request as a whole.
+
+    answer                                                      means
+    200, 201; 404 of a delete                                   written
+    409 version_conflict_engine_exception                       superseded
+    429, 503, other 5xx; blocked or closed index; no answer     wait
+    404 index_not_found_exception, an alias without an index    SystemicFault: the index was taken away
+    401, 403                                                    SinkUnavailable, after the credentials were renewed
+    404, 405, 3xx of a whole request                            SinkUnavailable: something else answers there
+    413, 400 and other 4xx of a whole request                   split; of a single write: refused for good
+    any other 4xx of an item                                    refused for good
+
+The bodies were recorded from a real server: tests/contract/opensearch_bodies.json.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from penstock.change import SUPERSEDED, WRITTEN, Outcome, Refusal
+from penstock.errors import SinkUnavailable, SystemicFault
+from penstock.opensearch.client import Answer
+from penstock.opensearch.waiting import Wait
+
+REASON_CHARACTERS: Final = 1000
+
+MISSING: Final = frozenset({"index_not_found_exception", "no_such_index_exception"})
+"""Error types that say that there is no such index or alias."""
+
+_CLOSED = frozenset({"index_closed_exception"})
+_FORBIDDEN = frozenset({"security_exception", "authorization_exception", "access_denied_exception"})
+_TRY_LATER = frozenset({408, 425, 429})
+
+
+def judge_item(status: int, error: Mapping[str, Any] | None) -> Outcome | Wait:
+    """Say what one item of a bulk answer means; raises SystemicFault, SinkUnavailable."""
+    if 200 <= status < 300 or (status == 404 and error is None):
+        return WRITTEN
+    error = error or {}
+    kind, reason = str(error.get("type", "")), str(error.get("reason", ""))
+    if status == 409 and kind == "version_conflict_engine_exception":
+        return SUPERSEDED
+    if kind in MISSING or "no write index is defined for alias" in reason:
+        raise _taken_away(told(error))
+    wait = _wait(status, kind, told(error))
+    if wait is not None:
+        return wait
+    if status in (401, 403) or kind in _FORBIDDEN:
+        raise SinkUnavailable(f"The index refused a write: {told(error)}. Grant this user write access to the index.")
+    return Refusal(status, told(error))
+
+
+def judge_request(answer: Answer, what: str) -> Wait | Refusal:
+    """Say what a request that failed as a whole means; a Refusal is for good, and for its content.
+
+    Raises SinkUnavailable, whose message begins with `what` was asked.
+    """
+    parsed = answer.json()
+    error = parsed.get("error") if isinstance(parsed, dict) else None
+    detail = told(error) if isinstance(error, Mapping) else _message(parsed, answer)
+    kind = str(error.get("type", "")) if isinstance(error, Mapping) else ""
+    wait = _wait(answer.status, kind, detail)
+    if wait is not None:
+        return wait
+    if answer.status in (401, 403):
+        raise SinkUnavailable(
+            f"{what}: OpenSearch refused the credentials or a permission ({answer.status}: {detail})."
+            " Check [sink] auth, the user's role and, on AWS, the access policy (index paths and /_bulk)."
+        )
+    if kind in MISSING:
+        raise _taken_away(detail)
+    if answer.status < 400 or (answer.status in (404, 405) and not kind):
+        raise SinkUnavailable(
+            f"{what}: not an answer of OpenSearch ({answer.status}: {detail}). Check the address in [sink] url."
+        )
+    return Refusal(answer.status, detail)
+
+
+def _taken_away(detail: str) -> SystemicFault:
+    return SystemicFault(
+        f"The index refused a write: {detail}. It was deleted, replaced or lost its alias behind penstock's back, so"
+        " the saved position no longer belongs to it. Restore the index and its aliases, or remove the collection's"
+        " state and load it again."
+    )
+
+
+def lost(detail: str, *, unclear: bool) -> Wait:
+    """The wait after no answer, or after one that cannot be understood."""
+    return Wait("lost", detail, unclear=unclear)
+
+
+def _wait(status: int, kind: str, detail: str) -> Wait | None:
+    """The wait that a status or an error type asks for, None when waiting changes nothing."""
+    if kind == "cluster_block_exception":
+        return Wait("blocked", detail)
+    if kind in _CLOSED:
+        return Wait("closed", detail)
+    if status in _TRY_LATER:
+        return Wait("overloaded", detail)
+    if status >= 500:
+        return Wait("unavailable", detail, unclear=True)
+    return None
+
+
+def told(error: Mapping[str, Any]) -> str:
+    """The type, the reason and the causes in OpenSearch's words, without the document's values, bounded in length."""
+    parts: list[str] = []
+    cause: Any = error
+    while isinstance(cause, Mapping) and len(parts) < 5:
+        parts.append(f"{cause.get('type', 'error')}: {without_values(str(cause.get('reason', '')))}")
+        cause = cause.get("caused_by")
+    return "; ".join(parts)[:REASON_CHARACTERS]
+
+
+_TAIL = re.compile(
+    r"(?is)\s*(preview of field's value|the prefix of the first immense term|for input string|\bat \[source).*"
+)
+_QUOTED = re.compile(r"""(?s)'.*'|".*"|`.*`""")
+_VALUE = re.compile(
+    r"(?is)\b(values?|date field|got|unknown|found|token|input|parse|term|string|ip|date)\b:?\s*[\[(<].*?[\])>](?![\w'])"
+)
+
+
+def without_values(reason: str) -> str:
+    """Take the values that OpenSearch quotes from a document out of a message; field names stay."""
+    reason = _TAIL.sub(" (value not shown)", reason)
+    reason = _QUOTED.sub("'…'", reason)
+    return _VALUE.sub(lambda match: f"{match[1]} […]", reason)
+
+
+def _message(parsed: Any, answer: Answer) -> str:
+    """The message of an answer that has no error in OpenSearch's form: AWS's own, a proxy's."""
+    if isinstance(parsed, dict):
+        for key in ("message", "Message", "error"):
+            if isinstance(parsed.get(key), str):
+                return without_values(parsed[key])[:REASON_CHARACTERS]
+    return f"{len(answer.raw)} bytes that are not OpenSearch's JSON"

@@ -1,0 +1,155 @@
+"""Generations: one index behind a read alias, which people search, and a write alias, which only penstock uses.
+
+cities-g1          the index of the first generation
+cities             the read alias
+cities-g1-write    the write alias; every write requires it, so a missing index is never created by a write
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+from penstock.errors import SettingsError, SystemicFault
+from penstock.opensearch.client import Answer, Client
+from penstock.opensearch.mapping import index_body
+from penstock.opensearch.requests import ask, error_of
+from penstock.opensearch.waiting import Patience
+from penstock.settings import CollectionSettings
+
+_META_SCHEMA = 1
+_MAX_NAME_BYTES: Final = 240
+"""OpenSearch takes 255; the rest is for `-g<number>-write`."""
+_FORBIDDEN = frozenset('\\/*?"<>| ,#:')
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One index of a collection. `uuid` tells it from another index of the same name; `created`: only just now."""
+
+    index: str
+    read_alias: str
+    write_alias: str
+    uuid: str
+    created: bool
+
+
+def name_problem(name: str) -> str | None:
+    """Why OpenSearch would not take this as the name of an index or alias; None when it would."""
+    if not name or name in (".", ".."):
+        return "it is empty" if not name else "it must not be . or .."
+    if name != name.lower():
+        return "it must be in lower case"
+    if name[0] in "-_+":
+        return "it must not begin with -, _ or +"
+    bad = sorted({character for character in name if character in _FORBIDDEN or ord(character) < 32})
+    if bad:
+        return f"it must not contain {' '.join(map(repr, bad))}"
+    if len(name.encode()) > _MAX_NAME_BYTES:
+        return f"it is longer than {_MAX_NAME_BYTES} bytes"
+    return None
+
+
+class Indexes:
+    """Creates and finds the indexes of one cluster."""
+
+    def __init__(self, client: Client, patience: Patience) -> None:
+        self._client = client
+        self._patience = patience
+
+    def ensure_generation(self, collection: CollectionSettings, *, number: int = 1) -> Generation:
+        """Find or create the index of a collection, with both aliases in one step.
+
+        Raises SettingsError when the name is taken or the mapping refused, SinkUnavailable, Stopped, SystemicFault.
+        """
+        name = collection.index or collection.namespace.lower()
+        problem = name_problem(name)
+        if problem:
+            raise SettingsError(f"[[collections]] {collection.namespace}: index {name!r} is no index name: {problem}.")
+        index = f"{name}-g{number}"
+        found = self._found(index, name, collection.namespace)
+        if found is not None:
+            return found
+        self._refuse_foreign_alias(name, collection.namespace)
+        meta = {"schema": _META_SCHEMA, "collection": collection.namespace, "generation": number}
+        body = index_body(
+            shards=collection.shards, replicas=collection.replicas, mapping_file=collection.mapping_file, meta=meta
+        )
+        body["aliases"] = {name: {}, f"{index}-write": {"is_write_index": True}}
+        answer = ask(self._client, self._patience, "PUT", f"/{quote(index, safe='')}", body)
+        if not answer.ok:
+            self._explain(answer, collection, name)
+        made = self._found(index, name, collection.namespace)
+        if made is None:
+            raise SystemicFault(f"index {index} disappeared right after it was created.")
+        return Generation(made.index, made.read_alias, made.write_alias, made.uuid, created=answer.ok)
+
+    def uuids(self, names: Iterable[str]) -> dict[str, str]:
+        """The UUID behind each index or alias; what does not exist is left out."""
+        found: dict[str, str] = {}
+        for name in names:
+            described = self._describe(name)
+            if len(described) == 1:
+                found[name] = str(next(iter(described.values()))["settings"]["index"]["uuid"])
+        return found
+
+    def _describe(self, name: str) -> dict[str, Any]:
+        """Settings, mappings and aliases of what a name stands for, by index; empty when it does not exist."""
+        answer = ask(self._client, self._patience, "GET", f"/{quote(name, safe='')}")
+        parsed = answer.json()
+        return parsed if answer.ok and isinstance(parsed, dict) else {}
+
+    def _found(self, index: str, name: str, namespace: str) -> Generation | None:
+        described = self._describe(index).get(index)
+        if described is None:
+            return None
+        meta = described["mappings"].get("_meta", {}).get("penstock")
+        if not isinstance(meta, dict) or meta.get("schema") != _META_SCHEMA:
+            raise SettingsError(
+                f"[[collections]] {namespace}: the index {index} exists and was not made by this version of penstock."
+                " Delete it, or give the collection another `index`."
+            )
+        if meta.get("collection") != namespace:
+            raise SettingsError(
+                f"[[collections]] {namespace}: the index {index} belongs to the collection {meta.get('collection')}."
+                " Give one of them another `index`."
+            )
+        write_alias = f"{index}-write"
+        if write_alias not in described["aliases"]:
+            raise SystemicFault(
+                f"The index {index} has lost its write alias {write_alias}; another tool has changed it. Add the"
+                " alias again when the index is unchanged, or delete the index to load the collection anew."
+            )
+        return Generation(index, name, write_alias, str(described["settings"]["index"]["uuid"]), created=False)
+
+    def _refuse_foreign_alias(self, name: str, namespace: str) -> None:
+        """Stop when the read alias is in use for indexes that are not generations of this collection."""
+        for index, described in self._describe(name).items():
+            if index == name:
+                raise _name_taken(name, namespace)
+            meta = described["mappings"].get("_meta", {}).get("penstock", {})
+            if meta.get("collection") != namespace:
+                raise SettingsError(
+                    f"[[collections]] {namespace}: the alias {name} already stands for the index {index}, which is"
+                    " not penstock's. Remove the alias, or give the collection another `index`."
+                )
+
+    def _explain(self, answer: Answer, collection: CollectionSettings, name: str) -> None:
+        """Raise what a refused creation means; returns when another worker created the index meanwhile."""
+        kind, reason = error_of(answer)
+        if kind == "resource_already_exists_exception":
+            return
+        if kind == "invalid_alias_name_exception":
+            raise _name_taken(name, collection.namespace)
+        source = f"mapping_file {collection.mapping_file}" if collection.mapping_file else "the settings"
+        raise SettingsError(
+            f"[[collections]] {collection.namespace}: OpenSearch refused to create the index of {name} from {source}:"
+            f" {kind}: {reason}."
+        )
+
+
+def _name_taken(name: str, namespace: str) -> SettingsError:
+    return SettingsError(
+        f"[[collections]] {namespace}: an index named {name} exists already, so the alias that people search cannot"
+        f" have that name. Delete that index if it is no longer needed, or give the collection another `index`."
+    )

@@ -1,0 +1,84 @@
+"""How far the load of one collection into one generation has come."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from penstock.change import Position
+from penstock.errors import LeaseLost
+from penstock.opensearch.state import Conflict, StateStore, Stored
+
+LoadPhase = Literal["loading", "live", "dropped"]
+"""Loading: not every document was read. Live: it was, the stream keeps the index in step. Dropped: the collection is
+gone, the index's documents are kept until it is back and reconciled."""
+
+
+class LoadState:
+    """Implements `penstock.ports.Checkpoints` for a load.
+
+    Opening it shuts out whoever had it open before: their next save raises LeaseLost.
+    """
+
+    def __init__(self, store: StateStore, collection: str, generation: str, *, owner: str) -> None:
+        self._store = store
+        self._id = f"load/{collection}/{generation}"
+        self._owner = f"{owner}/{secrets.token_hex(4)}"
+        self._start = {"kind": "load", "name": collection, "generation": generation, "phase": "loading"}
+        self._stored: Stored | None = None
+
+    def open(self) -> "LoadState":
+        """Claim the document, made when there is none yet. Raises LeaseLost when another worker does so just now."""
+        found = self._store.get([self._id]).get(self._id)
+        before = found.document if found else {**self._start, "position": None, "counts": {}, "beat": 0}
+        document = {**before, "owner": self._owner, "beat": before["beat"] + 1}
+        try:
+            self._stored = self._store.put(self._id, document, found)
+        except Conflict as error:
+            raise self._lost() from error
+        return self
+
+    @property
+    def phase(self) -> LoadPhase:
+        """Where the collection stands."""
+        phase: LoadPhase = self._open()["phase"]
+        return phase
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was counted so far, as it was saved last."""
+        return dict(self._open()["counts"])
+
+    def load(self) -> Position | None:
+        """Answer the position of the load, None when it has to begin."""
+        position = self._open()["position"]
+        return None if position is None else Position(position["token"], position["time"])
+
+    def save(self, position: Position) -> None:
+        """Save the position of the load; raises LeaseLost when another worker has opened it."""
+        self._write({"position": {"token": position.token, "time": position.time}})
+
+    def save_progress(self, position: Position, counts: Mapping[str, int]) -> None:
+        """Save the position and the counts at that position together."""
+        self._write({"position": {"token": position.token, "time": position.time}, "counts": dict(counts)})
+
+    def enter(self, phase: LoadPhase) -> None:
+        """Save the phase; `loading` begins a load from the start, without a position."""
+        self._write({"phase": phase, **({"position": None, "counts": {}} if phase == "loading" else {})})
+
+    def _open(self) -> dict[str, Any]:
+        if self._stored is None:
+            raise self._lost()
+        return self._stored.document
+
+    def _write(self, changes: dict[str, Any]) -> None:
+        document = self._open()
+        try:
+            self._stored = self._store.put(
+                self._id, {**document, **changes, "beat": document["beat"] + 1}, self._stored
+            )
+        except Conflict as error:
+            self._stored = None
+            raise self._lost() from error
+
+    def _lost(self) -> LeaseLost:
+        return LeaseLost(f"The load state {self._id} is not ours; another worker has opened it.")

@@ -1,0 +1,166 @@
+"""The lease and the position of one pipeline, in one document: a save under an old lease fails by itself.
+
+    acquire   waits as standby until the lease is free, then takes it with a new epoch
+    renew     says that the worker lives; every write of the document does
+    save      the position; save_status, save_source: what `status` and the next start want to know
+    release   a clean end: a standby takes over at once
+
+No wall clocks are compared: a standby sees that the document has not changed for the lease's time on its own clock, and
+the holder counts that time from before its last renewal was sent.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from penstock.change import Position
+from penstock.errors import LeaseLost, Stopped
+from penstock.opensearch.state import Conflict, StateStore, Stored
+
+log = structlog.get_logger(__name__)
+
+
+class PipelineState:
+    """Implements `penstock.ports.Checkpoints`; the pipeline's thread and the renewing one may use it together."""
+
+    def __init__(
+        self, store: StateStore, name: str, *, owner: str, lease_s: float, stop: threading.Event | None = None
+    ) -> None:
+        self.name = name
+        self.owner = f"{owner}/{secrets.token_hex(4)}"
+        """Unlike any other worker's, however the worker was named."""
+        self._store = store
+        self._id = f"pipeline/{name}"
+        self._lease_s = lease_s
+        self._stop = stop if stop is not None else store.patience.stop
+        self._lock = threading.RLock()
+        self._stored: Stored | None = None
+        self._renewed_at = 0.0
+
+    def acquire(self) -> None:
+        """Take the lease; blocks as standby while another worker renews it. Raises Stopped, SettingsError."""
+        seen: Stored | None = None
+        since = time.monotonic()
+        while True:
+            found = self._store.get([self._id]).get(self._id)
+            now = time.monotonic()
+            if seen is None or found is None or found.seq_no != seen.seq_no or found.primary_term != seen.primary_term:
+                if found is not None and not found.document.get("released"):
+                    self._tell_standby(seen, found)
+                seen, since = found, now
+            if _is_free(found, now - since, self._lease_s) and self._take(found):
+                return
+            if self._stop.wait(min(1.0, self._lease_s / 5)):
+                raise Stopped(f"told to stop while waiting for the lease of pipeline {self.name}")
+
+    def renew(self) -> None:
+        """Say that this worker lives; raises LeaseLost when another one has taken over."""
+        self._write({})
+
+    def load(self) -> Position | None:
+        """Answer the position that was saved last, under this lease or an earlier one."""
+        position = self._held()["position"]
+        return None if position is None else Position(position["token"], position["time"])
+
+    def save(self, position: Position) -> None:
+        """Save the position; raises LeaseLost when another worker has taken over."""
+        self._write({"position": {"token": position.token, "time": position.time}})
+
+    def save_status(self, status: Mapping[str, Any]) -> None:
+        """Save what `status` shows, in place of what was saved before; raises LeaseLost."""
+        self._write({"status": dict(status)})
+
+    def save_source(self, source: Mapping[str, Any], indexes: Mapping[str, str]) -> None:
+        """Save the identity of the source and the UUIDs of the indexes that the position belongs to."""
+        self._write({"source": dict(source), "indexes": dict(indexes)})
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The whole state as this worker last wrote it: source, indexes, status, epoch."""
+        return dict(self._held())
+
+    def held(self) -> bool:
+        """Say whether the lease is surely ours: renewed within its time, by this process's clock."""
+        with self._lock:
+            return self._stored is not None and time.monotonic() - self._renewed_at < self._lease_s
+
+    def assert_held(self) -> None:
+        """Raise LeaseLost when nothing may be sent, since another worker may have taken over."""
+        if not self.held():
+            raise self._lost(f"was not renewed for {self._lease_s:g} s")
+
+    def release(self) -> None:
+        """Give the lease up at a clean end, if it is still ours."""
+        with self._lock:
+            if self._stored is None:
+                return
+            try:
+                self._write({"released": True})
+            except LeaseLost:
+                log.info("the lease was taken over before it was released", pipeline=self.name)
+            self._stored = None
+
+    def _take(self, found: Stored | None) -> bool:
+        """Try to take the free lease; False when another worker was faster."""
+        before = found.document if found else {}
+        document = {
+            "kind": "pipeline",
+            "name": self.name,
+            "position": before.get("position"),
+            "source": before.get("source", {}),
+            "indexes": before.get("indexes", {}),
+            "status": before.get("status", {}),
+            "owner": self.owner,
+            "lease_s": self._lease_s,
+            "epoch": before.get("epoch", 0) + 1,
+            "beat": 0,
+            "released": False,
+        }
+        asked_at = time.monotonic()
+        try:
+            stored = self._store.put(self._id, document, found)
+        except Conflict:
+            return False
+        with self._lock:
+            self._stored, self._renewed_at = stored, asked_at
+        log.info("took the lease", pipeline=self.name, epoch=document["epoch"])
+        return True
+
+    def _write(self, changes: Mapping[str, Any]) -> None:
+        """Write the document with the changes; every write renews the lease and carries a beat of its own."""
+        with self._lock:
+            stored = self._stored
+            if stored is None:
+                raise self._lost("is not held")
+            document = {**stored.document, **changes, "beat": stored.document["beat"] + 1}
+            asked_at = time.monotonic()
+            try:
+                self._stored = self._store.put(self._id, document, stored)
+            except Conflict as error:
+                self._stored = None
+                raise self._lost("was taken over by another worker") from error
+            self._renewed_at = asked_at
+
+    def _held(self) -> dict[str, Any]:
+        with self._lock:
+            if self._stored is None:
+                raise self._lost("is not held")
+            return self._stored.document
+
+    def _lost(self, what: str) -> LeaseLost:
+        return LeaseLost(f"The lease of pipeline {self.name} {what}; this worker writes nothing until it has it again.")
+
+    def _tell_standby(self, seen: Stored | None, found: Stored) -> None:
+        holder = found.document.get("owner")
+        if seen is None or seen.document.get("owner") != holder:
+            log.info("standby: another worker holds the lease", pipeline=self.name, owner=holder)
+
+
+def _is_free(found: Stored | None, unchanged_s: float, lease_s: float) -> bool:
+    if found is None or found.document.get("released"):
+        return True
+    return unchanged_s >= max(lease_s, float(found.document.get("lease_s", 0)))

@@ -1,0 +1,43 @@
+"""Requests outside the bulk path (indexes, state, searches): repeated while the cluster only means "wait"."""
+
+from typing import Any
+
+from penstock.errors import SinkUnavailable
+from penstock.opensearch.client import Answer, Client, Unreachable
+from penstock.opensearch.error_table import judge_request, lost
+from penstock.opensearch.waiting import Patience, Wait
+
+
+def ask(
+    client: Client, patience: Patience, method: str, path: str, body: bytes | dict[str, Any] | None = None
+) -> Answer:
+    """Send a request until the cluster takes it; a 4xx is answered to the caller, which knows what it means there.
+
+    Only for requests that may be carried out twice. Raises Stopped, SinkUnavailable.
+    """
+    with patience.attempts() as attempts:
+        while True:
+            try:
+                answer = client.request(method, path, body)
+            except Unreachable as error:
+                attempts.wait(lost(str(error), unclear=error.unclear))
+                continue
+            if answer.ok or answer.status in (400, 404, 409):
+                return answer
+            verdict = judge_request(answer, f"{method} {path}")
+            if not isinstance(verdict, Wait):
+                raise SinkUnavailable(f"{method} {path} was refused ({verdict.status}: {verdict.reason}).")
+            attempts.wait(verdict)
+
+
+def error_of(answer: Answer) -> tuple[str, str]:
+    """The type and the reason of a refused request, empty where it names none."""
+    parsed = answer.json()
+    error = parsed.get("error") if isinstance(parsed, dict) else None
+    if not isinstance(error, dict):
+        return "", str(error or "")
+    reason = str(error.get("reason", ""))
+    cause = error.get("caused_by")
+    if isinstance(cause, dict) and cause.get("reason"):
+        reason = f"{reason}: {cause['reason']}"
+    return str(error.get("type", "")), reason

@@ -1,0 +1,136 @@
+"""State without another database: documents in one small index, read in real time, written by compare-and-set."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from penstock.errors import PenstockError, SettingsError, SinkUnavailable, SystemicFault
+from penstock.opensearch.client import Answer, Client, Unreachable
+from penstock.opensearch.error_table import MISSING, judge_item, judge_request, lost, told
+from penstock.opensearch.requests import ask, error_of
+from penstock.opensearch.system_index import ensure_system_index
+from penstock.opensearch.waiting import Patience, Wait
+
+SCHEMA: Final = 1
+STATE_INDEX: Final = "penstock-state"
+
+_BODY: dict[str, Any] = {
+    "mappings": {
+        "dynamic": False,
+        "properties": {"schema": {"type": "integer"}, "kind": {"type": "keyword"}, "name": {"type": "keyword"}},
+    },
+}
+
+
+class Conflict(PenstockError):
+    """The document was changed by someone else since it was read."""
+
+
+class Stored(NamedTuple):
+    """A state document as it is stored, with what a later write must name to replace exactly this one."""
+
+    document: dict[str, Any]
+    seq_no: int
+    primary_term: int
+
+
+class StateStore:
+    """Reads and writes state documents; waits for the cluster by itself. Several threads may use it."""
+
+    def __init__(self, client: Client, patience: Patience, *, index: str = STATE_INDEX) -> None:
+        self.index = index
+        self.patience = patience
+        self._client = client
+        self._exists = False
+
+    def get(self, ids: Iterable[str]) -> dict[str, Stored]:
+        """Read documents in real time; those that do not exist are left out. Raises SettingsError for a newer form."""
+        body = {"ids": list(ids)}
+        with self.patience.attempts() as attempts:
+            while True:
+                found = self._read(ask(self._client, self.patience, "POST", f"/{self.index}/_mget", body))
+                if not isinstance(found, Wait):
+                    return found
+                attempts.wait(found)
+
+    def put(self, state_id: str, document: Mapping[str, Any], expected: Stored | None) -> Stored:
+        """Replace exactly `expected` (None: there must be none yet); answers what is stored then.
+
+        A write whose answer was lost is recognised by its content, so `document` must be unlike any other writer's.
+        Raises Conflict, SystemicFault, Stopped, SinkUnavailable.
+        """
+        if not self._exists:
+            ensure_system_index(self._client, self.patience, self.index, _BODY)
+            self._exists = True
+        whole = {"schema": SCHEMA, **document}
+        condition: dict[str, Any] = {"_id": state_id, "require_alias": True}
+        if expected is not None:
+            condition.update(if_seq_no=expected.seq_no, if_primary_term=expected.primary_term)
+        action = "create" if expected is None else "index"
+        body = b"%b\n%b\n" % (orjson.dumps({action: condition}), orjson.dumps(whole))
+        with self.patience.attempts() as attempts:
+            while True:
+                verdict = self._send(state_id, body, whole)
+                if isinstance(verdict, Stored):
+                    return verdict
+                attempts.wait(verdict)
+
+    def _send(self, state_id: str, body: bytes, whole: dict[str, Any]) -> Stored | Wait:
+        try:
+            answer = self._client.request("POST", f"/{self.index}/_bulk", body)
+        except Unreachable as error:
+            return lost(str(error), unclear=error.unclear)
+        if not answer.ok:
+            verdict = judge_request(answer, f"POST /{self.index}/_bulk")
+            if isinstance(verdict, Wait):
+                return verdict
+            raise SystemicFault(f"The state {state_id} was refused ({verdict.status}: {verdict.reason}).")
+        return self._judge(state_id, answer, whole)
+
+    def _judge(self, state_id: str, answer: Answer, whole: dict[str, Any]) -> Stored | Wait:
+        parsed = answer.json()
+        try:
+            (item,) = (next(iter(each.values())) for each in parsed["items"])
+            status = int(item["status"])
+        except (TypeError, KeyError, ValueError, AttributeError):
+            return lost("an answer that is none to a bulk request", unclear=True)
+        outcome = judge_item(status, item.get("error"))
+        if isinstance(outcome, Wait):
+            return outcome
+        if outcome == "written":
+            return Stored(whole, item["_seq_no"], item["_primary_term"])
+        if outcome == "superseded":
+            return self._adopted(state_id, whole)
+        raise SystemicFault(f"The state {state_id} was refused ({outcome.status}: {outcome.reason}).")
+
+    def _adopted(self, state_id: str, whole: dict[str, Any]) -> Stored:
+        """After a conflict: ours when an earlier attempt of this very write got through, though its answer was lost."""
+        stored = self.get([state_id]).get(state_id)
+        if stored is not None and stored.document == whole:
+            return stored
+        raise Conflict(f"The state {state_id} in {self.index} was changed by another worker.")
+
+    def _read(self, answer: Answer) -> dict[str, Stored] | Wait:
+        parsed = answer.json()
+        if not isinstance(parsed, dict):
+            return lost("an answer that is none to a read by ids", unclear=False)
+        if not answer.ok and error_of(answer)[0] not in MISSING:
+            raise SinkUnavailable(f"The state in {self.index} cannot be read ({answer.status}: {error_of(answer)}).")
+        found: dict[str, Stored] = {}
+        for each in parsed.get("docs", ()):
+            error = each.get("error", {})
+            if error and error["type"] not in MISSING:
+                return Wait("unavailable", told(error))
+            if each.get("found"):
+                document = self._known(each["_id"], each["_source"])
+                found[each["_id"]] = Stored(document, each["_seq_no"], each["_primary_term"])
+        return found
+
+    def _known(self, state_id: str, document: dict[str, Any]) -> dict[str, Any]:
+        if document.get("schema") != SCHEMA:
+            raise SettingsError(
+                f"The state {state_id} in {self.index} has the form {document.get('schema')!r}; this penstock knows"
+                f" {SCHEMA}. Run the version of penstock that wrote it, or a newer one."
+            )
+        return document

@@ -1,0 +1,93 @@
+"""Waiting for the index: with backoff and jitter, said once a reason in the log, and visible in the metrics."""
+
+import threading
+import time
+from typing import Literal, NamedTuple
+
+import structlog
+
+from penstock.metrics import Metrics
+from penstock.retry import Backoff
+
+log = structlog.get_logger(__name__)
+
+_SAY_AGAIN_S = 30.0
+
+WaitReason = Literal["overloaded", "blocked", "closed", "unavailable", "lost"]
+"""Overloaded: too many requests. Blocked: read-only or out of disk. Closed: the index is closed. Unavailable: shards
+or the cluster are not ready. Lost: no answer, or none that can be understood."""
+
+
+class Wait(NamedTuple):
+    """The index cannot take a request now. `unclear`: it may have been carried out all the same."""
+
+    reason: WaitReason
+    detail: str
+    unclear: bool = False
+
+
+class Patience:
+    """Shared by all that wait for one cluster: tells the log once a reason and then every 30 s, and the metrics."""
+
+    def __init__(self, metrics: Metrics, stop: threading.Event) -> None:
+        self.stop = stop
+        self._metrics = metrics
+        self._lock = threading.Lock()
+        self._said: dict[str, float] = {}
+        self._waiting: set[int] = set()
+
+    def attempts(self) -> "Attempts":
+        """Begin a series of attempts at one request."""
+        return Attempts(self)
+
+    def began(self, who: int, wait: Wait) -> None:
+        """Note that someone waits."""
+        now = time.monotonic()
+        with self._lock:
+            self._waiting.add(who)
+            say = now - self._said.get(wait.reason, -_SAY_AGAIN_S) >= _SAY_AGAIN_S
+            if say:
+                self._said[wait.reason] = now
+        self._metrics.count("penstock_waits_total", reason=wait.reason)
+        self._metrics.set("penstock_waiting", 1)
+        if say:
+            log.warning("waiting for the index", reason=wait.reason, detail=wait.detail)
+
+    def ended(self, who: int) -> None:
+        """Note that someone waits no longer; the next wait is told again when it was the last one."""
+        with self._lock:
+            self._waiting.discard(who)
+            if self._waiting:
+                return
+            said, self._said = self._said, {}
+        self._metrics.set("penstock_waiting", 0)
+        if said:
+            log.info("the index accepts requests again", reasons=sorted(said))
+
+
+class Attempts:
+    """One series of attempts: a context manager, so that a wait that is given up is not counted for ever."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._backoff = Backoff(patience.stop)
+        self._waited = False
+
+    def __enter__(self) -> "Attempts":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.succeeded()
+
+    def wait(self, wait: Wait) -> None:
+        """Wait before the next attempt; raises Stopped."""
+        self._waited = True
+        self._patience.began(id(self), wait)
+        self._backoff.wait()
+
+    def succeeded(self) -> None:
+        """The index takes requests: begin again with short waits."""
+        if self._waited:
+            self._waited = False
+            self._backoff.reset()
+            self._patience.ended(id(self))
