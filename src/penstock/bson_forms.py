@@ -1,0 +1,140 @@
+"""The JSON form of every BSON value that JSON has no word for; docs/bson.md is this table for people."""
+
+import datetime as dt
+import math
+import re
+import uuid
+from base64 import b64encode
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
+
+_EPOCH = dt.datetime(1970, 1, 1)
+_MILLISECOND = dt.timedelta(milliseconds=1)
+_CYCLE_MS = 146_097 * 86_400_000  # the calendar repeats every 400 years
+_INT64 = range(-(2**63), 2**63)
+_FLAGS = {"i": re.I, "l": re.L, "m": re.M, "s": re.S, "u": re.U, "x": re.X}
+
+
+class NotFiniteError(ValueError):
+    """The value is no JSON number: NaN, an infinity, or beyond the range of a double."""
+
+
+def json_form(value: Any) -> Any:
+    """Answer what stands for the value in JSON; a document may come back, with values of its own.
+
+    Raises NotFiniteError, and TypeError for a type that is neither BSON's nor JSON's.
+    """
+    form = FORMS.get(value.__class__)
+    if form is not None:
+        return form(value)
+    for kind, inherited in FORMS.items():
+        if isinstance(value, kind):
+            return inherited(value)
+    raise TypeError(f"a value of type {type(value).__name__} has no JSON form")
+
+
+def not_finite(value: Any) -> str | None:
+    """Answer how a number is written that JSON cannot hold, None for any other value."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else _spell(Decimal(value))
+    if isinstance(value, int) and not isinstance(value, bool) and value not in _INT64:
+        value = Decimal(value)
+    if isinstance(value, Decimal128):
+        value = value.to_decimal()
+    return _spell(value) if isinstance(value, Decimal) and not _fits_double(value) else None
+
+
+def milliseconds(value: dt.datetime | DatetimeMS) -> int:
+    """Answer a date as milliseconds since 1970; one without a zone is UTC."""
+    if isinstance(value, DatetimeMS):
+        return int(value)
+    naive = value.astimezone(dt.UTC).replace(tzinfo=None) if value.tzinfo else value
+    return (naive - _EPOCH) // _MILLISECOND
+
+
+def regex_pattern(value: "Regex[Any]") -> str:
+    """Answer the pattern of a regular expression as text."""
+    pattern = value.pattern
+    return pattern if isinstance(pattern, str) else pattern.decode("utf-8", "replace")
+
+
+def regex_flags(value: "Regex[Any]") -> str:
+    """Answer the options of a regular expression in the source's own letters."""
+    return "".join(letter for letter, flag in _FLAGS.items() if value.flags & flag)
+
+
+def _date(value: dt.datetime | DatetimeMS) -> str:
+    """Six digits of a second, of which the last three are always 0.
+
+    No one else writes dates so: an index that takes exactly this form for dates guesses none in people's strings.
+    """
+    cycles, rest = divmod(milliseconds(value), _CYCLE_MS)
+    within = _EPOCH + rest * _MILLISECOND
+    year = within.year + 400 * cycles
+    sign = "-" if year < 0 else "+" if year > 9999 else ""
+    return f"{sign}{abs(year):04}{within.isoformat(timespec='microseconds')[4:]}Z"
+
+
+def _number(value: Decimal) -> orjson.Fragment:
+    """All digits, and always as a fraction: the index would take `5` for an integer field, and refuse long integers."""
+    if not _fits_double(value):
+        raise NotFiniteError
+    text = str(value)
+    return orjson.Fragment(text if "." in text or "E" in text else f"{text}.0")
+
+
+def _fits_double(value: Decimal) -> bool:
+    return value.is_finite() and math.isfinite(float(value))
+
+
+def _spell(value: Decimal) -> str:
+    return "NaN" if value.is_nan() else str(value)
+
+
+def _integer(value: int) -> Any:
+    return int(value) if value in _INT64 else _number(Decimal(value))
+
+
+def _float(value: float) -> float:
+    if not math.isfinite(value):
+        raise NotFiniteError
+    return float(value)
+
+
+def _binary(value: bytes) -> str:
+    is_uuid = isinstance(value, Binary) and value.subtype in {3, 4} and len(value) == 16
+    return str(uuid.UUID(bytes=bytes(value))) if is_uuid else b64encode(value).decode()
+
+
+def _reference(value: DBRef) -> dict[str, Any]:
+    return dict(value.as_doc())
+
+
+FORMS: dict[type, Callable[[Any], Any]] = {
+    ObjectId: str,
+    dt.datetime: _date,
+    DatetimeMS: _date,
+    Decimal128: lambda value: _number(value.to_decimal()),
+    bytes: _binary,
+    Binary: _binary,
+    Timestamp: lambda value: {"t": value.time, "i": value.inc},
+    Regex: lambda value: f"/{regex_pattern(value)}/{regex_flags(value)}",
+    MinKey: lambda _: "MinKey",
+    MaxKey: lambda _: "MaxKey",
+    DBRef: _reference,
+    Code: str,
+    # what JSON knows, and what user functions may add
+    str: str,
+    bool: bool,
+    Int64: int,
+    int: _integer,
+    float: _float,
+    Decimal: _number,
+    uuid.UUID: str,
+    dt.date: lambda value: _date(dt.datetime(value.year, value.month, value.day)),
+    type(None): lambda _: None,
+}

@@ -1,0 +1,239 @@
+"""The document id: an injective text form of a stored `_id`, which can be read back.
+
+Two ids give the same text exactly when the source takes them for equal: 1, 1.0 and Decimal128("1.0") are one
+document, an ObjectId and a string of its 24 digits are two. docs/bson.md has the table of forms.
+"""
+
+import math
+import re
+import uuid
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Context, Decimal
+from hashlib import sha256
+from typing import Any
+
+import orjson
+from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson.binary import UuidRepresentation
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.json_util import CANONICAL_JSON_OPTIONS, JSONMode, JSONOptions
+from bson.json_util import dumps as extended_json
+from bson.json_util import loads as read_extended_json
+
+from penstock.bson_forms import milliseconds, regex_flags, regex_pattern
+
+MAX_BYTES = 512
+"""OpenSearch refuses the whole bulk request for one longer id."""
+
+HASHED = "h:"
+"""Tag of an id that was too long: a hash and the beginning of its text. It cannot be read back."""
+
+_OBJECT_ID = re.compile(r"[0-9a-f]{24}")
+_INT64 = range(-(2**63), 2**63)
+_EXACT = Context(prec=40, Emin=-99_999, Emax=99_999)
+_KEY_OPTIONS: JSONOptions = JSONOptions(
+    json_mode=JSONMode.CANONICAL,
+    document_class=dict,
+    tz_aware=False,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    uuid_representation=UuidRepresentation.UNSPECIFIED,
+)
+
+
+def document_id(value: Any) -> str:
+    """Answer the document id of a stored `_id`, at most 512 bytes of UTF-8.
+
+    A longer text becomes `h:`, the SHA-256 of the whole text, and as much of its beginning as fits.
+    """
+    if value.__class__ is ObjectId:
+        return value.binary.hex()
+    text = _text(value)
+    if len(text) <= MAX_BYTES // 4:  # a character has 4 bytes at most
+        return text
+    octets = text.encode("utf-8", "surrogatepass")
+    if len(octets) <= MAX_BYTES:
+        return text
+    head = f"{HASHED}{sha256(octets).hexdigest()}:"
+    return head + octets[: MAX_BYTES - len(head)].decode("utf-8", "ignore")
+
+
+def read(text: str) -> Any:
+    """Answer the `_id` that a document id stands for; a number comes back in its simplest type.
+
+    Raises ValueError for a hashed id, and for a text that `document_id` never makes.
+    """
+    if _OBJECT_ID.fullmatch(text):
+        return ObjectId(text)
+    tag = next((tag for tag in _READERS if text.startswith(tag)), None)
+    if tag is None and text:
+        return text
+    if tag is None or tag == HASHED:
+        raise ValueError("a hashed or empty document id cannot be read back: the document's `_penstock.id` has it")
+    return _READERS[tag](text[len(tag) :])
+
+
+def key(value: Any) -> str:
+    """Answer the `_id` with its exact stored type, as canonical extended JSON."""
+    return extended_json(value, json_options=CANONICAL_JSON_OPTIONS)
+
+
+def read_key(text: str) -> Any:
+    """Answer the `_id` that a key stands for."""
+    return read_extended_json(text, json_options=_KEY_OPTIONS)
+
+
+def _text(value: Any) -> str:
+    form = _FORMS.get(value.__class__)
+    if form is not None:
+        return form(value)
+    for kind, inherited in _FORMS.items():
+        if isinstance(value, kind):
+            return inherited(value)
+    raise TypeError(f"no document id for an _id of type {type(value).__name__}")
+
+
+def _string(value: str) -> str:
+    plain = value and not value.startswith(_TAGS) and not _OBJECT_ID.fullmatch(value)
+    return str(value) if plain else f"s:{value}"
+
+
+def _float(value: float) -> str:
+    if value.is_integer() and int(value) in _INT64:
+        return f"n:{int(value)}"
+    return f"n:{value!r}" if math.isfinite(value) else _not_finite(Decimal(value))
+
+
+def _decimal(value: Decimal128) -> str:
+    exact = value.to_decimal()
+    if not exact.is_finite():
+        return _not_finite(exact)
+    if abs(exact) <= 2**63 and exact == int(exact) and int(exact) in _INT64:
+        return f"n:{int(exact)}"
+    as_float = float(exact)
+    if Decimal(as_float) == exact:
+        return f"n:{as_float!r}"
+    return f"d:{exact.normalize(_EXACT)}"
+
+
+def _not_finite(value: Decimal) -> str:
+    if value.is_nan():
+        return "n:NaN"
+    return "n:Infinity" if value > 0 else "n:-Infinity"
+
+
+def _read_number(text: str) -> Any:
+    return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
+
+
+def _binary(value: bytes) -> str:
+    subtype = value.subtype if isinstance(value, Binary) else 0
+    return f"bin:{subtype}:{b64encode(value).decode()}"
+
+
+def _read_binary(text: str) -> Any:
+    subtype, octets = text.split(":")
+    return Binary(b64decode(octets), int(subtype)) if int(subtype) else b64decode(octets)
+
+
+def _read_timestamp(text: str) -> Timestamp:
+    seconds, increment = text.split(":")
+    return Timestamp(int(seconds), int(increment))
+
+
+def _read_date(text: str) -> Any:
+    date = DatetimeMS(int(text))
+    try:
+        return date.as_datetime(CodecOptions(tz_aware=False))
+    except (ValueError, OverflowError):
+        return date
+
+
+def _read_regex(text: str) -> "Regex[str]":
+    flags, pattern = text.split(":", 1)
+    return Regex(pattern, flags)
+
+
+def _code(value: Code) -> str:
+    return f"code:{value!s}" if value.scope is None else f"scoped:{_tree_text([str(value), value.scope])}"
+
+
+def _read_scoped(text: str) -> Code:
+    code, scope = _read_tree(text)
+    return Code(code, scope)
+
+
+def _tree(value: Any) -> Any:
+    """Documents and arrays keep their structure, every value inside becomes its own text form."""
+    if isinstance(value, DBRef):
+        value = value.as_doc()
+    if isinstance(value, dict):
+        return {name: _tree(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_tree(inner) for inner in value]
+    return _text(value)
+
+
+def _tree_text(value: Any) -> str:
+    return orjson.dumps(_tree(value)).decode()
+
+
+def _read_tree(text: str) -> Any:
+    return _read_branch(orjson.loads(text))
+
+
+def _read_branch(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_read_branch(inner) for inner in value]
+    if isinstance(value, str):
+        return read(value)
+    document = {name: _read_branch(inner) for name, inner in value.items()}
+    if "$ref" in document and "$id" in document:
+        return DBRef(document.pop("$ref"), document.pop("$id"), document.pop("$db", None), document)
+    return document
+
+
+_FORMS: dict[type, Callable[[Any], str]] = {
+    ObjectId: str,
+    Code: _code,
+    str: _string,
+    bool: lambda value: f"bool:{str(value).lower()}",
+    Int64: lambda value: f"n:{int(value)}",
+    int: lambda value: f"n:{value}",
+    float: _float,
+    Decimal128: _decimal,
+    type(None): lambda _: "null:",
+    datetime: lambda value: f"date:{milliseconds(value)}",
+    DatetimeMS: lambda value: f"date:{int(value)}",
+    bytes: _binary,
+    uuid.UUID: lambda value: _binary(Binary.from_uuid(value)),
+    Timestamp: lambda value: f"ts:{value.time}:{value.inc}",
+    Regex: lambda value: f"regex:{regex_flags(value)}:{regex_pattern(value)}",
+    MinKey: lambda _: "minkey:",
+    MaxKey: lambda _: "maxkey:",
+    dict: lambda value: f"doc:{_tree_text(value)}",
+    DBRef: lambda value: f"doc:{_tree_text(value)}",
+    list: lambda value: f"list:{_tree_text(value)}",
+}
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "s:": str,
+    "n:": _read_number,
+    "d:": Decimal128,
+    "bool:": lambda text: text == "true",
+    "null:": lambda _: None,
+    "date:": _read_date,
+    "bin:": _read_binary,
+    "ts:": _read_timestamp,
+    "regex:": _read_regex,
+    "code:": Code,
+    "scoped:": _read_scoped,
+    "minkey:": lambda _: MinKey(),
+    "maxkey:": lambda _: MaxKey(),
+    "doc:": _read_tree,
+    "list:": _read_tree,
+    HASHED: str,
+}
+
+_TAGS = tuple(_READERS)

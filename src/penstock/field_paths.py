@@ -1,0 +1,114 @@
+"""Dotted paths in documents: select, drop and move fields, through arrays of documents too.
+
+`items.sku` speaks of the field `sku` of the document `items`, or of every document in the array `items`.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from penstock.errors import DocumentError
+
+Document = dict[str, Any]
+Tree = dict[str, Any]
+"""Paths as nested names; a name without further names stands for the whole field."""
+
+_ABSENT = object()
+
+
+def tree(paths: Iterable[str]) -> Tree:
+    """Answer the paths as a tree; `a.b` adds nothing where `a` stands for the whole field."""
+    root: Tree = {}
+    for path in sorted(paths, key=lambda path: path.count(".")):
+        _grow(root, path.split("."))
+    return root
+
+
+def select(document: Document, paths: Tree) -> Document:
+    """Answer a document of the named fields only, in its own order; elements of arrays that hold none go."""
+    selected = {}
+    for name, value in document.items():
+        if name in paths:
+            chosen = _select_within(value, paths[name]) if paths[name] else value
+            if chosen is not _ABSENT:
+                selected[name] = chosen
+    return selected
+
+
+def drop(document: Document, paths: Tree) -> None:
+    """Take the named fields out of the document, in place."""
+    for name, inner in paths.items():
+        if not inner:
+            document.pop(name, None)
+        else:
+            for within in _documents(document.get(name)):
+                drop(within, inner)
+
+
+def move(document: Document, old: str, new: str) -> None:
+    """Give a field another name or place, in place; what an array's documents hold becomes an array elsewhere.
+
+    Raises DocumentError where something else has that place, so that no value is lost.
+    """
+    source, target = old.split("."), new.split(".")
+    shared = 0
+    while shared < min(len(source), len(target)) - 1 and source[shared] == target[shared]:
+        shared += 1
+    for within in _at(document, source[:shared]):
+        value = _take(within, source[shared:])
+        if value is not _ABSENT and not _put(within, target[shared:], value):
+            raise DocumentError(f"rename of `{old}` to `{new}`: the document has something else there already")
+
+
+def _grow(branch: Tree, names: list[str]) -> None:
+    for name in names:
+        if name in branch and not branch[name]:
+            return
+        branch = branch.setdefault(name, {})
+
+
+def _select_within(value: Any, paths: Tree) -> Any:
+    if isinstance(value, dict):
+        return select(value, paths)
+    if isinstance(value, list):
+        chosen = (_select_within(inner, paths) for inner in value)
+        return [inner for inner in chosen if inner is not _ABSENT]
+    return _ABSENT
+
+
+def _documents(value: Any) -> Iterator[Document]:
+    if isinstance(value, dict):
+        yield value
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _documents(inner)
+
+
+def _at(document: Document, names: list[str]) -> Iterator[Document]:
+    if not names:
+        yield document
+        return
+    for within in _documents(document.get(names[0])):
+        yield from _at(within, names[1:])
+
+
+def _take(document: Document, names: list[str]) -> Any:
+    first, *rest = names
+    if not rest:
+        return document.pop(first, _ABSENT)
+    value = document.get(first)
+    taken = [found for within in _documents(value) if (found := _take(within, rest)) is not _ABSENT]
+    if not taken:
+        return _ABSENT
+    return taken if isinstance(value, list) else taken[0]
+
+
+def _put(document: Document, names: list[str], value: Any) -> bool:
+    *parents, last = names
+    for name in parents:
+        document = document.setdefault(name, {})
+        if not isinstance(document, dict):
+            return False
+    if last in document:
+        return False
+    document[last] = value
+    return True

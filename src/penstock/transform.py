@@ -1,0 +1,148 @@
+"""From a stored document to the body that is indexed: select, the user's function, rename, encode.
+
+The order is the one people expect from reading the settings: `include` and `exclude` say what penstock takes from the
+source, the function sees that under the source's own names, `rename` says what the result is called in the index.
+"""
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+import orjson
+from bson import ObjectId
+
+from penstock import field_paths
+from penstock.document_id import HASHED, document_id, key
+from penstock.encode import FORM, encode
+from penstock.errors import DocumentError, SettingsError
+from penstock.field_names import RESERVED
+from penstock.settings import CollectionSettings
+
+Function = Callable[[dict[str, Any]], dict[str, Any] | None]
+
+
+class Transform:
+    """Turns the documents of one collection into bodies; may be called from several threads.
+
+    Raises SettingsError when the settings contradict each other or the function cannot be imported.
+    """
+
+    fingerprint: str
+    """Stable hash of all that shapes the documents: the settings, the function's module, penstock's own forms."""
+
+    def __init__(self, settings: CollectionSettings) -> None:
+        _check_paths(settings)
+        self._include = field_paths.tree(settings.include)
+        self._exclude = field_paths.tree(settings.exclude)
+        self._rename = dict(settings.rename)
+        self._name = settings.function
+        self._function = _import_function(settings) if settings.function else None
+        self._is_plain = not (self._include or self._exclude or self._rename or self._function)
+        self.fingerprint = _fingerprint(settings, self._function)
+
+    def __call__(self, document: dict[str, Any]) -> bytes | None:
+        """Answer the body for the stored document, None when the function left it out.
+
+        The document is used up: its `_id` is taken out, and the function may have changed it. Raises DocumentError.
+        """
+        identity = document.get("_id")
+        shaped = document if self._is_plain else self._shape(document)
+        if shaped is None:
+            return None
+        shaped.pop("_id", None)
+        return encode(shaped, _long_id(identity))
+
+    def _shape(self, document: dict[str, Any]) -> dict[str, Any] | None:
+        selected = field_paths.select(document, {"_id": {}, **self._include}) if self._include else document
+        field_paths.drop(selected, self._exclude)
+        if self._function is not None:
+            returned = self._call(self._function, selected)
+            if returned is None:
+                return None
+            selected = returned
+        for old, new in self._rename.items():
+            field_paths.move(selected, old, new)
+        return selected
+
+    def _call(self, function: Function, document: dict[str, Any]) -> dict[str, Any] | None:
+        try:
+            returned = function(document)
+        except Exception as error:
+            text = f"function {self._name} raised {type(error).__name__}: {str(error)[:200]}"
+            raise DocumentError(text) from error
+        if returned is not None and not isinstance(returned, dict):
+            raise DocumentError(f"function {self._name} returned {type(returned).__name__}, not a document or None")
+        return returned
+
+
+def _long_id(identity: Any) -> str | None:
+    if identity.__class__ is ObjectId or not document_id(identity).startswith(HASHED):
+        return None
+    return key(identity)
+
+
+def _check_paths(settings: CollectionSettings) -> None:
+    where = f"collection {settings.namespace}"
+    problems = [
+        f"{where}: `{path}` is both included and excluded; remove it from one of the two lists"
+        for path in sorted(set(settings.include) & set(settings.exclude))
+    ]
+    every = (*settings.include, *settings.exclude, *settings.rename, *settings.rename.values())
+    problems += [
+        f"{where}: `{path}` is no path; write names with single dots between them, such as `address.city`"
+        for path in sorted(set(every))
+        if not all(path.split("."))
+    ]
+    targets = list(settings.rename.values())
+    problems += [
+        f"{where}: several fields are renamed to `{path}`; give each its own name"
+        for path in sorted({path for path in targets if targets.count(path) > 1})
+    ]
+    problems += [
+        f"{where}: no field can be renamed to `{path}`, OpenSearch or penstock keeps that name; choose another"
+        for path in targets
+        if path.split(".")[0] in RESERVED
+    ]
+    if problems:
+        raise SettingsError(*problems)
+
+
+def _import_function(settings: CollectionSettings) -> Function:
+    module_name, _, name = str(settings.function).partition(":")
+    where = f"collection {settings.namespace}: function {settings.function}"
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        cause = f"{type(error).__name__}: {str(error)[:200]}"
+        advice = (
+            f"put {module_name}.py into the current directory or install it, and try `python -c 'import {module_name}'`"
+        )
+        raise SettingsError(f"{where}: the module {module_name} cannot be imported ({cause}); {advice}") from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        found = "has no function of that name" if function is None else f"has {name}, which is no function"
+        raise SettingsError(f"{where}: the module {module_name} {found}; correct `function` in the settings")
+    return function  # type: ignore[no-any-return]
+
+
+def _fingerprint(settings: CollectionSettings, function: Function | None) -> str:
+    rules = settings.model_dump(include={"include", "exclude", "rename", "function"})
+    shape = {"form": FORM, "rules": rules, "source": _source(function)}
+    return sha256(orjson.dumps(shape, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _source(function: Function | None) -> str:
+    """The text of the whole module: what the function calls there shapes the documents as well."""
+    if function is None:
+        return ""
+    module = inspect.getmodule(function)
+    try:
+        return inspect.getsource(module if module is not None else function)
+    except (OSError, TypeError):  # no source at hand: a compiled module
+        return ""
