@@ -1,0 +1,99 @@
+"""What the source's databases and collections hold, and single documents by their ids."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+from pymongo.collection import Collection
+from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import ReadPreference
+
+from penstock.change import Namespace
+from penstock.mongo.connection import CODEC, Client, Document, cluster_time, time_of
+
+MAJORITY = ReadConcern("majority")
+_OWN = frozenset({"admin", "local", "config"})
+_IDS_AT_ONCE = 1000
+
+
+class Documents(NamedTuple):
+    """Documents read by their ids, and the version that they carry: taken from the primary before they were read."""
+
+    version: int
+    documents: list[Document]
+
+
+def collection(client: Client, namespace: Namespace) -> Collection[Document]:
+    """Answer the collection for reads of what the majority has, from the primary."""
+    return client.get_database(namespace.db).get_collection(
+        namespace.coll, codec_options=CODEC, read_preference=ReadPreference.PRIMARY, read_concern=MAJORITY
+    )
+
+
+def databases(client: Client) -> list[str]:
+    """Names of the databases that hold collections of users."""
+    return sorted(set(client.list_database_names()) - _OWN)
+
+
+def namespaces(client: Client, db: str) -> list[Namespace]:
+    """Names of the collections that can be read: no views, nothing of the server's own."""
+    found = client.get_database(db).list_collections(filter={"type": "collection"})
+    return sorted(Namespace(db, each["name"]) for each in found if not each["name"].startswith("system."))
+
+
+def identities(client: Client, db: str, colls: Sequence[str]) -> dict[str, str]:
+    """The collections that exist, each with an identity that changes when it is dropped and made again.
+
+    Only MongoDB tells such an identity; elsewhere it is empty.
+    """
+    found = client.get_database(db).list_collections(filter={"name": {"$in": list(colls)}})
+    return {each["name"]: str(each.get("info", {}).get("uuid", "")) for each in found}
+
+
+def exists(client: Client, namespace: Namespace) -> bool:
+    """Whether there is such a collection (or view)."""
+    return namespace.coll in identities(client, namespace.db, [namespace.coll])
+
+
+def estimated_count(client: Client, namespace: Namespace) -> int:
+    """How many documents there are, by the server's own count, which is quick and may be a little wrong."""
+    return client.get_database(namespace.db).get_collection(namespace.coll).estimated_document_count()
+
+
+def committed_time(client: Client, namespace: Namespace) -> int:
+    """A cluster time that every later majority read on the primary has at least reached.
+
+    It is the version of what is read next. The operation time of a majority read is the commit point it has seen; the
+    primary's own time may be ahead of it, and a document read then would claim to be newer than it is.
+    """
+    reply = client.get_database(namespace.db).command(
+        {
+            "find": namespace.coll,
+            "filter": {"_id": {"$exists": True}},
+            "projection": {"_id": 1},
+            "limit": 1,
+            "singleBatch": True,
+            "readConcern": {"level": "majority"},
+        }
+    )
+    return time_of(reply) or cluster_time(client)
+
+
+def find_by_ids(client: Client, namespace: Namespace, ids: Iterable[Any]) -> list[Any]:
+    """Those of the ids that the collection holds now, as they are stored."""
+    found: list[Any] = []
+    rest = iter(ids)
+    while some := list(islice(rest, _IDS_AT_ONCE)):
+        answer = collection(client, namespace).find({"_id": {"$in": some}}, {"_id": 1})
+        found += [each["_id"] for each in answer]
+    return found
+
+
+def read_documents(client: Client, namespace: Namespace, ids: Iterable[Any]) -> Documents:
+    """Read documents by their ids; those that are gone are not among them."""
+    version = committed_time(client, namespace)
+    documents: list[Document] = []
+    rest = iter(ids)
+    while some := list(islice(rest, _IDS_AT_ONCE)):
+        documents += collection(client, namespace).find({"_id": {"$in": some}})
+    return Documents(version, documents)

@@ -1,0 +1,228 @@
+"""The connection to a source: one client for all readers, made anew when the password has been rotated."""
+
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple, Self, TypeAlias
+
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.timestamp import Timestamp
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
+from pymongo.uri_parser import parse_uri
+
+from penstock.change import version_of
+from penstock.errors import PenstockError, SettingsError, SourceUnavailable
+from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
+from penstock.settings import SourceSettings
+
+Document: TypeAlias = dict[str, Any]
+Client: TypeAlias = MongoClient[Document]
+
+CODEC: CodecOptions[Document] = CodecOptions(
+    document_class=dict,
+    tz_aware=False,
+    unicode_decode_error_handler="replace",
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+)
+"""How documents are decoded: nothing that a server can hold raises."""
+
+_SELECT_MS = 5_000
+_SOCKET_MS = 120_000
+"""No answer for so long is a dead connection; a stream that catches up may think for a while."""
+
+_COMMAND_NOT_FOUND = 59
+
+
+class Server(NamedTuple):
+    """What a source is. `version` as the server says it; `time` is its cluster time."""
+
+    product: str
+    version: str
+    replica_set: str
+    primary: str
+    time: int
+
+
+class Connection:
+    """The way to one source, shared by its readers and threads."""
+
+    def __init__(self, settings: SourceSettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._clients = [_client(settings, password_of(settings))]
+
+    @property
+    def client(self) -> Client:
+        """The client at present; ask again after each fault, it may be another one."""
+        return self._clients[-1]
+
+    def database(self, name: str) -> Database[Document]:
+        """Answer a database whose documents are decoded by CODEC."""
+        return self.client.get_database(name, codec_options=CODEC)
+
+    def log_in_again(self, refused: Client) -> None:
+        """Replace a client whose password was refused by one with the password that the file holds now."""
+        with self._lock:
+            if self._settings.password_file and refused is self.client:
+                self._clients.append(_client(self._settings, password_of(self._settings)))
+
+    def close(self) -> None:
+        """Close all connections."""
+        with self._lock:
+            for client in self._clients:
+                client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def connect(settings: SourceSettings) -> Connection:
+    """Connect and make sure that the server at the address is one that can be read.
+
+    Raises SettingsError for an address that is none, SourceUnavailable with the cause otherwise.
+    """
+    connection = Connection(settings)
+    try:
+        hello = _hello(connection.client)
+        if "setName" not in hello:
+            raise SourceUnavailable(
+                f"The server at {address(settings)} is not a replica set, so it has no change streams. Start it with"
+                " --replSet and run rs.initiate(), or name another server in [source] uri."
+            )
+        connection.client.admin.command("ping")
+    except PyMongoError as error:
+        connection.close()
+        raise _unreachable(error, settings) from error
+    except PenstockError:
+        connection.close()
+        raise
+    return connection
+
+
+def cluster_time(client: Client) -> int:
+    """Answer the primary's cluster time: at or after every write that it has acknowledged.
+
+    Not for the version of what is read afterwards: a majority read may be older (`collections.committed_time`).
+    """
+    return time_of(client.admin.command("ping")) or time_of(_hello(client))
+
+
+def time_of(reply: Document) -> int:
+    """The cluster time that a reply carries; 0 when it carries none."""
+    time = reply.get("operationTime")
+    return version_of(time.time, time.inc) if isinstance(time, Timestamp) else 0
+
+
+def server(client: Client) -> Server:
+    """Say what the source is. Raises PyMongoError."""
+    hello = _hello(client)
+    name = hello.get("me") or hello.get("primary") or ""
+    amazon = ".docdb" in name or (
+        "$clusterTime" not in hello and "electionId" not in hello and "lastWrite" not in hello
+    )
+    return Server(
+        product="DocumentDB" if amazon else "MongoDB",
+        version=str(client.admin.command("buildInfo").get("version", "unknown")),
+        replica_set=hello.get("setName", ""),
+        primary=hello.get("primary") or name,
+        time=cluster_time(client),
+    )
+
+
+def identity(client: Client) -> str:
+    """A name that stays the same as long as the data is the same: of the replica set, with its id where it is told."""
+    name = str(_hello(client).get("setName", ""))
+    try:
+        config = client.admin.command("replSetGetConfig")["config"]
+    except OperationFailure:  # needs the role clusterMonitor, and DocumentDB has none
+        return name
+    replica_set = config.get("settings", {}).get("replicaSetId")
+    return f"{name}/{replica_set}" if replica_set else name
+
+
+def address(settings: SourceSettings) -> str:
+    """The hosts and ports that the settings name, without credentials."""
+    uri = settings.uri.get_secret_value()
+    hosts = uri.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    return hosts or "an empty address"
+
+
+def password_of(settings: SourceSettings) -> str | None:
+    """The password as it is now. Raises SettingsError when its file cannot be read."""
+    path: Path | None = settings.password_file
+    if path is None:
+        return settings.password.get_secret_value() if settings.password else None
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise SettingsError(
+            f"[source] password_file: {path} cannot be read ({error.strerror}); name a file this user may read."
+        ) from error
+
+
+def _client(settings: SourceSettings, password: str | None) -> Client:
+    options: dict[str, Any] = {
+        "appname": "penstock",
+        "connect": False,
+        "connectTimeoutMS": _SELECT_MS,
+        "readPreference": "primary",
+        "retryReads": False,
+        "retryWrites": False,
+        "serverSelectionTimeoutMS": _SELECT_MS,
+        "socketTimeoutMS": _SOCKET_MS,
+    }
+    if settings.username:
+        options |= {"username": settings.username, "password": password}
+    if settings.tls_ca_file:
+        options |= {"tls": True, "tlsCAFile": str(settings.tls_ca_file)}
+    try:
+        return MongoClient(settings.uri.get_secret_value(), **options)
+    except (ConfigurationError, ValueError, OSError) as error:
+        raise SettingsError(_unusable(settings, error)) from error
+
+
+def _unusable(settings: SourceSettings, error: Exception) -> str:
+    """Say that no client can be made; the driver's words may hold a part of the address, so only a safe one's."""
+    if settings.tls_ca_file and isinstance(error, OSError | ConfigurationError):
+        return f"[source] tls_ca_file: {settings.tls_ca_file} cannot be used as a CA bundle; it must be in PEM form."
+    try:
+        parse_uri(settings.uri.get_secret_value(), validate=False, warn=False)
+    except (PyMongoError, ValueError):
+        return (
+            f"[source] uri: not a connection string ({type(error).__name__}). Expected"
+            " mongodb://host:port/?replicaSet=name; percent-encode user name and password, or give them as"
+            " username and password."
+        )
+    return f"[source] uri: {error}"
+
+
+def _hello(client: Client) -> Document:
+    try:
+        return dict(client.admin.command("hello"))
+    except OperationFailure as error:
+        if error.code != _COMMAND_NOT_FOUND:
+            raise
+        return dict(client.admin.command("isMaster"))
+
+
+def _unreachable(error: PyMongoError, settings: SourceSettings) -> PenstockError:
+    where = f"at {address(settings)}"
+    if fault_of(error) is Fault.LOGIN:
+        return SourceUnavailable(
+            f"The source {where} refuses the login: {in_words(error)}. Check [source] username and password, and"
+            " authSource in the connection string."
+        )
+    if not isinstance(error, ServerSelectionTimeoutError):
+        return unavailable(error, f"the connection {where}")
+    text = in_words(error)
+    if "SSL" in text or "certificate" in text:
+        step = "Check [source] tls_ca_file: it must hold the CA that signed the server's certificate."
+    elif "replica set" in text:
+        step = "Check replicaSet in [source] uri: it must be the server's own name, and the server a replica set."
+    else:
+        step = "Check [source] uri, and that the server is up and reached from this machine."
+    return SourceUnavailable(f"No source answers {where}: {text}. {step}")

@@ -1,0 +1,47 @@
+"""The way past an event above 16 MB: its keys come alone, its document is looked up."""
+
+from typing import Any
+
+import bson
+from bson.codec_options import CodecOptions
+from bson.errors import InvalidBSON
+from bson.raw_bson import RawBSONDocument
+from pymongo.errors import OperationFailure
+
+from penstock.change import Namespace
+from penstock.mongo.collections import collection
+from penstock.mongo.connection import CODEC, Client
+from penstock.mongo.cursor import Reply, Undecodable
+from penstock.mongo.error_table import Fault, fault_of
+
+_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+
+_LARGE = 4 * 1024 * 1024
+"""An event above 16 MB holds a document, and maybe what was changed in it; this leaves room for doubt."""
+
+
+def looked_up(client: Client, reply: Reply) -> tuple[Reply, bool]:
+    """Put the documents of now into events that came without; says too whether one of them may have been too large."""
+    size = reply.bytes
+    large = False
+    for event in reply.events:
+        if event["operationType"] in ("insert", "update", "replace"):
+            namespace = Namespace(event["ns"]["db"], event["ns"]["coll"])
+            event["fullDocument"], bytes_read = _look_up(client, namespace, event["documentKey"]["_id"])
+            size += bytes_read
+            large = large or bytes_read > _LARGE
+    return reply._replace(bytes=size), large
+
+
+def _look_up(client: Client, namespace: Namespace, key: Any) -> tuple[Any, int]:
+    try:
+        found = collection(client, namespace).with_options(codec_options=_RAW).find_one({"_id": key})
+        if found is None:
+            return None, 0
+        return bson.decode(found.raw, CODEC), len(found.raw)
+    except InvalidBSON as error:
+        return Undecodable(f"the document cannot be decoded: {error}"), 0
+    except OperationFailure as error:
+        if fault_of(error) is not Fault.TOO_LARGE:
+            raise
+        return Undecodable(f"the document cannot be read: {error.details and error.details.get('errmsg')}"), _LARGE + 1

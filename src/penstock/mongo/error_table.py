@@ -1,0 +1,135 @@
+"""What each error of a source means for a reader.
+
+The servers give no error labels on change streams, and they reuse codes: DocumentDB answers 136 both for a position
+that has aged out and for a stream that was never enabled. Where a code has several meanings, the text decides.
+"""
+
+from enum import Enum
+from typing import NamedTuple
+
+from pymongo.errors import AutoReconnect, ConfigurationError, ConnectionFailure, OperationFailure, PyMongoError
+
+from penstock.errors import PenstockError, SourceUnavailable
+
+
+class Fault(Enum):
+    """What a reader does about an error."""
+
+    TRANSIENT = "wait and go on from the last position"
+    LOST = "the change log no longer holds the position, or cannot read it"
+    TOO_LARGE = "an event is above 16 MB: read keys only and look the documents up"
+    LOGIN = "the credentials are refused: read the password file again, it may have been rotated"
+    NOT_ALLOWED = "the user lacks a right"
+    NOT_ENABLED = "change streams are off for the collection"
+    NOT_REPLICATED = "the server is not a replica set: it has no change streams"
+    REFUSED = "refused for good, for another reason"
+
+
+class Rule(NamedTuple):
+    """One line of the table. `text`, in lower case, must be in the message; lines are tried from the top."""
+
+    code: int
+    fault: Fault
+    name: str
+    text: str = ""
+
+
+TABLE: tuple[Rule, ...] = (
+    Rule(6, Fault.TRANSIENT, "HostUnreachable"),
+    Rule(7, Fault.TRANSIENT, "HostNotFound"),
+    Rule(9, Fault.LOST, "FailedToParse: a token that is malformed or of another server", "resume token"),
+    Rule(13, Fault.NOT_ALLOWED, "Unauthorized"),
+    Rule(15, Fault.LOST, "Overflow: a malformed token", "past end of buffer"),
+    Rule(18, Fault.LOGIN, "AuthenticationFailed"),
+    Rule(43, Fault.TRANSIENT, "CursorNotFound"),
+    Rule(50, Fault.TRANSIENT, "MaxTimeMSExpired"),
+    Rule(63, Fault.TRANSIENT, "StaleShardVersion"),
+    Rule(89, Fault.TRANSIENT, "NetworkTimeout"),
+    Rule(91, Fault.TRANSIENT, "ShutdownInProgress"),
+    Rule(133, Fault.TRANSIENT, "FailedToSatisfyReadPreference"),
+    Rule(134, Fault.TRANSIENT, "ReadConcernMajorityNotAvailableYet"),
+    Rule(136, Fault.NOT_ENABLED, "DocumentDB: change streams are off", "modifychangestreams has not been run"),
+    Rule(136, Fault.LOST, "CappedPositionLost"),
+    Rule(143, Fault.TRANSIENT, "CursorInUse: still, by a request whose connection was cut"),
+    Rule(150, Fault.TRANSIENT, "StaleEpoch"),
+    Rule(175, Fault.TRANSIENT, "QueryPlanKilled: the collection was dropped under the query"),
+    Rule(189, Fault.TRANSIENT, "PrimarySteppedDown"),
+    Rule(202, Fault.TRANSIENT, "NetworkInterfaceExceededTimeLimit"),
+    Rule(234, Fault.TRANSIENT, "RetryChangeStream"),
+    Rule(237, Fault.TRANSIENT, "CursorKilled"),
+    Rule(260, Fault.LOST, "InvalidResumeToken: of another collection, or of a dropped one"),
+    Rule(262, Fault.TRANSIENT, "ExceededTimeLimit"),
+    Rule(280, Fault.LOST, "ChangeStreamFatalError: the token cannot be found"),
+    Rule(286, Fault.LOST, "ChangeStreamHistoryLost"),
+    Rule(9001, Fault.TRANSIENT, "SocketException"),
+    Rule(10058, Fault.TRANSIENT, "LegacyNotPrimary"),
+    Rule(10107, Fault.TRANSIENT, "NotWritablePrimary"),
+    Rule(10334, Fault.TOO_LARGE, "BSONObjectTooLarge"),
+    Rule(11600, Fault.TRANSIENT, "InterruptedAtShutdown"),
+    Rule(11601, Fault.TRANSIENT, "Interrupted"),
+    Rule(11602, Fault.TRANSIENT, "InterruptedDueToReplStateChange"),
+    Rule(13388, Fault.TRANSIENT, "StaleConfig"),
+    Rule(13435, Fault.TRANSIENT, "NotPrimaryNoSecondaryOk"),
+    Rule(13436, Fault.TRANSIENT, "NotPrimaryOrSecondary"),
+    Rule(17287, Fault.TRANSIENT, "DocumentDB: bad query specified, seen at failover"),
+    Rule(40573, Fault.NOT_REPLICATED, "change streams only on replica sets"),
+    Rule(40576, Fault.LOST, "the time is before the log"),
+    Rule(40585, Fault.LOST, "the token was not found"),
+    Rule(40615, Fault.LOST, "the token's collection is unknown"),
+    Rule(40647, Fault.LOST, "a malformed token"),
+    Rule(50810, Fault.LOST, "a malformed token"),
+    Rule(50811, Fault.LOST, "a malformed token"),
+)
+
+_TEXTS: tuple[tuple[str, Fault], ...] = (
+    ("bsonobjecttoolarge", Fault.TOO_LARGE),
+    ("only supported on replica sets", Fault.NOT_REPLICATED),
+    ("cappedpositionlost", Fault.LOST),
+)
+"""What decides where a code is unknown or missing."""
+
+
+def fault_of(error: PyMongoError) -> Fault:
+    """Say what the error means."""
+    if not isinstance(error, OperationFailure):
+        return Fault.TRANSIENT if isinstance(error, ConnectionFailure | AutoReconnect) else Fault.REFUSED
+    text = str(error).lower()
+    for rule in TABLE:
+        if rule.code == error.code and rule.text in text:
+            return rule.fault
+    return next((fault for part, fault in _TEXTS if part in text), Fault.REFUSED)
+
+
+_NEXT_STEPS = {
+    Fault.LOGIN: "Check [source] username and password, and authSource in the connection string.",
+    Fault.NOT_ALLOWED: "Give the user the role `read` (find and changeStream) on the database.",
+    Fault.NOT_REPLICATED: "Change streams need a replica set: start the server with --replSet and run rs.initiate().",
+    Fault.TRANSIENT: "Check that the servers are up and that this machine reaches them.",
+    Fault.TOO_LARGE: "Find the document above 16 MB and make it smaller.",
+    Fault.REFUSED: "The server's own words say why; `penstock check` looks at the rest.",
+    Fault.LOST: "Load the affected collections again.",
+}
+
+
+def unavailable(error: PyMongoError, what: str) -> PenstockError:
+    """Make the error that ends a reader of `what`, with the cause in the server's words and the next step."""
+    fault = fault_of(error)
+    step = _enable(what) if fault is Fault.NOT_ENABLED else _NEXT_STEPS[fault]
+    if isinstance(error, ConfigurationError) and "wire version" in str(error):
+        step = "Install a pymongo that speaks to this server; 4.13.2 is the last one for DocumentDB 4.0."
+    return SourceUnavailable(f"The source refuses {what}: {in_words(error)}. {step}")
+
+
+def in_words(error: PyMongoError) -> str:
+    """The server's or driver's message on one line, with the code, without the driver's inner state."""
+    details = error.details if isinstance(error, OperationFailure) else None
+    text = str(details.get("errmsg") or error) if details else str(error)
+    text = text.split(", Timeout:")[0].split(" (configured timeouts")[0].split(", full error:")[0]
+    code = f" (code {error.code})" if isinstance(error, OperationFailure) and error.code is not None else ""
+    return " ".join(text.split()).rstrip(".")[:500] + code
+
+
+def _enable(what: str) -> str:
+    db, _, coll = what.rpartition(" ")[2].partition(".")
+    command = f'{{modifyChangeStreams: 1, database: "{db}", collection: "{coll}", enable: true}}'
+    return f"DocumentDB has change streams off by default; turn them on with db.adminCommand({command})."

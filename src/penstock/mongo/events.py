@@ -1,0 +1,73 @@
+"""From the events of a change stream to changes."""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Literal
+
+from penstock.change import Change, Kind, Namespace
+from penstock.mongo.connection import Document
+from penstock.mongo.cursor import Undecodable
+
+CONTROL_KINDS: dict[str, Kind] = {
+    "drop": "drop",
+    "rename": "rename",
+    "dropDatabase": "drop_database",
+    "invalidate": "invalidate",
+}
+
+_STATES = frozenset({"insert", "update", "replace"})
+
+Missing = Literal["delete", "left"]
+"""What it means that the document of an update is not there: deleted since, or its collection is gone."""
+
+
+class EventReader:
+    """Turns events of one database into changes; `missing` is asked at most once for each collection in a call."""
+
+    def __init__(self, db: str, colls: Collection[str], missing: Callable[[str], Missing]) -> None:
+        self._db = db
+        self._namespaces = {coll: Namespace(db, coll) for coll in colls}
+        self._missing = missing
+
+    def changes(self, events: Sequence[Document]) -> list[Change]:
+        """Answer the changes, in order. Events of other kinds say nothing about a document and are left out."""
+        missing: dict[str, Missing] = {}
+        changes: list[Change] = []
+        for event in events:
+            operation = event["operationType"]
+            time = event["clusterTime"]
+            version = (time.time << 32) | time.inc
+            if operation in _STATES:
+                changes.append(self._state(event, version, missing))
+            elif operation == "delete":
+                namespace = self._namespace(event["ns"]["coll"])
+                changes.append(Change(namespace, "delete", version, event["documentKey"]["_id"]))
+            elif operation in CONTROL_KINDS:
+                changes.append(self._control(event, version))
+        return changes
+
+    def _state(self, event: Document, version: int, missing: dict[str, Missing]) -> Change:
+        coll = event["ns"]["coll"]
+        namespace = self._namespace(coll)
+        key = event["documentKey"]["_id"]
+        document = event.get("fullDocument")
+        if type(document) is dict:
+            return Change(namespace, "upsert", version, key, document)
+        if isinstance(document, Undecodable):
+            return Change(namespace, "unreadable", version, key, reason=document.reason)
+        if coll not in missing:
+            missing[coll] = self._missing(coll)
+        return Change(namespace, missing[coll], version, key)
+
+    def _control(self, event: Document, version: int) -> Change:
+        kind = CONTROL_KINDS[event["operationType"]]
+        namespace = _namespace_of(event.get("ns", {}), self._db)
+        to = _namespace_of(event["to"], self._db) if kind == "rename" else None
+        return Change(namespace, kind, version, to=to)
+
+    def _namespace(self, coll: str) -> Namespace:
+        found = self._namespaces.get(coll)
+        return found or self._namespaces.setdefault(coll, Namespace(self._db, coll))
+
+
+def _namespace_of(ns: dict[str, Any], db: str) -> Namespace:
+    return Namespace(ns.get("db", db), ns.get("coll", ""))

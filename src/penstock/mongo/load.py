@@ -1,0 +1,197 @@
+"""The load: every document of one collection, in ranges of `_id`, from any position on.
+
+A range begins with the cluster time that all its changes carry as their version, so that a change which the stream
+brings later is never taken for older. It ends after a number of documents, or when it has become too old to be sent.
+"""
+
+import threading
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+import bson
+import structlog
+from bson.errors import InvalidBSON
+from bson.raw_bson import RawBSONDocument
+from pymongo.errors import PyMongoError
+
+from penstock.change import Batch, Change, Namespace, Position
+from penstock.errors import SourceUnavailable, Stopped
+from penstock.metrics import Metrics
+from penstock.mongo.collections import collection, committed_time
+from penstock.mongo.connection import CODEC, Connection, Document
+from penstock.mongo.ending import Ending
+from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
+from penstock.mongo.ranges import BRACKETS, Progress, progress_of
+from penstock.retry import Backoff
+
+log = structlog.get_logger(__name__)
+
+_LOGINS = 8
+_RANGE_S = 5.0
+"""A range goes on for so long at the most: a slow sink must not leave it with documents that are too old to be sent."""
+
+_UNLIMITED_BATCH = 1000
+_REPLACED = "\ufffd"
+
+
+class MongoLoad:
+    """The source of one collection's load. A `penstock.ports.Source` that ends."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        namespace: Namespace,
+        *,
+        name: str,
+        metrics: Metrics,
+        stop: threading.Event,
+        range_size: int = 20_000,
+        rate: float | None = None,
+    ) -> None:
+        self._connection = connection
+        self._namespace = namespace
+        self._name = name
+        self._metrics = metrics
+        self._ending = Ending(stop)
+        self._range_size = max(1, min(range_size, int(rate))) if rate else range_size
+        self._rate = rate
+        self._progress = Progress()
+        self._logins = 0
+
+    def batches(self, after: Position | None) -> Generator[Batch]:
+        """Yield each reply of the server until all is read.
+
+        Told to stop, it raises Stopped: an end without an error means that everything was read, or `close`.
+        """
+        self._progress = progress_of(after)
+        backoff = Backoff(self._ending)
+        try:
+            while not self._progress.over:
+                try:
+                    for batch in self._range():
+                        backoff.reset()
+                        self._logins = 0
+                        self._metrics.count("penstock_load_documents_total", len(batch.changes), pipeline=self._name)
+                        yield batch
+                        self._end_when_told()
+                except PyMongoError as error:
+                    self._recover(error, backoff)
+        except Stopped:
+            if not self._ending.closed:
+                raise
+
+    def close(self) -> None:
+        """End `batches`, after the present reply."""
+        self._ending.set()
+
+    def _range(self) -> Iterator[Batch]:
+        """Read one range; `_progress` moves with each reply, and to the next bracket at the end of this one."""
+        self._end_when_told()
+        number, bracket = self._progress.bracket, BRACKETS[self._progress.bracket]
+        steps = bracket.way == "steps"
+        if self._progress.begun and not steps:
+            self._progress = Progress(number + 1)
+            return
+        limit = self._range_size if steps else 0
+        read_at = time.monotonic()
+        version = committed_time(self._connection.client, self._namespace)
+        count = 0
+        for changes, size in self._replies(bracket.filter(self._progress), limit, version):
+            count += len(changes)
+            if bracket.way != "type":
+                self._progress = Progress(number, last_exact(changes), begun=True)
+            yield Batch(changes, self._progress.position(version), read_at, size, more=True)
+            self._keep_to_the_rate(count, read_at)
+            if steps and time.monotonic() - read_at > _RANGE_S:
+                return
+        if count < limit or not steps:
+            self._progress = Progress(number + 1)
+
+    def _replies(self, wanted: Document, limit: int, version: int) -> Iterator[tuple[list[Change], int]]:
+        """Answer the changes and the bytes of each reply that holds any."""
+        found = collection(self._connection.client, self._namespace).find_raw_batches(
+            wanted, sort=[("_id", 1)], limit=limit, batch_size=limit or _UNLIMITED_BATCH
+        )
+        with closing(found):
+            for raw in found:
+                if changes := changes_of(raw, self._namespace, version):
+                    yield changes, len(raw)
+
+    def _keep_to_the_rate(self, count: int, since: float) -> None:
+        if self._rate:
+            self._ending.wait(max(0.0, count / self._rate - (time.monotonic() - since)))
+        self._end_when_told()
+
+    def _end_when_told(self) -> None:
+        if self._ending.is_set():
+            raise Stopped(f"told to stop before {self._namespace} was loaded")
+
+    def _recover(self, error: PyMongoError, backoff: Backoff) -> None:
+        """Prepare going on after an error, or raise what ends the load."""
+        fault = fault_of(error)
+        if fault is Fault.REFUSED and BRACKETS[self._progress.bracket].way != "steps":
+            self._progress = Progress(self._progress.bracket + 1)  # a server that cannot ask for a type holds none
+            return
+        if fault is Fault.LOGIN and self._logins < _LOGINS:
+            self._logins += 1
+            self._connection.log_in_again(self._connection.client)
+        elif fault is not Fault.TRANSIENT:
+            raise unavailable(error, f"the load of {self._namespace}") from error
+        self._metrics.count("penstock_source_resumes_total", pipeline=self._name)
+        waited = backoff.wait()
+        log.info(
+            "load goes on",
+            pipeline=self._name,
+            reason=fault.name.lower(),
+            error=in_words(error),
+            waited_s=round(waited, 2),
+        )
+
+
+def changes_of(raw: bytes, namespace: Namespace, version: int) -> list[Change]:
+    """Decode documents that follow each other; one that cannot be decoded becomes `unreadable`, alone."""
+    try:
+        documents = bson.decode_all(raw, CODEC)
+    except InvalidBSON:
+        return [_change_of(each, namespace, version) for each in _split(raw)]
+    return [Change(namespace, "upsert", version, document["_id"], document) for document in documents]
+
+
+def last_exact(changes: Sequence[Change]) -> Any:
+    """The last id from which a load can go on.
+
+    A string that is not UTF-8 is decoded with replacement characters: it is another value then, and what lies between
+    would be left out. Reading some documents twice is harmless.
+    """
+    exact = (change.id for change in reversed(changes) if _REPLACED not in str(change.id))
+    return next(exact, changes[-1].id)
+
+
+def _change_of(raw: bytes, namespace: Namespace, version: int) -> Change:
+    try:
+        document = bson.decode(raw, CODEC)
+    except InvalidBSON as error:
+        reason = f"the document cannot be decoded: {error}"
+        return Change(namespace, "unreadable", version, _id_of(raw, namespace), reason=reason)
+    return Change(namespace, "upsert", version, document["_id"], document)
+
+
+def _id_of(raw: bytes, namespace: Namespace) -> Any:
+    try:
+        key = RawBSONDocument(raw)["_id"]
+    except (InvalidBSON, KeyError) as error:
+        raise SourceUnavailable(
+            f"A document of {namespace} is so damaged that its _id cannot be read ({error}). Run `validate` on the"
+            " collection and repair it."
+        ) from error
+    return bson.decode(key.raw, CODEC) if isinstance(key, RawBSONDocument) else key
+
+
+def _split(raw: bytes) -> Iterator[bytes]:
+    start = 0
+    while start < len(raw):
+        end = start + int.from_bytes(raw[start : start + 4], "little")
+        yield raw[start:end]
+        start = end

@@ -1,0 +1,62 @@
+"""A stream's position as text: the whole token document, or nothing where only the cluster time is known.
+
+The whole document, since MongoDB 4.0 keeps a part of a token beside its `_data` when an `_id` is a double or an int64.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bson import json_util
+from bson.codec_options import DatetimeConversion
+from bson.json_util import JSONMode, JSONOptions
+from bson.timestamp import Timestamp
+
+from penstock.change import Position, seconds_of
+from penstock.errors import PositionLost
+
+EXACT = JSONOptions(json_mode=JSONMode.CANONICAL, tz_aware=False, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+"""Every BSON value comes back from text as it was."""
+
+_TIME_AFTER = frozenset({"82", "01"})
+"""What a token's `_data` begins with where its cluster time follows: MongoDB's, DocumentDB's."""
+
+
+def position_after(token: Mapping[str, Any], time: int) -> Position:
+    """The position right after the event or the batch that the token stands for."""
+    return Position(json_util.dumps(token, json_options=EXACT), time)
+
+
+def position_at(time: int) -> Position:
+    """The position right before everything of this cluster time."""
+    return Position("", time)
+
+
+def resume_option(position: Position | None) -> dict[str, Any]:
+    """The option of $changeStream that begins at the position; none begins with what happens from now on."""
+    if position is None:
+        return {}
+    if not position.token:
+        return {"startAtOperationTime": Timestamp(seconds_of(position.time), position.time & 0xFFFFFFFF)}
+    try:
+        token = json_util.loads(position.token, json_options=EXACT)
+    except (ValueError, TypeError) as error:
+        raise PositionLost(
+            "The saved position is not one of a change stream. Load the collections of this pipeline again."
+        ) from error
+    return {"resumeAfter": token}
+
+
+def time_within(token: Mapping[str, Any], lowest: int, highest: int) -> int:
+    """The cluster time in a token, where it can be read and is between the two; else the lowest.
+
+    An idle stream's token moves on without an event that would tell its time.
+    """
+    text = token.get("_data")
+    if isinstance(text, str) and text[:2] in _TIME_AFTER and len(text) >= 18:
+        try:
+            time = int(text[2:18], 16)
+        except ValueError:
+            return lowest
+        if lowest <= time <= highest:
+            return time
+    return lowest

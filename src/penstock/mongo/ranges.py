@@ -1,0 +1,93 @@
+"""The order of `_id` values, in brackets: what a comparison in a query stays within.
+
+`{_id: {$gt: 5}}` finds numbers alone, so a load goes from bracket to bracket, and within one from value to value. All
+numbers are one bracket, whatever their types. Where a bracket is a few values, these are asked for by equality; the
+types that no query can go through in steps, and hardly anybody has, are read whole.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bson import json_util
+from bson.binary import Binary
+from bson.datetime_ms import DatetimeMS
+from bson.max_key import MaxKey
+from bson.min_key import MinKey
+from bson.objectid import ObjectId
+from bson.timestamp import Timestamp
+
+from penstock.change import Position
+from penstock.errors import PositionLost
+from penstock.mongo.connection import Document
+from penstock.mongo.position import EXACT
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """One bracket. `way`: from `lowest` on in steps, the one value `lowest`, or all of the BSON type `lowest`."""
+
+    name: str
+    way: Literal["steps", "value", "type"]
+    lowest: Any
+
+    def filter(self, progress: "Progress") -> Document:
+        """What finds the bracket's documents that the progress has not reached."""
+        if self.way == "value":
+            return {"_id": {"$eq": self.lowest}}
+        if self.way == "type":
+            return {"_id": {"$type": self.lowest}}
+        return {"_id": {"$gt": progress.after} if progress.begun else {"$gte": self.lowest}}
+
+
+BRACKETS: tuple[Bracket, ...] = (
+    Bracket("min_key", "value", MinKey()),
+    Bracket("null", "value", None),
+    Bracket("nan", "value", float("nan")),
+    Bracket("number", "steps", float("-inf")),
+    Bracket("string", "steps", ""),
+    Bracket("object", "steps", {}),
+    Bracket("binary", "steps", Binary(b"", 0)),
+    Bracket("object_id", "steps", ObjectId(b"\0" * 12)),
+    Bracket("false", "value", False),
+    Bracket("true", "value", True),
+    Bracket("date", "steps", DatetimeMS(-(2**63))),
+    Bracket("timestamp", "steps", Timestamp(0, 0)),
+    Bracket("db_pointer", "type", 12),
+    Bracket("code", "type", 13),
+    Bracket("code_with_scope", "type", 15),
+    Bracket("max_key", "value", MaxKey()),
+)
+"""In the order of MongoDB. An `_id` is never an array, a regular expression or undefined."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a load stands: in a bracket, and after a value when it was begun (a bracket without steps is over then)."""
+
+    bracket: int = 0
+    after: Any = None
+    begun: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to read."""
+        return self.bracket >= len(BRACKETS)
+
+    def position(self, time: int) -> Position:
+        """The progress as a position; `time` is the version of what was read last."""
+        name = "" if self.over else BRACKETS[self.bracket].name
+        progress = {"bracket": name, "begun": self.begun, "after": self.after}
+        return Position(json_util.dumps(progress, json_options=EXACT), time)
+
+
+def progress_of(position: Position | None) -> Progress:
+    """Read a position back; without one a load begins."""
+    if position is None:
+        return Progress()
+    try:
+        saved = json_util.loads(position.token, json_options=EXACT)
+        name, after, begun = saved["bracket"], saved["after"], saved["begun"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise PositionLost("The saved position is not one of a load. Load the collection from its start.") from error
+    number = next((index for index, bracket in enumerate(BRACKETS) if bracket.name == name), len(BRACKETS))
+    return Progress(number, after, begun)

@@ -1,0 +1,212 @@
+"""Changes from the change stream of a database, or of one collection, for ever.
+
+batches    opens a cursor after the position, yields what it answers; after a fault it goes on from there
+_recover   an error -> wait, log in again, go by the cluster time, take the detour, or give up
+_detour    past an event above 16 MB: keys only, each document looked up
+"""
+
+import threading
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+
+import structlog
+from pymongo.errors import OperationFailure, PyMongoError
+
+from penstock.change import CONTROL, Batch, Change, Position, seconds_of
+from penstock.errors import PositionLost, Stopped
+from penstock.metrics import Metrics
+from penstock.mongo.collections import committed_time, identities
+from penstock.mongo.connection import Client, Connection
+from penstock.mongo.cursor import ChangeCursor, Reply
+from penstock.mongo.detour import looked_up
+from penstock.mongo.ending import Ending
+from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
+from penstock.mongo.events import EventReader, Missing
+from penstock.mongo.position import position_after, position_at, time_within
+from penstock.mongo.watch import Watch
+from penstock.retry import Backoff
+
+log = structlog.get_logger(__name__)
+
+_LOGINS = 8
+"""So many refused logins in a row, about half a minute, and the password is wrong rather than being rotated."""
+
+
+class MongoStream:
+    """The source of one cursor; its positions belong to it. A `penstock.ports.Source`."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        watch: Watch,
+        *,
+        name: str,
+        metrics: Metrics,
+        stop: threading.Event,
+        batch_size: int = 1000,
+        wait_ms: int = 1000,
+    ) -> None:
+        self._connection = connection
+        self._watch = watch
+        self._name = name
+        self._metrics = metrics
+        self._ending = Ending(stop)
+        self._batch_size = batch_size
+        self._wait_ms = wait_ms
+        self._events = EventReader(watch.db, watch.colls, self._missing)
+        self._identities: dict[str, str] = {}
+        self._position: Position | None = None
+        self._floor = 0
+        self._too_large = False
+        self._logins = 0
+
+    def batches(self, after: Position | None) -> Generator[Batch]:
+        """Yield each answer of the server; `ports.Source` says the rest."""
+        self._position = after
+        backoff = Backoff(self._ending)
+        try:
+            while not self._ending.is_set():
+                try:
+                    for batch in self._detour(backoff) if self._too_large else self._straight(backoff):
+                        self._position = batch.position
+                        yield batch
+                except PyMongoError as error:
+                    self._recover(error, backoff)
+        except Stopped:
+            if not self._ending.closed:
+                raise
+
+    def position_now(self) -> Position:
+        """A position from which everything that happens from now on will be seen. Not while `batches` runs."""
+        with closing(self.batches(None)) as batches:
+            for batch in batches:
+                return batch.position
+        raise Stopped("told to stop while asking for the stream's position")
+
+    def close(self) -> None:
+        """End `batches`, within a second; it frees the cursor itself."""
+        self._ending.set()
+
+    def _straight(self, backoff: Backoff) -> Iterator[Batch]:
+        with closing(self._cursor(self._batch_size)) as cursor:
+            for reply, asked_at in self._replies(cursor, backoff):
+                yield self._batch(reply, asked_at)
+
+    def _detour(self, backoff: Backoff) -> Iterator[Batch]:
+        """Read one event at a time, keys only, until the one that was too large is likely to be behind."""
+        client = self._connection.client
+        with closing(self._cursor(1)) as cursor:
+            for seen, (reply, asked_at) in enumerate(self._replies(cursor, backoff)):
+                full, maybe_the_one = looked_up(client, reply)
+                yield self._batch(full, asked_at)
+                if maybe_the_one or seen > self._batch_size or (seen and not reply.events):
+                    break
+        self._too_large = False
+
+    def _replies(self, cursor: ChangeCursor, backoff: Backoff) -> Iterator[tuple[Reply, float]]:
+        """Open the cursor and answer each reply with the moment when it was asked for."""
+        self._remember()
+        asked_at = time.monotonic()
+        yield cursor.open(self._watch.pipeline(self._position, keys_only=self._too_large)), asked_at
+        while cursor.alive and not self._ending.is_set():
+            asked_at = time.monotonic()
+            reply = cursor.next()
+            backoff.reset()
+            self._logins = 0
+            yield reply, asked_at
+
+    def _cursor(self, batch_size: int) -> ChangeCursor:
+        watch = self._watch
+        return ChangeCursor(self._connection.client, watch.db, watch.own, batch_size=batch_size, wait_ms=self._wait_ms)
+
+    def _remember(self) -> None:
+        """Note, before the cursor is opened, which collections there are, and a time that is surely before it."""
+        client = self._connection.client
+        self._identities = _identities(client, self._watch)
+        if self._position is None:
+            self._floor = committed_time(client, self._watch.first)
+
+    def _batch(self, reply: Reply, asked_at: float) -> Batch:
+        changes = self._events.changes(reply.events)
+        for change in changes:
+            if change.kind in CONTROL:
+                self._forget(change)
+        return Batch(changes, self._reached(reply, changes), asked_at, reply.bytes, reply.full)
+
+    def _reached(self, reply: Reply, changes: Sequence[Change]) -> Position:
+        """The position after a reply.
+
+        Nothing resumes after an invalidate's token, so its successor is named by time. Where idle replies carry no
+        token (MongoDB 4.0) the position stays.
+        """
+        lowest = changes[-1].version if changes else self._position.time if self._position else self._floor
+        if changes and changes[-1].kind == "invalidate":
+            return position_at(lowest + 1)
+        if reply.token:
+            return position_after(reply.token, time_within(reply.token, lowest, reply.time))
+        if reply.events:
+            return position_after(reply.events[-1]["_id"], lowest)
+        return self._position or position_at(reply.time or self._floor)
+
+    def _missing(self, coll: str) -> Missing:
+        """Say why the document of an update is not there: deleted, unless its collection is another one by now."""
+        now = _identities(self._connection.client, self._watch)
+        if coll not in now:
+            return "left"
+        return "delete" if self._identities.setdefault(coll, now[coll]) == now[coll] else "left"
+
+    def _forget(self, change: Change) -> None:
+        """After a drop or a rename another collection may get the name."""
+        if change.kind == "drop_database":
+            self._identities.clear()
+        for namespace in (change.namespace, change.to):
+            if namespace:
+                self._identities.pop(namespace.coll, None)
+
+    def _recover(self, error: PyMongoError, backoff: Backoff) -> None:
+        """Prepare going on after an error, or raise what ends the stream."""
+        fault = fault_of(error)
+        if fault is Fault.LOST:
+            self._go_by_time(error)
+        elif fault is Fault.TOO_LARGE and not self._too_large:
+            self._too_large = True
+        elif fault is Fault.LOGIN and self._logins < _LOGINS:
+            self._logins += 1
+            self._connection.log_in_again(self._connection.client)
+        elif fault is not Fault.TRANSIENT:
+            raise unavailable(error, f"the change stream of {self._watch}") from error
+        self._metrics.count("penstock_source_resumes_total", pipeline=self._name)
+        waited = backoff.wait()
+        log.info(
+            "change stream opens again",
+            pipeline=self._name,
+            watches=str(self._watch),
+            reason=fault.name.lower(),
+            error=in_words(error),
+            waited_s=round(waited, 2),
+        )
+
+    def _go_by_time(self, error: PyMongoError) -> None:
+        """Try the position's cluster time once where its token is of no use; raise PositionLost after that."""
+        position = self._position
+        if position and position.token and position.time:
+            self._position = position_at(position.time)
+            return
+        when = datetime.fromtimestamp(seconds_of(position.time), UTC).isoformat() if position else "now"
+        raise PositionLost(
+            f"The change log of the source no longer holds the position of {self._watch.names} ({when}):"
+            f" {in_words(error)}. Changes since then cannot be read any more; load these collections again, and make"
+            " the change log's retention longer than the longest stop."
+        ) from error
+
+
+def _identities(client: Client, watch: Watch) -> dict[str, str]:
+    """The collections that exist; none where the user may not list them (then nothing is taken for deleted)."""
+    try:
+        return identities(client, watch.db, watch.colls)
+    except OperationFailure as error:
+        if fault_of(error) is Fault.NOT_ALLOWED:
+            return {}
+        raise
