@@ -9,7 +9,8 @@ from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
 from penstock.change import Namespace
-from penstock.mongo.connection import CODEC, Client, Document, cluster_time, time_of
+from penstock.encode import CODEC
+from penstock.mongo.connection import Client, Document, cluster_time, time_of
 
 MAJORITY = ReadConcern("majority")
 _OWN = frozenset({"admin", "local", "config"})

@@ -4,7 +4,6 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeAlias
 
-from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.timestamp import Timestamp
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -12,20 +11,13 @@ from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError, S
 from pymongo.uri_parser import parse_uri
 
 from penstock.change import version_of
+from penstock.encode import CODEC
 from penstock.errors import PenstockError, SettingsError, SourceUnavailable
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
 from penstock.settings import SourceSettings
 
 Document: TypeAlias = dict[str, Any]
 Client: TypeAlias = MongoClient[Document]
-
-CODEC: CodecOptions[Document] = CodecOptions(
-    document_class=dict,
-    tz_aware=False,
-    unicode_decode_error_handler="replace",
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
-)
-"""How documents are decoded: nothing that a server can hold raises."""
 
 _SELECT_MS = 5_000
 _SOCKET_MS = 120_000

@@ -15,7 +15,8 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
-from penstock.mongo.connection import CODEC, Client, Document, time_of
+from penstock.encode import CODEC
+from penstock.mongo.connection import Client, Document, time_of
 
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 

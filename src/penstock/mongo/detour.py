@@ -9,8 +9,9 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.errors import OperationFailure
 
 from penstock.change import Namespace
+from penstock.encode import CODEC
 from penstock.mongo.collections import collection
-from penstock.mongo.connection import CODEC, Client
+from penstock.mongo.connection import Client
 from penstock.mongo.cursor import Reply, Undecodable
 from penstock.mongo.error_table import Fault, fault_of
 

@@ -17,10 +17,11 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.errors import PyMongoError
 
 from penstock.change import Batch, Change, Namespace, Position
+from penstock.encode import CODEC
 from penstock.errors import SourceUnavailable, Stopped
 from penstock.metrics import Metrics
 from penstock.mongo.collections import collection, committed_time
-from penstock.mongo.connection import CODEC, Connection, Document
+from penstock.mongo.connection import Connection, Document
 from penstock.mongo.ending import Ending
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
 from penstock.mongo.ranges import BRACKETS, Progress, progress_of
