@@ -66,11 +66,11 @@ def read_settings(
 ) -> Settings:
     """Answer the settings of all three origins, or raise SettingsError with everything that is wrong.
 
-    `flags` goes by `Setting.parameter`; a flag that was not given is None. `chosen` are the namespaces of
-    `--collection`. Without `file` and PENSTOCK_SETTINGS, penstock.toml of the current folder is read if it is there.
+    `file` is the one of `settings_path`, None for none at all. `flags` goes by `Setting.parameter`; a flag that was
+    not given is None. `chosen` are the namespaces of `--collection`.
     """
     given, environ = _Given(), environ or {}
-    _take_file(given, settings_path(file, environ))
+    _take_file(given, file)
     _take_environment(given, environ)
     _take_flags(given, flags or {}, chosen)
     settings = _validated(given)

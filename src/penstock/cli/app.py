@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli.check import check
 from penstock.cli.extras import add_extra
+from penstock.cli.init import init
 from penstock.cli.load import load
-from penstock.cli.options import with_settings
+from penstock.cli.options import with_flags_only, with_settings
 from penstock.cli.run import run
 from penstock.errors import PenstockError, SettingsError
 
@@ -38,6 +40,8 @@ def penstock(
     """Keeps OpenSearch indexes in step with Amazon DocumentDB and MongoDB collections."""
 
 
+app.command("init")(with_flags_only(init, sections=("source", "sink")))
+app.command("check")(with_settings(check, need_collections=False))
 app.command("run")(with_settings(run))
 app.command("load")(with_settings(load))
 add_extra(app, "demo", module="penstock.local.demo", help="Show the main job on real servers of its own.")

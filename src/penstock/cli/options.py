@@ -3,7 +3,7 @@
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,32 +23,51 @@ from penstock.settings_table import (
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
-def with_settings(
-    command: Callable[..., None], *, need_collections: bool = True, sections: tuple[str, ...] = ()
-) -> Callable[..., None]:
-    """Give the command the flags of all settings (or of some sections) and call it with what they make: `settings`.
+def with_settings(command: Callable[..., None], *, need_collections: bool = True) -> Callable[..., None]:
+    """Give the command the flags of all settings and call it with what they make: `settings`.
 
     The command's own parameters stay as they are.
     """
-    rows = [row for row in settings_table() if not sections or row.section in sections]
 
     def run(**values: Any) -> None:
-        flags = {row.parameter: values.pop(row.parameter) for row in rows}
-        file, chosen = values.pop("settings_file"), values.pop("collection")
+        flags = {row.parameter: values.pop(row.parameter) for row in settings_table()}
+        file, chosen = settings_path(values.pop("settings_file"), os.environ), values.pop("collection")
         settings = read_settings(
             file=file, environ=os.environ, flags=flags, chosen=chosen or (), need_collections=need_collections
         )
-        _make_importable(settings_path(file, os.environ))
+        _make_importable(file)
         command(settings=settings, **values)
 
+    return _shaped(run, command, [*_OF_ALL, *map(_parameter, settings_table())])
+
+
+def with_flags_only(command: Callable[..., None], *, sections: tuple[str, ...]) -> Callable[..., None]:
+    """Give the command the flags of some sections, and call it with `settings` and with what was `given` by name.
+
+    No file is read: it may be about to be written.
+    """
+    rows = [row for row in settings_table() if row.section in sections]
+
+    def run(**values: Any) -> None:
+        flags = {row.parameter: values.pop(row.parameter) for row in rows}
+        settings = read_settings(environ=os.environ, flags=flags)
+        command(settings=settings, given={name: value for name, value in flags.items() if value is not None}, **values)
+
+    return _shaped(run, command, [_parameter(row) for row in rows])
+
+
+def _shaped(
+    run: Callable[..., None], command: Callable[..., None], parameters: Sequence[inspect.Parameter]
+) -> Callable[..., None]:
+    """Let the function look like the command, with these parameters besides its own."""
     own = [
         parameter.replace(kind=_KEYWORD)
         for parameter in inspect.signature(command, eval_str=True).parameters.values()
-        if parameter.name != "settings"
+        if parameter.name not in ("settings", "given")
     ]
-    parameters = [*own, *_OF_ALL, *(_parameter(row) for row in rows)]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    whole = inspect.Signature([*own, *parameters])
+    run.__signature__ = whole  # type: ignore[attr-defined]
+    run.__annotations__ = {name: parameter.annotation for name, parameter in whole.parameters.items()}
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     return run
 

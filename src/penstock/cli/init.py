@@ -1,0 +1,27 @@
+"""`penstock init`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from penstock.settings import Settings
+from penstock.settings_table import DEFAULT_FILE
+
+
+def init(
+    settings: Settings,
+    given: dict[str, object],
+    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="The file to write.")] = Path(DEFAULT_FILE),
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a commented settings file: every setting with its default, and what the flags say.
+
+    With a --source-uri the server's own collections are in it, one table each. A password is never written.
+    """
+    from penstock.operations import init as writing  # noqa: PLC0415 (the drivers are slow to import)
+
+    writing.refuse_existing(file, overwrite=force)
+    found = writing.collections_of(settings.source) if "source_uri" in given else []
+    writing.write_settings_file(file, writing.settings_file(found, given=given), overwrite=force)
+    typer.echo(f"wrote {file}; collections in it: {len(found)}; look it over, then run: penstock check")

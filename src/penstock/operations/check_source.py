@@ -1,0 +1,143 @@
+"""The source's part of `check`: what it is, its collections, change streams and rights, how long it remembers."""
+
+import difflib
+from collections.abc import Iterator
+
+from pymongo.errors import PyMongoError
+
+from penstock.change import Namespace, seconds_of
+from penstock.errors import SettingsError, SourceUnavailable
+from penstock.mongo import collections as source
+from penstock.mongo.connection import Client, Connection, Server, address, connect, server
+from penstock.mongo.cursor import ChangeCursor
+from penstock.mongo.error_table import in_words, unavailable
+from penstock.operations.finding import Finding, failure, ok, warning
+from penstock.settings import Settings
+
+_FIRST_MONGODB = (4, 0)
+_SHORT_RETENTION_S = 3600
+
+
+def source_findings(settings: Settings) -> Iterator[Finding]:
+    """Yield what can be said of the source; only the connection, when there is none."""
+    where = address(settings.source)
+    try:
+        connection = connect(settings.source)
+    except (SettingsError, SourceUnavailable) as error:
+        yield failure("source", "connection", str(error))
+        return
+    with connection:
+        try:
+            found = server(connection.client)
+            yield from _server_findings(found, where)
+            for namespace in _namespaces(settings):
+                yield from _collection_findings(connection.client, namespace)
+            for namespace in _streams(settings):
+                yield from _stream_findings(connection, found, namespace)
+            yield _retention_finding(connection.client, found, settings)
+        except PyMongoError as error:
+            yield failure("source", "connection", str(unavailable(error, f"the connection at {where}")))
+
+
+def _namespaces(settings: Settings) -> list[Namespace]:
+    return [Namespace(*collection.namespace.split(".", 1)) for collection in settings.collections]
+
+
+def _streams(settings: Settings) -> list[Namespace]:
+    """What each change stream is opened on: the databases, or the collections."""
+    namespaces = _namespaces(settings)
+    if settings.source.cursor_per == "collection":
+        return namespaces
+    return [Namespace(db, "") for db in dict.fromkeys(namespace.db for namespace in namespaces)]
+
+
+def _server_findings(found: Server, where: str) -> Iterator[Finding]:
+    yield ok("source", "connection", f"{found.product} {found.version} at {where}, replica set {found.replica_set}")
+    number = tuple(int(part) for part in found.version.split(".")[:2] if part.isdigit())
+    if number < _FIRST_MONGODB:
+        yield failure("source", "version", f"{found.version} is too old", "use MongoDB 4.0, DocumentDB 4.0, or newer")
+
+
+def _collection_findings(client: Client, namespace: Namespace) -> Iterator[Finding]:
+    subject = str(namespace)
+    try:
+        there = source.namespaces(client, namespace.db)
+        if namespace not in there:
+            yield _missing(client, namespace, there)
+            return
+        count = source.estimated_count(client, namespace)
+        source.collection(client, namespace).find_one({}, {"_id": 1})
+    except PyMongoError as error:
+        yield failure("source", subject, f"cannot be read: {in_words(error)}", "give the user the role `read` on it")
+        return
+    yield ok("source", subject, f"can be read, about {count:,} documents")
+
+
+def _missing(client: Client, namespace: Namespace, there: list[Namespace]) -> Finding:
+    if source.exists(client, namespace):
+        return failure("source", str(namespace), "is a view: it has no change stream", "name the collection behind it")
+    near = difflib.get_close_matches(str(namespace), [str(each) for each in there], n=1)
+    todo = f"did you mean {near[0]}?" if near else "create it, or correct `namespace`"
+    return failure("source", str(namespace), "there is no such collection", todo)
+
+
+def _stream_findings(connection: Connection, found: Server, namespace: Namespace) -> Iterator[Finding]:
+    subject = f"{namespace}: change stream"
+    cursor = ChangeCursor(connection.client, namespace.db, namespace.coll or None, batch_size=1, wait_ms=100)
+    try:
+        cursor.open([{"$changeStream": {"fullDocument": "updateLookup"}}])
+        cursor.next()
+    except PyMongoError as error:
+        yield failure("source", subject, str(unavailable(error, f"the change stream of {namespace}")))
+        return
+    finally:
+        cursor.close()
+    if found.product == "DocumentDB":
+        yield from _enabled(connection.client, namespace)
+    else:
+        yield ok("source", subject, "opens")
+
+
+def _enabled(client: Client, namespace: Namespace) -> Iterator[Finding]:
+    """DocumentDB may open a stream that was never enabled and then yields nothing, so its own list is asked."""
+    subject = f"{namespace}: change stream"
+    try:
+        rules = list(client.admin.aggregate([{"$listChangeStreams": 1}]))
+    except PyMongoError as error:
+        yield warning(
+            "source", subject, f"opens; whether it is enabled cannot be seen: {in_words(error)}", _enable(namespace)
+        )
+        return
+    enabled = {(rule.get("database", ""), rule.get("collection", "")) for rule in rules}
+    if enabled & {("", ""), (namespace.db, ""), (namespace.db, namespace.coll)}:
+        yield ok("source", subject, "opens, and is enabled")
+    else:
+        yield failure("source", subject, "opens, but change streams are not enabled for it", _enable(namespace))
+
+
+def _enable(namespace: Namespace) -> str:
+    command = f'{{modifyChangeStreams: 1, database: "{namespace.db}", collection: "{namespace.coll}", enable: true}}'
+    return f"run db.adminCommand({command})"
+
+
+def _retention_finding(client: Client, found: Server, settings: Settings) -> Finding:
+    """What the settings say, else how far a log that can be read reaches back."""
+    known = settings.source.retention_s
+    if known is not None and known < _SHORT_RETENTION_S:
+        return warning(
+            "source", "change log", f"is kept for {known:,} s", "keep it longer: a pause beyond that loses changes"
+        )
+    if known is not None:
+        return ok("source", "change log", f"is kept for {known / 3600:,.1f} h, as [source] retention_s says")
+    try:
+        first = client.local["oplog.rs"].find_one({}, {"ts": 1}, sort=[("$natural", 1)])
+    except PyMongoError:
+        first = None
+    if first is None or not found.time:
+        return warning(
+            "source",
+            "change log",
+            "how long it is kept cannot be seen, so `status` cannot say when a position will be lost",
+            "set [source] retention_s (DocumentDB: change_stream_log_retention_duration, 3 hours unless changed)",
+        )
+    return ok("source", "change log", f"reaches back {(seconds_of(found.time) - first['ts'].time) / 3600:,.1f} h")

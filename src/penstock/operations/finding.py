@@ -1,0 +1,31 @@
+"""What a check found: one line of its table, and what to do about it."""
+
+from typing import Literal, NamedTuple
+
+Verdict = Literal["ok", "warning", "failure"]
+Area = Literal["settings", "source", "sink"]
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at; `todo` says what to do when it is not ok."""
+
+    area: Area
+    subject: str
+    verdict: Verdict
+    detail: str
+    todo: str = ""
+
+
+def ok(area: Area, subject: str, detail: str) -> Finding:
+    """It is as it should be."""
+    return Finding(area, subject, "ok", detail)
+
+
+def warning(area: Area, subject: str, detail: str, todo: str) -> Finding:
+    """It works, and could hurt later."""
+    return Finding(area, subject, "warning", detail, todo)
+
+
+def failure(area: Area, subject: str, detail: str, todo: str = "") -> Finding:
+    """It keeps penstock from its work."""
+    return Finding(area, subject, "failure", detail, todo)

@@ -1,0 +1,144 @@
+"""Writes a first penstock.toml: every setting with its default, and the collections of a live server."""
+
+import json
+import os
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from pymongo.errors import PyMongoError
+
+from penstock.errors import SettingsError
+from penstock.mongo.collections import databases, estimated_count, namespaces
+from penstock.mongo.connection import address, connect
+from penstock.mongo.error_table import unavailable
+from penstock.settings import SourceSettings
+from penstock.settings_checks import check_index_name, check_namespace
+from penstock.settings_table import SECTIONS, Setting, collection_table, section_class, settings_table
+
+_EXAMPLE = "shop.orders"
+_CREDENTIALS = re.compile(r"(?<=://)(?P<user>[^:@/]*)(?P<password>:[^@/]*)?@")
+
+
+class Found(NamedTuple):
+    """A collection of the live server; `documents` is its own estimate."""
+
+    namespace: str
+    documents: int
+
+
+def collections_of(settings: SourceSettings) -> list[Found]:
+    """The collections of a live server that can be followed. Raises SourceUnavailable, SettingsError."""
+    with connect(settings) as connection:
+        client = connection.client
+        try:
+            return [
+                Found(str(namespace), estimated_count(client, namespace))
+                for database in databases(client)
+                for namespace in namespaces(client, database)
+                if _wanted(str(namespace))
+            ]
+        except PyMongoError as error:
+            raise unavailable(error, f"the list of collections at {address(settings)}") from error
+
+
+def refuse_existing(path: Path, *, overwrite: bool) -> None:
+    """Raise SettingsError when the file is there and must stay."""
+    if path.exists() and not overwrite:
+        raise SettingsError(f"{path} is there already; give --force to replace it, or name another file")
+
+
+def write_settings_file(path: Path, text: str, *, overwrite: bool) -> None:
+    """Write the file, readable by its owner alone; refuses to replace one unless told to."""
+    refuse_existing(path, overwrite=overwrite)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be written: {error.strerror}") from None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def settings_file(found: Sequence[Found], *, given: dict[str, Any] | None = None) -> str:
+    """The text of a settings file; `given` are values to set, by `Setting.parameter`, all others stay comments."""
+    given = without_password(given or {})
+    lines = [
+        "# Settings of penstock. What is commented out is the default. A value can also come from the environment",
+        "# (PENSTOCK_SOURCE_URI for uri of [source]) or from a flag (--source-uri); those win over this file.",
+        "# Secrets are better kept out of it: in a password_file, or in PENSTOCK_SOURCE_PASSWORD.",
+    ]
+    for section in SECTIONS:
+        lines += ["", f"# {section_class(section).__doc__}", f"[{section}]"]
+        for row in (row for row in settings_table() if row.section == section):
+            lines += _entry(row, given.get(row.parameter))
+    return "\n".join([*lines, *_collections(found)]) + "\n"
+
+
+def without_password(given: dict[str, Any]) -> dict[str, Any]:
+    """The same values with user and password taken out of the connection string; the user becomes `username`."""
+    kept = {name: value for name, value in given.items() if value is not None and not name.endswith("_password")}
+    credentials = _CREDENTIALS.search(kept.get("source_uri", ""))
+    if credentials:
+        kept["source_uri"] = _CREDENTIALS.sub("", kept["source_uri"])
+        kept.setdefault("source_username", unquote(credentials["user"]))
+    return kept
+
+
+def _entry(row: Setting, value: Any) -> Iterator[str]:
+    yield ""
+    notes = [] if row.kind.startswith("text") else [row.kind]
+    if value is None and row.default is None:
+        notes.append("not set")
+    words = f"{row.description} ({'; '.join(notes)})" if notes else row.description
+    yield from (f"# {line}" for line in textwrap.wrap(words, 110))
+    if value is not None:
+        yield f"{row.name} = {_toml(value)}"
+    else:
+        yield f"# {row.name} = {'' if row.default is None else _toml(row.default)}".rstrip()
+
+
+def _collections(found: Iterable[Found]) -> Iterator[str]:
+    yield "\n# The collections, and the index each of them is served by: a table for each. It can also say:"
+    for row in collection_table():
+        if row.name != "namespace":
+            yield from _entry(row, None)
+    tables = [line for each in found for line in _table(each)]
+    yield from tables or [f"\n# [[collections]]\n# namespace = {_toml(_EXAMPLE)}"]
+
+
+def _table(found: Found) -> Iterator[str]:
+    """One collection; with an index name when its own name cannot be one."""
+    yield f"\n[[collections]]  # about {found.documents:,} documents"
+    yield f"namespace = {_toml(found.namespace)}"
+    try:
+        check_index_name(found.namespace.lower())
+    except ValueError:
+        yield f"index = {_toml(index_name_from(found.namespace))}"
+
+
+def index_name_from(namespace: str) -> str:
+    """A name that OpenSearch takes, as near to the collection's own as its rules allow."""
+    name = re.sub(r"[^\w.-]", "-", namespace.lower()).lstrip("-_+.")
+    return f"collection-{name}" if not name or name.startswith("penstock-") else name[:100]
+
+
+def _wanted(namespace: str) -> bool:
+    """Whether a collection of the server can be followed at all."""
+    try:
+        check_namespace(namespace)
+    except ValueError:
+        return False
+    return True
+
+
+def _toml(value: Any) -> str:
+    if hasattr(value, "get_secret_value"):
+        value = value.get_secret_value()
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(name)} = {_toml(each)}" for name, each in value.items()) + " }"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)

@@ -1,0 +1,144 @@
+"""Writes the generated parts of docs/ anew from the declarations: `python tests/docs/regenerate.py`.
+
+A generated part stands between `<!-- generated: name -->` and `<!-- end -->`; the test beside this file fails when
+one of them is not what this would write.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from penstock import errors
+from penstock.cli.app import app
+from penstock.metrics import METRICS
+from penstock.settings_table import SECTIONS, Setting, collection_table, section_class, settings_table
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PART = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def regenerated(text: str) -> str:
+    """The page with each generated part as it should be."""
+    return PART.sub(lambda found: f"{found[1]}{PARTS[found['name']]()}{found[3]}", text)
+
+
+def settings_part() -> str:
+    """One table for each section of the file."""
+    return "\n".join(_section(section) for section in SECTIONS) + "\n"
+
+
+def _section(section: str) -> str:
+    rows = [row for row in settings_table() if row.section == section]
+    lines = [f"### [{section}]", "", section_class(section).__doc__ or "", ""]
+    lines += ["| name | environment, flag | is | default | |", "| --- | --- | --- | --- | --- |"]
+    for row in rows:
+        names = f"`{row.variable}` `{row.flag}`"
+        lines.append(f"| `{row.name}` | {names} | {row.kind} | {_default(row)} | {_cell(row.description)} |")
+    return "\n".join(lines) + "\n"
+
+
+def collections_part() -> str:
+    """The table of a `[[collections]]` table."""
+    lines = ["| name | is | default | |", "| --- | --- | --- | --- |"]
+    for row in collection_table():
+        lines.append(f"| `{row.name}` | {row.kind} | {_default(row)} | {_cell(row.description)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(row: Setting) -> str:
+    if row.field.is_required():
+        return "must be given"
+    if row.default is None or row.default in ((), {}):
+        return ""
+    value = row.default.get_secret_value() if row.is_secret else row.default
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def commands_part() -> str:
+    """Each command with what it does, its arguments and its own flags."""
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    return "\n".join(_command(f"penstock {name}", command) for name, command in group.commands.items())
+
+
+def _command(name: str, command: Any) -> str:
+    of_settings = {row.parameter for row in settings_table()}
+    arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
+    flags = [parameter for parameter in command.params if parameter.param_type_name == "option"]
+    usage = " ".join([name, "[FLAGS]", *(argument.make_metavar(None) for argument in arguments)])
+    lines = [f"### {name}", "", f"    {usage}", "", *_paragraphs(command.help)]
+    own = [flag for flag in flags if flag.name not in of_settings and "--help" not in flag.opts]
+    if own or arguments:
+        lines += ["| | |", "| --- | --- |"]
+        lines += [f"| `{argument.make_metavar(None)}` | {_cell(argument.help or '')} |" for argument in arguments]
+        lines += [f"| {', '.join(f'`{opt}`' for opt in flag.opts)} | {_cell(flag.help or '')} |" for flag in own]
+        lines.append("")
+    sections = [section for section in SECTIONS if any(flag.name.startswith(f"{section}_") for flag in flags)]
+    if sections:
+        which = "all settings" if len(sections) == len(SECTIONS) else f"the settings of {' and '.join(sections)}"
+        lines += [f"And the flags of {which}: [settings](settings.md).", ""]
+    return "\n".join(lines)
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    for paragraph in (text or "").strip().split("\n\n"):
+        yield " ".join(line.strip() for line in paragraph.splitlines())
+        yield ""
+
+
+def metrics_part() -> str:
+    """One row for each metric."""
+    lines = ["| metric | is | labels | |", "| --- | --- | --- | --- |"]
+    for name, metric in METRICS.items():
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        lines.append(f"| `{name}` | {metric.kind} | {labels} | {_cell(metric.help)} |")
+    return "\n".join(lines) + "\n"
+
+
+def exit_codes_part() -> str:
+    """The exit codes of the errors that can end a command."""
+    lines = ["| code | error | |", "| --- | --- | --- |"]
+    ending = [kind for kind in _errors() if kind.exit_code > 1]
+    for kind in sorted(ending, key=lambda each: each.exit_code):
+        lines.append(f"| {kind.exit_code} | {kind.__name__} | {' '.join((kind.__doc__ or '').split())} |")
+    return "\n".join(lines) + "\n"
+
+
+def _errors() -> list[type[errors.PenstockError]]:
+    declared = [each for each in vars(errors).values() if isinstance(each, type)]
+    return [each for each in declared if issubclass(each, errors.PenstockError)]
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "settings": settings_part,
+    "collections": collections_part,
+    "commands": commands_part,
+    "metrics": metrics_part,
+    "exit-codes": exit_codes_part,
+}
+
+
+def main() -> int:
+    """Write the pages anew, or with `--check` say which differ."""
+    stale = []
+    for page in sorted(DOCS.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        if regenerated(text) != text:
+            stale.append(page.name)
+            if "--check" not in sys.argv:
+                page.write_text(regenerated(text), encoding="utf-8")
+    print("\n".join(stale) or "nothing to do")
+    return 1 if stale and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
