@@ -43,7 +43,8 @@ class Watch:
         stages: list[Document] = [{"$changeStream": stream}]
         if self.own is None:
             stages.append({"$match": {"$or": self._wanted()}})
-        stages.append({"$project": {"updateDescription": 0} | ({"fullDocument": 0} if keys_only else {})})
+        if keys_only:
+            stages.append({"$project": {"updateDescription": 0, "fullDocument": 0}})
         return stages
 
     def _wanted(self) -> list[Document]:
