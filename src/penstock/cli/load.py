@@ -31,6 +31,9 @@ def load(
         list[str] | None,
         typer.Argument(metavar="[NAMESPACE]...", help="Only these of the declared collections.", show_default=False),
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Load anew what was loaded already, and remove what is no longer there.")
+    ] = False,
 ) -> None:
     """Copy the collections into their indexes once, and print the rate, the CPU and the memory it took.
 
@@ -42,7 +45,7 @@ def load(
     set_up_logs(settings.observe)
     settings = _only(settings, namespaces or [])
     with stop_signals() as signals, progress_display() as progress:
-        results = worker.load(settings, stop=signals.stop, metrics=Metrics(), progress=progress)
+        results = worker.load(settings, stop=signals.stop, metrics=Metrics(), progress=progress, again=again)
         for result in results:
             progress.say(_summary(result))
     raise typer.Exit(signals.exit_code(endless=False))

@@ -1,6 +1,5 @@
 """Looks at everything that penstock needs before it starts, and says what to do about what is missing."""
 
-import importlib
 from collections.abc import Iterator
 
 from penstock.errors import PenstockError, SettingsError, SinkUnavailable, SourceUnavailable
@@ -9,6 +8,7 @@ from penstock.operations.check_sink import sink_findings
 from penstock.operations.check_source import source_findings
 from penstock.operations.finding import Area, Finding, failure, ok
 from penstock.settings import CollectionSettings, Settings
+from penstock.transform import Transform
 
 _ERROR_OF: dict[Area, type[PenstockError]] = {
     "settings": SettingsError,
@@ -33,25 +33,18 @@ def exit_code(findings: list[Finding]) -> int:
 
 def _collection_findings(collection: CollectionSettings) -> Iterator[Finding]:
     """What can be seen without a server: the user's function and mapping file."""
-    if collection.function:
-        yield _function_finding(collection.namespace, collection.function)
+    subject = collection.namespace
+    try:
+        Transform(collection)
+    except SettingsError as error:
+        yield failure("settings", subject, str(error), "a function's module lies beside penstock.toml or is installed")
+    else:
+        what = f"function {collection.function} is there" if collection.function else "fields as they are declared"
+        yield ok("settings", subject, what)
     if collection.mapping_file:
-        subject = f"{collection.namespace}: mapping file"
         try:
             index_body(shards=1, replicas=0, mapping_file=collection.mapping_file, meta={})
         except SettingsError as error:
             yield failure("settings", subject, "; ".join(error.problems), "correct the file")
         else:
-            yield ok("settings", subject, f"{collection.mapping_file} can be read")
-
-
-def _function_finding(namespace: str, name: str) -> Finding:
-    subject, todo = f"{namespace}: function", "modules beside penstock.toml and installed packages can be named"
-    module, _, function = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except Exception as error:  # noqa: BLE001 (a module of the user's may raise anything; it becomes a finding)
-        return failure("settings", subject, f"{name} cannot be imported: {type(error).__name__}: {error}", todo)
-    if not callable(found):
-        return failure("settings", subject, f"{name} is not a function", todo)
-    return ok("settings", subject, f"{name} is there")
+            yield ok("settings", subject, f"mapping file {collection.mapping_file} can be read")

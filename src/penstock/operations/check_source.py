@@ -11,6 +11,7 @@ from penstock.mongo import collections as source
 from penstock.mongo.connection import Client, Connection, Server, address, connect, server
 from penstock.mongo.cursor import ChangeCursor
 from penstock.mongo.error_table import in_words, unavailable
+from penstock.mongo.watch import Watch, watches
 from penstock.operations.finding import Finding, failure, ok, warning
 from penstock.settings import Settings
 
@@ -32,8 +33,8 @@ def source_findings(settings: Settings) -> Iterator[Finding]:
             yield from _server_findings(found, where)
             for namespace in _namespaces(settings):
                 yield from _collection_findings(connection.client, namespace)
-            for namespace in _streams(settings):
-                yield from _stream_findings(connection, found, namespace)
+            for watch in watches(_namespaces(settings), settings.source.cursor_per):
+                yield from _stream_findings(connection, found, watch)
             yield _retention_finding(connection.client, found, settings)
         except PyMongoError as error:
             yield failure("source", "connection", str(unavailable(error, f"the connection at {where}")))
@@ -41,14 +42,6 @@ def source_findings(settings: Settings) -> Iterator[Finding]:
 
 def _namespaces(settings: Settings) -> list[Namespace]:
     return [Namespace(*collection.namespace.split(".", 1)) for collection in settings.collections]
-
-
-def _streams(settings: Settings) -> list[Namespace]:
-    """What each change stream is opened on: the databases, or the collections."""
-    namespaces = _namespaces(settings)
-    if settings.source.cursor_per == "collection":
-        return namespaces
-    return [Namespace(db, "") for db in dict.fromkeys(namespace.db for namespace in namespaces)]
 
 
 def _server_findings(found: Server, where: str) -> Iterator[Finding]:
@@ -81,38 +74,36 @@ def _missing(client: Client, namespace: Namespace, there: list[Namespace]) -> Fi
     return failure("source", str(namespace), "there is no such collection", todo)
 
 
-def _stream_findings(connection: Connection, found: Server, namespace: Namespace) -> Iterator[Finding]:
-    subject = f"{namespace}: change stream"
-    cursor = ChangeCursor(connection.client, namespace.db, namespace.coll or None, batch_size=1, wait_ms=100)
+def _stream_findings(connection: Connection, found: Server, watch: Watch) -> Iterator[Finding]:
+    """Open a stream as `run` does, and let the server answer once."""
+    subject = f"{watch}: change stream"
+    cursor = ChangeCursor(connection.client, watch.db, watch.own, batch_size=1, wait_ms=100)
     try:
-        cursor.open([{"$changeStream": {"fullDocument": "updateLookup"}}])
+        cursor.open(watch.pipeline(None))
         cursor.next()
     except PyMongoError as error:
-        yield failure("source", subject, str(unavailable(error, f"the change stream of {namespace}")))
+        yield failure("source", subject, str(unavailable(error, f"the change stream of {watch.first}")))
         return
     finally:
         cursor.close()
     if found.product == "DocumentDB":
-        yield from _enabled(connection.client, namespace)
+        yield from (_enabled(connection.client, Namespace(watch.db, coll)) for coll in watch.colls)
     else:
         yield ok("source", subject, "opens")
 
 
-def _enabled(client: Client, namespace: Namespace) -> Iterator[Finding]:
+def _enabled(client: Client, namespace: Namespace) -> Finding:
     """DocumentDB may open a stream that was never enabled and then yields nothing, so its own list is asked."""
     subject = f"{namespace}: change stream"
     try:
         rules = list(client.admin.aggregate([{"$listChangeStreams": 1}]))
     except PyMongoError as error:
-        yield warning(
-            "source", subject, f"opens; whether it is enabled cannot be seen: {in_words(error)}", _enable(namespace)
-        )
-        return
+        what = f"opens; whether it is enabled cannot be seen: {in_words(error)}"
+        return warning("source", subject, what, _enable(namespace))
     enabled = {(rule.get("database", ""), rule.get("collection", "")) for rule in rules}
     if enabled & {("", ""), (namespace.db, ""), (namespace.db, namespace.coll)}:
-        yield ok("source", subject, "opens, and is enabled")
-    else:
-        yield failure("source", subject, "opens, but change streams are not enabled for it", _enable(namespace))
+        return ok("source", subject, "opens, and is enabled")
+    return failure("source", subject, "opens, but change streams are not enabled for it", _enable(namespace))
 
 
 def _enable(namespace: Namespace) -> str:
