@@ -6,11 +6,13 @@ pipe however we end. It runs in its own session, so that Ctrl-C in a terminal re
 
 import os
 import re
+import signal
 import subprocess
 import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -41,8 +43,9 @@ class Child:
         self.port = 0
         self._said_ready_or_ended = threading.Event()
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_bytes(b"")
+        self._started = time.monotonic()
         with log.open("ab") as errors:
+            self._log_start = errors.tell()
             self._process = subprocess.Popen(  # noqa: S603
                 [str(word) for word in command],
                 stdin=subprocess.PIPE,
@@ -53,28 +56,38 @@ class Child:
             )
         assert self._process.stdin is not None
         _open_pipes.add(self._process.stdin)
-        threading.Thread(target=self._read_output, name=f"{name}-output", daemon=True).start()
+        self._output = threading.Thread(target=self._read_output, name=f"{name}-output", daemon=True)
+        self._output.start()
 
     @property
     def pid(self) -> int:
+        """The process, which is also the leader of its own group."""
         return self._process.pid
 
     def running(self) -> bool:
+        """Tell whether the server has not ended."""
         return self._process.poll() is None
+
+    def seconds(self) -> float:
+        """Answer the seconds since the start."""
+        return time.monotonic() - self._started
 
     def wait_ready(self, seconds: float) -> int:
         """Answer the port, or raise LocalServerError with the server's last log lines."""
         self._said_ready_or_ended.wait(seconds)
-        if self.port == 0:
-            cause = f"did not get ready within {seconds:.0f} s" if self.running() else "ended while starting"
-            self.stop(patience=0)
-            raise LocalServerError(f"{self.name} {cause}. {self.last_log_lines()}")
-        return self.port
+        if self.port:
+            return self.port
+        cause = "ended while starting" if self._ends_now() else f"did not get ready within {seconds:.0f} s"
+        self.stop(patience=0)
+        raise self.failure(cause)
 
-    def last_log_lines(self) -> str:
-        """Quote the end of the server's own log, with the place of the rest."""
-        lines = self.log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
-        return f"The last lines of {self.log}:\n" + "\n".join(f"    {line}" for line in lines)
+    def failure(self, cause: str) -> LocalServerError:
+        """Answer an error that quotes the end of the server's own log and names the place of the rest."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            lines = log.read().decode(errors="replace").splitlines()[-_LAST_LINES:]
+        quoted = "\n".join(f"    {line}" for line in lines)
+        return LocalServerError(f"{self.name} {cause}. The last lines of its log, {self.log}:\n{quoted}")
 
     def close_input(self) -> None:
         """Tell the server to end; returns at once."""
@@ -85,12 +98,22 @@ class Child:
     def stop(self, patience: float = 10.0) -> None:
         """Close the input, then terminate, then kill, waiting `patience` seconds after each. May be called twice."""
         self.close_input()
-        for insist in (self._process.terminate, self._process.kill):
+        for insist in (signal.SIGTERM, signal.SIGKILL):
             try:
                 self._process.wait(patience)
             except subprocess.TimeoutExpired:
-                insist()
+                with suppress(ProcessLookupError):
+                    os.killpg(self.pid, insist)
         self._process.wait()
+        self._output.join()
+
+    def _ends_now(self) -> bool:
+        """Tell whether the process is over or about to be; its output ends a moment before it."""
+        try:
+            self._process.wait(1 if self._said_ready_or_ended.is_set() else 0)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def _read_output(self) -> None:
         assert self._process.stdout is not None
@@ -103,7 +126,3 @@ class Child:
                 else:
                     log.write(line)
         self._said_ready_or_ended.set()
-
-
-def seconds_since(start: float) -> str:
-    return f"{time.monotonic() - start:.1f} s"

@@ -1,23 +1,21 @@
 """The real OpenSearch server, one node, on this machine."""
 
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import urllib3
 
-from penstock.local.child import Child, seconds_since
-from penstock.local.errors import LocalServerError
+from penstock.local.child import Child
 from penstock.local.jars import jar_paths, pinned
 from penstock.local.java import Program, compiled
 from penstock.local.ports import require_free
 from penstock.local.progress import Progress
 from penstock.local.rehearsal import learned_options
 
+DEFAULT_HEAP = "512m"
 _SOURCES = Path(__file__).parent / "java" / "opensearch"
 _MAIN = "penstock.opensearch.OpenSearchServer"
 _START_SECONDS = 120
@@ -42,34 +40,42 @@ _SETTINGS = {
 }
 
 
-@dataclass(frozen=True)
-class OpenSearch:
-    """A running server: where it answers, its process and its log."""
-
-    url: str
-    child: Child
-
-
 @contextmanager
 def local_opensearch(
-    folder: Path, *, port: int = 0, heap: str = "512m", progress: Progress | None = None
-) -> Iterator[OpenSearch]:
+    folder: Path, *, port: int = 0, heap: str = DEFAULT_HEAP, progress: Progress | None = None
+) -> Iterator["OpenSearch"]:
     """Run OpenSearch with its indexes under the folder; port 0 takes a free one. Stopped on leaving."""
-    say = progress or Progress()
-    require_free(port, "OpenSearch")
-    program = _program(say)
-    learned = learned_options(program, partial(_arguments, port=0), _rehearse, say)
-    command = program.command(*_arguments(folder / "opensearch", port), options=[f"-Xmx{heap}", *learned])
-    say.step("Starting OpenSearch")
-    start = time.monotonic()
-    child = Child("OpenSearch", command, log=folder / "logs" / "opensearch.log")
+    server = OpenSearch(folder, port=port, heap=heap, progress=progress or Progress())
     try:
-        url = f"http://127.0.0.1:{child.wait_ready(_START_SECONDS)}"
-        _wait_answer(url, child)
-        say.step(f"OpenSearch is ready at {url} after {seconds_since(start)}")
-        yield OpenSearch(url, child)
+        server.wait_ready()
+        yield server
     finally:
-        child.stop()
+        server.child.stop()
+
+
+class OpenSearch:
+    """A server that is starting, or has started: `url` is known once `wait_ready` has returned."""
+
+    def __init__(self, folder: Path, *, port: int, heap: str, progress: Progress) -> None:
+        require_free(port, "OpenSearch")
+        program = _program(progress)
+        learned = learned_options(program, partial(_arguments, port=0), _rehearse, progress)
+        command = program.command(*_arguments(folder / "opensearch", port), options=[f"-Xmx{heap}", *learned])
+        self.url = ""
+        self._progress = progress
+        progress.step("Starting OpenSearch")
+        self.child = Child("OpenSearch", command, log=folder / "logs" / "opensearch.log")
+
+    def wait_ready(self) -> None:
+        """Wait until the cluster answers; raises LocalServerError with the server's last log lines."""
+        url = f"http://127.0.0.1:{self.child.wait_ready(_START_SECONDS)}"
+        path = f"{url}/_cluster/health?wait_for_status=yellow&timeout={_START_SECONDS}s"
+        with urllib3.PoolManager() as http:
+            answer = http.request("GET", path, timeout=_START_SECONDS + 10, retries=False)
+        if answer.status != 200:
+            raise self.child.failure(f"at {url} is not healthy, {answer.data!r}")
+        self.url = url
+        self._progress.step(f"OpenSearch is ready after {self.child.seconds():.1f} s: {url}")
 
 
 def _program(progress: Progress) -> Program:
@@ -94,12 +100,3 @@ def _rehearse(port: int) -> None:
         for _ in range(5):
             http.request("POST", f"http://127.0.0.1:{port}/rehearsal/_bulk?refresh=true", body=lines)
         http.request("GET", f"http://127.0.0.1:{port}/rehearsal/_search?q=name:rehearsal")
-
-
-def _wait_answer(url: str, child: Child) -> None:
-    """The port is open and the node is its own cluster manager; ask the cluster once all the same."""
-    path = f"{url}/_cluster/health?wait_for_status=yellow&timeout=60s"
-    with urllib3.PoolManager() as http:
-        answer = http.request("GET", path, timeout=70, retries=False)
-    if answer.status != 200:
-        raise LocalServerError(f"OpenSearch at {url} is not healthy: {answer.data!r}. {child.last_log_lines()}")

@@ -1,10 +1,11 @@
 """Tells people what the local servers are doing while they wait."""
 
 import sys
-import threading
-from typing import TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
+from rich.status import Status
 
 
 class Progress:
@@ -18,35 +19,33 @@ class Progress:
 
 
 class PlainProgress(Progress):
-    """One line for each step, for logs."""
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
+    """One line for each step on standard error, for logs."""
 
     def step(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        print(text, file=sys.stderr, flush=True)
 
 
 class TerminalProgress(Progress):
-    """Steps as lines, what moves as one line under them; a context manager."""
+    """Steps as lines, and under them one line that moves."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, status: Status) -> None:
         self._console = console
-        self._status = console.status("")
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> "TerminalProgress":
-        self._status.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._status.stop()
+        self._status = status
 
     def step(self, text: str) -> None:
-        with self._lock:
-            self._console.print(text, highlight=False)
-            self._status.update("")
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._status.update("")
 
     def tick(self, text: str) -> None:
-        with self._lock:
-            self._status.update(text)
+        self._status.update(text)
+
+
+@contextmanager
+def progress_here() -> Iterator[Progress]:
+    """Give what fits standard error: a moving line on a terminal, plain lines otherwise."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield PlainProgress()
+        return
+    with console.status("") as status:
+        yield TerminalProgress(console, status)

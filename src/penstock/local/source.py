@@ -1,25 +1,26 @@
 """The local source: a one-member replica set with change streams, on this machine. It keeps its documents in memory."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, urlencode
 
 import pymongo
 
-from penstock.local.child import Child, seconds_since
+from penstock.local.certificate import Certificate, new_certificate
+from penstock.local.child import Child
 from penstock.local.jars import jar_paths, pinned
 from penstock.local.java import Program, compiled
 from penstock.local.ports import require_free
 from penstock.local.progress import Progress
 from penstock.local.rehearsal import learned_options
 
+MODES = ("mongodb-5.0", "mongodb-4.0")
 _SOURCES = Path(__file__).parent / "java" / "source"
 _MAIN = "penstock.source.SourceServer"
-_PASSWORD_VARIABLE = "PENSTOCK_SOURCE_PASSWORD"  # noqa: S105 (a name, not a password)
+PASSWORD_VARIABLE = "PENSTOCK_SOURCE_PASSWORD"  # noqa: S105 (a name, not a password)
 _START_SECONDS = 60
 _JVM = (
     "-Xlog:all=error",
@@ -37,68 +38,80 @@ class SourceSettings:
     """What the local source can be told; the defaults give an open MongoDB 5.0."""
 
     port: int = 0
-    mode: str = "mongodb-5.0"
+    mode: str = MODES[0]
     user: str | None = None
     password: str | None = field(default=None, repr=False)
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
-    tls_ca: Path | None = None
+    tls: bool = False
     log_size: int | None = None
     one_time_per_command: bool = False
 
-    def flags(self) -> list[str | Path]:
+    def flags(self, certificate: Certificate | None = None) -> list[str | Path]:
         """Answer the server's command line; the password travels in the environment."""
-        valued = {
+        valued: dict[str, str | Path | None] = {
             "--port": str(self.port),
             "--mode": self.mode,
             "--user": self.user,
-            "--tls-cert": self.tls_certificate,
-            "--tls-key": self.tls_key,
+            "--tls-cert": certificate.certificate if certificate else None,
+            "--tls-key": certificate.key if certificate else None,
             "--log-size": None if self.log_size is None else str(self.log_size),
         }
         flags = [word for name, value in valued.items() if value is not None for word in (name, value)]
-        return flags + (["--one-time-per-command"] if self.one_time_per_command else [])
-
-    def uri(self, port: int) -> str:
-        """Answer the connection string, which holds the password when there is one."""
-        login = f"{quote_plus(self.user)}:{quote_plus(self.password or '')}@" if self.user else ""
-        tls = "&tls=true" if self.tls_certificate else ""
-        tls += f"&tlsCAFile={quote_plus(str(self.tls_ca))}" if self.tls_certificate and self.tls_ca else ""
-        return f"mongodb://{login}127.0.0.1:{port}/?replicaSet=rs0{tls}"
-
-
-@dataclass(frozen=True)
-class LocalSource:
-    """A running source: its connection string, its process and its log."""
-
-    uri: str = field(repr=False)
-    child: Child
+        return [*flags, "--one-time-per-command"] if self.one_time_per_command else flags
 
 
 @contextmanager
 def local_source(
     folder: Path, settings: SourceSettings | None = None, *, progress: Progress | None = None
-) -> Iterator[LocalSource]:
-    """Run the local source, its log under the folder; port 0 takes a free one. Stopped on leaving."""
-    settings = settings or SourceSettings()
-    say = progress or Progress()
-    require_free(settings.port, "The local source")
-    program = _program(say)
-    learned = learned_options(program, lambda _folder: SourceSettings().flags(), _rehearse, say)
-    say.step("Starting the local source")
-    start = time.monotonic()
-    child = Child(
-        "The local source",
-        program.command(*settings.flags(), options=learned),
-        log=folder / "logs" / "source.log",
-        env={_PASSWORD_VARIABLE: settings.password} if settings.password else {},
-    )
+) -> Iterator["LocalSource"]:
+    """Run the local source, its log under the folder. Stopped on leaving."""
+    server = LocalSource(folder, settings or SourceSettings(), progress=progress or Progress())
     try:
-        port = child.wait_ready(_START_SECONDS)
-        say.step(f"The local source is ready on port {port} after {seconds_since(start)}")
-        yield LocalSource(settings.uri(port), child)
+        server.wait_ready()
+        yield server
     finally:
-        child.stop()
+        server.child.stop()
+
+
+class LocalSource:
+    """A server that is starting, or has started: `uri` is known once `wait_ready` has returned."""
+
+    def __init__(self, folder: Path, settings: SourceSettings, *, progress: Progress) -> None:
+        require_free(settings.port, "The local source")
+        program = _program(progress)
+        learned = learned_options(program, lambda _folder: SourceSettings().flags(), _rehearse, progress)
+        self._settings = settings
+        self._certificate = new_certificate(folder / "certificates") if settings.tls else None
+        self._progress = progress
+        progress.step("Starting the local source")
+        self.child = Child(
+            "The local source",
+            program.command(*settings.flags(self._certificate), options=learned),
+            log=folder / "logs" / "source.log",
+            env={PASSWORD_VARIABLE: settings.password} if settings.password else {},
+        )
+
+    def wait_ready(self) -> None:
+        """Wait until the port is open; raises LocalServerError with the server's last log lines."""
+        self.child.wait_ready(_START_SECONDS)
+        self._progress.step(f"The local source is ready after {self.child.seconds():.1f} s: {self.shown_uri}")
+
+    @property
+    def uri(self) -> str:
+        """The connection string, with the password if there is one."""
+        return self._uri(self._settings.password or "")
+
+    @property
+    def shown_uri(self) -> str:
+        """The connection string as it may be shown."""
+        return self._uri("PASSWORD")
+
+    def _uri(self, password: str) -> str:
+        user = self._settings.user
+        login = f"{quote_plus(user)}:{quote_plus(password)}@" if user else ""
+        options = {"replicaSet": "rs0"}
+        if self._certificate:
+            options |= {"tls": "true", "tlsCAFile": str(self._certificate.authority)}
+        return f"mongodb://{login}127.0.0.1:{self.child.port}/?{urlencode(options)}"
 
 
 def _program(progress: Progress) -> Program:

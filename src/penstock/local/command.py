@@ -1,0 +1,77 @@
+"""`penstock local up`: both servers until Ctrl-C."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from penstock.errors import SettingsError
+from penstock.local.opensearch import DEFAULT_HEAP
+from penstock.local.platform import Platform, terminated_like_interrupted
+from penstock.local.progress import progress_here
+from penstock.local.source import MODES, PASSWORD_VARIABLE, SourceSettings
+
+app = typer.Typer(no_args_is_help=True, help="Real servers on this machine, without Docker.")
+
+
+@app.callback()
+def _local() -> None:
+    """Keep `up` a command of its own: typer drops the name of an only command."""
+
+
+@app.command()
+def up(  # noqa: PLR0913 (one argument for each flag)
+    *,
+    source_port: Annotated[int, typer.Option(help="Port of the source; 0 takes a free one.")] = 0,
+    opensearch_port: Annotated[int, typer.Option(help="Port of OpenSearch; 0 takes a free one.")] = 0,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder for indexes and logs, kept. Without it a temporary one is used.")
+    ] = None,
+    mode: Annotated[str, typer.Option(help=f"What the source behaves like: {', '.join(MODES)}.")] = MODES[0],
+    user: Annotated[str | None, typer.Option(help="Ask the source's clients for this user and a password.")] = None,
+    password_env: Annotated[
+        str, typer.Option(help="The environment variable that holds the password.")
+    ] = PASSWORD_VARIABLE,
+    tls: Annotated[bool, typer.Option("--tls", help="TLS on the source, with a certificate made for it.")] = False,
+    heap: Annotated[str, typer.Option(help="Memory for OpenSearch's Java heap, such as 512m or 2g.")] = DEFAULT_HEAP,
+    log_size: Annotated[
+        int | None, typer.Option(help="Changes the source remembers before positions are lost.")
+    ] = None,
+    one_time_per_command: Annotated[
+        bool, typer.Option("--one-time-per-command", help="The writes of one command share one cluster time.")
+    ] = False,
+) -> None:
+    """Start OpenSearch and a source with change streams, print their addresses, stay until Ctrl-C."""
+    source = SourceSettings(
+        port=source_port,
+        mode=mode,
+        user=user,
+        password=_password(password_env) if user else None,
+        tls=tls,
+        log_size=log_size,
+        one_time_per_command=one_time_per_command,
+    )
+    with (
+        suppress(KeyboardInterrupt),
+        terminated_like_interrupted(),
+        progress_here() as progress,
+        Platform(data, source=source, opensearch_port=opensearch_port, heap=heap, progress=progress) as platform,
+    ):
+        _show(platform)
+        platform.watch()
+
+
+def _password(variable: str) -> str:
+    password = os.environ.get(variable)
+    if not password:
+        raise SettingsError(f"--user asks for a password, and the environment variable {variable} is not set")
+    return password
+
+
+def _show(platform: Platform) -> None:
+    print(f"source      {platform.source.shown_uri}")
+    print(f"opensearch  {platform.opensearch.url}")
+    print(f"data        {platform.folder}")
+    print("Stop with Ctrl-C.", flush=True)
