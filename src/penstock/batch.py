@@ -7,7 +7,7 @@ cluster time that are at hand, because they may touch one document and are folde
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -86,7 +86,7 @@ def _reading(source: Source, after: Position | None) -> Iterator[_Reader]:
         reader.close()
 
 
-def gather(source: Source, after: Position | None, limits: Limits) -> Iterator[Batch]:
+def gather(source: Source, after: Position | None, limits: Limits) -> Generator[Batch]:
     """Yield batches after a position; raises in the caller's thread whatever the source raised.
 
     Close the generator to stop: it closes the source and waits for the reader thread.

@@ -20,7 +20,7 @@ import structlog
 
 from penstock.batch import Limits, gather
 from penstock.change import Batch, Change, Counts, Letter, Position
-from penstock.errors import ReadAgain, SystemicFault
+from penstock.errors import ReadAgain, Stopped, SystemicFault
 from penstock.metrics import Metrics
 from penstock.ports import Checkpoints, DeadLetters, Sink, Source
 from penstock.prepare import Prepared, Routes, prepare, split
@@ -48,9 +48,9 @@ class Rules:
 
 @dataclass(slots=True)
 class Ports:
-    """What a pipeline is joined to."""
+    """What a pipeline is joined to. `source` opens it, once more each time it is to be read again."""
 
-    source: Source
+    source: Callable[[], Source]
     sink: Sink
     dead_letters: DeadLetters
     checkpoints: Checkpoints
@@ -91,12 +91,13 @@ class Pipeline:
     _unsaved: Position | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Go on from the checkpoint until the source ends or `stop` is set; what is in flight is finished first.
+        """Go on from the checkpoint until the source ends.
 
-        Raises SystemicFault, PositionLost, SourceUnavailable, SinkUnavailable, LeaseLost; nothing is lost then, the
-        position stays before what was not completed.
+        Raises Stopped once `stop` is set and what is in flight is finished; SystemicFault, PositionLost,
+        SourceUnavailable, SinkUnavailable, LeaseLost at once. Nothing is lost then: the position stays before what was
+        not completed.
         """
-        while not stop.is_set():
+        while True:
             try:
                 self._follow(stop)
             except ReadAgain as reason:
@@ -108,14 +109,22 @@ class Pipeline:
         self._forget()
         after = self.ports.checkpoints.load()
         workers = ThreadPoolExecutor(self.rules.in_flight, thread_name_prefix="penstock-sink")
-        with workers, closing(gather(self.ports.source, after, self.rules.limits)) as batches:
-            for batch in batches:
-                self._take(batch, workers)
-                self._settle(down_to=self.rules.in_flight)
-                if stop.is_set():
-                    break
-            self._settle(down_to=0)
-            self._save(every_s=0)
+        with workers, closing(gather(self.ports.source(), after, self.rules.limits)) as batches:
+            try:
+                for batch in batches:
+                    self._take(batch, workers)
+                    self._settle(down_to=self.rules.in_flight)
+                    if stop.is_set():
+                        raise Stopped(f"pipeline {self.name} was told to stop")
+            except Stopped:
+                self._finish()
+                raise
+            self._finish()
+
+    def _finish(self) -> None:
+        """Wait for what is in flight, and save the position after it."""
+        self._settle(down_to=0)
+        self._save(every_s=0)
 
     def _forget(self) -> None:
         self._flights.clear()

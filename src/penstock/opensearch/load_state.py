@@ -8,9 +8,10 @@ from penstock.change import Position
 from penstock.errors import LeaseLost
 from penstock.opensearch.state import Conflict, StateStore, Stored
 
-LoadPhase = Literal["loading", "live", "dropped"]
+LoadPhase = Literal["loading", "live", "dropped", "reconciling"]
 """Loading: not every document was read. Live: it was, the stream keeps the index in step. Dropped: the collection is
-gone, the index's documents are kept until it is back and reconciled."""
+gone, the index's documents are kept until it is back. Reconciling: it is loaded anew into the same index, and then the
+index is swept: what the collection does not hold is deleted."""
 
 
 class LoadState:
@@ -62,8 +63,9 @@ class LoadState:
         self._write({"position": {"token": position.token, "time": position.time}, "counts": dict(counts)})
 
     def enter(self, phase: LoadPhase) -> None:
-        """Save the phase; `loading` begins a load from the start, without a position."""
-        self._write({"phase": phase, **({"position": None, "counts": {}} if phase == "loading" else {})})
+        """Save the phase; `loading` and `reconciling` begin a load from the start, without a position."""
+        from_the_start = phase in ("loading", "reconciling")
+        self._write({"phase": phase, **({"position": None, "counts": {}} if from_the_start else {})})
 
     def _open(self) -> dict[str, Any]:
         if self._stored is None:

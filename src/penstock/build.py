@@ -1,0 +1,161 @@
+"""Joins the adapters from the settings; the only place that knows both the source's and the index's.
+
+plans      which cursors there are, and which collections each of them feeds
+Adapters   what one pipeline is joined to, made anew for each term of its lease
+"""
+
+import os
+import socket
+import threading
+from dataclasses import dataclass
+
+from penstock.batch import Limits
+from penstock.change import Namespace
+from penstock.errors import SettingsError
+from penstock.metrics import Metrics
+from penstock.mongo.connection import Connection
+from penstock.mongo.load import MongoLoad
+from penstock.mongo.stream import MongoStream
+from penstock.mongo.watch import Watch, watches
+from penstock.opensearch.authorisation import Authorisation
+from penstock.opensearch.client import Client
+from penstock.opensearch.dead_letters import OpenSearchDeadLetters
+from penstock.opensearch.indexes import Generation, Indexes
+from penstock.opensearch.load_state import LoadState
+from penstock.opensearch.mapping import GC_DELETES_S
+from penstock.opensearch.pipeline_state import PipelineState
+from penstock.opensearch.sink import OpenSearchSink
+from penstock.opensearch.state import StateStore
+from penstock.opensearch.waiting import Patience
+from penstock.pipeline import Rules
+from penstock.settings import CollectionSettings, Settings
+from penstock.transform import Transform
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A collection that is served: its name, its settings, its transform."""
+
+    namespace: Namespace
+    settings: CollectionSettings
+    transform: Transform
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One pipeline: what its cursor watches, and the collections it feeds."""
+
+    watch: Watch
+    collections: tuple[Collection, ...]
+
+    @property
+    def name(self) -> str:
+        """The pipeline's name, in its state, its metrics and its log lines."""
+        return str(self.watch)
+
+
+def plans(settings: Settings) -> list[Plan]:
+    """Divide the declared collections among pipelines. Raises SettingsError with all problems."""
+    collections: dict[Namespace, Collection] = {}
+    problems: list[str] = []
+    for each in settings.collections:
+        namespace = Namespace(*each.namespace.split(".", 1))
+        try:
+            collections[namespace] = Collection(namespace, each, Transform(each))
+        except SettingsError as error:
+            problems += error.problems
+    if problems:
+        raise SettingsError(*problems)
+    return [
+        Plan(watch, tuple(collections[Namespace(watch.db, coll)] for coll in watch.colls))
+        for watch in watches(collections, settings.source.cursor_per)
+    ]
+
+
+def sink_client(settings: Settings, *, connections: int = 0) -> Client:
+    """A client of the index; close it. Raises SettingsError, SinkUnavailable."""
+    return Client(settings.sink, signer=_signer(settings), connections=connections)
+
+
+def _signer(settings: Settings) -> Authorisation | None:
+    if settings.sink.auth != "sigv4":
+        return None
+    try:
+        from penstock.aws.sigv4 import Signer  # noqa: PLC0415 (botocore belongs to the extra `aws`)
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"[sink] auth \"sigv4\" needs the package {error.name}; install it with: pip install 'penstock[aws]'"
+        ) from error
+    return Signer(settings.sink)
+
+
+class Adapters:
+    """What one pipeline is joined to. Everything in it ends when `stop` is set."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        plan: Plan,
+        *,
+        connection: Connection,
+        client: Client,
+        metrics: Metrics,
+        stop: threading.Event,
+    ) -> None:
+        self._settings = settings
+        self._plan = plan
+        self._metrics = metrics
+        self._stop = stop
+        self._owner = f"{socket.gethostname()}/{os.getpid()}"
+        self.connection = connection
+        self.client = client
+        self.patience = Patience(metrics, stop)
+        self.indexes = Indexes(client, self.patience)
+        self.sink = OpenSearchSink(client, settings.sink, metrics, self.patience)
+        self.dead_letters = OpenSearchDeadLetters(client, self.sink, self.patience)
+        self._store = StateStore(client, self.patience)
+
+    def state(self) -> PipelineState:
+        """The pipeline's lease and position."""
+        name, lease_s = self._plan.name, self._settings.pipeline.lease_s
+        return PipelineState(self._store, name, owner=self._owner, lease_s=lease_s, stop=self._stop)
+
+    def load_state(self, collection: Collection, generation: Generation) -> LoadState:
+        """How far the load of a collection has come."""
+        return LoadState(self._store, str(collection.namespace), generation.index, owner=self._owner)
+
+    def stream(self) -> MongoStream:
+        """The pipeline's cursor."""
+        batch_size = min(1000, self._settings.pipeline.batch_changes)
+        return MongoStream(
+            self.connection,
+            self._plan.watch,
+            name=self._plan.name,
+            metrics=self._metrics,
+            stop=self._stop,
+            batch_size=batch_size,
+        )
+
+    def load(self, collection: Collection) -> MongoLoad:
+        """The load of one collection."""
+        return MongoLoad(
+            self.connection,
+            collection.namespace,
+            name=self._plan.name,
+            metrics=self._metrics,
+            stop=self._stop,
+            range_size=self._settings.pipeline.load_range,
+            rate=self._settings.pipeline.load_rate,
+        )
+
+    def rules(self, *, outside_the_stream: bool = False) -> Rules:
+        """What the pipeline is bound to; what is read outside the stream must be sent in time."""
+        rules = self._settings.pipeline
+        return Rules(
+            limits=Limits(rules.batch_changes, rules.batch_bytes),
+            in_flight=self._settings.sink.requests_in_flight,
+            checkpoint_every_s=rules.checkpoint_every_s,
+            dead_letter_limit=rules.dead_letter_limit,
+            dead_letter_window_s=rules.dead_letter_window_s,
+            send_within_s=GC_DELETES_S / 2 if outside_the_stream else None,
+        )

@@ -1,0 +1,90 @@
+"""Reading an index back: all ids with their versions in bounded memory, and documents by id in real time."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
+
+from penstock.errors import SinkUnavailable
+from penstock.opensearch.client import Answer, Client
+from penstock.opensearch.mapping import RESERVED_FIELD
+from penstock.opensearch.requests import ask, error_of
+from penstock.opensearch.waiting import Patience
+
+PAGE: Final = 2000
+
+_KEEP = "10m"
+"""How long the server keeps the place of a scan between two pages; a consumer may take that long for one page."""
+
+
+class Entry(NamedTuple):
+    """A document of an index without its body; `key` is the reserved field's original `_id`, where it has one."""
+
+    id: str
+    version: int
+    key: str | None
+
+
+def scan(client: Client, patience: Patience, index: str, *, page: int = PAGE) -> Iterator[list[Entry]]:
+    """Yield all documents as they were at the start, in pages, in no order. Raises SinkUnavailable, Stopped.
+
+    Close the generator when it is left early: the server holds the place for minutes otherwise.
+    """
+    name = quote(index, safe="")
+    _asked(client, patience, "POST", f"/{name}/_refresh", None)
+    key = f"{RESERVED_FIELD}.id"
+    query = {"size": page, "sort": ["_doc"], "version": True, "_source": [key], "query": {"match_all": {}}}
+    answer = _asked(client, patience, "POST", f"/{name}/_search?scroll={_KEEP}", query)
+    try:
+        while hits := _hits(answer, index):
+            yield [_entry(hit) for hit in hits]
+            body = {"scroll": _KEEP, "scroll_id": answer["_scroll_id"]}
+            answer = _asked(client, patience, "POST", "/_search/scroll", body)
+    finally:
+        ask(client, patience, "DELETE", "/_search/scroll", {"scroll_id": [answer["_scroll_id"]]})
+
+
+def read_sources(client: Client, patience: Patience, index: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The bodies of documents in real time, by id; those that are not there are left out. Raises SinkUnavailable."""
+    answer = _asked(client, patience, "POST", f"/{quote(index, safe='')}/_mget", {"ids": list(ids)})
+    found: dict[str, dict[str, Any]] = {}
+    for each in answer["docs"]:
+        if "error" in each:
+            raise SinkUnavailable(f"{each['_id']} in {index} cannot be read: {each['error'].get('reason')}.")
+        if each["found"]:
+            found[each["_id"]] = each["_source"]
+    return found
+
+
+def count(client: Client, patience: Patience, index: str) -> int:
+    """How many documents an index or alias holds; up to a second old."""
+    answer = _asked(client, patience, "POST", f"/{quote(index, safe='')}/_count", {"query": {"match_all": {}}})
+    return int(answer["count"])
+
+
+def _asked(client: Client, patience: Patience, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+    answer = ask(client, patience, method, path, body)
+    parsed = answer.json()
+    if not answer.ok or not isinstance(parsed, dict):
+        raise _unreadable(answer, path)
+    return parsed
+
+
+def _unreadable(answer: Answer, path: str) -> SinkUnavailable:
+    kind, reason = error_of(answer)
+    return SinkUnavailable(f"The index cannot be read ({path.partition('?')[0]}: {answer.status} {kind}: {reason}).")
+
+
+def _hits(answer: dict[str, Any], index: str) -> list[dict[str, Any]]:
+    """The documents of one page; a page that lacks a shard's is none."""
+    shards = answer["_shards"]
+    if shards["failed"] or answer["timed_out"] or shards["successful"] < shards["total"]:
+        raise SinkUnavailable(
+            f"{index} could not be read whole: {shards['failed']} of {shards['total']} shards failed."
+        )
+    hits: list[dict[str, Any]] = answer["hits"]["hits"]
+    return hits
+
+
+def _entry(hit: dict[str, Any]) -> Entry:
+    reserved = hit.get("_source", {}).get(RESERVED_FIELD, {})
+    return Entry(hit["_id"], hit["_version"], reserved.get("id"))

@@ -1,0 +1,149 @@
+"""One pipeline under its lease: waits for the lease, loads what has to be loaded, follows the stream.
+
+    follow       until told to stop; as standby before, and again whenever the lease is lost
+    load_once    the loads alone, for `penstock load`
+
+A term is the time under one lease. In it run side by side: the stream, the loads, and the renewal of the lease.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Literal
+
+import structlog
+
+from penstock.build import Adapters, Plan
+from penstock.change import Outcome, Write
+from penstock.errors import LeaseLost, Stopped
+from penstock.metrics import Metrics
+from penstock.mongo.ending import Ending
+from penstock.opensearch.pipeline_state import PipelineState
+from penstock.operations.loading import Loading
+from penstock.operations.progress import LoadResult, Progress
+from penstock.operations.standing import Standing
+from penstock.operations.starting import start
+from penstock.pipeline import Pipeline, Ports
+from penstock.ports import Sink
+from penstock.prepare import Route
+from penstock.side_by_side import side_by_side
+
+log = structlog.get_logger(__name__)
+
+_TELL_EVERY_S = 1.0
+_SILENT_S = 30.0
+
+
+@dataclass
+class _LeasedSink:
+    """Sends nothing once the lease may be another worker's, by this process's own clock."""
+
+    sink: Sink
+    state: PipelineState
+
+    def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
+        """See `penstock.ports.Sink`; raises LeaseLost too."""
+        self.state.assert_held()
+        return self.sink.write(writes, send_before=send_before)
+
+
+@dataclass
+class _Term:
+    """What is at hand under one lease; `ending` is set when it ends."""
+
+    ending: threading.Event
+    adapters: Adapters
+    state: PipelineState
+    sink: Sink
+    loading: Loading
+
+
+@dataclass
+class Following:
+    """The life of one pipeline in this process."""
+
+    plan: Plan
+    make_adapters: Callable[[threading.Event], Adapters]
+    lease_s: float
+    metrics: Metrics
+    standing: Standing
+    progress: Progress
+
+    def follow(self, stop: threading.Event) -> None:
+        """Serve until `stop` is set; raises what ends a pipeline for good."""
+        while not stop.is_set():
+            with suppress(LeaseLost), self._term(stop) as term:
+                side_by_side(
+                    term.ending,
+                    lambda: self._renew(term),
+                    lambda: self._stream(term),
+                    lambda: self._keep_loaded(term),
+                )
+
+    def load_once(self, stop: threading.Event, *, again: bool) -> list[LoadResult]:
+        """Load what has to be loaded, with `again` everything; answers a result for each collection loaded."""
+        results: list[LoadResult] = []
+
+        def load(term: _Term) -> None:
+            results.extend(term.loading.load_all(self.progress))
+            term.ending.set()
+
+        with self._term(stop, again=again) as term:
+            side_by_side(term.ending, lambda: self._renew(term), lambda: load(term))
+        return results
+
+    def tell(self, stop: threading.Event) -> None:
+        """Tell metrics and health once a second how the pipeline stands, until `stop` is set."""
+        while not stop.wait(_TELL_EVERY_S):
+            self.standing.tell(silent_after_s=_SILENT_S)
+
+    @contextmanager
+    def _term(self, stop: threading.Event, *, again: bool = False) -> Iterator[_Term]:
+        ending = Ending(stop)
+        adapters = self.make_adapters(ending)
+        state = adapters.state()
+        self._stand("standby")
+        state.acquire()
+        try:
+            begun = start(self.plan, adapters, state, again=again)
+            self._stand("loading")
+            routes = {
+                each.namespace: Route(begun.generations[each.namespace].write_alias, each.transform)
+                for each in self.plan.collections
+            }
+            sink = _LeasedSink(adapters.sink, state)
+            loading = Loading(self.plan, adapters, begun, routes, sink, self.metrics, ending)
+            yield _Term(ending, adapters, state, sink, loading)
+        except LeaseLost as lost:
+            log.warning("lease lost", pipeline=self.plan.name, reason=str(lost))
+            raise
+        finally:
+            ending.set()
+            self._stand("standby")
+            with suppress(Stopped):  # a standby waits for the lease to run out when it cannot be told
+                state.release()
+
+    def _stand(self, state: Literal["standby", "loading", "live"]) -> None:
+        self.standing.state = state
+        self.metrics.set("penstock_lease_held", float(state != "standby"), pipeline=self.plan.name)
+
+    def _stream(self, term: _Term) -> None:
+        pipeline = Pipeline(
+            name=self.plan.name,
+            ports=Ports(term.adapters.stream, term.sink, term.adapters.dead_letters, term.state),
+            routes=term.loading.routes,
+            rules=term.adapters.rules(),
+            metrics=self.metrics,
+            on_control=term.loading.on_control,
+            on_settled=self.standing.settled,
+        )
+        pipeline.run(term.ending)
+
+    def _keep_loaded(self, term: _Term) -> None:
+        term.loading.keep_loaded(self.progress, on_loaded=lambda: self._stand("live"))
+
+    def _renew(self, term: _Term) -> None:
+        """Every write of the state renews the lease; this one also keeps what `status` shows."""
+        while not term.ending.wait(self.lease_s / 3):
+            term.state.save_status(self.standing.report())

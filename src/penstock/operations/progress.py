@@ -1,0 +1,44 @@
+"""What a load tells while it runs, and what it answers in the end."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from penstock.change import Counts
+
+
+class Progress(Protocol):
+    """Is told how a load moves; called from several threads."""
+
+    def started(self, namespace: str, total: int | None) -> None:
+        """The load of a collection began, or goes on; `total` is an estimate of what is left."""
+
+    def advanced(self, namespace: str, documents: int) -> None:
+        """So many more documents are in the index."""
+
+    def finished(self, namespace: str) -> None:
+        """The collection is loaded."""
+
+
+class NoProgress:
+    """Tells nobody."""
+
+    def started(self, namespace: str, total: int | None) -> None:
+        """See Progress."""
+
+    def advanced(self, namespace: str, documents: int) -> None:
+        """See Progress."""
+
+    def finished(self, namespace: str) -> None:
+        """See Progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """What the load of one collection did and cost; CPU and memory are the whole process's in that time."""
+
+    namespace: str
+    documents: int
+    seconds: float
+    cpu_s: float
+    peak_memory_bytes: int
+    counts: Counts

@@ -1,0 +1,64 @@
+"""How one pipeline stands: its lag, its counts, its health; told to the metrics, /healthz and `status`."""
+
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from penstock.change import Counts, Position, seconds_of
+from penstock.health import Health
+from penstock.metrics import Metrics
+
+_SILENT_S = 3.0
+"""An idle source answers about once a second; after so long without an answer the lag is counted on."""
+
+
+@dataclass
+class Standing:
+    """What a pipeline last reported; read and written by several threads."""
+
+    pipeline: str
+    metrics: Metrics
+    health: Health | None = None
+    state: Literal["standby", "loading", "live"] = "standby"
+    counts: Counts = field(default_factory=Counts)
+    _lag_s: float = 0.0
+    _settled_at: float = field(default_factory=time.monotonic)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def settled(self, position: Position, counts: Counts) -> None:
+        """Report that a batch of the stream is safe. An empty one means that the source has nothing more."""
+        lag_s = max(0.0, time.time() - seconds_of(position.time)) if counts.read and position.time else 0.0
+        with self._lock:
+            self.counts.add(counts)
+            self._lag_s, self._settled_at = lag_s, time.monotonic()
+
+    def lag_s(self) -> float:
+        """Seconds that the index is behind the source; it grows while nothing is heard."""
+        with self._lock:
+            silent_s = time.monotonic() - self._settled_at
+            return self._lag_s + (silent_s if silent_s > _SILENT_S else 0.0)
+
+    def report(self) -> dict[str, Any]:
+        """What the state document keeps for `status`."""
+        lag_s = self.lag_s()
+        with self._lock:
+            return {
+                "state": self.state,
+                "lag_s": round(lag_s, 3),
+                "counts": asdict(self.counts),
+                "reported_at": time.time(),
+            }
+
+    def tell(self, *, silent_after_s: float = 30.0) -> None:
+        """Pass on how it stands; nothing is passed to the health when neither source nor index was heard of."""
+        lag_s = self.lag_s()
+        self.metrics.set("penstock_lag_seconds", lag_s, pipeline=self.pipeline)
+        if self.health is None:
+            return
+        waiting = "the index accepts nothing at present" if self.metrics.value("penstock_waiting") else ""
+        heard = time.monotonic() - self._settled_at < silent_after_s
+        if self.state == "standby" and not waiting:
+            self.health.standby(self.pipeline)
+        elif waiting or heard:
+            self.health.beat(self.pipeline, lag_s=lag_s, waiting_reason=waiting, loading=self.state == "loading")

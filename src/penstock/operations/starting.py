@@ -1,0 +1,126 @@
+"""The start of a term: the generations exist, nothing was replaced behind our back, and there is a position.
+
+The position is taken and saved before the first document of any load is read, so that load and stream meet without a
+gap. A collection that the saved position does not belong to (new in the settings, or back in them) is loaded anew.
+"""
+
+import difflib
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+
+import structlog
+
+from penstock.build import Adapters, Plan
+from penstock.change import Namespace, Position
+from penstock.errors import PositionLost, SettingsError, SystemicFault
+from penstock.mongo.collections import exists, namespaces
+from penstock.mongo.connection import cluster_time, identity
+from penstock.opensearch.indexes import Generation
+from penstock.opensearch.load_state import LoadState
+from penstock.opensearch.pipeline_state import PipelineState
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a term begins with: the generation and the load state of each collection."""
+
+    generations: Mapping[Namespace, Generation]
+    loads: Mapping[Namespace, LoadState]
+
+
+def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: bool = False) -> Start:
+    """Make sure of everything before the first read. With `again`, what was lost is forgotten and loaded anew.
+
+    Raises SettingsError, PositionLost, SystemicFault, SourceUnavailable, SinkUnavailable.
+    """
+    generations = {each.namespace: adapters.indexes.ensure_generation(each.settings) for each in plan.collections}
+    if not again:
+        _check_source(plan, adapters, state)
+        _check_indexes(plan, state, generations)
+    known = _known(state, again=again)
+    _take_position(adapters, state, again=again)
+    loads = {}
+    for each in plan.collections:
+        generation = generations[each.namespace]
+        load = loads[each.namespace] = adapters.load_state(each, generation).open()
+        if load.phase == "loading" and load.load() is None:
+            _check_exists(each.namespace, adapters)
+        if load.phase != "loading" and known.get(generation.index) != generation.uuid:
+            log.info("will be loaded again", collection=str(each.namespace), index=generation.index)
+            load.enter("reconciling")
+    state.save_source(
+        {"identity": identity(adapters.connection.client)},
+        {generation.index: generation.uuid for generation in generations.values()},
+    )
+    return Start(generations, loads)
+
+
+def _check_exists(namespace: Namespace, adapters: Adapters) -> None:
+    """A collection that is not there before its first load is most often a misspelt one."""
+    client = adapters.connection.client
+    if exists(client, namespace):
+        return
+    there = [str(each) for each in namespaces(client, namespace.db)]
+    near = difflib.get_close_matches(str(namespace), there, n=1) or there[:10]
+    known = f"there is {', '.join(near)}" if near else f"the database {namespace.db} has no collections"
+    raise SettingsError(
+        f"[[collections]] {namespace}: there is no such collection; {known}. Correct the name, or create the collection"
+        " before penstock follows it."
+    )
+
+
+def _known(state: PipelineState, *, again: bool) -> Mapping[str, str]:
+    """The indexes, with their UUIDs, that the saved position belongs to."""
+    if again or state.load() is None:
+        return {}
+    indexes: Mapping[str, str] = state.document["indexes"]
+    return indexes
+
+
+def _take_position(adapters: Adapters, state: PipelineState, *, again: bool) -> None:
+    if state.load() is not None and not again:
+        return
+    with closing(adapters.stream()) as stream:
+        position = stream.position_now()
+    state.save(position)
+    log.info("position taken", pipeline=state.name, cluster_time=position.time)
+
+
+def _check_source(plan: Plan, adapters: Adapters, state: PipelineState) -> None:
+    """Refuse a source that is not the one whose position was saved, or that went back in time."""
+    position: Position | None = state.load()
+    if position is None:
+        return
+    client = adapters.connection.client
+    before, now = state.document["source"].get("identity"), identity(client)
+    if before and not _is_same(before, now):
+        raise SystemicFault(
+            f"Pipeline {plan.name}: the position belongs to the source {before}, but {now} answers at the address."
+            " Correct [source] uri; or, if the data was moved there, run `penstock load --again` to load it anew."
+        )
+    if position.time > cluster_time(client):
+        raise SystemicFault(
+            f"Pipeline {plan.name}: the saved position is ahead of the source's cluster time, so the source was"
+            " restored or is another one. Run `penstock load --again` to load it anew and remove what is not there."
+        )
+
+
+def _is_same(before: str, now: str) -> bool:
+    """Compare `name/id`, or the names alone where one of the two was read without the right to see the id."""
+    if "/" in before and "/" in now:
+        return before == now
+    return before.partition("/")[0] == now.partition("/")[0]
+
+
+def _check_indexes(plan: Plan, state: PipelineState, generations: Mapping[Namespace, Generation]) -> None:
+    """Refuse an index that was deleted, replaced or restored since the position was saved."""
+    before = state.document["indexes"]
+    for namespace, generation in generations.items():
+        if before.get(generation.index) not in (None, generation.uuid):
+            raise PositionLost(
+                f"Pipeline {plan.name}: the index {generation.index} was deleted, replaced or restored by someone"
+                f" else, so nobody knows what it lacks. Run `penstock load --again {namespace}` to load it anew."
+            )

@@ -1,0 +1,68 @@
+"""Sweep: delete from a generation what its collection no longer holds, while both are in use.
+
+The version of the deletes is a cluster time taken before the source was asked, so a document that came after that
+keeps its newer state: its delete is refused by the version.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from penstock.change import Refusal, Write
+from penstock.document_id import document_id
+from penstock.errors import SystemicFault
+from penstock.ports import Sink
+
+
+class Indexed(NamedTuple):
+    """A document of the index: its document id, and the `_id` that it stands for."""
+
+    id: str
+    key: Any
+
+
+class Held(NamedTuple):
+    """Which of the asked `_id`s the source holds, and a cluster time from before it was asked."""
+
+    version: int
+    keys: Sequence[Any]
+
+
+def sweep(
+    pages: Iterable[Sequence[Indexed]],
+    held: Callable[[Sequence[Any]], Held],
+    sink: Sink,
+    *,
+    alias: str,
+    send_within_s: float,
+) -> int:
+    """Delete what `held` does not know, page by page; answers how many deletes were sent.
+
+    Raises ReadAgain (a page was too old to be sent: sweep again), Stopped, SinkUnavailable, SystemicFault.
+    """
+    deleted = 0
+    for page in pages:
+        asked_at = time.monotonic()
+        answer = held([indexed.key for indexed in page])
+        there = {document_id(key) for key in answer.keys}
+        writes = [Write(alias, each.id, answer.version, None) for each in page if each.id not in there]
+        if writes:
+            _delete(sink, writes, send_before=asked_at + send_within_s)
+            deleted += len(writes)
+    return deleted
+
+
+def empty(pages: Iterable[Sequence[Indexed]], sink: Sink, *, alias: str, version: int) -> int:
+    """Delete every document up to a version: what the index held when its collection was dropped."""
+    deleted = 0
+    for page in pages:
+        _delete(sink, [Write(alias, each.id, version, None) for each in page], send_before=None)
+        deleted += len(page)
+    return deleted
+
+
+def _delete(sink: Sink, writes: Sequence[Write], *, send_before: float | None) -> None:
+    outcomes = sink.write(writes, send_before=send_before)
+    for write, outcome in zip(writes, outcomes, strict=True):
+        if isinstance(outcome, Refusal):
+            raise SystemicFault(f"The index refused to delete {write.id} ({outcome.status}: {outcome.reason}).")
