@@ -4,16 +4,13 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError
+from botocore.session import get_session
+
 from penstock.errors import SettingsError, SinkUnavailable
 from penstock.settings import SinkSettings
-
-try:
-    from botocore.auth import SigV4Auth
-    from botocore.awsrequest import AWSRequest
-    from botocore.exceptions import BotoCoreError
-    from botocore.session import get_session
-except ImportError as _error:
-    raise SettingsError("[sink] auth is `sigv4`, which needs the extra `aws`: pip install 'penstock[aws]'.") from _error
 
 
 class Signer:

@@ -54,6 +54,7 @@ class Client:
 
     def __init__(self, settings: SinkSettings, *, signer: Authorisation | None = None, connections: int = 0) -> None:
         self.url = _checked(settings.url)
+        self.is_serverless = settings.auth == "sigv4" and settings.service == "aoss"
         self._gzip = settings.gzip
         self._authorisation = authorisation(settings, signer)
         self._renewing = threading.Lock()
@@ -103,7 +104,8 @@ class Client:
             )
         except SSLError as error:
             raise SinkUnavailable(
-                f"{self.url} is not trusted over TLS: {error}. Set [sink] tls_ca_file to the CA that signed it."
+                f"No TLS connection to {self.url}: {error}. Set [sink] tls_ca_file to the CA that signed its"
+                " certificate; or is it a server without TLS (http://)?"
             ) from error
         except (NewConnectionError, ConnectTimeoutError) as error:
             raise Unreachable(_told(error), unclear=False) from error

@@ -65,7 +65,7 @@ def judge_request(answer: Answer, what: str) -> Wait | Refusal:
     if answer.status in (401, 403):
         raise SinkUnavailable(
             f"{what}: OpenSearch refused the credentials or a permission ({answer.status}: {detail})."
-            " Check [sink] auth, the user's role and, on AWS, the access policy (index paths and /_bulk)."
+            " Check [sink] auth, the user's role and, on AWS, the access policy for this path."
         )
     if kind in MISSING:
         raise _taken_away(detail)
@@ -73,6 +73,8 @@ def judge_request(answer: Answer, what: str) -> Wait | Refusal:
         raise SinkUnavailable(
             f"{what}: not an answer of OpenSearch ({answer.status}: {detail}). Check the address in [sink] url."
         )
+    if answer.status == 413:
+        return Refusal(413, "larger than the server takes in one request")
     return Refusal(answer.status, detail)
 
 
@@ -117,7 +119,8 @@ _TAIL = re.compile(
 )
 _QUOTED = re.compile(r"""(?s)'.*'|".*"|`.*`""")
 _VALUE = re.compile(
-    r"(?is)\b(values?|date field|got|unknown|found|token|input|parse|term|string|ip|date)\b:?\s*[\[(<].*?[\])>](?![\w'])"
+    r"(?is)\b(values?|date field|got|unknown|found|token|input|parse|term|string|ip|date)\b:?\s*"
+    r"[\[(<].*?[\])>](?![\w'])"
 )
 
 

@@ -62,7 +62,7 @@ class Indexes:
 
         Raises SettingsError when the name is taken or the mapping refused, SinkUnavailable, Stopped, SystemicFault.
         """
-        name = collection.index or collection.namespace.lower()
+        name = collection.alias
         problem = name_problem(name)
         if problem:
             raise SettingsError(f"[[collections]] {collection.namespace}: index {name!r} is no index name: {problem}.")

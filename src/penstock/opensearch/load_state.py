@@ -1,6 +1,7 @@
 """How far the load of one collection into one generation has come."""
 
 import secrets
+import threading
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -17,7 +18,8 @@ index is swept: what the collection does not hold is deleted."""
 class LoadState:
     """Implements `penstock.ports.Checkpoints` for a load.
 
-    Opening it shuts out whoever had it open before: their next save raises LeaseLost.
+    Opening it shuts out whoever had it open before: their next save raises LeaseLost. Several threads may use it: the
+    loading one, and the stream's when the collection is dropped.
     """
 
     def __init__(self, store: StateStore, collection: str, generation: str, *, owner: str) -> None:
@@ -25,6 +27,7 @@ class LoadState:
         self._id = f"load/{collection}/{generation}"
         self._owner = f"{owner}/{secrets.token_hex(4)}"
         self._start = {"kind": "load", "name": collection, "generation": generation, "phase": "loading"}
+        self._lock = threading.Lock()
         self._stored: Stored | None = None
 
     def open(self) -> "LoadState":
@@ -73,14 +76,14 @@ class LoadState:
         return self._stored.document
 
     def _write(self, changes: dict[str, Any]) -> None:
-        document = self._open()
-        try:
-            self._stored = self._store.put(
-                self._id, {**document, **changes, "beat": document["beat"] + 1}, self._stored
-            )
-        except Conflict as error:
-            self._stored = None
-            raise self._lost() from error
+        with self._lock:
+            before = self._open()
+            document = {**before, **changes, "beat": before["beat"] + 1}
+            try:
+                self._stored = self._store.put(self._id, document, self._stored)
+            except Conflict as error:
+                self._stored = None
+                raise self._lost() from error
 
     def _lost(self) -> LeaseLost:
         return LeaseLost(f"The load state {self._id} is not ours; another worker has opened it.")

@@ -14,8 +14,8 @@ read outside the stream is sent within half of it."""
 
 RESERVED_FIELD: Final = "_penstock"
 
-_DATE_FORMS = ["uuuu-MM-dd'T'HH:mm:ss.SSSSSS'Z'", "uuuu-MM-dd'T'HH:mm:ss'Z'"]
-"""The two texts that the encoder makes of a date, and no other: a string such as 2024-01-02 stays text."""
+_DATE_FORMS = ["uuuu-MM-dd'T'HH:mm:ss.SSS'000Z'"]
+"""The text that the encoder makes of a date, and no other: a string such as 2024-01-02 stays text."""
 
 _SETTINGS: dict[str, Any] = {
     "index.gc_deletes": f"{GC_DELETES_S}s",

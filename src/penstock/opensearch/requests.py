@@ -22,12 +22,15 @@ def ask(
             except Unreachable as error:
                 attempts.wait(lost(str(error), unclear=error.unclear))
                 continue
-            if answer.ok or answer.status in (400, 404, 409):
+            if answer.ok or answer.status in (404, 409):
                 return answer
             verdict = judge_request(answer, f"{method} {path}")
-            if not isinstance(verdict, Wait):
+            if isinstance(verdict, Wait):
+                attempts.wait(verdict)
+            elif answer.status == 400:
+                return answer
+            else:
                 raise SinkUnavailable(f"{method} {path} was refused ({verdict.status}: {verdict.reason}).")
-            attempts.wait(verdict)
 
 
 def error_of(answer: Answer) -> tuple[str, str]:

@@ -1,11 +1,12 @@
 """Reading an index back: all ids with their versions in bounded memory, and documents by id in real time."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from penstock.errors import SinkUnavailable
-from penstock.opensearch.client import Answer, Client
+from penstock.opensearch.client import Answer, Client, Unreachable
 from penstock.opensearch.mapping import RESERVED_FIELD
 from penstock.opensearch.requests import ask, error_of
 from penstock.opensearch.waiting import Patience
@@ -40,7 +41,8 @@ def scan(client: Client, patience: Patience, index: str, *, page: int = PAGE) ->
             body = {"scroll": _KEEP, "scroll_id": answer["_scroll_id"]}
             answer = _asked(client, patience, "POST", "/_search/scroll", body)
     finally:
-        ask(client, patience, "DELETE", "/_search/scroll", {"scroll_id": [answer["_scroll_id"]]})
+        with suppress(Unreachable, SinkUnavailable):
+            client.request("DELETE", "/_search/scroll", {"scroll_id": [answer["_scroll_id"]]})
 
 
 def read_sources(client: Client, patience: Patience, index: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:

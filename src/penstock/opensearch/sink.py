@@ -37,22 +37,34 @@ document that is not there changes nothing, and its `require_alias` holds for th
 _ANSWER_FIELDS = "?filter_path=errors,items.*.status,items.*.error"
 
 
-class _Line(NamedTuple):
-    """One write as the lines of a bulk request, and its place among the outcomes."""
+class _Part(NamedTuple):
+    """One request, or what is left of it: the places of its writes, and the lines of each."""
 
-    place: int
-    alias: str
-    is_delete: bool
-    lines: bytes
+    places: list[int]
+    lines: list[bytes]
+
+    def halves(self) -> "list[_Part]":
+        """Two halves, to be sent last first."""
+        middle = len(self.places) // 2
+        return [
+            _Part(self.places[middle:], self.lines[middle:]),
+            _Part(self.places[:middle], self.lines[:middle]),
+        ]
 
 
 class _Call(NamedTuple):
     """What one call of `write` shares among its requests."""
 
+    writes: Sequence[Write]
+    outcomes: list[Outcome | None]
     path: str
     mixed: bool
     send_before: float | None
-    outcomes: list[Outcome | None]
+
+    def left(self, part: _Part) -> _Part:
+        """What has no outcome yet."""
+        left = [(place, lines) for place, lines in zip(*part, strict=True) if self.outcomes[place] is None]
+        return _Part([place for place, _ in left], [lines for _, lines in left])
 
 
 class OpenSearchSink:
@@ -75,22 +87,20 @@ class OpenSearchSink:
         first = writes[0].alias
         mixed = any(write.alias != first for write in writes)
         path = "/_bulk" if mixed else f"/{quote(first, safe='')}/_bulk"
-        call = _Call(path, mixed, send_before, [None] * len(writes))
+        call = _Call(writes, [None] * len(writes), path, mixed, send_before)
         with self._patience.attempts() as attempts:
-            for part in self._parts(writes, call):
+            for part in self._parts(call):
                 self._deliver(part, call, attempts)
         return [_known(outcome) for outcome in call.outcomes]
 
-    def _parts(self, writes: Sequence[Write], call: _Call) -> Iterator[list[_Line]]:
+    def _parts(self, call: _Call) -> Iterator[_Part]:
         """Cut the writes into requests; what OpenSearch would refuse a whole request for gets its outcome here."""
-        part: list[_Line] = []
-        size = 0
-        prefix = b""
-        max_bytes, max_writes, outcomes, dumps = self._max_bytes, self._max_writes, call.outcomes, orjson.dumps
-        for place, (alias, text_id, version, body) in enumerate(writes):
-            refusal = _unsendable(text_id, version)
-            if refusal is not None:
-                outcomes[place] = refusal
+        max_bytes, max_writes, dumps = self._max_bytes, self._max_writes, orjson.dumps
+        part, size, prefix = _Part([], []), 0, b""
+        for place, (alias, text_id, version, body) in enumerate(call.writes):
+            is_plain = 0 < len(text_id) <= MAX_ID_BYTES and text_id.isascii() and 0 <= version <= _MAX_VERSION
+            if not is_plain and (refusal := _unsendable(text_id, version)) is not None:
+                call.outcomes[place] = refusal
                 continue
             if call.mixed:
                 prefix = b'"_index":%b,' % dumps(alias)
@@ -98,45 +108,42 @@ class OpenSearchSink:
                 lines = _DELETE % (prefix, dumps(text_id), version)
             else:
                 lines = _INDEX % (prefix, dumps(text_id), version, body if b"\n" not in body else _one_line(body))
-            if part and (size + len(lines) > max_bytes or len(part) >= max_writes):
+            if part.places and (size + len(lines) > max_bytes or len(part.places) >= max_writes):
                 yield part
-                part, size = [], 0
-            part.append(_Line(place, alias, body is None, lines))
+                part, size = _Part([], []), 0
+            part.places.append(place)
+            part.lines.append(lines)
             size += len(lines)
-        if part:
+        if part.places:
             yield part
 
-    def _deliver(self, part: list[_Line], call: _Call, attempts: Attempts) -> None:
+    def _deliver(self, part: _Part, call: _Call, attempts: Attempts) -> None:
         """Send a request and what is left of it, until every write in it has its outcome."""
         parts = [part]
         while parts:
             part = parts.pop()
             verdict = self._send(part, call)
-            if isinstance(verdict, Refusal):
-                if len(part) > 1:
-                    parts.extend(_halves(part))
-                else:
-                    call.outcomes[part[0].place] = verdict
-                continue
             if verdict is None:
                 attempts.succeeded()
-                continue
-            self._wait(verdict, call, attempts)
-            left = [line for line in part if call.outcomes[line.place] is None]
-            too_much = verdict.reason == "overloaded" and len(left) == len(part) > 1
-            parts.extend(_halves(left) if too_much else [left])
+            elif isinstance(verdict, Wait):
+                self._wait(verdict, call, attempts)
+                parts.append(call.left(part))
+            elif len(part.places) > 1:
+                parts.extend(part.halves())
+            else:
+                call.outcomes[part.places[0]] = verdict
 
     def _wait(self, wait: Wait, call: _Call, attempts: Attempts) -> None:
         if wait.unclear and call.send_before is not None:
             raise ReadAgain(f"nobody knows whether the writes arrived ({wait.reason}: {wait.detail})")
         attempts.wait(wait)
 
-    def _send(self, part: list[_Line], call: _Call) -> Wait | Refusal | None:
+    def _send(self, part: _Part, call: _Call) -> Wait | Refusal | None:
         """Send one request and note the outcomes; answers why some are missing, or a Refusal of it as a whole."""
         if call.send_before is not None and time.monotonic() >= call.send_before:
             raise ReadAgain("the writes were read too long ago to be sent")
-        guards = _guards(part, mixed=call.mixed)
-        body = b"".join([*guards, *(line.lines for line in part)])
+        guards = _guards(part, call)
+        body = b"".join(guards + part.lines)
         self._metrics.count("penstock_bulk_bytes_total", len(body))
         try:
             answer = self._client.request("POST", call.path + _ANSWER_FIELDS, body)
@@ -146,7 +153,7 @@ class OpenSearchSink:
         self._metrics.count("penstock_bulk_requests_total", status=str(answer.status))
         if not answer.ok:
             return judge_request(answer, f"POST {call.path}")
-        return _settle(part, answer, len(guards), call.outcomes)
+        return _settle(part.places, answer, len(guards), call.outcomes)
 
 
 def _unsendable(text_id: str, version: int) -> Refusal | None:
@@ -155,8 +162,6 @@ def _unsendable(text_id: str, version: int) -> Refusal | None:
         return Refusal(400, f"the version {version} is not between 0 and 2**63 - 1")
     if not text_id:
         return Refusal(400, "the id is empty")
-    if text_id.isascii() and len(text_id) <= MAX_ID_BYTES:
-        return None
     try:
         size = len(text_id.encode())
     except UnicodeEncodeError:
@@ -169,35 +174,36 @@ def _one_line(body: bytes) -> bytes:
     return body.replace(b"\n", b" ")
 
 
-def _guards(part: list[_Line], *, mixed: bool) -> list[bytes]:
+def _guards(part: _Part, call: _Call) -> list[bytes]:
     """The lines that keep a request from creating a missing index: one for each alias that has only deletes."""
-    deleted = {line.alias for line in part if line.is_delete}
+    writes = call.writes
+    deleted = {writes[place].alias for place in part.places if writes[place].body is None}
     if not deleted:
         return []
-    deleted -= {line.alias for line in part if not line.is_delete}
-    return [_GUARD % (b'"_index":%b,' % orjson.dumps(alias) if mixed else b"") for alias in sorted(deleted)]
+    deleted -= {writes[place].alias for place in part.places if writes[place].body is not None}
+    return [_GUARD % (b'"_index":%b,' % orjson.dumps(alias) if call.mixed else b"") for alias in sorted(deleted)]
 
 
-def _settle(part: list[_Line], answer: Answer, guards: int, outcomes: list[Outcome | None]) -> Wait | None:
+def _settle(places: list[int], answer: Answer, guards: int, outcomes: list[Outcome | None]) -> Wait | None:
     """Note the outcome of each item; answers the wait that items ask for, None when none does."""
-    if not guards and answer.raw.count(b'"status":20') == len(part) and _no_errors(answer.raw):
-        for line in part:
-            outcomes[line.place] = WRITTEN
+    if not guards and answer.raw.count(b'"status":20') == len(places) and _no_errors(answer.raw):
+        for place in places:
+            outcomes[place] = WRITTEN
         return None
     items = _items(answer)
-    if items is None or len(items) != guards + len(part):
+    if items is None or len(items) != guards + len(places):
         given = "no items" if items is None else f"{len(items)} items"
-        return lost(f"{given} in the answer to {guards + len(part)} writes", unclear=True)
-    wait: Wait | None = None
+        return lost(f"{given} in the answer to {guards + len(places)} writes", unclear=True)
     for status, error in items[:guards]:
-        if error is None or error.get("type") != "document_missing_exception":
-            judge_item(status, error)  # raises when the index is missing; whatever else is said of the deletes too
-    for line, (status, error) in zip(part, items[guards:], strict=True):
+        if error is not None and error.get("type") != "document_missing_exception":
+            judge_item(status, error)  # raises when the alias is missing; all else is said of the deletes too
+    wait: Wait | None = None
+    for place, (status, error) in zip(places, items[guards:], strict=True):
         verdict = judge_item(status, error)
         if isinstance(verdict, Wait):
             wait = verdict if wait is None or verdict.unclear else wait
         else:
-            outcomes[line.place] = verdict
+            outcomes[place] = verdict
     return wait
 
 
@@ -214,12 +220,6 @@ def _items(answer: Answer) -> list[tuple[int, dict[str, Any] | None]] | None:
         return [(int(each["status"]), each.get("error")) for each in found]
     except (TypeError, KeyError, ValueError, AttributeError, StopIteration):
         return None
-
-
-def _halves(part: list[_Line]) -> list[list[_Line]]:
-    """Two halves, to be sent last first."""
-    middle = len(part) // 2
-    return [part[middle:], part[:middle]]
 
 
 def _known(outcome: Outcome | None) -> Outcome:
