@@ -74,12 +74,12 @@ def _command(name: str, command: Any) -> str:
     of_settings = {row.parameter for row in settings_table()}
     arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
     flags = [parameter for parameter in command.params if parameter.param_type_name == "option"]
-    usage = " ".join([name, "[FLAGS]", *(argument.make_metavar(None) for argument in arguments)])
+    usage = " ".join([name, "[FLAGS]", *map(_metavar, arguments)])
     lines = [f"### {name}", "", f"    {usage}", "", *_paragraphs(command.help)]
     own = [flag for flag in flags if flag.name not in of_settings and "--help" not in flag.opts]
     if own or arguments:
         lines += ["| | |", "| --- | --- |"]
-        lines += [f"| `{argument.make_metavar(None)}` | {_cell(argument.help or '')} |" for argument in arguments]
+        lines += [f"| `{_metavar(argument)}` | {_cell(argument.help or '')} |" for argument in arguments]
         lines += [f"| {', '.join(f'`{opt}`' for opt in flag.opts)} | {_cell(flag.help or '')} |" for flag in own]
         lines.append("")
     sections = [section for section in SECTIONS if any(flag.name.startswith(f"{section}_") for flag in flags)]
@@ -87,6 +87,10 @@ def _command(name: str, command: Any) -> str:
         which = "all settings" if len(sections) == len(SECTIONS) else f"the settings of {' and '.join(sections)}"
         lines += [f"And the flags of {which}: [settings](settings.md).", ""]
     return "\n".join(lines)
+
+
+def _metavar(argument: Any) -> str:
+    return argument.metavar or f"[{argument.name.upper()}]"
 
 
 def _paragraphs(text: str) -> Iterator[str]:

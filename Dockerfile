@@ -1,0 +1,24 @@
+# Two stages: the first builds the wheels, the second holds what runs, as a user without rights.
+#   docker build -t penstock .
+#   docker run -e PENSTOCK_SOURCE_URI=... -e PENSTOCK_SINK_URL=... -e PENSTOCK_COLLECTIONS=shop.orders penstock
+FROM python:3.12-slim AS build
+WORKDIR /build
+COPY pyproject.toml requirements.lock README.md LICENSE ./
+COPY src ./src
+# The lock holds the development tools too; as constraints it pins what is installed and adds nothing.
+RUN sed -E '/^ +--hash=/d; s/ *\\$//' requirements.lock > constraints.txt \
+    && pip wheel --no-cache-dir --constraint constraints.txt --wheel-dir /wheels '.[aws]'
+
+FROM python:3.12-slim
+RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
+    pip install --no-cache-dir --no-index --no-compile /wheels/*.whl \
+    && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin penstock \
+    && mkdir /etc/penstock
+# penstock.toml, mapping files and modules of transform functions are mounted here; it is the current folder.
+WORKDIR /etc/penstock
+ENV PYTHONUNBUFFERED=1 PENSTOCK_OBSERVE_LISTEN=:9400 PENSTOCK_OBSERVE_LOG_FORMAT=json
+EXPOSE 9400
+USER 10001
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["penstock"]
+CMD ["run"]
