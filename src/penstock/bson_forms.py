@@ -15,7 +15,6 @@ from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, Min
 _EPOCH = dt.datetime(1970, 1, 1)
 _MILLISECOND = dt.timedelta(milliseconds=1)
 _CYCLE_MS = 146_097 * 86_400_000  # the calendar repeats every 400 years
-_INT64 = range(-(2**63), 2**63)
 _FLAGS = {"i": re.I, "l": re.L, "m": re.M, "s": re.S, "u": re.U, "x": re.X}
 
 
@@ -41,7 +40,7 @@ def not_finite(value: Any) -> str | None:
     """Answer how a number is written that JSON cannot hold, None for any other value."""
     if isinstance(value, float):
         return None if math.isfinite(value) else _spell(Decimal(value))
-    if isinstance(value, int) and not isinstance(value, bool) and value not in _INT64:
+    if isinstance(value, int) and not isinstance(value, bool) and not _is_long(value):
         value = Decimal(value)
     if isinstance(value, Decimal128):
         value = value.to_decimal()
@@ -87,6 +86,10 @@ def _number(value: Decimal) -> orjson.Fragment:
     return orjson.Fragment(text if "." in text or "E" in text else f"{text}.0")
 
 
+def _is_long(value: int) -> bool:
+    return -(2**63) <= value < 2**63
+
+
 def _fits_double(value: Decimal) -> bool:
     return value.is_finite() and math.isfinite(float(value))
 
@@ -96,7 +99,7 @@ def _spell(value: Decimal) -> str:
 
 
 def _integer(value: int) -> Any:
-    return int(value) if value in _INT64 else _number(Decimal(value))
+    return int(value) if _is_long(value) else _number(Decimal(value))
 
 
 def _float(value: float) -> float:

@@ -31,7 +31,7 @@ HASHED = "h:"
 """Tag of an id that was too long: a hash and the beginning of its text. It cannot be read back."""
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}")
-_INT64 = range(-(2**63), 2**63)
+_INT64 = range(-(2**63), 2**63)  # fast for plain integers only: of an Int64 it would try every number
 _EXACT = Context(prec=40, Emin=-99_999, Emax=99_999)
 _KEY_OPTIONS: JSONOptions = JSONOptions(
     json_mode=JSONMode.CANONICAL,
