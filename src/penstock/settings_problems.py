@@ -44,9 +44,10 @@ def problems_of(
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """Say that a name is not known, and which one may be meant."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"is not a setting; did you mean {near[0]}?" if near else "is not a setting"
+    """Say that a name is not known, and which one may be meant; what all variables begin with makes none alike."""
+    by_end = {each.removeprefix("PENSTOCK_"): each for each in known}
+    near = difflib.get_close_matches(name.removeprefix("PENSTOCK_"), by_end, n=1, cutoff=0.75)
+    return f"is not a setting; did you mean {by_end[near[0]]}?" if near else "is not a setting"
 
 
 def _place(

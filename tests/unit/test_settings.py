@@ -1,0 +1,206 @@
+"""What a setting may be."""
+
+import pytest
+from pydantic import ValidationError
+
+from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
+from penstock.settings_table import SECTIONS, collection_table, section_class, settings_table
+
+
+def problem(kind, **values):
+    with pytest.raises(ValidationError) as raised:
+        kind(**values)
+    return [(error["loc"][0], error["msg"].removeprefix("Value error, ")) for error in raised.value.errors()]
+
+
+def test_every_default_is_right_by_itself():
+    assert Settings().sink.url == "http://127.0.0.1:9200"
+
+
+def test_every_field_has_a_description_and_a_kind():
+    for row in (*settings_table(), *collection_table()):
+        assert row.description, row.in_file
+        assert row.kind
+
+
+def test_every_setting_outside_collections_is_one_value_so_that_a_variable_can_carry_it():
+    assert {row.kind for row in settings_table()}.isdisjoint({"list of texts", "table of texts"})
+
+
+def test_every_section_is_in_the_table():
+    assert {*SECTIONS, "collections"} == set(Settings.model_fields)
+    for section in SECTIONS:
+        names = [row.name for row in settings_table() if row.section == section]
+        assert names == list(section_class(section).model_fields)
+
+
+def test_names_of_variables_and_flags_are_made_from_section_and_field():
+    row = next(row for row in settings_table() if row.name == "password_file" and row.section == "source")
+    assert (row.in_file, row.variable, row.flag) == (
+        "[source] password_file",
+        "PENSTOCK_SOURCE_PASSWORD_FILE",
+        "--source-password-file",
+    )
+    assert row.is_file
+    assert not row.is_secret
+
+
+def test_passwords_and_the_connection_string_are_secrets():
+    secrets = {row.parameter for row in settings_table() if row.is_secret}
+    assert secrets == {"source_uri", "source_password", "sink_password"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["orders", "shop.orders", "0-9", "café", "a_b-c"],
+)
+def test_index_names_that_opensearch_takes(name):
+    assert CollectionSettings(namespace="a.b", index=name).alias == name
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("Orders", "lower case: orders"),
+        ("", "begin with a letter"),
+        ("_orders", "begin with a letter"),
+        ("-orders", "begin with a letter"),
+        ("..", "begin with a letter"),
+        ("a b", "must not hold ' '"),
+        ("a/b*c", "must not hold '*' '/'"),
+        ("a:b", "must not hold ':'"),
+        ("a\nb", "must not hold"),
+        ("penstock-state", "penstock's own state"),
+        ("x" * 201, "longer than 200 bytes"),
+        ("é" * 101, "longer than 200 bytes"),
+    ],
+)
+def test_index_names_that_opensearch_refuses(name, reason):
+    ((where, what),) = problem(CollectionSettings, namespace="a.b", index=name)
+    assert where == "index"
+    assert reason in what
+
+
+def test_the_index_is_the_namespace_in_lower_case_when_none_is_named():
+    assert CollectionSettings(namespace="Shop.Orders").alias == "shop.orders"
+
+
+def test_an_index_must_be_named_when_the_namespace_cannot_be_one():
+    ((where, what),) = problem(CollectionSettings, namespace="shop.my orders")
+    assert where == "index"
+    assert what == "must be given: shop.my orders cannot be the name of an index, it must not hold ' '"
+
+
+@pytest.mark.parametrize("namespace", ["shop.orders", "shop.a.b", "shop.my orders", "shop.été"])
+def test_namespaces_of_mongodb_are_taken(namespace):
+    assert CollectionSettings(namespace=namespace, index="x").namespace == namespace
+
+
+@pytest.mark.parametrize(
+    ("namespace", "reason"),
+    [
+        ("shop", "must look like database.collection"),
+        (".orders", "must look like"),
+        ("shop.", "must look like"),
+        ("admin.users", "system collection"),
+        ("local.oplog.rs", "system collection"),
+        ("shop.system.views", "system collection"),
+        ("my shop.orders", "holds a sign"),
+        ("shop.or$ders", "holds a sign"),
+    ],
+)
+def test_namespaces_without_a_change_stream_are_refused(namespace, reason):
+    assert reason in problem(CollectionSettings, namespace=namespace, index="x")[0][1]
+
+
+def test_a_path_in_include_and_exclude_is_refused():
+    ((where, what),) = problem(CollectionSettings, namespace="a.b", include=["x", "y.z"], exclude=["y.z"])
+    assert (where, what) == ("exclude", "names what include names too: y.z")
+
+
+def test_a_field_below_an_included_one_may_be_excluded():
+    assert CollectionSettings(namespace="a.b", include=["x"], exclude=["x.y"]).exclude == ("x.y",)
+
+
+def test_two_fields_renamed_to_one_are_refused():
+    ((where, what),) = problem(CollectionSettings, namespace="a.b", rename={"x": "z", "y": "z"})
+    assert (where, what) == ("rename", "gives two fields one name: z")
+
+
+@pytest.mark.parametrize("path", ["", ".a", "a.", "a..b"])
+def test_paths_with_empty_parts_are_refused(path):
+    assert "dotted path" in problem(CollectionSettings, namespace="a.b", include=[path])[0][1]
+
+
+@pytest.mark.parametrize("name", ["search", "search:", ":order", "a b:c", "a..b:c", "a:b.c", "1a:b"])
+def test_functions_must_look_like_module_and_function(name):
+    assert problem(CollectionSettings, namespace="a.b", function=name) == [
+        ("function", "must look like module:function")
+    ]
+
+
+def test_two_collections_for_one_index_are_refused():
+    tables = [{"namespace": "a.b", "index": "x"}, {"namespace": "a.c", "index": "x"}]
+    ((where, what),) = problem(Settings, collections=tables)
+    assert where == "collections"
+    assert what.startswith("a.b and a.c would share the index x")
+
+
+def test_two_collections_whose_default_indexes_are_one_are_refused():
+    tables = [{"namespace": "shop.orders"}, {"namespace": "shop.Orders"}]
+    assert "would share the index shop.orders" in problem(Settings, collections=tables)[0][1]
+
+
+def test_the_same_collection_twice_is_refused():
+    tables = [{"namespace": "a.b", "index": "x"}, {"namespace": "a.b", "index": "y"}]
+    assert "a.b is declared twice" in problem(Settings, collections=tables)[0][1]
+
+
+def test_basic_needs_user_and_password():
+    assert problem(SinkSettings, auth="basic") == [
+        ("username", 'is needed for auth = "basic"'),
+        ("password_file", 'or password is needed for auth = "basic"'),
+    ]
+
+
+def test_a_user_without_basic_is_refused_since_it_would_not_be_sent():
+    assert problem(SinkSettings, username="me")[0][0] == "username"
+
+
+def test_a_password_and_its_file_contradict_each_other(tmp_path):
+    file = tmp_path / "password"
+    file.write_text("secret")
+    assert problem(SourceSettings, username="me", password="x", password_file=file)[0] == (
+        "password_file",
+        "must not be given together with password",
+    )
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    ((where, what),) = problem(SourceSettings, tls_ca_file=tmp_path / "ca.pem")
+    assert (where, what) == ("tls_ca_file", f"there is no file {tmp_path / 'ca.pem'}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["127.0.0.1:9200", "ftp://h", "http://", "http://me:pw@h:9200", "http://h:0", "http://h:99999", "http://h?a=b"],
+)
+def test_addresses_of_the_index_are_scheme_host_and_port(url):
+    ((where, what),) = problem(SinkSettings, url=url)
+    assert where == "url"
+    assert "pw" not in what
+
+
+def test_a_slash_behind_the_address_is_dropped():
+    assert SinkSettings(url="https://search.example:443/").url == "https://search.example:443"
+
+
+@pytest.mark.parametrize("listen", ["9400", "host", "host:", "host:x", "host:70000"])
+def test_the_health_port_needs_host_and_port(listen):
+    with pytest.raises(ValidationError):
+        Settings(observe={"listen": listen})
+
+
+def test_secrets_do_not_show_in_the_settings():
+    settings = Settings(source={"uri": "mongodb://me:hunter2@h/?replicaSet=r", "username": "u", "password": "hunter3"})
+    assert "hunter" not in repr(settings) + str(settings) + settings.model_dump_json()
