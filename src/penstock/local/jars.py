@@ -20,6 +20,7 @@ from penstock.local.errors import LocalServerError
 from penstock.local.progress import Progress
 
 LOCK_FILE = Path(__file__).with_name("jars.lock")
+JAR_SETS = ("opensearch", "source", "compiler")
 _DOWNLOADS_AT_ONCE = 8
 
 
@@ -41,7 +42,7 @@ class Jar:
 
 
 def pinned(name: str, lock_file: Path = LOCK_FILE) -> list[Jar]:
-    """Answer the jars of one set: `opensearch`, `source` or `compiler`."""
+    """Answer the jars of one of JAR_SETS."""
     section: dict[str, str] = tomllib.loads(lock_file.read_text())[name]
     split = ((*coordinates.split(":", 2), sha256) for coordinates, sha256 in section.items())
     return [Jar(group, artifact, version, sha256) for group, artifact, version, sha256 in split]
@@ -50,15 +51,21 @@ def pinned(name: str, lock_file: Path = LOCK_FILE) -> list[Jar]:
 def jar_paths(jars: Iterable[Jar], progress: Progress | None = None) -> list[Path]:
     """Answer the checked files of the jars, fetched where the cache lacks them."""
     wanted = list(jars)
-    folder = cache_folder() / "jars"
-    missing = [jar for jar in wanted if not (folder / jar.file_name).exists()]
-    if missing:
-        folder.mkdir(parents=True, exist_ok=True)
-        _fetch(missing, folder, progress or Progress())
+    folder = fetch_missing(wanted, progress or Progress())
     paths = [folder / jar.file_name for jar in wanted]
     for jar, path in zip(wanted, paths, strict=True):
         _check(jar, path)
     return paths
+
+
+def fetch_missing(jars: Iterable[Jar], progress: Progress) -> Path:
+    """Answer the cache's folder with all the jars in it."""
+    folder = cache_folder() / "jars"
+    missing = [jar for jar in jars if not (folder / jar.file_name).exists()]
+    if missing:
+        folder.mkdir(parents=True, exist_ok=True)
+        _fetch(missing, folder, progress)
+    return folder
 
 
 def _check(jar: Jar, path: Path) -> None:

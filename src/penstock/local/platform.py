@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
+from penstock.local.jars import JAR_SETS, fetch_missing, pinned
 from penstock.local.opensearch import DEFAULT_HEAP, OpenSearch
 from penstock.local.progress import Progress
 from penstock.local.source import LocalSource, SourceSettings
@@ -40,15 +41,16 @@ class Platform:
         self._stack = ExitStack()
 
     def __enter__(self) -> "Platform":
+        fetch_missing([jar for name in JAR_SETS for jar in pinned(name)], self._progress)
         with ExitStack() as stack:
             self.folder = self._given_folder or _temporary_folder(stack)
+            self.source = LocalSource(self.folder, self._source_settings, progress=self._progress)
+            stack.callback(self.source.child.stop)
             self.opensearch = OpenSearch(
                 self.folder, port=self._opensearch_port, heap=self._heap, progress=self._progress
             )
             stack.callback(self.opensearch.child.stop)
-            self.source = LocalSource(self.folder, self._source_settings, progress=self._progress)
-            stack.callback(self.source.child.stop)
-            stack.callback(self.opensearch.child.close_input)  # both end side by side
+            stack.callback(self.source.child.close_input)  # so that both end at the same time
             self.source.wait_ready()
             self.opensearch.wait_ready()
             self._stack = stack.pop_all()
