@@ -1,0 +1,52 @@
+package penstock.source;
+
+import de.bwaldvogel.mongo.bson.Document;
+import java.util.Map;
+
+/** The login of the one user there is, by SCRAM-SHA-256 or SCRAM-SHA-1. */
+final class Authentication {
+  private final Settings settings;
+
+  Authentication(Settings settings) {
+    this.settings = settings;
+  }
+
+  void register(Map<String, Handler> handlers) {
+    handlers.put("saslStart", this::start);
+    handlers.put("saslContinue", this::proceed);
+  }
+
+  static CommandError failed() {
+    return new CommandError(18, "Authentication failed.");
+  }
+
+  private Document start(Request request) {
+    if (!settings.asksForLogin()) {
+      throw failed();
+    }
+    String mechanism = String.valueOf(request.command().get("mechanism"));
+    ScramConversation conversation = new ScramConversation(mechanism, settings.user(), settings.password());
+    request.connection().login = conversation;
+    return reply(conversation.begin(payload(request)), false);
+  }
+
+  private Document proceed(Request request) {
+    ScramConversation conversation = request.connection().login;
+    if (conversation == null) {
+      throw failed();
+    }
+    byte[] answer = conversation.isDone() ? new byte[0] : conversation.finish(payload(request));
+    return reply(answer, true);
+  }
+
+  private static byte[] payload(Request request) {
+    if (request.command().get("payload") instanceof Binary payload) {
+      return payload.data();
+    }
+    throw failed();
+  }
+
+  private static Document reply(byte[] payload, boolean done) {
+    return new Document("conversationId", 1).append("done", done).append("payload", new Binary(Binary.GENERIC, payload)).append("ok", 1.0);
+  }
+}

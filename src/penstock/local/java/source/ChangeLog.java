@@ -1,0 +1,144 @@
+package penstock.source;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * The bounded log of events. What falls off its old end is lost for good, always all events of one cluster time
+ * together. Every event has a sequence number, which only grows.
+ */
+final class ChangeLog {
+  private final ClusterClock clock;
+  private final int mostEvents;
+  private final long mostBytes;
+  private final List<Event> events = new ArrayList<>();
+  private int head;
+  private long dropped;
+  private long bytes;
+  private long oldestTime;
+
+  ChangeLog(ClusterClock clock, int mostEvents, long mostBytes) {
+    this.clock = clock;
+    this.mostEvents = mostEvents;
+    this.mostBytes = mostBytes;
+    this.oldestTime = clock.last();
+  }
+
+  /** Give the events their times and take them in; with `together` all get the same time. */
+  synchronized void append(List<Event> added, boolean together) {
+    long time = 0;
+    int place = 0;
+    for (Event event : added) {
+      if (time == 0 || !together) {
+        time = clock.tick();
+        place = 0;
+      }
+      event.time = time;
+      event.place = place++;
+      events.add(event);
+      bytes += event.size();
+    }
+    while (size() > mostEvents || bytes > mostBytes) {
+      if (!dropOldestTime()) {
+        break;
+      }
+    }
+    notifyAll();
+  }
+
+  private int size() {
+    return events.size() - head;
+  }
+
+  /** Drop the events of the oldest time, unless they are all there is. */
+  private boolean dropOldestTime() {
+    int end = head;
+    while (end < events.size() && events.get(end).time == events.get(head).time) {
+      end++;
+    }
+    if (end == events.size()) {
+      return false;
+    }
+    dropUpTo(end);
+    oldestTime = events.get(head).time;
+    return true;
+  }
+
+  private void dropUpTo(int end) {
+    for (int i = head; i < end; i++) {
+      bytes -= events.get(i).size();
+      events.set(i, null);
+    }
+    dropped += end - head;
+    head = end;
+    if (head > 10_000 && head > events.size() / 2) {
+      events.subList(0, head).clear();
+      head = 0;
+    }
+  }
+
+  /** Lose all events before this time, as a log does that ran over. */
+  synchronized void truncate(long before) {
+    int end = head;
+    while (end < events.size() && Long.compareUnsigned(events.get(end).time, before) < 0) {
+      end++;
+    }
+    dropUpTo(end);
+    oldestTime = Math.max(oldestTime, before);
+    notifyAll();
+  }
+
+  /** The earliest cluster time from which nothing is lost. */
+  synchronized long oldestTime() {
+    return oldestTime;
+  }
+
+  /** The sequence number that the next event will get. */
+  synchronized long end() {
+    return dropped + size();
+  }
+
+  /** The sequence number of the first event at or after this time. */
+  synchronized long firstAt(long time) {
+    int low = head;
+    int high = events.size();
+    while (low < high) {
+      int middle = (low + high) >>> 1;
+      if (Long.compareUnsigned(events.get(middle).time, time) < 0) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return dropped + low - head;
+  }
+
+  /** What a reader at a place of the log gets: events, or the fact that they are lost. */
+  record Stretch(List<Event> events, boolean lost, long quietSince) {}
+
+  /** Up to `most` events from this sequence number on. */
+  synchronized Stretch read(long sequence, int most) {
+    if (sequence < dropped) {
+      return new Stretch(List.of(), true, 0);
+    }
+    int from = head + (int) (sequence - dropped);
+    int to = Math.min(events.size(), from + most);
+    List<Event> read = new ArrayList<>(events.subList(from, to));
+    return new Stretch(read, false, read.isEmpty() ? clock.last() : 0);
+  }
+
+  /** Wait until the log holds events from this sequence number on, or until the time is up. */
+  synchronized void await(long sequence, long deadlineNanos) throws InterruptedException {
+    while (dropped + size() <= sequence) {
+      long left = (deadlineNanos - System.nanoTime()) / 1_000_000;
+      if (left <= 0) {
+        return;
+      }
+      wait(left);
+    }
+  }
+
+  synchronized void wakeAll() {
+    notifyAll();
+  }
+}

@@ -1,0 +1,209 @@
+package penstock.source;
+
+import de.bwaldvogel.mongo.bson.BsonTimestamp;
+import de.bwaldvogel.mongo.bson.Document;
+import java.util.ArrayList;
+import java.util.List;
+
+/** A cursor over the change log. */
+final class ChangeStream extends OpenCursor {
+  private static final int STRETCH = 1000;
+
+  private final Source source;
+  private final StreamRequest request;
+  private long sequence;
+  private long notBefore;
+
+  /** The token after which the stream goes on: its own event is passed over, a later one in its place is a loss. */
+  private Token awaited;
+
+  /** The event whose invalidate is still to be given. */
+  private Event ending;
+
+  /** Where the stream stands after the last event it looked at. */
+  private Document position;
+
+  ChangeStream(Source source, StreamRequest request) {
+    super(request.scope.namespace());
+    this.source = source;
+    this.request = request;
+    if (request.resume != null) {
+      resumeAfter(request.resume);
+    } else if (request.startTime != null) {
+      startAt(request.startTime);
+    } else {
+      sequence = source.log.end();
+    }
+  }
+
+  private void resumeAfter(Token token) {
+    source.dialect.checkResume(token, request.scope, source, request.startsAfter);
+    if (token.highWater()) {
+      sequence = source.log.firstAt(token.time() + 1);
+    } else {
+      sequence = source.log.firstAt(token.time());
+      awaited = token;
+    }
+    position = request.resumeToken;
+  }
+
+  private void startAt(long time) {
+    if (Long.compareUnsigned(time, source.log.oldestTime()) < 0) {
+      throw source.dialect.startLost();
+    }
+    sequence = source.log.firstAt(time);
+    notBefore = time;
+  }
+
+  @Override
+  Batch next(int most, long waitMillis) {
+    Filling filling = new Filling(most);
+    long deadline = System.nanoTime() + waitMillis * 1_000_000;
+    while (!filling.isFull()) {
+      ChangeLog.Stretch stretch = source.log.read(sequence, STRETCH);
+      checkAlive(stretch);
+      if (!stretch.events().isEmpty()) {
+        filling.take(stretch.events());
+      } else if (!filling.documents.isEmpty() || System.nanoTime() >= deadline) {
+        position = source.dialect.token(Token.afterAll(stretch.quietSince()), Token.NO_KEY);
+        break;
+      } else {
+        await(deadline);
+      }
+    }
+    return new Batch(filling.documents, filling.ended, source.dialect.showsIdlePosition() ? position : null);
+  }
+
+  private void checkAlive(ChangeLog.Stretch stretch) {
+    if (interrupted) {
+      throw new CommandError(11602, "operation was interrupted", source.dialect.showsIdlePosition() ? List.of("ResumableChangeStreamError") : List.of());
+    }
+    if (stretch.lost()) {
+      throw source.dialect.overtaken();
+    }
+  }
+
+  private void await(long deadline) {
+    try {
+      source.log.await(sequence, deadline);
+    } catch (InterruptedException e) {
+      throw new CommandError(11602, "operation was interrupted");
+    }
+  }
+
+  /** The event as this stream shows it, or null when it does not. */
+  private RawDocument shown(Event event) {
+    if (Long.compareUnsigned(event.time, notBefore) < 0 || !request.scope.sees(event, source.dialect)) {
+      return null;
+    }
+    if (awaited != null && isStillAwaiting(event)) {
+      return null;
+    }
+    ending = request.scope.endsWith(event) ? event : null;
+    Document token = token(event);
+    return request.pipeline.rejects(event, token) ? null : bounded(event, token);
+  }
+
+  private boolean isStillAwaiting(Event event) {
+    int difference = Token.of(event).compareTo(awaited);
+    if (difference > 0) {
+      throw source.dialect.tokenNotFound(request.resumeToken);
+    }
+    if (difference == 0) {
+      ending = request.scope.endsWith(event) && !awaited.invalidate() ? event : null;
+      awaited = null;
+    }
+    return true;
+  }
+
+  private Document token(Event event) {
+    return source.dialect.token(Token.of(event), key(event));
+  }
+
+  private static Object key(Event event) {
+    return event.documentKey == null ? Token.NO_KEY : event.documentKey.get("_id");
+  }
+
+  private RawDocument bounded(Event event, Document token) {
+    boolean lookUp = event.isUpdate() && request.looksUp;
+    Document document = event.asDocument(token, lookUp ? lookedUp(event) : null, lookUp);
+    RawDocument raw = new RawDocument(BsonWriter.encode(document));
+    if (request.pipeline.hasSteps()) {
+      Document left = request.pipeline.apply(raw.decoded());
+      if (left == null) {
+        return null;
+      }
+      raw = new RawDocument(BsonWriter.encode(left));
+    }
+    int size = raw.bytes().length;
+    if (size > Limits.EVENT_BYTES) {
+      throw new CommandError(
+          10334,
+          "BSONObj size: %d (0x%X) is invalid. Size must be between 0 and 16793600(16MB) First element: _id: { _data: \"%s\" }"
+              .formatted(size, size, token.get("_data")));
+    }
+    return raw;
+  }
+
+  /** The document as it is now, in the collection that the event was about, under whatever name. */
+  private RawDocument lookedUp(Event event) {
+    DocumentCollection collection = source.catalog.find(event.uuid);
+    DocumentCollection.Stored found = collection == null ? null : collection.find(event.documentKey.get("_id"));
+    return found == null ? null : found.raw();
+  }
+
+  private RawDocument invalidate(Event event) {
+    Token token = source.dialect.invalidateToken(Token.of(event));
+    position = source.dialect.token(token, key(event));
+    Document document =
+        new Document("_id", position).append("operationType", "invalidate").append("clusterTime", new BsonTimestamp(event.time));
+    return new RawDocument(BsonWriter.encode(document));
+  }
+
+  /** One batch as it fills. */
+  private final class Filling {
+    private final int most;
+    private final List<RawDocument> documents = new ArrayList<>();
+    private long bytes;
+    private boolean overflowing;
+    private boolean ended;
+
+    Filling(int most) {
+      this.most = most;
+      endWhenDue();
+    }
+
+    boolean isFull() {
+      return documents.size() >= most || overflowing || ended;
+    }
+
+    void take(List<Event> events) {
+      for (int i = 0; i < events.size() && !isFull(); i++) {
+        take(events.get(i));
+        endWhenDue();
+      }
+    }
+
+    private void take(Event event) {
+      RawDocument document = shown(event);
+      if (document != null) {
+        int size = document.bytes().length;
+        if (bytes + size > Limits.DOCUMENT_BYTES && !documents.isEmpty()) {
+          overflowing = true;
+          return;
+        }
+        bytes += size;
+        documents.add(document);
+      }
+      position = token(event);
+      sequence++;
+    }
+
+    private void endWhenDue() {
+      if (ending != null && documents.size() < most && !overflowing) {
+        documents.add(invalidate(ending));
+        ended = true;
+      }
+    }
+  }
+}

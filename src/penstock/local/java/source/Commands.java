@@ -1,0 +1,102 @@
+package penstock.source;
+
+import de.bwaldvogel.mongo.bson.BsonTimestamp;
+import de.bwaldvogel.mongo.bson.Document;
+import de.bwaldvogel.mongo.exception.MongoServerError;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicLong;
+
+/** Finds what a command asks for, runs it, and finishes the reply. */
+final class Commands {
+  private static final Set<String> BEFORE_LOGIN = Set.of("hello", "ismaster", "saslstart", "saslcontinue", "ping", "buildinfo", "endsessions", "logout");
+  private static final Set<String> NEED_PRIMARY =
+      Set.of("insert", "update", "delete", "findandmodify", "create", "drop", "dropdatabase", "renamecollection", "createindexes", "find", "aggregate");
+
+  final Faults faults;
+  private final Source source;
+  private final Map<String, Handler> handlers = new TreeMap<>(String.CASE_INSENSITIVE_ORDER);
+  private final Map<Long, Document> running = new ConcurrentHashMap<>();
+  private final AtomicLong operations = new AtomicLong();
+
+  Commands(Source source) {
+    this.source = source;
+    this.faults = new Faults(source);
+    new ReadCommands(source).register(handlers);
+    new WriteCommands(source).register(handlers);
+    new CatalogCommands(source).register(handlers);
+    new ServerCommands(source, this).register(handlers);
+    new Authentication(source.settings).register(handlers);
+    faults.register(handlers);
+  }
+
+  /** The commands being run, as `currentOp` shows them. */
+  Collection<Document> running() {
+    return running.values();
+  }
+
+  Document run(Document command, String database, Connection connection) {
+    Request request = new Request(command.keySet().iterator().next(), command, database, connection);
+    long id = operations.incrementAndGet();
+    String operation = request.name().equals("getMore") ? "getmore" : "command";
+    running.put(id, new Document("opid", id).append("op", operation).append("command", command).append("ns", database));
+    Document reply;
+    try {
+      reply = answer(request);
+    } catch (CommandError e) {
+      reply = failed(e, request);
+    } catch (MongoServerError e) {
+      reply = failed(new CommandError(e.getCode(), e.getMessageWithoutErrorCode()), request);
+    } catch (ClassCastException | IllegalArgumentException | UnsupportedOperationException e) {
+      e.printStackTrace();
+      reply = failed(new CommandError(CommandError.BAD_VALUE, "the local source cannot take this: " + e.getMessage()), request);
+    } finally {
+      running.remove(id);
+    }
+    return finished(reply);
+  }
+
+  private Document answer(Request request) {
+    Handler handler = handlers.get(request.name());
+    if (handler == null) {
+      throw new CommandError(59, "no such command: '%s'".formatted(request.name()));
+    }
+    String name = request.name().toLowerCase(java.util.Locale.ROOT);
+    if (source.settings.asksForLogin() && !request.connection().isLoggedIn() && !BEFORE_LOGIN.contains(name)) {
+      throw new CommandError(13, "command %s requires authentication".formatted(request.name()));
+    }
+    faults.strike(request);
+    if (NEED_PRIMARY.contains(name)) {
+      faults.checkPrimary();
+    }
+    boolean retryable = request.transactionNumber() >= 0 && !request.isInTransaction() && request.session() != null;
+    if (!retryable) {
+      return handler.run(request);
+    }
+    Document known = source.transactions.answerTo(request);
+    if (known == null) {
+      known = handler.run(request);
+      source.transactions.remember(request, known.clone());
+    }
+    return known.clone();
+  }
+
+  /** A command that fails in a transaction ends the transaction. */
+  private Document failed(CommandError error, Request request) {
+    if (request.isInTransaction() && error.code != 251) {
+      source.transactions.forget(request.session());
+    }
+    return error.asReply();
+  }
+
+  private Document finished(Document reply) {
+    BsonTimestamp time = new BsonTimestamp(source.clock.last());
+    Document signature = new Document("hash", new Binary(Binary.GENERIC, new byte[20])).append("keyId", 0L);
+    return reply.append("operationTime", time).append("$clusterTime", new Document("clusterTime", time).append("signature", signature));
+  }
+
+}

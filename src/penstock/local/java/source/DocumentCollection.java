@@ -1,0 +1,157 @@
+package penstock.source;
+
+import de.bwaldvogel.mongo.bson.Document;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.NavigableMap;
+import java.util.UUID;
+import java.util.concurrent.ConcurrentSkipListMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+
+/**
+ * The documents of one collection in the order of `_id` and in the order of their coming. Reading needs no lock;
+ * writing needs the source's write lock.
+ */
+final class DocumentCollection {
+  /** One document; a change puts a new one in its place. */
+  record Stored(long record, Object id, RawDocument raw) {
+    Object key() {
+      return BsonOrder.key(id);
+    }
+  }
+
+  final UUID uuid;
+  private volatile String database;
+  private volatile String name;
+  private final ConcurrentSkipListMap<Object, Stored> byId;
+  private final ConcurrentSkipListMap<Long, Stored> byRecord;
+  private final List<CollectionIndex> indexes = new CopyOnWriteArrayList<>();
+  private long nextRecord = 1;
+  private volatile long bytes;
+
+  /** The options it was created with; `viewOn` makes it a view. */
+  final Document options;
+
+  DocumentCollection(String database, String name, Document options) {
+    this(UUID.randomUUID(), database, name, options, new ConcurrentSkipListMap<>(BsonOrder.ASCENDING), new ConcurrentSkipListMap<>());
+    indexes.add(CollectionIndex.ofId());
+  }
+
+  private DocumentCollection(
+      UUID uuid, String database, String name, Document options,
+      ConcurrentSkipListMap<Object, Stored> byId, ConcurrentSkipListMap<Long, Stored> byRecord) {
+    this.uuid = uuid;
+    this.database = database;
+    this.name = name;
+    this.options = options;
+    this.byId = byId;
+    this.byRecord = byRecord;
+  }
+
+  /** A copy that changes on its own: what a transaction works on. */
+  DocumentCollection snapshot() {
+    DocumentCollection copy = new DocumentCollection(uuid, database, name, options, byId.clone(), byRecord.clone());
+    copy.nextRecord = nextRecord;
+    copy.bytes = bytes;
+    indexes.forEach(index -> copy.indexes.add(index.emptyCopy().filledFrom(byRecord.values())));
+    return copy;
+  }
+
+  String database() {
+    return database;
+  }
+
+  String name() {
+    return name;
+  }
+
+  String fullName() {
+    return database + "." + name;
+  }
+
+  boolean isView() {
+    return options.containsKey("viewOn");
+  }
+
+  boolean isCapped() {
+    return Types.isTrue(options.get("capped"));
+  }
+
+  int count() {
+    return byId.size();
+  }
+
+  long bytes() {
+    return bytes;
+  }
+
+  List<CollectionIndex> indexes() {
+    return indexes;
+  }
+
+  void rename(String newDatabase, String newName) {
+    database = newDatabase;
+    name = newName;
+  }
+
+  NavigableMap<Object, Stored> inOrderOfId() {
+    return byId;
+  }
+
+  NavigableMap<Long, Stored> inOrderOfComing() {
+    return byRecord;
+  }
+
+  Stored find(Object id) {
+    return byId.get(BsonOrder.key(id));
+  }
+
+  /** Add a document, or fail where its `_id` or a unique value is taken. */
+  Stored insert(Object id, RawDocument raw) {
+    Stored added = new Stored(nextRecord, id, raw);
+    if (byId.containsKey(added.key())) {
+      throw CollectionIndex.duplicate(this, CollectionIndex.ofId(), List.of(new Document("", id)));
+    }
+    indexes.forEach(index -> index.check(this, added));
+    nextRecord++;
+    put(added);
+    return added;
+  }
+
+  /** Put a document's new state in the place of the old one; the ids are equal, if perhaps of two number types. */
+  Stored replace(Stored old, Object id, RawDocument raw) {
+    Stored changed = new Stored(old.record(), id, raw);
+    indexes.forEach(index -> index.check(this, changed));
+    remove(old);
+    put(changed);
+    return changed;
+  }
+
+  private void put(Stored added) {
+    byRecord.put(added.record(), added);
+    byId.put(added.key(), added);
+    indexes.forEach(index -> index.add(added));
+    bytes += added.raw().bytes().length;
+  }
+
+  void remove(Stored old) {
+    byId.remove(old.key());
+    byRecord.remove(old.record());
+    indexes.forEach(index -> index.remove(old));
+    bytes -= old.raw().bytes().length;
+  }
+
+  /** The oldest documents that a capped collection must give up for what it now holds. */
+  List<Stored> overflow() {
+    List<Stored> over = new ArrayList<>();
+    if (isCapped()) {
+      long most = options.get("max") instanceof Number max ? max.longValue() : Long.MAX_VALUE;
+      byRecord.values().stream().limit(Math.max(0, count() - most)).forEach(over::add);
+    }
+    return over;
+  }
+
+  void addIndex(CollectionIndex index) {
+    indexes.add(index.filledFrom(byRecord.values()));
+  }
+}

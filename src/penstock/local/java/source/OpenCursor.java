@@ -1,0 +1,28 @@
+package penstock.source;
+
+import de.bwaldvogel.mongo.bson.Document;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
+
+/** A cursor on the server's side. */
+abstract class OpenCursor {
+  static final int FIRST_BATCH = 101;
+
+  /** What one reply carries; `position` is where a change stream stands after it. */
+  record Batch(List<?> documents, boolean exhausted, Document position) {}
+
+  final String namespace;
+  final AtomicBoolean inUse = new AtomicBoolean();
+  long id;
+  Document session;
+
+  /** Set when the server changed its role: the next use of the cursor says so and ends it. */
+  volatile boolean interrupted;
+
+  OpenCursor(String namespace) {
+    this.namespace = namespace;
+  }
+
+  /** The next documents, at most so many, waiting at most so long for the first. */
+  abstract Batch next(int most, long waitMillis);
+}

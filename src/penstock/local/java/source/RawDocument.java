@@ -1,0 +1,9 @@
+package penstock.source;
+
+/** A document as its BSON bytes: how documents are stored, and how they travel from an insert to a reply. */
+record RawDocument(byte[] bytes) {
+  /** The bytes as a value tree, decoded anew at every call. */
+  de.bwaldvogel.mongo.bson.Document decoded() {
+    return new BsonReader(bytes, 0).document();
+  }
+}

@@ -1,0 +1,52 @@
+package penstock.source;
+
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/** The command line. */
+record Settings(
+    String bind, int port, String mode, int logSize, boolean oneTimePerCommand, String user, String password, String tlsCertificate, String tlsKey) {
+  private static final String PASSWORD_VARIABLE = "PENSTOCK_SOURCE_PASSWORD";
+  private static final List<String> SWITCHES = List.of("--one-time-per-command");
+  private static final List<String> VALUED =
+      List.of("--bind", "--port", "--mode", "--log-size", "--user", "--password", "--tls-cert", "--tls-key");
+
+  static Settings parse(String[] arguments, Map<String, String> environment) {
+    Map<String, String> flags = new HashMap<>();
+    for (int i = 0; i < arguments.length; i++) {
+      if (SWITCHES.contains(arguments[i])) {
+        flags.put(arguments[i], "");
+      } else if (VALUED.contains(arguments[i]) && i + 1 < arguments.length) {
+        flags.put(arguments[i], arguments[++i]);
+      } else {
+        throw new IllegalArgumentException("unknown flag or missing value: " + arguments[i]);
+      }
+    }
+    String password = flags.getOrDefault("--password", environment.get(PASSWORD_VARIABLE));
+    if (flags.containsKey("--user") && password == null) {
+      throw new IllegalArgumentException("--user needs a password, in " + PASSWORD_VARIABLE + " or --password");
+    }
+    if (flags.containsKey("--tls-cert") != flags.containsKey("--tls-key")) {
+      throw new IllegalArgumentException("--tls-cert and --tls-key belong together");
+    }
+    return new Settings(
+        flags.getOrDefault("--bind", "127.0.0.1"),
+        Integer.parseInt(flags.getOrDefault("--port", "0")),
+        flags.getOrDefault("--mode", "mongodb-5.0"),
+        Integer.parseInt(flags.getOrDefault("--log-size", "1000000")),
+        flags.containsKey("--one-time-per-command"),
+        flags.get("--user"),
+        password,
+        flags.get("--tls-cert"),
+        flags.get("--tls-key"));
+  }
+
+  boolean asksForLogin() {
+    return user != null;
+  }
+
+  boolean usesTls() {
+    return tlsCertificate != null;
+  }
+}

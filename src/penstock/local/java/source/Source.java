@@ -1,0 +1,29 @@
+package penstock.source;
+
+import java.util.concurrent.locks.ReentrantLock;
+
+/** The whole state of the server. Whoever writes holds the write lock; readers need none. */
+final class Source {
+  private static final long LOG_BYTES = 512L << 20;
+  private static final long NOOP_SECONDS = 1;
+
+  final Settings settings;
+  final Dialect dialect;
+  final ClusterClock clock = new ClusterClock(NOOP_SECONDS);
+  final ChangeLog log;
+  final Catalog catalog = new Catalog();
+  final Cursors cursors = new Cursors();
+  final Transactions transactions;
+  final ReentrantLock writeLock = new ReentrantLock();
+
+  /** Whether all writes of one command get one cluster time, as those of a transaction do. */
+  volatile boolean oneTimePerCommand;
+
+  Source(Settings settings) {
+    this.settings = settings;
+    this.dialect = Dialect.named(settings.mode());
+    this.log = new ChangeLog(clock, settings.logSize(), LOG_BYTES);
+    this.transactions = new Transactions(this);
+    this.oneTimePerCommand = settings.oneTimePerCommand();
+  }
+}

@@ -1,0 +1,94 @@
+package penstock.source;
+
+import de.bwaldvogel.mongo.backend.aggregation.Aggregation;
+import de.bwaldvogel.mongo.backend.aggregation.stage.AggregationStage;
+import de.bwaldvogel.mongo.bson.Document;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Stream;
+
+/** The stages after `$changeStream`. */
+final class StreamPipeline {
+  private static final Set<String> FORBIDDEN =
+      Set.of(
+          "$group", "$sort", "$limit", "$skip", "$lookup", "$out", "$facet", "$count", "$sample", "$unwind", "$sortByCount", "$bucket",
+          "$bucketAuto", "$indexStats", "$collStats", "$graphLookup", "$geoNear", "$listSessions", "$merge", "$unionWith");
+
+  /** A step gives the changed event, or null when it filters it out. */
+  private interface Step {
+    Document apply(Document event);
+  }
+
+  private final List<Step> steps = new ArrayList<>();
+  private Query early;
+
+  StreamPipeline(List<Document> stages, Dialect dialect) {
+    for (Document stage : stages) {
+      add(nameOf(stage, dialect), stage);
+    }
+  }
+
+  private static String nameOf(Document stage, Dialect dialect) {
+    if (stage.size() != 1) {
+      throw new CommandError(40323, "A pipeline stage specification object must contain exactly one field.");
+    }
+    String name = stage.keySet().iterator().next();
+    if (dialect.streamStages().contains(name)) {
+      return name;
+    }
+    boolean newer = Set.of("$merge", "$unionWith").contains(name) && !dialect.knowsHello();
+    if (name.equals("$changeStream")) {
+      throw new CommandError(40602, "$changeStream is only valid as the first stage in a pipeline.");
+    }
+    if (name.equals("$currentOp")) {
+      throw new CommandError(CommandError.INVALID_NAMESPACE, "$currentOp must be run against the 'admin' database with {aggregate: 1}");
+    }
+    if (FORBIDDEN.contains(name) && !newer) {
+      throw new CommandError(CommandError.ILLEGAL_OPERATION, name + " is not permitted in a $changeStream pipeline");
+    }
+    throw new CommandError(40324, "Unrecognized pipeline stage name: '%s'".formatted(name));
+  }
+
+  private void add(String name, Document stage) {
+    Object argument = stage.get(name);
+    if (name.equals("$match")) {
+      Query query = Query.of(Query.asDocument(argument, "$match"));
+      if (steps.isEmpty() && early == null && !query.looksAt("fullDocument") && !query.looksAt("updateDescription")) {
+        early = query;
+      } else {
+        steps.add(event -> query.matches(event) ? event : null);
+      }
+    } else if (name.equals("$project") && argument instanceof Document fields && Projection.isPlain(fields)) {
+      steps.add(Projection.of(fields)::apply);
+    } else {
+      AggregationStage library = libraryStage(stage);
+      steps.add(event -> library.apply(Stream.of(event)).findFirst().orElse(null));
+    }
+  }
+
+  static AggregationStage libraryStage(Document stage) {
+    return Aggregation.fromPipeline(List.of(stage), null, null, null, null).getStages().getFirst();
+  }
+
+  /** Whether an event is filtered out by what does not depend on its documents. */
+  boolean rejects(Event event, Document token) {
+    return early != null && !early.matches(event.outline(token));
+  }
+
+  boolean hasSteps() {
+    return !steps.isEmpty();
+  }
+
+  /** Run the stages over a decoded event; null when it is filtered out. */
+  Document apply(Document event) {
+    Document shown = event;
+    for (Step step : steps) {
+      if (shown == null) {
+        return null;
+      }
+      shown = step.apply(shown);
+    }
+    return shown;
+  }
+}

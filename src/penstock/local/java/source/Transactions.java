@@ -1,0 +1,143 @@
+package penstock.source;
+
+import de.bwaldvogel.mongo.bson.Document;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.Condition;
+
+/** The open transactions by session, and the answers to retried writes. All of it under the write lock. */
+final class Transactions {
+  private static final long LONGEST_WAIT_SECONDS = 60;
+
+  private record Answered(long number, Document reply) {}
+
+  private final Source source;
+  private final Map<Object, Transaction> open = new HashMap<>();
+  private final Map<Object, Answered> answered = new HashMap<>();
+  private Condition ended;
+
+  Transactions(Source source) {
+    this.source = source;
+  }
+
+  private static Object key(Document session) {
+    return session.get("id");
+  }
+
+  /** The transaction that a command is part of, begun when the command says so; null outside of any. */
+  Transaction of(Request request) {
+    if (!request.isInTransaction()) {
+      return null;
+    }
+    if (request.flag("startTransaction")) {
+      Transaction begun = new Transaction(source, request.session(), request.transactionNumber());
+      open.put(key(request.session()), begun);
+      return begun;
+    }
+    Transaction found = open.get(key(request.session()));
+    if (found == null || found.number != request.transactionNumber()) {
+      throw new CommandError(
+          251,
+          "Transaction %d has been aborted.".formatted(request.transactionNumber()),
+          List.of(CommandError.TRANSIENT_TRANSACTION));
+    }
+    return found;
+  }
+
+  /** End a command's transaction, keeping its writes or not. */
+  Document end(Request request, boolean keep) {
+    source.writeLock.lock();
+    try {
+      Transaction transaction = of(request);
+      if (keep) {
+        transaction.commit();
+      }
+      forget(request.session());
+      return new Document("ok", 1.0);
+    } finally {
+      source.writeLock.unlock();
+    }
+  }
+
+  /** A failed command aborts the transaction it was part of. */
+  void forget(Document session) {
+    source.writeLock.lock();
+    try {
+      open.remove(key(session));
+      condition().signalAll();
+    } finally {
+      source.writeLock.unlock();
+    }
+  }
+
+  private Condition condition() {
+    if (ended == null) {
+      ended = source.writeLock.newCondition();
+    }
+    return ended;
+  }
+
+  /** Note that a document is about to be written; a write waits for a transaction that has it, a transaction fails. */
+  void claim(DocumentCollection view, Object id, Transaction by) {
+    if (by == null) {
+      awaitUnclaimed(view, id);
+      return;
+    }
+    DocumentCollection present = source.catalog.find(view.uuid);
+    boolean changed = present != null && !by.hasWritten(view.uuid, id) && present.find(id) != view.find(id);
+    if (changed || isClaimed(view, id, by)) {
+      throw new CommandError(112, "WriteConflict", List.of(CommandError.TRANSIENT_TRANSACTION));
+    }
+    by.noteWritten(view.uuid, id);
+  }
+
+  private boolean isClaimed(DocumentCollection view, Object id, Transaction by) {
+    return open.values().stream().anyMatch(other -> other != by && other.hasWritten(view.uuid, id));
+  }
+
+  private void awaitUnclaimed(DocumentCollection view, Object id) {
+    long left = TimeUnit.SECONDS.toNanos(LONGEST_WAIT_SECONDS);
+    try {
+      while (isClaimed(view, id, null)) {
+        left = condition().awaitNanos(left);
+        if (left <= 0) {
+          throw new CommandError(112, "WriteConflict");
+        }
+      }
+    } catch (InterruptedException e) {
+      throw new CommandError(11602, "operation was interrupted");
+    }
+  }
+
+  /** The answer that a retried write got the first time, or null. */
+  Document answerTo(Request request) {
+    source.writeLock.lock();
+    try {
+      Answered known = answered.get(key(request.session()));
+      return known != null && known.number() == request.transactionNumber() ? known.reply() : null;
+    } finally {
+      source.writeLock.unlock();
+    }
+  }
+
+  void remember(Request request, Document reply) {
+    source.writeLock.lock();
+    try {
+      answered.put(key(request.session()), new Answered(request.transactionNumber(), reply));
+    } finally {
+      source.writeLock.unlock();
+    }
+  }
+
+  void endSession(Document session) {
+    source.writeLock.lock();
+    try {
+      answered.remove(key(session));
+      forget(session);
+    } finally {
+      source.writeLock.unlock();
+    }
+  }
+}

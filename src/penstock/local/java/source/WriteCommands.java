@@ -1,0 +1,228 @@
+package penstock.source;
+
+import de.bwaldvogel.mongo.bson.BsonTimestamp;
+import de.bwaldvogel.mongo.bson.Document;
+import de.bwaldvogel.mongo.bson.ObjectId;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import penstock.source.DocumentCollection.Stored;
+
+/** Insert, update, delete and findAndModify. */
+final class WriteCommands {
+  private static final ObjectId ELECTION = new ObjectId("7fffffff0000000000000001");
+
+  private final Source source;
+
+  WriteCommands(Source source) {
+    this.source = source;
+  }
+
+  void register(Map<String, Handler> handlers) {
+    handlers.put("insert", this::insert);
+    handlers.put("update", this::update);
+    handlers.put("delete", this::delete);
+    handlers.put("findAndModify", this::findAndModify);
+  }
+
+  /** One write of several; it answers how many documents it concerned. */
+  private interface Write {
+    int run(int index, Object statement);
+  }
+
+  /** What a command's writes did. */
+  private final class Outcome {
+    private final List<Document> errors = new ArrayList<>();
+    private final List<Document> upserted = new ArrayList<>();
+    private int n;
+    private int modified;
+
+    void each(Request request, List<?> statements, Write write) {
+      boolean ordered = !request.has("ordered") || request.flag("ordered");
+      for (int i = 0; i < statements.size(); i++) {
+        try {
+          n += write.run(i, statements.get(i));
+        } catch (CommandError e) {
+          if (request.isInTransaction()) {
+            throw e;
+          }
+          errors.add(writeError(e, i));
+          if (ordered) {
+            return;
+          }
+        }
+      }
+    }
+
+    private Document writeError(CommandError error, int index) {
+      CommandError shown = source.dialect.explainsDuplicates() ? error : new CommandError(error.code, error.getMessage());
+      return shown.asWriteError(index);
+    }
+
+    Document reply(Request request, boolean ofUpdate) {
+      Document reply = new Document("n", n);
+      if (ofUpdate) {
+        reply.append("nModified", modified);
+      }
+      if (!upserted.isEmpty()) {
+        reply.append("upserted", upserted);
+      }
+      if (!errors.isEmpty()) {
+        reply.append("writeErrors", errors);
+      }
+      if (!request.isInTransaction()) {
+        Document time = new Document("ts", new BsonTimestamp(source.clock.last())).append("t", 1L);
+        reply.append("opTime", time).append("electionId", ELECTION);
+      }
+      return reply.append("ok", 1.0);
+    }
+  }
+
+  private static List<?> statements(Request request, String field) {
+    if (request.command().get(field) instanceof List<?> statements && !statements.isEmpty()) {
+      if (statements.size() > Limits.WRITES_PER_COMMAND) {
+        throw new CommandError(21, "Write batch sizes must be between 1 and 100000. Got %d operations.".formatted(statements.size()));
+      }
+      return statements;
+    }
+    throw new CommandError(CommandError.FAILED_TO_PARSE, "the command %s needs a non-empty array '%s'".formatted(request.name(), field));
+  }
+
+  private Document insert(Request request) {
+    List<?> documents = statements(request, "documents");
+    Outcome outcome = new Outcome();
+    try (WriteUnit unit = new WriteUnit(source, request)) {
+      DocumentCollection view = unit.target(request.database(), request.collection());
+      outcome.each(request, documents, (index, document) -> insertOne(unit, view, document));
+    }
+    return outcome.reply(request, false);
+  }
+
+  private int insertOne(WriteUnit unit, DocumentCollection view, Object document) {
+    Documents.Ready ready = Documents.prepare(document, source);
+    validate(view, ready.raw());
+    unit.insert(view, ready.id(), ready.raw());
+    return 1;
+  }
+
+  private static void validate(DocumentCollection view, RawDocument raw) {
+    if (view.options.get("validator") instanceof Document validator && !Query.of(validator).matches(raw.decoded())) {
+      throw new CommandError(121, "Document failed validation");
+    }
+  }
+
+  private Document update(Request request) {
+    List<Document> statements = request.documents("updates");
+    statements.forEach(this::checkUpdate);
+    Outcome outcome = new Outcome();
+    try (WriteUnit unit = new WriteUnit(source, request)) {
+      boolean makes = statements.stream().anyMatch(statement -> Types.isTrue(statement.get("upsert")));
+      DocumentCollection view = targetOrNull(unit, request, makes);
+      outcome.each(request, statements, (index, statement) -> updateOne(unit, view, (Document) statement, index, outcome));
+    }
+    return outcome.reply(request, true);
+  }
+
+  private void checkUpdate(Document statement) {
+    Object update = statement.get("u");
+    if (!(update instanceof Document) && !(update instanceof List<?> && source.dialect.takesPipelineUpdates())) {
+      throw CommandError.wrongType("update.updates.u", update, "object");
+    }
+  }
+
+  /** The collection to write to; null where there is none and the command makes none. */
+  private DocumentCollection targetOrNull(WriteUnit unit, Request request, boolean makes) {
+    boolean present = source.catalog.find(request.database(), request.collection()) != null;
+    return present || makes ? unit.target(request.database(), request.collection()) : null;
+  }
+
+  private int updateOne(WriteUnit unit, DocumentCollection view, Document statement, int index, Outcome outcome) {
+    boolean multi = Types.isTrue(statement.get("multi"));
+    DocumentUpdate update = DocumentUpdate.of(statement.get("u"), arrayFilters(statement), source);
+    if (multi && update.replaces()) {
+      throw new CommandError(CommandError.FAILED_TO_PARSE, "multi update only works with $ operators");
+    }
+    if (view == null) {
+      return 0;
+    }
+    Query query = Query.of(Query.asDocument(statement.get("q"), "update.updates.q"));
+    List<Stored> found = new Find(view, query).matching().limit(multi ? Long.MAX_VALUE : 1).toList();
+    if (found.isEmpty() && Types.isTrue(statement.get("upsert"))) {
+      Stored inserted = update.insertInto(unit, view, query);
+      outcome.upserted.add(new Document("index", index).append("_id", inserted.id()));
+      return 1;
+    }
+    for (Stored stored : found) {
+      outcome.modified += update.applyTo(unit, view, stored, query) != stored ? 1 : 0;
+    }
+    return found.size();
+  }
+
+  private static List<Document> arrayFilters(Document from) {
+    List<Document> filters = new ArrayList<>();
+    ((List<?>) from.getOrDefault("arrayFilters", List.of())).forEach(filter -> filters.add((Document) filter));
+    return filters;
+  }
+
+  private Document delete(Request request) {
+    List<?> statements = request.documents("deletes");
+    Outcome outcome = new Outcome();
+    try (WriteUnit unit = new WriteUnit(source, request)) {
+      DocumentCollection view = targetOrNull(unit, request, false);
+      outcome.each(request, statements, (index, statement) -> view == null ? 0 : deleteSome(unit, view, (Document) statement));
+    }
+    return outcome.reply(request, false);
+  }
+
+  private int deleteSome(WriteUnit unit, DocumentCollection view, Document statement) {
+    if (view.isCapped() && !source.dialect.knowsHello()) {
+      throw new CommandError(CommandError.ILLEGAL_OPERATION, "cannot remove from a capped collection: " + view.fullName());
+    }
+    Query query = Query.of(Query.asDocument(statement.get("q"), "delete.deletes.q"));
+    long limit = ((Number) statement.getOrDefault("limit", 0)).longValue();
+    List<Stored> found = new Find(view, query).matching().limit(limit == 0 ? Long.MAX_VALUE : limit).toList();
+    found.forEach(stored -> unit.delete(view, stored));
+    return found.size();
+  }
+
+  private Document findAndModify(Request request) {
+    boolean remove = request.flag("remove");
+    if (!remove && !request.has("update")) {
+      throw new CommandError(CommandError.FAILED_TO_PARSE, "Either an update or remove=true must be specified");
+    }
+    try (WriteUnit unit = new WriteUnit(source, request)) {
+      DocumentCollection view = targetOrNull(unit, request, request.flag("upsert"));
+      Query query = Query.of(request.document("query"));
+      Stored found = view == null ? null : new Find(view, query).sorted(request.document("sort")).matching().findFirst().orElse(null);
+      return remove ? removed(unit, view, found, request) : modified(unit, view, found, query, request);
+    }
+  }
+
+  private static Document removed(WriteUnit unit, DocumentCollection view, Stored found, Request request) {
+    if (found != null) {
+      unit.delete(view, found);
+    }
+    return reply(new Document("n", found == null ? 0 : 1), found, request);
+  }
+
+  private Document modified(WriteUnit unit, DocumentCollection view, Stored found, Query query, Request request) {
+    DocumentUpdate update = DocumentUpdate.of(request.command().get("update"), arrayFilters(request.command()), source);
+    boolean newWanted = request.flag("new");
+    if (found != null) {
+      Stored after = update.applyTo(unit, view, found, query);
+      return reply(new Document("n", 1).append("updatedExisting", true), newWanted ? after : found, request);
+    }
+    if (!request.flag("upsert")) {
+      return reply(new Document("n", 0).append("updatedExisting", false), null, request);
+    }
+    Stored inserted = update.insertInto(unit, view, query);
+    Document last = new Document("n", 1).append("updatedExisting", false).append("upserted", inserted.id());
+    return reply(last, newWanted ? inserted : null, request);
+  }
+
+  private static Document reply(Document lastErrorObject, Stored shown, Request request) {
+    Projection projection = Projection.of(request.command().get("fields"));
+    Object value = shown == null ? null : projection == null ? shown.raw() : projection.apply(shown.raw().decoded());
+    return new Document("lastErrorObject", lastErrorObject).append("value", value).append("ok", 1.0);
+  }
+}

@@ -1,0 +1,109 @@
+package penstock.source;
+
+import java.util.ArrayList;
+import java.util.List;
+import penstock.source.DocumentCollection.Stored;
+
+/**
+ * The writes of one command: documents change at once, the events reach the log together when the command ends. In a
+ * transaction they change the transaction's own view, and the events wait for its commit.
+ */
+final class WriteUnit implements AutoCloseable {
+  private final Source source;
+  private final Transaction transaction;
+  private final List<Event> events = new ArrayList<>();
+
+  /** Takes the write lock, which `close` gives back. */
+  WriteUnit(Source source, Request request) {
+    this.source = source;
+    source.writeLock.lock();
+    try {
+      this.transaction = source.transactions.of(request);
+    } catch (CommandError e) {
+      source.writeLock.unlock();
+      throw e;
+    }
+  }
+
+  WriteUnit(Source source) {
+    this.source = source;
+    this.transaction = null;
+    source.writeLock.lock();
+  }
+
+  @Override
+  public void close() {
+    try {
+      if (transaction != null) {
+        transaction.add(events);
+      } else if (!events.isEmpty()) {
+        source.log.append(events, source.oneTimePerCommand);
+      }
+    } finally {
+      source.writeLock.unlock();
+    }
+  }
+
+  /** What the unit's reads and writes work on. */
+  DocumentCollection view(DocumentCollection collection) {
+    return transaction == null ? collection : transaction.view(collection);
+  }
+
+  /** The collection to write to, which a write outside of transactions makes when it is missing. */
+  DocumentCollection target(String database, String name) {
+    DocumentCollection found = source.catalog.find(database, name);
+    if (found == null && transaction != null) {
+      throw new CommandError(
+          263, "Cannot create namespace %s.%s in multi-document transaction.".formatted(database, name));
+    }
+    if (found != null && found.isView()) {
+      throw new CommandError(166, "Namespace %s is a view, not a collection".formatted(found.fullName()));
+    }
+    return view(found != null ? found : source.catalog.findOrCreate(database, name));
+  }
+
+  Stored insert(DocumentCollection view, Object id, RawDocument raw) {
+    claim(view, id);
+    Stored stored = view.insert(id, raw);
+    log(Event.insert(view, raw, id));
+    view.overflow().forEach(view::remove);
+    return stored;
+  }
+
+  Stored replace(DocumentCollection view, Stored old, Object id, RawDocument raw) {
+    claim(view, old.id());
+    Stored stored = view.replace(old, id, raw);
+    log(Event.replace(view, raw, old.id()));
+    return stored;
+  }
+
+  Stored update(DocumentCollection view, Stored old, RawDocument raw, Changes changes) {
+    claim(view, old.id());
+    Stored stored = view.replace(old, old.id(), raw);
+    log(Event.update(view, changes.description(source.dialect.showsIdlePosition()), old.id()));
+    return stored;
+  }
+
+  void delete(DocumentCollection view, Stored old) {
+    claim(view, old.id());
+    view.remove(old);
+    log(Event.delete(view, old.id()));
+  }
+
+  void drop(DocumentCollection collection) {
+    source.catalog.drop(collection);
+    if (!collection.isView()) {
+      log(Event.drop(collection));
+    }
+  }
+
+  void log(Event event) {
+    if (StreamScope.isLogged(event.database, event.collection)) {
+      events.add(event);
+    }
+  }
+
+  private void claim(DocumentCollection view, Object id) {
+    source.transactions.claim(view, id, transaction);
+  }
+}
