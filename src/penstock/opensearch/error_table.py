@@ -105,30 +105,30 @@ def _wait(status: int, kind: str, detail: str) -> Wait | None:
 
 
 def told(error: Mapping[str, Any]) -> str:
-    """The type, the reason and the causes in OpenSearch's words, without the document's values, bounded in length."""
+    """The type, the reason and the causes in OpenSearch's words, without the document's values, bounded in length.
+
+    Why a field's value does not fit is told by the value itself: of such causes only the type is kept.
+    """
     parts: list[str] = []
     cause: Any = error
+    of_a_value = False
     while isinstance(cause, Mapping) and len(parts) < 5:
-        parts.append(f"{cause.get('type', 'error')}: {without_values(str(cause.get('reason', '')))}")
+        kind, reason = str(cause.get("type", "error")), str(cause.get("reason", ""))
+        parts.append(kind if of_a_value else f"{kind}: {without_values(reason)}")
+        of_a_value = of_a_value or reason.startswith("failed to parse field")
         cause = cause.get("caused_by")
     return "; ".join(parts)[:REASON_CHARACTERS]
 
 
 _TAIL = re.compile(
-    r"(?is)\s*(preview of field's value|the prefix of the first immense term|for input string|\bat \[source).*"
+    r"(?is)[\s.]*(\bin document with id|preview of field's value|the prefix of the first immense term|\bat \[source).*"
 )
-_QUOTED = re.compile(r"""(?s)'.*'|".*"|`.*`""")
-_VALUE = re.compile(
-    r"(?is)\b(values?|date field|got|unknown|found|token|input|parse|term|string|ip|date)\b:?\s*"
-    r"[\[(<].*?[\])>](?![\w'])"
-)
+_QUOTED = re.compile(r"""(?s)(?<!\bfield )'.*'|(?<!\bfield=)".*"|`.*`""")
 
 
 def without_values(reason: str) -> str:
-    """Take the values that OpenSearch quotes from a document out of a message; field names stay."""
-    reason = _TAIL.sub(" (value not shown)", reason)
-    reason = _QUOTED.sub("'…'", reason)
-    return _VALUE.sub(lambda match: f"{match[1]} […]", reason)
+    """Take what OpenSearch quotes from a document out of a message; field names stay, in their brackets."""
+    return _QUOTED.sub("'…'", _TAIL.sub("", reason))
 
 
 def _message(parsed: Any, answer: Answer) -> str:

@@ -34,7 +34,7 @@ _GUARD = b'{"update":{%b"_id":"penstock-guard","require_alias":true}}\n{"doc":{}
 """A bulk request of deletes with external versions creates a missing index, `require_alias` or not. An update of a
 document that is not there changes nothing, and its `require_alias` holds for the whole request."""
 
-_ANSWER_FIELDS = "?filter_path=errors,items.*.status,items.*.error"
+_ANSWER_FIELDS = "filter_path=errors,items.*.status,items.*.error"
 
 
 class _Part(NamedTuple):
@@ -74,6 +74,7 @@ class OpenSearchSink:
         self._client = client
         self._max_bytes = settings.max_request_bytes
         self._max_writes = settings.max_request_writes
+        self._query = f"?timeout={max(1, int(settings.timeout_s / 2))}s&{_ANSWER_FIELDS}"
         self._metrics = metrics
         self._patience = patience
 
@@ -146,7 +147,7 @@ class OpenSearchSink:
         body = b"".join(guards + part.lines)
         self._metrics.count("penstock_bulk_bytes_total", len(body))
         try:
-            answer = self._client.request("POST", call.path + _ANSWER_FIELDS, body)
+            answer = self._client.request("POST", call.path + self._query, body)
         except Unreachable as error:
             self._metrics.count("penstock_bulk_requests_total", status="lost")
             return lost(str(error), unclear=error.unclear)
