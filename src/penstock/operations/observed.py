@@ -1,0 +1,115 @@
+"""What can be seen of source and index from outside, without a lease and without waiting.
+
+A source that is away is no reason to say nothing: its part is then empty, with the reason.
+"""
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from pymongo.errors import PyMongoError
+
+from penstock.change import Namespace, seconds_of
+from penstock.errors import SinkUnavailable, SourceUnavailable, Stopped
+from penstock.metrics import Metrics
+from penstock.mongo.collections import estimated_count
+from penstock.mongo.connection import address, cluster_time, connect
+from penstock.mongo.error_table import in_words
+from penstock.opensearch.client import Client, Unreachable
+from penstock.opensearch.dead_letters import OpenSearchDeadLetters
+from penstock.opensearch.error_table import judge_request
+from penstock.opensearch.sink import OpenSearchSink
+from penstock.opensearch.state import STATE_INDEX, StateStore
+from penstock.opensearch.waiting import Patience
+from penstock.settings import Settings, SourceSettings
+
+
+@dataclass(frozen=True)
+class SeenSource:
+    """The source's clock in seconds, and how many documents each collection holds."""
+
+    now_s: float | None = None
+    documents: Mapping[Namespace, int] = field(default_factory=dict)
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class SeenIndex:
+    """The index behind an alias: how many documents it holds, how many writes it took since it was opened."""
+
+    name: str
+    documents: int | None
+    writes: int | None
+
+
+def see_source(settings: SourceSettings, namespaces: Iterable[Namespace]) -> SeenSource:
+    """Look at the source; answers the reason when it cannot be seen. Raises SettingsError."""
+    try:
+        with connect(settings) as connection:
+            client = connection.client
+            documents = {namespace: estimated_count(client, namespace) for namespace in namespaces}
+            return SeenSource(seconds_of(cluster_time(client)) or None, documents)
+    except SourceUnavailable as error:
+        return SeenSource(problem=str(error))
+    except PyMongoError as error:
+        return SeenSource(problem=f"The source at {address(settings)}: {in_words(error)}.")
+
+
+class SinkView:
+    """Looks at the index; whatever would make a worker wait is SinkUnavailable here."""
+
+    def __init__(self, settings: Settings, client: Client) -> None:
+        impatient = threading.Event()
+        impatient.set()
+        self._client = client
+        self._patience = Patience(Metrics(), impatient)
+        self._store = StateStore(client, self._patience)
+        sink = OpenSearchSink(client, settings.sink, Metrics(), self._patience)
+        self._letters = OpenSearchDeadLetters(client, sink, self._patience)
+
+    def states(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """The state documents that there are. Raises SettingsError for a newer form."""
+        self._ask(f"/{STATE_INDEX}")
+        try:
+            return {state_id: stored.document for state_id, stored in self._store.get(ids).items()}
+        except Stopped:
+            raise self._unavailable("it cannot be read at present") from None
+
+    def dead_letters(self, namespaces: Iterable[Namespace]) -> dict[Namespace, int]:
+        """How many dead letters each collection has."""
+        try:
+            return self._letters.count(namespaces)
+        except Stopped:
+            raise self._unavailable("the dead letters cannot be counted at present") from None
+
+    def index(self, alias: str) -> SeenIndex | None:
+        """The index behind the alias, None when there is none."""
+        aliases = self._ask(f"/_alias/{quote(alias, safe='')}")
+        if not aliases:
+            return None
+        name = sorted(aliases)[-1]
+        count = self._ask(f"/{quote(name, safe='')}/_count") or {}
+        stats = self._ask(f"/{quote(name, safe='')}/_stats/indexing") or {}
+        indexing = stats.get("_all", {}).get("primaries", {}).get("indexing")
+        writes = indexing["index_total"] + indexing["delete_total"] if indexing else None
+        return SeenIndex(name, count.get("count"), writes)
+
+    def _ask(self, path: str) -> Any:
+        """The answer's JSON, None when there is no such thing (or no such request, as on serverless)."""
+        try:
+            answer = self._client.request("GET", path)
+        except Unreachable as error:
+            raise self._unavailable(str(error)) from None
+        if answer.status in (400, 404, 405):
+            return None
+        if not answer.ok:
+            verdict = judge_request(answer, f"GET {path}")
+            raise self._unavailable(str(verdict[1]))
+        return answer.json()
+
+    def _unavailable(self, detail: str) -> SinkUnavailable:
+        return SinkUnavailable(
+            f"No usable answer from {self._client.url}: {detail}. Check [sink] url, and that it is up."
+        )

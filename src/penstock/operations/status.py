@@ -1,0 +1,151 @@
+"""How each collection stands: from the state that workers keep, the source's clock and the counts on both sides."""
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.build import sink_client
+from penstock.change import Namespace, seconds_of
+from penstock.mongo.watch import Watch, watches
+from penstock.operations.observed import SeenIndex, SeenSource, SinkView, see_source
+from penstock.settings import CollectionSettings, Settings
+
+_RATE_OVER_S = 1.0
+_GONE_AFTER_LEASES = 2
+"""A worker reports several times within the time of its lease; one that was silent for two of them is gone."""
+
+
+@dataclass(frozen=True)
+class CollectionStatus:
+    """One line of `penstock status`; None is what is not known.
+
+    `state` is waiting (no worker has begun), loading, live, dropped, reconciling, or stopped (no worker is there);
+    `loaded` the share that is loaded, between 0 and 1. `lag_s` is how far the index is behind the source, and
+    `position_left_s` for how long the source still keeps the changes that are needed next.
+    """
+
+    namespace: str
+    index: str
+    pipeline: str
+    state: str
+    loaded: float | None
+    documents_source: int | None
+    documents_index: int | None
+    writes_per_s: float | None
+    lag_s: float | None
+    dead_letters: int
+    position_left_s: float | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """All collections; `source_problem` says why the source's part of them is not known."""
+
+    collections: list[CollectionStatus]
+    source_problem: str
+
+
+@dataclass(frozen=True)
+class _Pipeline:
+    """What the state says of a pipeline."""
+
+    is_running: bool
+    has_begun: bool
+    lag_s: float | None
+    position_left_s: float | None
+
+
+def status(settings: Settings) -> Status:
+    """Look at everything; takes about a second, for the rate. Raises SettingsError, SinkUnavailable."""
+    namespaces = {_namespace(each): each for each in settings.collections}
+    source = see_source(settings.source, namespaces)
+    with closing(sink_client(settings)) as client:
+        view = SinkView(settings, client)
+        began = time.monotonic()
+        before = {namespace: view.index(each.alias) for namespace, each in namespaces.items()}
+        states = view.states(_state_ids(settings, before))
+        letters = view.dead_letters(namespaces)
+        time.sleep(max(0.0, began + _RATE_OVER_S - time.monotonic()))
+        after = {namespace: view.index(each.alias) for namespace, each in namespaces.items()}
+        seconds = time.monotonic() - began
+    lines = []
+    for watch in _watches(settings):
+        pipeline = _pipeline(states.get(f"pipeline/{watch}"), settings, source)
+        for coll in watch.colls:
+            namespace = Namespace(watch.db, coll)
+            index = after[namespace]
+            load = states.get(_load_id(namespace, index)) if index else None
+            lines.append(
+                CollectionStatus(
+                    namespace=str(namespace),
+                    index=namespaces[namespace].alias,
+                    pipeline=str(watch),
+                    state=_state(pipeline, load),
+                    loaded=_loaded(load, index, source.documents.get(namespace)),
+                    documents_source=source.documents.get(namespace),
+                    documents_index=index.documents if index else None,
+                    writes_per_s=_rate(before[namespace], index, seconds),
+                    lag_s=pipeline.lag_s,
+                    dead_letters=letters[namespace],
+                    position_left_s=pipeline.position_left_s,
+                )
+            )
+    return Status(lines, source.problem)
+
+
+def _namespace(collection: CollectionSettings) -> Namespace:
+    return Namespace(*collection.namespace.split(".", 1))
+
+
+def _watches(settings: Settings) -> list[Watch]:
+    return watches(map(_namespace, settings.collections), settings.source.cursor_per)
+
+
+def _load_id(namespace: Namespace, index: SeenIndex) -> str:
+    return f"load/{namespace}/{index.name}"
+
+
+def _state_ids(settings: Settings, indexes: Mapping[Namespace, SeenIndex | None]) -> list[str]:
+    loads = [_load_id(namespace, index) for namespace, index in indexes.items() if index]
+    return [*(f"pipeline/{watch}" for watch in _watches(settings)), *loads]
+
+
+def _pipeline(document: Mapping[str, Any] | None, settings: Settings, source: SeenSource) -> _Pipeline:
+    """Judge the state of a pipeline; what it reported itself counts as long as its worker is there."""
+    if document is None:
+        return _Pipeline(is_running=False, has_begun=False, lag_s=None, position_left_s=None)
+    report = document["status"]
+    gone_after_s = _GONE_AFTER_LEASES * float(document["lease_s"])
+    is_running = not document["released"] and time.time() - report.get("reported_at", 0.0) < gone_after_s
+    position, behind_s, left_s = document["position"], None, None
+    if position is not None and position["time"] and source.now_s is not None:
+        behind_s = max(0.0, source.now_s - seconds_of(position["time"]))
+        if settings.source.retention_s is not None:
+            left_s = settings.source.retention_s - behind_s
+    lag_s = report.get("lag_s") if is_running else behind_s
+    return _Pipeline(is_running=is_running, has_begun=True, lag_s=lag_s, position_left_s=left_s)
+
+
+def _state(pipeline: _Pipeline, load: Mapping[str, Any] | None) -> str:
+    if not pipeline.has_begun:
+        return "waiting"
+    if not pipeline.is_running:
+        return "stopped"
+    return str(load["phase"]) if load else "waiting"
+
+
+def _loaded(load: Mapping[str, Any] | None, index: SeenIndex | None, documents: int | None) -> float | None:
+    """The share that is loaded, by the counts of both sides; what is being loaded is never all of it."""
+    if load is None or index is None:
+        return None
+    if load["phase"] not in ("loading", "reconciling"):
+        return 1.0
+    return min(0.99, (index.documents or 0) / documents) if documents else None
+
+
+def _rate(before: SeenIndex | None, after: SeenIndex | None, seconds: float) -> float | None:
+    if before is None or after is None or before.writes is None or after.writes is None:
+        return None
+    return round(max(0, after.writes - before.writes) / seconds, 1)
