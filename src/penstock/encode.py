@@ -19,7 +19,7 @@ from bson.json_util import dumps as extended_json
 
 from penstock.bson_forms import json_form, not_finite
 from penstock.errors import DocumentError
-from penstock.field_names import MAX_DEPTH, OWN, are_clean, as_text, map_names
+from penstock.field_names import CLEAN_ANYWHERE, CLEAN_AT_TOP, MAX_DEPTH, OWN, as_text, learn, map_names
 
 CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
     document_class=dict,
@@ -33,12 +33,14 @@ CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
 FORM = 1
 """Counts up when a value's JSON form changes: indexes made before it are then known to differ."""
 
-_OPTIONS = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+_NATIVE = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+_OWN_DATES = _NATIVE | orjson.OPT_PASSTHROUGH_DATETIME
 
-# Kinds of values that are clean whatever they hold: orjson or `json_form` writes them, or stops at them.
+# Kinds of values that orjson or `json_form` writes rightly whatever they hold, or stops at.
 _ATOMS = frozenset(
     {str, int, bool, type(None), ObjectId, Int64, bytes, Binary, Decimal128, Regex, Code, MinKey, MaxKey, DatetimeMS}
 )
+_KEPT = _ATOMS - {str, int, Decimal128}
 _NUMBERS = frozenset({int, float, Int64})
 
 
@@ -49,8 +51,9 @@ def encode(document: dict[str, Any], long_id: str | None = None) -> bytes:
     """
     if long_id is None:
         try:
-            if _is_clean(document, 1, 0):
-                return orjson.dumps(document, json_form, _OPTIONS)
+            options = _options(document, CLEAN_AT_TOP, 1, 0)
+            if options is not None:
+                return orjson.dumps(document, json_form, options)
         except (TypeError, OverflowError):  # a value that only the rewriting can mend or name
             pass
     return encode_rewritten(document, long_id)
@@ -58,63 +61,64 @@ def encode(document: dict[str, Any], long_id: str | None = None) -> bytes:
 
 def encode_rewritten(document: dict[str, Any], long_id: str | None = None) -> bytes:
     """Answer what `encode` answers, value by value."""
+    rewriting = _Rewriting()
     try:
-        rewriting = _Rewriting()
         body = rewriting.document(document, level=1)
         own = rewriting.remarks()
         if long_id is not None:
             own["id"] = long_id
         if own:
             body[OWN] = own
-        return orjson.dumps(body)
+        return orjson.dumps(body, json_form, _OWN_DATES)
     except RecursionError as error:
         raise DocumentError("the document cannot be encoded: it is nested too deep") from error
     except (TypeError, ValueError, OverflowError) as error:
         raise DocumentError(f"the document cannot be encoded: {str(error)[:200]}") from error
 
 
-def _is_clean(document: dict[str, Any], level: int, arrays: int) -> bool:
-    if not are_clean(document, top=level == 1):
-        return False
+def _options(document: dict[str, Any], clean: set[str], level: int, arrays: int) -> int | None:
+    """Answer how orjson writes the document as it is, None where it has to be rewritten."""
+    if not clean.issuperset(document) and not learn(document, top=level == 1):
+        return None
+    options = _NATIVE
     for value in document.values():
         kind = value.__class__
         if kind in _ATOMS:
             continue
-        if kind is float:
-            if isfinite(value):
-                continue
-            return False
-        if not _is_clean_value(value, kind, level, arrays):
-            return False
-    return True
+        if kind is datetime:  # with milliseconds and no zone, orjson's form is penstock's
+            if value.microsecond % 1000 or not value.microsecond or value.tzinfo:
+                options = _OWN_DATES
+            continue
+        found = _nested_options(value, kind, level, arrays)
+        if found is None:
+            return None
+        options |= found
+    return options
 
 
-def _is_clean_value(value: Any, kind: type, level: int, arrays: int) -> bool:
-    if kind is dict:
-        return level < MAX_DEPTH and _is_clean(value, level + 1, arrays)
-    if kind is list:
-        return arrays < MAX_DEPTH and _is_clean_array(value, level, arrays + 1)
-    # orjson writes a date in penstock's form when it has milliseconds and no zone
-    return kind is datetime and value.tzinfo is None and _has_milliseconds(value.microsecond)
+def _nested_options(value: Any, kind: type, level: int, arrays: int) -> int | None:
+    if kind is float:
+        return _NATIVE if isfinite(value) else None
+    if kind is dict and level < MAX_DEPTH:
+        return _options(value, CLEAN_ANYWHERE, level + 1, arrays)
+    if kind is list and arrays < MAX_DEPTH:
+        return _NATIVE if _ATOMS.issuperset(map(type, value)) else _array_options(value, level, arrays + 1)
+    return None
 
 
-def _has_milliseconds(microsecond: int) -> bool:
-    return microsecond != 0 and microsecond % 1000 == 0
-
-
-def _is_clean_array(values: Sequence[Any], level: int, arrays: int) -> bool:
-    kinds = set(map(type, values))
-    if kinds <= _ATOMS:
-        return True
-    if kinds <= _NUMBERS:
-        return isfinite(sum(values))
+def _array_options(values: Sequence[Any], level: int, arrays: int) -> int | None:
+    if _NUMBERS.issuperset(map(type, values)):
+        return _NATIVE if isfinite(sum(values)) else None
+    options = _NATIVE
     for value in values:
         kind = value.__class__
-        if kind in _ATOMS or (kind is float and isfinite(value)):
+        if kind in _ATOMS:
             continue
-        if not _is_clean_value(value, kind, level, arrays):
-            return False
-    return True
+        found = _OWN_DATES if kind is datetime else _nested_options(value, kind, level, arrays)
+        if found is None:
+            return None
+        options |= found
+    return options
 
 
 class _Rewriting:
@@ -127,23 +131,25 @@ class _Rewriting:
         return {"not_finite": list(self._not_finite)} if self._not_finite else {}
 
     def document(self, document: dict[Any, Any], *, level: int, arrays: int = 0, path: str = "") -> dict[str, Any]:
-        names = map_names(document, level=level)
+        names = document if learn(document, top=level == 1) else map_names(document, level=level)
         return {
             name: self._value(value, level=level + name.count("."), arrays=arrays, path=f"{path}{name}")
             for name, value in zip(names, document.values(), strict=True)
         }
 
     def _value(self, value: Any, *, level: int, arrays: int, path: str) -> Any:
+        if value.__class__ in _KEPT:
+            return value
         if isinstance(value, str):
             return as_text(value)
+        if isinstance(value, dict | list | tuple):
+            return self._nested(value, level=level, arrays=arrays, path=path)
+        if isinstance(value, DBRef | Timestamp):
+            return self._nested(json_form(value), level=level, arrays=arrays, path=path)
         if (spelled := not_finite(value)) is not None:
             self._not_finite[f"{path}={spelled}"] = None
             return None
-        if isinstance(value, DBRef | Timestamp):
-            value = json_form(value)
-        if isinstance(value, dict | list | tuple):
-            return self._nested(value, level=level, arrays=arrays, path=path)
-        return json_form(value)
+        return value
 
     def _nested(self, value: Any, *, level: int, arrays: int, path: str) -> Any:
         if isinstance(value, dict) and level < MAX_DEPTH:

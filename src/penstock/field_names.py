@@ -35,17 +35,23 @@ RESERVED = frozenset(
 
 _MAX_LEARNED = 20_000
 
-_clean_anywhere: set[str] = set()
-_clean_at_top: set[str] = set()
+CLEAN_ANYWHERE: set[str] = set()
+CLEAN_AT_TOP: set[str] = set()
+"""Names seen so far that OpenSearch takes as they are: the usual case is one look into a set. None has dots."""
 
 
-def are_clean(names: Iterable[object], *, top: bool) -> bool:
-    """Tell whether OpenSearch takes these names of one document as they are; a name with dots never counts as clean.
-
-    Names are remembered, so that the usual case is one look into a set.
-    """
-    known = _clean_at_top if top else _clean_anywhere
-    return known.issuperset(names) or _learn(known, names, top=top)
+def learn(names: Iterable[object], *, top: bool) -> bool:
+    """Tell whether OpenSearch takes these names of one document as they are, and remember those it takes."""
+    known = CLEAN_AT_TOP if top else CLEAN_ANYWHERE
+    if known.issuperset(names):
+        return True
+    if len(known) > _MAX_LEARNED:
+        known.clear()
+    for name in names:
+        if not isinstance(name, str) or "." in name or name != as_text(name) or name != _repair(name, top=top):
+            return False
+        known.add(name)
+    return True
 
 
 def map_names(names: Iterable[object], *, level: int) -> list[str]:
@@ -70,16 +76,6 @@ def as_text(name: object) -> str:
     """Answer the name as valid Unicode: a lone half of a surrogate pair becomes U+FFFD."""
     text = name if isinstance(name, str) else str(name)
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _learn(known: set[str], names: Iterable[object], *, top: bool) -> bool:
-    if len(known) > _MAX_LEARNED:
-        known.clear()
-    for name in names:
-        if not isinstance(name, str) or "." in name or name != as_text(name) or name != _repair(name, top=top):
-            return False
-        known.add(name)
-    return True
 
 
 def _repair(name: str, *, top: bool) -> str:

@@ -49,8 +49,11 @@ class Transform:
 
         The document is used up: its `_id` is taken out, and the function may have changed it. Raises DocumentError.
         """
+        if self._is_plain:
+            identity = document.pop("_id", None)
+            return encode(document, None if identity.__class__ is ObjectId else _long_id(identity))
         identity = document.get("_id")
-        shaped = document if self._is_plain else self._shape(document)
+        shaped = self._shape(document)
         if shaped is None:
             return None
         shaped.pop("_id", None)
@@ -80,9 +83,7 @@ class Transform:
 
 
 def _long_id(identity: Any) -> str | None:
-    if identity.__class__ is ObjectId or not document_id(identity).startswith(HASHED):
-        return None
-    return key(identity)
+    return key(identity) if document_id(identity).startswith(HASHED) else None
 
 
 def _check_paths(settings: CollectionSettings) -> None:
