@@ -33,7 +33,7 @@ os.register_at_fork(after_in_child=_close_pipes_in_fork)
 
 
 class Child:
-    """A running server; `port` is known once `wait_ready` has returned."""
+    """A running server; `port` and `seconds_to_ready` are known once `wait_ready` has returned."""
 
     def __init__(
         self, name: str, command: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None
@@ -41,6 +41,7 @@ class Child:
         self.name = name
         self.log = log
         self.port = 0
+        self.seconds_to_ready = 0.0
         self._said_ready_or_ended = threading.Event()
         log.parent.mkdir(parents=True, exist_ok=True)
         self._started = time.monotonic()
@@ -67,10 +68,6 @@ class Child:
     def running(self) -> bool:
         """Tell whether the server has not ended."""
         return self._process.poll() is None
-
-    def seconds(self) -> float:
-        """Answer the seconds since the start."""
-        return time.monotonic() - self._started
 
     def wait_ready(self, seconds: float) -> int:
         """Answer the port, or raise LocalServerError with the server's last log lines."""
@@ -121,6 +118,7 @@ class Child:
             for line in output:
                 ready = _READY.match(line)
                 if ready:
+                    self.seconds_to_ready = time.monotonic() - self._started
                     self.port = int(ready.group(1))
                     self._said_ready_or_ended.set()
                 else:

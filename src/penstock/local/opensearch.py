@@ -75,7 +75,7 @@ class OpenSearch:
         if answer.status != 200:
             raise self.child.failure(f"at {url} is not healthy, {answer.data!r}")
         self.url = url
-        self._progress.step(f"OpenSearch is ready after {self.child.seconds():.1f} s: {url}")
+        self._progress.step(f"OpenSearch is ready after {self.child.seconds_to_ready:.1f} s: {url}")
 
 
 def _program(progress: Progress) -> Program:

@@ -93,7 +93,7 @@ class LocalSource:
     def wait_ready(self) -> None:
         """Wait until the port is open; raises LocalServerError with the server's last log lines."""
         self.child.wait_ready(_START_SECONDS)
-        self._progress.step(f"The local source is ready after {self.child.seconds():.1f} s: {self.shown_uri}")
+        self._progress.step(f"The local source is ready after {self.child.seconds_to_ready:.1f} s: {self.shown_uri}")
 
     @property
     def uri(self) -> str:
