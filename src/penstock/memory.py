@@ -108,7 +108,10 @@ class MemoryCheckpoints:
 def _unsendable(write: Write) -> str | None:
     if not 0 <= write.version < 1 << 63:
         return f"the version {write.version} is not between 0 and 2**63 - 1"
-    size = len(write.id.encode("utf-8", "surrogatepass"))
+    try:
+        size = len(write.id.encode())
+    except UnicodeEncodeError:
+        return "the id is not valid Unicode"
     if not 0 < size <= _MAX_ID_BYTES:
         return f"the id has {size} bytes, 1 to {_MAX_ID_BYTES} are taken"
     if write.body is None:
