@@ -73,16 +73,15 @@ class Setting:
         return Path in self._types
 
     @property
-    def is_switch(self) -> bool:
-        """Whether the value is true or false."""
-        return bool in self._types
+    def is_choice(self) -> bool:
+        """Whether the value is one of a few words."""
+        return any(get_origin(kind) is Literal for kind in self._types)
 
     @property
     def kind(self) -> str:
         """The type, in the words of people."""
-        choices = [value for kind in self._types for value in get_args(kind) if get_origin(kind) is Literal]
-        if choices:
-            return ", ".join(choices)
+        if self.is_choice:
+            return ", ".join(value for kind in self._types for value in get_args(kind))
         return next(word for python, word in _KINDS.items() if python in self._types)
 
     @property
@@ -115,6 +114,11 @@ def settings_table() -> tuple[Setting, ...]:
 def collection_table() -> tuple[Setting, ...]:
     """Every setting of a `[[collections]]` table."""
     return tuple(_rows("collections", CollectionSettings))
+
+
+def shown(value: Any) -> str:
+    """A value as people would write it in a table or a sentence."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def section_class(section: str) -> type[Section]:

@@ -18,7 +18,7 @@ from penstock import errors
 from penstock.cli.app import app
 from penstock.cli.extras import EXTRAS
 from penstock.metrics import METRICS
-from penstock.settings_table import SECTIONS, Setting, collection_table, section_class, settings_table
+from penstock.settings_table import SECTIONS, Setting, collection_table, section_class, settings_table, shown
 
 _EXTRAS = {extra.name for extra in EXTRAS}
 
@@ -60,7 +60,7 @@ def _default(row: Setting) -> str:
     if row.default is None or row.default in ((), {}):
         return ""
     value = row.default.get_secret_value() if row.is_secret else row.default
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    return f"`{shown(value)}`"
 
 
 def _cell(text: str) -> str:
@@ -82,7 +82,7 @@ def commands_part() -> str:
 
 
 def _command(name: str, command: Any) -> str:
-    of_settings = {row.parameter for row in settings_table()}
+    of_settings = {row.parameter for row in settings_table() if any(row.flag in flag.opts for flag in command.params)}
     arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
     flags = [parameter for parameter in command.params if parameter.param_type_name == "option"]
     usage = " ".join([name, "[FLAGS]", *map(_metavar, arguments)])
@@ -93,7 +93,8 @@ def _command(name: str, command: Any) -> str:
         lines += [f"| `{_metavar(argument)}` | {_cell(argument.help or '')} |" for argument in arguments]
         lines += [f"| {', '.join(f'`{opt}`' for opt in flag.opts)} | {_cell(flag.help or '')} |" for flag in own]
         lines.append("")
-    sections = [section for section in SECTIONS if any(flag.name.startswith(f"{section}_") for flag in flags)]
+    shared = {flag.name for flag in flags if flag.name in of_settings}
+    sections = [section for section in SECTIONS if any(name.startswith(f"{section}_") for name in shared)]
     if sections:
         which = "all settings" if len(sections) == len(SECTIONS) else f"the settings of {' and '.join(sections)}"
         lines += [f"And the flags of {which}: [settings](settings.md).", ""]

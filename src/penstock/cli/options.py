@@ -18,6 +18,7 @@ from penstock.settings_table import (
     SETTINGS_VARIABLE,
     Setting,
     settings_table,
+    shown,
 )
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
@@ -107,22 +108,18 @@ _OF_ALL = (
 
 def _parameter(row: Setting) -> inspect.Parameter:
     """The flag of one setting: a text that only the reader judges, so that all problems come in one message."""
-    flags = [row.flag, row.flag.replace("--", "--no-", 1)] if row.is_switch else [row.flag]
+    choices = f" One of: {row.kind}." if row.is_choice else ""
+    default = "" if row.default is None or row.is_secret else f" Default: {shown(row.default)}."
     return _option(
         row.parameter,
-        bool | None if row.is_switch else str | None,
-        "/".join(flags),
-        help=row.description,
-        metavar=None if row.is_switch else _metavar(row),
-        show_default=_default(row),
+        str | None,
+        row.flag,
+        help=f"{row.description}{choices}{default}",
+        metavar=_METAVARS.get(row.kind, "TEXT"),
+        show_default=False,
         rich_help_panel=f"{row.section} (PENSTOCK_{row.section.upper()}_... in the environment)",
     )
 
 
-def _metavar(row: Setting) -> str:
-    words = {"whole number": "INTEGER", "number": "NUMBER", "file": "FILE", "text": "TEXT", "text (secret)": "TEXT"}
-    return words.get(row.kind) or row.kind.replace(", ", "|")
-
-
-def _default(row: Setting) -> str | bool:
-    return str(row.default) if row.default is not None and not row.is_secret and not row.is_switch else False
+_METAVARS = {"whole number": "N", "number": "N", "file": "FILE", "true or false": "BOOL"}
+"""Short ones: a terminal of 80 columns must have room for the names of the flags."""
