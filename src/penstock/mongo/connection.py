@@ -19,9 +19,14 @@ from penstock.settings import SourceSettings
 Document: TypeAlias = dict[str, Any]
 Client: TypeAlias = MongoClient[Document]
 
-_SELECT_MS = 5_000
-_SOCKET_MS = 120_000
-"""No answer for so long is a dead connection; a stream that catches up may think for a while."""
+_UNLESS_NAMED = {
+    "appName": "penstock",
+    "connectTimeoutMS": 5_000,
+    "serverSelectionTimeoutMS": 5_000,
+    "socketTimeoutMS": 120_000,
+}
+"""Options that the connection string may name otherwise. No answer for so long on a socket is a dead connection; a
+stream that catches up from an old position may think for a while."""
 
 _COMMAND_NOT_FOUND = 59
 
@@ -157,16 +162,9 @@ def password_of(settings: SourceSettings) -> str | None:
 
 
 def _client(settings: SourceSettings, password: str | None) -> Client:
-    options: dict[str, Any] = {
-        "appname": "penstock",
-        "connect": False,
-        "connectTimeoutMS": _SELECT_MS,
-        "readPreference": "primary",
-        "retryReads": False,
-        "retryWrites": False,
-        "serverSelectionTimeoutMS": _SELECT_MS,
-        "socketTimeoutMS": _SOCKET_MS,
-    }
+    named = settings.uri.get_secret_value().partition("?")[2].lower()
+    options: dict[str, Any] = {name: value for name, value in _UNLESS_NAMED.items() if f"{name.lower()}=" not in named}
+    options |= {"connect": False, "readPreference": "primary", "retryReads": False, "retryWrites": False}
     if settings.username:
         options |= {"username": settings.username, "password": password}
     if settings.tls_ca_file:

@@ -41,7 +41,7 @@ class Undecodable(NamedTuple):
 
 
 class ChangeCursor:
-    """An open cursor; must be closed, for DocumentDB allows few. Used by one thread."""
+    """An open cursor; must be closed, for DocumentDB allows few. Used by one thread; `id` is 0 when it is not open."""
 
     def __init__(self, client: Client, db: str, coll: str | None, *, batch_size: int, wait_ms: int) -> None:
         self._client = client
@@ -50,12 +50,12 @@ class ChangeCursor:
         self._batch_size = batch_size
         self._wait_ms = wait_ms
         self._session: ClientSession | None = None
-        self._id = 0
+        self.id = 0
 
     @property
     def alive(self) -> bool:
         """Whether the server will answer more; an invalidate event ends a cursor."""
-        return self._id != 0
+        return self.id != 0
 
     def open(self, pipeline: Sequence[Document]) -> Reply:
         """Open it and answer what is there at once. Raises PyMongoError."""
@@ -73,7 +73,7 @@ class ChangeCursor:
         """Answer what comes next, after a second at the most, maybe nothing. Raises PyMongoError."""
         return self._ask(
             {
-                "getMore": Int64(self._id),
+                "getMore": Int64(self.id),
                 "collection": "$cmd.aggregate" if self._target is None else self._target,
                 "batchSize": self._batch_size,
                 "maxTimeMS": self._wait_ms,
@@ -83,7 +83,7 @@ class ChangeCursor:
 
     def close(self) -> None:
         """Free the cursor on the server, if that can be done; a server forgets it after some minutes anyway."""
-        cursor, self._id = self._id, 0
+        cursor, self.id = self.id, 0
         session, self._session = self._session, None
         if session is None:
             return
@@ -99,7 +99,7 @@ class ChangeCursor:
         raw = self._database.command(command, codec_options=_RAW, session=self._session).raw
         reply, events = _decoded(raw, batch)
         cursor = reply["cursor"]
-        self._id = cursor["id"]
+        self.id = cursor["id"]
         full = len(events) >= self._batch_size or len(raw) > _FULL
         return Reply(events, cursor.get("postBatchResumeToken"), time_of(reply), len(raw), full)
 

@@ -93,7 +93,7 @@ def fault_of(error: PyMongoError) -> Fault:
     """Say what the error means."""
     if not isinstance(error, OperationFailure):
         return Fault.TRANSIENT if isinstance(error, ConnectionFailure | AutoReconnect) else Fault.REFUSED
-    text = str(error).lower()
+    text = _message(error).lower()
     for rule in TABLE:
         if rule.code == error.code and rule.text in text:
             return rule.fault
@@ -122,11 +122,15 @@ def unavailable(error: PyMongoError, what: str) -> PenstockError:
 
 def in_words(error: PyMongoError) -> str:
     """The server's or driver's message on one line, with the code, without the driver's inner state."""
-    details = error.details if isinstance(error, OperationFailure) else None
-    text = str(details.get("errmsg") or error) if details else str(error)
-    text = text.split(", Timeout:")[0].split(" (configured timeouts")[0].split(", full error:")[0]
+    text = _message(error).split(", Timeout:")[0].split(" (configured timeouts")[0]
     code = f" (code {error.code})" if isinstance(error, OperationFailure) and error.code is not None else ""
     return " ".join(text.split()).rstrip(".")[:500] + code
+
+
+def _message(error: PyMongoError) -> str:
+    """The server's own message; the driver's adds the whole reply, which may hold parts of documents."""
+    details = error.details if isinstance(error, OperationFailure) else None
+    return str((details or {}).get("errmsg") or str(error).split(", full error:")[0])
 
 
 def _enable(what: str) -> str:

@@ -25,7 +25,8 @@ class EventReader:
 
     def __init__(self, db: str, colls: Collection[str], missing: Callable[[str], Missing]) -> None:
         self._db = db
-        self._namespaces = {coll: Namespace(db, coll) for coll in colls}
+        self._watched = frozenset(Namespace(db, coll) for coll in colls)
+        self._namespaces = {namespace.coll: namespace for namespace in self._watched}
         self._missing = missing
 
     def changes(self, events: Sequence[Document]) -> list[Change]:
@@ -41,8 +42,8 @@ class EventReader:
             elif operation == "delete":
                 namespace = self._namespace(event["ns"]["coll"])
                 changes.append(Change(namespace, "delete", version, event["documentKey"]["_id"]))
-            elif operation in CONTROL_KINDS:
-                changes.append(self._control(event, version))
+            elif operation in CONTROL_KINDS and (change := self._control(event, version)):
+                changes.append(change)
         return changes
 
     def _state(self, event: Document, version: int, missing: dict[str, Missing]) -> Change:
@@ -58,10 +59,13 @@ class EventReader:
             missing[coll] = self._missing(coll)
         return Change(namespace, missing[coll], version, key)
 
-    def _control(self, event: Document, version: int) -> Change:
+    def _control(self, event: Document, version: int) -> Change | None:
+        """The control change; none for a rename among other collections."""
         kind = CONTROL_KINDS[event["operationType"]]
         namespace = _namespace_of(event.get("ns", {}), self._db)
         to = _namespace_of(event["to"], self._db) if kind == "rename" else None
+        if kind == "rename" and self._watched.isdisjoint({namespace, to}):
+            return None
         return Change(namespace, kind, version, to=to)
 
     def _namespace(self, coll: str) -> Namespace:

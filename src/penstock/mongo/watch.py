@@ -9,6 +9,8 @@ from penstock.change import Namespace, Position
 from penstock.mongo.connection import Document
 from penstock.mongo.position import resume_option
 
+_OF_DATABASES = ["rename", "dropDatabase", "invalidate"]
+
 
 @dataclass(frozen=True)
 class Watch:
@@ -34,23 +36,18 @@ class Watch:
     def pipeline(self, position: Position | None, *, keys_only: bool = False) -> list[Document]:
         """The stages that begin at the position. `keys_only`: events without documents, which are never too large.
 
-        What an update changed is never asked for: the document says it. Control events of the watched collections come
-        through, a rename also where it makes its target one of them.
+        What an update changed is never asked for: the document says it. All renames of the database come through, for
+        their target may be a watched collection.
         """
         stream: dict[str, Any] = resume_option(position)
         if not keys_only:
             stream["fullDocument"] = "updateLookup"
         stages: list[Document] = [{"$changeStream": stream}]
         if self.own is None:
-            stages.append({"$match": {"$or": self._wanted()}})
-        if keys_only:
-            stages.append({"$project": {"updateDescription": 0, "fullDocument": 0}})
+            of_documents = {"ns.coll": {"$in": list(self.colls)}}
+            stages.append({"$match": {"$or": [of_documents, {"operationType": {"$in": _OF_DATABASES}}]}})
+        stages.append({"$project": {"updateDescription": 0} | ({"fullDocument": 0} if keys_only else {})})
         return stages
-
-    def _wanted(self) -> list[Document]:
-        colls = {"$in": list(self.colls)}
-        whole_database = {"$in": ["dropDatabase", "invalidate"]}
-        return [{"ns.coll": colls}, {"to.coll": colls}, {"operationType": whole_database}]
 
 
 _PATTERN_CHARACTERS = frozenset("\\^$|?*+()[]{}")

@@ -1,0 +1,68 @@
+"""A TCP proxy that cuts connections when a test says so."""
+
+import socket
+import threading
+from contextlib import suppress
+
+
+class Proxy:
+    """Forwards to `upstream`, which may be changed; new connections go to the new one."""
+
+    def __init__(self, upstream: tuple[str, int]) -> None:
+        self.upstream = upstream
+        self.accepting = True
+        self._lock = threading.Lock()
+        self._sockets: set[socket.socket] = set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Close every connection there is, in the middle of whatever it does."""
+        with self._lock:
+            for each in self._sockets:
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+            self._sockets.clear()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+
+    def __enter__(self) -> "Proxy":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                inner, _ = self._listener.accept()
+            except OSError:
+                return
+            if not self.accepting:
+                inner.close()
+                continue
+            try:
+                outer = socket.create_connection(self.upstream)
+            except OSError:
+                inner.close()
+                continue
+            with self._lock:
+                self._sockets |= {inner, outer}
+            for pair in ((inner, outer), (outer, inner)):
+                threading.Thread(target=self._forward, args=pair, daemon=True).start()
+
+    def _forward(self, origin: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while received := origin.recv(65536):
+                target.sendall(received)
+        for each in (origin, target):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+            with self._lock:
+                self._sockets.discard(each)

@@ -1,0 +1,150 @@
+"""The two sides that the contract of `penstock.ports.Source` is tested on: in memory, and on a real server."""
+
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from typing import Any
+
+from pymongo.database import Database
+
+from penstock.change import Batch, Change, Namespace, Position
+from penstock.memory_source import MemorySource
+from penstock.metrics import Metrics
+from penstock.mongo.connection import Connection, cluster_time
+from penstock.mongo.load import MongoLoad
+from penstock.mongo.stream import MongoStream
+from penstock.mongo.watch import watches
+
+IDLE_BATCHES = 40
+"""So many answers without what a test waits for, and it will not come."""
+
+
+class MemorySide:
+    """Writes to, and reads from, a source in memory."""
+
+    def __init__(self) -> None:
+        self.source = MemorySource()
+        self.stop = threading.Event()
+
+    def name(self, coll: str) -> Namespace:
+        return Namespace("shop", coll)
+
+    def time(self) -> int:
+        return self.source.time
+
+    def insert(self, coll: str, *documents: dict[str, Any]) -> None:
+        for each in documents:
+            self.source.insert(self.name(coll), each)
+
+    def replace(self, coll: str, document: dict[str, Any]) -> None:
+        self.source.insert(self.name(coll), document)
+
+    def update(self, coll: str, key: Any, **fields: Any) -> None:
+        self.source.update(self.name(coll), key, fields)
+
+    def delete(self, coll: str, key: Any) -> None:
+        self.source.delete(self.name(coll), key)
+
+    def drop(self, coll: str) -> None:
+        self.source.drop(self.name(coll))
+
+    def rename(self, coll: str, to: str) -> None:
+        self.source.rename(self.name(coll), self.name(to))
+
+    def drop_database(self) -> None:
+        self.source.drop_database("shop")
+
+    def stream(self, *colls: str, batch_size: int = 1000):
+        names = [self.name(coll) for coll in colls]
+        return self.source.stream(*names, stop=self.stop, batch_size=batch_size, wait_s=0.1)
+
+    def load(self, coll: str, *, range_size: int = 1000):
+        return self.source.load(self.name(coll), stop=self.stop, range_size=range_size)
+
+
+class RealSide:
+    """The same on a server; the database is the test's own."""
+
+    def __init__(self, connection: Connection, database: Database) -> None:
+        self.connection = connection
+        self.database = database
+        self.metrics = Metrics()
+        self.stop = threading.Event()
+
+    def name(self, coll: str) -> Namespace:
+        return Namespace(self.database.name, coll)
+
+    def time(self) -> int:
+        return cluster_time(self.connection.client)
+
+    def insert(self, coll: str, *documents: dict[str, Any]) -> None:
+        self.database[coll].insert_many(documents)
+
+    def replace(self, coll: str, document: dict[str, Any]) -> None:
+        self.database[coll].replace_one({"_id": document["_id"]}, document)
+
+    def update(self, coll: str, key: Any, **fields: Any) -> None:
+        self.database[coll].update_one({"_id": key}, {"$set": fields})
+
+    def delete(self, coll: str, key: Any) -> None:
+        self.database[coll].delete_one({"_id": key})
+
+    def drop(self, coll: str) -> None:
+        self.database[coll].drop()
+
+    def rename(self, coll: str, to: str) -> None:
+        self.database[coll].rename(to, dropTarget=True)
+
+    def drop_database(self) -> None:
+        self.database.client.drop_database(self.database.name)
+
+    def stream(self, *colls: str, batch_size: int = 1000, cursor_per: str = "database"):
+        (watch,) = watches([self.name(coll) for coll in colls], cursor_per)
+        return MongoStream(
+            self.connection,
+            watch,
+            name="test",
+            metrics=self.metrics,
+            stop=self.stop,
+            batch_size=batch_size,
+            wait_ms=100,
+        )
+
+    def load(self, coll: str, *, range_size: int = 1000, rate: float | None = None):
+        return MongoLoad(
+            self.connection,
+            self.name(coll),
+            name="test",
+            metrics=self.metrics,
+            stop=self.stop,
+            range_size=range_size,
+            rate=rate,
+        )
+
+
+def read_until(source, after: Position | None, enough: Callable[[list[Batch]], bool]) -> list[Batch]:
+    """Read batches until there are enough; fails when they do not come."""
+    batches: list[Batch] = []
+    idle = 0
+    with closing(source.batches(after)) as answers:
+        for batch in answers:
+            batches.append(batch)
+            if enough(batches):
+                return batches
+            idle = 0 if batch.changes else idle + 1
+            assert idle < IDLE_BATCHES, f"not enough came: {changes_of(batches)}"
+    raise AssertionError(f"the source ended: {changes_of(batches)}")
+
+
+def read_changes(source, after: Position | None, count: int) -> list[Change]:
+    """Read so many changes, or more when they come together."""
+    return changes_of(read_until(source, after, lambda batches: len(changes_of(batches)) >= count))
+
+
+def changes_of(batches: Iterable[Batch]) -> list[Change]:
+    return [change for batch in batches for change in batch.changes]
+
+
+def shown(changes: Iterable[Change]) -> list[tuple]:
+    """What a test compares: the kind and the document or the id."""
+    return [(change.kind, change.document if change.kind == "upsert" else change.id) for change in changes]
