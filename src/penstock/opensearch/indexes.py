@@ -58,7 +58,9 @@ class Indexes:
         self._patience = patience
 
     def ensure_generation(self, collection: CollectionSettings, *, number: int = 1) -> Generation:
-        """Find or create the index of a collection, with both aliases in one step.
+        """Find or create the index of a collection, with its aliases in one step.
+
+        The read alias comes with the first generation; a later one is made beside it, unseen by those who search.
 
         Raises SettingsError when the name is taken or the mapping refused, SinkUnavailable, Stopped, SystemicFault.
         """
@@ -70,12 +72,12 @@ class Indexes:
         found = self._found(index, name, collection.namespace)
         if found is not None:
             return found
-        self._refuse_foreign_alias(name, collection.namespace)
+        in_use = self._is_alias_in_use(name, collection.namespace)
         meta = {"schema": _META_SCHEMA, "collection": collection.namespace, "generation": number}
         body = index_body(
             shards=collection.shards, replicas=collection.replicas, mapping_file=collection.mapping_file, meta=meta
         )
-        body["aliases"] = {name: {}, f"{index}-write": {"is_write_index": True}}
+        body["aliases"] = {f"{index}-write": {"is_write_index": True}, **({} if in_use else {name: {}})}
         answer = ask(self._client, self._patience, "PUT", f"/{quote(index, safe='')}", body)
         if not answer.ok:
             self._explain(answer, collection, name)
@@ -122,9 +124,10 @@ class Indexes:
             )
         return Generation(index, name, write_alias, str(described["settings"]["index"]["uuid"]), created=False)
 
-    def _refuse_foreign_alias(self, name: str, namespace: str) -> None:
-        """Stop when the read alias is in use for indexes that are not generations of this collection."""
-        for index, described in self._describe(name).items():
+    def _is_alias_in_use(self, name: str, namespace: str) -> bool:
+        """Whether an earlier generation has the read alias; raises SettingsError when something else has the name."""
+        found = self._describe(name)
+        for index, described in found.items():
             if index == name:
                 raise _name_taken(name, namespace)
             meta = described["mappings"].get("_meta", {}).get("penstock", {})
@@ -133,6 +136,7 @@ class Indexes:
                     f"[[collections]] {namespace}: the alias {name} already stands for the index {index}, which is"
                     " not penstock's. Remove the alias, or give the collection another `index`."
                 )
+        return bool(found)
 
     def _explain(self, answer: Answer, collection: CollectionSettings, name: str) -> None:
         """Raise what a refused creation means; returns when another worker created the index meanwhile."""
