@@ -14,6 +14,12 @@ record Binary(byte subtype, byte[] data) {
     return new Binary(UUID_SUBTYPE, bytes.array());
   }
 
+  /** The data of 16 bytes as the UUID that it is. */
+  UUID asUuid() {
+    ByteBuffer bytes = ByteBuffer.wrap(data);
+    return new UUID(bytes.getLong(), bytes.getLong());
+  }
+
   @Override
   public boolean equals(Object other) {
     return other instanceof Binary that && subtype == that.subtype && Arrays.equals(data, that.data);

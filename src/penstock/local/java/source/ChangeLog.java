@@ -127,13 +127,10 @@ final class ChangeLog {
     return new Stretch(read, false, read.isEmpty() ? clock.last() : 0);
   }
 
-  /** Wait until the log holds events from this sequence number on, or until the time is up. */
+  /** Wait until something happens: events from this sequence number on, the time being up, or a wake-up. */
   synchronized void await(long sequence, long deadlineNanos) throws InterruptedException {
-    while (dropped + size() <= sequence) {
-      long left = (deadlineNanos - System.nanoTime()) / 1_000_000;
-      if (left <= 0) {
-        return;
-      }
+    long left = (deadlineNanos - System.nanoTime()) / 1_000_000 + 1;
+    if (dropped + size() <= sequence && left > 0) {
       wait(left);
     }
   }

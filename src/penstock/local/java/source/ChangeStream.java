@@ -59,9 +59,12 @@ final class ChangeStream extends OpenCursor {
   Batch next(int most, long waitMillis) {
     Filling filling = new Filling(most);
     long deadline = System.nanoTime() + waitMillis * 1_000_000;
-    while (!filling.isFull()) {
+    checkNotInterrupted();
+    while (!filling.isFull() && !interrupted) {
       ChangeLog.Stretch stretch = source.log.read(sequence, STRETCH);
-      checkAlive(stretch);
+      if (stretch.lost()) {
+        throw source.dialect.overtaken();
+      }
       if (!stretch.events().isEmpty()) {
         filling.take(stretch.events());
       } else if (!filling.documents.isEmpty() || System.nanoTime() >= deadline) {
@@ -74,12 +77,10 @@ final class ChangeStream extends OpenCursor {
     return new Batch(filling.documents, filling.ended, source.dialect.showsIdlePosition() ? position : null);
   }
 
-  private void checkAlive(ChangeLog.Stretch stretch) {
+  /** A cursor that met a change of role ends at its next use; a wait under way just ends. */
+  private void checkNotInterrupted() {
     if (interrupted) {
-      throw new CommandError(11602, "operation was interrupted", source.dialect.showsIdlePosition() ? List.of("ResumableChangeStreamError") : List.of());
-    }
-    if (stretch.lost()) {
-      throw source.dialect.overtaken();
+      throw new CommandError(11602, "operation was interrupted", source.dialect.resumableLabels());
     }
   }
 

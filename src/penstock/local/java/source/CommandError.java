@@ -82,13 +82,14 @@ final class CommandError extends RuntimeException {
     return NAMES.getOrDefault(code, "Location" + code);
   }
 
-  /** The failure of a whole command. */
-  Document asReply() {
+  /** The failure of a whole command; the servers put the time in front of it. */
+  Document asReply(Object operationTime) {
     Document reply = new Document();
     if (!labels.isEmpty()) {
       reply.append("errorLabels", labels);
     }
     return reply
+        .append("operationTime", operationTime)
         .append("ok", 0.0)
         .append("errmsg", getMessage())
         .append("code", code)

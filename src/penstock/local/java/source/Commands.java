@@ -90,13 +90,14 @@ final class Commands {
     if (request.isInTransaction() && error.code != 251) {
       source.transactions.forget(request.session());
     }
-    return error.asReply();
+    return error.asReply(new BsonTimestamp(source.clock.last()));
   }
 
   private Document finished(Document reply) {
     BsonTimestamp time = new BsonTimestamp(source.clock.last());
     Document signature = new Document("hash", new Binary(Binary.GENERIC, new byte[20])).append("keyId", 0L);
-    return reply.append("operationTime", time).append("$clusterTime", new Document("clusterTime", time).append("signature", signature));
+    reply.putIfAbsent("operationTime", time);
+    return reply.append("$clusterTime", new Document("clusterTime", time).append("signature", signature));
   }
 
 }

@@ -10,6 +10,9 @@ import java.util.function.Predicate;
 
 /** The open cursors. */
 final class Cursors {
+  /** How the servers print the hash of an absent user. */
+  private static final String NO_USER = " - 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+
   private final Map<Long, OpenCursor> open = new ConcurrentHashMap<>();
 
   void register(OpenCursor cursor, Document session) {
@@ -29,9 +32,14 @@ final class Cursors {
       throw new CommandError(
           13, "Requested getMore on namespace '%s', but cursor belongs to a different namespace %s".formatted(namespace, cursor.namespace));
     }
-    checkSession(cursor, session);
     if (!cursor.inUse.compareAndSet(false, true)) {
       throw new CommandError(143, "cursor id %d is already in use".formatted(id));
+    }
+    try {
+      checkSession(cursor, session);
+    } catch (CommandError e) {
+      cursor.inUse.set(false);
+      throw e;
     }
     return cursor;
   }
@@ -46,7 +54,7 @@ final class Cursors {
   }
 
   private static String text(Object session) {
-    return session instanceof Binary id ? java.util.HexFormat.of().formatHex(id.data()) : "none";
+    return session instanceof Binary id ? id.asUuid() + NO_USER : "none";
   }
 
   static CommandError notFound(long id) {

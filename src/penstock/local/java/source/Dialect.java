@@ -37,6 +37,11 @@ abstract class Dialect {
   /** Whether change streams answer a position even when there is no event. */
   abstract boolean showsIdlePosition();
 
+  /** The labels of a stream's error after which a driver may resume by itself. */
+  List<String> resumableLabels() {
+    return List.of();
+  }
+
   abstract Set<String> streamOptions();
 
   /** Stages that may follow `$changeStream`. */
@@ -166,6 +171,7 @@ abstract class Dialect {
   /** MongoDB 5.0, which the newest drivers still speak to. */
   static final class MongoDb50 extends Dialect {
     private static final List<String> FATAL = List.of("NonResumableChangeStreamError");
+    private static final List<String> RESUMABLE = List.of("ResumableChangeStreamError");
 
     MongoDb50() {
       super(List.of(5, 0, 0, 0), 13);
@@ -179,6 +185,11 @@ abstract class Dialect {
     @Override
     boolean showsIdlePosition() {
       return true;
+    }
+
+    @Override
+    List<String> resumableLabels() {
+      return RESUMABLE;
     }
 
     @Override

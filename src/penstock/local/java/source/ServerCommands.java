@@ -77,7 +77,7 @@ final class ServerCommands {
         .append("versionArray", source.dialect.version)
         .append("bits", 64)
         .append("maxBsonObjectSize", Limits.DOCUMENT_BYTES)
-        .append("storageEngines", List.of("wiredTiger"))
+        .append("storageEngines", List.of("devnull", "ephemeralForTest", "wiredTiger"))
         .append("ok", 1.0);
   }
 

@@ -12,8 +12,8 @@ import java.util.stream.Stream;
 final class StreamPipeline {
   private static final Set<String> FORBIDDEN =
       Set.of(
-          "$group", "$sort", "$limit", "$skip", "$lookup", "$out", "$facet", "$count", "$sample", "$unwind", "$sortByCount", "$bucket",
-          "$bucketAuto", "$indexStats", "$collStats", "$graphLookup", "$geoNear", "$listSessions", "$merge", "$unionWith");
+          "$group", "$sort", "$limit", "$skip", "$lookup", "$sample", "$unwind", "$bucket", "$bucketAuto", "$indexStats", "$collStats",
+          "$graphLookup", "$geoNear");
 
   /** A step gives the changed event, or null when it filters it out. */
   private interface Step {
@@ -37,17 +37,28 @@ final class StreamPipeline {
     if (dialect.streamStages().contains(name)) {
       return name;
     }
-    boolean newer = Set.of("$merge", "$unionWith").contains(name) && !dialect.knowsHello();
-    if (name.equals("$changeStream")) {
-      throw new CommandError(40602, "$changeStream is only valid as the first stage in a pipeline.");
-    }
-    if (name.equals("$currentOp")) {
-      throw new CommandError(CommandError.INVALID_NAMESPACE, "$currentOp must be run against the 'admin' database with {aggregate: 1}");
-    }
-    if (FORBIDDEN.contains(name) && !newer) {
-      throw new CommandError(CommandError.ILLEGAL_OPERATION, name + " is not permitted in a $changeStream pipeline");
-    }
-    throw new CommandError(40324, "Unrecognized pipeline stage name: '%s'".formatted(name));
+    throw refusal(name, dialect);
+  }
+
+  private static CommandError refusal(String name, Dialect dialect) {
+    return switch (name) {
+      case "$changeStream" -> new CommandError(40602, "$changeStream is only valid as the first stage in a pipeline.");
+      case "$currentOp" -> new CommandError(CommandError.INVALID_NAMESPACE, "$currentOp must be run against the 'admin' database with {aggregate: 1}");
+      case "$listSessions" -> new CommandError(CommandError.INVALID_NAMESPACE, "$listSessions may only be run against config.system.sessions");
+      case "$out" -> new CommandError(CommandError.INVALID_OPTIONS, "$out cannot be used with a 'majority' read concern level");
+      case "$facet" -> new CommandError(CommandError.BAD_VALUE, "sub-pipeline in $facet stage cannot be empty");
+      case "$count", "$sortByCount" -> notPermitted("$group");
+      case "$merge", "$unionWith" -> dialect.knowsHello() ? notPermitted(name) : unknown(name);
+      default -> FORBIDDEN.contains(name) ? notPermitted(name) : unknown(name);
+    };
+  }
+
+  private static CommandError notPermitted(String name) {
+    return new CommandError(CommandError.ILLEGAL_OPERATION, name + " is not permitted in a $changeStream pipeline");
+  }
+
+  private static CommandError unknown(String name) {
+    return new CommandError(40324, "Unrecognized pipeline stage name: '%s'".formatted(name));
   }
 
   private void add(String name, Document stage) {
@@ -68,6 +79,9 @@ final class StreamPipeline {
   }
 
   static AggregationStage libraryStage(Document stage) {
+    if (stage.get("$redact") instanceof String decision) {
+      return libraryStage(new Document("$redact", new Document("$cond", List.of(true, decision, decision))));
+    }
     return Aggregation.fromPipeline(List.of(stage), null, null, null, null).getStages().getFirst();
   }
 

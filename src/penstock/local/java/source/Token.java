@@ -4,6 +4,8 @@ import de.bwaldvogel.mongo.bson.Document;
 import java.nio.ByteBuffer;
 import java.util.HexFormat;
 import java.util.UUID;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
  * A resume token: a cluster time, a place among the events of that time, and what the event was about.
@@ -15,6 +17,10 @@ record Token(long time, int place, UUID uuid, boolean highWater, boolean invalid
   private static final HexFormat HEX = HexFormat.of().withUpperCase();
   private static final String UUID_MARK = "5A1004";
   private static final String KEY_MARK = "5F696400";
+  private static final String END_MARK = "0004";
+  private static final Pattern ENDED = Pattern.compile("0004(00)*$");
+  private static final int TYPE_OFFSET = 40;
+  private static final int NUMBER_TYPE = BsonOrder.bracket(0) + TYPE_OFFSET;
 
   /** The place after every event of its time. */
   private static final int LAST_PLACE = Integer.MAX_VALUE;
@@ -61,10 +67,8 @@ record Token(long time, int place, UUID uuid, boolean highWater, boolean invalid
     if (id == NO_KEY) {
       return new Document("_data", text.append("04").toString());
     }
-    BsonWriter key = new BsonWriter();
-    key.payload(id);
-    String type = HEX.toHexDigits((byte) (BsonOrder.bracket(id) + 40 + (Types.bsonType(id) == 7 ? 25 : 0)));
-    text.append("46").append(type).append(KEY_MARK).append(type).append(HEX.formatHex(key.toBytes())).append("0004");
+    String type = HEX.toHexDigits((byte) (BsonOrder.bracket(id) + TYPE_OFFSET));
+    text.append("46").append(type).append(KEY_MARK).append(type).append(HEX.formatHex(keyBytes(id))).append(END_MARK);
     Document token = new Document("_data", text.toString());
     byte[] typeBits = typeBits(id);
     return typeBits == null ? token : token.append("_typeBits", new Binary(Binary.GENERIC, typeBits));
@@ -72,6 +76,16 @@ record Token(long time, int place, UUID uuid, boolean highWater, boolean invalid
 
   /** Stands for the absent key of an event about a whole collection. */
   static final Object NO_KEY = new Object();
+
+  private static byte[] keyBytes(Object id) {
+    BsonWriter key = new BsonWriter();
+    if (id instanceof String text) {
+      key.cString(text);
+    } else {
+      key.payload(id);
+    }
+    return key.toBytes();
+  }
 
   private static byte[] typeBits(Object id) {
     return switch (Types.bsonType(id)) {
@@ -99,6 +113,9 @@ record Token(long time, int place, UUID uuid, boolean highWater, boolean invalid
 
   /** Read a token that came back; a damaged one is refused with the codes that were recorded. */
   static Token parse(Document given) {
+    if (given.get("_data") instanceof Binary old) {
+      throw new CommandError(15, "Invalid advance (8) past end of buffer[%d] at offset: 0".formatted(old.data().length - 1));
+    }
     if (!(given.get("_data") instanceof String text)) {
       throw new CommandError(40647, "Bad resume token: _data of missing or of wrong type" + Types.text(given));
     }
@@ -164,13 +181,13 @@ record Token(long time, int place, UUID uuid, boolean highWater, boolean invalid
       return;
     }
     int type = rest.get() & 0xFF;
-    int length = rest.remaining() - KEY_MARK.length() / 2 - 1 - 2;
-    boolean numeric = type == BsonOrder.bracket(0) + 40;
-    if (numeric && length > 4 && given.get("_typeBits") == null) {
-      throw incomplete();
-    }
-    if (length < 0 || rest.get(rest.capacity() - 2) != 0 && rest.get(rest.capacity() - 1) != 0) {
+    Matcher end = ENDED.matcher((String) given.get("_data"));
+    if (!end.find()) {
       throw unknownType(71);
+    }
+    int length = end.start() / 2 - rest.position() - KEY_MARK.length() / 2 - 1;
+    if (type == NUMBER_TYPE && length > Integer.BYTES && given.get("_typeBits") == null) {
+      throw incomplete();
     }
   }
 

@@ -59,7 +59,7 @@ final class WriteCommands {
       return shown.asWriteError(index);
     }
 
-    Document reply(Request request, boolean ofUpdate) {
+    Document reply(boolean ofUpdate) {
       Document reply = new Document("n", n);
       if (ofUpdate) {
         reply.append("nModified", modified);
@@ -70,11 +70,8 @@ final class WriteCommands {
       if (!errors.isEmpty()) {
         reply.append("writeErrors", errors);
       }
-      if (!request.isInTransaction()) {
-        Document time = new Document("ts", new BsonTimestamp(source.clock.last())).append("t", 1L);
-        reply.append("opTime", time).append("electionId", ELECTION);
-      }
-      return reply.append("ok", 1.0);
+      Document time = new Document("ts", new BsonTimestamp(source.clock.last())).append("t", 1L);
+      return reply.append("opTime", time).append("electionId", ELECTION).append("ok", 1.0);
     }
   }
 
@@ -95,7 +92,7 @@ final class WriteCommands {
       DocumentCollection view = unit.target(request.database(), request.collection());
       outcome.each(request, documents, (index, document) -> insertOne(unit, view, document));
     }
-    return outcome.reply(request, false);
+    return outcome.reply(false);
   }
 
   private int insertOne(WriteUnit unit, DocumentCollection view, Object document) {
@@ -120,7 +117,7 @@ final class WriteCommands {
       DocumentCollection view = targetOrNull(unit, request, makes);
       outcome.each(request, statements, (index, statement) -> updateOne(unit, view, (Document) statement, index, outcome));
     }
-    return outcome.reply(request, true);
+    return outcome.reply(true);
   }
 
   private void checkUpdate(Document statement) {
@@ -152,9 +149,11 @@ final class WriteCommands {
       outcome.upserted.add(new Document("index", index).append("_id", inserted.id()));
       return 1;
     }
+    int modified = 0;
     for (Stored stored : found) {
-      outcome.modified += update.applyTo(unit, view, stored, query) != stored ? 1 : 0;
+      modified += update.applyTo(unit, view, stored, query) != stored ? 1 : 0;
     }
+    outcome.modified += modified;
     return found.size();
   }
 
@@ -171,7 +170,7 @@ final class WriteCommands {
       DocumentCollection view = targetOrNull(unit, request, false);
       outcome.each(request, statements, (index, statement) -> view == null ? 0 : deleteSome(unit, view, (Document) statement));
     }
-    return outcome.reply(request, false);
+    return outcome.reply(false);
   }
 
   private int deleteSome(WriteUnit unit, DocumentCollection view, Document statement) {
