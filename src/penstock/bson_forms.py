@@ -44,7 +44,7 @@ def not_finite(value: Any) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool) and not _is_long(value):
         value = Decimal(value)
     if isinstance(value, Decimal128):
-        value = value.to_decimal()
+        value = decimal(value)
     return _spell(value) if isinstance(value, Decimal) and not _fits_double(value) else None
 
 
@@ -54,6 +54,14 @@ def milliseconds(value: dt.datetime | DatetimeMS) -> int:
         return int(value)
     naive = value.astimezone(dt.UTC).replace(tzinfo=None) if value.tzinfo else value
     return (naive - _EPOCH) // _MILLISECOND
+
+
+def decimal(value: Decimal128) -> Decimal:
+    """Answer the exact number; bits that no driver should have written mean 0, as IEEE 754 has it."""
+    try:
+        return value.to_decimal()
+    except ArithmeticError:
+        return Decimal(0)
 
 
 def regex_pattern(value: "Regex[Any]") -> str:
@@ -129,7 +137,7 @@ FORMS: dict[type, Callable[[Any], Any]] = {
     ObjectId: str,
     dt.datetime: _date,
     DatetimeMS: _any_date,
-    Decimal128: lambda value: _number(value.to_decimal()),
+    Decimal128: lambda value: _number(decimal(value)),
     bytes: _binary,
     Binary: _binary,
     Timestamp: lambda value: {"t": value.time, "i": value.inc},

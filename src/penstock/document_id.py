@@ -9,7 +9,7 @@ import re
 import uuid
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Context, Decimal
 from hashlib import sha256
 from typing import Any
@@ -17,12 +17,12 @@ from typing import Any
 import orjson
 from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.binary import UuidRepresentation
-from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.codec_options import DatetimeConversion
 from bson.json_util import CANONICAL_JSON_OPTIONS, JSONMode, JSONOptions
 from bson.json_util import dumps as extended_json
 from bson.json_util import loads as read_extended_json
 
-from penstock.bson_forms import milliseconds, regex_flags, regex_pattern
+from penstock.bson_forms import decimal, milliseconds, regex_flags, regex_pattern
 
 MAX_BYTES = 512
 """OpenSearch refuses the whole bulk request for one longer id."""
@@ -32,6 +32,7 @@ HASHED = "h:"
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}")
 _INT64 = range(-(2**63), 2**63)  # fast for plain integers only: of an Int64 it would try every number
+_EPOCH = datetime(1970, 1, 1)
 _EXACT = Context(prec=40, Emin=-99_999, Emax=99_999)
 _KEY_OPTIONS: JSONOptions = JSONOptions(
     json_mode=JSONMode.CANONICAL,
@@ -76,7 +77,10 @@ def read(text: str) -> Any:
 
 def key(value: Any) -> str:
     """Answer the `_id` with its exact stored type, as canonical extended JSON."""
-    return extended_json(value, json_options=CANONICAL_JSON_OPTIONS)
+    try:
+        return extended_json(value, json_options=CANONICAL_JSON_OPTIONS)
+    except ArithmeticError:  # a decimal of impossible bits, which pymongo cannot spell
+        return extended_json(document_id(value))
 
 
 def read_key(text: str) -> Any:
@@ -106,7 +110,7 @@ def _float(value: float) -> str:
 
 
 def _decimal(value: Decimal128) -> str:
-    exact = value.to_decimal()
+    exact = decimal(value)
     if not exact.is_finite():
         return _not_finite(exact)
     if abs(exact) <= 2**63 and exact == int(exact) and int(exact) in _INT64:
@@ -145,8 +149,8 @@ def _read_timestamp(text: str) -> Timestamp:
 def _read_date(text: str) -> Any:
     date = DatetimeMS(int(text))
     try:
-        return date.as_datetime(CodecOptions(tz_aware=False))
-    except (ValueError, OverflowError):
+        return _EPOCH + timedelta(milliseconds=int(date))
+    except OverflowError:  # before year 1, or after 9999
         return date
 
 

@@ -72,7 +72,7 @@ def encode_rewritten(document: dict[str, Any], long_id: str | None = None) -> by
         return orjson.dumps(body, json_form, _OWN_DATES)
     except RecursionError as error:
         raise DocumentError("the document cannot be encoded: it is nested too deep") from error
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise DocumentError(f"the document cannot be encoded: {str(error)[:200]}") from error
 
 
@@ -149,7 +149,7 @@ class _Rewriting:
         if (spelled := not_finite(value)) is not None:
             self._not_finite[f"{path}={spelled}"] = None
             return None
-        return value
+        return json_form(value)
 
     def _nested(self, value: Any, *, level: int, arrays: int, path: str) -> Any:
         if isinstance(value, dict) and level < MAX_DEPTH:
