@@ -8,6 +8,7 @@ from typing import Any
 
 from bson import json_util
 from bson.codec_options import DatetimeConversion
+from bson.errors import BSONError
 from bson.json_util import JSONMode, JSONOptions
 from bson.timestamp import Timestamp
 
@@ -39,7 +40,7 @@ def resume_option(position: Position | None) -> dict[str, Any]:
         return {"startAtOperationTime": Timestamp(seconds_of(position.time), position.time & 0xFFFFFFFF)}
     try:
         token = json_util.loads(position.token, json_options=EXACT)
-    except (ValueError, TypeError) as error:
+    except (BSONError, ValueError, TypeError) as error:
         raise PositionLost(
             "The saved position is not one of a change stream. Load the collections of this pipeline again."
         ) from error

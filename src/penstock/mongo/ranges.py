@@ -11,6 +11,7 @@ from typing import Any, Literal
 from bson import json_util
 from bson.binary import Binary
 from bson.datetime_ms import DatetimeMS
+from bson.errors import BSONError
 from bson.max_key import MaxKey
 from bson.min_key import MinKey
 from bson.objectid import ObjectId
@@ -87,7 +88,7 @@ def progress_of(position: Position | None) -> Progress:
     try:
         saved = json_util.loads(position.token, json_options=EXACT)
         name, after, begun = saved["bracket"], saved["after"], saved["begun"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (BSONError, ValueError, TypeError, KeyError) as error:
         raise PositionLost("The saved position is not one of a load. Load the collection from its start.") from error
     number = next((index for index, bracket in enumerate(BRACKETS) if bracket.name == name), len(BRACKETS))
     return Progress(number, after, begun)

@@ -1,0 +1,194 @@
+"""Positions, ranges, events and damaged documents of the source adapter."""
+
+import math
+import threading
+import time
+
+import bson
+import pytest
+from bson.timestamp import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.change import Change, Namespace, version_of
+from penstock.errors import PositionLost
+from penstock.mongo.cursor import Undecodable, event_of
+from penstock.mongo.ending import Ending
+from penstock.mongo.events import EventReader
+from penstock.mongo.load import changes_of, last_exact
+from penstock.mongo.position import position_after, position_at, resume_option, time_within
+from penstock.mongo.ranges import BRACKETS, Progress, progress_of
+from penstock.mongo.watch import Watch, watches
+
+ORDERS = Namespace("shop", "orders")
+CUSTOMERS = Namespace("shop", "customers")
+ONE_TIME = version_of(1_700_000_000, 7)
+
+
+def test_the_whole_token_comes_back_from_a_position():
+    token = {"_data": "825C0B", "_typeBits": bson.Binary(b"\x82\x01", 0)}
+    position = position_after(token, ONE_TIME)
+    assert resume_option(position) == {"resumeAfter": {"_data": "825C0B", "_typeBits": b"\x82\x01"}}
+    assert position.time == ONE_TIME
+
+
+def test_a_position_without_a_token_goes_by_its_time():
+    assert resume_option(position_at(ONE_TIME)) == {"startAtOperationTime": Timestamp(1_700_000_000, 7)}
+    assert resume_option(None) == {}
+
+
+@pytest.mark.parametrize("text", ["nonsense", "[", '{"$oid": "x"}'])
+def test_a_text_that_is_no_token_is_a_lost_position(text):
+    with pytest.raises(PositionLost):
+        resume_option(position_at(ONE_TIME).__class__(text, 1))
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (f"82{ONE_TIME:016X}2B022C", ONE_TIME),
+        (f"01{ONE_TIME:016x}02010000", ONE_TIME),
+        (f"82{ONE_TIME + 5:016X}", 1),
+        (f"99{ONE_TIME:016X}", 1),
+        ("82zz", 1),
+        (f"82{'z' * 16}", 1),
+        (b"binary", 1),
+    ],
+)
+def test_the_time_in_a_token_is_read_where_it_makes_sense(data, expected):
+    assert time_within({"_data": data}, 1, ONE_TIME + 1) == expected
+
+
+ids = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1).map(bson.Int64),
+    st.floats(allow_nan=False),
+    st.text(),
+    st.binary(),
+    st.binary(min_size=12, max_size=12).map(bson.ObjectId),
+    st.integers(-(2**62), 2**62).map(bson.DatetimeMS),
+    st.builds(Timestamp, st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)),
+    st.dictionaries(st.text(alphabet="abc", min_size=1), st.integers(0, 9)),
+)
+
+
+@given(ids, st.integers(0, len(BRACKETS) - 1))
+def test_the_progress_of_a_load_comes_back_from_its_position(key, bracket):
+    progress = Progress(bracket, key, begun=True)
+    again = progress_of(progress.position(ONE_TIME))
+    assert bson.encode({"_id": again.after}) == bson.encode({"_id": key})
+    assert (again.bracket, again.begun) == (bracket, True)
+
+
+def test_the_end_of_a_load_comes_back_as_the_end():
+    assert progress_of(Progress(len(BRACKETS)).position(1)).over
+    assert progress_of(None) == Progress()
+
+
+def test_a_bracket_is_asked_for_from_its_lowest_value_and_then_after_the_last():
+    number = next(index for index, bracket in enumerate(BRACKETS) if bracket.name == "number")
+    assert BRACKETS[number].filter(Progress(number)) == {"_id": {"$gte": -math.inf}}
+    assert BRACKETS[number].filter(Progress(number, 5, begun=True)) == {"_id": {"$gt": 5}}
+
+
+def test_a_load_goes_on_from_the_last_id_that_was_decoded_exactly():
+    def change(key: object) -> Change:
+        return Change(ORDERS, "upsert", 1, key)
+
+    assert last_exact([change("a"), change("b")]) == "b"
+    assert last_exact([change("a"), change("b\ufffd"), change({"k": "\ufffd"})]) == "a"
+    assert last_exact([change("\ufffd")]) == "\ufffd"
+
+
+def damaged(document: dict[str, object]) -> bytes:
+    """The document with a deeply nested one whose length is wrong."""
+    raw = bytearray(bson.encode(document | {"nested": {"more": {"deep": 1}}}))
+    raw[raw.index(b"deep") - 5] = 0xFF
+    return bytes(raw)
+
+
+def test_one_damaged_document_spoils_no_other():
+    raw = bson.encode({"_id": 1}) + damaged({"_id": {"k": 2}}) + bson.encode({"_id": 3})
+    changes = changes_of(raw, ORDERS, ONE_TIME)
+    assert [(change.kind, change.id) for change in changes] == [("upsert", 1), ("unreadable", {"k": 2}), ("upsert", 3)]
+    assert "cannot be decoded" in changes[1].reason
+
+
+def event(operation: str, seconds: int, **more: object) -> dict[str, object]:
+    return {
+        "_id": {"_data": "82"},
+        "operationType": operation,
+        "clusterTime": Timestamp(seconds, 1),
+        "ns": {"db": "shop", "coll": "orders"},
+    } | more
+
+
+def reader(missing="delete") -> EventReader:
+    return EventReader("shop", ["orders", "customers"], lambda _: missing)
+
+
+def test_an_event_with_a_damaged_document_keeps_its_key():
+    raw = bytearray(bson.encode(event("insert", 1, documentKey={"_id": 5}, fullDocument={"_id": 5, "x": {"deep": 1}})))
+    raw[raw.index(b"deep") - 5] = 0xFF
+    decoded = event_of(bytes(raw))
+    assert isinstance(decoded["fullDocument"], Undecodable)
+    (change,) = reader().changes([decoded])
+    assert (change.kind, change.id, change.version) == ("unreadable", 5, version_of(1, 1))
+    assert "cannot be decoded" in change.reason
+
+
+def test_control_events_name_their_collections():
+    events = [
+        event("drop", 1),
+        event("rename", 2, to={"db": "archive", "coll": "orders"}),
+        event("rename", 3, ns={"db": "shop", "coll": "new"}, to={"db": "shop", "coll": "customers"}),
+        event("rename", 4, ns={"db": "shop", "coll": "a"}, to={"db": "shop", "coll": "b"}),
+        event("dropDatabase", 5, ns={"db": "shop"}),
+        {key: value for key, value in event("invalidate", 6).items() if key != "ns"},
+        event("createIndexes", 7),
+    ]
+    assert [(each.kind, each.namespace, each.to) for each in reader().changes(events)] == [
+        ("drop", ORDERS, None),
+        ("rename", ORDERS, Namespace("archive", "orders")),
+        ("rename", Namespace("shop", "new"), CUSTOMERS),
+        ("drop_database", Namespace("shop", ""), None),
+        ("invalidate", Namespace("shop", ""), None),
+    ]
+
+
+def test_what_a_missing_document_means_is_asked_once_for_a_batch():
+    asked = []
+    events = [event("update", time, documentKey={"_id": time}, fullDocument=None) for time in (1, 2, 3)]
+    changes = EventReader("shop", ["orders"], lambda coll: asked.append(coll) or "left").changes(events)
+    assert [change.kind for change in changes] == ["left"] * 3
+    assert asked == ["orders"]
+
+
+def test_collections_share_the_cursor_of_their_database_or_have_their_own():
+    names = [Namespace("shop", "orders"), Namespace("archive", "old"), Namespace("shop", "customers")]
+    assert watches(names, "database") == [Watch("archive", ("old",)), Watch("shop", ("customers", "orders"))]
+    assert watches(names[:1], "collection") == [Watch("shop", ("orders",), "orders")]
+
+
+def test_a_collection_whose_name_is_a_pattern_is_watched_from_its_database():
+    assert watches([Namespace("shop", "a+b(c)")], "collection") == [Watch("shop", ("a+b(c)",))]
+
+
+def test_keys_only_asks_for_no_document():
+    stages = Watch("shop", ("orders",)).pipeline(None, keys_only=True)
+    assert stages[0] == {"$changeStream": {}}
+    assert stages[-1] == {"$project": {"updateDescription": 0, "fullDocument": 0}}
+
+
+def test_a_reader_ends_when_it_is_closed_or_the_process_stops():
+    stop = threading.Event()
+    ending = Ending(stop)
+    assert not ending.wait(0.01)
+    threading.Timer(0.05, stop.set).start()
+    begin = time.monotonic()
+    assert ending.wait(10)
+    assert time.monotonic() - begin < 5
+    assert not ending.closed
+    ending.set()
+    assert ending.closed
