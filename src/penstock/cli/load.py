@@ -32,17 +32,17 @@ def load(
     from penstock.operations import worker  # noqa: PLC0415 (the drivers are slow to import)
 
     set_up_logs(settings.observe)
-    settings = _only(settings, namespaces or [])
+    only = _declared(settings, namespaces or [])
     with stop_signals() as signals, progress_display() as progress:
-        results = worker.load(settings, stop=signals.stop, metrics=Metrics(), progress=progress, again=again)
+        results = worker.load(settings, stop=signals.stop, metrics=Metrics(), progress=progress, only=only, again=again)
         for result in results:
             progress.say(_summary(result))
     raise typer.Exit(signals.exit_code(endless=False))
 
 
-def _only(settings: Settings, namespaces: list[str]) -> Settings:
-    """The settings with these collections alone; each must be declared."""
-    declared = {collection.namespace: collection for collection in settings.collections}
+def _declared(settings: Settings, namespaces: list[str]) -> frozenset[str]:
+    """The named collections, all when none is named; each must be declared."""
+    declared = {collection.namespace for collection in settings.collections}
     problems = []
     for name in namespaces:
         if name not in declared:
@@ -50,8 +50,7 @@ def _only(settings: Settings, namespaces: list[str]) -> Settings:
             problems.append(f"{name} is not among the declared collections; there is {', '.join(near)}")
     if problems:
         raise SettingsError(*problems)
-    chosen = tuple(declared[name] for name in dict.fromkeys(namespaces)) or settings.collections
-    return settings.model_copy(update={"collections": chosen})
+    return frozenset(namespaces or declared)
 
 
 def _summary(result: LoadResult) -> str:

@@ -15,7 +15,7 @@ from typing import Literal
 import structlog
 
 from penstock.build import Adapters, Plan
-from penstock.change import Outcome, Write
+from penstock.change import Namespace, Outcome, Write
 from penstock.errors import LeaseLost, Stopped
 from penstock.metrics import Metrics
 from penstock.mongo.ending import Ending
@@ -81,16 +81,18 @@ class Following:
                     lambda: self._keep_loaded(term),
                 )
 
-    def load_once(self, stop: threading.Event, *, again: bool) -> list[LoadResult]:
-        """Load what has to be loaded, with `again` everything; answers a result for each collection loaded."""
+    def load_once(self, stop: threading.Event, only: frozenset[str], *, again: bool) -> list[LoadResult]:
+        """Load those of `only` that have to be, with `again` all of them; answers a result for each one loaded."""
+        chosen = frozenset(each.namespace for each in self.plan.collections if str(each.namespace) in only)
         results: list[LoadResult] = []
 
         def load(term: _Term) -> None:
-            results.extend(term.loading.load_all(self.progress))
+            results.extend(term.loading.load_all(self.progress, only=chosen))
             term.ending.set()
 
-        with self._term(stop, again=again) as term:
-            side_by_side(term.ending, lambda: self._renew(term), lambda: load(term))
+        if chosen:
+            with self._term(stop, again=chosen if again else frozenset()) as term:
+                side_by_side(term.ending, lambda: self._renew(term), lambda: load(term))
         return results
 
     def tell(self, stop: threading.Event) -> None:
@@ -99,7 +101,7 @@ class Following:
             self.standing.tell(silent_after_s=_SILENT_S)
 
     @contextmanager
-    def _term(self, stop: threading.Event, *, again: bool = False) -> Iterator[_Term]:
+    def _term(self, stop: threading.Event, *, again: frozenset[Namespace] = frozenset()) -> Iterator[_Term]:
         ending = Ending(stop)
         adapters = self.make_adapters(ending)
         state = adapters.state()

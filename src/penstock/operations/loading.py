@@ -58,9 +58,10 @@ class Loading:
             if self.ending.wait(_LOOK_EVERY_S):
                 raise Stopped("the term ends")
 
-    def load_all(self, progress: Progress) -> list[LoadResult]:
-        """Load every collection that has to be; answers a result for each of them."""
-        waiting = [each for each in self.plan.collections if self._is_due(each)]
+    def load_all(self, progress: Progress, *, only: frozenset[Namespace] | None = None) -> list[LoadResult]:
+        """Load every collection that has to be (of `only`); answers a result for each of them."""
+        asked = [each for each in self.plan.collections if only is None or each.namespace in only]
+        waiting = [each for each in asked if self._is_due(each)]
         return [self._load(each, progress) for each in waiting]
 
     def on_control(self, change: Change) -> None:

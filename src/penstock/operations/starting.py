@@ -31,31 +31,41 @@ class Start:
     loads: Mapping[Namespace, LoadState]
 
 
-def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: bool = False) -> Start:
-    """Make sure of everything before the first read. With `again`, what was lost is forgotten and loaded anew.
+def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozenset[Namespace] = frozenset()) -> Start:
+    """Make sure of everything before the first read. The collections of `again` are loaded anew, whatever is known.
 
+    When that is all of them, a new position is taken, so that a lost one or another source is forgotten.
     Raises SettingsError, PositionLost, SystemicFault, SourceUnavailable, SinkUnavailable.
     """
     generations = {each.namespace: adapters.indexes.ensure_generation(each.settings) for each in plan.collections}
-    if not again:
+    everything = again >= generations.keys()
+    if not everything:
         _check_source(plan, adapters, state)
-        _check_indexes(plan, state, generations)
-    known = _known(state, again=again)
-    _take_position(adapters, state, again=again)
+        _check_indexes(plan, state, {name: made for name, made in generations.items() if name not in again})
+    known: Mapping[str, str] = {} if everything or state.load() is None else state.document["indexes"]
+    if everything or state.load() is None:
+        _take_position(adapters, state)
     loads = {}
     for each in plan.collections:
-        generation = generations[each.namespace]
-        load = loads[each.namespace] = adapters.load_state(each, generation).open()
+        name, generation = each.namespace, generations[each.namespace]
+        load = loads[name] = adapters.load_state(each, generation).open()
         if load.phase == "loading" and load.load() is None:
-            _check_exists(each.namespace, adapters)
-        if load.phase != "loading" and known.get(generation.index) != generation.uuid:
-            log.info("will be loaded again", collection=str(each.namespace), index=generation.index)
+            _check_exists(name, adapters)
+        elif name in again or known.get(generation.index) != generation.uuid:
+            log.info("will be loaded anew", collection=str(name), index=generation.index)
             load.enter("reconciling")
     state.save_source(
         {"identity": identity(adapters.connection.client)},
         {generation.index: generation.uuid for generation in generations.values()},
     )
     return Start(generations, loads)
+
+
+def _take_position(adapters: Adapters, state: PipelineState) -> None:
+    with closing(adapters.stream()) as stream:
+        position = stream.position_now()
+    state.save(position)
+    log.info("position taken", pipeline=state.name, cluster_time=position.time)
 
 
 def _check_exists(namespace: Namespace, adapters: Adapters) -> None:
@@ -70,23 +80,6 @@ def _check_exists(namespace: Namespace, adapters: Adapters) -> None:
         f"[[collections]] {namespace}: there is no such collection; {known}. Correct the name, or create the collection"
         " before penstock follows it."
     )
-
-
-def _known(state: PipelineState, *, again: bool) -> Mapping[str, str]:
-    """The indexes, with their UUIDs, that the saved position belongs to."""
-    if again or state.load() is None:
-        return {}
-    indexes: Mapping[str, str] = state.document["indexes"]
-    return indexes
-
-
-def _take_position(adapters: Adapters, state: PipelineState, *, again: bool) -> None:
-    if state.load() is not None and not again:
-        return
-    with closing(adapters.stream()) as stream:
-        position = stream.position_now()
-    state.save(position)
-    log.info("position taken", pipeline=state.name, cluster_time=position.time)
 
 
 def _check_source(plan: Plan, adapters: Adapters, state: PipelineState) -> None:

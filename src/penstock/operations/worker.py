@@ -54,15 +54,21 @@ def _follow(following: Following, stop: threading.Event, health: Health | None) 
 
 
 def load(
-    settings: Settings, *, stop: threading.Event, metrics: Metrics, progress: Progress, again: bool = False
+    settings: Settings,
+    *,
+    stop: threading.Event,
+    metrics: Metrics,
+    progress: Progress,
+    only: frozenset[str],
+    again: bool = False,
 ) -> list[LoadResult]:
-    """Load what is not loaded yet, with `again` everything anew, removing what is not there any more.
+    """Load those collections of `only` that are not loaded yet; with `again` all of them, removing what is gone.
 
     The position of each stream is saved first, so that `run` goes on from there. Answers fewer results when `stop`
     ended it; the next load goes on where this one was.
     """
     with _followings(settings, metrics=metrics, health=None, progress=progress) as followings:
-        return [result for each in followings for result in each.load_once(stop, again=again)]
+        return [result for each in followings for result in each.load_once(stop, only, again=again)]
 
 
 @contextmanager
