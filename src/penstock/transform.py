@@ -28,14 +28,14 @@ Function = Callable[[dict[str, Any]], dict[str, Any] | None]
 class Transform:
     """Turns the documents of one collection into bodies; may be called from several threads.
 
-    Raises SettingsError when the settings contradict each other or the function cannot be imported.
+    Raises SettingsError when a new name is not free for fields or the function cannot be imported.
     """
 
     fingerprint: str
     """Stable hash of all that shapes the documents: the settings, the function's module, penstock's own forms."""
 
     def __init__(self, settings: CollectionSettings) -> None:
-        _check_paths(settings)
+        _check_names(settings)
         self._include = field_paths.tree(settings.include)
         self._exclude = field_paths.tree(settings.exclude)
         self._rename = dict(settings.rename)
@@ -86,26 +86,11 @@ def _long_id(identity: Any) -> str | None:
     return key(identity) if document_id(identity).startswith(HASHED) else None
 
 
-def _check_paths(settings: CollectionSettings) -> None:
-    where = f"collection {settings.namespace}"
+def _check_names(settings: CollectionSettings) -> None:
     problems = [
-        f"{where}: `{path}` is both included and excluded; remove it from one of the two lists"
-        for path in sorted(set(settings.include) & set(settings.exclude))
-    ]
-    every = (*settings.include, *settings.exclude, *settings.rename, *settings.rename.values())
-    problems += [
-        f"{where}: `{path}` is no path; write names with single dots between them, such as `address.city`"
-        for path in sorted(set(every))
-        if not all(path.split("."))
-    ]
-    targets = list(settings.rename.values())
-    problems += [
-        f"{where}: several fields are renamed to `{path}`; give each its own name"
-        for path in sorted({path for path in targets if targets.count(path) > 1})
-    ]
-    problems += [
-        f"{where}: no field can be renamed to `{path}`, OpenSearch or penstock keeps that name; choose another"
-        for path in targets
+        f"collection {settings.namespace}: rename: no field can be called `{path}`, OpenSearch or penstock keeps that "
+        "name for itself; choose another"
+        for path in settings.rename.values()
         if path.split(".")[0] in RESERVED
     ]
     if problems:

@@ -13,6 +13,16 @@ from penstock.field_names import RESERVED
 
 _WITH_UUIDS = CODEC.with_options(uuid_representation=UuidRepresentation.STANDARD)
 
+
+def _can_be_spelled(value: Decimal128) -> bool:
+    """Some bits stand for no decimal that pymongo knows, nor can show when a test fails."""
+    try:
+        value.to_decimal()
+    except ArithmeticError:
+        return False
+    return True
+
+
 LONG = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 ODD_NAMES = ["", ".", "..", ".a", "a.", "a..b", "a.b", "a.b.c", "_.a", " ", "a. ", "_", "__", "a_b", "é", "k" * 600]
@@ -20,7 +30,7 @@ NAMES = st.one_of(
     st.sampled_from(["a", "b", "c", *ODD_NAMES, *sorted(RESERVED), "__id", "___soft_deletes", "_id.x"]), TEXT
 )
 DECIMALS = st.one_of(
-    st.binary(min_size=16, max_size=16).map(Decimal128.from_bid),
+    st.binary(min_size=16, max_size=16).map(Decimal128.from_bid).filter(_can_be_spelled),
     st.sampled_from(["NaN", "-NaN", "sNaN", "Infinity", "-Infinity", "-0", "5", "1E+3", "1E+6000", "1E-6176"]).map(
         Decimal128
     ),

@@ -11,6 +11,7 @@ from bson_values import DOCUMENTS, decoded, nested
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from penstock.document_id import document_id, key
 from penstock.encode import CODEC, encode, encode_rewritten
 from penstock.errors import DocumentError
 from penstock.field_names import MAX_DEPTH, RESERVED
@@ -100,6 +101,18 @@ def test_numbers_that_json_cannot_hold_are_null_and_told_beside(value, spelled):
         "all": [None, None],
         "_penstock": {"not_finite": [f"{path}={spelled}" for path in ("a.n", "l", "l.n", "all")]},
     }
+
+
+IMPOSSIBLE = Decimal128.from_bid(b"\xff" * 14 + b"\x41\x30")
+"""A decimal of more digits than it may have, which is 0 by IEEE 754 and an error to pymongo."""
+
+
+def test_a_decimal_of_impossible_bits_is_zero():
+    with pytest.raises(ArithmeticError):
+        IMPOSSIBLE.to_decimal()
+    assert encode({"d": IMPOSSIBLE, "": [IMPOSSIBLE]}) == b'{"d":0.0,"_":[0.0]}'
+    assert document_id(IMPOSSIBLE) == "n:0"
+    assert key(IMPOSSIBLE) == '"n:0"'
 
 
 def test_the_largest_finite_numbers_stay_numbers():

@@ -1,0 +1,187 @@
+import json
+import sys
+from datetime import datetime
+
+import pytest
+from bson import Decimal128, ObjectId
+
+from penstock.document_id import key
+from penstock.errors import DocumentError, SettingsError
+from penstock.settings import CollectionSettings
+from penstock.transform import Transform
+
+HEX = "65a0f1c2d3e4f5061728394a"
+
+
+def transform(**rules) -> Transform:
+    return Transform(CollectionSettings(namespace="shop.orders", **rules))
+
+
+def document() -> dict:
+    return {
+        "_id": ObjectId(HEX),
+        "name": "Ann",
+        "address": {"city": "Nice", "zip": "06000"},
+        "items": [{"sku": "x", "n": 1}, "loose", {"n": 2}, [{"sku": "y", "n": 3}]],
+    }
+
+
+def body(made: Transform, given: dict | None = None):
+    answer = made(document() if given is None else given)
+    return None if answer is None else json.loads(answer)
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Writes a module into the current directory, which is importable."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def write(name: str, text: str) -> None:
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    yield write
+    for path in tmp_path.glob("*.py"):
+        sys.modules.pop(path.stem, None)
+
+
+def test_without_rules_the_body_is_the_document_without_its_id():
+    expected = document()
+    del expected["_id"]
+    assert body(transform()) == expected
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ({"include": ["name"]}, {"name": "Ann"}),
+        ({"include": ["address.city"]}, {"address": {"city": "Nice"}}),
+        ({"include": ["items.sku"]}, {"items": [{"sku": "x"}, {}, [{"sku": "y"}]]}),
+        ({"include": ["address.city", "address"]}, {"address": {"city": "Nice", "zip": "06000"}}),
+        ({"include": ["name.first", "absent"]}, {}),
+        ({"include": ["address"], "exclude": ["address.zip"]}, {"address": {"city": "Nice"}}),
+        ({"exclude": ["address", "items", "absent.deep"]}, {"name": "Ann"}),
+        (
+            {"exclude": ["items.n", "address.zip", "name"]},
+            {"address": {"city": "Nice"}, "items": [{"sku": "x"}, "loose", {}, [{"sku": "y"}]]},
+        ),
+        ({"include": ["name"], "rename": {"_id": "id"}}, {"name": "Ann", "id": HEX}),
+        ({"include": ["name"], "rename": {"name": "person.name"}}, {"person": {"name": "Ann"}}),
+        ({"include": ["address.city"], "rename": {"address.city": "city"}}, {"address": {}, "city": "Nice"}),
+        (
+            {"include": ["items.sku"], "rename": {"items.sku": "items.code"}},
+            {"items": [{"code": "x"}, {}, [{"code": "y"}]]},
+        ),
+        ({"include": ["items.sku"], "rename": {"items.sku": "skus"}}, {"items": [{}, {}, [{}]], "skus": ["x", "y"]}),
+        ({"include": ["name"], "rename": {"absent": "other"}}, {"name": "Ann"}),
+    ],
+)
+def test_fields_are_selected_and_renamed_through_arrays_of_documents(rules, expected):
+    assert body(transform(**rules)) == expected
+
+
+def test_a_rename_onto_something_else_is_the_documents_error_and_loses_nothing():
+    with pytest.raises(DocumentError, match="rename of `name`"):
+        transform(rename={"name": "address.city"})(document())
+    with pytest.raises(DocumentError, match="rename of `address`"):
+        transform(rename={"address": "name.full"})(document())
+
+
+def test_names_that_the_index_keeps_for_itself_are_refused_all_at_once():
+    with pytest.raises(SettingsError) as caught:
+        transform(rename={"a": "_id", "b": "_source.x", "c": "_mine"})
+    named = [problem.split("`")[1] for problem in caught.value.problems]
+    assert named == ["_id", "_source.x"]
+
+
+def test_the_function_sees_bson_values_and_the_id_under_the_sources_names(module):
+    module(
+        "shapes",
+        "def keep(document):\n"
+        "    document['types'] = [type(value).__name__ for value in document.values()]\n"
+        "    return document\n",
+    )
+    given = {"_id": ObjectId(HEX), "at": datetime(2024, 1, 2), "price": Decimal128("1.5"), "secret": 1}
+    made = transform(function="shapes:keep", exclude=["secret"], rename={"types": "kinds", "price": "cost"})
+    assert body(made, given) == {
+        "at": "2024-01-02T00:00:00.000000Z",
+        "kinds": ["ObjectId", "datetime", "Decimal128"],
+        "cost": 1.5,
+    }
+
+
+def test_a_function_may_return_another_document_or_leave_it_out(module):
+    module("choices", "def choose(document):\n    return {'n': 1} if document['name'] == 'Ann' else None\n")
+    made = transform(function="choices:choose")
+    assert body(made) == {"n": 1}
+    assert body(made, {"_id": 1, "name": "Bob"}) is None
+
+
+def test_a_function_that_raises_is_the_documents_error_cut_short(module):
+    module("faults", "def fail(document):\n    raise KeyError('x' * 1000)\n")
+    with pytest.raises(DocumentError, match="function faults:fail raised KeyError") as caught:
+        transform(function="faults:fail")(document())
+    assert len(str(caught.value)) < 300
+    assert "Nice" not in str(caught.value)
+
+
+def test_a_function_that_returns_no_document_is_the_documents_error(module):
+    module("wrong", "def answer(document):\n    return [document]\n")
+    with pytest.raises(DocumentError, match="function wrong:answer returned list, not a document or None"):
+        transform(function="wrong:answer")(document())
+
+
+def test_a_function_that_returns_what_has_no_form_is_the_documents_error(module):
+    module("sets", "def answer(document):\n    return {'s': {1, 2}}\n")
+    with pytest.raises(DocumentError, match="type set"):
+        transform(function="sets:answer")(document())
+
+
+@pytest.mark.parametrize(
+    ("text", "function", "cause"),
+    [
+        (None, "absent_module:f", "ModuleNotFoundError"),
+        ("def f(:\n", "broken:f", "SyntaxError"),
+        ("raise RuntimeError('no licence')\n", "broken:f", "RuntimeError: no licence"),
+        ("def g(document): ...\n", "broken:f", "has no function of that name"),
+        ("f = 5\n", "broken:f", "which is no function"),
+    ],
+)
+def test_a_function_that_cannot_be_imported_is_refused_at_the_start(module, text, function, cause):
+    if text is not None:
+        module("broken", text)
+    with pytest.raises(SettingsError) as caught:
+        transform(function=function)
+    message = str(caught.value)
+    assert message.startswith(f"collection shop.orders: function {function}: the module {function.split(':')[0]} ")
+    assert cause in message
+
+
+@pytest.mark.parametrize("rules", [{}, {"exclude": ["name"]}])
+def test_an_id_too_long_to_be_a_document_id_is_kept_beside(rules):
+    long_id = {"path": "x" * 600}
+    kept = body(transform(**rules), {"_id": long_id, "a": 1})
+    assert kept == {"a": 1, "_penstock": {"id": key(long_id)}}
+
+
+def test_the_fingerprint_tells_every_change_that_shapes_documents(module):
+    module("shaping", "def f(document): return document\ndef g(document): return document\n")
+    first = [
+        transform(),
+        transform(include=["a"]),
+        transform(exclude=["a"]),
+        transform(rename={"a": "b"}),
+        transform(function="shaping:f"),
+        transform(function="shaping:g"),
+    ]
+    module("shaping", "def f(document): return helped(document)\ndef helped(document): return document\n")
+    changed = transform(function="shaping:f")
+    assert len({made.fingerprint for made in [*first, changed]}) == 7
+    assert transform(include=["a"]).fingerprint == transform(include=["a"]).fingerprint
+
+
+def test_the_fingerprint_leaves_out_what_shapes_no_document():
+    one = CollectionSettings(namespace="a.b", include=["x"], index="one", shards=1)
+    other = CollectionSettings(namespace="a.c", include=["x"], index="two", shards=3)
+    assert Transform(one).fingerprint == Transform(other).fingerprint
