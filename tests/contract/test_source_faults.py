@@ -12,8 +12,8 @@ from source_sides import RealSide, changes_of, read_changes, read_until, shown
 
 from penstock.change import Position
 from penstock.errors import PositionLost, SourceUnavailable, Stopped
+from penstock.local.source import MODES, local_source
 from penstock.local.source import SourceSettings as LocalSourceSettings
-from penstock.local.source import local_source
 from penstock.mongo.connection import connect
 from penstock.mongo.cursor import ChangeCursor
 from penstock.mongo.stream import MongoStream
@@ -179,14 +179,43 @@ def own_side(tmp_path):
         close()
 
 
-def test_a_position_that_the_log_no_longer_holds_is_lost_with_its_collections_and_time(own_side):
-    side = own_side(log_size=20)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_position_that_the_log_no_longer_holds_is_lost_with_its_collections_and_time(own_side, mode):
+    side = own_side(log_size=20, mode=mode)
     stream = side.stream("orders", "customers")
     position = stream.position_now()
     for number in range(60):
         side.insert("orders", {"_id": number})
     with pytest.raises(PositionLost, match=r"shop\.customers, shop\.orders \(20..-.*load these collections again"):
         read_changes(stream, position, 1)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_stream_that_is_overtaken_while_it_is_open_has_lost_its_position(own_side, mode):
+    side = own_side(log_size=20, mode=mode)
+    batches = side.stream("orders").batches(None)
+    next(batches)
+    for number in range(60):
+        side.insert("orders", {"_id": number})
+    with pytest.raises(PositionLost):
+        next(batches)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_kind_of_server_is_followed_and_resumed(own_side, mode):
+    side = own_side(mode=mode)
+    stream = side.stream("orders", batch_size=2)
+    start = stream.position_now()
+    side.insert("orders", *({"_id": number} for number in (1.5, bson.Int64(2**40), "three")))
+    side.update("orders", 1.5, n=1)
+    side.delete("orders", "three")
+    batches = read_until(stream, start, lambda batches: len(changes_of(batches)) == 5)
+    everything = shown(changes_of(batches))
+    seen = 0
+    for batch in batches[:-1]:
+        seen += len(batch.changes)
+        assert shown(read_changes(side.stream("orders"), batch.position, 5 - seen)) == everything[seen:]
+    assert len(changes_of(side.load("orders").batches(None))) == 2
 
 
 def test_changes_of_one_cluster_time_are_told_apart_by_their_positions(own_side):
