@@ -1,6 +1,7 @@
 """What the contract tests of the sink, the state and the dead letters stand on: a real cluster, and a relay to it."""
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -141,8 +142,8 @@ class Relay:
 
 
 @contextmanager
-def relay(target: str) -> Iterator[Relay]:
-    """Run a relay to an address."""
+def relay(target: str, tls: ssl.SSLContext | None = None) -> Iterator[Relay]:
+    """Run a relay to an address; with TLS when given its certificate."""
     made = Relay("")
     pool = urllib3.PoolManager()
 
@@ -173,7 +174,9 @@ def relay(target: str) -> Iterator[Relay]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    made.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    made.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

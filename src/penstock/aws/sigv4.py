@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -27,7 +28,8 @@ class Signer:
 
     def headers(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
         """Answer the headers with the signature of exactly this request, its body's hash included."""
-        request = AWSRequest(method=method, url=url, data=body, headers={"x-amz-content-sha256": _sha256(body)})
+        hashed = {"x-amz-content-sha256": hashlib.sha256(body).hexdigest()}
+        request = AWSRequest(method=method, url=_canonical(url), data=body, headers=hashed)
         try:
             SigV4Auth(self._credentials.get_frozen_credentials(), self._service, self._region).add_auth(request)
         except BotoCoreError as error:
@@ -40,8 +42,11 @@ class Signer:
         return True
 
 
-def _sha256(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()
+def _canonical(url: str) -> str:
+    """The address with its parameters spelt as AWS spells them before it checks; botocore takes them as they stand."""
+    address, _, query = url.partition("?")
+    pairs = parse_qsl(query, keep_blank_values=True)
+    return f"{address}?{urlencode(pairs, quote_via=quote, safe='-_.~')}" if pairs else address
 
 
 def _credentials(session: Any) -> Any:

@@ -34,10 +34,10 @@ class Anonymous:
 class Basic:
     """User and password; a password file is read again when the server refuses, so a rotated one is picked up."""
 
-    def __init__(self, username: str, password: str | None, password_file: Path | None) -> None:
+    def __init__(self, username: str, password: str, password_file: Path | None = None) -> None:
         self._username = username
         self._file = password_file
-        self._header = self._made(password if password is not None else self._read())
+        self._header = self._made(password)
 
     def headers(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG002
         """Answer the given headers with the user and password added."""
@@ -47,19 +47,18 @@ class Basic:
         """Read the password file again, when there is one."""
         if self._file is None:
             return False
-        self._header = self._made(self._read())
+        self._header = self._made(_read(self._file))
         return True
 
     def _made(self, password: str) -> str:
         return "Basic " + base64.b64encode(f"{self._username}:{password}".encode()).decode()
 
-    def _read(self) -> str:
-        if self._file is None:
-            raise SettingsError("[sink] auth is `basic` without a password: set password_file or password.")
-        try:
-            return self._file.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"[sink] password_file {self._file} cannot be read: {error}.") from error
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"[sink] password_file {file} cannot be read: {error}.") from error
 
 
 def authorisation(settings: SinkSettings, signer: Authorisation | None = None) -> Authorisation:
@@ -67,10 +66,9 @@ def authorisation(settings: SinkSettings, signer: Authorisation | None = None) -
     if settings.auth == "none":
         return Anonymous()
     if settings.auth == "basic":
-        if not settings.username:
-            raise SettingsError("[sink] auth is `basic` without a user name: set username.")
-        password = settings.password.get_secret_value() if settings.password else None
-        return Basic(settings.username, password, settings.password_file)
+        username, file = settings.username or "", settings.password_file
+        password = settings.password.get_secret_value() if settings.password else ""
+        return Basic(username, _read(file) if file else password, file)
     if signer is None:
-        raise SettingsError("[sink] auth is `sigv4`, which needs the extra `aws`: pip install 'penstock[aws]'.")
+        raise SettingsError("[sink] auth is `sigv4`, and nothing that signs was given.")
     return signer

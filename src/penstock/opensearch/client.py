@@ -1,16 +1,16 @@
 """A small HTTP client: one request, one answer. What an answer means is decided in `error_table`."""
 
 import gzip
+import ssl
 import threading
 import time
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 import orjson
 import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
-from penstock.errors import SettingsError, SinkUnavailable
+from penstock.errors import SinkUnavailable
 from penstock.opensearch.authorisation import Authorisation, authorisation
 from penstock.settings import SinkSettings
 
@@ -53,14 +53,12 @@ class Client:
     """Sends requests to one cluster; may be used by several threads. Close it at the end."""
 
     def __init__(self, settings: SinkSettings, *, signer: Authorisation | None = None, connections: int = 0) -> None:
-        self.url = _checked(settings.url)
+        self.url = settings.url
         self.is_serverless = settings.auth == "sigv4" and settings.service == "aoss"
         self._gzip = settings.gzip
         self._authorisation = authorisation(settings, signer)
         self._renewing = threading.Lock()
         self._renewed_at = 0.0
-        if settings.tls_ca_file is not None and not settings.tls_ca_file.is_file():
-            raise SettingsError(f"[sink] tls_ca_file {settings.tls_ca_file} is not a file.")
         self._pool = urllib3.PoolManager(
             maxsize=connections or settings.requests_in_flight + 4,
             block=False,
@@ -103,6 +101,8 @@ class Client:
                 method, url, body=payload or None, headers=signed, redirect=False, preload_content=True
             )
         except SSLError as error:
+            if not _is_distrust(error):
+                raise Unreachable(_told(error), unclear=True) from error
             raise SinkUnavailable(
                 f"No TLS connection to {self.url}: {error}. Set [sink] tls_ca_file to the CA that signed its"
                 " certificate; or is it a server without TLS (http://)?"
@@ -124,15 +124,12 @@ class Client:
             return renewed
 
 
-def _checked(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or parts.username or parts.query:
-        raise SettingsError("[sink] url must be http(s)://host:port; user and password have their own settings.")
-    return url.rstrip("/")
+def _is_distrust(error: SSLError) -> bool:
+    """Whether TLS fails for good: a certificate, a CA file or a protocol; not a connection that was cut."""
+    cause = error.args[0] if error.args else None
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return True
+    return isinstance(cause, ssl.SSLError) and cause.reason in ("WRONG_VERSION_NUMBER", "NO_CERTIFICATE_OR_CRL_FOUND")
 
 
 def _told(error: HTTPError) -> str:

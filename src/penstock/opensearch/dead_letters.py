@@ -109,8 +109,9 @@ class OpenSearchDeadLetters:
 
 
 def letter_id(namespace: Namespace, text_id: str) -> str:
-    """The id of a document's letter: readable where it fits, else its hash. A namespace has no space."""
-    plain = f"{namespace} {text_id}"
+    """The id of a document's letter: readable where it fits, else its hash."""
+    collection = str(namespace).replace("%", "%25").replace("/", "%2F")
+    plain = f"{collection}/{text_id}"
     if len(plain.encode()) <= MAX_ID_BYTES:
         return plain
     return "sha256-" + hashlib.sha256(plain.encode()).hexdigest()

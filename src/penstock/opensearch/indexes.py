@@ -7,7 +7,7 @@ cities-g1-write    the write alias; every write requires it, so a missing index 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 from penstock.errors import SettingsError, SystemicFault
@@ -18,9 +18,6 @@ from penstock.opensearch.waiting import Patience
 from penstock.settings import CollectionSettings
 
 _META_SCHEMA = 1
-_MAX_NAME_BYTES: Final = 240
-"""OpenSearch takes 255; the rest is for `-g<number>-write`."""
-_FORBIDDEN = frozenset('\\/*?"<>| ,#:')
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +29,6 @@ class Generation:
     write_alias: str
     uuid: str
     created: bool
-
-
-def name_problem(name: str) -> str | None:
-    """Why OpenSearch would not take this as the name of an index or alias; None when it would."""
-    if not name or name in (".", ".."):
-        return "it is empty" if not name else "it must not be . or .."
-    if name != name.lower():
-        return "it must be in lower case"
-    if name[0] in "-_+":
-        return "it must not begin with -, _ or +"
-    bad = sorted({character for character in name if character in _FORBIDDEN or ord(character) < 32})
-    if bad:
-        return f"it must not contain {' '.join(map(repr, bad))}"
-    if len(name.encode()) > _MAX_NAME_BYTES:
-        return f"it is longer than {_MAX_NAME_BYTES} bytes"
-    return None
 
 
 class Indexes:
@@ -65,9 +46,6 @@ class Indexes:
         Raises SettingsError when the name is taken or the mapping refused, SinkUnavailable, Stopped, SystemicFault.
         """
         name = collection.alias
-        problem = name_problem(name)
-        if problem:
-            raise SettingsError(f"[[collections]] {collection.namespace}: index {name!r} is no index name: {problem}.")
         index = f"{name}-g{number}"
         found = self._found(index, name, collection.namespace)
         if found is not None:

@@ -1,0 +1,67 @@
+"""What the log and the metrics say while the index is waited for."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from penstock.errors import Stopped
+from penstock.metrics import Metrics
+from penstock.opensearch.waiting import Patience, Wait
+
+BLOCKED, LOST = Wait("blocked", "read-only"), Wait("lost", "refused")
+
+
+@pytest.fixture(autouse=True)
+def plain_logs() -> Iterator[None]:
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def patience() -> Patience:
+    return Patience(Metrics(), threading.Event())
+
+
+def value(patience: Patience) -> float:
+    return patience._metrics.value("penstock_waiting")
+
+
+def test_each_reason_is_logged_once_however_often_it_is_met(patience: Patience) -> None:
+    with capture_logs() as logs, patience.attempts() as one, patience.attempts() as two:
+        for _ in range(2):
+            one.wait(BLOCKED)
+            two.wait(BLOCKED)
+        two.wait(LOST)
+    assert [(each["event"], each.get("reason")) for each in logs] == [
+        ("waiting for the index", "blocked"),
+        ("waiting for the index", "lost"),
+        ("the index accepts requests again", None),
+    ]
+
+
+def test_the_gauge_stays_until_the_last_one_waits_no_longer(patience: Patience) -> None:
+    with patience.attempts() as one, patience.attempts() as two:
+        assert value(patience) == 0
+        one.wait(LOST)
+        two.wait(LOST)
+        one.succeeded()
+        assert value(patience) == 1
+        two.succeeded()
+        assert value(patience) == 0
+
+
+def test_a_wait_that_is_given_up_is_not_counted_for_ever(patience: Patience) -> None:
+    patience.stop.set()
+    with pytest.raises(Stopped), patience.attempts() as attempts:
+        attempts.wait(LOST)
+    assert value(patience) == 0
+
+
+def test_without_a_wait_nothing_is_said(patience: Patience) -> None:
+    with capture_logs() as logs, patience.attempts() as attempts:
+        attempts.succeeded()
+    assert logs == []
