@@ -19,7 +19,9 @@ FieldPath = Annotated[str, AfterValidator(checks.check_field_path)]
 class Section(BaseModel):
     """Unknown names are refused, values are read once and never changed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True, defer_build=True
+    )
 
 
 class SourceSettings(Section):
@@ -220,10 +222,10 @@ class CollectionSettings(Section):
 class Settings(Section):
     """Everything `penstock` can be told."""
 
-    source: SourceSettings = SourceSettings()
-    sink: SinkSettings = SinkSettings()
-    pipeline: PipelineSettings = PipelineSettings()
-    observe: ObserveSettings = ObserveSettings()
+    source: SourceSettings = Field(default_factory=SourceSettings)
+    sink: SinkSettings = Field(default_factory=SinkSettings)
+    pipeline: PipelineSettings = Field(default_factory=PipelineSettings)
+    observe: ObserveSettings = Field(default_factory=ObserveSettings)
     collections: tuple[CollectionSettings, ...] = ()
 
     @field_validator("collections")

@@ -1,7 +1,6 @@
 """`penstock`: gathers the commands, and turns what ends them into a message and an exit code."""
 
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -28,6 +27,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 (not needed for anything else)
+
         typer.echo(f"penstock {version('penstock')}")
         raise typer.Exit
 

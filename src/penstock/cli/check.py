@@ -5,10 +5,10 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from penstock.settings import Settings
+
+# ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 _STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}
 
@@ -24,7 +24,10 @@ def check(
     It writes nothing but an index of its own, which it deletes again. Exit code 0 only without failures; else
     2, 4 or 5, as a start would end.
     """
-    from penstock.operations import check as checking  # noqa: PLC0415 (the drivers are slow to import)
+    from rich.console import Console
+    from rich.table import Table
+
+    from penstock.operations import check as checking
 
     findings = list(checking.check(settings))
     if as_json:

@@ -19,7 +19,7 @@ def init(
 
     With a --source-uri the server's own collections are in it, one table each. A password is never written.
     """
-    from penstock.operations import init as writing  # noqa: PLC0415 (the drivers are slow to import)
+    from penstock.operations import init as writing  # noqa: PLC0415 (when it runs, so that --help answers at once)
 
     writing.refuse_existing(file, overwrite=force)
     found = writing.collections_of(settings.source) if "source_uri" in given else []

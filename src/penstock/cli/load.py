@@ -6,12 +6,11 @@ from typing import Annotated
 import typer
 
 from penstock.cli.interrupts import stop_signals
-from penstock.cli.progress import progress_display
 from penstock.errors import SettingsError
-from penstock.logs import set_up_logs
-from penstock.metrics import Metrics
 from penstock.operations.progress import LoadResult
 from penstock.settings import Settings
+
+# ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 
 def load(
@@ -29,7 +28,10 @@ def load(
     The position of the change stream is saved first, so that `penstock run` goes on from there without a gap. A load
     that was stopped goes on where it stopped.
     """
-    from penstock.operations import worker  # noqa: PLC0415 (the drivers are slow to import)
+    from penstock.cli.progress import progress_display
+    from penstock.logs import set_up_logs
+    from penstock.metrics import Metrics
+    from penstock.operations import worker
 
     set_up_logs(settings.observe)
     only = _declared(settings, namespaces or [])

@@ -3,10 +3,9 @@
 import typer
 
 from penstock.cli.interrupts import stop_signals
-from penstock.health import Health, serving
-from penstock.logs import set_up_logs
-from penstock.metrics import Metrics
 from penstock.settings import Settings
+
+# ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 
 def run(settings: Settings) -> None:
@@ -14,7 +13,10 @@ def run(settings: Settings) -> None:
 
     SIGTERM and Ctrl-C stop it cleanly; the next start goes on where it stopped. A second Ctrl-C ends it at once.
     """
-    from penstock.operations import worker  # noqa: PLC0415 (the drivers are slow to import)
+    from penstock.health import Health, serving
+    from penstock.logs import set_up_logs
+    from penstock.metrics import Metrics
+    from penstock.operations import worker
 
     set_up_logs(settings.observe)
     metrics, health = Metrics(), Health(unhealthy_lag_s=settings.observe.unhealthy_lag_s)

@@ -6,12 +6,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from penstock.errors import SourceUnavailable
-from penstock.logs import set_up_logs
 from penstock.settings import Settings
+
+# ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
     from penstock.operations.status import CollectionStatus
@@ -30,21 +29,29 @@ def status(
     kept), reconciling (it is back and loaded anew) and stopped (no worker is there). The time left is how long the
     source still keeps the changes that are needed next; it needs [source] retention_s.
     """
-    from penstock.operations import status as looking  # noqa: PLC0415 (the drivers are slow to import)
+    from penstock.logs import set_up_logs
+    from penstock.operations import status as looking
 
     set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
     found = looking.status(settings)
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found.collections], indent=1))
     else:
-        table = Table(box=None, pad_edge=False)
-        for number, column in enumerate(_COLUMNS):
-            table.add_column(column, justify="left" if number < 3 else "right", overflow="fold")
-        for each in found.collections:
-            table.add_row(*_row(each))
-        (Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)).print(table)
+        _print_table(found.collections)
     if found.source_problem:
         raise SourceUnavailable(found.source_problem)
+
+
+def _print_table(collections: "list[CollectionStatus]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for number, column in enumerate(_COLUMNS):
+        table.add_column(column, justify="left" if number < 3 else "right", overflow="fold")
+    for each in collections:
+        table.add_row(*_row(each))
+    (Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)).print(table)
 
 
 def _row(line: "CollectionStatus") -> list[str]:
