@@ -20,7 +20,7 @@ class Extra:
 
 
 EXTRAS = (
-    Extra("demo", "penstock.local.demo", "Show the main job on real servers of its own."),
+    Extra("demo", "penstock.demo.command", "Show the main job on real servers of its own."),
     Extra("local", "penstock.local.command", "Real servers on this machine, without Docker."),
 )
 

@@ -1,0 +1,1 @@
+"""`penstock demo`: the main job on real servers of its own, with 34,006 real cities."""

@@ -1,0 +1,50 @@
+"""What the demo asks of the index: documents in real time, searches, counts."""
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from penstock.metrics import Metrics
+from penstock.opensearch.client import Client
+from penstock.opensearch.requests import ask
+from penstock.opensearch.scan import count, read_sources
+from penstock.opensearch.waiting import Patience
+from penstock.settings import SinkSettings
+
+
+class DemoIndex:
+    """Reads one index; people would do the same with curl."""
+
+    def __init__(self, settings: SinkSettings, alias: str) -> None:
+        self._client = Client(settings, connections=2)
+        self._patience = Patience(Metrics(), threading.Event())
+        self.alias = alias
+
+    def documents(self, ids: Sequence[str]) -> Mapping[str, Any]:
+        """The documents as they are now, refreshed or not; those that are not there are left out."""
+        return read_sources(self._client, self._patience, self.alias, ids)
+
+    def documents_in_all(self) -> int:
+        """How many documents a search can find, after a refresh."""
+        self._refresh()
+        return count(self._client, self._patience, self.alias)
+
+    def search(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        """The documents that a search finds, best first."""
+        self._refresh()
+        answer = ask(self._client, self._patience, "POST", f"/{self.alias}/_search", body)
+        return [hit["_source"] for hit in answer.json()["hits"]["hits"]]
+
+    def curl(self, body: dict[str, Any]) -> str:
+        """The same search as a command to try."""
+        text = json.dumps(body, ensure_ascii=False)
+        url = f"{self._client.url}/{self.alias}/_search?pretty"
+        return f"curl -s '{url}' -H 'content-type: application/json' -d '{text}'"
+
+    def _refresh(self) -> None:
+        ask(self._client, self._patience, "POST", f"/{self.alias}/_refresh")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()

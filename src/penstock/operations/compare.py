@@ -1,0 +1,82 @@
+"""Compare a collection with its index, document by document and field by field.
+
+Not while either is written to: what is in flight shows as a difference.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from penstock.change import Change
+from penstock.document_id import document_id
+from penstock.prepare import Transformed
+
+_SHOWN = 20
+_MISSING = object()
+
+
+@dataclass
+class Comparison:
+    """What was found; at most 20 differences are kept as `differences`: the document id and the names of fields."""
+
+    documents: int = 0
+    fields: int = 0
+    left_out: int = 0
+    missing: int = 0
+    different: int = 0
+    too_many: int = 0
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def equal(self) -> bool:
+        """Whether the index holds exactly what the collection says it should."""
+        return not (self.missing or self.different or self.too_many)
+
+
+def compare(
+    pages: Iterable[Sequence[Change]],
+    transform: Transformed,
+    fetch: Callable[[Sequence[str]], Mapping[str, Any]],
+    count: Callable[[], int],
+) -> Comparison:
+    """Compare each document of the source with the index; `count` then tells whether the index has more.
+
+    `pages` are the source's documents, `fetch` answers the indexed documents by their ids in real time.
+    """
+    found = Comparison()
+    for page in pages:
+        expected = {document_id(change.id): transform(dict(change.document or {})) for change in page}
+        indexed = fetch(list(expected))
+        for text_id, body in expected.items():
+            _compare(found, text_id, body, indexed.get(text_id, _MISSING))
+    found.too_many += max(0, count() - (found.documents - found.missing))
+    return found
+
+
+def _compare(found: Comparison, text_id: str, body: bytes | None, indexed: Any) -> None:
+    if body is None:
+        found.left_out += 1
+        if indexed is not _MISSING:
+            _note(found, f"{text_id}: left out by the transform, and in the index")
+            found.different += 1
+            found.documents += 1
+        return
+    found.documents += 1
+    wanted = orjson.loads(body)
+    found.fields += len(wanted)
+    if indexed is _MISSING:
+        found.missing += 1
+        _note(found, f"{text_id}: missing in the index")
+    elif indexed != wanted:
+        found.different += 1
+        names = sorted(
+            name for name in wanted.keys() | indexed.keys() if wanted.get(name, found) != indexed.get(name, found)
+        )
+        _note(found, f"{text_id}: differs in {', '.join(names)}")
+
+
+def _note(found: Comparison, difference: str) -> None:
+    if len(found.differences) < _SHOWN:
+        found.differences.append(difference)
