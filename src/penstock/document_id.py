@@ -99,7 +99,7 @@ def _text(value: Any) -> str:
 
 
 def _string(value: str) -> str:
-    plain = value and not value.startswith(_TAGS) and not _OBJECT_ID.fullmatch(value)
+    plain = value and not value.startswith(TAGS) and not _OBJECT_ID.fullmatch(value)
     return str(value) if plain else f"s:{value}"
 
 
@@ -240,4 +240,5 @@ _READERS: dict[str, Callable[[str], Any]] = {
     HASHED: str,
 }
 
-_TAGS = tuple(_READERS)
+TAGS = tuple(_READERS)
+"""How the forms begin that are neither an ObjectId nor a plain string."""

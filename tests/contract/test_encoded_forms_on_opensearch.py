@@ -119,7 +119,7 @@ DATES = {
 }
 
 
-@pytest.mark.parametrize("first", DATES)
+@pytest.mark.parametrize("first", ["first", "midnight", "last"])
 def test_dates_of_every_age_make_a_date_field_that_sorts_and_takes_ranges(index, first):
     assert index.put({first: encode(stored({"at": DATES[first]}))}) == {}
     assert index.put({name: encode(stored({"at": date})) for name, date in DATES.items()}) == {}
@@ -173,16 +173,16 @@ NAMES = [
 
 
 def test_a_document_of_all_the_odd_names_is_indexed_with_every_value(index):
-    document = {name: place for place, name in enumerate(NAMES)}
-    body = encode(stored(document))
-    assert index.put({"top": body, "within": encode(stored({"in": document, "list": [document]}))}) == {}
+    document = stored({name: place for place, name in enumerate(NAMES)})
+    body = encode(document)
+    assert index.put({"top": body, "within": encode({"in": document, "list": [document]})}) == {}
     mapped = json.loads(body)
     assert list(mapped.values()) == list(document.values())
     assert [name for name, place in mapped.items() if index.find({"term": {name: place}}) != {"top"}] == []
 
 
-@pytest.mark.parametrize("name", NAMES, ids=lambda name: repr(name)[:30])
-def test_each_odd_name_alone_is_indexed_and_its_documents_can_be_deleted(index, name):
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_each_reserved_name_alone_is_indexed_and_its_documents_can_be_deleted(index, name):
     """A name can be taken and still break the shard at the next delete."""
     assert index.put({"a": encode(stored({name: 1})), "b": encode(stored({"in": {name: {"": 1}}}))}) == {}
     assert index.put({"c": encode(stored({name: 2}))}) == {}
