@@ -32,6 +32,9 @@ class MemorySide:
     def time(self) -> int:
         return self.source.time
 
+    def now(self, stream) -> Position:
+        return stream.position_now()
+
     def insert(self, coll: str, *documents: dict[str, Any]) -> None:
         for each in documents:
             self.source.insert(self.name(coll), each)
@@ -73,6 +76,11 @@ class RealSide:
 
     def name(self, coll: str) -> Namespace:
         return Namespace(self.database.name, coll)
+
+    def now(self, stream) -> Position:
+        """The stream's position after all that was written; MongoDB 4.0 includes the last write, so it is another's."""
+        self.database["elsewhere"].insert_one({})
+        return stream.position_now()
 
     def time(self) -> int:
         return cluster_time(self.connection.client)

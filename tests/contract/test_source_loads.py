@@ -80,7 +80,7 @@ def test_a_version_is_not_before_what_was_written_and_below_what_comes(side):
     side.insert("orders", {"_id": 1}, {"_id": 2})
     written = side.time()
     stream = side.stream("orders")
-    position = stream.position_now()
+    position = side.now(stream)
     changes = changes_of(side.load("orders").batches(None))
     side.replace("orders", {"_id": 1, "n": 2})
     (later,) = read_changes(stream, position, 1)
