@@ -397,7 +397,7 @@ def test_load_prints_what_it_did_and_status_shows_it(run, settings, sink_url, in
 
 
 def test_a_load_that_is_stopped_goes_on_where_it_was(started, run, settings, sink_url, index_prefix):
-    slow = started("load", "--pipeline-load-rate", "100", "--pipeline-load-range", "100")
+    slow = started("load", "--pipeline-load-rate", "40", "--pipeline-load-range", "100")
     until(lambda: count(sink_url, f"{index_prefix}items"), "the first documents")
     slow.send_signal(signal.SIGTERM)
     slow.communicate(timeout=WITHIN_S)
