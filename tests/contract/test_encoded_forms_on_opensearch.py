@@ -181,8 +181,14 @@ def test_a_document_of_all_the_odd_names_is_indexed_with_every_value(index):
     assert [name for name, place in mapped.items() if index.find({"term": {name: place}}) != {"top"}] == []
 
 
-@pytest.mark.parametrize("name", sorted(RESERVED))
-def test_each_reserved_name_alone_is_indexed_and_its_documents_can_be_deleted(index, name):
+METADATA = [
+    *("_id", "_index", "_source", "_routing", "_field_names", "_ignored", "_version", "_seq_no", "_nested_path"),
+    *("_feature", "_data_stream_timestamp", "_doc_count", "_primary_term", "_tombstone", "__soft_deletes"),
+]
+
+
+@pytest.mark.parametrize("name", METADATA)
+def test_each_name_of_the_indexs_own_is_indexed_and_its_documents_can_be_deleted(index, name):
     """A name can be taken and still break the shard at the next delete."""
     assert index.put({"a": encode(stored({name: 1})), "b": encode(stored({"in": {name: {"": 1}}}))}) == {}
     assert index.put({"c": encode(stored({name: 2}))}) == {}

@@ -81,7 +81,7 @@ def nested(value, levels: int, *, array: bool = False):
 
 DOCUMENTS = st.builds(
     lambda document, value, levels, array: decoded({**document, "deep": nested(value, levels, array=array)}),
-    st.dictionaries(NAMES, VALUES, max_size=6),
+    st.dictionaries(NAMES, VALUES, max_size=6) | st.dictionaries(st.sampled_from("abcdef"), SCALARS),
     SCALARS,
     st.integers(0, 24),
     st.booleans(),

@@ -103,6 +103,13 @@ def test_numbers_that_json_cannot_hold_are_null_and_told_beside(value, spelled):
     }
 
 
+@pytest.mark.parametrize(
+    "place", [[NAN], [1, NAN], [1.5, float("inf"), -float("inf")], ["x", NAN], [[NAN]], {"d": [NAN]}]
+)
+def test_a_number_that_json_cannot_hold_is_seen_wherever_it_is(place):
+    assert "_penstock" in plain(encode({"p": place}))
+
+
 IMPOSSIBLE = Decimal128.from_bid(b"\xff" * 14 + b"\x41\x30")
 """A decimal of more digits than it may have, which is 0 by IEEE 754 and an error to pymongo."""
 
@@ -174,6 +181,14 @@ def test_what_lies_too_deep_is_kept_as_text_of_its_extended_json(array):
     assert '"": {"$numberDouble": "NaN"}' in text
     assert '"$date": "2024-01-02T00:00:00Z"' in text
     assert body == {"a": 1}
+
+
+@pytest.mark.parametrize("leaf", [1, "x", [], {}, 1.5, datetime(2024, 1, 2)], ids=repr)
+@pytest.mark.parametrize("levels", range(MAX_DEPTH - 2, MAX_DEPTH + 3))
+@pytest.mark.parametrize("array", [False, True])
+def test_both_ways_agree_on_where_it_is_too_deep(array, levels, leaf):
+    document = {"a": nested(leaf, levels, array=array)}
+    assert encode(document) == encode_rewritten(document)
 
 
 def test_twenty_levels_are_kept_as_they_are():
