@@ -229,7 +229,8 @@ class MemoryStream:
         self._closed = threading.Event()
 
     def batches(self, after: Position | None) -> Generator[Batch]:
-        """See `penstock.ports.Source`."""
+        """See `penstock.ports.Source`; may be called again after `close`."""
+        self._closed.clear()
         position = after or self._source.position()
         if after is None:
             yield Batch([], position, time.monotonic())
@@ -262,7 +263,8 @@ class MemoryLoad:
         self._closed = threading.Event()
 
     def batches(self, after: Position | None) -> Generator[Batch]:
-        """See `penstock.ports.Source`."""
+        """See `penstock.ports.Source`; may be called again after `close`."""
+        self._closed.clear()
         last = after.token if after else ""
         while not self._closed.is_set():
             if self._stop.is_set():

@@ -10,6 +10,7 @@ from pymongo.database import Database
 from penstock.change import Batch, Change, Namespace, Position
 from penstock.memory_source import MemorySource
 from penstock.metrics import Metrics
+from penstock.mongo.collections import identities
 from penstock.mongo.connection import Connection, cluster_time
 from penstock.mongo.load import MongoLoad
 from penstock.mongo.stream import MongoStream
@@ -34,6 +35,9 @@ class MemorySide:
 
     def now(self, stream) -> Position:
         return stream.position_now()
+
+    def tells_identities(self, coll: str) -> bool:
+        return True
 
     def insert(self, coll: str, *documents: dict[str, Any]) -> None:
         for each in documents:
@@ -102,6 +106,9 @@ class RealSide:
 
     def rename(self, coll: str, to: str) -> None:
         self.database[coll].rename(to, dropTarget=True)
+
+    def tells_identities(self, coll: str) -> bool:
+        return bool(identities(self.connection.client, self.database.name, [coll])[coll])
 
     def drop_database(self) -> None:
         self.database.client.drop_database(self.database.name)

@@ -128,6 +128,14 @@ def test_closed_it_ends(side):
     assert list(batches) == []
 
 
+def test_closed_it_can_be_read_again(side):
+    side.insert("orders", *({"_id": number} for number in range(10)))
+    load = side.load("orders", range_size=2)
+    first = next(load.batches(None))
+    load.close()
+    assert len(changes_of(load.batches(first.position))) == 8
+
+
 def test_every_answer_says_when_it_was_asked_for_and_that_there_may_be_more(side):
     side.insert("orders", *({"_id": number} for number in range(10)))
     batches = list(side.load("orders", range_size=5).batches(None))

@@ -47,7 +47,8 @@ class Connection:
     def __init__(self, settings: SourceSettings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._clients = [_client(settings, password_of(settings))]
+        self._password = password_of(settings)
+        self._clients = [_client(settings, self._password)]
 
     @property
     def client(self) -> Client:
@@ -59,10 +60,12 @@ class Connection:
         return self.client.get_database(name, codec_options=CODEC)
 
     def log_in_again(self, refused: Client) -> None:
-        """Replace a client whose password was refused by one with the password that the file holds now."""
+        """Replace a client whose password was refused, when the file holds another password by now."""
         with self._lock:
-            if self._settings.password_file and refused is self.client:
-                self._clients.append(_client(self._settings, password_of(self._settings)))
+            password = password_of(self._settings)
+            if refused is self.client and password != self._password:
+                self._password = password
+                self._clients.append(_client(self._settings, password))
 
     def close(self) -> None:
         """Close all connections."""

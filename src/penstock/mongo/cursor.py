@@ -91,9 +91,10 @@ class ChangeCursor:
             if cursor:
                 name = "$cmd.aggregate" if self._target is None else self._target
                 self._database.command({"killCursors": name, "cursors": [Int64(cursor)]}, session=session)
-            session.end_session()
         except PyMongoError:
             pass
+        finally:
+            session.end_session()
 
     def _ask(self, command: Document, batch: str) -> Reply:
         raw = self._database.command(command, codec_options=_RAW, session=self._session).raw

@@ -52,6 +52,7 @@ class MongoLoad:
         rate: float | None = None,
     ) -> None:
         self._connection = connection
+        self._client = connection.client
         self._namespace = namespace
         self._name = name
         self._metrics = metrics
@@ -64,12 +65,15 @@ class MongoLoad:
     def batches(self, after: Position | None) -> Generator[Batch]:
         """Yield each reply of the server until all is read.
 
-        Told to stop, it raises Stopped: an end without an error means that everything was read, or `close`.
+        Told to stop, it raises Stopped: an end without an error means that everything was read, or `close`. After a
+        close it may be called again.
         """
+        self._ending.clear()
         self._progress = progress_of(after)
         backoff = Backoff(self._ending)
         try:
             while not self._progress.over:
+                self._client = self._connection.client
                 try:
                     for batch in self._range():
                         backoff.reset()
@@ -97,7 +101,7 @@ class MongoLoad:
             return
         limit = self._range_size if steps else 0
         read_at = time.monotonic()
-        version = committed_time(self._connection.client, self._namespace)
+        version = committed_time(self._client, self._namespace)
         count = 0
         for changes, size in self._replies(bracket.filter(self._progress), limit, version):
             count += len(changes)
@@ -112,7 +116,7 @@ class MongoLoad:
 
     def _replies(self, wanted: Document, limit: int, version: int) -> Iterator[tuple[list[Change], int]]:
         """Answer the changes and the bytes of each reply that holds any."""
-        found = collection(self._connection.client, self._namespace).find_raw_batches(
+        found = collection(self._client, self._namespace).find_raw_batches(
             wanted, sort=[("_id", 1)], limit=limit, batch_size=limit or _UNLIMITED_BATCH
         )
         with closing(found):
@@ -137,7 +141,7 @@ class MongoLoad:
             return
         if fault is Fault.LOGIN and self._logins < _LOGINS:
             self._logins += 1
-            self._connection.log_in_again(self._connection.client)
+            self._connection.log_in_again(self._client)
         elif fault is not Fault.TRANSIENT:
             raise unavailable(error, f"the load of {self._namespace}") from error
         self._metrics.count("penstock_source_resumes_total", pipeline=self._name)

@@ -49,6 +49,7 @@ class MongoStream:
         wait_ms: int = 1000,
     ) -> None:
         self._connection = connection
+        self._client = connection.client
         self._watch = watch
         self._name = name
         self._metrics = metrics
@@ -63,11 +64,13 @@ class MongoStream:
         self._logins = 0
 
     def batches(self, after: Position | None) -> Generator[Batch]:
-        """Yield each answer of the server; `ports.Source` says the rest."""
+        """Yield each answer of the server; may be called again after `close`. `ports.Source` says the rest."""
+        self._ending.clear()
         self._position = after
         backoff = Backoff(self._ending)
         try:
             while not self._ending.is_set():
+                self._client = self._connection.client
                 try:
                     for batch in self._detour(backoff) if self._too_large else self._straight(backoff):
                         self._position = batch.position
@@ -96,10 +99,9 @@ class MongoStream:
 
     def _detour(self, backoff: Backoff) -> Iterator[Batch]:
         """Read one event at a time, keys only, until the one that was too large is likely to be behind."""
-        client = self._connection.client
         with closing(self._cursor(1)) as cursor:
             for seen, (reply, asked_at) in enumerate(self._replies(cursor, backoff)):
-                full, maybe_the_one = looked_up(client, reply)
+                full, maybe_the_one = looked_up(self._client, reply)
                 yield self._batch(full, asked_at)
                 if maybe_the_one or seen > self._batch_size or (seen and not reply.events):
                     break
@@ -119,14 +121,13 @@ class MongoStream:
 
     def _cursor(self, batch_size: int) -> ChangeCursor:
         watch = self._watch
-        return ChangeCursor(self._connection.client, watch.db, watch.own, batch_size=batch_size, wait_ms=self._wait_ms)
+        return ChangeCursor(self._client, watch.db, watch.own, batch_size=batch_size, wait_ms=self._wait_ms)
 
     def _remember(self) -> None:
         """Note, before the cursor is opened, which collections there are, and a time that is surely before it."""
-        client = self._connection.client
-        self._identities = _identities(client, self._watch)
+        self._identities = _identities(self._client, self._watch)
         if self._position is None:
-            self._floor = committed_time(client, self._watch.first)
+            self._floor = committed_time(self._client, self._watch.first)
 
     def _batch(self, reply: Reply, asked_at: float) -> Batch:
         changes = self._events.changes(reply.events)
@@ -152,7 +153,7 @@ class MongoStream:
 
     def _missing(self, coll: str) -> Missing:
         """Say why the document of an update is not there: deleted, unless its collection is another one by now."""
-        now = _identities(self._connection.client, self._watch)
+        now = _identities(self._client, self._watch)
         if coll not in now:
             return "left"
         return "delete" if self._identities.setdefault(coll, now[coll]) == now[coll] else "left"
@@ -174,7 +175,7 @@ class MongoStream:
             self._too_large = True
         elif fault is Fault.LOGIN and self._logins < _LOGINS:
             self._logins += 1
-            self._connection.log_in_again(self._connection.client)
+            self._connection.log_in_again(self._client)
         elif fault is not Fault.TRANSIENT:
             raise unavailable(error, f"the change stream of {self._watch}") from error
         self._metrics.count("penstock_source_resumes_total", pipeline=self._name)
