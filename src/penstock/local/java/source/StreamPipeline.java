@@ -78,7 +78,14 @@ final class StreamPipeline {
     }
   }
 
+  /** A stage as the library knows it, which lacks the newer names. */
   static AggregationStage libraryStage(Document stage) {
+    if (stage.containsKey("$set")) {
+      return libraryStage(new Document("$addFields", stage.get("$set")));
+    }
+    if (stage.containsKey("$replaceWith")) {
+      return libraryStage(new Document("$replaceRoot", new Document("newRoot", stage.get("$replaceWith"))));
+    }
     if (stage.get("$redact") instanceof String decision) {
       return libraryStage(new Document("$redact", new Document("$cond", List.of(true, decision, decision))));
     }
