@@ -2,11 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sink_sides import Relay, Side, eventually, once_it_waits, relay, side
+from sink_sides import Relay, Side, eventually, once_it_waits
 
 from penstock.change import Position
 from penstock.errors import LeaseLost, SettingsError, Stopped, SystemicFault
@@ -18,12 +18,6 @@ HERE = Position("here", 1)
 THERE = Position("there", 2)
 
 OpenState = Callable[..., PipelineState]
-
-
-@pytest.fixture
-def way(sink_url: str) -> Iterator[Side]:
-    with side(sink_url) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -175,20 +169,14 @@ class TestLease:
 
 class TestLostAnswers:
     @pytest.fixture
-    def between(self, sink_url: str) -> Iterator[Relay]:
-        with relay(sink_url) as running:
-            yield running
-
-    @pytest.fixture
-    def relayed(self, between: Relay, index_prefix: str) -> Iterator[StateStore]:
-        with side(between.url) as way:
-            yield StateStore(way.client, way.patience, index=f"{index_prefix}state")
+    def relayed_store(self, relayed: Side, index_prefix: str) -> StateStore:
+        return StateStore(relayed.client, relayed.patience, index=f"{index_prefix}state")
 
     @pytest.mark.parametrize("step", ["cut", "drop"])
     def test_a_save_whose_answer_was_lost_is_recognised_as_ours(
-        self, between: Relay, relayed: StateStore, step: str
+        self, between: Relay, relayed_store: StateStore, step: str
     ) -> None:
-        state = PipelineState(relayed, "shop", owner="one", lease_s=30)
+        state = PipelineState(relayed_store, "shop", owner="one", lease_s=30)
         between.for_bulks(step)
         state.acquire()
         between.for_bulks(step)
@@ -199,21 +187,21 @@ class TestLostAnswers:
         assert (state.document["epoch"], state.document["beat"]) == (1, 2)
 
     def test_a_lost_answer_does_not_hide_a_takeover(
-        self, between: Relay, relayed: StateStore, store: StateStore
+        self, between: Relay, relayed_store: StateStore, store: StateStore
     ) -> None:
-        state = PipelineState(relayed, "shop", owner="one", lease_s=0.1)
+        state = PipelineState(relayed_store, "shop", owner="one", lease_s=0.1)
         state.acquire()
         PipelineState(store, "shop", owner="two", lease_s=0.1).acquire()
         between.for_bulks("cut")
         with pytest.raises(LeaseLost):
             state.save(HERE)
 
-    def test_an_unreadable_answer_is_asked_for_again(self, between: Relay, relayed: StateStore) -> None:
-        state = PipelineState(relayed, "shop", owner="one", lease_s=30)
+    def test_an_unreadable_answer_is_asked_for_again(self, between: Relay, relayed_store: StateStore) -> None:
+        state = PipelineState(relayed_store, "shop", owner="one", lease_s=30)
         state.acquire()
         left = ["cut", "drop"]
         between.plan = lambda asked: left.pop() if left and "_mget" in asked.path else "pass"
-        assert relayed.get(["pipeline/shop"])["pipeline/shop"].document["owner"] == state.owner
+        assert relayed_store.get(["pipeline/shop"])["pipeline/shop"].document["owner"] == state.owner
 
 
 class TestStateStore:
@@ -238,12 +226,17 @@ class TestStateStore:
             worker().acquire()
 
     def test_a_blocked_state_index_is_waited_for(self, way: Side, store: StateStore, worker: OpenState) -> None:
-        state = worker(lease_s=30)
+        state = worker(lease_s=0.3)
         state.acquire()
         way.ask("PUT", f"/{store.index}/_settings", {"index.blocks.write": True})
-        free = {"index.blocks.write": None}
-        with once_it_waits(way, lambda: way.ask("PUT", f"/{store.index}/_settings", free)):
+
+        def free_once_the_lease_is_unsure() -> None:
+            eventually(lambda: not state.held())
+            way.ask("PUT", f"/{store.index}/_settings", {"index.blocks.write": None})
+
+        with once_it_waits(way, free_once_the_lease_is_unsure):
             state.save(THERE)
+        assert state.held()
         assert state.load() == THERE
 
     def test_a_closed_state_index_is_waited_for_when_read(

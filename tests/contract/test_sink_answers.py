@@ -3,12 +3,11 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from opensearch_bodies import FIELDS, RECORDED, Server, provoke_wrong_values
-from sink_sides import Asked, Relay, Said, Side, eventually, once_it_waits, relay, side
+from sink_sides import Asked, Relay, Said, Side, eventually, once_it_waits, side
 
 from penstock.change import SUPERSEDED, WRITTEN, Refusal, Write
 from penstock.errors import ReadAgain, SinkUnavailable, Stopped, SystemicFault
@@ -20,24 +19,6 @@ READ_ONLY = Said(403, json.dumps(REQUESTS["cluster read-only"]["body"]).encode()
 BAD_REQUEST = Said(400, json.dumps(REQUESTS["id of 513 bytes"]["body"]).encode())
 TOO_LARGE = Said(413, b'{"Message":"Request size exceeded 10485760 bytes"}')
 AWAY = Said(503, b"<html>upstream is away</html>")
-
-
-@pytest.fixture
-def way(sink_url: str) -> Iterator[Side]:
-    with side(sink_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-def between(sink_url: str) -> Iterator[Relay]:
-    with relay(sink_url) as running:
-        yield running
-
-
-@pytest.fixture
-def relayed(between: Relay) -> Iterator[Side]:
-    with side(between.url) as opened:
-        yield opened
 
 
 def writes(alias: str, count: int = 4, version: int = 1) -> list[Write]:
@@ -107,6 +88,10 @@ class TestWaiting:
         [
             Said(200, b'{"errors":false,"items":[{"index":{"status":201}}]}'),
             Said(200, b'{"errors":false,"items":[{"index":{"status":201}},{"index":{}},3,4]}'),
+            Said(
+                200,
+                b'{"errors":true,"items":[%b,{"index":{"status":400}}]}' % b",".join([b'{"index":{"status":201}}'] * 4),
+            ),
             Said(200, b'{"errors":false}'),
             Said(200, b'{"errors":false,"items":[{"index":{"status":201}},{"ind'),
             Said(200, b"welcome"),

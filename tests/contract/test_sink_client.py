@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -20,12 +20,6 @@ from penstock.errors import SettingsError, SinkUnavailable
 from penstock.opensearch.client import Client, Unreachable
 from penstock.opensearch.server import require_server
 from penstock.settings import SinkSettings
-
-
-@pytest.fixture
-def between(sink_url: str) -> Iterator[Relay]:
-    with relay(sink_url) as running:
-        yield running
 
 
 def only_with(password: str) -> Callable[[Asked], Said | str]:

@@ -1,24 +1,17 @@
 """Generations on the real server: names, aliases, what the default mapping makes of values, and the user's own."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sink_sides import Side, side
+from sink_sides import Side
 
 from penstock.change import WRITTEN, Refusal, Write
 from penstock.errors import SettingsError, SystemicFault
 from penstock.settings import CollectionSettings
 
 DATE = "2024-01-02T03:04:05.678000Z"
-
-
-@pytest.fixture
-def way(sink_url: str) -> Iterator[Side]:
-    with side(sink_url) as opened:
-        yield opened
 
 
 def described(way: Side, index: str) -> Any:

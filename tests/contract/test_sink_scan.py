@@ -1,26 +1,13 @@
 """Reading an index back from the real server."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
-from sink_sides import Relay, Said, Side, relay, side
+from sink_sides import Relay, Said, Side
 
 from penstock.change import Write
 from penstock.errors import SinkUnavailable
 from penstock.opensearch.scan import Entry, count, read_sources, scan
-
-
-@pytest.fixture
-def between(sink_url: str) -> Iterator[Relay]:
-    with relay(sink_url) as running:
-        yield running
-
-
-@pytest.fixture
-def way(between: Relay) -> Iterator[Side]:
-    with side(between.url) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -46,21 +33,21 @@ def test_an_empty_index_has_no_pages(way: Side, alias: str) -> None:
     assert list(scan(way.client, way.patience, alias)) == []
 
 
-def test_a_scan_frees_its_place_on_the_server_also_when_left_early(between: Relay, way: Side, alias: str) -> None:
-    fill(way, alias, 30)
-    entries = scan(way.client, way.patience, alias, page=10)
+def test_a_scan_frees_its_place_on_the_server_also_when_left_early(between: Relay, relayed: Side, alias: str) -> None:
+    fill(relayed, alias, 30)
+    entries = scan(relayed.client, relayed.patience, alias, page=10)
     next(entries)
     entries.close()
     assert [each.method for each in between.asked if "scroll" in each.path] == ["POST", "DELETE"]
 
 
-def test_a_page_that_lacks_a_shard_is_not_taken_for_the_whole(between: Relay, way: Side, alias: str) -> None:
-    fill(way, alias, 10)
+def test_a_page_that_lacks_a_shard_is_not_taken_for_the_whole(between: Relay, relayed: Side, alias: str) -> None:
+    fill(relayed, alias, 10)
     lacking = {"_shards": {"total": 3, "successful": 2, "failed": 1}, "timed_out": False, "_scroll_id": "x",
                "hits": {"hits": [{"_id": "a", "_version": 1, "_source": {}}]}}  # fmt: skip
     between.plan = lambda asked: Said(200, json.dumps(lacking).encode()) if "_search?" in asked.path else "pass"
     with pytest.raises(SinkUnavailable, match="1 of 3 shards failed"):
-        list(scan(way.client, way.patience, alias))
+        list(scan(relayed.client, relayed.patience, alias))
 
 
 def test_a_missing_index_cannot_be_scanned(way: Side, index_prefix: str) -> None:

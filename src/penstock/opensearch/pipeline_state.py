@@ -84,9 +84,11 @@ class PipelineState:
         return dict(self._held())
 
     def held(self) -> bool:
-        """Say whether the lease is surely ours: renewed within its time, by this process's clock."""
-        with self._lock:
-            return self._stored is not None and time.monotonic() - self._renewed_at < self._lease_s
+        """Say whether the lease is surely ours: renewed within its time, by this process's clock.
+
+        Answers at once, also while another thread waits for the cluster to take a renewal.
+        """
+        return self._stored is not None and time.monotonic() - self._renewed_at < self._lease_s
 
     def assert_held(self) -> None:
         """Raise LeaseLost when nothing may be sent, since another worker may have taken over."""
