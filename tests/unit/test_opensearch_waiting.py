@@ -54,6 +54,18 @@ def test_the_gauge_stays_until_the_last_one_waits_no_longer(patience: Patience) 
         assert value(patience) == 0
 
 
+def test_pipelines_that_share_their_metrics_wait_on_one_gauge(patience: Patience) -> None:
+    other = Patience(patience._metrics, threading.Event())
+    with capture_logs() as logs, patience.attempts() as one, other.attempts() as two:
+        one.wait(LOST)
+        two.wait(LOST)
+        one.succeeded()
+        assert value(patience) == 1
+        two.succeeded()
+        assert value(patience) == 0
+    assert len(logs) == 2
+
+
 def test_a_wait_that_is_given_up_is_not_counted_for_ever(patience: Patience) -> None:
     patience.stop.set()
     with pytest.raises(Stopped), patience.attempts() as attempts:

@@ -3,6 +3,7 @@
 import threading
 import time
 from typing import Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 import structlog
 
@@ -26,15 +27,26 @@ class Wait(NamedTuple):
     unclear: bool = False
 
 
+class _Board:
+    """Who waits in this process, and what the log was told of it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.waiting: set[int] = set()
+        self.said: dict[str, float] = {}
+
+
+_boards: WeakKeyDictionary[Metrics, _Board] = WeakKeyDictionary()
+"""One for all pipelines that share their metrics, since `penstock_waiting` and the log speak of the process."""
+
+
 class Patience:
-    """Shared by all that wait for one cluster: tells the log once a reason and then every 30 s, and the metrics."""
+    """Waits for one cluster until `stop`; tells the log once a reason and then every 30 s, and the metrics."""
 
     def __init__(self, metrics: Metrics, stop: threading.Event) -> None:
         self.stop = stop
         self._metrics = metrics
-        self._lock = threading.Lock()
-        self._said: dict[str, float] = {}
-        self._waiting: set[int] = set()
+        self._board = _boards.setdefault(metrics, _Board())
 
     def attempts(self) -> "Attempts":
         """Begin a series of attempts at one request."""
@@ -43,24 +55,24 @@ class Patience:
     def began(self, who: int, wait: Wait) -> None:
         """Note that someone waits."""
         now = time.monotonic()
-        with self._lock:
-            self._waiting.add(who)
-            say = now - self._said.get(wait.reason, -_SAY_AGAIN_S) >= _SAY_AGAIN_S
+        with self._board.lock:
+            self._board.waiting.add(who)
+            say = now - self._board.said.get(wait.reason, -_SAY_AGAIN_S) >= _SAY_AGAIN_S
             if say:
-                self._said[wait.reason] = now
+                self._board.said[wait.reason] = now
+            self._metrics.set("penstock_waiting", 1)
         self._metrics.count("penstock_waits_total", reason=wait.reason)
-        self._metrics.set("penstock_waiting", 1)
         if say:
             log.warning("waiting for the index", reason=wait.reason, detail=wait.detail)
 
     def ended(self, who: int) -> None:
         """Note that someone waits no longer; the next wait is told again when it was the last one."""
-        with self._lock:
-            self._waiting.discard(who)
-            if self._waiting:
+        with self._board.lock:
+            self._board.waiting.discard(who)
+            if self._board.waiting:
                 return
-            said, self._said = self._said, {}
-        self._metrics.set("penstock_waiting", 0)
+            said, self._board.said = self._board.said, {}
+            self._metrics.set("penstock_waiting", 0)
         if said:
             log.info("the index accepts requests again", reasons=sorted(said))
 
