@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from penstock.change import CONTROL, Change, Counts, Letter, Namespace, Outcome, Position, Refusal, Write
 from penstock.document_id import document_id, key
-from penstock.errors import DocumentError
+from penstock.errors import DocumentError, SystemicFault
 
 
 class Transformed(Protocol):
@@ -44,7 +44,7 @@ class Prepared:
     def settle(self, outcomes: Sequence[Outcome]) -> list[Letter]:
         """Count what became of the writes; answer the dead letters to store, those of the transform included."""
         if len(outcomes) != len(self.writes):
-            raise ValueError(f"{len(self.writes)} writes were answered by {len(outcomes)} outcomes")
+            raise SystemicFault(f"{len(self.writes)} writes were answered by {len(outcomes)} outcomes")
         letters = list(self.letters)
         for index, outcome in enumerate(outcomes):
             if isinstance(outcome, Refusal):

@@ -1,0 +1,214 @@
+"""The loop's promises, on ports in memory."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import orjson
+import pytest
+
+from penstock.batch import Limits
+from penstock.change import Batch, Change, Counts, Namespace, Outcome, Position
+from penstock.errors import DocumentError, ReadAgain, SinkUnavailable, Stopped, SystemicFault
+from penstock.memory import MemoryCheckpoints, MemoryDeadLetters, MemorySink
+from penstock.metrics import Metrics
+from penstock.pipeline import Pipeline, Ports, Rules
+from penstock.prepare import Route
+
+SHOP = Namespace("shop", "orders")
+ONE_EACH = Limits(1, 1_000_000)
+
+
+def upsert(key: int, version: int, value: object = None) -> Change:
+    return Change(SHOP, "upsert", version, key, {"_id": key, "value": value})
+
+
+class Scripted:
+    """A source that yields one batch for each list of changes; positions are counted from 1."""
+
+    def __init__(self, *batches: list[Change], then: Exception | None = None) -> None:
+        self.batches_given, self.then, self.asked_after = batches, then, []
+
+    def batches(self, after: Position | None) -> Iterator[Batch]:
+        self.asked_after.append(after)
+        start = int(after.token) if after else 0
+        for number, changes in list(enumerate(self.batches_given, 1))[start:]:
+            time_of = changes[-1].version if changes else 0
+            yield Batch(list(changes), Position(str(number), time_of), time.monotonic())
+        if self.then:
+            raise self.then
+
+    def close(self) -> None:
+        pass
+
+
+class Sink(MemorySink):
+    """Calls `before` with the ids of each request; what it raises is raised."""
+
+    def __init__(self, before) -> None:
+        super().__init__()
+        self._before = before
+
+    def write(self, writes, *, send_before=None) -> list[Outcome]:
+        self._before([each.id for each in writes])
+        return super().write(writes, send_before=send_before)
+
+
+def transform(document):
+    if document.get("value") == "raise":
+        raise DocumentError("the function raised ValueError")
+    return None if document.get("value") == "leave out" else orjson.dumps(document)
+
+
+def pipeline(source, sink=None, *, checkpoints=None, letters=None, rules=None, **more) -> Pipeline:
+    return Pipeline(
+        name="shop",
+        ports=Ports(
+            lambda: source, sink or MemorySink(), letters or MemoryDeadLetters(), checkpoints or MemoryCheckpoints()
+        ),
+        routes={SHOP: Route("orders", transform)},
+        rules=rules or Rules(ONE_EACH, checkpoint_every_s=0),
+        metrics=Metrics(),
+        **more,
+    )
+
+
+def test_a_position_behind_an_unfinished_batch_is_never_saved():
+    second_is_written, checkpoints = threading.Event(), MemoryCheckpoints()
+
+    def before(ids):
+        if ids == ["n:1"]:
+            assert second_is_written.wait(5)
+            raise SinkUnavailable("refused")
+        second_is_written.set()
+
+    with pytest.raises(SinkUnavailable):
+        pipeline(Scripted([upsert(1, 1)], [upsert(2, 2)]), Sink(before), checkpoints=checkpoints).run(threading.Event())
+    assert checkpoints.load() is None
+
+
+def test_the_end_of_the_unbroken_run_is_saved():
+    checkpoints = MemoryCheckpoints()
+    pipeline(Scripted([upsert(1, 1)], [upsert(2, 2)]), checkpoints=checkpoints).run(threading.Event())
+    assert checkpoints.load() == Position("2", 2)
+
+
+def test_batches_are_in_flight_together_but_never_two_with_one_document():
+    under_way, most, lock = [], [], threading.Lock()
+    together = threading.Barrier(2, timeout=5)
+
+    def before(ids):
+        with lock:
+            assert not set(under_way) & set(ids)
+            under_way.extend(ids)
+            most.append(len(under_way))
+        if ids in (["n:1"], ["n:2"]) and len(most) <= 2:
+            together.wait()  # passes only when both are under way
+        with lock:
+            for each in ids:
+                under_way.remove(each)
+
+    changes = [[upsert(1, 1)], [upsert(2, 2)], [upsert(1, 3)], [upsert(1, 4)], [upsert(2, 5)]]
+    sink = Sink(before)
+    pipeline(Scripted(*changes), sink).run(threading.Event())
+    assert max(most) == 2
+    assert sink.versions("orders") == {"n:1": 4, "n:2": 5}
+
+
+def test_a_control_change_is_a_barrier():
+    seen, sink = [], MemorySink()
+    drop = Change(SHOP, "drop", 2)
+
+    def on_control(change):
+        seen.append((change.kind, sink.versions("orders")))
+
+    moved = pipeline(Scripted([upsert(1, 1), drop, upsert(3, 3)]), sink, on_control=on_control)
+    moved.run(threading.Event())
+    assert seen == [("drop", {"n:1": 1})]
+    assert sink.versions("orders") == {"n:1": 1, "n:3": 3}
+    assert moved.counts == Counts(read=3, written=2, control=1)
+
+
+def test_every_change_is_counted():
+    sink = MemorySink(lambda write: "poison" if write.id == "n:9" else None)
+    letters = MemoryDeadLetters()
+    changes = [
+        upsert(1, 1),
+        upsert(1, 2),
+        upsert(2, 3, "leave out"),
+        upsert(3, 4, "raise"),
+        upsert(9, 5),
+        Change(SHOP, "delete", 6, 4),
+        Change(SHOP, "left", 7, 5),
+        Change(SHOP, "unreadable", 8, 6, reason="too large"),
+    ]
+    counted = pipeline(Scripted(changes), sink, letters=letters, rules=Rules(Limits(100, 1 << 20)))
+    counted.run(threading.Event())
+    assert counted.counts == Counts(read=8, written=2, folded=1, filtered=1, dead_lettered=3, control=1)
+    assert counted.counts.lost == 0
+    assert {each.id: each.reason for each in letters.letters} == {
+        "n:3": "the function raised ValueError",
+        "n:9": "400: poison",
+        "n:6": "too large",
+    }
+
+
+def test_an_older_state_counts_as_superseded():
+    sink = MemorySink()
+    pipeline(Scripted([upsert(1, 5, "new")]), sink).run(threading.Event())
+    replayed = pipeline(Scripted([upsert(1, 4, "old")]), sink)
+    replayed.run(threading.Event())
+    assert replayed.counts == Counts(read=1, superseded=1)
+    assert orjson.loads(sink.documents("orders")["n:1"])["value"] == "new"
+
+
+def test_counts_that_do_not_balance_stop_the_pipeline_before_the_position_is_saved():
+    class Forgetful(MemorySink):
+        def write(self, writes, *, send_before=None):
+            return super().write(writes, send_before=send_before)[:-1]
+
+    checkpoints = MemoryCheckpoints()
+    with pytest.raises(SystemicFault, match="2 writes were answered by 1"):
+        pipeline(
+            Scripted([upsert(1, 1), upsert(2, 2)]), Forgetful(), checkpoints=checkpoints, rules=Rules(Limits(9, 999))
+        ).run(threading.Event())
+    assert checkpoints.load() is None
+
+
+def test_too_many_dead_letters_are_a_systemic_fault_and_are_all_kept():
+    letters, checkpoints = MemoryDeadLetters(), MemoryCheckpoints()
+    refusing = MemorySink(lambda _: "no")
+    rules = Rules(ONE_EACH, checkpoint_every_s=0, dead_letter_limit=2)
+    source = Scripted([upsert(1, 1)], [upsert(2, 2)], [upsert(3, 3)])
+    with pytest.raises(SystemicFault, match="3 dead letters within 600 s, the limit is 2"):
+        pipeline(source, refusing, letters=letters, checkpoints=checkpoints, rules=rules).run(threading.Event())
+    assert {each.id for each in letters.letters} == {"n:1", "n:2", "n:3"}
+    assert checkpoints.load() in (Position("1", 1), Position("2", 2))
+
+
+def test_what_is_too_old_to_be_sent_is_read_again_from_the_checkpoint():
+    failures = iter([None, ReadAgain("too old")])
+
+    def before(_):
+        if error := next(failures, None):
+            raise error
+
+    source, sink = Scripted([upsert(1, 1)], [upsert(2, 2)]), Sink(before)
+    rules = Rules(ONE_EACH, in_flight=1, checkpoint_every_s=0)
+    pipeline(source, sink, rules=rules).run(threading.Event())
+    assert source.asked_after == [None, Position("1", 1)]
+    assert sink.versions("orders") == {"n:1": 1, "n:2": 2}
+
+
+def test_when_told_to_stop_what_is_in_flight_is_finished_and_saved():
+    checkpoints, stop = MemoryCheckpoints(), threading.Event()
+    source = Scripted([upsert(1, 1)], then=Stopped("told to stop"))
+    with pytest.raises(Stopped):
+        pipeline(source, checkpoints=checkpoints, rules=Rules(ONE_EACH, checkpoint_every_s=60)).run(stop)
+    assert checkpoints.load() == Position("1", 1)
+
+
+def test_the_position_of_an_idle_source_is_saved_too():
+    checkpoints = MemoryCheckpoints()
+    pipeline(Scripted([upsert(1, 1)], [], []), checkpoints=checkpoints).run(threading.Event())
+    assert checkpoints.load() == Position("3", 0)
