@@ -10,11 +10,10 @@ import java.util.stream.Stream;
 
 /** The command `aggregate`: change streams, and pipelines over collections. */
 final class Aggregations {
-  private static final Set<String> FIELDS =
-      Set.of(
-          "aggregate", "pipeline", "cursor", "explain", "allowDiskUse", "maxTimeMS", "bypassDocumentValidation", "readConcern", "collation",
-          "hint", "comment", "writeConcern", "let", "lsid", "$clusterTime", "$db", "$readPreference", "txnNumber", "autocommit",
-          "startTransaction", "apiVersion");
+  private static final Set<String> FIELDS = Set.of(
+      "aggregate", "pipeline", "cursor", "explain", "allowDiskUse", "maxTimeMS", "bypassDocumentValidation",
+      "readConcern", "collation", "hint", "comment", "writeConcern", "let", "lsid", "$clusterTime", "$db",
+      "$readPreference", "txnNumber", "autocommit", "startTransaction", "apiVersion");
 
   private final Source source;
 
@@ -34,7 +33,8 @@ final class Aggregations {
       throw new CommandError(40602, "$changeStream is only valid as the first stage in a pipeline.");
     }
     if (stream) {
-      return source.cursors.firstReply(new ChangeStream(source, new StreamRequest(request, stages, source)), batchSize, request.session());
+      return source.cursors.firstReply(new ChangeStream(source, new StreamRequest(request, stages, source)), batchSize,
+          request.session());
     }
     return overCollection(request, stages, batchSize);
   }
@@ -46,14 +46,15 @@ final class Aggregations {
       }
     }
     Object comment = request.command().get("comment");
-    if (comment != null && !(comment instanceof String) && !source.dialect.knowsHello()) {
+    if (comment != null && !(comment instanceof String) && source.dialect.wantsTextComments()) {
       throw new CommandError(CommandError.TYPE_MISMATCH, "comment must be a string, not a " + Types.alias(comment));
     }
   }
 
   private static int batchSize(Request request) {
     if (!request.has("cursor")) {
-      throw new CommandError(CommandError.FAILED_TO_PARSE, "The 'cursor' option is required, except for aggregate with the explain argument");
+      throw new CommandError(CommandError.FAILED_TO_PARSE,
+          "The 'cursor' option is required, except for aggregate with the explain argument");
     }
     Object size = request.document("cursor").get("batchSize");
     int batchSize = size instanceof Number number ? number.intValue() : OpenCursor.FIRST_BATCH;
@@ -68,10 +69,13 @@ final class Aggregations {
     Object out = stages.isEmpty() ? null : stages.getLast().get("$out");
     if (out != null) {
       List<RawDocument> documents = documents(request, collection, stages.subList(0, stages.size() - 1)).toList();
-      new CatalogCommands(source).putThroughTemporary("tmp.agg_out." + source.clock.last() % 1000, documents, request.database(), (String) out);
-      return Cursors.reply("firstBatch", new OpenCursor.Batch(List.of(), true, null), 0L, request.database() + "." + collection);
+      new CatalogCommands(source).putThroughTemporary("tmp.agg_out." + source.clock.last() % 1000, documents,
+          request.database(), (String) out);
+      return Cursors.reply("firstBatch", new OpenCursor.Batch(List.of(), true, null), 0L,
+          request.database() + "." + collection);
     }
-    DocumentCursor cursor = new DocumentCursor(request.database() + "." + collection, documents(request, collection, stages).iterator());
+    DocumentCursor cursor = new DocumentCursor(request.database() + "." + collection,
+        documents(request, collection, stages).iterator());
     return source.cursors.firstReply(cursor, batchSize, request.session());
   }
 
@@ -91,24 +95,28 @@ final class Aggregations {
     List<Document> rest = new ArrayList<>(stages);
     if (!rest.isEmpty() && rest.getFirst().containsKey("$collStats")) {
       Document statistics = new Document("ns", collection == null ? "" : collection.fullName())
-          .append("storageStats", ReadCommands.storageStats(collection)).append("count", collection == null ? 0 : collection.count());
+          .append("storageStats", ReadCommands.storageStats(collection))
+          .append("count", collection == null ? 0 : collection.count());
       return encoded(run(Stream.of(statistics), rest.subList(1, rest.size())));
     }
-    Query query = Query.of(rest.isEmpty() || !rest.getFirst().containsKey("$match") ? new Document() : Query.asDocument(rest.removeFirst().get("$match"), "$match"));
+    Query query = Query.of(rest.isEmpty() || !rest.getFirst().containsKey("$match") ? new Document()
+        : Query.asDocument(rest.removeFirst().get("$match"), "$match"));
     if (collection == null) {
       return encoded(run(Stream.empty(), rest));
     }
     Find find = new Find(collection, query);
     if (isCount(rest)) {
       long count = query.isEmpty() ? collection.count() : find.matching().count();
-      return count == 0 ? Stream.empty() : encoded(Stream.of(new Document("_id", groupId(rest)).append("n", (int) count)));
+      return count == 0 ? Stream.empty()
+          : encoded(Stream.of(new Document("_id", groupId(rest)).append("n", (int) count)));
     }
     if (!rest.isEmpty() && rest.getFirst().get("$sort") instanceof Document sort) {
       rest.removeFirst();
       find.sorted(sort);
     }
     Stream<DocumentCollection.Stored> found = find.matching();
-    return rest.isEmpty() ? found.map(DocumentCollection.Stored::raw) : encoded(run(found.map(stored -> stored.raw().decoded()), rest));
+    return rest.isEmpty() ? found.map(DocumentCollection.Stored::raw)
+        : encoded(run(found.map(stored -> stored.raw().decoded()), rest));
   }
 
   /** What drivers send to count documents: `{$group: {_id: 1, n: {$sum: 1}}}`. */
@@ -146,7 +154,8 @@ final class Aggregations {
       case "$match" -> documents.filter(Query.of(Query.asDocument(only.getValue(), "$match"))::matches);
       case "$sort" -> documents.sorted(SortOrder.of((Document) only.getValue()));
       case "$sample" -> sample(documents, ((Number) ((Document) only.getValue()).get("size")).intValue());
-      case "$lookup", "$graphLookup", "$merge", "$facet" -> throw new CommandError(40324, "The local source has no stage " + only.getKey());
+      case "$lookup", "$graphLookup", "$merge", "$facet" ->
+        throw new CommandError(40324, "The local source has no stage " + only.getKey());
       default -> StreamPipeline.libraryStage(stage).apply(documents);
     };
   }

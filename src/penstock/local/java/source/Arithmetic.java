@@ -36,7 +36,8 @@ final class Arithmetic {
     try {
       return operation.run();
     } catch (ArithmeticException e) {
-      throw new CommandError(CommandError.BAD_VALUE, "Failed to apply an update operation: the result does not fit 64 bits");
+      throw new CommandError(CommandError.BAD_VALUE,
+          "Failed to apply an update operation: the result does not fit 64 bits");
     }
   }
 

@@ -47,6 +47,7 @@ final class Authentication {
   }
 
   private static Document reply(byte[] payload, boolean done) {
-    return new Document("conversationId", 1).append("done", done).append("payload", new Binary(Binary.GENERIC, payload)).append("ok", 1.0);
+    return new Document("conversationId", 1).append("done", done).append("payload", new Binary(Binary.GENERIC, payload))
+        .append("ok", 1.0);
   }
 }

@@ -10,7 +10,8 @@ record Binary(byte subtype, byte[] data) {
   private static final byte UUID_SUBTYPE = 4;
 
   static Binary of(UUID uuid) {
-    ByteBuffer bytes = ByteBuffer.allocate(16).putLong(uuid.getMostSignificantBits()).putLong(uuid.getLeastSignificantBits());
+    ByteBuffer bytes = ByteBuffer.allocate(16).putLong(uuid.getMostSignificantBits())
+        .putLong(uuid.getLeastSignificantBits());
     return new Binary(UUID_SUBTYPE, bytes.array());
   }
 

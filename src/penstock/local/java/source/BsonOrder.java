@@ -163,7 +163,8 @@ final class BsonOrder implements Comparator<Object> {
       char second = other.charAt(i);
       if (first != second) {
         boolean surrogates = Character.isSurrogate(first) != Character.isSurrogate(second);
-        return surrogates ? Boolean.compare(Character.isSurrogate(first), Character.isSurrogate(second)) : first - second;
+        return surrogates ? Boolean.compare(Character.isSurrogate(first), Character.isSurrogate(second))
+            : first - second;
       }
     }
     return one.length() - other.length();

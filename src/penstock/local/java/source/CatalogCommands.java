@@ -9,8 +9,8 @@ import java.util.function.Predicate;
 
 /** Commands about collections, databases and indexes. */
 final class CatalogCommands {
-  private static final List<String> NOT_OPTIONS =
-      List.of("create", "lsid", "$clusterTime", "$db", "$readPreference", "writeConcern", "txnNumber", "comment", "idIndex");
+  private static final List<String> NOT_OPTIONS = List.of("create", "lsid", "$clusterTime", "$db", "$readPreference",
+      "writeConcern", "txnNumber", "comment", "idIndex");
 
   private final Source source;
 
@@ -92,7 +92,8 @@ final class CatalogCommands {
       if (from[0].equals(to[0])) {
         moveOver(unit, renamed, to[0], to[1]);
       } else {
-        List<RawDocument> documents = renamed.inOrderOfComing().values().stream().map(DocumentCollection.Stored::raw).toList();
+        List<RawDocument> documents = renamed.inOrderOfComing().values().stream().map(DocumentCollection.Stored::raw)
+            .toList();
         putThroughTemporary(unit, "tmp" + letters() + ".renameCollection", documents, to[0], to[1]);
         unit.drop(renamed);
       }
@@ -121,7 +122,8 @@ final class CatalogCommands {
     }
   }
 
-  private void putThroughTemporary(WriteUnit unit, String temporary, List<RawDocument> documents, String database, String target) {
+  private void putThroughTemporary(WriteUnit unit, String temporary, List<RawDocument> documents, String database,
+      String target) {
     DocumentCollection made = source.catalog.create(database, temporary, new Document());
     insertAll(unit, made, documents);
     moveOver(unit, made, database, target);
@@ -156,7 +158,8 @@ final class CatalogCommands {
 
   private Document convertToCapped(Request request) {
     try (WriteUnit unit = new WriteUnit(source)) {
-      DocumentCollection collection = require(request.database(), request.collection(), "source collection does not exist");
+      DocumentCollection collection = require(request.database(), request.collection(),
+          "source collection does not exist");
       String temporary = "tmp%s.convertToCapped.%s".formatted(letters(), collection.name());
       putThroughTemporary(unit, temporary, documentsOf(collection), request.database(), collection.name());
       return ok();
@@ -165,9 +168,12 @@ final class CatalogCommands {
 
   private Document cloneCollectionAsCapped(Request request) {
     try (WriteUnit unit = new WriteUnit(source)) {
-      DocumentCollection collection = require(request.database(), request.collection(), "source collection does not exist");
+      DocumentCollection collection = require(request.database(), request.collection(),
+          "source collection does not exist");
       Document options = new Document("capped", true).append("size", request.command().get("size"));
-      insertAll(unit, source.catalog.create(request.database(), (String) request.command().get("toCollection"), options), documentsOf(collection));
+      insertAll(unit,
+          source.catalog.create(request.database(), (String) request.command().get("toCollection"), options),
+          documentsOf(collection));
       return ok();
     }
   }
@@ -178,7 +184,8 @@ final class CatalogCommands {
     for (DocumentCollection collection : source.catalog.of(request.database())) {
       Document description = description(collection);
       if (filter.matches(description)) {
-        shown.add(request.flag("nameOnly") ? Projection.of(new Document("name", 1).append("type", 1)).apply(description) : description);
+        shown.add(request.flag("nameOnly") ? Projection.of(new Document("name", 1).append("type", 1)).apply(description)
+            : description);
       }
     }
     return Cursors.single(request.database() + ".$cmd.listCollections", shown);
@@ -186,8 +193,9 @@ final class CatalogCommands {
 
   private static Document description(DocumentCollection collection) {
     Document info = new Document("readOnly", collection.isView());
-    Document description =
-        new Document("name", collection.name()).append("type", collection.isView() ? "view" : "collection").append("options", collection.options).append("info", info);
+    Document description = new Document("name", collection.name())
+        .append("type", collection.isView() ? "view" : "collection").append("options", collection.options)
+        .append("info", info);
     if (!collection.isView()) {
       info.append("uuid", Binary.of(collection.uuid));
       description.append("idIndex", CollectionIndex.ofId().description);
@@ -233,8 +241,8 @@ final class CatalogCommands {
       DocumentCollection collection = require(request.database(), request.collection(), "ns not found");
       int before = collection.indexes().size();
       Object wanted = request.command().get("index");
-      Predicate<CollectionIndex> chosen =
-          index -> !index.name().equals("_id_") && ("*".equals(wanted) || index.name().equals(wanted) || index.description.get("key").equals(wanted));
+      Predicate<CollectionIndex> chosen = index -> !index.name().equals("_id_")
+          && ("*".equals(wanted) || index.name().equals(wanted) || index.description.get("key").equals(wanted));
       if (!"*".equals(wanted) && collection.indexes().stream().noneMatch(chosen)) {
         throw new CommandError(27, "index not found with name [%s]".formatted(wanted));
       }
@@ -244,8 +252,9 @@ final class CatalogCommands {
   }
 
   private Document listIndexes(Request request) {
-    DocumentCollection collection =
-        require(request.database(), request.collection(), "ns does not exist: %s.%s".formatted(request.database(), request.collection()));
-    return Cursors.single(collection.fullName(), collection.indexes().stream().map(index -> index.description).toList());
+    DocumentCollection collection = require(request.database(), request.collection(),
+        "ns does not exist: %s.%s".formatted(request.database(), request.collection()));
+    return Cursors.single(collection.fullName(),
+        collection.indexes().stream().map(index -> index.description).toList());
   }
 }

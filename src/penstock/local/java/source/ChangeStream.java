@@ -156,8 +156,8 @@ final class ChangeStream extends OpenCursor {
   private RawDocument invalidate(Event event) {
     Token token = source.dialect.invalidateToken(Token.of(event));
     position = source.dialect.token(token, key(event));
-    Document document =
-        new Document("_id", position).append("operationType", "invalidate").append("clusterTime", new BsonTimestamp(event.time));
+    Document document = new Document("_id", position).append("operationType", "invalidate").append("clusterTime",
+        new BsonTimestamp(event.time));
     return new RawDocument(BsonWriter.encode(document));
   }
 

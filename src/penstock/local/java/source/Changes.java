@@ -41,7 +41,8 @@ final class Changes {
   /** The `updateDescription` of the event; it is encoded at once, for the document may change again. */
   Document description(boolean withTruncatedArrays) {
     List<String> removedFields = new ArrayList<>(removed);
-    Document description = new Document("updatedFields", new RawDocument(BsonWriter.encode(updated))).append("removedFields", removedFields);
+    Document description = new Document("updatedFields", new RawDocument(BsonWriter.encode(updated)))
+        .append("removedFields", removedFields);
     return withTruncatedArrays ? description.append("truncatedArrays", List.of()) : description;
   }
 

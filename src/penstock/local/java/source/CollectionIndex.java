@@ -53,7 +53,7 @@ final class CollectionIndex {
     List<Object> values = entry(added);
     Long holder = values == null ? null : entries.get(values);
     if (holder != null && holder != added.record()) {
-      throw duplicate(collection, this, named(values));
+      throw duplicate(collection, this, values);
     }
   }
 
@@ -87,20 +87,17 @@ final class CollectionIndex {
     return any || !Types.isTrue(description.get("sparse")) ? values : null;
   }
 
-  private List<Document> named(List<Object> values) {
-    return values.stream().map(value -> new Document("", value)).toList();
-  }
-
-  static CommandError duplicate(DocumentCollection collection, CollectionIndex index, List<Document> values) {
+  static CommandError duplicate(DocumentCollection collection, CollectionIndex index, List<Object> values) {
     StringBuilder text = new StringBuilder();
     Document keyValue = new Document();
     List<String> fields = List.copyOf(index.key.keySet());
     for (int i = 0; i < values.size(); i++) {
-      Object value = values.get(i).get("");
+      Object value = values.get(i);
       text.append(i == 0 ? "" : ", ").append(": ").append(Types.text(value));
       keyValue.append(fields.get(i), value);
     }
-    String message = "E11000 duplicate key error collection: %s index: %s dup key: { %s }".formatted(collection.fullName(), index.name(), text);
+    String message = "E11000 duplicate key error collection: %s index: %s dup key: { %s }"
+        .formatted(collection.fullName(), index.name(), text);
     Document details = new Document("keyPattern", index.key).append("keyValue", keyValue);
     return new CommandError(CommandError.DUPLICATE_KEY, message, details, List.of());
   }

@@ -6,6 +6,7 @@ import java.util.Map;
 
 /** A command or a single write that fails, as the driver gets to see it. */
 final class CommandError extends RuntimeException {
+  static final int INTERNAL_ERROR = 1;
   static final int BAD_VALUE = 2;
   static final int FAILED_TO_PARSE = 9;
   static final int TYPE_MISMATCH = 14;
@@ -17,40 +18,40 @@ final class CommandError extends RuntimeException {
 
   static final String TRANSIENT_TRANSACTION = "TransientTransactionError";
 
-  private static final Map<Integer, String> NAMES =
-      Map.ofEntries(
-          Map.entry(2, "BadValue"),
-          Map.entry(9, "FailedToParse"),
-          Map.entry(13, "Unauthorized"),
-          Map.entry(14, "TypeMismatch"),
-          Map.entry(15, "Overflow"),
-          Map.entry(18, "AuthenticationFailed"),
-          Map.entry(20, "IllegalOperation"),
-          Map.entry(26, "NamespaceNotFound"),
-          Map.entry(27, "IndexNotFound"),
-          Map.entry(28, "PathNotViable"),
-          Map.entry(40, "ConflictingUpdateOperators"),
-          Map.entry(43, "CursorNotFound"),
-          Map.entry(48, "NamespaceExists"),
-          Map.entry(59, "CommandNotFound"),
-          Map.entry(66, "ImmutableField"),
-          Map.entry(72, "InvalidOptions"),
-          Map.entry(73, "InvalidNamespace"),
-          Map.entry(86, "IndexKeySpecsConflict"),
-          Map.entry(112, "WriteConflict"),
-          Map.entry(136, "CappedPositionLost"),
-          Map.entry(143, "CursorInUse"),
-          Map.entry(166, "CommandNotSupportedOnView"),
-          Map.entry(237, "CursorKilled"),
-          Map.entry(251, "NoSuchTransaction"),
-          Map.entry(260, "InvalidResumeToken"),
-          Map.entry(263, "OperationNotSupportedInTransaction"),
-          Map.entry(280, "ChangeStreamFatalError"),
-          Map.entry(286, "ChangeStreamHistoryLost"),
-          Map.entry(10107, "NotWritablePrimary"),
-          Map.entry(10334, "BSONObjectTooLarge"),
-          Map.entry(11000, "DuplicateKey"),
-          Map.entry(11602, "InterruptedDueToReplStateChange"));
+  private static final Map<Integer, String> NAMES = Map.ofEntries(
+      Map.entry(1, "InternalError"),
+      Map.entry(2, "BadValue"),
+      Map.entry(9, "FailedToParse"),
+      Map.entry(13, "Unauthorized"),
+      Map.entry(14, "TypeMismatch"),
+      Map.entry(15, "Overflow"),
+      Map.entry(18, "AuthenticationFailed"),
+      Map.entry(20, "IllegalOperation"),
+      Map.entry(26, "NamespaceNotFound"),
+      Map.entry(27, "IndexNotFound"),
+      Map.entry(28, "PathNotViable"),
+      Map.entry(40, "ConflictingUpdateOperators"),
+      Map.entry(43, "CursorNotFound"),
+      Map.entry(48, "NamespaceExists"),
+      Map.entry(59, "CommandNotFound"),
+      Map.entry(66, "ImmutableField"),
+      Map.entry(72, "InvalidOptions"),
+      Map.entry(73, "InvalidNamespace"),
+      Map.entry(86, "IndexKeySpecsConflict"),
+      Map.entry(112, "WriteConflict"),
+      Map.entry(136, "CappedPositionLost"),
+      Map.entry(143, "CursorInUse"),
+      Map.entry(166, "CommandNotSupportedOnView"),
+      Map.entry(237, "CursorKilled"),
+      Map.entry(251, "NoSuchTransaction"),
+      Map.entry(260, "InvalidResumeToken"),
+      Map.entry(263, "OperationNotSupportedInTransaction"),
+      Map.entry(280, "ChangeStreamFatalError"),
+      Map.entry(286, "ChangeStreamHistoryLost"),
+      Map.entry(10107, "NotWritablePrimary"),
+      Map.entry(10334, "BSONObjectTooLarge"),
+      Map.entry(11000, "DuplicateKey"),
+      Map.entry(11602, "InterruptedDueToReplStateChange"));
 
   final int code;
   final List<String> labels;

@@ -4,7 +4,6 @@ import de.bwaldvogel.mongo.bson.BsonTimestamp;
 import de.bwaldvogel.mongo.bson.Document;
 import de.bwaldvogel.mongo.exception.MongoServerError;
 import java.util.Collection;
-import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
@@ -13,9 +12,10 @@ import java.util.concurrent.atomic.AtomicLong;
 
 /** Finds what a command asks for, runs it, and finishes the reply. */
 final class Commands {
-  private static final Set<String> BEFORE_LOGIN = Set.of("hello", "ismaster", "saslstart", "saslcontinue", "ping", "buildinfo", "endsessions", "logout");
-  private static final Set<String> NEED_PRIMARY =
-      Set.of("insert", "update", "delete", "findandmodify", "create", "drop", "dropdatabase", "renamecollection", "createindexes", "find", "aggregate");
+  private static final Set<String> BEFORE_LOGIN = Set.of("hello", "ismaster", "saslstart", "saslcontinue", "ping",
+      "buildinfo", "endsessions", "logout");
+  private static final Set<String> NEED_PRIMARY = Set.of("insert", "update", "delete", "findandmodify", "create",
+      "drop", "dropdatabase", "renamecollection", "createindexes", "find", "aggregate");
 
   final Faults faults;
   private final Source source;
@@ -51,9 +51,11 @@ final class Commands {
       reply = failed(e, request);
     } catch (MongoServerError e) {
       reply = failed(new CommandError(e.getCode(), e.getMessageWithoutErrorCode()), request);
-    } catch (ClassCastException | IllegalArgumentException | UnsupportedOperationException e) {
+    } catch (Connection.Closed e) {
+      throw e;
+    } catch (RuntimeException e) {
       e.printStackTrace();
-      reply = failed(new CommandError(CommandError.BAD_VALUE, "the local source cannot take this: " + e.getMessage()), request);
+      reply = failed(new CommandError(CommandError.INTERNAL_ERROR, "the local source cannot take this: " + e), request);
     } finally {
       running.remove(id);
     }

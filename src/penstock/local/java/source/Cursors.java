@@ -30,7 +30,8 @@ final class Cursors {
     }
     if (!cursor.namespace.equals(namespace)) {
       throw new CommandError(
-          13, "Requested getMore on namespace '%s', but cursor belongs to a different namespace %s".formatted(namespace, cursor.namespace));
+          13, "Requested getMore on namespace '%s', but cursor belongs to a different namespace %s".formatted(namespace,
+              cursor.namespace));
     }
     if (!cursor.inUse.compareAndSet(false, true)) {
       throw new CommandError(143, "cursor id %d is already in use".formatted(id));
@@ -49,7 +50,8 @@ final class Cursors {
     Object now = session == null ? null : session.get("id");
     if (before != null && !before.equals(now)) {
       throw new CommandError(
-          50738, "Cannot run getMore on cursor %d, which was created in session %s, in session %s".formatted(cursor.id, text(before), text(now)));
+          50738, "Cannot run getMore on cursor %d, which was created in session %s, in session %s".formatted(cursor.id,
+              text(before), text(now)));
     }
   }
 

@@ -32,10 +32,42 @@ abstract class Dialect {
   }
 
   /** Whether there is the command `hello` and what came along with it. */
-  abstract boolean knowsHello();
+  boolean knowsHello() {
+    return true;
+  }
 
   /** Whether change streams answer a position even when there is no event. */
-  abstract boolean showsIdlePosition();
+  boolean showsIdlePosition() {
+    return true;
+  }
+
+  boolean listsTruncatedArrays() {
+    return true;
+  }
+
+  boolean takesPipelineUpdates() {
+    return true;
+  }
+
+  /** Whether the error of a duplicate key names the key in fields of its own. */
+  boolean explainsDuplicates() {
+    return true;
+  }
+
+  /** Whether a capped collection refuses deletes, and updates that change a size. */
+  boolean guardsCapped() {
+    return false;
+  }
+
+  /** Whether `comment` must be text. */
+  boolean wantsTextComments() {
+    return false;
+  }
+
+  /** Whether a stream on one collection shows another collection's events. */
+  boolean collectionMatches(String wanted, String name) {
+    return name.equals(wanted);
+  }
 
   /** The labels of a stream's error after which a driver may resume by itself. */
   List<String> resumableLabels() {
@@ -47,7 +79,13 @@ abstract class Dialect {
   /** Stages that may follow `$changeStream`. */
   abstract Set<String> streamStages();
 
+  /** Stages that exist, but may not follow `$changeStream`, beyond those of all servers. */
+  abstract Set<String> newerForbiddenStages();
+
   abstract Document token(Token token, Object id);
+
+  /** The token of an invalidate event that follows the event with this token. */
+  abstract Token invalidateToken(Token token);
 
   /** Refuse a token whose position is known to be lost, or that does not fit the stream. */
   abstract void checkResume(Token token, StreamScope scope, Source source, boolean startAfter);
@@ -60,19 +98,9 @@ abstract class Dialect {
   /** The log ran over an open cursor's place. */
   abstract CommandError overtaken();
 
-  /** The token of an invalidate event that follows the event with this token. */
-  abstract Token invalidateToken(Token token);
-
-  /** Whether a stream on one collection shows another collection's events. */
-  abstract boolean collectionMatches(String wanted, String name);
-
-  abstract boolean takesPipelineUpdates();
-
   abstract CommandError insertTooLarge(int size);
 
   abstract CommandError unknownField(String command, String field);
-
-  abstract boolean explainsDuplicates();
 
   /** MongoDB 4.0, which DocumentDB's protocol stems from: as it was recorded. */
   static final class MongoDb40 extends Dialect {
@@ -107,7 +135,8 @@ abstract class Dialect {
 
     @Override
     void checkResume(Token token, StreamScope scope, Source source, boolean startAfter) {
-      DocumentCollection present = scope.isOneCollection() ? source.catalog.find(scope.database(), scope.collection()) : null;
+      DocumentCollection present = scope.isOneCollection() ? source.catalog.find(scope.database(), scope.collection())
+          : null;
       boolean same = present != null && present.uuid.equals(token.uuid());
       if (scope.isOneCollection() && !same && !scope.hasCollation()) {
         throw new CommandError(
@@ -126,7 +155,8 @@ abstract class Dialect {
     @Override
     CommandError tokenNotFound(Document token) {
       return new CommandError(
-          40585, "resume of change stream was not possible, as the resume token was not found. {_data: \"%s\"}".formatted(token.get("_data")));
+          40585, "resume of change stream was not possible, as the resume token was not found. {_data: \"%s\"}"
+              .formatted(token.get("_data")));
     }
 
     @Override
@@ -154,7 +184,8 @@ abstract class Dialect {
 
     @Override
     CommandError insertTooLarge(int size) {
-      return new CommandError(CommandError.BAD_VALUE, "object to insert too large. size in bytes: %d, max size: %d".formatted(size, Limits.DOCUMENT_BYTES));
+      return new CommandError(CommandError.BAD_VALUE,
+          "object to insert too large. size in bytes: %d, max size: %d".formatted(size, Limits.DOCUMENT_BYTES));
     }
 
     @Override
@@ -166,6 +197,26 @@ abstract class Dialect {
     boolean explainsDuplicates() {
       return false;
     }
+
+    @Override
+    boolean listsTruncatedArrays() {
+      return false;
+    }
+
+    @Override
+    boolean guardsCapped() {
+      return true;
+    }
+
+    @Override
+    boolean wantsTextComments() {
+      return true;
+    }
+
+    @Override
+    Set<String> newerForbiddenStages() {
+      return Set.of();
+    }
   }
 
   /** MongoDB 5.0, which the newest drivers still speak to. */
@@ -175,16 +226,6 @@ abstract class Dialect {
 
     MongoDb50() {
       super(List.of(5, 0, 0, 0), 13);
-    }
-
-    @Override
-    boolean knowsHello() {
-      return true;
-    }
-
-    @Override
-    boolean showsIdlePosition() {
-      return true;
     }
 
     @Override
@@ -203,6 +244,11 @@ abstract class Dialect {
     }
 
     @Override
+    Set<String> newerForbiddenStages() {
+      return Set.of("$merge", "$unionWith");
+    }
+
+    @Override
     Document token(Token token, Object id) {
       return token.asNewDocument(id);
     }
@@ -210,7 +256,9 @@ abstract class Dialect {
     @Override
     void checkResume(Token token, StreamScope scope, Source source, boolean startAfter) {
       if (token.invalidate() && !startAfter) {
-        throw new CommandError(260, "Attempting to resume a change stream using 'resumeAfter' is not allowed from an invalidate notification.", FATAL);
+        throw new CommandError(260,
+            "Attempting to resume a change stream using 'resumeAfter' is not allowed from an invalidate notification.",
+            FATAL);
       }
       if (Long.compareUnsigned(token.time(), source.log.oldestTime()) < 0) {
         throw startLost();
@@ -224,7 +272,8 @@ abstract class Dialect {
 
     @Override
     CommandError tokenNotFound(Document token) {
-      return new CommandError(280, "cannot resume stream; the resume token was not found. {_data: \"%s\"}".formatted(token.get("_data")), FATAL);
+      return new CommandError(280,
+          "cannot resume stream; the resume token was not found. {_data: \"%s\"}".formatted(token.get("_data")), FATAL);
     }
 
     @Override
@@ -238,28 +287,14 @@ abstract class Dialect {
     }
 
     @Override
-    boolean collectionMatches(String wanted, String name) {
-      return name.equals(wanted);
-    }
-
-    @Override
-    boolean takesPipelineUpdates() {
-      return true;
-    }
-
-    @Override
     CommandError insertTooLarge(int size) {
-      return new CommandError(10334, "object to insert too large. size in bytes: %d, max size: %d".formatted(size, Limits.DOCUMENT_BYTES));
+      return new CommandError(10334,
+          "object to insert too large. size in bytes: %d, max size: %d".formatted(size, Limits.DOCUMENT_BYTES));
     }
 
     @Override
     CommandError unknownField(String command, String field) {
       return new CommandError(40415, "BSON field '%s.%s' is an unknown field.".formatted(command, field));
-    }
-
-    @Override
-    boolean explainsDuplicates() {
-      return true;
     }
   }
 }

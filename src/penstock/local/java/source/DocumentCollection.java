@@ -2,6 +2,7 @@ package penstock.source;
 
 import de.bwaldvogel.mongo.bson.Document;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.NavigableMap;
 import java.util.UUID;
@@ -33,7 +34,8 @@ final class DocumentCollection {
   final Document options;
 
   DocumentCollection(String database, String name, Document options) {
-    this(UUID.randomUUID(), database, name, options, new ConcurrentSkipListMap<>(BsonOrder.ASCENDING), new ConcurrentSkipListMap<>());
+    this(UUID.randomUUID(), database, name, options, new ConcurrentSkipListMap<>(BsonOrder.ASCENDING),
+        new ConcurrentSkipListMap<>());
     indexes.add(CollectionIndex.ofId());
   }
 
@@ -110,7 +112,7 @@ final class DocumentCollection {
   Stored insert(Object id, RawDocument raw) {
     Stored added = new Stored(nextRecord, id, raw);
     if (byId.containsKey(added.key())) {
-      throw CollectionIndex.duplicate(this, CollectionIndex.ofId(), List.of(new Document("", id)));
+      throw CollectionIndex.duplicate(this, CollectionIndex.ofId(), Arrays.asList(id));
     }
     indexes.forEach(index -> index.check(this, added));
     nextRecord++;

@@ -77,8 +77,9 @@ final class DocumentUpdate {
     if (after > Limits.DOCUMENT_BYTES) {
       throw new CommandError(17419, "Resulting document after update is larger than " + Limits.DOCUMENT_BYTES);
     }
-    if (view.isCapped() && before != after && !source.dialect.knowsHello()) {
-      throw new CommandError(10003, "Cannot change the size of a document in a capped collection: %d != %d".formatted(before, after));
+    if (view.isCapped() && before != after && source.dialect.guardsCapped()) {
+      throw new CommandError(10003,
+          "Cannot change the size of a document in a capped collection: %d != %d".formatted(before, after));
     }
   }
 
@@ -86,7 +87,8 @@ final class DocumentUpdate {
     Object id = replacement.getOrDefault("_id", stored.id());
     if (!BsonOrder.same(id, stored.id())) {
       throw new CommandError(
-          66, "After applying the update, the (immutable) field '_id' was found to have been altered to _id: " + Types.text(id));
+          66, "After applying the update, the (immutable) field '_id' was found to have been altered to _id: "
+              + Types.text(id));
     }
     Documents.Ready ready = Documents.rebuilt(withId(replacement, id), source);
     checkSize(view, stored, ready.raw());

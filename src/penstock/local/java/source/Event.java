@@ -6,6 +6,9 @@ import java.util.UUID;
 
 /** One change as the log keeps it. Its time and its place among the events of that time are set by the log. */
 final class Event {
+  /** About what an event takes in memory besides its documents. */
+  private static final int OVERHEAD = 600;
+
   final String type;
   final String database;
   final String collection;
@@ -84,7 +87,7 @@ final class Event {
   /** About how many bytes the log holds for this event. */
   int size() {
     if (size == 0) {
-      size = 200;
+      size = OVERHEAD;
       size += document == null ? 0 : document.bytes().length;
       size += updateDescription == null ? 0 : BsonWriter.encode(updateDescription).length;
     }
@@ -120,7 +123,8 @@ final class Event {
 
   /** The event without its documents, for filters that do not look at them. */
   Document outline(Document token) {
-    Document outline = new Document("_id", token).append("operationType", type).append("clusterTime", new BsonTimestamp(time)).append("ns", namespace());
+    Document outline = new Document("_id", token).append("operationType", type)
+        .append("clusterTime", new BsonTimestamp(time)).append("ns", namespace());
     return documentKey == null ? outline : outline.append("documentKey", documentKey);
   }
 }

@@ -23,7 +23,8 @@ final class Expiry implements Runnable {
         return;
       }
       for (DocumentCollection collection : source.catalog.all()) {
-        collection.indexes().stream().filter(index -> index.expireAfterSeconds() != null).forEach(index -> sweep(collection, index));
+        collection.indexes().stream().filter(index -> index.expireAfterSeconds() != null)
+            .forEach(index -> sweep(collection, index));
       }
     }
   }

@@ -66,7 +66,8 @@ final class Faults {
     Object mode = request.command().get("mode");
     boolean off = "off".equals(mode);
     failPoint = off ? null : request.document("data");
-    failPointTimes = mode instanceof Document times && times.get("times") instanceof Number number ? number.longValue() : Long.MAX_VALUE;
+    failPointTimes = mode instanceof Document times && times.get("times") instanceof Number number ? number.longValue()
+        : Long.MAX_VALUE;
     return new Document("ok", 1.0);
   }
 
@@ -83,13 +84,15 @@ final class Faults {
       throw new Connection.Closed();
     }
     if (struck.get("errorCode") instanceof Number code) {
-      List<String> labels = ((List<?>) struck.getOrDefault("errorLabels", List.of())).stream().map(String::valueOf).toList();
+      List<String> labels = ((List<?>) struck.getOrDefault("errorLabels", List.of())).stream().map(String::valueOf)
+          .toList();
       throw new CommandError(code.intValue(), "Failing command via 'failCommand' failpoint", labels);
     }
   }
 
   private synchronized Document takeFailPoint(String command) {
-    if (failPoint == null || failPointTimes <= 0 || !((List<?>) failPoint.getOrDefault("failCommands", List.of())).contains(command)) {
+    if (failPoint == null || failPointTimes <= 0
+        || !((List<?>) failPoint.getOrDefault("failCommands", List.of())).contains(command)) {
       return null;
     }
     failPointTimes--;

@@ -47,15 +47,18 @@ final class Find {
     }
     record Sorted(Stored stored, Document document) {}
     SortOrder order = SortOrder.of(sort);
-    return documents.map(stored -> new Sorted(stored, stored.raw().decoded())).sorted((a, b) -> order.compare(a.document(), b.document())).map(Sorted::stored);
+    return documents.map(stored -> new Sorted(stored, stored.raw().decoded()))
+        .sorted((a, b) -> order.compare(a.document(), b.document())).map(Sorted::stored);
   }
 
   private Stream<Stored> candidates() {
-    boolean descending = !sort.isEmpty() && sort.values().iterator().next() instanceof Number direction && direction.doubleValue() < 0;
+    boolean descending = !sort.isEmpty() && sort.values().iterator().next() instanceof Number direction
+        && direction.doubleValue() < 0;
     if (isById() || !query.idRange().isWhole() && !isNatural()) {
       return query.idRange().documents(collection, isById() && descending);
     }
-    return (isNatural() && descending ? collection.inOrderOfComing().descendingMap() : collection.inOrderOfComing()).values().stream();
+    return (isNatural() && descending ? collection.inOrderOfComing().descendingMap() : collection.inOrderOfComing())
+        .values().stream();
   }
 
   private boolean isById() {

@@ -86,7 +86,8 @@ final class IdRange {
     NavigableMap<Object, DocumentCollection.Stored> all = collection.inOrderOfId();
     if (single != null) {
       Iterable<Object> ids = descending ? single.descendingSet() : single;
-      return java.util.stream.StreamSupport.stream(ids.spliterator(), false).map(all::get).filter(java.util.Objects::nonNull);
+      return java.util.stream.StreamSupport.stream(ids.spliterator(), false).map(all::get)
+          .filter(java.util.Objects::nonNull);
     }
     if (lower != null && upper != null && BsonOrder.ASCENDING.compare(lower, upper) > 0) {
       return Stream.empty();

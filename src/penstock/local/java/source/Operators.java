@@ -12,10 +12,9 @@ import java.util.Set;
 
 /** What each update operator makes of a field's value. */
 final class Operators {
-  private static final Set<String> KNOWN =
-      Set.of(
-          "$set", "$unset", "$rename", "$setOnInsert", "$inc", "$mul", "$min", "$max", "$bit", "$currentDate", "$push",
-          "$addToSet", "$pop", "$pull", "$pullAll");
+  private static final Set<String> KNOWN = Set.of(
+      "$set", "$unset", "$rename", "$setOnInsert", "$inc", "$mul", "$min", "$max", "$bit", "$currentDate", "$push",
+      "$addToSet", "$pop", "$pull", "$pullAll");
 
   /** A field as an operator finds it; the id is for messages. */
   record Field(String name, Object value, Object documentId) {
@@ -41,8 +40,10 @@ final class Operators {
     return switch (operator) {
       case "$set" -> argument;
       case "$inc", "$mul" -> arithmetic(operator, argument, field);
-      case "$min" -> field.isMissing() || BsonOrder.ASCENDING.compare(argument, field.value()) < 0 ? argument : Missing.getInstance();
-      case "$max" -> field.isMissing() || BsonOrder.ASCENDING.compare(argument, field.value()) > 0 ? argument : Missing.getInstance();
+      case "$min" -> field.isMissing() || BsonOrder.ASCENDING.compare(argument, field.value()) < 0 ? argument
+          : Missing.getInstance();
+      case "$max" -> field.isMissing() || BsonOrder.ASCENDING.compare(argument, field.value()) > 0 ? argument
+          : Missing.getInstance();
       case "$bit" -> bits(argument, field);
       case "$currentDate" -> currentDate(argument);
       case "$push" -> push(argument, field);
@@ -89,13 +90,13 @@ final class Operators {
     for (String operation : operations.keySet()) {
       Number operand = (Number) operations.get(operation);
       wide |= operand instanceof Long;
-      result =
-          switch (operation) {
-            case "and" -> result & operand.longValue();
-            case "or" -> result | operand.longValue();
-            case "xor" -> result ^ operand.longValue();
-            default -> throw new CommandError(CommandError.BAD_VALUE, "The $bit modifier only supports 'and', 'or', and 'xor'");
-          };
+      result = switch (operation) {
+        case "and" -> result & operand.longValue();
+        case "or" -> result | operand.longValue();
+        case "xor" -> result ^ operand.longValue();
+        default ->
+          throw new CommandError(CommandError.BAD_VALUE, "The $bit modifier only supports 'and', 'or', and 'xor'");
+      };
     }
     return wide ? (Object) result : (Object) (int) result;
   }
@@ -109,11 +110,10 @@ final class Operators {
     if (field.value() instanceof List<?> list) {
       return new ArrayList<>(list);
     }
-    String message =
-        operator.equals("$push")
-            ? "The field '%s' must be an array but is of type %s in document {_id: %s}"
-                .formatted(field.name(), Types.alias(field.value()), Types.text(field.documentId()))
-            : "Cannot apply %s to a non-array value".formatted(operator);
+    String message = operator.equals("$push")
+        ? "The field '%s' must be an array but is of type %s in document {_id: %s}"
+            .formatted(field.name(), Types.alias(field.value()), Types.text(field.documentId()))
+        : "Cannot apply %s to a non-array value".formatted(operator);
     throw new CommandError(CommandError.BAD_VALUE, message);
   }
 
@@ -183,7 +183,8 @@ final class Operators {
     boolean ofFields = argument instanceof Document && !ValueTest.isOperators(argument);
     Query query = Query.of(ofFields ? (Document) argument : new Document("value", argument));
     list.removeIf(
-        element -> ofFields ? element instanceof Document document && query.matches(document) : query.matches(new Document("value", element)));
+        element -> ofFields ? element instanceof Document document && query.matches(document)
+            : query.matches(new Document("value", element)));
     return list;
   }
 

@@ -19,7 +19,8 @@ final class Projection {
     for (Map.Entry<String, Object> field : fields.entrySet()) {
       if (!field.getKey().equals("_id")) {
         if (Types.isTrue(field.getValue()) != keeps) {
-          throw new CommandError(31253 + (keeps ? 1 : 0), "Cannot mix inclusion and exclusion in one projection: field " + field.getKey());
+          throw new CommandError(31253 + (keeps ? 1 : 0),
+              "Cannot mix inclusion and exclusion in one projection: field " + field.getKey());
         }
         plant(Paths.split(field.getKey()));
       }
@@ -86,7 +87,8 @@ final class Projection {
   private List<Object> elements(List<?> list, Object branch) {
     List<Object> shown = new ArrayList<>();
     for (Object element : list) {
-      Object kept = element instanceof Document || element instanceof List<?> ? field(element, branch) : keeps ? Missing.getInstance() : element;
+      Object kept = element instanceof Document || element instanceof List<?> ? field(element, branch)
+          : keeps ? Missing.getInstance() : element;
       if (!(kept instanceof Missing)) {
         shown.add(kept);
       }

@@ -82,7 +82,8 @@ final class ReadCommands {
     OpenCursor cursor = source.cursors.take(id, request.database() + "." + collection, request.session());
     try {
       long wait = request.number("maxTimeMS", 0);
-      OpenCursor.Batch batch = cursor.next(most == 0 ? Integer.MAX_VALUE : (int) most, wait == 0 ? DEFAULT_WAIT_MILLIS : wait);
+      OpenCursor.Batch batch = cursor.next(most == 0 ? Integer.MAX_VALUE : (int) most,
+          wait == 0 ? DEFAULT_WAIT_MILLIS : wait);
       if (batch.exhausted()) {
         source.cursors.close(id);
       }
@@ -111,7 +112,8 @@ final class ReadCommands {
   private Document count(Request request) {
     DocumentCollection collection = readable(source, request, request.collection());
     Query query = Query.of(request.document("query"));
-    long found = collection == null ? 0 : query.isEmpty() ? collection.count() : new Find(collection, query).matching().count();
+    long found = collection == null ? 0
+        : query.isEmpty() ? collection.count() : new Find(collection, query).matching().count();
     found = Math.max(0, found - request.number("skip", 0));
     long limit = Math.abs(request.number("limit", 0));
     return new Document("n", (int) (limit > 0 ? Math.min(limit, found) : found)).append("ok", 1.0);
@@ -122,9 +124,11 @@ final class ReadCommands {
     TreeSet<Object> values = new TreeSet<>(BsonOrder.ASCENDING);
     String key = (String) request.command().get("key");
     if (collection != null) {
-      new Find(collection, Query.of(request.document("query"))).matching().forEach(stored -> addValues(Paths.get(stored.raw().decoded(), key), values));
+      new Find(collection, Query.of(request.document("query"))).matching()
+          .forEach(stored -> addValues(Paths.get(stored.raw().decoded(), key), values));
     }
-    return new Document("values", values.stream().map(value -> value instanceof Missing ? null : value).toList()).append("ok", 1.0);
+    return new Document("values", values.stream().map(value -> value instanceof Missing ? null : value).toList())
+        .append("ok", 1.0);
   }
 
   private static void addValues(Object value, TreeSet<Object> values) {

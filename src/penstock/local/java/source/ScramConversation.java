@@ -93,7 +93,8 @@ final class ScramConversation {
       return password;
     }
     try {
-      byte[] hash = MessageDigest.getInstance("MD5").digest((user + ":mongo:" + password).getBytes(StandardCharsets.UTF_8));
+      byte[] hash = MessageDigest.getInstance("MD5")
+          .digest((user + ":mongo:" + password).getBytes(StandardCharsets.UTF_8));
       return HexFormat.of().formatHex(hash);
     } catch (GeneralSecurityException e) {
       throw new IllegalStateException(e);

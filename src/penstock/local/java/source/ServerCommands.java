@@ -23,7 +23,8 @@ final class ServerCommands {
     if (source.dialect.knowsHello()) {
       handlers.put("hello", this::isMaster);
     }
-    for (String name : List.of("ping", "setParameter", "fsync", "startSession", "refreshSessions", "logout", "whatsmyuri")) {
+    for (String name : List.of("ping", "setParameter", "fsync", "startSession", "refreshSessions", "logout",
+        "whatsmyuri")) {
       handlers.put(name, request -> ok());
     }
     handlers.put("buildInfo", this::buildInfo);
@@ -31,8 +32,10 @@ final class ServerCommands {
     handlers.put("serverStatus", this::serverStatus);
     handlers.put("connectionStatus", this::connectionStatus);
     handlers.put("replSetGetStatus", this::replSetGetStatus);
-    handlers.put("hostInfo", request -> new Document("system", new Document("hostname", "localhost")).append("ok", 1.0));
-    handlers.put("getCmdLineOpts", request -> new Document("argv", List.of()).append("parsed", new Document()).append("ok", 1.0));
+    handlers.put("hostInfo",
+        request -> new Document("system", new Document("hostname", "localhost")).append("ok", 1.0));
+    handlers.put("getCmdLineOpts",
+        request -> new Document("argv", List.of()).append("parsed", new Document()).append("ok", 1.0));
     handlers.put("endSessions", request -> ended(request, false));
     handlers.put("killSessions", request -> ended(request, true));
     handlers.put("commitTransaction", request -> source.transactions.end(request, true));
@@ -49,17 +52,19 @@ final class ServerCommands {
     boolean primary = commands.faults.isPrimary();
     String address = source.settings.bind() + ":" + request.connection().serverPort();
     Document optime = new Document("ts", new BsonTimestamp(source.clock.last())).append("t", 1L);
-    Document lastWrite =
-        new Document("opTime", optime).append("lastWriteDate", Instant.now()).append("majorityOpTime", optime).append("majorityWriteDate", Instant.now());
+    Document lastWrite = new Document("opTime", optime).append("lastWriteDate", Instant.now())
+        .append("majorityOpTime", optime).append("majorityWriteDate", Instant.now());
     Document reply = new Document("hosts", List.of(address)).append("setName", "rs0").append("setVersion", 1);
-    reply.append(request.name().equals("hello") ? "isWritablePrimary" : "ismaster", primary).append("secondary", !primary);
+    reply.append(request.name().equals("hello") ? "isWritablePrimary" : "ismaster", primary).append("secondary",
+        !primary);
     if (primary) {
       reply.append("primary", address);
     }
     reply.append("me", address).append("electionId", commands.faults.electionId()).append("lastWrite", lastWrite)
         .append("maxBsonObjectSize", Limits.DOCUMENT_BYTES).append("maxMessageSizeBytes", Limits.MESSAGE_BYTES)
         .append("maxWriteBatchSize", Limits.WRITES_PER_COMMAND).append("localTime", Instant.now())
-        .append("logicalSessionTimeoutMinutes", 30).append("minWireVersion", 0).append("maxWireVersion", source.dialect.wireVersion)
+        .append("logicalSessionTimeoutMinutes", 30).append("minWireVersion", 0)
+        .append("maxWireVersion", source.dialect.wireVersion)
         .append("readOnly", false);
     if (request.has("saslSupportedMechs") && source.settings.asksForLogin()) {
       reply.append("saslSupportedMechs", List.of("SCRAM-SHA-1", "SCRAM-SHA-256"));
@@ -107,15 +112,16 @@ final class ServerCommands {
       users.add(new Document("user", source.settings.user()).append("db", "admin"));
       roles.add(new Document("role", "root").append("db", "admin"));
     }
-    return new Document("authInfo", new Document("authenticatedUsers", users).append("authenticatedUserRoles", roles)).append("ok", 1.0);
+    return new Document("authInfo", new Document("authenticatedUsers", users).append("authenticatedUserRoles", roles))
+        .append("ok", 1.0);
   }
 
   private Document replSetGetStatus(Request request) {
     BsonTimestamp now = new BsonTimestamp(source.clock.last());
     Document optime = new Document("ts", now).append("t", 1L);
-    Document member =
-        new Document("_id", 0).append("name", source.settings.bind() + ":" + request.connection().serverPort()).append("health", 1.0)
-            .append("state", 1).append("stateStr", "PRIMARY").append("optime", optime).append("self", true);
+    Document member = new Document("_id", 0)
+        .append("name", source.settings.bind() + ":" + request.connection().serverPort()).append("health", 1.0)
+        .append("state", 1).append("stateStr", "PRIMARY").append("optime", optime).append("self", true);
     return new Document("set", "rs0")
         .append("date", Instant.now())
         .append("myState", 1)
@@ -137,7 +143,8 @@ final class ServerCommands {
     return ok();
   }
 
-  private static final Set<String> SELECTION = Set.of("currentOp", "lsid", "$clusterTime", "$db", "$readPreference", "$all");
+  private static final Set<String> SELECTION = Set.of("currentOp", "lsid", "$clusterTime", "$db", "$readPreference",
+      "$all");
 
   private Document currentOp(Request request) {
     Document selection = new Document();

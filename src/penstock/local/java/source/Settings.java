@@ -6,11 +6,13 @@ import java.util.Map;
 
 /** The command line. */
 record Settings(
-    String bind, int port, String mode, int logSize, boolean oneTimePerCommand, String user, String password, String tlsCertificate, String tlsKey) {
+    String bind, int port, String mode, int logSize, boolean oneTimePerCommand, String user, String password,
+    String tlsCertificate, String tlsKey) {
+
   private static final String PASSWORD_VARIABLE = "PENSTOCK_SOURCE_PASSWORD";
   private static final List<String> SWITCHES = List.of("--one-time-per-command");
-  private static final List<String> VALUED =
-      List.of("--bind", "--port", "--mode", "--log-size", "--user", "--password", "--tls-cert", "--tls-key");
+  private static final List<String> VALUED = List.of("--bind", "--port", "--mode", "--log-size", "--user", "--password",
+      "--tls-cert", "--tls-key");
 
   static Settings parse(String[] arguments, Map<String, String> environment) {
     Map<String, String> flags = new HashMap<>();

@@ -35,7 +35,8 @@ final class SortOrder implements Comparator<Document> {
   private static Object value(Object container, String[] parts, int at, boolean greatest) {
     if (container instanceof List<?> list && (at == parts.length || Paths.position(parts[at]) < 0)) {
       Comparator<Object> order = greatest ? BsonOrder.ASCENDING : BsonOrder.ASCENDING.reversed();
-      return list.stream().map(element -> BsonOrder.key(at == parts.length ? element : value(element, parts, at, greatest)))
+      return list.stream()
+          .map(element -> BsonOrder.key(at == parts.length ? element : value(element, parts, at, greatest)))
           .max(order).orElse(Missing.getInstance());
     }
     return at == parts.length ? container : value(Paths.child(container, parts[at]), parts, at + 1, greatest);

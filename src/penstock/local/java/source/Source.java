@@ -4,7 +4,7 @@ import java.util.concurrent.locks.ReentrantLock;
 
 /** The whole state of the server. Whoever writes holds the write lock; readers need none. */
 final class Source {
-  private static final long LOG_BYTES = 512L << 20;
+  private static final long LOG_BYTES = 400L << 20;
   private static final long NOOP_SECONDS = 1;
 
   final Settings settings;

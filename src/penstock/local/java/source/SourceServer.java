@@ -36,7 +36,8 @@ public final class SourceServer {
   }
 
   private static ServerSocketFactory sockets(Settings settings) throws IOException, GeneralSecurityException {
-    return settings.usesTls() ? Tls.sockets(Path.of(settings.tlsCertificate()), Path.of(settings.tlsKey())) : ServerSocketFactory.getDefault();
+    return settings.usesTls() ? Tls.sockets(Path.of(settings.tlsCertificate()), Path.of(settings.tlsKey()))
+        : ServerSocketFactory.getDefault();
   }
 
   private static void accept(ServerSocket server, Commands commands) {

@@ -10,10 +10,9 @@ import java.util.stream.Stream;
 
 /** The stages after `$changeStream`. */
 final class StreamPipeline {
-  private static final Set<String> FORBIDDEN =
-      Set.of(
-          "$group", "$sort", "$limit", "$skip", "$lookup", "$sample", "$unwind", "$bucket", "$bucketAuto", "$indexStats", "$collStats",
-          "$graphLookup", "$geoNear");
+  private static final Set<String> FORBIDDEN = Set.of(
+      "$group", "$sort", "$limit", "$skip", "$lookup", "$sample", "$unwind", "$bucket", "$bucketAuto", "$indexStats",
+      "$collStats", "$graphLookup", "$geoNear");
 
   /** A step gives the changed event, or null when it filters it out. */
   private interface Step {
@@ -43,13 +42,16 @@ final class StreamPipeline {
   private static CommandError refusal(String name, Dialect dialect) {
     return switch (name) {
       case "$changeStream" -> new CommandError(40602, "$changeStream is only valid as the first stage in a pipeline.");
-      case "$currentOp" -> new CommandError(CommandError.INVALID_NAMESPACE, "$currentOp must be run against the 'admin' database with {aggregate: 1}");
-      case "$listSessions" -> new CommandError(CommandError.INVALID_NAMESPACE, "$listSessions may only be run against config.system.sessions");
-      case "$out" -> new CommandError(CommandError.INVALID_OPTIONS, "$out cannot be used with a 'majority' read concern level");
+      case "$currentOp" -> new CommandError(CommandError.INVALID_NAMESPACE,
+          "$currentOp must be run against the 'admin' database with {aggregate: 1}");
+      case "$listSessions" -> new CommandError(CommandError.INVALID_NAMESPACE,
+          "$listSessions may only be run against config.system.sessions");
+      case "$out" ->
+        new CommandError(CommandError.INVALID_OPTIONS, "$out cannot be used with a 'majority' read concern level");
       case "$facet" -> new CommandError(CommandError.BAD_VALUE, "sub-pipeline in $facet stage cannot be empty");
       case "$count", "$sortByCount" -> notPermitted("$group");
-      case "$merge", "$unionWith" -> dialect.knowsHello() ? notPermitted(name) : unknown(name);
-      default -> FORBIDDEN.contains(name) ? notPermitted(name) : unknown(name);
+      default ->
+        FORBIDDEN.contains(name) || dialect.newerForbiddenStages().contains(name) ? notPermitted(name) : unknown(name);
     };
   }
 

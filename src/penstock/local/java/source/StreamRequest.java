@@ -68,11 +68,13 @@ final class StreamRequest {
       return new StreamScope(null, null, collation);
     }
     if (INTERNAL.contains(database)) {
-      throw new CommandError(CommandError.INVALID_NAMESPACE, "$changeStream may not be opened on the internal %s database".formatted(database));
+      throw new CommandError(CommandError.INVALID_NAMESPACE,
+          "$changeStream may not be opened on the internal %s database".formatted(database));
     }
     if (collection != null && collection.startsWith("system.")) {
       throw new CommandError(
-          CommandError.INVALID_NAMESPACE, "$changeStream may not be opened on the internal %s.%s collection".formatted(database, collection));
+          CommandError.INVALID_NAMESPACE,
+          "$changeStream may not be opened on the internal %s.%s collection".formatted(database, collection));
     }
     DocumentCollection present = collection == null ? null : source.catalog.find(database, collection);
     if (present != null && present.isView()) {
@@ -101,7 +103,8 @@ final class StreamRequest {
   private static void checkReadConcern(Document readConcern) {
     Object level = readConcern.get("level");
     if ("snapshot".equals(level)) {
-      throw new CommandError(CommandError.INVALID_OPTIONS, "readConcern level snapshot is only valid in multi-statement transactions");
+      throw new CommandError(CommandError.INVALID_OPTIONS,
+          "readConcern level snapshot is only valid in multi-statement transactions");
     }
     if (level != null && !"majority".equals(level)) {
       throw new CommandError(

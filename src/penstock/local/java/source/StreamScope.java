@@ -5,6 +5,7 @@ import java.util.regex.PatternSyntaxException;
 
 /** What a change stream watches: a collection, a database, or everything. Null names mean all. */
 record StreamScope(String database, String collection, boolean hasCollation) {
+
   private static final Set<String> INTERNAL = Set.of("admin", "config", "local");
 
   /** Whether changes there reach the log at all. */
@@ -30,7 +31,8 @@ record StreamScope(String database, String collection, boolean hasCollation) {
       return true;
     }
     boolean here = database.equals(event.database) && matches(event.collection, dialect);
-    return here || event.renamedDatabase != null && database.equals(event.renamedDatabase) && matches(event.renamedCollection, dialect);
+    return here || event.renamedDatabase != null && database.equals(event.renamedDatabase)
+        && matches(event.renamedCollection, dialect);
   }
 
   private boolean matches(String name, Dialect dialect) {

@@ -22,7 +22,8 @@ import javax.net.ssl.SSLContext;
 
 /** Server sockets that speak TLS with a certificate and a PKCS #8 key from PEM files. */
 final class Tls {
-  private static final Pattern KEY = Pattern.compile("-----BEGIN PRIVATE KEY-----(.*?)-----END PRIVATE KEY-----", Pattern.DOTALL);
+  private static final Pattern KEY = Pattern.compile("-----BEGIN PRIVATE KEY-----(.*?)-----END PRIVATE KEY-----",
+      Pattern.DOTALL);
   private static final char[] NO_PASSWORD = new char[0];
 
   private Tls() {}
@@ -43,7 +44,8 @@ final class Tls {
   private static PrivateKey key(Path file) throws IOException, GeneralSecurityException {
     Matcher found = KEY.matcher(Files.readString(file));
     if (!found.find()) {
-      throw new InvalidKeySpecException(file + " holds no PKCS #8 key: its first line should be -----BEGIN PRIVATE KEY-----");
+      throw new InvalidKeySpecException(
+          file + " holds no PKCS #8 key: its first line should be -----BEGIN PRIVATE KEY-----");
     }
     PKCS8EncodedKeySpec encoded = new PKCS8EncodedKeySpec(Base64.getMimeDecoder().decode(found.group(1)));
     for (String algorithm : List.of("RSA", "EC")) {

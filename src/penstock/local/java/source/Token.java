@@ -14,6 +14,7 @@ import java.util.regex.Pattern;
  * types of numbers are kept outside of it, in `_typeBits`, so the whole document is the token.
  */
 record Token(long time, int place, UUID uuid, boolean highWater, boolean invalidate) implements Comparable<Token> {
+
   private static final HexFormat HEX = HexFormat.of().withUpperCase();
   private static final String UUID_MARK = "5A1004";
   private static final String KEY_MARK = "5F696400";
@@ -97,7 +98,8 @@ record Token(long time, int place, UUID uuid, boolean highWater, boolean invalid
   }
 
   private static byte[] uuidBytes(UUID uuid) {
-    return ByteBuffer.allocate(16).putLong(uuid.getMostSignificantBits()).putLong(uuid.getLeastSignificantBits()).array();
+    return ByteBuffer.allocate(16).putLong(uuid.getMostSignificantBits()).putLong(uuid.getLeastSignificantBits())
+        .array();
   }
 
   /** Small numbers as the servers sort them: the first byte says how many follow. */
@@ -114,7 +116,8 @@ record Token(long time, int place, UUID uuid, boolean highWater, boolean invalid
   /** Read a token that came back; a damaged one is refused with the codes that were recorded. */
   static Token parse(Document given) {
     if (given.get("_data") instanceof Binary old) {
-      throw new CommandError(15, "Invalid advance (8) past end of buffer[%d] at offset: 0".formatted(old.data().length - 1));
+      throw new CommandError(15,
+          "Invalid advance (8) past end of buffer[%d] at offset: 0".formatted(old.data().length - 1));
     }
     if (!(given.get("_data") instanceof String text)) {
       throw new CommandError(40647, "Bad resume token: _data of missing or of wrong type" + Types.text(given));

@@ -16,10 +16,11 @@ final class Transactions {
   private final Source source;
   private final Map<Object, Transaction> open = new HashMap<>();
   private final Map<Object, Answered> answered = new HashMap<>();
-  private Condition ended;
+  private final Condition ended;
 
   Transactions(Source source) {
     this.source = source;
+    this.ended = source.writeLock.newCondition();
   }
 
   private static Object key(Document session) {
@@ -66,17 +67,10 @@ final class Transactions {
     source.writeLock.lock();
     try {
       open.remove(key(session));
-      condition().signalAll();
+      ended.signalAll();
     } finally {
       source.writeLock.unlock();
     }
-  }
-
-  private Condition condition() {
-    if (ended == null) {
-      ended = source.writeLock.newCondition();
-    }
-    return ended;
   }
 
   /** Note that a document is about to be written; a write waits for a transaction that has it, a transaction fails. */
@@ -101,7 +95,7 @@ final class Transactions {
     long left = TimeUnit.SECONDS.toNanos(LONGEST_WAIT_SECONDS);
     try {
       while (isClaimed(view, id, null)) {
-        left = condition().awaitNanos(left);
+        left = ended.awaitNanos(left);
         if (left <= 0) {
           throw new CommandError(112, "WriteConflict");
         }

@@ -102,7 +102,8 @@ final class Types {
       case String text -> '"' + text + '"';
       case RawDocument raw -> text(raw.decoded());
       case Map<?, ?> map -> map.isEmpty() ? "{}"
-          : map.entrySet().stream().map(e -> e.getKey() + ": " + text(e.getValue())).collect(Collectors.joining(", ", "{", "}"));
+          : map.entrySet().stream().map(e -> e.getKey() + ": " + text(e.getValue()))
+              .collect(Collectors.joining(", ", "{", "}"));
       case Collection<?> items -> items.stream().map(Types::text).collect(Collectors.joining(", ", "[ ", " ]"));
       case ObjectId id -> "ObjectId('" + id.getHexData() + "')";
       case BsonTimestamp time -> "Timestamp(" + time.getTime() + ", " + time.getInc() + ")";

@@ -45,7 +45,8 @@ final class Update {
     }
     if (fields.isEmpty()) {
       throw new CommandError(
-          CommandError.FAILED_TO_PARSE, "'%s' is empty. You must specify a field like so: {%s: {<field>: ...}}".formatted(operator, operator));
+          CommandError.FAILED_TO_PARSE,
+          "'%s' is empty. You must specify a field like so: {%s: {<field>: ...}}".formatted(operator, operator));
     }
     fields.forEach((path, value) -> addModification(path, new Modification(operator, value)));
   }
@@ -147,7 +148,8 @@ final class Update {
     private final Map<String, Object> renamed;
 
     Application(
-        Document document, Modification modification, Changes changes, int arrayPosition, boolean inserting, Map<String, Object> renamed) {
+        Document document, Modification modification, Changes changes, int arrayPosition, boolean inserting,
+        Map<String, Object> renamed) {
       this.document = document;
       this.modification = modification;
       this.changes = changes;
@@ -161,7 +163,8 @@ final class Update {
       for (int i = 1; i < path.length; i++) {
         if (path[i].equals("$")) {
           if (arrayPosition < 0) {
-            throw new CommandError(CommandError.BAD_VALUE, "The positional operator did not find the match needed from the query.");
+            throw new CommandError(CommandError.BAD_VALUE,
+                "The positional operator did not find the match needed from the query.");
           }
           path[i] = Integer.toString(arrayPosition);
         }
@@ -182,7 +185,8 @@ final class Update {
       String arrayPath = Paths.join(path, 0, at);
       if (!(Paths.get(document, arrayPath) instanceof List<?> list)) {
         throw new CommandError(
-            CommandError.BAD_VALUE, "The path '%s' must exist in the document in order to apply array updates.".formatted(arrayPath));
+            CommandError.BAD_VALUE,
+            "The path '%s' must exist in the document in order to apply array updates.".formatted(arrayPath));
       }
       int changed = 0;
       for (int i : chosen(path[at].substring(2, path[at].length() - 1), list)) {
@@ -200,7 +204,8 @@ final class Update {
     private List<Integer> chosen(String identifier, List<?> list) {
       Query filter = arrayFilters.get(identifier);
       if (filter == null && !identifier.isEmpty()) {
-        throw new CommandError(CommandError.BAD_VALUE, "No array filter found for identifier '%s'".formatted(identifier));
+        throw new CommandError(CommandError.BAD_VALUE,
+            "No array filter found for identifier '%s'".formatted(identifier));
       }
       List<Integer> chosen = new ArrayList<>();
       for (int i = 0; i < list.size(); i++) {

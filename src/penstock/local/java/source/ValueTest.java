@@ -71,7 +71,8 @@ interface ValueTest {
         expressions.add(equal(value));
       }
     }
-    return (value, match) -> values.contains(BsonOrder.key(value)) || expressions.stream().anyMatch(test -> test.test(value, match));
+    return (value, match) -> values.contains(BsonOrder.key(value))
+        || expressions.stream().anyMatch(test -> test.test(value, match));
   }
 
   static ValueTest exists() {
@@ -101,12 +102,11 @@ interface ValueTest {
   }
 
   private static ValueTest regex(Object pattern, Object options) {
-    BsonRegularExpression expression =
-        pattern instanceof BsonRegularExpression given && options == null
-            ? given
-            : new BsonRegularExpression(
-                pattern instanceof BsonRegularExpression given ? given.getPattern() : String.valueOf(pattern),
-                options == null ? "" : String.valueOf(options));
+    BsonRegularExpression expression = pattern instanceof BsonRegularExpression given && options == null
+        ? given
+        : new BsonRegularExpression(
+            pattern instanceof BsonRegularExpression given ? given.getPattern() : String.valueOf(pattern),
+            options == null ? "" : String.valueOf(options));
     return (value, match) -> value instanceof String text && expression.matcher(text).find();
   }
 
@@ -137,8 +137,8 @@ interface ValueTest {
       }
       for (int i = 0; i < list.size(); i++) {
         Object element = list.get(i);
-        boolean found =
-            ofValues ? query.matches(new Document("value", element)) : element instanceof Document document && query.matches(document);
+        boolean found = ofValues ? query.matches(new Document("value", element))
+            : element instanceof Document document && query.matches(document);
         if (found) {
           match.arrayPosition = i;
           return true;

@@ -55,7 +55,8 @@ final class WriteCommands {
     }
 
     private Document writeError(CommandError error, int index) {
-      CommandError shown = source.dialect.explainsDuplicates() ? error : new CommandError(error.code, error.getMessage());
+      CommandError shown = source.dialect.explainsDuplicates() ? error
+          : new CommandError(error.code, error.getMessage());
       return shown.asWriteError(index);
     }
 
@@ -78,11 +79,13 @@ final class WriteCommands {
   private static List<?> statements(Request request, String field) {
     if (request.command().get(field) instanceof List<?> statements && !statements.isEmpty()) {
       if (statements.size() > Limits.WRITES_PER_COMMAND) {
-        throw new CommandError(21, "Write batch sizes must be between 1 and 100000. Got %d operations.".formatted(statements.size()));
+        throw new CommandError(21,
+            "Write batch sizes must be between 1 and 100000. Got %d operations.".formatted(statements.size()));
       }
       return statements;
     }
-    throw new CommandError(CommandError.FAILED_TO_PARSE, "the command %s needs a non-empty array '%s'".formatted(request.name(), field));
+    throw new CommandError(CommandError.FAILED_TO_PARSE,
+        "the command %s needs a non-empty array '%s'".formatted(request.name(), field));
   }
 
   private Document insert(Request request) {
@@ -115,7 +118,8 @@ final class WriteCommands {
     try (WriteUnit unit = new WriteUnit(source, request)) {
       boolean makes = statements.stream().anyMatch(statement -> Types.isTrue(statement.get("upsert")));
       DocumentCollection view = targetOrNull(unit, request, makes);
-      outcome.each(request, statements, (index, statement) -> updateOne(unit, view, (Document) statement, index, outcome));
+      outcome.each(request, statements,
+          (index, statement) -> updateOne(unit, view, (Document) statement, index, outcome));
     }
     return outcome.reply(true);
   }
@@ -168,14 +172,16 @@ final class WriteCommands {
     Outcome outcome = new Outcome();
     try (WriteUnit unit = new WriteUnit(source, request)) {
       DocumentCollection view = targetOrNull(unit, request, false);
-      outcome.each(request, statements, (index, statement) -> view == null ? 0 : deleteSome(unit, view, (Document) statement));
+      outcome.each(request, statements,
+          (index, statement) -> view == null ? 0 : deleteSome(unit, view, (Document) statement));
     }
     return outcome.reply(false);
   }
 
   private int deleteSome(WriteUnit unit, DocumentCollection view, Document statement) {
-    if (view.isCapped() && !source.dialect.knowsHello()) {
-      throw new CommandError(CommandError.ILLEGAL_OPERATION, "cannot remove from a capped collection: " + view.fullName());
+    if (view.isCapped() && source.dialect.guardsCapped()) {
+      throw new CommandError(CommandError.ILLEGAL_OPERATION,
+          "cannot remove from a capped collection: " + view.fullName());
     }
     Query query = Query.of(Query.asDocument(statement.get("q"), "delete.deletes.q"));
     long limit = ((Number) statement.getOrDefault("limit", 0)).longValue();
@@ -192,7 +198,8 @@ final class WriteCommands {
     try (WriteUnit unit = new WriteUnit(source, request)) {
       DocumentCollection view = targetOrNull(unit, request, request.flag("upsert"));
       Query query = Query.of(request.document("query"));
-      Stored found = view == null ? null : new Find(view, query).sorted(request.document("sort")).matching().findFirst().orElse(null);
+      Stored found = view == null ? null
+          : new Find(view, query).sorted(request.document("sort")).matching().findFirst().orElse(null);
       return remove ? removed(unit, view, found, request) : modified(unit, view, found, query, request);
     }
   }

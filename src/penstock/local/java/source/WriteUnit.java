@@ -80,7 +80,7 @@ final class WriteUnit implements AutoCloseable {
   Stored update(DocumentCollection view, Stored old, RawDocument raw, Changes changes) {
     claim(view, old.id());
     Stored stored = view.replace(old, old.id(), raw);
-    log(Event.update(view, changes.description(source.dialect.showsIdlePosition()), old.id()));
+    log(Event.update(view, changes.description(source.dialect.listsTruncatedArrays()), old.id()));
     return stored;
   }
 
