@@ -93,33 +93,37 @@ def test_the_end_of_the_unbroken_run_is_saved():
     assert checkpoints.load() == Position("2", 2)
 
 
-def test_batches_are_in_flight_together_but_never_two_with_one_document():
-    under_way, most, lock = [], [], threading.Lock()
+def test_batches_are_in_flight_together():
     together = threading.Barrier(2, timeout=5)
+    sink = Sink(lambda _: together.wait())  # passes only when both are under way
+    pipeline(Scripted([upsert(1, 1)], [upsert(2, 2)]), sink).run(threading.Event())
+    assert sink.versions("orders") == {"n:1": 1, "n:2": 2}
 
-    def before(ids):
-        with lock:
-            assert not set(under_way) & set(ids)
-            under_way.extend(ids)
-            most.append(len(under_way))
-        if ids in (["n:1"], ["n:2"]) and len(most) <= 2:
-            together.wait()  # passes only when both are under way
-        with lock:
-            for each in ids:
-                under_way.remove(each)
 
-    changes = [[upsert(1, 1)], [upsert(2, 2)], [upsert(1, 3)], [upsert(1, 4)], [upsert(2, 5)]]
+def test_two_batches_that_touch_one_document_are_never_in_flight_together():
+    begun: list[int] = []
+    second_began = threading.Event()
+
+    def before(_):
+        begun.append(len(begun))
+        if len(begun) == 1:
+            assert not second_began.wait(0.3)  # the time in which a second one would have begun
+        else:
+            second_began.set()
+
     sink = Sink(before)
-    pipeline(Scripted(*changes), sink).run(threading.Event())
-    assert max(most) == 2
-    assert sink.versions("orders") == {"n:1": 4, "n:2": 5}
+    pipeline(Scripted([upsert(1, 1)], [upsert(1, 2)]), sink).run(threading.Event())
+    assert begun == [0, 1]
+    assert sink.versions("orders") == {"n:1": 2}
 
 
 def test_a_control_change_is_a_barrier():
-    seen, sink = [], MemorySink()
+    seen, controlled = [], threading.Event()
+    sink = Sink(lambda ids: ids == ["n:1"] and controlled.wait(0.3))  # the time in which it would have come too early
     drop = Change(SHOP, "drop", 2)
 
     def on_control(change):
+        controlled.set()
         seen.append((change.kind, sink.versions("orders")))
 
     moved = pipeline(Scripted([upsert(1, 1), drop, upsert(3, 3)]), sink, on_control=on_control)
