@@ -140,8 +140,8 @@ final class ChangeStream extends OpenCursor {
     if (size > Limits.EVENT_BYTES) {
       throw new CommandError(
           10334,
-          "BSONObj size: %d (0x%X) is invalid. Size must be between 0 and 16793600(16MB) First element: _id: { _data: \"%s\" }"
-              .formatted(size, size, token.get("_data")));
+          ("BSONObj size: %d (0x%X) is invalid. Size must be between 0 and 16793600(16MB)"
+              + " First element: _id: { _data: \"%s\" }").formatted(size, size, token.get("_data")));
     }
     return raw;
   }

@@ -9,7 +9,8 @@ import java.util.Set;
  * generations; another kind of server is another subclass.
  */
 abstract class Dialect {
-  private static final String TOO_OLD = "Resume of change stream was not possible, as the resume point may no longer be in the oplog.";
+  private static final String TOO_OLD =
+      "Resume of change stream was not possible, as the resume point may no longer be in the oplog.";
 
   final List<Integer> version;
   final int wireVersion;
@@ -141,9 +142,9 @@ abstract class Dialect {
       if (scope.isOneCollection() && !same && !scope.hasCollation()) {
         throw new CommandError(
             260,
-            "Attempted to resume a stream on a collection which has been dropped. The change stream's pipeline may need to make"
-                + " comparisons which should respect the collection's default collation, which can no longer be determined. If you"
-                + " wish to resume this change stream you must specify a collation with the request.");
+            "Attempted to resume a stream on a collection which has been dropped. The change stream's pipeline may need"
+                + " to make comparisons which should respect the collection's default collation, which can no longer be"
+                + " determined. If you wish to resume this change stream you must specify a collation with the request.");
       }
     }
 
@@ -163,8 +164,8 @@ abstract class Dialect {
     CommandError overtaken() {
       return new CommandError(
           136,
-          "Error in $cursor stage :: caused by :: CollectionScan died due to failure to restore tailable cursor position."
-              + " Last seen record id: RecordId(1000000000000)");
+          "Error in $cursor stage :: caused by :: CollectionScan died due to failure to restore tailable cursor"
+              + " position. Last seen record id: RecordId(1000000000000)");
     }
 
     @Override

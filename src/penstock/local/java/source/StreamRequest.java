@@ -62,8 +62,8 @@ final class StreamRequest {
       if (!database.equals("admin") || collection != null) {
         throw new CommandError(
             CommandError.INVALID_OPTIONS,
-            "A $changeStream with 'allChangesForCluster:true' may only be opened on the 'admin' database, and with no collection name; found %s.%s"
-                .formatted(database, collection == null ? "$cmd.aggregate" : collection));
+            ("A $changeStream with 'allChangesForCluster:true' may only be opened on the 'admin' database, and with no"
+                + " collection name; found %s.%s").formatted(database, collection == null ? "$cmd.aggregate" : collection));
       }
       return new StreamScope(null, null, collation);
     }
@@ -94,8 +94,8 @@ final class StreamRequest {
     if (!text.equals("default") && !text.equals("updateLookup")) {
       throw new CommandError(
           40575,
-          "unrecognized value for the 'fullDocument' option to the $changeStream stage. Expected \"default\" or \"updateLookup\", got \"%s\""
-              .formatted(text));
+          ("unrecognized value for the 'fullDocument' option to the $changeStream stage."
+              + " Expected \"default\" or \"updateLookup\", got \"%s\"").formatted(text));
     }
     return text.equals("updateLookup");
   }
