@@ -13,9 +13,9 @@ _REAL_TIME = 1_000_000_000
 _USUAL_KEYS = ["operationTime", "ok", "errmsg", "code", "codeName", "$clusterTime"]
 _REPLACED = [
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<uuid>"),
+    (r"\b\d{12,}\b", "<bignum>"),
     (r"\b82[0-9A-F]{16,}\b", "<hex>"),
     (r"Timestamp\(\d{9,}, \d+\)", "Timestamp(<t>)"),
-    (r"\b\d{12,}\b", "<bignum>"),
     (r"tmp[.\w]*\.agg_out\.\d+", "tmp.agg_out.<n>"),
     (r"tmp[A-Za-z0-9]{5}\.", "tmp<rnd>."),
     (r"127\.0\.0\.1:\d+", "<host>"),

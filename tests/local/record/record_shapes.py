@@ -51,7 +51,6 @@ def _shape(stage, level):
         "aggregateReply": watch.first,
         "aggregateKeys": list(watch.first),
         "cursorKeys": list(watch.first["cursor"]),
-        "openSecondsUnder0.2": watch.opened_in < 0.2,
     }
     watch.more(500)
     shown |= {"emptyGetMoreReply": watch.last, "emptyGetMoreBlocked_s": round(watch.took, 1)}

@@ -29,13 +29,11 @@ class Watch:
             "cursor": extra.pop("cursor", {}),
             **extra,
         }
-        start = time.monotonic()
         try:
             self.first = self._command(command)
         except PyMongoError as error:
             self.error, self.where = error, "aggregate"
             return
-        self.opened_in = time.monotonic() - start
         self._take(self.first, "firstBatch")
         self.cursor_id = self.first["cursor"]["id"]
         self.namespace = self.first["cursor"]["ns"].split(".", 1)[1]

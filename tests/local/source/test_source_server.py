@@ -2,6 +2,7 @@
 
 import datetime
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from bson import SON, Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
@@ -182,6 +183,19 @@ def test_an_open_transaction_is_seen_by_none_but_itself(client, things):
         inside = things.find_one({"_id": 1}, session=session)
         outside = client.test.things.find_one({"_id": 1})
     assert (inside["v"], outside["v"], things.find_one({"_id": 1})["v"]) == (1, 0, 1)
+
+
+def test_a_write_waits_for_the_transaction_that_has_the_document(client, things):
+    things.insert_one({"_id": 1, "v": 1})
+    with ThreadPoolExecutor(1) as pool, client.start_session() as session, things.watch() as stream:
+        with session.start_transaction():
+            things.delete_one({"_id": 1}, session=session)
+            waiting = pool.submit(things.update_one, {"_id": 1}, {"$inc": {"v": 1}}, upsert=True)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.3)
+        assert waiting.result(timeout=5).upserted_id == 1
+        assert [stream.next()["operationType"] for _ in range(2)] == ["delete", "insert"]
+    assert things.find_one() == {"_id": 1, "v": 1}
 
 
 def test_a_dropped_collection_can_be_watched_on_after_its_invalidate(things):

@@ -9,8 +9,8 @@ import java.util.Set;
  * generations; another kind of server is another subclass.
  */
 abstract class Dialect {
-  private static final String TOO_OLD =
-      "Resume of change stream was not possible, as the resume point may no longer be in the oplog.";
+  private static final String TOO_OLD = "Resume of change stream was not possible,"
+      + " as the resume point may no longer be in the oplog.";
 
   final List<Integer> version;
   final int wireVersion;
@@ -143,8 +143,9 @@ abstract class Dialect {
         throw new CommandError(
             260,
             "Attempted to resume a stream on a collection which has been dropped. The change stream's pipeline may need"
-                + " to make comparisons which should respect the collection's default collation, which can no longer be"
-                + " determined. If you wish to resume this change stream you must specify a collation with the request.");
+                + " to make comparisons which should respect the collection's default collation, which can no longer"
+                + " be determined. If you wish to resume this change stream you must specify a collation"
+                + " with the request.");
       }
     }
 

@@ -33,7 +33,7 @@ final class Expiry implements Runnable {
     Instant limit = Instant.now().minusSeconds(index.expireAfterSeconds());
     Query expired = Query.of(new Document(index.firstField(), new Document("$lt", limit)));
     try (WriteUnit unit = new WriteUnit(source)) {
-      List<DocumentCollection.Stored> found = new Find(collection, expired).matching().toList();
+      List<DocumentCollection.Stored> found = unit.settled(collection, () -> new Find(collection, expired).matching());
       found.forEach(stored -> unit.delete(collection, stored));
     }
   }

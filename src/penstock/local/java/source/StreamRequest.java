@@ -63,7 +63,8 @@ final class StreamRequest {
         throw new CommandError(
             CommandError.INVALID_OPTIONS,
             ("A $changeStream with 'allChangesForCluster:true' may only be opened on the 'admin' database, and with no"
-                + " collection name; found %s.%s").formatted(database, collection == null ? "$cmd.aggregate" : collection));
+                + " collection name; found %s.%s")
+                .formatted(database, collection == null ? "$cmd.aggregate" : collection));
       }
       return new StreamScope(null, null, collation);
     }

@@ -73,12 +73,8 @@ final class Transactions {
     }
   }
 
-  /** Note that a document is about to be written; a write waits for a transaction that has it, a transaction fails. */
+  /** Note that a transaction is about to write a document; it fails where another was first. */
   void claim(DocumentCollection view, Object id, Transaction by) {
-    if (by == null) {
-      awaitUnclaimed(view, id);
-      return;
-    }
     DocumentCollection present = source.catalog.find(view.uuid);
     boolean changed = present != null && !by.hasWritten(view.uuid, id) && present.find(id) != view.find(id);
     if (changed || isClaimed(view, id, by)) {
@@ -87,18 +83,20 @@ final class Transactions {
     by.noteWritten(view.uuid, id);
   }
 
+  /** Whether an open transaction has written this document. */
+  boolean isClaimed(DocumentCollection view, Object id) {
+    return isClaimed(view, id, null);
+  }
+
   private boolean isClaimed(DocumentCollection view, Object id, Transaction by) {
     return open.values().stream().anyMatch(other -> other != by && other.hasWritten(view.uuid, id));
   }
 
-  private void awaitUnclaimed(DocumentCollection view, Object id) {
-    long left = TimeUnit.SECONDS.toNanos(LONGEST_WAIT_SECONDS);
+  /** Wait until a transaction ends. The write lock is free meanwhile. */
+  void awaitEndOfSome() {
     try {
-      while (isClaimed(view, id, null)) {
-        left = ended.awaitNanos(left);
-        if (left <= 0) {
-          throw new CommandError(112, "WriteConflict");
-        }
+      if (!ended.await(LONGEST_WAIT_SECONDS, TimeUnit.SECONDS)) {
+        throw new CommandError(112, "WriteConflict");
       }
     } catch (InterruptedException e) {
       throw new CommandError(11602, "operation was interrupted");

@@ -147,7 +147,8 @@ final class WriteCommands {
       return 0;
     }
     Query query = Query.of(Query.asDocument(statement.get("q"), "update.updates.q"));
-    List<Stored> found = new Find(view, query).matching().limit(multi ? Long.MAX_VALUE : 1).toList();
+    long most = multi ? Long.MAX_VALUE : 1;
+    List<Stored> found = unit.settled(view, () -> new Find(view, query).matching().limit(most));
     if (found.isEmpty() && Types.isTrue(statement.get("upsert"))) {
       Stored inserted = update.insertInto(unit, view, query);
       outcome.upserted.add(new Document("index", index).append("_id", inserted.id()));
@@ -185,7 +186,8 @@ final class WriteCommands {
     }
     Query query = Query.of(Query.asDocument(statement.get("q"), "delete.deletes.q"));
     long limit = ((Number) statement.getOrDefault("limit", 0)).longValue();
-    List<Stored> found = new Find(view, query).matching().limit(limit == 0 ? Long.MAX_VALUE : limit).toList();
+    long most = limit == 0 ? Long.MAX_VALUE : limit;
+    List<Stored> found = unit.settled(view, () -> new Find(view, query).matching().limit(most));
     found.forEach(stored -> unit.delete(view, stored));
     return found.size();
   }
@@ -198,10 +200,14 @@ final class WriteCommands {
     try (WriteUnit unit = new WriteUnit(source, request)) {
       DocumentCollection view = targetOrNull(unit, request, request.flag("upsert"));
       Query query = Query.of(request.document("query"));
-      Stored found = view == null ? null
-          : new Find(view, query).sorted(request.document("sort")).matching().findFirst().orElse(null);
+      Stored found = view == null ? null : first(unit, view, query, request.document("sort"));
       return remove ? removed(unit, view, found, request) : modified(unit, view, found, query, request);
     }
+  }
+
+  private static Stored first(WriteUnit unit, DocumentCollection view, Query query, Document sort) {
+    List<Stored> found = unit.settled(view, () -> new Find(view, query).sorted(sort).matching().limit(1));
+    return found.isEmpty() ? null : found.getFirst();
   }
 
   private static Document removed(WriteUnit unit, DocumentCollection view, Stored found, Request request) {

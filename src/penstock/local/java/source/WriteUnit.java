@@ -2,6 +2,8 @@ package penstock.source;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Supplier;
+import java.util.stream.Stream;
 import penstock.source.DocumentCollection.Stored;
 
 /**
@@ -36,8 +38,8 @@ final class WriteUnit implements AutoCloseable {
     try {
       if (transaction != null) {
         transaction.add(events);
-      } else if (!events.isEmpty()) {
-        source.log.append(events, source.oneTimePerCommand);
+      } else {
+        flush();
       }
     } finally {
       source.writeLock.unlock();
@@ -62,7 +64,36 @@ final class WriteUnit implements AutoCloseable {
     return view(found != null ? found : source.catalog.findOrCreate(database, name));
   }
 
+  /**
+   * The documents to be written. While an open transaction has written one of them, a unit outside of any waits and
+   * searches again; from then on it keeps the lock, so that what was found is what is there.
+   */
+  List<Stored> settled(DocumentCollection view, Supplier<Stream<Stored>> search) {
+    List<Stored> found = search.get().toList();
+    while (transaction == null && found.stream().anyMatch(stored -> source.transactions.isClaimed(view, stored.id()))) {
+      awaitEndOfSome();
+      found = search.get().toList();
+    }
+    return found;
+  }
+
+  /** Wait for a transaction to end. Others write meanwhile, so the events so far go to the log first. */
+  private void awaitEndOfSome() {
+    flush();
+    source.transactions.awaitEndOfSome();
+  }
+
+  private void flush() {
+    if (!events.isEmpty()) {
+      source.log.append(events, source.oneTimePerCommand);
+      events.clear();
+    }
+  }
+
   Stored insert(DocumentCollection view, Object id, RawDocument raw) {
+    while (transaction == null && source.transactions.isClaimed(view, id)) {
+      awaitEndOfSome();
+    }
     claim(view, id);
     Stored stored = view.insert(id, raw);
     log(Event.insert(view, raw, id));
@@ -104,6 +135,8 @@ final class WriteUnit implements AutoCloseable {
   }
 
   private void claim(DocumentCollection view, Object id) {
-    source.transactions.claim(view, id, transaction);
+    if (transaction != null) {
+      source.transactions.claim(view, id, transaction);
+    }
   }
 }
