@@ -210,7 +210,7 @@ class TestStateStore:
 
     def test_a_document_is_replaced_only_as_it_was_read(self, store: StateStore) -> None:
         first = store.put("a/ü ?", {"n": 1}, None)
-        assert store.get(["a/ü ?", "b"]) == {"a/ü ?": first}
+        assert store.get(["a/ü ?", "b"]) == {"a/ü ?": first._replace(sent_at=0)}
         second = store.put("a/ü ?", {"n": 2}, first)
         with pytest.raises(Conflict):
             store.put("a/ü ?", {"n": 3}, first)
@@ -236,8 +236,20 @@ class TestStateStore:
 
         with once_it_waits(way, free_once_the_lease_is_unsure):
             state.save(THERE)
-        assert state.held()
         assert state.load() == THERE
+
+    def test_a_write_counts_from_the_attempt_that_was_taken(self, way: Side, store: StateStore) -> None:
+        first = store.put("a", {"n": 1}, None)
+        way.ask("PUT", f"/{store.index}/_settings", {"index.blocks.write": True})
+        blocked_until: list[float] = []
+
+        def free() -> None:
+            blocked_until.append(time.monotonic())
+            way.ask("PUT", f"/{store.index}/_settings", {"index.blocks.write": None})
+
+        with once_it_waits(way, free):
+            second = store.put("a", {"n": 2}, first)
+        assert second.sent_at >= blocked_until[0]
 
     def test_a_closed_state_index_is_waited_for_when_read(
         self, way: Side, store: StateStore, worker: OpenState

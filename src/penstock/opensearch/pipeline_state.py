@@ -39,7 +39,6 @@ class PipelineState:
         self._stop = stop if stop is not None else store.patience.stop
         self._lock = threading.RLock()
         self._stored: Stored | None = None
-        self._renewed_at = 0.0
 
     def acquire(self) -> None:
         """Take the lease; blocks as standby while another worker renews it. Raises Stopped, SettingsError."""
@@ -88,7 +87,8 @@ class PipelineState:
 
         Answers at once, also while another thread waits for the cluster to take a renewal.
         """
-        return self._stored is not None and time.monotonic() - self._renewed_at < self._lease_s
+        stored = self._stored
+        return stored is not None and time.monotonic() - stored.sent_at < self._lease_s
 
     def assert_held(self) -> None:
         """Raise LeaseLost when nothing may be sent, since another worker may have taken over."""
@@ -122,13 +122,12 @@ class PipelineState:
             "beat": 0,
             "released": False,
         }
-        asked_at = time.monotonic()
         try:
             stored = self._store.put(self._id, document, found)
         except Conflict:
             return False
         with self._lock:
-            self._stored, self._renewed_at = stored, asked_at
+            self._stored = stored
         log.info("took the lease", pipeline=self.name, epoch=document["epoch"])
         return True
 
@@ -139,13 +138,11 @@ class PipelineState:
             if stored is None:
                 raise self._lost("is not held")
             document = {**stored.document, **changes, "beat": stored.document["beat"] + 1}
-            asked_at = time.monotonic()
             try:
                 self._stored = self._store.put(self._id, document, stored)
             except Conflict as error:
                 self._stored = None
                 raise self._lost("was taken over by another worker") from error
-            self._renewed_at = asked_at
 
     def _held(self) -> dict[str, Any]:
         with self._lock:

@@ -1,5 +1,6 @@
 """State without another database: documents in one small index, read in real time, written by compare-and-set."""
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -28,9 +29,20 @@ class Conflict(PenstockError):
 
 
 class Stored(NamedTuple):
-    """A state document as it is stored, with what a later write must name to replace exactly this one."""
+    """A state document as it is stored, with what a later write must name to replace exactly this one.
+
+    `sent_at` (time.monotonic): no later than the moment when the request that wrote it was sent; 0 when it was read.
+    """
 
     document: dict[str, Any]
+    seq_no: int
+    primary_term: int
+    sent_at: float = 0.0
+
+
+class _Place(NamedTuple):
+    """Where the index put a write."""
+
     seq_no: int
     primary_term: int
 
@@ -69,14 +81,19 @@ class StateStore:
             condition.update(if_seq_no=expected.seq_no, if_primary_term=expected.primary_term)
         action = "create" if expected is None else "index"
         body = b"%b\n%b\n" % (orjson.dumps({action: condition}), orjson.dumps(whole))
+        first_sent_at = time.monotonic()
         with self.patience.attempts() as attempts:
             while True:
-                verdict = self._send(state_id, body, whole)
-                if isinstance(verdict, Stored):
-                    return verdict
+                sent_at = time.monotonic()
+                verdict = self._send(state_id, body)
+                if isinstance(verdict, _Place):
+                    return Stored(whole, verdict.seq_no, verdict.primary_term, sent_at)
+                if verdict is None:
+                    return self._adopted(state_id, whole, first_sent_at)
                 attempts.wait(verdict)
 
-    def _send(self, state_id: str, body: bytes, whole: dict[str, Any]) -> Stored | Wait:
+    def _send(self, state_id: str, body: bytes) -> "_Place | Wait | None":
+        """Send one write; answers where it was written, why to wait, or None after a conflict."""
         try:
             answer = self._client.request("POST", f"/{self.index}/_bulk", body)
         except Unreachable as error:
@@ -86,9 +103,9 @@ class StateStore:
             if isinstance(verdict, Wait):
                 return verdict
             raise SystemicFault(f"The state {state_id} was refused ({verdict.status}: {verdict.reason}).")
-        return self._judge(state_id, answer, whole)
+        return self._judge(state_id, answer)
 
-    def _judge(self, state_id: str, answer: Answer, whole: dict[str, Any]) -> Stored | Wait:
+    def _judge(self, state_id: str, answer: Answer) -> "_Place | Wait | None":
         parsed = answer.json()
         try:
             (item,) = (next(iter(each.values())) for each in parsed["items"])
@@ -99,16 +116,16 @@ class StateStore:
         if isinstance(outcome, Wait):
             return outcome
         if outcome == "written":
-            return Stored(whole, item["_seq_no"], item["_primary_term"])
+            return _Place(item["_seq_no"], item["_primary_term"])
         if outcome == "superseded":
-            return self._adopted(state_id, whole)
+            return None
         raise SystemicFault(f"The state {state_id} was refused ({outcome.status}: {outcome.reason}).")
 
-    def _adopted(self, state_id: str, whole: dict[str, Any]) -> Stored:
+    def _adopted(self, state_id: str, whole: dict[str, Any], sent_at: float) -> Stored:
         """After a conflict: ours when an earlier attempt of this very write got through, though its answer was lost."""
         stored = self.get([state_id]).get(state_id)
         if stored is not None and stored.document == whole:
-            return stored
+            return stored._replace(sent_at=sent_at)
         raise Conflict(f"The state {state_id} in {self.index} was changed by another worker.")
 
     def _read(self, answer: Answer) -> dict[str, Stored] | Wait:
