@@ -6,7 +6,7 @@ PENSTOCK_TEST_SOURCE_URI and PENSTOCK_TEST_SINK_URL name servers of one's own: a
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from pymongo.database import Database
 from penstock.errors import PenstockError
 from penstock.local.opensearch import local_opensearch
 from penstock.local.source import local_source
+from workers import Site
 
 Server = TypeVar("Server")
 
@@ -83,3 +84,10 @@ def index_prefix(sink_url: str) -> Iterator[str]:
     with urllib3.PoolManager() as http:
         answer = http.request("DELETE", f"{sink_url}/{prefix}*?expand_wildcards=all", timeout=30, retries=False)
     assert answer.status == 200, answer.data
+
+
+@pytest.fixture
+def site(tmp_path: Path, source_uri: str, sink_url: str, index_prefix: str) -> Iterator[Site]:
+    """Where workers run as processes; those that still run at the end of the test are killed."""
+    with closing(Site(tmp_path, source_uri, sink_url, index_prefix)) as site:
+        yield site

@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from penstock.errors import SettingsError
 from penstock.metrics import Metrics
+
+log = structlog.get_logger(__name__)
 
 State = Literal["standby", "loading", "live", "stopped"]
 
@@ -128,8 +131,10 @@ def serving(listen: str | None, *, metrics: Metrics, health: Health) -> Iterator
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="health", daemon=True)
     thread.start()
+    address = f"http://{host or '127.0.0.1'}:{server.server_port}"
+    log.info("serving health and metrics", address=address)
     try:
-        yield f"http://{host or '127.0.0.1'}:{server.server_port}"
+        yield address
     finally:
         server.shutdown()
         server.server_close()

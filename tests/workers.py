@@ -1,0 +1,224 @@
+"""A worker as a process, the settings it runs on, and the comparison of what it leaves in the index."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import orjson
+import urllib3
+from pymongo.database import Database
+
+from penstock.document_id import document_id
+from penstock.encode import CODEC
+from penstock.settings import CollectionSettings
+from penstock.transform import Transform
+
+PENSTOCK = [sys.executable, "-c", "from penstock.cli import main; main()"]
+WITHIN_S = 60
+
+
+def until(condition, what, *, within_s=WITHIN_S):
+    """Wait for the condition and answer what it gave; `what` may be called to say what was found instead."""
+    deadline = time.monotonic() + within_s
+    while True:
+        if answer := condition():
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within_s} s: {what() if callable(what) else what}")
+        time.sleep(0.05)
+
+
+class Worker:
+    """A command that runs; its log and its metrics can be read meanwhile."""
+
+    def __init__(self, folder: Path, number: int, arguments: list[str]) -> None:
+        self._log = folder / f"worker-{number}.log"
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*PENSTOCK, *arguments], cwd=folder, env=_environ(), stdout=subprocess.DEVNULL, stderr=log
+            )
+
+    @property
+    def errors(self) -> str:
+        """All that it wrote to standard error."""
+        return self._log.read_text()
+
+    def lines(self, event: str, **fields) -> list[dict]:
+        """The log lines of an event, with these fields."""
+        lines = [json.loads(line) for line in self.errors.splitlines() if line.startswith("{") and line.endswith("}")]
+        return [each for each in lines if each["event"] == event and fields.items() <= each.items()]
+
+    def until_logged(self, event: str, **fields) -> dict:
+        def logged():
+            found = self.lines(event, **fields)
+            assert found or self.process.poll() is None, self.errors
+            return found and found[0]
+
+        return until(logged, lambda: f"{event} {fields} in the log:\n{self.errors}")
+
+    def until_live(self) -> None:
+        """Wait until everything is loaded and the stream is followed."""
+        until(lambda: self.states() == {"live"}, lambda: f"live, but {self.states()}:\n{self.errors}")
+
+    def states(self) -> set[str]:
+        """The state of each pipeline, as /healthz tells it."""
+        return {each["state"] for each in self.health().get("pipelines", {}).values()}
+
+    def health(self) -> dict:
+        return json.loads(self._fetch("/healthz") or "{}")
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric over all that carries these labels."""
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        values = (line.rpartition(" ") for line in self._fetch("/metrics").splitlines() if re.match(rf"{name}\b", line))
+        return sum(float(value) for key, _, value in values if all(each in key for each in wanted))
+
+    def _fetch(self, path: str) -> str:
+        assert self.process.poll() is None, self.errors
+        served = self.lines("serving health and metrics")
+        if not served:
+            return ""
+        try:
+            with urllib.request.urlopen(served[0]["address"] + path, timeout=10) as answer:
+                return answer.read().decode()
+        except urllib.error.HTTPError as unhealthy:
+            return unhealthy.read().decode()
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(WITHIN_S)
+
+    def terminate(self) -> None:
+        """End it cleanly."""
+        self.process.terminate()
+        assert self.end() == 0, self.errors
+
+    def end(self) -> int:
+        """Wait for its end and answer the exit code."""
+        code = self.process.wait(WITHIN_S)
+        assert "Traceback" not in self.errors, self.errors
+        return code
+
+
+def _environ() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
+
+
+class Site:
+    """A folder with settings, workers started in it, and what they leave in the index."""
+
+    def __init__(self, folder: Path, source_uri: str, sink_url: str, index_prefix: str) -> None:
+        self.folder = folder
+        self.source_uri = source_uri
+        self.sink_url = sink_url
+        self._prefix = index_prefix
+        self._http = urllib3.PoolManager(retries=False)
+        self._workers: list[Worker] = []
+        self._collections: dict[tuple[str, str], CollectionSettings] = {}
+
+    def settings(self, *namespaces: str, source=None, pipeline=None, **collection) -> None:
+        """Write the settings file: these collections, each with the same further settings."""
+        sections = {
+            "source": {"uri": self.source_uri, **(source or {})},
+            "sink": {"url": self.sink_url},
+            "pipeline": {"lease_s": 1, **(pipeline or {})},
+            "observe": {"listen": "127.0.0.1:0", "log_format": "json"},
+        }
+        text = "".join(f"[{name}]\n{_toml(values)}" for name, values in sections.items())
+        for namespace in namespaces:
+            values = {"namespace": namespace, "index": self.index(namespace), "replicas": 0, **collection}
+            text += f"[[collections]]\n{_toml(values)}"
+        (self.folder / "penstock.toml").write_text(text)
+
+    def index(self, namespace: str) -> str:
+        """The alias of a collection's index."""
+        return self._prefix + namespace.lower()
+
+    def start(self, *arguments: str) -> Worker:
+        worker = Worker(self.folder, len(self._workers), list(arguments))
+        self._workers.append(worker)
+        return worker
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run a command to its end."""
+        done = subprocess.run(
+            [*PENSTOCK, *arguments],
+            cwd=self.folder,
+            env=_environ(),
+            capture_output=True,
+            text=True,
+            timeout=WITHIN_S,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.kill()
+        self._http.clear()
+
+    def ask(self, method: str, path: str, body=None) -> dict:
+        """One request to the index; answers its JSON."""
+        return self._http.request(method, f"{self.sink_url}/{path}", json=body).json()
+
+    def indexed(self, namespace: str) -> dict[str, dict]:
+        """All documents of a collection's index, by their ids."""
+        index = self.index(namespace)
+        self.ask("POST", f"{index}/_refresh")
+        found = self.ask("POST", f"{index}/_search", {"size": 10_000, "track_total_hits": True})
+        if found.get("status") == 404:
+            return {}
+        hits = found["hits"]["hits"]
+        assert found["hits"]["total"]["value"] == len(hits), "more than this comparison reads"
+        return {hit["_id"]: hit["_source"] for hit in hits}
+
+    def differences(self, database: Database, *colls: str) -> list[str]:
+        """How the indexes differ from these collections, document by document."""
+        found = []
+        for coll in colls:
+            namespace = f"{database.name}.{coll}"
+            transform = Transform(CollectionSettings(namespace=namespace))
+            held = database.get_collection(coll, codec_options=CODEC).find()
+            wanted = {document_id(each["_id"]): orjson.loads(transform(each)) for each in held}
+            indexed = self.indexed(namespace)
+            found += [f"{coll}: {each} is missing" for each in sorted(wanted.keys() - indexed.keys())]
+            found += [f"{coll}: {each} is too much" for each in sorted(indexed.keys() - wanted.keys())]
+            common = sorted(wanted.keys() & indexed.keys())
+            found += [
+                f"{coll}: {each} is {indexed[each]}, not {wanted[each]}"
+                for each in common
+                if wanted[each] != indexed[each]
+            ]
+        return found
+
+    def until_equal(self, database: Database, *colls: str, within_s=WITHIN_S) -> None:
+        """Wait until the indexes hold exactly what these collections hold."""
+        found = lambda: "\n".join(self.differences(database, *colls)[:20])  # noqa: E731
+        until(lambda: not found(), found, within_s=within_s)
+
+    def letters(self, database: Database) -> list[dict]:
+        """The dead letters of a database's collections."""
+        self.ask("POST", "penstock-dead-letters/_refresh")
+        query = {"size": 1000, "query": {"prefix": {"namespace": f"{database.name}."}}}
+        found = self.ask("POST", "penstock-dead-letters/_search", query)
+        return [] if found.get("status") == 404 else [hit["_source"] for hit in found["hits"]["hits"]]
+
+    def state(self, name: str) -> dict:
+        """What is saved of a pipeline."""
+        found = self.ask("POST", "penstock-state/_mget", {"ids": [f"pipeline/{name}"]})
+        return found["docs"][0]["_source"]
+
+
+def _toml(values: dict) -> str:
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
