@@ -29,11 +29,13 @@ def load(
     that was stopped goes on where it stopped.
     """
     from penstock.cli.progress import progress_display
+    from penstock.garbage import collect_rarely
     from penstock.logs import set_up_logs
     from penstock.metrics import Metrics
     from penstock.operations import worker
 
     set_up_logs(settings.observe)
+    collect_rarely()
     only = _declared(settings, namespaces or [])
     with stop_signals() as signals, progress_display() as progress:
         results = worker.load(settings, stop=signals.stop, metrics=Metrics(), progress=progress, only=only, again=again)

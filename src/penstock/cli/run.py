@@ -13,12 +13,14 @@ def run(settings: Settings) -> None:
 
     SIGTERM and Ctrl-C stop it cleanly; the next start goes on where it stopped. A second Ctrl-C ends it at once.
     """
+    from penstock.garbage import collect_rarely
     from penstock.health import Health, serving
     from penstock.logs import set_up_logs
     from penstock.metrics import Metrics
     from penstock.operations import worker
 
     set_up_logs(settings.observe)
+    collect_rarely()
     metrics, health = Metrics(), Health(unhealthy_lag_s=settings.observe.unhealthy_lag_s)
     with stop_signals() as signals, serving(settings.observe.listen, metrics=metrics, health=health):
         worker.run(settings, stop=signals.stop, metrics=metrics, health=health)

@@ -33,7 +33,7 @@ _LOGINS = 8
 _RANGE_S = 5.0
 """A range goes on for so long at the most: a slow sink must not leave it with documents that are too old to be sent."""
 
-_UNLIMITED_BATCH = 1000
+_REPLY_DOCUMENTS = 1000
 _REPLACED = "\ufffd"
 
 
@@ -117,7 +117,7 @@ class MongoLoad:
     def _replies(self, wanted: Document, limit: int, version: int) -> Iterator[tuple[list[Change], int]]:
         """Answer the changes and the bytes of each reply that holds any."""
         found = collection(self._client, self._namespace).find_raw_batches(
-            wanted, sort=[("_id", 1)], limit=limit, batch_size=limit or _UNLIMITED_BATCH
+            wanted, sort=[("_id", 1)], limit=limit, batch_size=min(limit or _REPLY_DOCUMENTS, _REPLY_DOCUMENTS)
         )
         with closing(found):
             for raw in found:
