@@ -49,16 +49,36 @@ def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozen
     for each in plan.collections:
         name, generation = each.namespace, generations[each.namespace]
         load = loads[name] = adapters.load_state(each, generation).open()
-        if load.phase == "loading" and load.load() is None:
+        is_new = load.phase == "loading" and load.load() is None
+        if is_new:
             _check_exists(name, adapters)
-        elif name in again or known.get(generation.index) != generation.uuid:
+        is_known = known.get(generation.index) == generation.uuid and name not in again
+        if not is_known and not (is_new and generation.created):
             log.info("will be loaded anew", collection=str(name), index=generation.index)
             load.enter("reconciling")
+    fingerprints = _fingerprints(plan, state, loads)
     state.save_source(
-        {"identity": identity(adapters.connection.client)},
+        {"identity": identity(adapters.connection.client), "fingerprints": fingerprints},
         {generation.index: generation.uuid for generation in generations.values()},
     )
     return Start(generations, loads)
+
+
+def _fingerprints(plan: Plan, state: PipelineState, loads: Mapping[Namespace, LoadState]) -> dict[str, str]:
+    """By collection, the fingerprint of the transform that its index was loaded with; tells where it is another now."""
+    before = state.document["source"].get("fingerprints", {})
+    kept = {}
+    for each in plan.collections:
+        name, now = str(each.namespace), each.transform.fingerprint
+        kept[name] = before.get(name, now) if loads[each.namespace].phase == "live" else now
+        if kept[name] != now:
+            log.warning(
+                "the settings of this collection shape its documents in another way than when it was loaded;"
+                " what has not changed since is indexed in the old way",
+                collection=name,
+                heal=f"penstock load --again {name}",
+            )
+    return kept
 
 
 def _take_position(adapters: Adapters, state: PipelineState) -> None:

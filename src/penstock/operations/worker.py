@@ -14,6 +14,7 @@ from penstock.errors import PenstockError, Stopped
 from penstock.health import Health
 from penstock.metrics import Metrics
 from penstock.mongo.connection import Connection, connect
+from penstock.opensearch.server import require_server
 from penstock.operations.following import Following
 from penstock.operations.progress import LoadResult, NoProgress, Progress
 from penstock.operations.standing import Standing
@@ -86,6 +87,7 @@ def _followings(
         return Following(plan, adapters, settings.pipeline.lease_s, metrics, standing, progress)
 
     try:
+        require_server(client)
         with connect(settings.source) as connection:
             yield [following(plan, connection) for plan in planned]
     finally:
