@@ -86,16 +86,17 @@ def _reading(source: Source, after: Position | None) -> Iterator[_Reader]:
         reader.close()
 
 
-def gather(source: Source, after: Position | None, limits: Limits) -> Generator[Batch]:
+def gather(source: Source, after: Position | None, limits: Limits, *, whole_times: bool = True) -> Generator[Batch]:
     """Yield batches after a position; raises in the caller's thread whatever the source raised.
 
+    `whole_times`: never end a batch between changes of one cluster time; not for a load, whose ranges have one each.
     Close the generator to stop: it closes the source and waits for the reader thread.
     """
     with _reading(source, after) as reader:
         batch: Batch | None = None
         while True:
             answer = reader.take(_PATIENCE_S if batch else None)
-            if batch and (not isinstance(answer, Batch) or (limits.reached(batch) and not _one_time(batch, answer))):
+            if batch and not (isinstance(answer, Batch) and _goes_on(batch, answer, limits, whole_times)):
                 yield batch
                 batch = None
             if isinstance(answer, _End):
@@ -110,9 +111,15 @@ def gather(source: Source, after: Position | None, limits: Limits) -> Generator[
                 batch = None
 
 
-def _one_time(batch: Batch, answer: Batch) -> bool:
-    """Say whether the answer goes on with the cluster time that the batch ends with."""
-    return bool(batch.changes and answer.changes) and batch.changes[-1].version == answer.changes[0].version
+def _goes_on(batch: Batch, answer: Batch, limits: Limits, whole_times: bool) -> bool:
+    """Say whether the answer belongs to the batch: there is room, or it goes on with the same cluster time."""
+    if not limits.reached(batch):
+        return True
+    return (
+        whole_times
+        and bool(batch.changes and answer.changes)
+        and batch.changes[-1].version == answer.changes[0].version
+    )
 
 
 def _joined(batch: Batch, answer: Batch) -> Batch:

@@ -109,7 +109,9 @@ class Pipeline:
         self._forget()
         after = self.ports.checkpoints.load()
         workers = ThreadPoolExecutor(self.rules.in_flight, thread_name_prefix="penstock-sink")
-        with workers, closing(gather(self.ports.source(), after, self.rules.limits)) as batches:
+        is_stream = self.rules.send_within_s is None
+        read = gather(self.ports.source(), after, self.rules.limits, whole_times=is_stream)
+        with workers, closing(read) as batches:
             try:
                 for batch in batches:
                     self._take(batch, workers)

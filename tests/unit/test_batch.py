@@ -75,6 +75,12 @@ def test_a_batch_does_not_end_between_changes_of_one_cluster_time():
     assert [versions(batch) for batch in batches] == [[1, 2, 2, 2, 2, 3], [4]]
 
 
+def test_the_batches_of_a_load_end_within_a_range_whose_documents_have_one_version():
+    source = ScriptedSource(answer(1, 1, more=True), answer(1, 1, more=True), answer(1))
+    batches = list(gather(source, None, Limits(2, 1_000_000), whole_times=False))
+    assert [versions(batch) for batch in batches] == [[1, 1], [1, 1], [1]]
+
+
 def test_an_empty_answer_moves_the_position():
     source = ScriptedSource(answer(1, more=True), Batch([], Position("idle", 9), 0.0))
     [batch] = gather(source, None, WIDE)
