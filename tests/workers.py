@@ -204,7 +204,12 @@ class Site:
 
     def until_equal(self, database: Database, *colls: str, within_s=WITHIN_S) -> None:
         """Wait until the indexes hold exactly what these collections hold."""
-        found = lambda: "\n".join(self.differences(database, *colls)[:20])  # noqa: E731
+
+        def found() -> str:
+            for each in self._workers:
+                assert not each.process.poll(), each.errors
+            return "\n".join(self.differences(database, *colls)[:20])
+
         until(lambda: not found(), found, within_s=within_s)
 
     def letters(self, database: Database) -> list[dict]:

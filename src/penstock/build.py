@@ -7,12 +7,15 @@ Adapters   what one pipeline is joined to, made anew for each term of its lease
 import os
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from penstock.batch import Limits
 from penstock.change import Namespace
 from penstock.errors import SettingsError
 from penstock.metrics import Metrics
+from penstock.mongo.asking import ask
 from penstock.mongo.connection import Connection
 from penstock.mongo.load import MongoLoad
 from penstock.mongo.stream import MongoStream
@@ -30,6 +33,8 @@ from penstock.opensearch.waiting import Patience
 from penstock.pipeline import Rules
 from penstock.settings import CollectionSettings, Settings
 from penstock.transform import Transform
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,10 @@ class Adapters:
         """How far the load of a collection has come."""
         return LoadState(self._store, str(collection.namespace), generation.index, owner=self._owner)
 
+    def ask(self, question: Callable[..., Answer], *arguments: object, stop: threading.Event | None = None) -> Answer:
+        """Put a question to the source; see `penstock.mongo.asking`."""
+        return ask(self.connection, stop or self._stop, question, *arguments)
+
     def stream(self) -> MongoStream:
         """The pipeline's cursor."""
         batch_size = min(1000, self._settings.pipeline.batch_changes)
@@ -136,14 +145,14 @@ class Adapters:
             batch_size=batch_size,
         )
 
-    def load(self, collection: Collection) -> MongoLoad:
+    def load(self, collection: Collection, stop: threading.Event) -> MongoLoad:
         """The load of one collection."""
         return MongoLoad(
             self.connection,
             collection.namespace,
             name=self._plan.name,
             metrics=self._metrics,
-            stop=self._stop,
+            stop=stop,
             range_size=self._settings.pipeline.load_range,
             rate=self._settings.pipeline.load_rate,
         )

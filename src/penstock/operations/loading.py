@@ -11,8 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import structlog
 
@@ -22,19 +22,24 @@ from penstock.document_id import read, read_key
 from penstock.errors import ReadAgain, Stopped
 from penstock.metrics import Metrics
 from penstock.mongo.collections import committed_time, estimated_count, exists, find_by_ids
+from penstock.mongo.ending import Ending
+from penstock.mongo.load import MongoLoad
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.mapping import GC_DELETES_S
 from penstock.opensearch.scan import scan
 from penstock.operations.progress import LoadResult, Progress
 from penstock.operations.starting import Start
 from penstock.operations.sweep import Held, Indexed, empty, sweep
+from penstock.operations.turns import Turns
 from penstock.pipeline import Pipeline, Ports
 from penstock.ports import Sink
 from penstock.prepare import Routes
 
 log = structlog.get_logger(__name__)
 
-_LOOK_EVERY_S = 5.0
+Answer = TypeVar("Answer")
+
+_LOOK_EVERY_S = 2.0
 """How often it is looked whether a dropped collection is back."""
 
 
@@ -49,55 +54,79 @@ class Loading:
     sink: Sink
     metrics: Metrics
     ending: threading.Event
+    _turns: Turns = field(init=False)
+    _look: Ending = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._turns = Turns(self.ending)
+        self._look = Ending(self.ending)
 
     def keep_loaded(self, progress: Progress, *, on_loaded: Callable[[], None]) -> None:
         """Load what is not loaded, and reconcile what was dropped once it is back, until the term ends."""
-        while True:
+        while not self.ending.is_set():
+            self._look.clear()
             self.load_all(progress)
             on_loaded()
-            if self.ending.wait(_LOOK_EVERY_S):
-                raise Stopped("the term ends")
+            self._look.wait(_LOOK_EVERY_S)
+        raise Stopped("the term ends")
 
     def load_all(self, progress: Progress, *, only: frozenset[Namespace] | None = None) -> list[LoadResult]:
         """Load every collection that has to be (of `only`); answers a result for each of them."""
         asked = [each for each in self.plan.collections if only is None or each.namespace in only]
-        waiting = [each for each in asked if self._is_due(each)]
-        return [self._load(each, progress) for each in waiting]
+        results = (self._load_if_due(each, progress) for each in asked)
+        return [each for each in results if each]
 
     def on_control(self, change: Change) -> None:
         """Apply the policy of each collection that a control change took away; nothing else is in flight meanwhile."""
-        gone, made = _touched(change)
-        for each in self.plan.collections:
-            name = each.namespace
-            if name not in (gone, made) and not (change.kind == "drop_database" and name.db == change.namespace.db):
-                continue
-            load = self.begun.loads[name]
-            if each.settings.on_drop == "keep":
-                load.enter("dropped")
-                log.warning("collection gone, documents kept", collection=str(name), event=change.kind)
-                continue
-            deleted = empty(self._indexed(each), self.sink, alias=self._alias(name), version=change.version)
-            log.warning("collection gone, index emptied", collection=str(name), event=change.kind, documents=deleted)
-            if name == made:
-                load.enter("loading")
+        affected = [each for each in self.plan.collections if _affects(change, each.namespace)]
+        if not affected:
+            return
+        with self._turns.of_stream():
+            for each in affected:
+                self._taken_away(each, change)
+        self._look.set()
+
+    def _taken_away(self, collection: Collection, change: Change) -> None:
+        name, load = collection.namespace, self.begun.loads[collection.namespace]
+        if collection.settings.on_drop == "keep":
+            load.enter("dropped")
+            log.warning("collection gone, documents kept", collection=str(name), by=change.kind)
+            return
+        deleted = empty(self._indexed(collection), self.sink, alias=self._alias(name), version=change.version)
+        log.warning("collection gone, index emptied", collection=str(name), by=change.kind, documents=deleted)
+        if name == change.to or load.phase != "live":
+            load.enter("reconciling")
+
+    def _load_if_due(self, collection: Collection, progress: Progress) -> LoadResult | None:
+        """Load a collection that has to be; begins again when the stream brought a drop or a rename meanwhile."""
+        while True:
+            try:
+                with self._turns.of_load():
+                    return self._load(collection, progress) if self._is_due(collection) else None
+            except Stopped as stopped:
+                if self.ending.is_set():
+                    raise
+                log.info("load gives way", collection=str(collection.namespace), reason=str(stopped))
 
     def _is_due(self, collection: Collection) -> bool:
         load = self.begun.loads[collection.namespace]
-        if load.phase == "dropped" and exists(self.adapters.connection.client, collection.namespace):
+        if load.phase == "dropped" and self._exists(collection):
             load.enter("reconciling")
+        elif load.phase == "reconciling" and self._is_to_be_kept(collection):
+            load.enter("dropped")
+            log.warning("collection not there, documents kept", collection=str(collection.namespace))
         return load.phase in ("loading", "reconciling")
 
     def _load(self, collection: Collection, progress: Progress) -> LoadResult:
         load, name = self.begun.loads[collection.namespace], str(collection.namespace)
         phase = load.phase
         log.info("load begins", collection=name, phase=phase, resumed=load.load() is not None)
-        progress.started(name, estimated_count(self.adapters.connection.client, collection.namespace))
+        progress.started(name, self._ask(estimated_count, collection.namespace))
         began, cpu = time.monotonic(), time.process_time()
         pipeline = self._pipeline(collection, load, progress)
-        pipeline.run(self.ending)
+        pipeline.run(self._turns.give_way)
         deleted = self._sweep(collection) if phase == "reconciling" else 0
-        if load.phase == phase:
-            load.enter("live")
+        load.enter("live")
         progress.finished(name)
         seconds = time.monotonic() - began
         counts = pipeline.counts
@@ -108,12 +137,17 @@ class Loading:
         name = str(collection.namespace)
         adapters = self.adapters
 
+        def source() -> MongoLoad:
+            return adapters.load(collection, self._turns.give_way)
+
         def settled(_: Position, counts: Counts) -> None:
             progress.advanced(name, counts.read)
 
         return Pipeline(
             name=self.plan.name,
-            ports=Ports(lambda: adapters.load(collection), self.sink, adapters.dead_letters, load),
+            ports=Ports(
+                lambda: adapters.load(collection, self._turns.give_way), self.sink, adapters.dead_letters, load
+            ),
             routes=self.routes,
             rules=adapters.rules(outside_the_stream=True),
             metrics=self.metrics,
@@ -122,11 +156,14 @@ class Loading:
 
     def _sweep(self, collection: Collection) -> int:
         """Delete what the collection does not hold; again from the start when a page became too old."""
-        namespace, client = collection.namespace, self.adapters.connection.client
+        namespace = collection.namespace
 
         def held(keys: Sequence[Any]) -> Held:
-            version = committed_time(client, namespace)
-            return Held(version, find_by_ids(client, namespace, keys))
+            version = self._ask(committed_time, namespace)
+            found = self._ask(find_by_ids, namespace, keys)
+            if self._turns.give_way.is_set() or self._is_to_be_kept(collection):
+                raise Stopped(f"{namespace} was taken away")
+            return Held(version, found)
 
         while True:
             try:
@@ -146,15 +183,25 @@ class Loading:
         for page in scan(self.adapters.client, self.adapters.patience, index):
             yield [Indexed(each.id, read_key(each.key) if each.key else read(each.id)) for each in page]
 
+    def _is_to_be_kept(self, collection: Collection) -> bool:
+        """Whether there is no such collection at present, so that its index must stay as it is."""
+        return collection.settings.on_drop == "keep" and not self._exists(collection)
+
+    def _exists(self, collection: Collection) -> bool:
+        return self._ask(exists, collection.namespace)
+
+    def _ask(self, question: Callable[..., Answer], *arguments: object) -> Answer:
+        return self.adapters.ask(question, *arguments, stop=self._turns.give_way)
+
     def _alias(self, namespace: Namespace) -> str:
         return self.begun.generations[namespace].write_alias
 
 
-def _touched(change: Change) -> tuple[Namespace | None, Namespace | None]:
-    """The collection that a control change took away, and the one that it put other documents into."""
-    if change.kind in ("drop", "rename"):
-        return change.namespace, change.to
-    return None, None
+def _affects(change: Change, name: Namespace) -> bool:
+    """Say whether a control change took the collection away, or put other documents into it."""
+    if change.kind == "drop_database":
+        return name.db == change.namespace.db
+    return change.kind in ("drop", "rename") and name in (change.namespace, change.to)
 
 
 def peak_memory_bytes() -> int:

@@ -44,13 +44,14 @@ def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozen
         _check_indexes(plan, state, {name: made for name, made in generations.items() if name not in again})
     known: Mapping[str, str] = {} if everything or state.load() is None else state.document["indexes"]
     if everything or state.load() is None:
+        state.save_source(state.document["source"], {})  # should it end here: no index belongs to the new position
         _take_position(adapters, state)
     loads = {}
     for each in plan.collections:
         name, generation = each.namespace, generations[each.namespace]
         load = loads[name] = adapters.load_state(each, generation).open()
         is_new = load.phase == "loading" and load.load() is None
-        if is_new:
+        if is_new and generation.index not in known:
             _check_exists(name, adapters)
         is_known = known.get(generation.index) == generation.uuid and name not in again
         if not is_known and not (is_new and generation.created):
@@ -58,7 +59,7 @@ def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozen
             load.enter("reconciling")
     fingerprints = _fingerprints(plan, state, loads)
     state.save_source(
-        {"identity": identity(adapters.connection.client), "fingerprints": fingerprints},
+        {"identity": adapters.ask(identity), "fingerprints": fingerprints},
         {generation.index: generation.uuid for generation in generations.values()},
     )
     return Start(generations, loads)
@@ -90,10 +91,9 @@ def _take_position(adapters: Adapters, state: PipelineState) -> None:
 
 def _check_exists(namespace: Namespace, adapters: Adapters) -> None:
     """A collection that is not there before its first load is most often a misspelt one."""
-    client = adapters.connection.client
-    if exists(client, namespace):
+    if adapters.ask(exists, namespace):
         return
-    there = [str(each) for each in namespaces(client, namespace.db)]
+    there = [str(each) for each in adapters.ask(namespaces, namespace.db)]
     near = difflib.get_close_matches(str(namespace), there, n=1) or there[:10]
     known = f"there is {', '.join(near)}" if near else f"the database {namespace.db} has no collections"
     raise SettingsError(
@@ -107,14 +107,13 @@ def _check_source(plan: Plan, adapters: Adapters, state: PipelineState) -> None:
     position: Position | None = state.load()
     if position is None:
         return
-    client = adapters.connection.client
-    before, now = state.document["source"].get("identity"), identity(client)
+    before, now = state.document["source"].get("identity"), adapters.ask(identity)
     if before and not _is_same(before, now):
         raise SystemicFault(
             f"Pipeline {plan.name}: the position belongs to the source {before}, but {now} answers at the address."
             " Correct [source] uri; or, if the data was moved there, run `penstock load --again` to load it anew."
         )
-    if position.time > cluster_time(client):
+    if position.time > adapters.ask(cluster_time):
         raise SystemicFault(
             f"Pipeline {plan.name}: the saved position is ahead of the source's cluster time, so the source was"
             " restored or is another one. Run `penstock load --again` to load it anew and remove what is not there."
