@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.change import Change, Namespace, version_of
+from penstock.ending import Ending
 from penstock.errors import PositionLost
 from penstock.mongo.cursor import Undecodable, event_of
-from penstock.mongo.ending import Ending
 from penstock.mongo.events import EventReader
 from penstock.mongo.load import changes_of, last_exact
 from penstock.mongo.position import position_after, position_at, resume_option, time_within

@@ -18,11 +18,11 @@ from pymongo.errors import PyMongoError
 
 from penstock.change import Batch, Change, Namespace, Position
 from penstock.encode import CODEC
+from penstock.ending import Ending
 from penstock.errors import SourceUnavailable, Stopped
 from penstock.metrics import Metrics
 from penstock.mongo.collections import collection, committed_time
 from penstock.mongo.connection import Connection, Document
-from penstock.mongo.ending import Ending
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
 from penstock.mongo.ranges import BRACKETS, Progress, progress_of
 from penstock.retry import Backoff

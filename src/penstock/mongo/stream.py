@@ -15,13 +15,13 @@ import structlog
 from pymongo.errors import OperationFailure, PyMongoError
 
 from penstock.change import CONTROL, Batch, Change, Position, seconds_of
+from penstock.ending import Ending
 from penstock.errors import PositionLost, Stopped
 from penstock.metrics import Metrics
 from penstock.mongo.collections import committed_time, identities
 from penstock.mongo.connection import Client, Connection
 from penstock.mongo.cursor import ChangeCursor, Reply
 from penstock.mongo.detour import looked_up
-from penstock.mongo.ending import Ending
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
 from penstock.mongo.events import EventReader, Missing
 from penstock.mongo.position import position_after, position_at, time_within

@@ -16,9 +16,9 @@ import structlog
 
 from penstock.build import Adapters, Plan
 from penstock.change import Namespace, Outcome, Write
+from penstock.ending import Ending
 from penstock.errors import LeaseLost, Stopped
 from penstock.metrics import Metrics
-from penstock.mongo.ending import Ending
 from penstock.opensearch.pipeline_state import PipelineState
 from penstock.operations.loading import Loading
 from penstock.operations.progress import LoadResult, Progress

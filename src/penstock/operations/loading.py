@@ -19,10 +19,10 @@ import structlog
 from penstock.build import Adapters, Collection, Plan
 from penstock.change import Change, Counts, Namespace, Position
 from penstock.document_id import read, read_key
+from penstock.ending import Ending
 from penstock.errors import ReadAgain, Stopped
 from penstock.metrics import Metrics
 from penstock.mongo.collections import committed_time, estimated_count, exists, find_by_ids
-from penstock.mongo.ending import Ending
 from penstock.mongo.load import MongoLoad
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.mapping import GC_DELETES_S

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from penstock.mongo.ending import Ending
+from penstock.ending import Ending
 
 
 class Turns:
