@@ -50,13 +50,11 @@ class _LeasedSink:
 
 @dataclass
 class _Term:
-    """What is at hand under one lease; `ending` is set when it ends."""
+    """The time under one lease; `ending` is set when it ends."""
 
     ending: threading.Event
     adapters: Adapters
     state: PipelineState
-    sink: Sink
-    loading: Loading
 
 
 @dataclass
@@ -74,12 +72,7 @@ class Following:
         """Serve until `stop` is set; raises what ends a pipeline for good."""
         while not stop.is_set():
             with suppress(LeaseLost), self._term(stop) as term:
-                side_by_side(
-                    term.ending,
-                    lambda: self._renew(term),
-                    lambda: self._stream(term),
-                    lambda: self._keep_loaded(term),
-                )
+                side_by_side(term.ending, lambda: self._renew(term), lambda: self._serve(term))
 
     def load_once(self, stop: threading.Event, only: frozenset[str], *, again: bool) -> list[LoadResult]:
         """Load those of `only` that have to be, with `again` all of them; answers a result for each one loaded."""
@@ -87,11 +80,12 @@ class Following:
         results: list[LoadResult] = []
 
         def load(term: _Term) -> None:
-            results.extend(term.loading.load_all(self.progress, only=chosen))
+            loading = self._begin(term, again=chosen if again else frozenset())
+            results.extend(loading.load_all(self.progress, only=chosen))
             term.ending.set()
 
         if chosen:
-            with self._term(stop, again=chosen if again else frozenset()) as term:
+            with self._term(stop) as term:
                 side_by_side(term.ending, lambda: self._renew(term), lambda: load(term))
         return results
 
@@ -101,22 +95,15 @@ class Following:
             self.standing.tell(silent_after_s=_SILENT_S)
 
     @contextmanager
-    def _term(self, stop: threading.Event, *, again: frozenset[Namespace] = frozenset()) -> Iterator[_Term]:
+    def _term(self, stop: threading.Event) -> Iterator[_Term]:
         ending = Ending(stop)
         adapters = self.make_adapters(ending)
         state = adapters.state()
         self._stand("standby")
         state.acquire()
+        self._stand("loading")
         try:
-            begun = start(self.plan, adapters, state, again=again)
-            self._stand("loading")
-            routes = {
-                each.namespace: Route(begun.generations[each.namespace].write_alias, each.transform)
-                for each in self.plan.collections
-            }
-            sink = _LeasedSink(adapters.sink, state)
-            loading = Loading(self.plan, adapters, begun, routes, sink, self.metrics, ending)
-            yield _Term(ending, adapters, state, sink, loading)
+            yield _Term(ending, adapters, state)
         except LeaseLost as lost:
             log.warning("lease lost", pipeline=self.plan.name, reason=str(lost))
             raise
@@ -126,24 +113,39 @@ class Following:
             with suppress(Stopped):  # a standby waits for the lease to run out when it cannot be told
                 state.release()
 
+    def _begin(self, term: _Term, *, again: frozenset[Namespace] = frozenset()) -> Loading:
+        """Make sure of everything that a term needs; may take longer than a lease, which is renewed meanwhile."""
+        begun = start(self.plan, term.adapters, term.state, again=again)
+        routes = {
+            each.namespace: Route(begun.generations[each.namespace].write_alias, each.transform)
+            for each in self.plan.collections
+        }
+        sink = _LeasedSink(term.adapters.sink, term.state)
+        return Loading(self.plan, term.adapters, begun, routes, sink, self.metrics, term.ending)
+
     def _stand(self, state: Literal["standby", "loading", "live"]) -> None:
         self.standing.state = state
         self.metrics.set("penstock_lease_held", float(state != "standby"), pipeline=self.plan.name)
 
-    def _stream(self, term: _Term) -> None:
+    def _serve(self, term: _Term) -> None:
+        loading = self._begin(term)
+        side_by_side(
+            term.ending,
+            lambda: self._stream(term, loading),
+            lambda: loading.keep_loaded(self.progress, on_loaded=lambda: self._stand("live")),
+        )
+
+    def _stream(self, term: _Term, loading: Loading) -> None:
         pipeline = Pipeline(
             name=self.plan.name,
-            ports=Ports(term.adapters.stream, term.sink, term.adapters.dead_letters, term.state),
-            routes=term.loading.routes,
+            ports=Ports(term.adapters.stream, loading.sink, term.adapters.dead_letters, term.state),
+            routes=loading.routes,
             rules=term.adapters.rules(),
             metrics=self.metrics,
-            on_control=term.loading.on_control,
+            on_control=loading.on_control,
             on_settled=self.standing.settled,
         )
         pipeline.run(term.ending)
-
-    def _keep_loaded(self, term: _Term) -> None:
-        term.loading.keep_loaded(self.progress, on_loaded=lambda: self._stand("live"))
 
     def _renew(self, term: _Term) -> None:
         """Every write of the state renews the lease; this one also keeps what `status` shows."""
