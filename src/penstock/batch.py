@@ -1,12 +1,13 @@
 """Gather what a source yields into batches, while the last batch is still being worked on.
 
-A reader thread runs ahead of the pipeline by a few answers of the source. A batch ends at a count, at a size, when the
-source has nothing more at once (so an idle pipeline sends without delay), or at the end; never between changes of one
-cluster time that are at hand, because they may touch one document and are folded into one write.
+A reader thread runs ahead of the pipeline by a few answers of the source. A batch ends at a count, a size or an age,
+when the source has nothing more at once (so an idle pipeline sends without delay), or at the end; never between changes
+of one cluster time that are at hand, because they may touch one document and are folded into one write.
 """
 
 import queue
 import threading
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -17,8 +18,8 @@ from penstock.ports import Source
 _AHEAD = 3
 """Answers of the source that may wait; each is bounded by the source (16 MB at the most)."""
 
-_PATIENCE_S = 1.0
-"""How long a batch waits for the rest that the source promised: its age limit."""
+_MOST_AGE_S = 1.0
+"""How long a batch waits for the rest that the source promised, since its first answer came."""
 
 
 class Limits(NamedTuple):
@@ -94,9 +95,11 @@ def gather(source: Source, after: Position | None, limits: Limits, *, whole_time
     """
     with _reading(source, after) as reader:
         batch: Batch | None = None
+        ends_at = 0.0
         while True:
-            answer = reader.take(_PATIENCE_S if batch else None)
-            if batch and not (isinstance(answer, Batch) and _goes_on(batch, answer, limits, whole_times)):
+            answer = reader.take(max(0.0, ends_at - time.monotonic()) if batch else None)
+            room = batch and not limits.reached(batch) and time.monotonic() < ends_at
+            if batch and not (isinstance(answer, Batch) and (room or (whole_times and _one_time(batch, answer)))):
                 yield batch
                 batch = None
             if isinstance(answer, _End):
@@ -105,21 +108,17 @@ def gather(source: Source, after: Position | None, limits: Limits, *, whole_time
                 return
             if answer is None:
                 continue
+            if batch is None:
+                ends_at = time.monotonic() + _MOST_AGE_S
             batch = _joined(batch, answer) if batch else answer
             if not batch.more and reader.answers.empty():
                 yield batch
                 batch = None
 
 
-def _goes_on(batch: Batch, answer: Batch, limits: Limits, whole_times: bool) -> bool:
-    """Say whether the answer belongs to the batch: there is room, or it goes on with the same cluster time."""
-    if not limits.reached(batch):
-        return True
-    return (
-        whole_times
-        and bool(batch.changes and answer.changes)
-        and batch.changes[-1].version == answer.changes[0].version
-    )
+def _one_time(batch: Batch, answer: Batch) -> bool:
+    """Say whether the answer goes on with the cluster time that the batch ends with."""
+    return bool(batch.changes and answer.changes) and batch.changes[-1].version == answer.changes[0].version
 
 
 def _joined(batch: Batch, answer: Batch) -> Batch:

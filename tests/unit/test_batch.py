@@ -21,12 +21,16 @@ def answer(*versions: int, more: bool = False, size: int = 10) -> Batch:
 class ScriptedSource:
     """Yields the answers it was given; `gate` holds back everything after the first when it is there."""
 
-    def __init__(self, *answers: Batch, error: Exception | None = None, endless: bool = False) -> None:
-        self.answers, self.error, self.endless = answers, error, endless
+    def __init__(
+        self, *answers: Batch, error: Exception | None = None, endless: bool = False, every_s: float = 0
+    ) -> None:
+        self.answers, self.error, self.endless, self.every_s = answers, error, endless, every_s
         self.closed = threading.Event()
 
     def batches(self, after: Position | None) -> Iterator[Batch]:
-        yield from self.answers
+        for each in self.answers:
+            yield each
+            self.closed.wait(self.every_s)
         if self.error:
             raise self.error
         if self.endless:
@@ -61,6 +65,13 @@ def test_a_promise_that_is_not_kept_ends_the_batch_by_age():
     batches = gather(source, None, WIDE)
     assert versions(next(batches)) == [1]
     batches.close()
+
+
+def test_answers_that_come_slowly_do_not_make_a_batch_old():
+    source = ScriptedSource(*[answer(number, more=True) for number in range(1, 9)], every_s=0.4)
+    batches = list(gather(source, None, WIDE))
+    assert len(batches) >= 3
+    assert [version for batch in batches for version in versions(batch)] == list(range(1, 9))
 
 
 @pytest.mark.parametrize("limits", [Limits(2, 1_000_000), Limits(1000, 20)], ids=["count", "bytes"])

@@ -195,11 +195,13 @@ class MongoStream:
         if position and position.token and position.time:
             self._position = position_at(position.time)
             return
+        names = self._watch.names.replace(",", "")
         when = datetime.fromtimestamp(seconds_of(position.time), UTC).isoformat() if position else "now"
         raise PositionLost(
             f"The change log of the source no longer holds the position of {self._watch.names} ({when}):"
-            f" {in_words(error)}. Changes since then cannot be read any more; load these collections again, and make"
-            " the change log's retention longer than the longest stop."
+            f" {in_words(error)}. Changes since then cannot be read any more: run `penstock load --again"
+            f" {names}` to load these collections again, and make the change log's retention longer than the longest"
+            " stop."
         ) from error
 
 

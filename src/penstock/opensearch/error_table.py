@@ -81,8 +81,8 @@ def judge_request(answer: Answer, what: str) -> Wait | Refusal:
 def _taken_away(detail: str) -> SystemicFault:
     return SystemicFault(
         f"The index refused a write: {detail}. It was deleted, replaced or lost its alias behind penstock's back, so"
-        " the saved position no longer belongs to it. Restore the index and its aliases, or remove the collection's"
-        " state and load it again."
+        " the saved position no longer belongs to it. Give it back its aliases if it is unchanged; else run `penstock"
+        " load --again` for its collection."
     )
 
 
