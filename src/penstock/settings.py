@@ -124,7 +124,7 @@ class SinkSettings(Section):
 class PipelineSettings(Section):
     """How changes are gathered and when the pipeline gives up."""
 
-    batch_changes: int = Field(5000, ge=1, description="A batch ends at this many changes.")
+    batch_changes: int = Field(2000, ge=1, description="A batch ends at this many changes.")
     batch_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="A batch ends at this size, as read.")
     checkpoint_every_s: float = Field(1.0, ge=0, description="How often the position is saved while changes flow.")
     dead_letter_limit: int = Field(
