@@ -189,7 +189,8 @@ def _compared(parts: _Parts) -> Comparison:
     verdict = "[bold green]equal[/]" if comparison.equal else "[bold red]not equal[/]"
     console.print(
         f"\ncompared {comparison.documents:,} documents with {comparison.fields:,} fields: {verdict}"
-        f" ({comparison.missing} missing, {comparison.different} different, {comparison.too_many} too many)"
+        f" ({comparison.missing} missing, {comparison.different} different, {comparison.too_many} too many)",
+        soft_wrap=True,
     )
     for difference in comparison.differences:
         console.print(f"  {difference}", markup=False)
