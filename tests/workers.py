@@ -39,6 +39,7 @@ class Worker:
     """A command that runs; its log and its metrics can be read meanwhile."""
 
     def __init__(self, folder: Path, number: int, arguments: list[str]) -> None:
+        self.killed = False
         self._log = folder / f"worker-{number}.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -95,6 +96,7 @@ class Worker:
         self.process.send_signal(number)
 
     def kill(self) -> None:
+        self.killed = True
         self.process.kill()
         self.process.wait(WITHIN_S)
 
@@ -207,7 +209,7 @@ class Site:
 
         def found() -> str:
             for each in self._workers:
-                assert not each.process.poll(), each.errors
+                assert each.killed or not each.process.poll(), each.errors
             return "\n".join(self.differences(database, *colls)[:20])
 
         until(lambda: not found(), found, within_s=within_s)
@@ -221,8 +223,15 @@ class Site:
 
     def state(self, name: str) -> dict:
         """What is saved of a pipeline."""
-        found = self.ask("POST", "penstock-state/_mget", {"ids": [f"pipeline/{name}"]})
-        return found["docs"][0]["_source"]
+        return self._state(f"pipeline/{name}")
+
+    def load_state(self, namespace: str) -> dict:
+        """What is saved of a collection's load."""
+        return self._state(f"load/{namespace}/{self.index(namespace)}-g1")
+
+    def _state(self, state_id: str) -> dict:
+        found = self.ask("POST", "penstock-state/_mget", {"ids": [state_id]})
+        return found["docs"][0].get("_source", {"position": None})
 
 
 def _toml(values: dict) -> str:

@@ -1,0 +1,167 @@
+"""Several databases and collections in one worker, and what becomes of them when the settings change."""
+
+import re
+import secrets
+
+import pytest
+
+from workers import until
+
+
+@pytest.fixture
+def another(source_client):
+    """A second database."""
+    name = f"test_{secrets.token_hex(6)}"
+    yield source_client[name]
+    source_client.drop_database(name)
+
+
+def fill(*collections, documents=50):
+    for each in collections:
+        each.insert_many([{"_id": number, "text": "first"} for number in range(documents)])
+
+
+def edit(*collections):
+    """Insert, update, replace and delete in each."""
+    for each in collections:
+        each.insert_one({"_id": secrets.token_hex(4), "text": "new"})
+        each.update_many({"_id": {"$gte": 40}}, {"$set": {"text": secrets.token_hex(4)}})
+        each.replace_one({"_id": each.find_one({"_id": {"$lt": 20}})["_id"]}, {"short": True})
+        each.delete_one({"_id": each.find_one({"_id": {"$gte": 20, "$lt": 40}})["_id"]})
+
+
+def names(database, *colls):
+    return [f"{database.name}.{coll}" for coll in colls]
+
+
+@pytest.mark.parametrize("cursor_per", ["database", "collection"])
+def test_several_databases_and_collections_at_once(site, database, another, cursor_per):
+    every = [database.items, database.orders, another.items, another["with.dots"]]
+    fill(*every)
+    site.settings(
+        *names(database, "items", "orders"), *names(another, "items", "with.dots"), source={"cursor_per": cursor_per}
+    )
+    worker = site.start("run")
+    worker.until_live()
+    edit(*every)
+    database.unwatched.insert_one({})
+    site.until_equal(database, "items", "orders")
+    site.until_equal(another, "items", "with.dots")
+    assert len(worker.health()["pipelines"]) == (2 if cursor_per == "database" else 4)
+    worker.terminate()
+
+
+def test_a_collection_that_is_added_later_is_loaded_and_the_others_go_on(site, database):
+    fill(database.items, database.orders)
+    site.settings(*names(database, "items"))
+    assert site.run("load").returncode == 0
+    edit(database.items, database.orders)
+    site.settings(*names(database, "items", "orders"))
+    worker = site.start("run")
+    worker.until_live()
+    assert [each["collection"] for each in worker.lines("load begins")] == names(database, "orders")
+    site.until_equal(database, "items", "orders")
+    edit(database.items, database.orders)
+    site.until_equal(database, "items", "orders")
+    worker.terminate()
+
+
+def test_a_collection_that_is_removed_and_added_again_is_reconciled(site, database):
+    fill(database.items, database.orders)
+    site.settings(*names(database, "items", "orders"))
+    assert site.run("load").returncode == 0
+    site.settings(*names(database, "items"))
+    worker = site.start("run")
+    worker.until_live()
+    edit(database.items, database.orders)
+    site.until_equal(database, "items")
+    worker.terminate()
+    assert site.differences(database, "orders")
+    site.settings(*names(database, "items", "orders"))
+    worker = site.start("run")
+    site.until_equal(database, "items", "orders")
+    assert worker.lines("load ends", swept=1)
+    worker.terminate()
+
+
+def test_one_cursor_per_database_becomes_one_per_collection_and_back_without_a_loss(site, database):
+    fill(database.items, database.orders)
+    for cursor_per in ("database", "collection", "database"):
+        site.settings(*names(database, "items", "orders"), source={"cursor_per": cursor_per})
+        worker = site.start("run")
+        site.until_equal(database, "items", "orders")
+        edit(database.items, database.orders)
+        site.until_equal(database, "items", "orders")
+        worker.terminate()
+        edit(database.items, database.orders)
+
+
+def test_an_index_that_was_deleted_is_a_lost_position_until_it_is_loaded_again(site, database):
+    fill(database.items, database.orders)
+    site.settings(*names(database, "items", "orders"))
+    assert site.run("load").returncode == 0
+    name = site.index(f"{database.name}.items")
+    site.ask("DELETE", f"{name}-g1")
+    for _ in range(2):
+        done = site.run("run")
+        assert done.returncode == 3
+        assert f"the index {name}-g1 was deleted, replaced or restored" in done.stderr
+        assert f"`penstock load --again {database.name}.items`" in done.stderr
+    edit(database.items, database.orders)
+    done = site.run("load", "--again", f"{database.name}.items")
+    assert done.returncode == 0, done.stderr
+    assert re.match(rf"{database.name}.items: 50 documents", done.stdout)
+    worker = site.start("run")
+    site.until_equal(database, "items", "orders")
+    assert worker.metric("penstock_load_documents_total") == 0
+    worker.terminate()
+
+
+def test_an_index_that_is_deleted_under_a_worker_ends_it_and_is_healed_by_loading_again(site, database):
+    fill(database.items)
+    site.settings(*names(database, "items"))
+    worker = site.start("run")
+    worker.until_live()
+    name = site.index(f"{database.name}.items")
+    site.ask("DELETE", f"{name}-g1")
+    edit(database.items)
+    assert worker.end() == 6
+    assert f"{name}-g1-write" in worker.errors
+    assert "penstock load --again" in worker.errors
+    assert "error" in site.ask("GET", f"{name}-g1-write"), "the missing index was made by a write"
+    assert site.run("run").returncode == 3
+    assert site.run("load", "--again").returncode == 0
+    assert site.differences(database, "items") == []
+
+
+def test_loading_one_collection_again_does_not_disturb_the_others(site, database):
+    fill(database.items, database.orders)
+    site.settings(*names(database, "items", "orders"))
+    assert site.run("load").returncode == 0
+    edit(database.items, database.orders)
+    site.ask(
+        "POST", f"{site.index(names(database, 'orders')[0])}-g1/_delete_by_query?refresh", {"query": {"match_all": {}}}
+    )
+    position = site.state(database.name)["position"]
+    done = site.run("load", "--again", f"{database.name}.orders")
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == names(database, "orders")
+    assert site.state(database.name)["position"] == position
+    assert site.differences(database, "orders") == []
+    assert site.differences(database, "items")
+    worker = site.start("run")
+    site.until_equal(database, "items", "orders")
+    assert worker.metric("penstock_load_documents_total") == 0
+    worker.terminate()
+
+
+def test_a_load_beside_a_running_worker_waits_for_the_lease(site, database):
+    fill(database.items)
+    site.settings(*names(database, "items"))
+    worker = site.start("run")
+    worker.until_live()
+    load = site.start("load", "--again")
+    load.until_logged("standby: another worker holds the lease")
+    worker.terminate()
+    assert load.end() == 0
+    assert until(lambda: load.lines("load ends"), "the load has ended")
+    assert site.differences(database, "items") == []
