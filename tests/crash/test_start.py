@@ -1,0 +1,50 @@
+"""A process that ends while it starts leaves nothing behind that the next one would take for complete."""
+
+import threading
+
+import pytest
+
+from penstock.build import Adapters, plans, sink_client
+from penstock.metrics import Metrics
+from penstock.mongo.connection import connect
+from penstock.opensearch.pipeline_state import PipelineState
+from penstock.operations.starting import start
+from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
+
+
+class Crash(Exception):
+    """The process ends here."""
+
+
+def test_a_new_position_without_its_loads_is_not_taken_for_a_complete_index(site, database, monkeypatch):
+    namespace = f"{database.name}.items"
+    database.items.insert_many([{"_id": number} for number in range(100)])
+    site.settings(namespace)
+    assert site.run("load").returncode == 0
+    database.items.delete_many({"_id": {"$lt": 50}})
+    settings = Settings(
+        source=SourceSettings(uri=site.source_uri),
+        sink=SinkSettings(url=site.sink_url),
+        collections=[CollectionSettings(namespace=namespace, index=site.index(namespace), replicas=0)],
+    )
+    (plan,) = plans(settings)
+    save = PipelineState.save
+
+    def save_and_crash(self, position):
+        save(self, position)
+        raise Crash
+
+    monkeypatch.setattr(PipelineState, "save", save_and_crash)
+    client, stop = sink_client(settings), threading.Event()
+    with connect(settings.source) as connection:
+        adapters = Adapters(settings, plan, connection=connection, client=client, metrics=Metrics(), stop=stop)
+        state = adapters.state()
+        state.acquire()
+        with pytest.raises(Crash):
+            start(plan, adapters, state, again=frozenset(each.namespace for each in plan.collections))
+        state.release()
+    client.close()
+    assert len(site.differences(database, "items")) == 50
+    worker = site.start("run")
+    site.until_equal(database, "items")
+    worker.terminate()
