@@ -148,7 +148,7 @@ class Pipeline:
         """Send once there is room and nothing in flight touches the same documents."""
         while self._flights and (
             len(self._flights) >= self.rules.in_flight
-            or any(not flight.prepared.documents.isdisjoint(prepared.documents) for flight in self._flights)
+            or any(flight.prepared.touches(prepared) for flight in self._flights)
         ):
             self._settle(down_to=len(self._flights) - 1)
         future = workers.submit(self._deliver, prepared, read_at)

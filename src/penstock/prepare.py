@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from penstock.change import CONTROL, Change, Counts, Letter, Namespace, Outcome, Position, Refusal, Write
+from penstock.change import CONTROL, WRITTEN, Change, Counts, Letter, Namespace, Outcome, Position, Refusal, Write
 from penstock.document_id import document_id, key
 from penstock.errors import DocumentError, SystemicFault
 
@@ -29,29 +29,34 @@ Routes = Mapping[Namespace, Route]
 class Prepared:
     """The writes of one batch, one for each document, with what is needed to account for every change.
 
-    `writes` and `changes` run side by side. The writes from `left_out` on delete documents that the transform left
-    out. `documents` are the (alias, id) pairs touched.
+    `writes` and `changes` run side by side; `left_out` are the places of the deletes of documents that the transform
+    left out. `documents` are the document ids touched, by alias.
     """
 
     position: Position
     writes: list[Write] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
-    left_out: int = 0
+    left_out: set[int] = field(default_factory=set)
     letters: list[Letter] = field(default_factory=list)
-    documents: set[tuple[str, str]] = field(default_factory=set)
+    documents: dict[str, set[str]] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
+
+    def touches(self, other: "Prepared") -> bool:
+        """Whether both hold a change of one document."""
+        shared = self.documents.keys() & other.documents.keys()
+        return any(not self.documents[alias].isdisjoint(other.documents[alias]) for alias in shared)
 
     def settle(self, outcomes: Sequence[Outcome]) -> list[Letter]:
         """Count what became of the writes; answer the dead letters to store, those of the transform included."""
         if len(outcomes) != len(self.writes):
             raise SystemicFault(f"{len(self.writes)} writes were answered by {len(outcomes)} outcomes")
         letters = list(self.letters)
-        for index, outcome in enumerate(outcomes):
+        for place, outcome in enumerate(outcomes):
             if isinstance(outcome, Refusal):
-                letters.append(self._letter(index, outcome))
-            elif index >= self.left_out:
+                letters.append(self._letter(place, outcome))
+            elif place in self.left_out:
                 self.counts.filtered += 1
-            elif outcome == "written":
+            elif outcome == WRITTEN:
                 self.counts.written += 1
             else:
                 self.counts.superseded += 1
@@ -88,40 +93,49 @@ def prepare(changes: Sequence[Change], position: Position, routes: Routes) -> Pr
     earlier state of it may be indexed.
     """
     prepared = Prepared(position, counts=Counts(read=len(changes)))
-    last: dict[tuple[str, str], Change] = {}
-    for change in changes:
-        route = routes.get(change.namespace)
-        if route is None or change.kind == "left":
-            prepared.counts.control += 1
-            continue
-        document = (route.alias, document_id(change.id))
-        if document in last:
-            prepared.counts.folded += 1
-            del last[document]  # so that documents stay in the order of their last change
-        last[document] = change
-    prepared.documents = set(last)
-    _transform(last, routes, prepared)
+    folded = _fold(changes, routes, prepared.counts)
+    prepared.documents = {alias: set(last) for alias, (_, last) in folded.items()}
+    for alias, (route, last) in folded.items():
+        _transform(alias, route.transform, last, prepared)
     return prepared
 
 
-def _transform(last: Mapping[tuple[str, str], Change], routes: Routes, prepared: Prepared) -> None:
-    left_out: list[tuple[Write, Change]] = []
-    for (alias, text_id), change in last.items():
-        body = None
-        if change.kind == "unreadable":
-            prepared.letters.append(letter(change, alias, text_id, prepared.position, change.reason))
+def _fold(changes: Sequence[Change], routes: Routes, counts: Counts) -> dict[str, tuple[Route, dict[str, Change]]]:
+    """The last change of each document, by alias and document id, in the order of these changes."""
+    folded: dict[str, tuple[Route, dict[str, Change]]] = {}
+    namespace: Namespace | None = None
+    route: Route | None = None
+    last: dict[str, Change] = {}
+    for change in changes:
+        if change.namespace is not namespace:
+            namespace = change.namespace
+            route = routes.get(namespace)
+            last = folded.setdefault(route.alias, (route, {}))[1] if route else {}
+        if route is None or change.kind == "left":
+            counts.control += 1
             continue
+        text_id = document_id(change.id)
+        if text_id in last:
+            counts.folded += 1
+            del last[text_id]  # so that documents stay in the order of their last change
+        last[text_id] = change
+    return folded
+
+
+def _transform(alias: str, transform: Transformed, last: Mapping[str, Change], prepared: Prepared) -> None:
+    writes, changes = prepared.writes, prepared.changes
+    for text_id, change in last.items():
+        body = None
         if change.document is not None:
             try:
-                body = routes[change.namespace].transform(change.document)
+                body = transform(change.document)
             except DocumentError as error:
                 prepared.letters.append(letter(change, alias, text_id, prepared.position, str(error)))
                 continue
             if body is None:
-                left_out.append((Write(alias, text_id, change.version, None), change))
-                continue
-        prepared.writes.append(Write(alias, text_id, change.version, body))
-        prepared.changes.append(change)
-    prepared.left_out = len(prepared.writes)
-    prepared.writes.extend(write for write, _ in left_out)
-    prepared.changes.extend(change for _, change in left_out)
+                prepared.left_out.add(len(writes))
+        elif change.kind == "unreadable":
+            prepared.letters.append(letter(change, alias, text_id, prepared.position, change.reason))
+            continue
+        writes.append(Write(alias, text_id, change.version, body))
+        changes.append(change)
