@@ -75,6 +75,14 @@ class MemoryDeadLetters:
                 if present is None or present.version <= letter.version:
                     self._letters[letter.namespace, letter.id] = letter
 
+    def clear(self, namespace: Namespace, *, before: int) -> int:
+        """Remove the letters of a collection with a version below `before`; answers how many."""
+        with self._lock:
+            old = [at for at, each in self._letters.items() if each.namespace == namespace and each.version < before]
+            for at in old:
+                del self._letters[at]
+            return len(old)
+
     def count(self, namespaces: Iterable[Namespace]) -> dict[Namespace, int]:
         """How many letters each collection has."""
         with self._lock:

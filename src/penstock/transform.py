@@ -8,6 +8,7 @@ import importlib
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
@@ -75,11 +76,17 @@ class Transform:
         try:
             returned = function(document)
         except Exception as error:
-            text = f"function {self._name} raised {type(error).__name__}: {str(error)[:200]}"
-            raise DocumentError(text) from error
+            raise DocumentError(f"function {self._name} raised {type(error).__name__} {_place_of(error)}") from error
         if returned is not None and not isinstance(returned, dict):
             raise DocumentError(f"function {self._name} returned {type(returned).__name__}, not a document or None")
         return returned
+
+
+def _place_of(error: Exception) -> str:
+    """Where a function's error arose. Not its text: that may quote the document."""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = frames[-1]
+    return f"in line {last.lineno} of {os.path.basename(last.filename)}"
 
 
 def _long_id(identity: Any) -> str | None:
@@ -114,7 +121,17 @@ def _import_function(settings: CollectionSettings) -> Function:
     if not callable(function):
         found = "has no function of that name" if function is None else f"has {name}, which is no function"
         raise SettingsError(f"{where}: the module {module_name} {found}; correct `function` in the settings")
+    _check_signature(function, where)
     return function  # type: ignore[no-any-return]
+
+
+def _check_signature(function: Function, where: str) -> None:
+    try:
+        inspect.signature(function).bind({})
+    except TypeError as error:
+        raise SettingsError(f"{where}: it is called with one argument, the document, and does not take that") from error
+    except ValueError:  # a function that tells no signature, as some compiled ones
+        return
 
 
 def _fingerprint(settings: CollectionSettings, function: Function | None) -> str:

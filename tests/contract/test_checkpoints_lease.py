@@ -314,3 +314,30 @@ class TestLoadState:
             thread.join()
         load.save(THERE)
         assert load.load() == THERE
+
+
+def test_who_does_not_want_to_stand_by_is_told_of_a_worker_that_lives(worker: OpenState) -> None:
+    first, renewed, over = worker("one", lease_s=30), threading.Event(), threading.Event()
+    first.acquire()
+
+    def renew() -> None:
+        while not over.wait(0.05):
+            first.renew()
+            renewed.set()
+
+    thread = threading.Thread(target=renew)
+    thread.start()
+    try:
+        assert renewed.wait(10)
+        with pytest.raises(LeaseLost, match=r"Another worker .* follows pipeline shop at this moment"):
+            worker("two").acquire(standby=False)
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_who_does_not_want_to_stand_by_takes_over_from_a_dead_worker(worker: OpenState) -> None:
+    worker("one").acquire()
+    second = worker("two")
+    second.acquire(standby=False)
+    assert second.held()

@@ -10,7 +10,6 @@ from penstock.change import Letter, Namespace, Position
 from penstock.errors import SystemicFault
 from penstock.memory import MemoryDeadLetters
 from penstock.opensearch.dead_letters import MAX_BODY_BYTES, OpenSearchDeadLetters
-from penstock.ports import DeadLetters
 
 ORDERS, CUSTOMERS = Namespace("shop", "orders"), Namespace("shop", "customers")
 
@@ -23,7 +22,7 @@ def letter(text_id: str = "a", version: int = 1, *, of: Namespace = ORDERS, **mo
 class DeadLettersContract:
     """Run on each store of dead letters; `kept` answers reason by (namespace, id)."""
 
-    store: DeadLetters
+    store: MemoryDeadLetters | OpenSearchDeadLetters
 
     def kept(self) -> dict[tuple[str, str], str]:
         raise NotImplementedError
@@ -52,6 +51,16 @@ class DeadLettersContract:
     def test_of_two_letters_at_once_the_newer_stays(self) -> None:
         self.store.store([letter("a", 5), letter("a", 4), letter("a", 6)])
         assert self.kept() == {("shop.orders", "a"): "refused 6"}
+
+    def test_older_letters_of_one_collection_are_cleared_and_a_later_one_is_kept(self) -> None:
+        self.store.store([letter("a", 4), letter("b", 5), letter("a", 4, of=CUSTOMERS)])
+        assert self.store.clear(ORDERS, before=5) == 1
+        assert self.kept() == {("shop.orders", "b"): "refused 5", ("shop.customers", "a"): "refused 4"}
+        self.store.store([letter("a", 6)])
+        assert self.kept()["shop.orders", "a"] == "refused 6"
+
+    def test_clearing_where_no_letter_was_ever_stored_is_nothing(self) -> None:
+        assert self.store.clear(ORDERS, before=5) == 0
 
     def test_storing_a_letter_again_changes_nothing(self) -> None:
         self.store.store([letter("a", 5)])

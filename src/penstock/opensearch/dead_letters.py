@@ -90,6 +90,27 @@ class OpenSearchDeadLetters:
             counts[by_name[bucket["key"]]] = bucket["doc_count"]
         return counts
 
+    def clear(self, namespace: Namespace, *, before: int) -> int:
+        """Remove the letters of a collection with a version below `before`; answers how many. Raises SinkUnavailable.
+
+        For a collection of which every document was read at `before` or later, and written, or refused again.
+        """
+        body = {
+            "query": {
+                "bool": {"filter": [{"term": {"namespace": str(namespace)}}, {"range": {"version": {"lt": before}}}]}
+            }
+        }
+        ask(self._client, self._patience, "POST", f"/{self.index}/_refresh")
+        answer = ask(
+            self._client, self._patience, "POST", f"/{self.index}/_delete_by_query?conflicts=proceed&refresh=true", body
+        )
+        if answer.ok:
+            return int(answer.json().get("deleted", 0))
+        kind, reason = error_of(answer)
+        if kind in MISSING:
+            return 0
+        raise SinkUnavailable(f"The dead letters in {self.index} cannot be removed: {kind}: {reason}.")
+
     def _write(self, letter: Letter, now: datetime) -> Write:
         body = letter.body or b""
         document = {

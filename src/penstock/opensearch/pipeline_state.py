@@ -40,8 +40,11 @@ class PipelineState:
         self._lock = threading.RLock()
         self._stored: Stored | None = None
 
-    def acquire(self) -> None:
-        """Take the lease; blocks as standby while another worker renews it. Raises Stopped, SettingsError."""
+    def acquire(self, *, standby: bool = True) -> None:
+        """Take the lease; blocks as standby while another worker renews it. Raises Stopped, SettingsError.
+
+        Without `standby` a worker that is seen to renew it raises LeaseLost; one that seems dead is still waited for.
+        """
         seen: Stored | None = None
         since = time.monotonic()
         while True:
@@ -49,6 +52,8 @@ class PipelineState:
             now = time.monotonic()
             if seen is None or found is None or found.seq_no != seen.seq_no or found.primary_term != seen.primary_term:
                 if found is not None and not found.document.get("released"):
+                    if seen is not None and not standby:
+                        raise self._taken_by(found)
                     self._tell_standby(seen, found)
                 seen, since = found, now
             if _is_free(found, now - since, self._lease_s) and self._take(found):
@@ -152,6 +157,12 @@ class PipelineState:
 
     def _lost(self, what: str) -> LeaseLost:
         return LeaseLost(f"The lease of pipeline {self.name} {what}; this worker writes nothing until it has it again.")
+
+    def _taken_by(self, found: Stored) -> LeaseLost:
+        return LeaseLost(
+            f"Another worker ({found.document.get('owner')}) follows pipeline {self.name} at this moment. Stop it"
+            " first; it goes on where it was when it is started again."
+        )
 
     def _tell_standby(self, seen: Stored | None, found: Stored) -> None:
         holder = found.document.get("owner")

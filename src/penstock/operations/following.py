@@ -85,7 +85,7 @@ class Following:
             term.ending.set()
 
         if chosen:
-            with self._term(stop) as term:
+            with self._term(stop, standby=False) as term:
                 side_by_side(term.ending, lambda: self._renew(term), lambda: load(term))
         return results
 
@@ -95,12 +95,12 @@ class Following:
             self.standing.tell(silent_after_s=_SILENT_S)
 
     @contextmanager
-    def _term(self, stop: threading.Event) -> Iterator[_Term]:
+    def _term(self, stop: threading.Event, *, standby: bool = True) -> Iterator[_Term]:
         ending = Ending(stop)
         adapters = self.make_adapters(ending)
         state = adapters.state()
         self._stand("standby")
-        state.acquire()
+        state.acquire(standby=standby)
         self._stand("loading")
         try:
             yield _Term(ending, adapters, state)

@@ -119,13 +119,16 @@ class Loading:
 
     def _load(self, collection: Collection, progress: Progress) -> LoadResult:
         load, name = self.begun.loads[collection.namespace], str(collection.namespace)
-        phase = load.phase
-        log.info("load begins", collection=name, phase=phase, resumed=load.load() is not None)
+        phase, resumed = load.phase, load.load() is not None
+        log.info("load begins", collection=name, phase=phase, resumed=resumed)
+        version = self._ask(committed_time, collection.namespace)
         progress.started(name, self._ask(estimated_count, collection.namespace))
         began, cpu = time.monotonic(), time.process_time()
         pipeline = self._pipeline(collection, load, progress)
         pipeline.run(self._turns.give_way)
         deleted = self._sweep(collection) if phase == "reconciling" else 0
+        if not resumed:  # every document was read since: older letters have been answered by a write or a newer letter
+            self.adapters.dead_letters.clear(collection.namespace, before=version)
         load.enter("live")
         progress.finished(name)
         seconds = time.monotonic() - began

@@ -24,6 +24,7 @@ class Standing:
     counts: Counts = field(default_factory=Counts)
     _lag_s: float = 0.0
     _settled_at: float = field(default_factory=time.monotonic)
+    _saved: tuple[float, float] = (0.0, 0.0)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def settled(self, position: Position, counts: Counts) -> None:
@@ -54,6 +55,7 @@ class Standing:
         """Pass on how it stands; nothing is passed to the health when neither source nor index was heard of."""
         lag_s = self.lag_s()
         self.metrics.set("penstock_lag_seconds", lag_s, pipeline=self.pipeline)
+        self._tell_age()
         if self.health is None:
             return
         waiting = "the index accepts nothing at present" if self.metrics.value("penstock_waiting") else ""
@@ -62,3 +64,11 @@ class Standing:
             self.health.standby(self.pipeline)
         elif waiting or heard:
             self.health.beat(self.pipeline, lag_s=lag_s, waiting_reason=waiting, loading=self.state == "loading")
+
+    def _tell_age(self) -> None:
+        """Tell how long ago a position was saved, once one was."""
+        now, saves = time.monotonic(), self.metrics.value("penstock_checkpoints_total", pipeline=self.pipeline)
+        if saves != self._saved[0]:
+            self._saved = (saves, now)
+        if saves:
+            self.metrics.set("penstock_checkpoint_age_seconds", now - self._saved[1], pipeline=self.pipeline)
