@@ -41,6 +41,8 @@ class _Given:
     collections: list[Any] = field(default_factory=list)
     names: dict[tuple[str, str], str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    unread: bool = False
+    """Whether collections may be named where nothing could be read."""
 
     def put(self, setting: Setting, value: Any, *, given_as: str) -> None:
         """Take a value that wins over an earlier one."""
@@ -74,7 +76,7 @@ def read_settings(
     _take_environment(given, environ)
     _take_flags(given, flags or {}, chosen)
     settings = _validated(given)
-    if need_collections and not given.collections:
+    if need_collections and not given.collections and not given.unread:
         given.problems.append(
             f"no collection is named: add a [[collections]] table to {DEFAULT_FILE}, set {COLLECTIONS_VARIABLE}, "
             f"or give {COLLECTIONS_FLAG} database.collection"
@@ -99,12 +101,14 @@ def _take_file(given: _Given, path: Path | None) -> None:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
+        given.unread = True
         given.problems.append(
             f"the settings file {path} cannot be read: {error.strerror}; name another with {SETTINGS_FLAG} or "
             f"{SETTINGS_VARIABLE}, or make one with penstock init"
         )
         return
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        given.unread = True
         given.problems.append(f"{path} is not TOML: {error}")
         return
     for name, value in content.items():
@@ -116,6 +120,7 @@ def _take_table(given: _Given, path: Path, name: str, value: Any) -> None:
         if isinstance(value, list):
             given.collections = [_beside(path, table, collection_table()) for table in value]
         else:
+            given.unread = True
             given.problems.append(f"{path}: collections must be written as [[collections]] tables")
     elif name not in SECTIONS:
         given.problems.append(f"{path}: [{name}] {unknown(name, (*SECTIONS, 'collections'))}")
@@ -157,6 +162,7 @@ def _tables_of(given: _Given, value: str) -> list[Any]:
     try:
         tables = json.loads(value)
     except ValueError as error:
+        given.unread = True
         given.problems.append(f"{COLLECTIONS_VARIABLE} is not JSON: {error}")
         return []
     return [{"namespace": table} if isinstance(table, str) else table for table in tables]

@@ -151,8 +151,8 @@ def test_all_problems_of_the_settings_come_at_once_without_secrets(run, tmp_path
     ]
 
 
-@pytest.mark.parametrize("command", ["run", "load"])
-def test_a_worker_without_collections_says_how_to_name_one(run, command):
+@pytest.mark.parametrize("command", ["run", "load", "check", "status"])
+def test_a_command_without_collections_says_how_to_name_one(run, command):
     done = run(command)
     assert done.returncode == 2
     assert "no collection is named" in done.stderr

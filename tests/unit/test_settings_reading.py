@@ -134,6 +134,18 @@ def test_a_settings_file_that_is_not_there_is_told(tmp_path):
     assert "cannot be read: No such file" in problems(file=tmp_path / "none.toml")[0]
 
 
+@pytest.mark.parametrize("content", [None, "[source", "collections = 5"])
+def test_what_cannot_be_read_is_not_also_told_to_name_no_collection(tmp_path, content):
+    file = tmp_path / "penstock.toml"
+    if content is not None:
+        file.write_text(content)
+    assert len(problems(file=file, need_collections=True)) == 1
+
+
+def test_collections_that_are_not_json_are_the_only_problem():
+    assert len(problems(environ={"PENSTOCK_COLLECTIONS": "[{"}, need_collections=True)) == 1
+
+
 def test_other_problems_are_told_beside_a_file_that_cannot_be_read(tmp_path):
     found = problems(file=tmp_path / "none.toml", environ={"PENSTOCK_SINK_GZIP": "maybe"})
     assert len(found) == 2

@@ -43,7 +43,7 @@ def penstock(
 
 
 app.command("init")(with_flags_only(init, sections=("source", "sink")))
-app.command("check")(with_settings(check, need_collections=False))
+app.command("check")(with_settings(check))
 app.command("run")(with_settings(run))
 app.command("load")(with_settings(load))
 app.command("status")(with_settings(status))

@@ -24,7 +24,7 @@ from penstock.settings_table import (
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
-def with_settings(command: Callable[..., None], *, need_collections: bool = True) -> Callable[..., None]:
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Give the command the flags of all settings and call it with what they make: `settings`.
 
     The command's own parameters stay as they are.
@@ -33,9 +33,7 @@ def with_settings(command: Callable[..., None], *, need_collections: bool = True
     def run(**values: Any) -> None:
         flags = {row.parameter: values.pop(row.parameter) for row in settings_table()}
         file, chosen = settings_path(values.pop("settings_file"), os.environ), values.pop("collection")
-        settings = read_settings(
-            file=file, environ=os.environ, flags=flags, chosen=chosen or (), need_collections=need_collections
-        )
+        settings = read_settings(file=file, environ=os.environ, flags=flags, chosen=chosen or (), need_collections=True)
         _make_importable(file)
         command(settings=settings, **values)
 
