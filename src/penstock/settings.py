@@ -56,15 +56,30 @@ class SourceSettings(Section):
         checks.check_database_uri(uri.get_secret_value())
         return uri
 
+    @field_validator("password", "password_file")
+    @classmethod
+    def _password_has_a_user(cls, password: SecretStr | Path | None, others: ValidationInfo) -> SecretStr | Path | None:
+        uri, known = others.data.get("uri"), others.data
+        if (
+            password
+            and uri
+            and "username" in known
+            and not (known["username"] or checks.user_of(uri.get_secret_value()))
+        ):
+            raise ValueError("is of no use without a user name: set [source] username, or name the user in the uri")
+        return password
+
     @field_validator("password_file")
     @classmethod
-    def _one_password_with_a_user(cls, file: Path | None, others: ValidationInfo) -> Path | None:
-        password = others.data.get("password")
-        if file and password:
+    def _one_password(cls, file: Path | None, others: ValidationInfo) -> Path | None:
+        if file and others.data.get("password"):
             raise ValueError("must not be given together with password")
-        if (file or password) and "username" in others.data and not others.data["username"]:
-            raise ValueError("or password is of no use without username")
         return file
+
+    @property
+    def user(self) -> str | None:
+        """Who logs in: `username`, or the user that the connection string names."""
+        return self.username or checks.user_of(self.uri.get_secret_value())
 
 
 class SinkSettings(Section):

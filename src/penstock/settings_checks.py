@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 INDEX_NAME_BYTES = 200
 """OpenSearch takes 255 bytes; the indexes of a collection carry a suffix of ours behind its name."""
@@ -18,6 +18,12 @@ def check_database_uri(uri: str) -> str:
     if not re.match(r"mongodb(\+srv)?://[^/?]+", uri):
         raise ValueError("must look like mongodb://host:port/?replicaSet=name")
     return uri
+
+
+def user_of(uri: str) -> str | None:
+    """The user that a connection string names."""
+    authority = re.split("[/?]", uri.partition("://")[2], maxsplit=1)[0]
+    return unquote_plus(authority.rpartition("@")[0].partition(":")[0]) or None
 
 
 def check_address(url: str) -> str:

@@ -204,3 +204,21 @@ def test_the_health_port_needs_host_and_port(listen):
 def test_secrets_do_not_show_in_the_settings():
     settings = Settings(source={"uri": "mongodb://me:hunter2@h/?replicaSet=r", "username": "u", "password": "hunter3"})
     assert "hunter" not in repr(settings) + str(settings) + settings.model_dump_json()
+
+
+@pytest.mark.parametrize("uri", ["mongodb://me@h:1/?replicaSet=r", "mongodb://me:old@h:1"])
+def test_a_password_goes_with_the_user_of_the_connection_string(uri):
+    assert SourceSettings(uri=uri, password="x").user == "me"
+
+
+def test_the_user_of_the_connection_string_is_read_as_it_is_escaped():
+    assert SourceSettings(uri="mongodb://a%40b:p@h/?x=y@z").user == "a@b"
+    assert SourceSettings(uri="mongodb://h/?x=y@z").user is None
+
+
+def test_a_password_without_a_user_is_told_under_its_own_name(tmp_path):
+    file = tmp_path / "password"
+    file.write_text("secret")
+    assert problem(SourceSettings, password="x")[0][0] == "password"
+    assert problem(SourceSettings, password_file=file)[0][0] == "password_file"
+    assert "is of no use without a user name" in problem(SourceSettings, password="x")[0][1]

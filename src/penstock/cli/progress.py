@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from penstock.counted import counted
+
 LINE_EVERY_S = 10.0
 
 
@@ -67,7 +69,7 @@ class PlainProgress(Progress):
     def started(self, namespace: str, total: int | None) -> None:
         with self._lock:
             self._lines[namespace] = _Line(total)
-        self._print(f"{namespace}: loading" + ("" if total is None else f" about {total:,} documents"))
+        self._print(f"{namespace}: loading" + ("" if total is None else f" about {counted(total, 'document')}"))
 
     def advanced(self, namespace: str, documents: int) -> None:
         with self._lock:
@@ -77,7 +79,7 @@ class PlainProgress(Progress):
                 return
             line.said_at = time.monotonic()
         share = f" ({line.documents / line.total:.0%})" if line.total else ""
-        self._print(f"{namespace}: {line.documents:,} documents{share}")
+        self._print(f"{namespace}: {counted(line.documents, 'document')}{share}")
 
     def finished(self, namespace: str) -> None:
         self._print(f"{namespace}: loaded")

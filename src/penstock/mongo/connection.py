@@ -168,8 +168,8 @@ def _client(settings: SourceSettings, password: str | None) -> Client:
     named = settings.uri.get_secret_value().partition("?")[2].lower()
     options: dict[str, Any] = {name: value for name, value in _UNLESS_NAMED.items() if f"{name.lower()}=" not in named}
     options |= {"connect": False, "readPreference": "primary", "retryReads": False, "retryWrites": False}
-    if settings.username:
-        options |= {"username": settings.username, "password": password}
+    if settings.username or (settings.user and password is not None):
+        options |= {"username": settings.user, "password": password}
     if settings.tls_ca_file:
         options |= {"tls": True, "tlsCAFile": str(settings.tls_ca_file)}
     try:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pymongo.errors import PyMongoError
 
 from penstock.change import Namespace, seconds_of
+from penstock.counted import counted
 from penstock.errors import SettingsError, SourceUnavailable
 from penstock.mongo import collections as source
 from penstock.mongo.connection import Client, Connection, Server, address, connect, server
@@ -63,7 +64,7 @@ def _collection_findings(client: Client, namespace: Namespace) -> Iterator[Findi
     except PyMongoError as error:
         yield failure("source", subject, f"cannot be read: {in_words(error)}", "give the user the role `read` on it")
         return
-    yield ok("source", subject, f"can be read, about {count:,} documents")
+    yield ok("source", subject, f"can be read, about {counted(count, 'document')}")
 
 
 def _missing(client: Client, namespace: Namespace, there: list[Namespace]) -> Finding:

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from pymongo.errors import PyMongoError
 
+from penstock.counted import counted
 from penstock.errors import SettingsError
 from penstock.mongo.collections import databases, estimated_count, namespaces
 from penstock.mongo.connection import address, connect
@@ -19,7 +20,12 @@ from penstock.settings import SourceSettings
 from penstock.settings_checks import check_index_name, check_namespace
 from penstock.settings_table import SECTIONS, Setting, collection_table, section_class, settings_table
 
-_EXAMPLE = "shop.orders"
+_EXAMPLE_TABLE = [
+    "",
+    "# Uncomment these two lines before any of those below.",
+    "# [[collections]]",
+    '# namespace = "shop.orders"',
+]
 _CREDENTIALS = re.compile(r"(?<=://)(?P<user>[^:@/]*)(?P<password>:[^@/]*)?@")
 
 
@@ -101,17 +107,20 @@ def _entry(row: Setting, value: Any) -> Iterator[str]:
 
 
 def _collections(found: Iterable[Found]) -> Iterator[str]:
-    yield "\n# The collections, and the index each of them is served by: a table for each. It can also say:"
+    """A table for each; the first one shows what a table can say."""
+    yield "\n# The collections, and the index each of them is served by: a table for each."
+    first, *others = [list(_table(each)) for each in found] or [_EXAMPLE_TABLE]
+    yield from first
     for row in collection_table():
-        if row.name != "namespace":
+        if not any(line.startswith(f"{row.name} = ") for line in first) and row.name != "namespace":
             yield from _entry(row, None)
-    tables = [line for each in found for line in _table(each)]
-    yield from tables or [f"\n# [[collections]]\n# namespace = {_toml(_EXAMPLE)}"]
+    for table in others:
+        yield from table
 
 
 def _table(found: Found) -> Iterator[str]:
     """One collection; with an index name when its own name cannot be one."""
-    yield f"\n[[collections]]  # about {found.documents:,} documents"
+    yield f"\n[[collections]]  # about {counted(found.documents, 'document')}"
     yield f"namespace = {_toml(found.namespace)}"
     try:
         check_index_name(found.namespace.lower())
