@@ -116,13 +116,14 @@ def test_a_worker_killed_at_random_moments_loses_nothing(site: Site, database: D
 def killed(site: Site, chance: random.Random, times: int, *flags: str) -> str:
     """Kill one worker after the other within its first second with the lease; answers what they logged.
 
-    The next one is started before, so that it has done with its imports when the lease becomes free.
+    The next one is started meanwhile, so that it has done with its imports when the lease becomes free.
     """
     logs = []
     following = site.start("run", *flags)
     for _ in range(times):
-        worker, following = following, site.start("run", *flags)
+        worker = following
         worker.until_logged("took the lease")
+        following = site.start("run", *flags)
         time.sleep(chance.uniform(0, 1))
         worker.kill()
         logs.append(worker.errors)

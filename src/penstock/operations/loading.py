@@ -148,9 +148,7 @@ class Loading:
 
         return Pipeline(
             name=self.plan.name,
-            ports=Ports(
-                lambda: adapters.load(collection, self._turns.give_way), self.sink, adapters.dead_letters, load
-            ),
+            ports=Ports(source, self.sink, adapters.dead_letters, load),
             routes=self.routes,
             rules=adapters.rules(outside_the_stream=True),
             metrics=self.metrics,
