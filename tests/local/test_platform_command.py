@@ -9,6 +9,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from typer.testing import CliRunner
+
+from penstock.local.command import app
+from penstock.local.errors import LocalServerError
 
 UP = [str(Path(sys.executable).with_name("penstock")), "local", "up"]
 STOP_SECONDS = 30
@@ -108,3 +112,28 @@ def test_a_user_without_a_password_is_refused_at_once():
     done = subprocess.run([*UP, "--user", "reader"], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 2
     assert "PENSTOCK_SOURCE_PASSWORD is not set" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "words"),
+    [
+        ("--mode", "foo", "must be one of mongodb-5.0, mongodb-4.0"),
+        ("--heap", "12", "must be a size of at least 128m"),
+        ("--heap", "much", "must be a size of at least 128m"),
+        ("--heap", "12m", "must be a size of at least 128m"),
+    ],
+)
+def test_a_value_that_cannot_be_is_a_usage_error(flag, value, words):
+    result = CliRunner().invoke(app, ["up", flag, value], env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert words in result.output
+
+
+@pytest.mark.parametrize("flag", ["--source-port", "--opensearch-port"])
+def test_a_busy_port_is_refused_before_anything_is_started(flag, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        result = CliRunner().invoke(app, ["up", flag, str(port), "--data", str(tmp_path / "data")])
+    assert isinstance(result.exception, LocalServerError)
+    assert f"cannot use port {port}" in str(result.exception)
+    assert not (tmp_path / "data").exists()

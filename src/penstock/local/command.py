@@ -1,6 +1,7 @@
 """`penstock local up`: both servers until Ctrl-C."""
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -15,10 +16,26 @@ from penstock.local.source import MODES, PASSWORD_VARIABLE, SourceSettings
 
 app = typer.Typer(no_args_is_help=True, help="Real servers on this machine, without Docker.")
 
+_LEAST_HEAP_MB = 128
+
 
 @app.callback()
 def _local() -> None:
     """Keep `up` a command of its own: typer drops the name of an only command."""
+
+
+def _known_mode(mode: str) -> str:
+    if mode not in MODES:
+        raise typer.BadParameter(f"must be one of {', '.join(MODES)}, not {mode!r}")
+    return mode
+
+
+def _heap_size(heap: str) -> str:
+    """The smallest heap that OpenSearch starts with is somewhat above 100 MB."""
+    size = re.fullmatch(r"(\d+)([mg])", heap, re.IGNORECASE)
+    if not size or int(size[1]) * (1 if size[2] in "mM" else 1024) < _LEAST_HEAP_MB:
+        raise typer.BadParameter(f"must be a size of at least {_LEAST_HEAP_MB}m, such as 512m or 2g, not {heap!r}")
+    return heap
 
 
 @app.command()
@@ -29,13 +46,17 @@ def up(  # noqa: PLR0913 (one argument for each flag)
     data: Annotated[
         Path | None, typer.Option(help="Folder for indexes and logs, kept. Without it a temporary one is used.")
     ] = None,
-    mode: Annotated[str, typer.Option(help=f"What the source behaves like: {', '.join(MODES)}.")] = MODES[0],
+    mode: Annotated[
+        str, typer.Option(help=f"What the source behaves like: {', '.join(MODES)}.", callback=_known_mode)
+    ] = MODES[0],
     user: Annotated[str | None, typer.Option(help="Ask the source's clients for this user and a password.")] = None,
     password_env: Annotated[
         str, typer.Option(help="The environment variable that holds the password.")
     ] = PASSWORD_VARIABLE,
     tls: Annotated[bool, typer.Option("--tls", help="TLS on the source, with a certificate made for it.")] = False,
-    heap: Annotated[str, typer.Option(help="Memory for OpenSearch's Java heap, such as 512m or 2g.")] = DEFAULT_HEAP,
+    heap: Annotated[
+        str, typer.Option(help="Memory for OpenSearch's Java heap, such as 512m or 2g.", callback=_heap_size)
+    ] = DEFAULT_HEAP,
     log_size: Annotated[
         int | None, typer.Option(help="Changes the source remembers before positions are lost.")
     ] = None,

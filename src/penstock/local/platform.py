@@ -11,6 +11,7 @@ from types import FrameType
 
 from penstock.local.jars import JAR_SETS, fetch_missing, pinned
 from penstock.local.opensearch import DEFAULT_HEAP, OpenSearch
+from penstock.local.ports import require_free
 from penstock.local.progress import Progress
 from penstock.local.source import LocalSource, SourceSettings
 
@@ -41,6 +42,8 @@ class Platform:
         self._stack = ExitStack()
 
     def __enter__(self) -> "Platform":
+        require_free(self._source_settings.port, "The local source")
+        require_free(self._opensearch_port, "OpenSearch")
         fetch_missing([jar for name in JAR_SETS for jar in pinned(name)], self._progress)
         with ExitStack() as stack:
             self.folder = self._given_folder or _temporary_folder(stack)
