@@ -165,8 +165,12 @@ def _show(parts: _Parts, *, edits: int, a_second: float) -> None:
         console.print(f"  {edit.words:32} {edit.milliseconds:8.1f} ms")
     latencies = gentle(parts.cities, parts.index, edits=edits, a_second=a_second)
     console.print(f"  {edits} updates at {a_second:g} a second: [bold]{latencies}[/]\n")
-    console.print(table(parts.index, "a city by its name in another script: 東京", IN_ANOTHER_SCRIPT))
-    console.print(table(parts.index, "cities of India above 3 million", LARGE_IN_INDIA))
+    for words, search in (
+        ("a city by its name in another script: 東京", IN_ANOTHER_SCRIPT),
+        ("cities of India above 3 million", LARGE_IN_INDIA),
+    ):
+        console.print(f"[bold]{words}[/]")
+        console.print(table(parts.index, search))
 
 
 def _stay(platform: Platform, index: DemoIndex) -> None:

@@ -23,9 +23,9 @@ LARGE_IN_INDIA: dict[str, Any] = {
 }
 
 
-def table(index: DemoIndex, title: str, search: dict[str, Any]) -> Table:
+def table(index: DemoIndex, search: dict[str, Any]) -> Table:
     """Run a search and show what it finds."""
-    shown = Table(title=title, title_justify="left", title_style="bold")
+    shown = Table()
     shown.add_column("city")
     shown.add_column("country")
     shown.add_column("population", justify="right")
