@@ -9,12 +9,11 @@ from typing import Any
 from penstock.build import sink_client
 from penstock.change import Namespace, seconds_of
 from penstock.mongo.watch import Watch, watches
+from penstock.operations.alive import alive, reported_lately
 from penstock.operations.observed import SeenIndex, SeenSource, SinkView, see_source
 from penstock.settings import CollectionSettings, Settings
 
 _RATE_OVER_S = 1.0
-_GONE_AFTER_LEASES = 2
-"""A worker reports several times within the time of its lease; one that was silent for two of them is gone."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +64,16 @@ def status(settings: Settings) -> Status:
         view = SinkView(settings, client)
         began = time.monotonic()
         before = {namespace: view.index(each.alias) for namespace, each in namespaces.items()}
-        states = view.states(_state_ids(settings, before))
         letters = view.dead_letters(namespaces)
         time.sleep(max(0.0, began + _RATE_OVER_S - time.monotonic()))
         after = {namespace: view.index(each.alias) for namespace, each in namespaces.items()}
         seconds = time.monotonic() - began
+        states = view.states(_state_ids(settings, after))
+        there = alive({name: each for name, each in states.items() if each["kind"] == "pipeline"}, view.states)
     lines = []
     for watch in _watches(settings):
-        pipeline = _pipeline(states.get(f"pipeline/{watch}"), settings, source)
+        name = f"pipeline/{watch}"
+        pipeline = _pipeline(states.get(name), settings, source, is_running=name in there)
         for coll in watch.colls:
             namespace = Namespace(watch.db, coll)
             index = after[namespace]
@@ -112,19 +113,18 @@ def _state_ids(settings: Settings, indexes: Mapping[Namespace, SeenIndex | None]
     return [*(f"pipeline/{watch}" for watch in _watches(settings)), *loads]
 
 
-def _pipeline(document: Mapping[str, Any] | None, settings: Settings, source: SeenSource) -> _Pipeline:
-    """Judge the state of a pipeline; what it reported itself counts as long as its worker is there."""
+def _pipeline(
+    document: Mapping[str, Any] | None, settings: Settings, source: SeenSource, *, is_running: bool
+) -> _Pipeline:
+    """Judge the state of a pipeline; what it reported itself counts as long as it is of now."""
     if document is None:
         return _Pipeline(is_running=False, has_begun=False, lag_s=None, position_left_s=None)
-    report = document["status"]
-    gone_after_s = _GONE_AFTER_LEASES * float(document["lease_s"])
-    is_running = not document["released"] and time.time() - report.get("reported_at", 0.0) < gone_after_s
     position, behind_s, left_s = document["position"], None, None
     if position is not None and position["time"] and source.now_s is not None:
         behind_s = max(0.0, source.now_s - seconds_of(position["time"]))
         if settings.source.retention_s is not None:
             left_s = settings.source.retention_s - behind_s
-    lag_s = report.get("lag_s") if is_running else behind_s
+    lag_s = document["status"].get("lag_s") if reported_lately(document) else behind_s
     return _Pipeline(is_running=is_running, has_begun=True, lag_s=lag_s, position_left_s=left_s)
 
 
@@ -133,7 +133,7 @@ def _state(pipeline: _Pipeline, load: Mapping[str, Any] | None) -> str:
         return "waiting"
     if not pipeline.is_running:
         return "stopped"
-    return str(load["phase"]) if load else "waiting"
+    return str(load["phase"]) if load else "loading"
 
 
 def _loaded(load: Mapping[str, Any] | None, index: SeenIndex | None, documents: int | None) -> float | None:
