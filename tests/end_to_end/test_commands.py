@@ -396,16 +396,20 @@ def test_load_prints_what_it_did_and_status_shows_it(run, settings, sink_url, in
 
 
 def test_a_load_that_is_stopped_goes_on_where_it_was(started, run, settings, sink_url, index_prefix):
-    slow = started("load", "--pipeline-load-rate", "15", "--pipeline-load-range", "100")
+    slow = started("load", "--pipeline-load-rate", "15", "--pipeline-load-range", "100", "--pipeline-lease-s", "9")
     until(lambda: count(sink_url, f"{index_prefix}items"), "the first documents")
+    shown = json.loads(run("status", "--json").stdout)[0]
+    assert (shown["state"], shown["loaded"] < 1) == ("loading", True)  # a third of the lease before it reports itself
     slow.send_signal(signal.SIGTERM)
-    slow.communicate(timeout=WITHIN_S)
+    _, errors = slow.communicate(timeout=WITHIN_S)
     assert slow.returncode == 143
+    assert errors.endswith("stopped; the next load goes on from there\n")
     done = run("load")
     assert done.returncode == 0
     loaded = int(re.search(r": (\d+) documents", done.stdout)[1])
     assert 0 < loaded < 300
     until(lambda: count(sink_url, f"{index_prefix}items") == 300, "all documents")
+    assert run("load").stdout == f"{settings}: loaded already; --again loads it anew\n"
 
 
 def test_run_serves_health_and_ends_cleanly_while_a_standby_takes_over(started, run, settings, database):

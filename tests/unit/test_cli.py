@@ -11,12 +11,15 @@ import typer
 from typer.testing import CliRunner
 
 from penstock import errors
+from penstock.change import Counts
 from penstock.cli import app as app_module
 from penstock.cli.extras import Extra, add_extra
 from penstock.cli.interrupts import INTERRUPTED, TERMINATED, StopSignals, stop_signals
+from penstock.cli.load import _summary
 from penstock.cli.options import with_settings
 from penstock.cli.progress import PlainProgress
 from penstock.errors import PositionLost, SettingsError, Stopped
+from penstock.operations.progress import LoadResult
 from penstock.settings_table import settings_table
 
 NO_COLLECTION = (
@@ -219,3 +222,20 @@ def test_plain_progress_says_begin_and_end_and_takes_threads(capsys):
     captured = capsys.readouterr()
     assert captured.err == "a.b: loading about 1,000 documents\na.b: loaded\n"
     assert captured.out == "result\n"
+
+
+@pytest.mark.parametrize(
+    ("documents", "dead_letters", "words"),
+    [
+        (1, 1, "a.b: 1 document in 0.5 s, peak memory 60 MiB, 1 dead letter"),
+        (99, 0, "a.b: 99 documents in 0.5 s, peak memory 60 MiB"),
+        (
+            1000,
+            2,
+            "a.b: 1,000 documents in 0.5 s, 2,000 a second, 250.0 us of CPU each, peak memory 60 MiB, 2 dead letters",
+        ),
+    ],
+)
+def test_the_speed_of_a_load_is_told_when_it_says_something(documents, dead_letters, words):
+    counts = Counts(dead_lettered=dead_letters)
+    assert _summary(LoadResult("a.b", documents, 0.5, 0.25, 60 * 2**20, counts)) == words

@@ -1,16 +1,20 @@
 """`penstock load`."""
 
 import difflib
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from penstock.cli.interrupts import stop_signals
+from penstock.counted import counted
 from penstock.errors import SettingsError
 from penstock.operations.progress import LoadResult
 from penstock.settings import Settings
 
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
+
+_ENOUGH_FOR_A_RATE = 100
 
 
 def load(
@@ -41,6 +45,10 @@ def load(
         results = worker.load(settings, stop=signals.stop, metrics=Metrics(), progress=progress, only=only, again=again)
         for result in results:
             progress.say(_summary(result))
+        for namespace in _untouched(settings, only, results) if not signals.received else ():
+            progress.say(f"{namespace}: loaded already; --again loads it anew")
+    if signals.received:
+        typer.echo("stopped; the next load goes on from there", err=True)
     raise typer.Exit(signals.exit_code(endless=False))
 
 
@@ -57,11 +65,19 @@ def _declared(settings: Settings, namespaces: list[str]) -> frozenset[str]:
     return frozenset(namespaces or declared)
 
 
+def _untouched(settings: Settings, only: frozenset[str], results: Sequence[LoadResult]) -> list[str]:
+    """Those that were to be loaded and had no need of it."""
+    done = {result.namespace for result in results}
+    return [each.namespace for each in settings.collections if each.namespace in only - done]
+
+
 def _summary(result: LoadResult) -> str:
-    rate = result.documents / max(result.seconds, 1e-6)
-    cpu_us = result.cpu_s / max(result.documents, 1) * 1e6
-    letters = f", {result.counts.dead_lettered:,} dead letters" if result.counts.dead_lettered else ""
-    return (
-        f"{result.namespace}: {result.documents:,} documents in {result.seconds:.1f} s, {rate:,.0f} a second, "
-        f"{cpu_us:.1f} us of CPU each, peak memory {result.peak_memory_bytes / 2**20:,.0f} MiB{letters}"
-    )
+    """What the load did; a few documents say nothing of its speed."""
+    parts = [f"{result.namespace}: {counted(result.documents, 'document')} in {result.seconds:.1f} s"]
+    if result.documents >= _ENOUGH_FOR_A_RATE:
+        rate = result.documents / max(result.seconds, 1e-6)
+        parts += [f"{rate:,.0f} a second", f"{result.cpu_s / result.documents * 1e6:.1f} us of CPU each"]
+    parts.append(f"peak memory {result.peak_memory_bytes / 2**20:,.0f} MiB")
+    if result.counts.dead_lettered:
+        parts.append(counted(result.counts.dead_lettered, "dead letter"))
+    return ", ".join(parts)

@@ -1,5 +1,7 @@
 """`penstock run`."""
 
+import signal
+
 import typer
 
 from penstock.cli.interrupts import stop_signals
@@ -13,6 +15,8 @@ def run(settings: Settings) -> None:
 
     SIGTERM and Ctrl-C stop it cleanly; the next start goes on where it stopped. A second Ctrl-C ends it at once.
     """
+    import structlog
+
     from penstock.garbage import collect_rarely
     from penstock.health import Health, serving
     from penstock.logs import set_up_logs
@@ -20,8 +24,11 @@ def run(settings: Settings) -> None:
     from penstock.operations import worker
 
     set_up_logs(settings.observe)
+    log = structlog.get_logger(__name__)
     collect_rarely()
     metrics, health = Metrics(), Health(unhealthy_lag_s=settings.observe.unhealthy_lag_s)
     with stop_signals() as signals, serving(settings.observe.listen, metrics=metrics, health=health):
+        log.info("run begins", collections=[each.namespace for each in settings.collections])
         worker.run(settings, stop=signals.stop, metrics=metrics, health=health)
+    log.info("run ends", told_by=signal.Signals(signals.received).name if signals.received else None)
     raise typer.Exit(signals.exit_code(endless=True))
