@@ -44,6 +44,11 @@ class SourceUnavailable(PenstockError):
 
     exit_code = 4
 
+    def __init__(self, cause: str, todo: str = "") -> None:
+        self.cause = cause
+        self.todo = todo
+        super().__init__(f"{cause} {todo}".strip())
+
 
 class SinkUnavailable(PenstockError):
     """The index cannot be reached, or refuses for good what a writer needs (credentials, a missing permission)."""

@@ -74,6 +74,21 @@ def test_a_wrong_password(guarded):
     assert "Check [source] username and password" in message
 
 
+def test_a_server_that_wants_tls_while_the_settings_name_none(guarded):
+    _, address = guarded
+    message = refusal(SourceSettings(uri=f"mongodb://{address}/?{QUICK}"))
+    assert "add tls=true to [source] uri" in message
+
+
+def test_a_password_for_the_user_of_the_connection_string(guarded):
+    authority, address = guarded
+    settings = SourceSettings(
+        uri=f"mongodb://reader@{address}/?{QUICK}", password="the first secret", tls_ca_file=authority
+    )
+    with connect(settings) as connection:
+        assert connection.client.list_database_names() is not None
+
+
 def test_a_certificate_of_an_unknown_authority(guarded):
     _, address = guarded
     message = refusal(SourceSettings(uri=f"mongodb://{address}/?tls=true&{QUICK}"))

@@ -89,6 +89,13 @@ def test_a_stream_that_is_off_is_answered_with_the_command_that_turns_it_on():
     assert 'database: "shop", collection: ""' in for_database
 
 
+def test_a_missing_login_is_told_as_one_and_not_as_a_missing_role():
+    error = unavailable(failure(13, "command listCollections requires authentication"), "to read shop.orders")
+    assert "username and password" in error.todo
+    assert "role" not in str(error)
+    assert "role" in unavailable(failure(13, "not authorized on shop"), "to read shop.orders").todo
+
+
 def test_words_hold_the_message_and_the_code_and_nothing_of_the_reply():
     words = in_words(failure(166, "Namespace rec.vw is a view, not a collection"))
     assert words == "Namespace rec.vw is a view, not a collection (code 166)"

@@ -30,6 +30,9 @@ stream that catches up from an old position may think for a while."""
 
 _COMMAND_NOT_FOUND = 59
 
+_CUT = ("connection closed", "Connection reset")
+"""What a server that speaks TLS alone does to a client that does not."""
+
 
 class Server(NamedTuple):
     """What a source is. `version` as the server says it; `time` is its cluster time."""
@@ -90,8 +93,8 @@ def connect(settings: SourceSettings) -> Connection:
         hello = _hello(connection.client)
         if "setName" not in hello:
             raise SourceUnavailable(
-                f"The server at {address(settings)} is not a replica set, so it has no change streams. Start it with"
-                " --replSet and run rs.initiate(), or name another server in [source] uri."
+                f"The server at {address(settings)} is not a replica set, so it has no change streams.",
+                "Start it with --replSet and run rs.initiate(), or name another server in [source] uri.",
             )
         connection.client.admin.command("ping")
     except PyMongoError as error:
@@ -202,12 +205,12 @@ def _hello(client: Client) -> Document:
         return dict(client.admin.command("isMaster"))
 
 
-def _unreachable(error: PyMongoError, settings: SourceSettings) -> PenstockError:
+def _unreachable(error: PyMongoError, settings: SourceSettings) -> SourceUnavailable:
     where = f"at {address(settings)}"
     if fault_of(error) is Fault.LOGIN:
         return SourceUnavailable(
-            f"The source {where} refuses the login: {in_words(error)}. Check [source] username and password, and"
-            " authSource in the connection string."
+            f"The source {where} refuses the login: {in_words(error)}.",
+            "Check [source] username and password, and authSource in the connection string.",
         )
     if not isinstance(error, ServerSelectionTimeoutError):
         return unavailable(error, f"the connection {where}")
@@ -216,6 +219,16 @@ def _unreachable(error: PyMongoError, settings: SourceSettings) -> PenstockError
         step = "Check [source] tls_ca_file: it must hold the CA that signed the server's certificate."
     elif "replica set" in text:
         step = "Check replicaSet in [source] uri: it must be the server's own name, and the server a replica set."
+    elif not _is_tls(settings) and any(words in text for words in _CUT):
+        step = (
+            "If the server wants TLS, add tls=true to [source] uri, or name its CA in [source] tls_ca_file; else check"
+            " that it is up."
+        )
     else:
         step = "Check [source] uri, and that the server is up and reached from this machine."
-    return SourceUnavailable(f"No source answers {where}: {text}. {step}")
+    return SourceUnavailable(f"No source answers {where}: {text}.", step)
+
+
+def _is_tls(settings: SourceSettings) -> bool:
+    uri = settings.uri.get_secret_value().lower()
+    return bool(settings.tls_ca_file) or "tls=true" in uri or "ssl=true" in uri or uri.startswith("mongodb+srv:")

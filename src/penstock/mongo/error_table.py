@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pymongo.errors import AutoReconnect, ConfigurationError, ConnectionFailure, OperationFailure, PyMongoError
 
-from penstock.errors import PenstockError, SourceUnavailable
+from penstock.errors import SourceUnavailable
 
 
 class Fault(Enum):
@@ -111,13 +111,18 @@ _NEXT_STEPS = {
 }
 
 
-def unavailable(error: PyMongoError, what: str) -> PenstockError:
+def unavailable(error: PyMongoError, what: str) -> SourceUnavailable:
     """Make the error that ends a reader of `what`, with the cause in the server's words and the next step."""
     fault = fault_of(error)
-    step = _enable(what) if fault is Fault.NOT_ENABLED else _NEXT_STEPS[fault]
-    if isinstance(error, ConfigurationError) and "wire version" in str(error):
+    if fault is Fault.NOT_ENABLED:
+        step = _enable(what)
+    elif fault is Fault.NOT_ALLOWED and "requires authentication" in in_words(error):
+        step = "Set [source] username and password (or password_file): the server wants a login."
+    elif isinstance(error, ConfigurationError) and "wire version" in str(error):
         step = "Install a pymongo that speaks to this server; 4.13.2 is the last one for DocumentDB 4.0."
-    return SourceUnavailable(f"The source refuses {what}: {in_words(error)}. {step}")
+    else:
+        step = _NEXT_STEPS[fault]
+    return SourceUnavailable(f"The source refuses {what}: {in_words(error)}.", step)
 
 
 def in_words(error: PyMongoError) -> str:

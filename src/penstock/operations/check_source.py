@@ -25,8 +25,11 @@ def source_findings(settings: Settings) -> Iterator[Finding]:
     where = address(settings.source)
     try:
         connection = connect(settings.source)
-    except (SettingsError, SourceUnavailable) as error:
+    except SettingsError as error:
         yield failure("source", "connection", str(error))
+        return
+    except SourceUnavailable as error:
+        yield _refused("connection", error)
         return
     with connection:
         try:
@@ -38,7 +41,7 @@ def source_findings(settings: Settings) -> Iterator[Finding]:
                 yield from _stream_findings(connection, found, watch)
             yield _retention_finding(connection.client, found, settings)
         except PyMongoError as error:
-            yield failure("source", "connection", str(unavailable(error, f"the connection at {where}")))
+            yield _refused("connection", unavailable(error, f"the connection at {where}"))
 
 
 def _namespaces(settings: Settings) -> list[Namespace]:
@@ -62,9 +65,13 @@ def _collection_findings(client: Client, namespace: Namespace) -> Iterator[Findi
         count = source.estimated_count(client, namespace)
         source.collection(client, namespace).find_one({}, {"_id": 1})
     except PyMongoError as error:
-        yield failure("source", subject, f"cannot be read: {in_words(error)}", "give the user the role `read` on it")
+        yield _refused(subject, unavailable(error, f"to read {subject}"))
         return
     yield ok("source", subject, f"can be read, about {counted(count, 'document')}")
+
+
+def _refused(subject: str, error: SourceUnavailable) -> Finding:
+    return failure("source", subject, error.cause, error.todo)
 
 
 def _missing(client: Client, namespace: Namespace, there: list[Namespace]) -> Finding:
@@ -83,7 +90,7 @@ def _stream_findings(connection: Connection, found: Server, watch: Watch) -> Ite
         cursor.open(watch.pipeline(None))
         cursor.next()
     except PyMongoError as error:
-        yield failure("source", subject, str(unavailable(error, f"the change stream of {watch.first}")))
+        yield _refused(subject, unavailable(error, f"the change stream of {watch.first}"))
         return
     finally:
         cursor.close()
