@@ -378,6 +378,12 @@ def test_check_sees_a_block_an_async_translog_and_too_many_replicas(run, setting
     assert verdicts[f"{index_prefix}items: replicas"] == "warning"
 
 
+def test_check_tells_the_replicas_of_all_indexes_at_once(run, source_uri, sink_url):
+    arguments = ["--source-uri", source_uri, "--sink-url", sink_url, "--collection", "a.b", "--collection", "a.c"]
+    told = [each for each in json.loads(run("check", "--json", *arguments).stdout) if "replicas" in each["subject"]]
+    assert [(each["subject"], each["verdict"]) for each in told] == [("a.b, a.c: replicas", "warning")]
+
+
 def test_load_prints_what_it_did_and_status_shows_it(run, settings, sink_url, index_prefix):
     waiting = json.loads(run("status", "--json").stdout)[0]
     assert (waiting["state"], waiting["documents_source"], waiting["documents_index"]) == ("waiting", 300, None)

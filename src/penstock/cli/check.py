@@ -1,18 +1,21 @@
 """`penstock check`."""
 
 import json
-import sys
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from penstock.cli.layout import terminal_width, wrapped
 from penstock.settings import Settings
 
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
-_STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}
+if TYPE_CHECKING:
+    from penstock.operations.finding import Finding
 
-_PIPE_WIDTH = 240
+_COLOURS = {"ok": "green", "warning": "yellow", "failure": "red"}
+_INDENT = " " * 19
 
 
 def check(
@@ -24,24 +27,23 @@ def check(
     It writes nothing but an index of its own, which it deletes again. Exit code 0 only without failures; else
     2, 4 or 5, as a start would end.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from penstock.operations import check as checking
 
     findings = list(checking.check(settings))
     if as_json:
         typer.echo(json.dumps([finding._asdict() for finding in findings], indent=1))
     else:
-        console = Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
-        table = Table("", "where", "what", "finding", "what to do", box=None, pad_edge=False)
         for each in findings:
-            mark = f"[{_STYLES[each.verdict]}]{each.verdict}[/]"
-            table.add_row(mark, each.area, *map(_literal, (each.subject, each.detail, each.todo)))
-        console.print(table)
+            for line in _lines(each, width=terminal_width()):
+                typer.echo(line)
     raise typer.Exit(checking.exit_code(findings))
 
 
-def _literal(text: str) -> str:
-    """Brackets are not markup here."""
-    return text.replace("[", "\\[")
+def _lines(finding: "Finding", *, width: int | None) -> Iterator[str]:
+    """What was found, and below it what to do about it."""
+    first, *more = wrapped(f"{finding.subject}: {finding.detail}", indent=_INDENT, width=width)
+    verdict = typer.style(f"{finding.verdict:7}", fg=_COLOURS[finding.verdict])
+    yield f"{verdict}  {finding.area:10}{first.removeprefix(_INDENT)}"
+    yield from more
+    if finding.todo:
+        yield from wrapped(f"to do: {finding.todo}", indent=_INDENT, width=width)

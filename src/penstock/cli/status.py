@@ -1,12 +1,13 @@
 """`penstock status`."""
 
 import json
-import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from penstock.cli.layout import as_table_or_lists, terminal_width
 from penstock.errors import SourceUnavailable
 from penstock.settings import Settings
 
@@ -15,8 +16,9 @@ from penstock.settings import Settings
 if TYPE_CHECKING:
     from penstock.operations.status import CollectionStatus
 
-_PIPE_WIDTH = 200
 _COLUMNS = ("collection", "index", "state", "in source", "in index", "writes/s", "lag", "dead letters", "time left")
+_TEXTS = 3
+"""The first columns hold words, the others numbers."""
 
 
 def status(
@@ -37,39 +39,32 @@ def status(
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found.collections], indent=1))
     else:
-        _print_table(found.collections)
+        rows = [_COLUMNS, *map(_row, found.collections)]
+        for line in as_table_or_lists(rows, texts=_TEXTS, width=terminal_width()):
+            typer.echo(line)
     if found.source_problem:
         raise SourceUnavailable(found.source_problem)
 
 
-def _print_table(collections: "list[CollectionStatus]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for number, column in enumerate(_COLUMNS):
-        table.add_column(column, justify="left" if number < 3 else "right", overflow="fold")
-    for each in collections:
-        table.add_row(*_row(each))
-    (Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)).print(table)
-
-
-def _row(line: "CollectionStatus") -> list[str]:
+def _row(line: "CollectionStatus") -> Sequence[str]:
     state = line.state
     if line.loaded is not None and line.state in ("loading", "reconciling"):
         state = f"{state} {line.loaded:.0%}"
-    letters = f"[bold red]{line.dead_letters:,}[/]" if line.dead_letters else "0"
     return [
         line.namespace,
         line.index,
-        f"[bold red]{state}[/]" if line.state == "stopped" else state,
+        _loud(state) if line.state == "stopped" else state,
         _number(line.documents_source),
         _number(line.documents_index),
         "-" if line.writes_per_s is None else f"{line.writes_per_s:,.0f}",
         "-" if line.lag_s is None else f"{line.lag_s:,.1f} s",
-        letters,
+        _loud(f"{line.dead_letters:,}") if line.dead_letters else "0",
         _left(line.position_left_s),
     ]
+
+
+def _loud(text: str) -> str:
+    return typer.style(text, fg="red", bold=True)
 
 
 def _number(count: int | None) -> str:
@@ -80,6 +75,6 @@ def _left(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     if seconds <= 0:
-        return "[bold red]lost[/]"
+        return _loud("lost")
     hours, rest = divmod(int(seconds), 3600)
     return f"{hours} h {rest // 60} min"

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import orjson
 
 from penstock.build import sink_client
+from penstock.counted import counted
 from penstock.errors import SettingsError, SinkUnavailable
 from penstock.opensearch.client import Answer, Client, Unreachable
 from penstock.opensearch.mapping import index_body
@@ -34,9 +35,10 @@ def sink_findings(settings: Settings) -> Iterator[Finding]:
         if server.verdict != "failure":
             yield from _probe_findings(client)
             yield from _room_findings(client)
-            nodes = _data_nodes(client)
+            copies: dict[int, list[str]] = {}
             for collection in settings.collections:
-                yield from _index_findings(client, collection, nodes)
+                yield from _index_findings(client, collection, copies)
+            yield from _replicas_findings(copies, _data_nodes(client))
     except (Unreachable, SinkUnavailable) as error:
         yield failure("sink", "connection", f"no answer from {client.url}: {error}", "see that it is up and reachable")
     finally:
@@ -136,20 +138,20 @@ def _data_nodes(client: Client) -> int:
     return int(health.json().get("number_of_data_nodes", 0)) if health.ok else 0
 
 
-def _index_findings(client: Client, collection: CollectionSettings, nodes: int) -> Iterator[Finding]:
+def _index_findings(client: Client, collection: CollectionSettings, copies: dict[int, list[str]]) -> Iterator[Finding]:
+    """What can be said of one index; `copies` gathers by number of replicas which indexes have so many."""
     alias = collection.alias
     answer = client.request("GET", f"/{quote(alias, safe='')}")
     if answer.status == 404:
         yield ok("sink", alias, "will be created")
         yield from _mapping_findings(client, collection)
-        if nodes and collection.replicas >= nodes:
-            yield _replicas_finding(alias, collection.replicas, nodes)
+        copies.setdefault(collection.replicas, []).append(alias)
         return
     if not answer.ok:
         yield failure("sink", alias, _told(answer), _RIGHTS)
         return
     for index, described in answer.json().items():
-        yield from _state_findings(collection, index, described, nodes)
+        yield from _state_findings(collection, index, described, copies)
 
 
 def _mapping_findings(client: Client, collection: CollectionSettings) -> Iterator[Finding]:
@@ -170,7 +172,7 @@ def _mapping_findings(client: Client, collection: CollectionSettings) -> Iterato
 
 
 def _state_findings(
-    collection: CollectionSettings, index: str, described: Mapping[str, Any], nodes: int
+    collection: CollectionSettings, index: str, described: Mapping[str, Any], copies: dict[int, list[str]]
 ) -> Iterator[Finding]:
     alias, settings = collection.alias, described["settings"]["index"]
     owner = described.get("mappings", {}).get("_meta", {}).get("penstock", {}).get("collection")
@@ -191,18 +193,19 @@ def _state_findings(
         yield failure(
             "sink", f"{index}: blocks", f"{', '.join(blocks)}: writes wait", "make room on the disk, remove the block"
         )
-    replicas = int(settings.get("number_of_replicas", 0))
-    if nodes and replicas >= nodes:
-        yield _replicas_finding(alias, replicas, nodes)
+    copies.setdefault(int(settings.get("number_of_replicas", 0)), []).append(alias)
 
 
-def _replicas_finding(alias: str, replicas: int, nodes: int) -> Finding:
-    return warning(
-        "sink",
-        f"{alias}: replicas",
-        f"{replicas} on {nodes} data node{'s' if nodes > 1 else ''}: copies stay unassigned, the cluster yellow",
-        f"set replicas = {nodes - 1}, or add nodes",
-    )
+def _replicas_findings(copies: Mapping[int, list[str]], nodes: int) -> Iterator[Finding]:
+    """One finding for all indexes that want the same number of replicas, when the cluster has no room for them."""
+    for replicas, aliases in sorted(copies.items()):
+        if nodes and replicas >= nodes:
+            yield warning(
+                "sink",
+                f"{', '.join(aliases)}: replicas",
+                f"{replicas} on {counted(nodes, 'data node')}: copies stay unassigned, the cluster yellow",
+                f"set replicas = {nodes - 1}, or add nodes",
+            )
 
 
 def _told(answer: Answer) -> str:

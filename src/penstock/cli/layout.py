@@ -1,0 +1,49 @@
+"""Results as text: on a terminal they keep to its width without cutting a word, in a pipe a row stays a line."""
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from rich.text import Text
+
+
+def terminal_width() -> int | None:
+    """The columns of the terminal that standard output is; None when it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def wrapped(text: str, *, indent: str, width: int | None) -> list[str]:
+    """The text in lines that all begin with the indent; a word that is too long for a line gets its own."""
+    if width is None:
+        return [indent + text]
+    lines = textwrap.wrap(text, max(20, width - len(indent)), break_long_words=False, break_on_hyphens=False)
+    return [indent + line for line in lines or [""]]
+
+
+def aligned(rows: Sequence[Sequence[str]], *, texts: int) -> list[str]:
+    """The rows with their cells below each other: the first columns, the `texts`, to the left, the others right."""
+    widths = [max(map(_columns, column)) for column in zip(*rows, strict=True)]
+
+    def cell(number: int, text: str) -> str:
+        space = " " * (widths[number] - _columns(text))
+        return text + space if number < texts else space + text
+
+    return ["  ".join(cell(number, text) for number, text in enumerate(row)).rstrip() for row in rows]
+
+
+def as_table_or_lists(rows: Sequence[Sequence[str]], *, texts: int, width: int | None) -> Iterator[str]:
+    """The rows, the first of which is the head, as a table where it fits, else each row as a list of its own."""
+    table = aligned(rows, texts=texts)
+    if width is None or max(map(_columns, table)) <= width:
+        yield from table
+        return
+    head, *others = rows
+    for row in others:
+        yield row[0]
+        yield from (f"  {line}" for line in aligned(list(zip(head[1:], row[1:], strict=True)), texts=2))
+
+
+def _columns(text: str) -> int:
+    """The columns that a text takes on a terminal, whatever its colour."""
+    return Text.from_ansi(text).cell_len

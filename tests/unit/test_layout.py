@@ -1,0 +1,52 @@
+"""How results look on terminals and in pipes."""
+
+import typer
+from rich.text import Text
+
+from penstock.cli.check import _lines
+from penstock.cli.layout import aligned, as_table_or_lists, wrapped
+from penstock.operations.finding import ok, warning
+
+ROWS = [("collection", "index", "state", "in source"), ("shop.orders_of_the_year", "orders", "live", "1,000")]
+
+
+def test_numbers_stand_to_the_right_and_no_line_ends_in_spaces():
+    assert aligned([("a", "n", "b"), ("名前", "1,000", "")], texts=1) == ["a         n  b", "名前  1,000"]
+
+
+def test_colours_take_no_room():
+    red = typer.style("stopped", fg="red")
+    assert aligned([("state", "n"), (red, "1")], texts=1) == ["state    n", f"{red}  1"]
+
+
+def test_a_row_is_a_line_in_a_pipe_and_where_it_fits():
+    lines = list(as_table_or_lists(ROWS, texts=3, width=None))
+    assert lines[1] == "shop.orders_of_the_year  orders  live       1,000"
+    assert list(as_table_or_lists(ROWS, texts=3, width=len(lines[1]))) == lines
+
+
+def test_a_row_that_does_not_fit_is_a_list_with_whole_names():
+    assert list(as_table_or_lists(ROWS, texts=3, width=40)) == [
+        "shop.orders_of_the_year",
+        "  index      orders",
+        "  state      live",
+        "  in source  1,000",
+    ]
+
+
+def test_no_word_is_broken():
+    name = "a-very-long.name-of-a-collection-that-is-longer-than-the-line"
+    assert wrapped(f"the {name} is there", indent="  ", width=24) == ["  the", f"  {name}", "  is there"]
+
+
+def test_a_finding_is_a_line_and_what_to_do_another_one_in_a_pipe():
+    finding = warning("sink", "a, b: replicas", "1 on 1 data node [x]: " + "long " * 60, "set replicas = 0")
+    first, second = (Text.from_ansi(line).plain for line in _lines(finding, width=None))
+    assert first.startswith("warning  sink      a, b: replicas: 1 on 1 data node [x]: long")
+    assert second == " " * 19 + "to do: set replicas = 0"
+
+
+def test_a_finding_keeps_to_the_terminal():
+    lines = [Text.from_ansi(line).plain for line in _lines(ok("source", "shop.orders", "can be read, " * 20), width=80)]
+    assert len(lines) > 3
+    assert max(map(len, lines)) <= 80
