@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pymongo
 import pytest
-from proxy import Proxy
 from source_sides import RealSide
 
 from penstock.change import Namespace
@@ -15,6 +14,7 @@ from penstock.local.source import local_source
 from penstock.mongo import collections
 from penstock.mongo.connection import cluster_time, connect, identity, server
 from penstock.settings import SourceSettings
+from proxy import Proxy
 
 QUICK = "serverSelectionTimeoutMS=1000"
 

@@ -7,7 +7,6 @@ from typing import ClassVar
 import bson
 import pymongo
 import pytest
-from proxy import Proxy
 from source_sides import RealSide, changes_of, read_changes, read_until, shown
 
 from penstock.change import Position
@@ -19,6 +18,7 @@ from penstock.mongo.cursor import ChangeCursor
 from penstock.mongo.stream import MongoStream
 from penstock.mongo.watch import Watch
 from penstock.settings import SourceSettings
+from proxy import Proxy
 
 SPOKEN = [mode for mode in MODES if mode != "mongodb-4.0" or pymongo.version_tuple < (4, 14)]
 """The kinds of server that the driver speaks to."""
