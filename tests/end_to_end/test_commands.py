@@ -432,8 +432,9 @@ def test_run_serves_health_and_ends_cleanly_while_a_standby_takes_over(started, 
     with urllib.request.urlopen(f"http://127.0.0.1:{ports[0]}/metrics", timeout=10) as answer:
         assert f'penstock_lease_held{{pipeline="{database.name}"}} 1.0' in answer.read().decode()
     first.send_signal(signal.SIGTERM)
-    first.communicate(timeout=WITHIN_S)
+    _, told = first.communicate(timeout=WITHIN_S)
     assert first.returncode == 0
+    assert ("run begins" in told, "run ends" in told, "SIGTERM" in told) == (True, True, True)
     until(lambda: health_of(ports[1])["pipelines"][database.name]["state"] == "live", "the standby has taken over")
     second.send_signal(signal.SIGINT)
     second.communicate(timeout=WITHIN_S)

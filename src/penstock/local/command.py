@@ -38,6 +38,10 @@ def _heap_size(heap: str) -> str:
     return heap
 
 
+_Mode = Annotated[str, typer.Option(help=f"What the source behaves like: {', '.join(MODES)}.", callback=_known_mode)]
+_Heap = Annotated[str, typer.Option(help="Memory for OpenSearch's Java heap, such as 512m or 2g.", callback=_heap_size)]
+
+
 @app.command()
 def up(  # noqa: PLR0913 (one argument for each flag)
     *,
@@ -46,17 +50,13 @@ def up(  # noqa: PLR0913 (one argument for each flag)
     data: Annotated[
         Path | None, typer.Option(help="Folder for indexes and logs, kept. Without it a temporary one is used.")
     ] = None,
-    mode: Annotated[
-        str, typer.Option(help=f"What the source behaves like: {', '.join(MODES)}.", callback=_known_mode)
-    ] = MODES[0],
+    mode: _Mode = MODES[0],
     user: Annotated[str | None, typer.Option(help="Ask the source's clients for this user and a password.")] = None,
     password_env: Annotated[
         str, typer.Option(help="The environment variable that holds the password.")
     ] = PASSWORD_VARIABLE,
     tls: Annotated[bool, typer.Option("--tls", help="TLS on the source, with a certificate made for it.")] = False,
-    heap: Annotated[
-        str, typer.Option(help="Memory for OpenSearch's Java heap, such as 512m or 2g.", callback=_heap_size)
-    ] = DEFAULT_HEAP,
+    heap: _Heap = DEFAULT_HEAP,
     log_size: Annotated[
         int | None, typer.Option(help="Changes the source remembers before positions are lost.")
     ] = None,
