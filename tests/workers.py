@@ -169,6 +169,7 @@ class Site:
         for worker in self._workers:
             worker.kill()
         self._http.clear()
+        assert not any("Traceback" in worker.errors for worker in self._workers)
 
     def ask(self, method: str, path: str, body=None) -> dict:
         """One request to the index; answers its JSON."""
@@ -178,7 +179,11 @@ class Site:
         """All documents of a collection's index, by their ids."""
         index = self.index(namespace)
         self.ask("POST", f"{index}/_refresh")
-        found = self.ask("POST", f"{index}/_search", {"size": 10_000, "track_total_hits": True})
+        everything = {"size": 10_000, "track_total_hits": True}
+        found = until(
+            lambda: (answer := self.ask("POST", f"{index}/_search", everything)).get("status") != 503 and answer,
+            f"the new index {index} is ready",
+        )
         if found.get("status") == 404:
             return {}
         hits = found["hits"]["hits"]

@@ -38,26 +38,23 @@ def test_a_dropped_collection_is_kept_until_it_is_back_and_then_reconciled(site,
     database.items.update_one({"_id": 300}, {"$set": {"text": "third"}})
     site.until_equal(database, "items")
     assert site.letters(database) == []
-    worker.terminate()
 
 
 def test_a_dropped_collection_is_emptied_where_that_is_the_policy(site, database, live):
-    worker = live("empty", source={"cursor_per": "collection"})
+    live("empty", source={"cursor_per": "collection"})
     database.items.drop()
     until(lambda: kept(site, database) == 0, lambda: f"no documents, but {kept(site, database)}")
     database.items.insert_many([{"_id": number, "text": "second"} for number in range(20)])
     site.until_equal(database, "items")
-    worker.terminate()
 
 
 @pytest.mark.parametrize("on_drop", ["keep", "empty"])
 def test_a_collection_dropped_and_made_again_at_once_ends_equal(site, database, live, on_drop):
-    worker = live(on_drop)
+    live(on_drop)
     for time in range(3):
         database.items.drop()
         database.items.insert_many([{"_id": number, "text": f"time {time}"} for number in range(time, 100, 3)])
     site.until_equal(database, "items")
-    worker.terminate()
 
 
 @pytest.mark.parametrize("on_drop", ["keep", "empty"])
@@ -68,7 +65,6 @@ def test_a_dropped_database_ends_equal_when_it_is_back(site, database, live, on_
     until(lambda: kept(site, database) == (300 if on_drop == "keep" else 0), lambda: kept(site, database))
     database.items.insert_one({"_id": 7, "text": "second"})
     site.until_equal(database, "items")
-    worker.terminate()
 
 
 @pytest.mark.parametrize(("on_drop", "cursor_per"), [("keep", "collection"), ("empty", "database")])
@@ -83,18 +79,16 @@ def test_a_renamed_collection_is_gone_until_it_is_renamed_back(site, database, l
     site.until_equal(database, "items")
     database.items.delete_one({"_id": 250})
     site.until_equal(database, "items")
-    worker.terminate()
 
 
 @pytest.mark.parametrize(("on_drop", "cursor_per"), [("keep", "collection"), ("empty", "database")])
 def test_a_collection_renamed_onto_a_watched_one_replaces_it(site, database, live, on_drop, cursor_per):
-    worker = live(on_drop, source={"cursor_per": cursor_per})
+    live(on_drop, source={"cursor_per": cursor_per})
     database.made.insert_many([{"_id": number, "text": "made elsewhere"} for number in range(200, 400)])
     database.made.rename("items", dropTarget=True)
     site.until_equal(database, "items")
     database.items.update_one({"_id": 399}, {"$set": {"text": "second"}})
     site.until_equal(database, "items")
-    worker.terminate()
 
 
 @pytest.mark.parametrize("on_drop", ["keep", "empty"])
@@ -108,7 +102,6 @@ def test_a_collection_replaced_while_it_is_loaded_is_loaded_from_the_start(site,
     worker.until_logged("load gives way")
     worker.until_logged("load ends")
     site.until_equal(database, "items")
-    worker.terminate()
 
 
 @pytest.mark.parametrize("on_drop", ["keep", "empty"])
@@ -123,7 +116,6 @@ def test_a_collection_dropped_while_it_is_loaded(site, database, on_drop):
     assert kept(site, database) >= 200 if on_drop == "keep" else kept(site, database) == 0
     database.items.insert_many([{"_id": number, "text": "second"} for number in range(0, 2000, 100)])
     site.until_equal(database, "items")
-    worker.terminate()
 
 
 def test_loading_a_dropped_collection_again_keeps_its_documents(site, database, live):
@@ -146,7 +138,6 @@ def test_updates_of_documents_that_a_drop_took_away_delete_nothing_when_kept(sit
     worker.signal(signal.SIGCONT)
     worker.until_logged("collection gone, documents kept")
     assert kept(site, database) == 300
-    worker.terminate()
 
 
 def test_a_collection_dropped_while_no_worker_runs_is_kept(site, database, live):
@@ -160,4 +151,3 @@ def test_a_collection_dropped_while_no_worker_runs_is_kept(site, database, live)
     database.items.insert_one({"_id": 7, "text": "third"})
     worker = site.start("run")
     site.until_equal(database, "items")
-    worker.terminate()

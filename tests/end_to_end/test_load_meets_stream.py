@@ -43,7 +43,6 @@ def test_edits_during_a_slow_load_all_arrive(site, database, namespace):
     assert edits > 100
     site.until_equal(database, "items")
     assert site.letters(database) == []
-    worker.terminate()
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
@@ -61,7 +60,6 @@ def test_an_interrupted_load_goes_on_where_it_was(site, database, namespace, how
     site.until_equal(database, "items")
     second.until_logged("load begins", resumed=True)
     assert second.metric("penstock_load_documents_total") == left
-    second.terminate()
 
 
 def test_edits_between_a_load_and_the_first_run_all_arrive(site, database, namespace):
@@ -74,4 +72,3 @@ def test_edits_between_a_load_and_the_first_run_all_arrive(site, database, names
     worker = site.start("run")
     site.until_equal(database, "items")
     assert worker.metric("penstock_load_documents_total") == 0
-    worker.terminate()
