@@ -1,6 +1,7 @@
 """A worker as a process, the settings it runs on, and the comparison of what it leaves in the index."""
 
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ import orjson
 import urllib3
 from pymongo.database import Database
 
+from penstock.cli import main
 from penstock.document_id import document_id
 from penstock.encode import CODEC
 from penstock.settings import CollectionSettings
@@ -22,6 +24,10 @@ from penstock.transform import Transform
 
 PENSTOCK = [sys.executable, "-c", "from penstock.cli import main; main()"]
 WITHIN_S = 60
+
+_FORKS = multiprocessing.get_context("forkserver")
+"""Workers are forked from a process that has done with the imports: these take longer than most tests."""
+_FORKS.set_forkserver_preload(["pytest", "penstock.cli.run", "penstock.cli.load", "penstock.operations.worker"])
 
 
 def until(condition, what, *, within_s=WITHIN_S):
@@ -35,21 +41,31 @@ def until(condition, what, *, within_s=WITHIN_S):
         time.sleep(0.05)
 
 
+def _penstock(folder: Path, log: Path, arguments: list[str]) -> None:
+    """The command line, in a process of its own."""
+    os.chdir(folder)
+    for name in [each for each in os.environ if each.startswith("PENSTOCK_")]:
+        del os.environ[name]
+    with log.open("wb") as stderr, open(os.devnull, "wb") as stdout:
+        os.dup2(stderr.fileno(), 2)
+        os.dup2(stdout.fileno(), 1)
+    sys.argv = ["penstock", *arguments]
+    main()
+
+
 class Worker:
     """A command that runs; its log and its metrics can be read meanwhile."""
 
     def __init__(self, folder: Path, number: int, arguments: list[str]) -> None:
         self.killed = False
         self._log = folder / f"worker-{number}.log"
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*PENSTOCK, *arguments], cwd=folder, env=_environ(), stdout=subprocess.DEVNULL, stderr=log
-            )
+        self.process = _FORKS.Process(target=_penstock, args=(folder, self._log, arguments), daemon=True)
+        self.process.start()
 
     @property
     def errors(self) -> str:
         """All that it wrote to standard error."""
-        return self._log.read_text()
+        return self._log.read_text() if self._log.exists() else ""
 
     def lines(self, event: str, **fields) -> list[dict]:
         """The log lines of an event, with these fields."""
@@ -59,7 +75,7 @@ class Worker:
     def until_logged(self, event: str, **fields) -> dict:
         def logged():
             found = self.lines(event, **fields)
-            assert found or self.process.poll() is None, self.errors
+            assert found or self.process.exitcode is None, self.errors
             return found and found[0]
 
         return until(logged, lambda: f"{event} {fields} in the log:\n{self.errors}")
@@ -82,7 +98,7 @@ class Worker:
         return sum(float(value) for key, _, value in values if all(each in key for each in wanted))
 
     def _fetch(self, path: str) -> str:
-        assert self.process.poll() is None, self.errors
+        assert self.process.exitcode is None, self.errors
         served = self.lines("serving health and metrics")
         if not served:
             return ""
@@ -93,12 +109,12 @@ class Worker:
             return unhealthy.read().decode()
 
     def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
+        os.kill(self.process.pid, number)
 
     def kill(self) -> None:
         self.killed = True
         self.process.kill()
-        self.process.wait(WITHIN_S)
+        self.process.join(WITHIN_S)
 
     def terminate(self) -> None:
         """End it cleanly."""
@@ -107,9 +123,10 @@ class Worker:
 
     def end(self) -> int:
         """Wait for its end and answer the exit code."""
-        code = self.process.wait(WITHIN_S)
+        self.process.join(WITHIN_S)
+        assert self.process.exitcode is not None, self.errors
         assert "Traceback" not in self.errors, self.errors
-        return code
+        return self.process.exitcode
 
 
 def _environ() -> dict[str, str]:
@@ -214,7 +231,7 @@ class Site:
 
         def found() -> str:
             for each in self._workers:
-                assert each.killed or not each.process.poll(), each.errors
+                assert each.killed or not each.process.exitcode, each.errors
             return "\n".join(self.differences(database, *colls)[:20])
 
         until(lambda: not found(), found, within_s=within_s)
