@@ -1,0 +1,47 @@
+"""What each function is and is told: the one list that the stack, the local platform and the tests read.
+
+Every variable is a setting of penstock (docs/settings.md); the sample's three names stand for the settings beside them.
+"""
+
+from typing import Final, Literal
+
+FunctionName = Literal["writer", "reader", "config", "sync"]
+
+HANDLERS: Final[dict[FunctionName, str]] = {
+    "writer": "penstock.lambdas.writer.handler",
+    "reader": "penstock.lambdas.reader.handler",
+    "config": "penstock.lambdas.config.handler",
+    "sync": "penstock.lambdas.sync.handler",
+}
+
+SECRET: Final = "DOCUMENT_DB_SECRET"  # noqa: S105 (a name, not a password)
+"""The ARN of the secret that holds `username` and `password` ([source] secret)."""
+
+ENDPOINT: Final = "DOCUMENT_DB_ENDPOINT"
+"""The cluster's endpoint, `host` or `host:port` ([source] uri)."""
+
+DOMAIN: Final = "OPEN_SEARCH_DOMAIN_ENDPOINT"
+"""The domain's endpoint, `host` or `host:port` ([sink] url)."""
+
+COLLECTIONS: Final = "PENSTOCK_COLLECTIONS"
+"""The collection and its index, as JSON: [{"namespace": "database.collection", "index": "name"}]."""
+
+QUEUE: Final = "PENSTOCK_PIPELINE_PARKING_QUEUE"
+"""The URL of the SQS queue that parked keys go to ([pipeline] parking_queue)."""
+
+TIMEOUT: Final = "PENSTOCK_SINK_TIMEOUT_S"
+"""How long one request to the domain may take ([sink] timeout_s)."""
+
+LOG_FORMAT: Final = "PENSTOCK_OBSERVE_LOG_FORMAT"
+"""`json` ([observe] log_format)."""
+
+VARIABLES: Final[dict[FunctionName, tuple[str, ...]]] = {
+    "writer": (SECRET, ENDPOINT, COLLECTIONS, LOG_FORMAT),
+    "reader": (DOMAIN, COLLECTIONS, LOG_FORMAT),
+    "config": (SECRET, ENDPOINT, COLLECTIONS, LOG_FORMAT),
+    "sync": (SECRET, ENDPOINT, DOMAIN, COLLECTIONS, QUEUE, TIMEOUT, LOG_FORMAT),
+}
+"""What the stack sets on each function, exactly."""
+
+OPERATIONS_VARIABLES: Final = (SECRET, ENDPOINT, DOMAIN, COLLECTIONS, QUEUE, LOG_FORMAT)
+"""What the stack sets on the task that runs `penstock` commands."""

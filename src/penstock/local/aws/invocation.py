@@ -1,0 +1,20 @@
+"""What calling a function answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """The answer of one synchronous call.
+
+    `function_error` is Lambda's own word: None after a normal return, "Unhandled" when the function raised, timed out
+    or died; `payload` is then the error's JSON (`errorType`, `errorMessage`).
+    """
+
+    payload: bytes
+    function_error: str | None = None
+
+
+Invoke = Callable[[str, bytes], Invocation]
+"""Calls a function by its name with a JSON payload, and waits for the answer. Raises KeyError for an unknown name."""
