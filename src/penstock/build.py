@@ -9,14 +9,14 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from penstock.batch import Limits
 from penstock.change import Namespace
 from penstock.errors import SettingsError
 from penstock.metrics import Metrics
 from penstock.mongo.asking import ask
-from penstock.mongo.connection import Connection
+from penstock.mongo.connection import Connection, Login, address, connect
 from penstock.mongo.load import MongoLoad
 from penstock.mongo.stream import MongoStream
 from penstock.mongo.watch import Watch, watches
@@ -31,8 +31,11 @@ from penstock.opensearch.sink import OpenSearchSink
 from penstock.opensearch.state import StateStore
 from penstock.opensearch.waiting import Patience
 from penstock.pipeline import Rules
-from penstock.settings import CollectionSettings, Settings
+from penstock.settings import CollectionSettings, Settings, SourceSettings
 from penstock.transform import Transform
+
+if TYPE_CHECKING:
+    from penstock.aws.queue import Queue
 
 Answer = TypeVar("Answer")
 
@@ -82,15 +85,49 @@ def sink_client(settings: Settings, *, connections: int = 0) -> Client:
     return Client(settings.sink, signer=_signer(settings), connections=connections)
 
 
+def source_connection(settings: SourceSettings, *, lazily: bool = False) -> Connection:
+    """The way to the source; close it. Lazily: nothing is asked before its client is used.
+
+    Raises SettingsError, SourceUnavailable.
+    """
+    login = _login_by_secret(settings.secret) if settings.secret else None
+    if settings.tls_ca_file is None and ".docdb." in address(settings):
+        from penstock.aws import ca_bundle  # noqa: PLC0415 (only then needed)
+
+        settings = settings.model_copy(update={"tls_ca_file": ca_bundle.path()})
+    return Connection(settings, login) if lazily else connect(settings, login)
+
+
+def _login_by_secret(name: str) -> Callable[[], Login]:
+    try:
+        from penstock.aws.secret import read_secret  # noqa: PLC0415 (botocore belongs to the extra `aws`)
+    except ModuleNotFoundError as error:
+        raise _extra_missing("[source] secret", error) from error
+    return lambda: Login(*read_secret(name))
+
+
+def parking_queue(settings: Settings) -> "Queue":
+    """The queue of parked keys. Raises SettingsError."""
+    if not settings.pipeline.parking_queue:
+        raise SettingsError("[pipeline] parking_queue is needed: the URL of the queue of parked keys")
+    try:
+        from penstock.aws.queue import Queue  # noqa: PLC0415 (botocore belongs to the extra `aws`)
+    except ModuleNotFoundError as error:
+        raise _extra_missing("[pipeline] parking_queue", error) from error
+    return Queue(settings.pipeline.parking_queue)
+
+
+def _extra_missing(what: str, error: ModuleNotFoundError) -> SettingsError:
+    return SettingsError(f"{what} needs the package {error.name}; install it with: pip install 'penstock[aws]'")
+
+
 def _signer(settings: Settings) -> Authorisation | None:
     if settings.sink.auth != "sigv4":
         return None
     try:
         from penstock.aws.sigv4 import Signer  # noqa: PLC0415 (botocore belongs to the extra `aws`)
     except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"[sink] auth \"sigv4\" needs the package {error.name}; install it with: pip install 'penstock[aws]'"
-        ) from error
+        raise _extra_missing('[sink] auth "sigv4"', error) from error
     return Signer(settings.sink)
 
 

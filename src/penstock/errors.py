@@ -5,6 +5,7 @@
       PositionLost           the source no longer holds the position                    exit code 3
       SourceUnavailable      the source cannot be reached, or refuses what we need      exit code 4
       SinkUnavailable        the same for the index                                     exit code 5
+      QueueUnavailable       the same for the queue of parked keys                      exit code 5
       SystemicFault          going on would hide a loss: too many dead letters,
                              counters that do not balance, a restored source            exit code 6
       LeaseLost              another worker has taken this pipeline over                (the worker waits again)
@@ -52,6 +53,12 @@ class SourceUnavailable(PenstockError):
 
 class SinkUnavailable(PenstockError):
     """The index cannot be reached, or refuses for good what a writer needs (credentials, a missing permission)."""
+
+    exit_code = 5
+
+
+class QueueUnavailable(PenstockError):
+    """The queue of parked keys cannot be reached, or refuses a request."""
 
     exit_code = 5
 

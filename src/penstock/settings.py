@@ -37,8 +37,15 @@ class SourceSettings(Section):
         None,
         description="File that holds the password; read again at each login, so a rotated one is picked up.",
     )
+    secret: str | None = Field(
+        None,
+        description="ARN or name of the AWS Secrets Manager secret with `username` and `password`; read again when"
+        " a login is refused, so a rotated password is picked up.",
+    )
     tls_ca_file: ExistingFile | None = Field(
-        None, description="CA bundle in PEM form that signed the server's certificate."
+        None,
+        description="CA bundle in PEM form that signed the server's certificate; for a DocumentDB endpoint penstock has"
+        " Amazon's own.",
     )
     cursor_per: Literal["database", "collection"] = Field(
         "database",
@@ -75,6 +82,14 @@ class SourceSettings(Section):
         if file and others.data.get("password"):
             raise ValueError("must not be given together with password")
         return file
+
+    @field_validator("secret")
+    @classmethod
+    def _one_login(cls, secret: str | None, others: ValidationInfo) -> str | None:
+        given = [name for name in ("username", "password", "password_file") if others.data.get(name)]
+        if secret and given:
+            raise ValueError(f"must not be given together with {', '.join(given)}")
+        return secret
 
     @property
     def user(self) -> str | None:
@@ -156,6 +171,11 @@ class PipelineSettings(Section):
     on_position_lost: Literal["stop"] = Field(
         "stop",
         description="What happens when the change log no longer holds the position: stop with exit code 3.",
+    )
+    parking_queue: Annotated[str | None, AfterValidator(checks.check_queue)] = Field(
+        None,
+        description="URL of the SQS queue where the sync function of an AWS deployment parks the keys of what it could"
+        " not write in time; `penstock dead-letters replay --queue` reads it.",
     )
 
 

@@ -40,6 +40,13 @@ def check_address(url: str) -> str:
     return url.rstrip("/")
 
 
+def check_queue(url: str | None) -> str | None:
+    """The URL of a queue, as SQS gives it."""
+    if url is not None and not re.fullmatch(r"https?://[^/\s]+/\d+/[\w.-]+", url):
+        raise ValueError("must look like https://sqs.REGION.amazonaws.com/ACCOUNT/NAME")
+    return url
+
+
 def check_listen(listen: str | None) -> str | None:
     """`host:port`, and `:port` for all interfaces; port 0 lets the system choose."""
     if listen is not None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from penstock.errors import SettingsError
 from penstock.settings import CollectionSettings, Settings
+from penstock.settings_aliases import ALIASES, SIGNED_BY
 from penstock.settings_checks import collisions
 from penstock.settings_problems import problems_of, unknown
 from penstock.settings_table import (
@@ -142,6 +143,7 @@ def _beside(path: Path, table: Any, declared: Sequence[Setting]) -> Any:
 
 
 def _take_environment(given: _Given, environ: Mapping[str, str]) -> None:
+    _take_aliases(given, environ)
     declared = {row.variable: row for row in settings_table()}
     for variable, value in environ.items():
         if not variable.startswith("PENSTOCK_") or variable == SETTINGS_VARIABLE or not value:
@@ -153,6 +155,16 @@ def _take_environment(given: _Given, environ: Mapping[str, str]) -> None:
         elif not (variable.startswith(_OF_TESTS) or _OF_KUBERNETES.fullmatch(variable)):
             known = (*declared, COLLECTIONS_VARIABLE, SETTINGS_VARIABLE)
             given.problems.append(f"{variable} {unknown(variable, known)}")
+
+
+def _take_aliases(given: _Given, environ: Mapping[str, str]) -> None:
+    """What deployments on AWS call by other names; a variable of penstock's own wins over it."""
+    rows = {(row.section, row.name): row for row in settings_table()}
+    for alias in ALIASES:
+        if value := environ.get(alias.variable):
+            given.put(rows[alias.section, alias.name], alias.made(value), given_as=alias.variable)
+    if environ.get(SIGNED_BY):
+        given.sections["sink"].setdefault("auth", "sigv4")
 
 
 def _tables_of(given: _Given, value: str) -> list[Any]:

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from penstock.settings import CollectionSettings, Section, Settings
+from penstock.settings_aliases import ALIASES
 
 SECTIONS = ("source", "sink", "pipeline", "observe")
 
@@ -41,6 +42,11 @@ class Setting:
     def variable(self) -> str:
         """The environment variable."""
         return f"PENSTOCK_{self.section}_{self.name}".upper()
+
+    @property
+    def other_variable(self) -> str | None:
+        """The variable by which deployments on AWS name it, if there is one."""
+        return next((a.variable for a in ALIASES if (a.section, a.name) == (self.section, self.name)), None)
 
     @property
     def parameter(self) -> str:

@@ -41,7 +41,8 @@ def _section(section: str) -> str:
     lines = [f"### [{section}]", "", section_class(section).__doc__ or "", ""]
     lines += ["| name | environment, flag | is | default | |", "| --- | --- | --- | --- | --- |"]
     for row in rows:
-        names = f"`{row.variable}` `{row.flag}`"
+        other = f"`{row.other_variable}` " if row.other_variable else ""
+        names = f"`{row.variable}` {other}`{row.flag}`"
         lines.append(f"| `{row.name}` | {names} | {row.kind} | {_default(row)} | {_cell(row.description)} |")
     return "\n".join(lines) + "\n"
 

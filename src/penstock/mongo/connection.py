@@ -1,6 +1,8 @@
 """The connection to a source: one client for all readers, made anew when the password has been rotated."""
 
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeAlias
 
@@ -44,18 +46,33 @@ class Server(NamedTuple):
     time: int
 
 
-class Connection:
-    """The way to one source, shared by its readers and threads."""
+class Login(NamedTuple):
+    """Who logs in; without a user nobody does."""
 
-    def __init__(self, settings: SourceSettings) -> None:
+    user: str | None
+    password: str | None
+
+
+class Connection:
+    """The way to one source, shared by its readers and threads.
+
+    `login` reads the credentials, once more each time they were refused; by default from the settings.
+    """
+
+    def __init__(self, settings: SourceSettings, login: Callable[[], Login] | None = None) -> None:
         self._settings = settings
+        self._read_login = login or partial(_login_of, settings)
         self._lock = threading.Lock()
-        self._password = password_of(settings)
-        self._clients = [_client(settings, self._password)]
+        self._login = Login(None, None)
+        self._clients: list[Client] = []
 
     @property
     def client(self) -> Client:
-        """The client at present; ask again after each fault, it may be another one."""
+        """The client at present; ask again after each fault, it may be another one. The first use reads the login."""
+        if not self._clients:
+            with self._lock:
+                if not self._clients:
+                    self._log_in(self._read_login())
         return self._clients[-1]
 
     def database(self, name: str) -> Database[Document]:
@@ -63,18 +80,21 @@ class Connection:
         return self.client.get_database(name, codec_options=CODEC)
 
     def log_in_again(self, refused: Client) -> None:
-        """Replace a client whose password was refused, when the file holds another password by now."""
+        """Replace a client whose login was refused, when there is another one by now."""
         with self._lock:
-            password = password_of(self._settings)
-            if refused is self.client and password != self._password:
-                self._password = password
-                self._clients.append(_client(self._settings, password))
+            login = self._read_login()
+            if refused is self._clients[-1] and login != self._login:
+                self._log_in(login)
 
     def close(self) -> None:
         """Close all connections."""
         with self._lock:
             for client in self._clients:
                 client.close()
+
+    def _log_in(self, login: Login) -> None:
+        self._login = login
+        self._clients.append(_client(self._settings, login))
 
     def __enter__(self) -> Self:
         return self
@@ -83,12 +103,12 @@ class Connection:
         self.close()
 
 
-def connect(settings: SourceSettings) -> Connection:
+def connect(settings: SourceSettings, login: Callable[[], Login] | None = None) -> Connection:
     """Connect and make sure that the server at the address is one that can be read.
 
     Raises SettingsError for an address that is none, SourceUnavailable with the cause otherwise.
     """
-    connection = Connection(settings)
+    connection = Connection(settings, login)
     try:
         hello = _hello(connection.client)
         if "setName" not in hello:
@@ -154,7 +174,13 @@ def address(settings: SourceSettings) -> str:
     return hosts or "an empty address"
 
 
-def password_of(settings: SourceSettings) -> str | None:
+def _login_of(settings: SourceSettings) -> Login:
+    """The login that the settings name; nobody without a password, unless a user is named apart."""
+    password = _password_of(settings)
+    return Login(settings.user if settings.username or password is not None else None, password)
+
+
+def _password_of(settings: SourceSettings) -> str | None:
     """The password as it is now. Raises SettingsError when its file cannot be read."""
     path: Path | None = settings.password_file
     if path is None:
@@ -167,12 +193,12 @@ def password_of(settings: SourceSettings) -> str | None:
         ) from error
 
 
-def _client(settings: SourceSettings, password: str | None) -> Client:
+def _client(settings: SourceSettings, login: Login) -> Client:
     named = settings.uri.get_secret_value().partition("?")[2].lower()
     options: dict[str, Any] = {name: value for name, value in _UNLESS_NAMED.items() if f"{name.lower()}=" not in named}
     options |= {"connect": False, "readPreference": "primary", "retryReads": False, "retryWrites": False}
-    if settings.username or (settings.user and password is not None):
-        options |= {"username": settings.user, "password": password}
+    if login.user:
+        options |= {"username": login.user, "password": login.password}
     if settings.tls_ca_file:
         options |= {"tls": True, "tlsCAFile": str(settings.tls_ca_file)}
     try:

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 
 from pymongo.errors import PyMongoError
 
+from penstock.build import source_connection
 from penstock.change import Namespace, seconds_of
 from penstock.counted import counted
 from penstock.errors import SettingsError, SourceUnavailable
 from penstock.mongo import collections as source
-from penstock.mongo.connection import Client, Connection, Server, address, connect, server
+from penstock.mongo.connection import Client, Connection, Server, address, server
 from penstock.mongo.cursor import ChangeCursor
 from penstock.mongo.error_table import in_words, unavailable
 from penstock.mongo.watch import Watch, watches
@@ -24,7 +25,7 @@ def source_findings(settings: Settings) -> Iterator[Finding]:
     """Yield what can be said of the source; only the connection, when there is none."""
     where = address(settings.source)
     try:
-        connection = connect(settings.source)
+        connection = source_connection(settings.source)
     except SettingsError as error:
         yield failure("source", "connection", str(error))
         return

@@ -11,10 +11,11 @@ from urllib.parse import unquote
 
 from pymongo.errors import PyMongoError
 
+from penstock.build import source_connection
 from penstock.counted import counted
 from penstock.errors import SettingsError
 from penstock.mongo.collections import databases, estimated_count, namespaces
-from penstock.mongo.connection import address, connect
+from penstock.mongo.connection import address
 from penstock.mongo.error_table import unavailable
 from penstock.settings import SourceSettings
 from penstock.settings_checks import check_index_name, check_namespace
@@ -38,7 +39,7 @@ class Found(NamedTuple):
 
 def collections_of(settings: SourceSettings) -> list[Found]:
     """The collections of a live server that can be followed. Raises SourceUnavailable, SettingsError."""
-    with connect(settings) as connection:
+    with source_connection(settings) as connection:
         client = connection.client
         try:
             return [

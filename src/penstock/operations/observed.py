@@ -11,11 +11,12 @@ from urllib.parse import quote
 
 from pymongo.errors import PyMongoError
 
+from penstock.build import source_connection
 from penstock.change import Namespace, seconds_of
 from penstock.errors import SinkUnavailable, SourceUnavailable, Stopped
 from penstock.metrics import Metrics
 from penstock.mongo.collections import estimated_count
-from penstock.mongo.connection import address, cluster_time, connect
+from penstock.mongo.connection import address, cluster_time
 from penstock.mongo.error_table import in_words
 from penstock.opensearch.client import Client, Unreachable
 from penstock.opensearch.dead_letters import OpenSearchDeadLetters
@@ -47,7 +48,7 @@ class SeenIndex:
 def see_source(settings: SourceSettings, namespaces: Iterable[Namespace]) -> SeenSource:
     """Look at the source; answers the reason when it cannot be seen. Raises SettingsError."""
     try:
-        with connect(settings) as connection:
+        with source_connection(settings) as connection:
             client = connection.client
             documents = {namespace: estimated_count(client, namespace) for namespace in namespaces}
             return SeenSource(seconds_of(cluster_time(client)) or None, documents)

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from penstock.build import Adapters, Plan, plans, sink_client
+from penstock.build import Adapters, Plan, plans, sink_client, source_connection
 from penstock.errors import PenstockError, Stopped
 from penstock.health import Health
 from penstock.metrics import Metrics
-from penstock.mongo.connection import Connection, connect
+from penstock.mongo.connection import Connection
 from penstock.opensearch.server import require_server
 from penstock.operations.following import Following
 from penstock.operations.progress import LoadResult, NoProgress, Progress
@@ -88,7 +88,7 @@ def _followings(
 
     try:
         require_server(client)
-        with connect(settings.source) as connection:
+        with source_connection(settings.source) as connection:
             yield [following(plan, connection) for plan in planned]
     finally:
         client.close()

@@ -1,0 +1,56 @@
+"""The login of a cluster, from AWS Secrets Manager."""
+
+import json
+from typing import NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from penstock.aws.session import service
+from penstock.errors import SettingsError, SourceUnavailable
+
+_FOR_GOOD = frozenset(
+    {"ResourceNotFoundException", "AccessDeniedException", "InvalidParameterException", "InvalidRequestException",
+     "ValidationException", "UnrecognizedClientException", "InvalidSignatureException"}
+)  # fmt: skip
+
+
+class Secret(NamedTuple):
+    """What penstock needs of a secret; RDS puts more into it."""
+
+    username: str
+    password: str
+
+
+def read_secret(name: str) -> Secret:
+    """Read the secret, by its ARN or name, as it is now.
+
+    Raises SettingsError when it is not there, not allowed or not in the form that RDS gives it; SourceUnavailable when
+    Secrets Manager does not answer.
+    """
+    region = name.split(":")[3] if name.startswith("arn:") and name.count(":") >= 6 else None
+    try:
+        text = service("secretsmanager", region=region).get_secret_value(SecretId=name).get("SecretString", "")
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        said = f"The secret {name} cannot be read: {code}: {error.response['Error'].get('Message', '')}."
+        if code in _FOR_GOOD:
+            raise SettingsError(
+                f"[source] secret: {said} Grant secretsmanager:GetSecretValue, or correct the name."
+            ) from error
+        raise SourceUnavailable(said, "Secrets Manager is overloaded or away; try again.") from error
+    except BotoCoreError as error:
+        raise SourceUnavailable(
+            f"The secret {name} cannot be read: {error}.",
+            "Check that this network reaches Secrets Manager (NAT, or an interface endpoint), and the credentials.",
+        ) from error
+    return _parsed(name, text)
+
+
+def _parsed(name: str, text: str) -> Secret:
+    try:
+        held = json.loads(text)
+        return Secret(str(held["username"]), str(held["password"]))
+    except (ValueError, TypeError, KeyError):
+        raise SettingsError(
+            f'[source] secret: {name} must hold JSON with "username" and "password", as RDS makes it.'
+        ) from None

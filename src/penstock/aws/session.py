@@ -1,0 +1,32 @@
+"""Clients of AWS services by botocore (extra `aws`): credentials, region, endpoints as every AWS tool finds them."""
+
+import os
+from functools import cache
+from typing import Any
+
+from botocore.config import Config
+from botocore.session import Session, get_session
+
+from penstock.errors import SettingsError
+
+_CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "max_attempts": 3})
+"""A function that has little time left must not wait long for one answer."""
+
+
+@cache
+def session() -> Session:
+    """The session of this process."""
+    return get_session()
+
+
+def service(name: str, *, region: str | None = None) -> Any:
+    """A client of a service. Raises SettingsError when no region is known."""
+    region = region or region_here()
+    if not region:
+        raise SettingsError("No AWS region is known: set AWS_REGION, or a region in the AWS profile.")
+    return session().create_client(name, region_name=region, config=_CONFIG)
+
+
+def region_here() -> str | None:
+    """The region of the environment or the profile."""
+    return session().get_config_variable("region") or os.environ.get("AWS_REGION")

@@ -1,0 +1,37 @@
+"""Variables of the environment that stand for settings under names of AWS deployments."""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+
+class Alias(NamedTuple):
+    """A variable and the setting that it stands for; `made` turns its value into the setting's."""
+
+    variable: str
+    section: str
+    name: str
+    made: Callable[[str], str] = str
+
+
+def cluster_uri(endpoint: str) -> str:
+    """The connection string of a DocumentDB cluster, from its endpoint: `host` or `host:port`."""
+    return f"mongodb://{_with_port(endpoint, 27017)}/?replicaSet=rs0&tls=true"
+
+
+def domain_url(endpoint: str) -> str:
+    """The address of an OpenSearch domain, from its endpoint: `host` or `host:port`."""
+    return f"https://{endpoint}"
+
+
+def _with_port(endpoint: str, port: int) -> str:
+    return endpoint if ":" in endpoint else f"{endpoint}:{port}"
+
+
+ALIASES: Final = (
+    Alias("DOCUMENT_DB_ENDPOINT", "source", "uri", cluster_uri),
+    Alias("DOCUMENT_DB_SECRET", "source", "secret"),
+    Alias("OPEN_SEARCH_DOMAIN_ENDPOINT", "sink", "url", domain_url),
+)
+
+SIGNED_BY: Final = "OPEN_SEARCH_DOMAIN_ENDPOINT"
+"""A domain that is named so takes signed requests, unless `auth` says otherwise."""
