@@ -4,11 +4,12 @@ import importlib.util
 import shutil
 import sys
 import tempfile
+from collections.abc import Set as AbstractSet
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from penstock.asset.drop import drop_unused, is_dropped
+from penstock.asset.drop import is_dropped
 from penstock.asset.errors import AssetError
 from penstock.asset.packages import FUNCTIONS_LOCK, OPERATIONS_LOCK, Target, install
 from penstock.asset.stable import make_stable
@@ -49,13 +50,13 @@ def _build(folder: Path, lock: Path, target: Target, *, without: tuple[str, ...]
     _require_replaceable(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as staging:
-        built = Path(staging) / "built"
-        install(built, lock, target)
-        drop_unused(built, target.python)
-        _add_penstock(built, without)
+        installed, built = Path(staging, "installed"), Path(staging, "built")
+        install(installed, lock, target)
+        _copy(installed, built, target)
+        _add_penstock(built, target, without)
         make_stable(built)
         if folder.exists():
-            folder.rename(Path(staging) / "earlier")
+            folder.rename(Path(staging, "earlier"))
         built.rename(folder)
 
 
@@ -66,23 +67,23 @@ def _require_replaceable(folder: Path) -> None:
         raise AssetError(f"{folder} holds something else than an earlier build; name another folder, or empty it.")
 
 
-def _metadata() -> Path:
-    """Where the folder says which penstock it holds, in the form that importlib.metadata reads."""
-    return Path(f"penstock-{version('penstock')}.dist-info", "METADATA")
-
-
-def _add_penstock(built: Path, without: tuple[str, ...]) -> None:
-    """Copy this very package, from wherever it is installed."""
+def _add_penstock(built: Path, target: Target, without: tuple[str, ...]) -> None:
+    """Copy this very package, from wherever it is installed, and say its version as importlib.metadata reads it."""
     spec = importlib.util.find_spec("penstock")
     assert spec is not None
     assert spec.submodule_search_locations
     source = Path(spec.submodule_search_locations[0])
-    left_out = {source / name for name in (*_NEVER_DEPLOYED, *without)}
-    for file in sorted(source.rglob("*")):
-        if file.is_file() and left_out.isdisjoint(file.parents) and not is_dropped(file.relative_to(source.parent)):
-            copy = built / file.relative_to(source.parent)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, copy)
-    metadata = built / _metadata()
+    _copy(source, built / source.name, target, without={source / name for name in (*_NEVER_DEPLOYED, *without)})
+    metadata = built / f"penstock-{version('penstock')}.dist-info" / "METADATA"
     metadata.parent.mkdir()
     metadata.write_text(f"Metadata-Version: 2.1\nName: penstock\nVersion: {version('penstock')}\n", encoding="utf-8")
+
+
+def _copy(source: Path, built: Path, target: Target, *, without: AbstractSet[Path] = frozenset()) -> None:
+    """Copy what is used; uv's files may be links into its cache, which must keep their modes and times."""
+    for file in source.rglob("*"):
+        named = file.relative_to(source)
+        if file.is_file() and without.isdisjoint(file.parents) and not is_dropped(named, target.python):
+            copy = built / named
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)

@@ -1,7 +1,6 @@
 """What is left out of a folder: a table with the reasons."""
 
 import re
-import shutil
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -27,7 +26,7 @@ DROPPED: Final = (
         "for installers; importlib.metadata reads METADATA, and the licences stay with the code",
     ),
     Dropped(
-        rf"botocore/data/(?!({_SERVICES}|)/)[^/]+/",
+        rf"botocore/data/(?!({_SERVICES})/)[^/]+/",
         "descriptions of services that are not called: 27 MB of 28",
     ),
     Dropped(r"botocore/data/.*/examples-1\.json", "for botocore's documentation"),
@@ -39,18 +38,8 @@ _DROPPED = re.compile("|".join(f"(?:{each.pattern})" for each in DROPPED))
 _VERSION_OF_EXTENSION = re.compile(r"\.cpython-(\d+)-")
 
 
-def is_dropped(path: Path) -> bool:
-    """Tell whether the file, named relative to the folder, is left out."""
-    return _DROPPED.match(path.as_posix()) is not None
-
-
-def drop_unused(folder: Path, python: str) -> None:
-    """Delete what is not needed to run on this version of Python, and the folders that are empty then."""
-    tag = python.replace(".", "")
-    for file in [path for path in folder.rglob("*") if path.is_file()]:
-        extension = _VERSION_OF_EXTENSION.search(file.name)
-        if is_dropped(file.relative_to(folder)) or (extension is not None and extension[1] != tag):
-            file.unlink()
-    for empty in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
-        if not any(empty.iterdir()):
-            shutil.rmtree(empty)
+def is_dropped(path: Path, python: str) -> bool:
+    """Tell whether the file, named relative to the folder, is left out of what runs on this version of Python."""
+    extension = _VERSION_OF_EXTENSION.search(path.name)
+    for_another_python = extension is not None and extension[1] != python.replace(".", "")
+    return for_another_python or _DROPPED.match(path.as_posix()) is not None

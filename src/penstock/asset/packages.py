@@ -36,8 +36,7 @@ def install(folder: Path, lock: Path, target: Target) -> None:
     ]
     if target.platform is not None:
         words += ["--python-platform", target.platform]
-    words += ["--only-binary", ":all:", "--require-hashes", "--requirement", lock]
-    words += ["--link-mode", "copy", "--no-compile-bytecode"]  # a hard link would hand our file modes to uv's cache
+    words += ["--only-binary", ":all:", "--require-hashes", "--requirement", lock, "--no-compile-bytecode"]
     uv(f"The packages of {lock.name} cannot be installed for Python {target.python}", *words)
 
 
