@@ -1,0 +1,167 @@
+"""Alarms: what is wrong, and what to do about it, in the description of each."""
+
+from typing import Any, Final
+
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra.configuration import Configuration
+from infra.documentdb import DocumentDbStack
+from infra.functions import metrics
+from infra.functions.names import APPLICATION
+from infra.opensearch import OpenSearchStack
+
+AGE_LIMIT_MS: Final = 15 * 60 * 1000
+FREE_STORAGE_MB: Final = 2048
+"""A fifth of the demo's disk."""
+JVM_LIMIT_PERCENT: Final = 85
+CPU_LIMIT_PERCENT: Final = 80
+
+
+class Alarms(Construct):
+    """All alarms; they send mail when there is an address, and are seen on the dashboard otherwise."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        configuration: Configuration,
+        sync: lambda_.IFunction,
+        queue: sqs.IQueue,
+        documentdb: DocumentDbStack,
+        opensearch: OpenSearchStack,
+    ) -> None:
+        super().__init__(scope, name)
+        self.all: list[cloudwatch.Alarm] = []
+        self._of_mapping(configuration, sync)
+        self._of_writes(sync, queue)
+        self._of_servers(documentdb, opensearch)
+        if configuration.alarm_email:
+            self._send_to(configuration.alarm_email)
+
+    def _of_mapping(self, configuration: Configuration, sync: lambda_.IFunction) -> None:
+        self._alarm(
+            "MappingAge",
+            metrics.of_mapping("IteratorAge", sync, statistic="Maximum"),
+            AGE_LIMIT_MS,
+            "The mapping reads changes that are more than 15 minutes old. See the errors and the duration of the sync "
+            "function; larger batches (batch_size) and more memory make it faster.",
+            evaluation_periods=2,
+        )
+        self._alarm(
+            "SyncErrors",
+            sync.metric_errors(period=metrics.PERIOD, statistic="Sum"),
+            1,
+            "The sync function failed for a whole batch, and Lambda tries it again: domain and parking queue were both "
+            "away, or something is wrong in the deployment. The function's log has the reason.",
+        )
+        self._alarm(
+            "OversizedRecords",
+            metrics.of_mapping("OversizedRecordCount", sync, statistic="Sum"),
+            1,
+            "The event above 6 MB was dropped by the mapping: run `penstock verify --repair`.",
+        )
+        retention_s = configuration.change_log_retention_hours * 3600
+        self._alarm(
+            "LagAgainstChangeLog",
+            metrics.lag_s(sync),
+            retention_s // 2,
+            f"The mapping is behind by more than half of what the change log keeps "
+            f"({configuration.change_log_retention_hours} h). Beyond all of it changes are lost and the mapping is "
+            "disabled: raise change_log_retention_hours now, then look for the cause.",
+        )
+
+    def _of_writes(self, sync: lambda_.IFunction, queue: sqs.IQueue) -> None:
+        self._alarm(
+            "ParkedKeys",
+            queue.metric_approximate_number_of_messages_visible(period=metrics.PERIOD, statistic="Maximum"),
+            1,
+            "The domain was away for longer than a call of the sync function; the keys of what it could not write wait "
+            "in the parking queue. When the domain is back, run `penstock dead-letters replay --queue`.",
+        )
+        self._alarm(
+            "DeadLetters",
+            metrics.of_sync(metrics.DEAD_LETTERED, sync),
+            1,
+            "The index refused a document for good. `penstock dead-letters` shows which, and why.",
+        )
+        self._alarm(
+            "SystemicFaults",
+            metrics.of_sync(metrics.SYSTEMIC_FAULTS, sync),
+            1,
+            "The index is not what penstock made, or refuses everything. The sync function's log says what to do.",
+        )
+
+    def _of_servers(self, documentdb: DocumentDbStack, opensearch: OpenSearchStack) -> None:
+        domain = opensearch.domain
+        self._alarm(
+            "DomainFreeStorage",
+            domain.metric_free_storage_space(period=metrics.PERIOD, statistic="Minimum"),
+            FREE_STORAGE_MB,
+            "The disk of a data node is nearly full; soon the domain refuses writes. Make its volumes larger.",
+            comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_OR_EQUAL_TO_THRESHOLD,
+        )
+        self._alarm(
+            "DomainJvmMemory",
+            domain.metric_jvm_memory_pressure(period=metrics.PERIOD, statistic="Maximum"),
+            JVM_LIMIT_PERCENT,
+            "The domain is short of memory and will refuse requests: take a larger instance, or fewer shards.",
+            evaluation_periods=3,
+        )
+        self._alarm(
+            "DomainRed",
+            domain.metric_cluster_status_red(period=metrics.PERIOD, statistic="Maximum"),
+            1,
+            "A primary shard is missing: writes to its index wait or are parked. See the domain's health.",
+        )
+        self._alarm(
+            "ClusterCpu",
+            metrics.of_cluster("CPUUtilization", documentdb.cluster, statistic="Average"),
+            CPU_LIMIT_PERCENT,
+            "The cluster's instances are busy: changes are read late. Take larger instances.",
+            evaluation_periods=3,
+        )
+
+    def _alarm(
+        self,
+        name: str,
+        metric: cloudwatch.IMetric,
+        threshold: float,
+        description: str,
+        *,
+        evaluation_periods: int = 1,
+        comparison_operator: cloudwatch.ComparisonOperator = (
+            cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
+        ),
+    ) -> None:
+        alarm = cloudwatch.Alarm(
+            self,
+            name,
+            alarm_name=f"{APPLICATION}-{_with_hyphens(name)}",
+            alarm_description=description,
+            metric=metric,
+            threshold=threshold,
+            evaluation_periods=evaluation_periods,
+            comparison_operator=comparison_operator,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        self.all.append(alarm)
+
+    def _send_to(self, address: str) -> None:
+        topic = sns.Topic(self, "Topic", display_name=f"Alarms of {APPLICATION}", enforce_ssl=True)
+        topic.add_subscription(subscriptions.EmailSubscription(address))
+        action: Any = actions.SnsAction(topic)
+        for alarm in self.all:
+            alarm.add_alarm_action(action)
+            alarm.add_ok_action(action)
+
+
+def _with_hyphens(name: str) -> str:
+    """`sync-errors` of `SyncErrors`."""
+    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).removeprefix("-")

@@ -1,0 +1,37 @@
+"""The code that is deployed: built once a synthesis, in a folder that is handed over as it is."""
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from constructs import Node
+
+from penstock.asset import build_functions, build_operations
+
+CONTEXT_KEY: Final = "asset_folder"
+"""A folder that holds `functions` and `operations` already: nothing is built then."""
+
+PYTHON: Final = "3.13"
+
+_BUILT: Final = Path(__file__).parents[2] / ".assets"
+
+
+class Assets(NamedTuple):
+    """The folders of the functions' code and of the task's."""
+
+    functions: str
+    operations: str
+
+
+def assets(node: Node, architecture: str) -> Assets:
+    """Build both folders for an architecture, or answer those that the context names.
+
+    Raises:
+        AssetError: when a package cannot be had.
+    """
+    given = node.try_get_context(CONTEXT_KEY)
+    folder = Path(given) if given else _BUILT / architecture
+    found = Assets(str(folder / "functions"), str(folder / "operations"))
+    if not given:
+        build_functions(Path(found.functions), architecture=architecture, python=PYTHON)
+        build_operations(Path(found.operations), architecture=architecture, python=PYTHON)
+    return found

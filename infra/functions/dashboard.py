@@ -1,0 +1,109 @@
+"""One page that answers: does it keep up, is anything lost or refused, are the servers well."""
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra.documentdb import DocumentDbStack
+from infra.functions import metrics
+from infra.functions.alarms import Alarms
+from infra.functions.functions import Functions
+from infra.functions.gateway import Gateway
+from infra.functions.names import DASHBOARD
+from infra.opensearch import OpenSearchStack
+
+
+class Dashboard(Construct):
+    """The dashboard `change-streams-demo`."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        functions: Functions,
+        gateway: Gateway,
+        alarms: Alarms,
+        queue: sqs.IQueue,
+        documentdb: DocumentDbStack,
+        opensearch: OpenSearchStack,
+    ) -> None:
+        super().__init__(scope, name)
+        sync = functions["sync"]
+        cloudwatch.Dashboard(
+            self,
+            "Dashboard",
+            dashboard_name=DASHBOARD,
+            default_interval=Duration.hours(3),
+            widgets=[
+                [cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms.all), width=24)],
+                _keeps_up(sync),
+                _refused(sync, queue),
+                _servers(documentdb, opensearch),
+                _api(functions, gateway),
+            ],
+        )
+
+
+def _keeps_up(sync: lambda_.IFunction) -> list[cloudwatch.IWidget]:
+    return [
+        _graph("Seconds behind", metrics.lag_s(sync)),
+        _graph(
+            "Changes by what became of them",
+            *(
+                metrics.of_sync(name, sync)
+                for name in (metrics.WRITTEN, metrics.SUPERSEDED, metrics.FILTERED, metrics.DEAD_LETTERED)
+            ),
+        ),
+        _graph("Sync function: duration", sync.metric_duration(statistic="p50"), sync.metric_duration(statistic="p99")),
+    ]
+
+
+def _refused(sync: lambda_.IFunction, queue: sqs.IQueue) -> list[cloudwatch.IWidget]:
+    return [
+        _graph("Sync function: errors", sync.metric_errors(), metrics.of_sync(metrics.SYSTEMIC_FAULTS, sync)),
+        _graph(
+            "Parked keys",
+            metrics.of_sync(metrics.PARKED, sync),
+            queue.metric_approximate_number_of_messages_visible(),
+            queue.metric_approximate_age_of_oldest_message(),
+        ),
+        _graph(
+            "Events over 6 MB, dropped by the mapping",
+            metrics.of_mapping("OversizedRecordCount", sync, statistic="Sum"),
+        ),
+    ]
+
+
+def _servers(documentdb: DocumentDbStack, opensearch: OpenSearchStack) -> list[cloudwatch.IWidget]:
+    domain = opensearch.domain
+    return [
+        _graph(
+            "Domain: memory and CPU in %",
+            domain.metric_jvm_memory_pressure(),
+            domain.metric_cpu_utilization(),
+        ),
+        _graph("Domain: free storage in MB", domain.metric_free_storage_space()),
+        _graph(
+            "Cluster: CPU in %, size of the change log in MB",
+            metrics.of_cluster("CPUUtilization", documentdb.cluster, statistic="Average"),
+            metrics.of_cluster("ChangeStreamLogSize", documentdb.cluster, statistic="Maximum"),
+        ),
+    ]
+
+
+def _api(functions: Functions, gateway: Gateway) -> list[cloudwatch.IWidget]:
+    return [
+        _graph("API: calls", gateway.api.metric_count()),
+        _graph("API: errors", gateway.api.metric_client_error(), gateway.api.metric_server_error()),
+        _graph(
+            "API: latency", gateway.api.metric_latency(statistic="p50"), gateway.api.metric_latency(statistic="p99")
+        ),
+        _graph("Writer and reader: errors", functions["writer"].metric_errors(), functions["reader"].metric_errors()),
+    ]
+
+
+def _graph(title: str, *what: cloudwatch.IMetric) -> cloudwatch.GraphWidget:
+    return cloudwatch.GraphWidget(title=title, left=list(what), width=8)

@@ -1,0 +1,98 @@
+"""The event source mapping, and the change stream that must be enabled before it.
+
+A mapping checks its collection's change stream when it is made, and never again. So by default the config function is
+called by CloudFormation, as a custom resource, before the mapping is made; the mapping then starts at the time of the
+enabling, and what is written in between is read too. As in the sample, the mapping is made disabled and people do both
+by hand.
+"""
+
+from hashlib import sha256
+
+from aws_cdk import CustomResource, RemovalPolicy, Token, custom_resources
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra.configuration import Configuration
+from infra.documentdb import DocumentDbStack
+from infra.functions.accepted import accept
+from infra.functions.functions import LOGS_KEPT
+
+
+class Mapping(Construct):
+    """The mapping of one collection; `mapping_id` names it for the AWS CLI."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        configuration: Configuration,
+        documentdb: DocumentDbStack,
+        sync: lambda_.Function,
+        config: lambda_.Function,
+    ) -> None:
+        super().__init__(scope, name)
+        # Names in the template that change with the collection: a mapping's collection cannot be changed in place.
+        of_collection = Construct(self, sha256(configuration.namespace.encode()).hexdigest()[:8])
+        mapping = lambda_.CfnEventSourceMapping(
+            of_collection,
+            "Mapping",
+            function_name=sync.function_name,
+            event_source_arn=documentdb.cluster_arn,
+            enabled=not configuration.as_in_sample,
+            starting_position="LATEST" if configuration.as_in_sample else "AT_TIMESTAMP",
+            batch_size=configuration.batch_size,
+            maximum_batching_window_in_seconds=configuration.batch_window_s,
+            source_access_configurations=[
+                lambda_.CfnEventSourceMapping.SourceAccessConfigurationProperty(
+                    type="BASIC_AUTH", uri=documentdb.secret.secret_arn
+                )
+            ],
+            document_db_event_source_config=lambda_.CfnEventSourceMapping.DocumentDBEventSourceConfigProperty(
+                database_name=configuration.database,
+                collection_name=configuration.collection,
+                full_document="UpdateLookup",
+            ),
+        )
+        mapping.node.add_dependency(documentdb.cluster)
+        self.mapping_id = mapping.attr_id
+        if not configuration.as_in_sample:
+            stream = self._change_stream(of_collection, configuration, documentdb, config)
+            mapping.starting_position_timestamp = Token.as_number(stream.get_att("EnabledAt"))
+            mapping.node.add_dependency(stream)
+
+    def _change_stream(
+        self,
+        of_collection: Construct,
+        configuration: Configuration,
+        documentdb: DocumentDbStack,
+        config: lambda_.Function,
+    ) -> CustomResource:
+        """The enabled change stream. It is never updated: a later EnabledAt would make a new mapping start there."""
+        provider = custom_resources.Provider(
+            self,
+            "Provider",
+            on_event_handler=config,
+            log_group=logs.LogGroup(self, "ProviderLogs", retention=LOGS_KEPT, removal_policy=RemovalPolicy.DESTROY),
+        )
+        _accept_framework(provider)
+        stream = CustomResource(
+            of_collection,
+            "ChangeStream",
+            service_token=provider.service_token,
+            resource_type="Custom::ChangeStream",
+            properties={"Database": configuration.database, "Collection": configuration.collection},
+        )
+        stream.node.add_dependency(documentdb.cluster)  # its instances too: without one nothing answers
+        return stream
+
+
+def _accept_framework(provider: custom_resources.Provider) -> None:
+    accept(
+        provider,
+        "Code of the CDK, which calls the config function in each of its versions and writes its own logs.",
+        "AwsSolutions-IAM4",
+        "AwsSolutions-IAM5",
+        "AwsSolutions-L1",
+    )

@@ -1,0 +1,104 @@
+"""The stack `change-streams-demo-lambda-stack`: where both sides of every grant are visible."""
+
+from aws_cdk import CfnOutput, Stack
+from constructs import Construct
+
+from infra.configuration import Configuration
+from infra.documentdb import DocumentDbStack
+from infra.functions.alarms import Alarms
+from infra.functions.assets import assets
+from infra.functions.dashboard import Dashboard
+from infra.functions.functions import Functions
+from infra.functions.gateway import Gateway
+from infra.functions.mapping import Mapping
+from infra.functions.names import DASHBOARD, OPERATIONS
+from infra.functions.operations import Operations
+from infra.functions.queue import parking_queue
+from infra.functions.roles import Roles
+from infra.functions.variables import values
+from infra.network import NetworkStack
+from infra.opensearch import OpenSearchStack
+
+
+class LambdaStack(Stack):
+    """The functions, the mapping that calls sync, the API that calls the others, and what operates and watches them."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        configuration: Configuration,
+        network: NetworkStack,
+        documentdb: DocumentDbStack,
+        opensearch: OpenSearchStack,
+    ) -> None:
+        super().__init__(scope, name)
+        code = assets(self.node, configuration.architecture)
+        queue = parking_queue(self, keep=configuration.is_production)
+        told = values(configuration, documentdb, opensearch, queue)
+        roles = Roles(
+            self, "Roles", configuration=configuration, documentdb=documentdb, opensearch=opensearch, queue=queue
+        )
+        functions = Functions(
+            self,
+            "Functions",
+            configuration=configuration,
+            network=network,
+            roles=roles,
+            folder=code.functions,
+            values=told,
+        )
+        mapping = Mapping(
+            self,
+            "Mapping",
+            configuration=configuration,
+            documentdb=documentdb,
+            sync=functions["sync"],
+            config=functions["config"],
+        )
+        gateway = Gateway(self, "Gateway", configuration=configuration, functions=functions)
+        Operations(
+            self,
+            "Operations",
+            configuration=configuration,
+            network=network,
+            documentdb=documentdb,
+            opensearch=opensearch,
+            queue=queue,
+            folder=code.operations,
+            values=told,
+        )
+        alarms = Alarms(
+            self,
+            "Alarms",
+            configuration=configuration,
+            sync=functions["sync"],
+            queue=queue,
+            documentdb=documentdb,
+            opensearch=opensearch,
+        )
+        Dashboard(
+            self,
+            "Dashboard",
+            functions=functions,
+            gateway=gateway,
+            alarms=alarms,
+            queue=queue,
+            documentdb=documentdb,
+            opensearch=opensearch,
+        )
+        # CloudFormation takes no hyphen in the name of an output: it shows `esmid`, as for the sample. The export is
+        # spelt in full.
+        CfnOutput(self, "esm-id", value=mapping.mapping_id, export_name="esm-id", description="Id of the mapping.")
+        CfnOutput(self, "ApiUrl", value=gateway.url, description="Address of the API, with a slash at its end.")
+        CfnOutput(self, "ParkingQueueUrl", value=queue.queue_url, description="Queue of parked keys.")
+        CfnOutput(self, "OperationsProject", value=OPERATIONS, description="Project that runs penstock commands.")
+        CfnOutput(self, "DashboardName", value=DASHBOARD, description="Dashboard in CloudWatch.")
+        if gateway.key is not None:
+            CfnOutput(
+                self,
+                "ApiKeyId",
+                value=gateway.key.key_id,
+                description="aws apigateway get-api-key --include-value --api-key <this>",
+            )
