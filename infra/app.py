@@ -1,12 +1,15 @@
-"""The app: `python -m infra.app` writes the templates of the four stacks to cdk.out, without credentials."""
+"""The app: `python -m infra.app` writes the templates of the stacks to cdk.out, without credentials."""
 
 import os
+import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Final
+from typing import Any, Final
 
-from aws_cdk import App, Tags
+from aws_cdk import App, Environment, Tags, Validations
+from cdk_nag import AwsSolutionsChecks
 
-from infra.configuration import Configuration
+from infra.configuration import Configuration, ConfigurationError
 from infra.documentdb import DocumentDbStack
 from infra.network import NetworkStack
 from infra.opensearch import OpenSearchStack
@@ -14,15 +17,39 @@ from infra.opensearch import OpenSearchStack
 APPLICATION: Final = "change-streams-demo"
 """Value of the tag `Application`, and how the names of stacks and functions begin."""
 
+FEATURE_FLAGS: Final = {
+    "@aws-cdk/aws-apigateway:disableCloudWatchRole": True,  # the role is of the account, not of one API
+    "@aws-cdk/aws-iam:minimizePolicies": True,
+    "@aws-cdk/aws-secretsmanager:useAttachedSecretResourcePolicyForSecretTargetAttachments": True,
+    "@aws-cdk/core:checkSecretUsage": True,
+    "@aws-cdk/core:defaultCrossStackReferences": "strong",  # what another stack uses cannot be deleted
+    "@aws-cdk/core:enablePartitionLiterals": True,
+    "@aws-cdk/customresources:installLatestAwsSdkDefault": False,  # it would be fetched at each deployment
+}
+"""Here and not in cdk.json, so that the tests, `make synth` and the CLI make the same templates."""
 
-def build(app: App) -> None:
-    """Add the four stacks, as the app's context says."""
+
+def make_app(folder: str | None = None, context: Mapping[str, Any] | None = None) -> App:
+    """An app without stacks. The CLI names the folder and the context in the environment; both have priority."""
+    return App(
+        outdir=folder or os.environ.get("CDK_OUTDIR", "cdk.out"),
+        context={**FEATURE_FLAGS, **(context or {})},
+        analytics_reporting=False,
+    )
+
+
+def build(app: App, env: Environment | None = None) -> None:
+    """Add the stacks, as the app's context says, and have cdk-nag check them.
+
+    Raises:
+        ConfigurationError: for a context that cannot be deployed.
+    """
     configuration = Configuration.from_context(app.node)
-    network = NetworkStack(app, f"{APPLICATION}-vpc-stack", configuration=configuration)
+    network = NetworkStack(app, f"{APPLICATION}-vpc-stack", configuration=configuration, env=env)
     documentdb = DocumentDbStack(app, f"{APPLICATION}-documentdb-stack", configuration=configuration, network=network)
     opensearch = OpenSearchStack(app, f"{APPLICATION}-opensearch-stack", configuration=configuration, network=network)
     if find_spec("infra.functions") and find_spec("infra.functions.stack"):
-        from infra.functions.stack import LambdaStack
+        from infra.functions.stack import LambdaStack  # noqa: PLC0415
 
         LambdaStack(
             app,
@@ -33,12 +60,21 @@ def build(app: App) -> None:
             opensearch=opensearch,
         )
     Tags.of(app).add("Application", APPLICATION)
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
 
 
 def main() -> None:
-    app = App(outdir=os.environ.get("CDK_OUTDIR", "cdk.out"))
-    build(app)
-    app.synth()
+    """Synthesise for the account and region of the CLI's credentials, for any account without them."""
+    account, region = os.environ.get("CDK_DEFAULT_ACCOUNT"), os.environ.get("CDK_DEFAULT_REGION")
+    app = make_app()
+    try:
+        build(app, Environment(account=account, region=region) if account and region else None)
+    except ConfigurationError as error:
+        sys.exit(str(error))
+    try:
+        app.synth()
+    except RuntimeError as error:  # the library's only one; it has printed the findings
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

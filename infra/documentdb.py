@@ -1,36 +1,52 @@
 """The DocumentDB cluster."""
 
-from aws_cdk import ArnFormat, RemovalPolicy, Stack
+from typing import Any
+
+from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_docdb as docdb
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra.configuration import Configuration
+from infra.findings import accept
 from infra.network import NetworkStack
+
+FAMILIES = {"5.0.0": "docdb5.0", "4.0.0": "docdb4.0"}
+"""The parameter group's family of each engine."""
+
+_LOG_EXPORTS = [f"AwsSolutions-DOC5[LogExport::{log}]" for log in ("authenticate", "createIndex", "dropCollection")]
 
 
 class DocumentDbStack(Stack):
     """A cluster whose change log is kept long enough, reachable from the functions and from Lambda's poller."""
 
-    cluster: docdb.DatabaseCluster
-
     def __init__(self, scope: Construct, name: str, *, configuration: Configuration, network: NetworkStack) -> None:
-        super().__init__(scope, name)
+        super().__init__(scope, name, env=network.env, termination_protection=configuration.is_production)
+        self._configuration = configuration
         self.cluster = docdb.DatabaseCluster(
             self,
             "Cluster",
             engine_version=configuration.engine_version,
+            parameter_group=self._parameters(),
+            # No name: Secrets Manager keeps a deleted name for 30 days, and the next deployment would collide with it.
+            # No signs that a connection string needs escaped.
             master_user=docdb.Login(username="penstock", exclude_characters='"@/:'),
             vpc=network.vpc,
-            instance_type=ec2.InstanceType.of(ec2.InstanceClass.T3, ec2.InstanceSize.MEDIUM),
+            vpc_subnets=ec2.SubnetSelection(subnets=network.vpc.private_subnets),
             security_group=network.cluster_group,
-            removal_policy=RemovalPolicy.DESTROY,
+            storage_encrypted=True,
+            copy_tags_to_snapshot=True,
+            **(self._production() if configuration.is_production else _demo()),
         )
+        if configuration.is_production:
+            self._retain_what_the_cluster_needs()
+        self._accept_findings()
 
     @property
     def secret(self) -> secretsmanager.ISecret:
-        """`username` and `password` of the cluster's first user, with what else its attachment adds."""
+        """`username` and `password` of the cluster's first user, with what its attachment adds."""
         secret = self.cluster.secret
         assert secret is not None
         return secret
@@ -49,3 +65,73 @@ class DocumentDbStack(Stack):
     def endpoint(self) -> str:
         """`host:port`."""
         return self.cluster.cluster_endpoint.socket_address
+
+    def _parameters(self) -> docdb.ClusterParameterGroup:
+        """TLS, because the mapping demands it; a change log that outlives a weekend's fault, not the 3 hours of AWS."""
+        retention = Duration.hours(self._configuration.change_log_retention_hours)
+        parameters = {"tls": "enabled", "change_stream_log_retention_duration": str(int(retention.to_seconds()))}
+        if self._configuration.is_production:
+            parameters["audit_logs"] = "enabled"
+        return docdb.ClusterParameterGroup(
+            self,
+            "Parameters",
+            family=FAMILIES[self._configuration.engine_version],
+            description="TLS and the change log's retention",
+            parameters=parameters,
+        )
+
+    def _production(self) -> dict[str, Any]:
+        """Three instances, a key of one's own, two weeks of backups; nothing of it goes with the stack."""
+        key = kms.Key(
+            self,
+            "Key",
+            description="Storage of the DocumentDB cluster",
+            enable_key_rotation=True,
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        return {
+            "instances": 3,
+            "instance_type": ec2.InstanceType.of(ec2.InstanceClass.R6G, ec2.InstanceSize.LARGE),
+            "kms_key": key,
+            "backup": docdb.BackupProps(retention=Duration.days(14)),
+            "export_audit_logs_to_cloud_watch": True,
+            "deletion_protection": True,
+            "removal_policy": RemovalPolicy.RETAIN,
+        }
+
+    def _retain_what_the_cluster_needs(self) -> None:
+        """A retained cluster is of no use without its login, and CloudFormation cannot delete groups in use."""
+        for child in self.node.find_all():
+            if isinstance(child, docdb.CfnDBSubnetGroup | docdb.CfnDBClusterParameterGroup | secretsmanager.CfnSecret):
+                child.apply_removal_policy(RemovalPolicy.RETAIN)
+
+    def _accept_findings(self) -> None:
+        accept(
+            self.cluster,
+            {
+                **dict.fromkeys(
+                    _LOG_EXPORTS, "The service exports `audit`, which holds these three; production has it."
+                ),
+                "AwsSolutions-DOC3": "The login is the generated secret's; the rule cannot read a reference to it.",
+                "AwsSolutions-DOC2": "The event source mapping is documented for 27017, and security groups close it.",
+                "AwsSolutions-SMG4": "Rotating needs a function of one's own; functions read a rotated login anew.",
+            },
+        )
+        if not self._configuration.is_production:
+            accept(
+                self.cluster,
+                {
+                    "AwsSolutions-DOC4": "A demonstration's data need no week of backups; production keeps 14 days.",
+                },
+            )
+
+
+def _demo() -> dict[str, Any]:
+    """One small instance that goes with the stack."""
+    return {
+        "instances": 1,
+        "instance_type": ec2.InstanceType.of(ec2.InstanceClass.T3, ec2.InstanceSize.MEDIUM),
+        "backup": docdb.BackupProps(retention=Duration.days(1)),
+        "deletion_protection": False,
+        "removal_policy": RemovalPolicy.DESTROY,
+    }

@@ -1,23 +1,106 @@
 """The VPC, and the three security groups that say who may talk to whom."""
 
-from aws_cdk import Stack
+from aws_cdk import Environment, Stack
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.configuration import Configuration
+from infra.findings import accept
+
+SOURCE = ec2.Port.tcp(27017)
+HTTPS = ec2.Port.tcp(443)
+
+_Service = ec2.InterfaceVpcEndpointAwsService
+
+ENDPOINTS = {
+    "Lambda": _Service.LAMBDA_,  # the mapping's poller: calls the function
+    "Sts": _Service.STS,  # the poller: takes the function's role
+    "SecretsManager": _Service.SECRETS_MANAGER,  # the poller and the functions: the cluster's login
+    "Sqs": _Service.SQS,  # the sync function: parks keys
+    "Logs": _Service.CLOUDWATCH_LOGS,  # the operations task: its log
+    "Monitoring": _Service.CLOUDWATCH_MONITORING,  # the operations task: metrics
+    "CodeBuild": _Service.CODEBUILD,  # the operations task: tells how it goes
+}
+"""What is called from inside the VPC, and has to be reached there when there is no NAT."""
 
 
 class NetworkStack(Stack):
     """Public and private subnets, a way out, and the groups of functions, cluster and domain."""
 
-    vpc: ec2.Vpc
-    functions_group: ec2.SecurityGroup
-    cluster_group: ec2.SecurityGroup
-    domain_group: ec2.SecurityGroup
+    def __init__(
+        self, scope: Construct, name: str, *, configuration: Configuration, env: Environment | None = None
+    ) -> None:
+        super().__init__(scope, name, env=env, termination_protection=configuration.is_production)
+        self._configuration = configuration
+        self.vpc = self._vpc()
+        self.functions_group = self._group("FunctionsGroup", "The functions and the operations task")
+        self.cluster_group = self._group("ClusterGroup", "The DocumentDB cluster and the poller of the mapping")
+        self.domain_group = self._group("DomainGroup", "The OpenSearch domain")
+        self._add_rules()
+        self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
+        if configuration.egress == "endpoints":
+            self._add_interface_endpoints()
 
-    def __init__(self, scope: Construct, name: str, *, configuration: Configuration) -> None:
-        super().__init__(scope, name)
-        self.vpc = ec2.Vpc(self, "Vpc", max_azs=2, nat_gateways=1)
-        self.functions_group = ec2.SecurityGroup(self, "FunctionsGroup", vpc=self.vpc, allow_all_outbound=False)
-        self.cluster_group = ec2.SecurityGroup(self, "ClusterGroup", vpc=self.vpc, allow_all_outbound=False)
-        self.domain_group = ec2.SecurityGroup(self, "DomainGroup", vpc=self.vpc, allow_all_outbound=False)
+    @property
+    def env(self) -> Environment:
+        """Account and region, known or not: the other stacks are in the same."""
+        return Environment(account=self.account, region=self.region)
+
+    def _vpc(self) -> ec2.Vpc:
+        """Private subnets keep their type without NAT, so that changing `egress` does not move what is in them."""
+        production = self._configuration.is_production
+        gateways = (None if production else 1) if self._configuration.egress == "nat" else 0
+        vpc = ec2.Vpc(
+            self,
+            "Vpc",
+            ip_addresses=ec2.IpAddresses.cidr("10.0.0.0/16"),
+            max_azs=3 if production else 2,
+            nat_gateways=gateways,
+            restrict_default_security_group=False,
+            subnet_configuration=[
+                ec2.SubnetConfiguration(
+                    name="Public", subnet_type=ec2.SubnetType.PUBLIC, cidr_mask=24, map_public_ip_on_launch=False
+                ),
+                ec2.SubnetConfiguration(name="Private", subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS, cidr_mask=20),
+            ],
+        )
+        if production:
+            group = logs.LogGroup(self, "FlowLogs", retention=logs.RetentionDays.ONE_MONTH)
+            vpc.add_flow_log(
+                "FlowLog",
+                destination=ec2.FlowLogDestination.to_cloud_watch_logs(group),
+                traffic_type=ec2.FlowLogTrafficType.REJECT,
+            )
+        else:
+            accept(vpc, {"AwsSolutions-VPC7": "Flow logs cost by the gigabyte; the production profile has them."})
+        return vpc
+
+    def _group(self, name: str, description: str) -> ec2.SecurityGroup:
+        return ec2.SecurityGroup(self, name, vpc=self.vpc, description=description, allow_all_outbound=False)
+
+    def _add_rules(self) -> None:
+        """Who opens connections to whom; nothing else passes.
+
+        The event source mapping's poller works with the cluster's subnets and group: it connects to the cluster from
+        inside that group, and calls Lambda, STS and Secrets Manager.
+        """
+        anywhere = ec2.Peer.any_ipv4()
+        self.functions_group.connections.allow_to(self.cluster_group, SOURCE, "functions to the cluster")
+        self.functions_group.connections.allow_to(self.domain_group, HTTPS, "functions to the domain")
+        self.functions_group.add_egress_rule(anywhere, HTTPS, "functions to AWS services")
+        self.cluster_group.connections.allow_internally(SOURCE, "the poller to the cluster")
+        self.cluster_group.add_egress_rule(anywhere, HTTPS, "the poller to AWS services")
+
+    def _add_interface_endpoints(self) -> None:
+        group = self._group("EndpointsGroup", "Interface endpoints of AWS services")
+        for caller in (self.functions_group, self.cluster_group):
+            group.add_ingress_rule(caller, HTTPS, "calls of AWS services")
+        for name, service in ENDPOINTS.items():
+            self.vpc.add_interface_endpoint(
+                name,
+                service=service,
+                open=False,
+                security_groups=[group],
+                subnets=ec2.SubnetSelection(subnets=self.vpc.private_subnets),
+            )

@@ -1,38 +1,142 @@
 """The OpenSearch domain."""
 
+from typing import Any
+
 from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_opensearchservice as opensearch
 from constructs import Construct
 
 from infra.configuration import Configuration
+from infra.findings import accept
 from infra.network import NetworkStack
+
+ENGINE = opensearch.EngineVersion.OPENSEARCH_3_3
+"""The release that the local platform runs, so the one that every test of penstock ran on."""
+
+_SLOW_LOGS = [f"AwsSolutions-OS9[LogExport::{log}_SLOW_LOGS]" for log in ("SEARCH", "INDEX")]
 
 
 class OpenSearchStack(Stack):
-    """A domain in the private subnets, open to nobody but identities whose policies allow it."""
-
-    domain: opensearch.Domain
+    """A domain in the private subnets, open to nobody but identities whose own policies allow it."""
 
     def __init__(self, scope: Construct, name: str, *, configuration: Configuration, network: NetworkStack) -> None:
-        super().__init__(scope, name)
+        super().__init__(scope, name, env=network.env, termination_protection=configuration.is_production)
+        self._private_subnets = network.vpc.private_subnets
+        # No access policy: it would have to name its users here. Without one, whoever asks must sign, and be
+        # allowed by a policy of its own role.
         self.domain = opensearch.Domain(
             self,
             "Domain",
-            version=opensearch.EngineVersion.OPENSEARCH_3_3,
+            version=ENGINE,
             vpc=network.vpc,
-            vpc_subnets=[ec2.SubnetSelection(subnets=[network.vpc.private_subnets[0]])],
             security_groups=[network.domain_group],
-            capacity=opensearch.CapacityConfig(
-                data_nodes=1, data_node_instance_type="t3.small.search", multi_az_with_standby_enabled=False
-            ),
             enforce_https=True,
+            tls_security_policy=opensearch.TLSSecurityPolicy.TLS_1_2_PFS,
             node_to_node_encryption=True,
-            encryption_at_rest=opensearch.EncryptionAtRestOptions(enabled=True),
-            removal_policy=RemovalPolicy.DESTROY,
+            enable_version_upgrade=True,
+            enable_auto_software_update=True,
+            **(self._production() if configuration.is_production else self._demo()),
         )
+        if configuration.service_linked_role:
+            self._add_service_linked_role()
+        self._accept_findings(configuration)
 
     @property
     def endpoint(self) -> str:
         """The host that HTTPS requests go to."""
         return self.domain.domain_endpoint
+
+    def _demo(self) -> dict[str, Any]:
+        """One small node, in the one subnet that a domain without zone awareness must have."""
+        return {
+            "vpc_subnets": [ec2.SubnetSelection(subnets=self._private_subnets[:1])],
+            "capacity": opensearch.CapacityConfig(
+                data_nodes=1, data_node_instance_type="t3.small.search", multi_az_with_standby_enabled=False
+            ),
+            "zone_awareness": opensearch.ZoneAwarenessConfig(enabled=False),
+            "ebs": opensearch.EbsOptions(volume_size=10, volume_type=ec2.EbsDeviceVolumeType.GP3),
+            "encryption_at_rest": opensearch.EncryptionAtRestOptions(enabled=True),
+            "removal_policy": RemovalPolicy.DESTROY,
+        }
+
+    def _production(self) -> dict[str, Any]:
+        """A data node in each zone, three dedicated masters, a key of one's own, logs; it outlives the stack."""
+        zones = len(self._private_subnets)
+        key = kms.Key(
+            self,
+            "Key",
+            description="Disks of the OpenSearch domain",
+            enable_key_rotation=True,
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        return {
+            "vpc_subnets": [ec2.SubnetSelection(subnets=self._private_subnets)],
+            "capacity": opensearch.CapacityConfig(
+                data_nodes=zones,
+                data_node_instance_type="r6g.large.search",
+                master_nodes=3,
+                master_node_instance_type="m6g.large.search",
+                multi_az_with_standby_enabled=False,
+            ),
+            "zone_awareness": opensearch.ZoneAwarenessConfig(enabled=True, availability_zone_count=zones),
+            "ebs": opensearch.EbsOptions(volume_size=100, volume_type=ec2.EbsDeviceVolumeType.GP3),
+            "encryption_at_rest": opensearch.EncryptionAtRestOptions(enabled=True, kms_key=key),
+            "logging": self._logging(),
+            "suppress_logs_resource_policy": True,
+            "removal_policy": RemovalPolicy.RETAIN,
+        }
+
+    def _logging(self) -> opensearch.LoggingOptions:
+        """Error and slow logs, and the domain's right to write them, as a plain resource instead of a function."""
+        groups = {
+            name: logs.LogGroup(self, name, retention=logs.RetentionDays.THREE_MONTHS)
+            for name in ("ErrorLogs", "SlowSearchLogs", "SlowIndexLogs")
+        }
+        self._log_policy = logs.ResourcePolicy(
+            self,
+            "LogPolicy",
+            policy_statements=[
+                iam.PolicyStatement(
+                    principals=[iam.ServicePrincipal("es.amazonaws.com")],
+                    actions=["logs:PutLogEvents", "logs:CreateLogStream"],
+                    resources=[group.log_group_arn for group in groups.values()],
+                    conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+                )
+            ],
+        )
+        return opensearch.LoggingOptions(
+            app_log_enabled=True,
+            app_log_group=groups["ErrorLogs"],
+            slow_search_log_enabled=True,
+            slow_search_log_group=groups["SlowSearchLogs"],
+            slow_index_log_enabled=True,
+            slow_index_log_group=groups["SlowIndexLogs"],
+        )
+
+    def _add_service_linked_role(self) -> None:
+        """An account has one, for all its domains: it stays when the stack goes."""
+        role = iam.CfnServiceLinkedRole(self, "ServiceLinkedRole", aws_service_name="opensearchservice.amazonaws.com")
+        role.apply_removal_policy(RemovalPolicy.RETAIN)
+        self.domain.node.add_dependency(role)
+
+    def _accept_findings(self, configuration: Configuration) -> None:
+        accept(
+            self.domain,
+            {
+                "AwsSolutions-OS3": "A domain inside a VPC takes no addresses in its policy; its security group does.",
+                "AwsSolutions-OS5": "There is no access policy, so no request without a signature is allowed.",
+            },
+        )
+        if not configuration.is_production:
+            accept(
+                self.domain,
+                {
+                    "AwsSolutions-OS4": "One node is enough to show the sync; production has dedicated masters.",
+                    "AwsSolutions-OS7": "One node is enough to show the sync; production is spread over zones.",
+                    **dict.fromkeys(_SLOW_LOGS, "A demonstration has no slow logs; production has."),
+                },
+            )
