@@ -7,7 +7,7 @@ Adapters   what one pipeline is joined to, made anew for each term of its lease
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -165,6 +165,11 @@ class Adapters:
     def load_state(self, collection: Collection, generation: Generation) -> LoadState:
         """How far the load of a collection has come."""
         return LoadState(self._store, str(collection.namespace), generation.index, owner=self._owner)
+
+    def known_indexes(self) -> Mapping[str, str]:
+        """The UUIDs of the indexes that the pipeline's position belongs to, by name; empty before its first load."""
+        stored = self._store.get([PipelineState.id_of(self._plan.name)])
+        return next((each.document["indexes"] for each in stored.values()), {})
 
     def ask(self, question: Callable[..., Answer], *arguments: object, stop: threading.Event | None = None) -> Answer:
         """Put a question to the source; see `penstock.mongo.asking`."""

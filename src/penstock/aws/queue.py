@@ -52,6 +52,10 @@ class Queue:
         """Take a message out of the queue for good."""
         self._call(self._sqs.delete_message, ReceiptHandle=message.receipt)
 
+    def give_back(self, message: Message) -> None:
+        """Let others receive the message again, at once."""
+        self._call(self._sqs.change_message_visibility, ReceiptHandle=message.receipt, VisibilityTimeout=0)
+
     def waiting(self) -> int:
         """About how many messages there are, those that are being replayed included."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]

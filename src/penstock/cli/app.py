@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli import dead_letters
 from penstock.cli.check import check
 from penstock.cli.extras import EXTRAS, add_extra
 from penstock.cli.init import init
@@ -47,6 +48,11 @@ app.command("check")(with_settings(check))
 app.command("run")(with_settings(run))
 app.command("load")(with_settings(load))
 app.command("status")(with_settings(status))
+dead_letters_app = typer.Typer(
+    no_args_is_help=True, help="What could not be indexed, and is kept until it is replayed."
+)
+dead_letters_app.command("replay")(with_settings(dead_letters.replay))
+app.add_typer(dead_letters_app, name="dead-letters")
 for extra in EXTRAS:
     add_extra(app, extra)
 

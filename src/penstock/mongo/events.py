@@ -14,7 +14,7 @@ CONTROL_KINDS: dict[str, Kind] = {
     "invalidate": "invalidate",
 }
 
-_STATES = frozenset({"insert", "update", "replace"})
+STATES = frozenset({"insert", "update", "replace"})
 
 Missing = Literal["delete", "left"]
 """What it means that the document of an update is not there: deleted since, or its collection is gone."""
@@ -37,7 +37,7 @@ class EventReader:
             operation = event["operationType"]
             time = event["clusterTime"]
             version = (time.time << 32) | time.inc
-            if operation in _STATES:
+            if operation in STATES:
                 changes.append(self._state(event, version, missing))
             elif operation == "delete":
                 namespace = self._namespace(event["ns"]["coll"])

@@ -34,11 +34,16 @@ class PipelineState:
         self.owner = f"{owner}/{secrets.token_hex(4)}"
         """Unlike any other worker's, however the worker was named."""
         self._store = store
-        self._id = f"pipeline/{name}"
+        self._id = self.id_of(name)
         self._lease_s = lease_s
         self._stop = stop if stop is not None else store.patience.stop
         self._lock = threading.RLock()
         self._stored: Stored | None = None
+
+    @staticmethod
+    def id_of(name: str) -> str:
+        """The id of a pipeline's state document."""
+        return f"pipeline/{name}"
 
     def acquire(self, *, standby: bool = True) -> None:
         """Take the lease; blocks as standby while another worker renews it. Raises Stopped, SettingsError.

@@ -18,7 +18,6 @@ import structlog
 
 from penstock.build import Adapters, Collection, Plan
 from penstock.change import Change, Counts, Namespace, Position
-from penstock.document_id import read, read_key
 from penstock.ending import Ending
 from penstock.errors import ReadAgain, Stopped
 from penstock.metrics import Metrics
@@ -26,10 +25,10 @@ from penstock.mongo.collections import committed_time, estimated_count, exists, 
 from penstock.mongo.load import MongoLoad
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.mapping import GC_DELETES_S
-from penstock.opensearch.scan import scan
+from penstock.operations.gone import affects, indexed, taken_away
 from penstock.operations.progress import LoadResult, Progress
 from penstock.operations.starting import Start
-from penstock.operations.sweep import Held, Indexed, empty, sweep
+from penstock.operations.sweep import Held, Indexed, sweep
 from penstock.operations.turns import Turns
 from penstock.pipeline import Pipeline, Ports
 from penstock.ports import Sink
@@ -78,7 +77,7 @@ class Loading:
 
     def on_control(self, change: Change) -> None:
         """Apply the policy of each collection that a control change took away; nothing else is in flight meanwhile."""
-        affected = [each for each in self.plan.collections if _affects(change, each.namespace)]
+        affected = [each for each in self.plan.collections if affects(change, each.namespace)]
         if not affected:
             return
         with self._turns.of_stream():
@@ -87,15 +86,9 @@ class Loading:
         self._look.set()
 
     def _taken_away(self, collection: Collection, change: Change) -> None:
-        name, load = collection.namespace, self.begun.loads[collection.namespace]
-        if collection.settings.on_drop == "keep":
-            load.enter("dropped")
-            log.warning("collection gone, documents kept", collection=str(name), by=change.kind)
-            return
-        deleted = empty(self._indexed(collection), self.sink, alias=self._alias(name), version=change.version)
-        log.warning("collection gone, index emptied", collection=str(name), by=change.kind, documents=deleted)
-        if name == change.to or load.phase != "live":
-            load.enter("reconciling")
+        name = collection.namespace
+        load, documents = self.begun.loads[name], self._indexed(collection)
+        taken_away(collection, change, load=load, documents=documents, sink=self.sink, alias=self._alias(name))
 
     def _load_if_due(self, collection: Collection, progress: Progress) -> LoadResult | None:
         """Load a collection that has to be; begins again when the stream brought a drop or a rename meanwhile."""
@@ -179,10 +172,8 @@ class Loading:
                 log.info("sweeping again", collection=str(namespace), reason=str(reason))
 
     def _indexed(self, collection: Collection) -> Iterator[list[Indexed]]:
-        """The documents of the collection's index, in pages."""
         index = self.begun.generations[collection.namespace].index
-        for page in scan(self.adapters.client, self.adapters.patience, index):
-            yield [Indexed(each.id, read_key(each.key) if each.key else read(each.id)) for each in page]
+        return indexed(self.adapters.client, self.adapters.patience, index)
 
     def _is_to_be_kept(self, collection: Collection) -> bool:
         """Whether there is no such collection at present, so that its index must stay as it is."""
@@ -196,13 +187,6 @@ class Loading:
 
     def _alias(self, namespace: Namespace) -> str:
         return self.begun.generations[namespace].write_alias
-
-
-def _affects(change: Change, name: Namespace) -> bool:
-    """Say whether a control change took the collection away, or put other documents into it."""
-    if change.kind == "drop_database":
-        return name.db == change.namespace.db
-    return change.kind in ("drop", "rename") and name in (change.namespace, change.to)
 
 
 def peak_memory_bytes() -> int:

@@ -1,0 +1,144 @@
+"""The envelope of a DocumentDB event source mapping -> changes.
+
+    {"eventSourceArn": ..., "events": [{"event": {...}}, ...], "eventSource": "aws:docdb"}
+
+The events are extended JSON. AWS shows its relaxed form; the canonical one and the older forms of dates and numbers are
+read too (https://docs.aws.amazon.com/lambda/latest/dg/with-documentdb.html).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+import structlog
+from bson.codec_options import DatetimeConversion
+from bson.errors import BSONError
+from bson.json_util import JSONOptions, object_hook
+from bson.timestamp import Timestamp
+
+from penstock.change import Change, Namespace, version_of
+from penstock.mongo.cursor import Undecodable
+from penstock.mongo.events import CONTROL_KINDS, STATES, EventReader
+
+log = structlog.get_logger(__name__)
+
+Event = dict[str, Any]
+
+_JSON = JSONOptions(tz_aware=False, document_class=dict, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+_WRONG = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, BSONError)
+"""What reading a value as extended JSON may raise when it only looks like it."""
+
+
+class NotAnEnvelope(ValueError):
+    """The function was called by something else than a DocumentDB event source mapping."""
+
+
+def events_of(envelope: Any) -> list[Event]:
+    """The events as they came. Raises NotAnEnvelope."""
+    try:
+        events = [each["event"] for each in envelope["events"]]
+    except (TypeError, KeyError):
+        events = None
+    if events is None or not all(isinstance(event, dict) for event in events):
+        raise NotAnEnvelope(
+            "This is not an event of a DocumentDB event source mapping: it has no `events`. The sync function is called"
+            " by its mapping alone."
+        )
+    return events
+
+
+def changes_of(events: Sequence[Event], colls: Sequence[Namespace]) -> dict[str, list[Change]]:
+    """The changes, in order, by the name of the database; `colls` are the declared collections.
+
+    An update without its document is `left`: its state is still to be read. What cannot be read is `unreadable`.
+    """
+    by_db: dict[str, list[Event]] = {}
+    for event in _readable(events, colls):
+        by_db.setdefault(event["ns"]["db"], []).append(event)
+    return {
+        db: EventReader(db, [coll for its_db, coll in colls if its_db == db], lambda _coll: "left").changes(its)
+        for db, its in by_db.items()
+    }
+
+
+def _readable(events: Sequence[Event], colls: Sequence[Namespace]) -> Iterator[Event]:
+    for event in events:
+        operation = event.get("operationType")
+        if operation in STATES or operation == "delete":
+            yield _document_event(event, colls)
+        elif operation in CONTROL_KINDS:
+            yield {**event, "clusterTime": _time(event) or Timestamp(0, 0), "ns": event.get("ns") or _first(colls)}
+        else:
+            log.warning("event of an unknown kind says nothing of a document", operation=str(operation)[:50])
+
+
+def _document_event(event: Event, colls: Sequence[Namespace]) -> Event:
+    """The event in BSON values; what cannot be read stands as an `Undecodable` document under some id."""
+    time = _time(event)
+    try:
+        namespace = {"db": event["ns"]["db"], "coll": event["ns"]["coll"]}
+        key = {"_id": _value(event["documentKey"]["_id"])}
+        problem = "" if time else "it has no clusterTime"
+    except _WRONG as error:
+        namespace = event["ns"] if _is_namespace(event.get("ns")) else _first(colls)
+        key = {"_id": _name_of(event)}
+        problem = f"{type(error).__name__} in its key"
+    read = {**event, "ns": namespace, "documentKey": key, "clusterTime": time or Timestamp(0, 0)}
+    if problem:
+        return {**read, "operationType": "update", "fullDocument": Undecodable(f"the event cannot be read: {problem}")}
+    if isinstance(event.get("fullDocument"), dict):
+        read["fullDocument"] = _document(event["fullDocument"])
+    return read
+
+
+def _document(held: dict[str, Any]) -> dict[str, Any] | Undecodable:
+    try:
+        return {name: _value(value) for name, value in held.items()}
+    except _WRONG as error:
+        return Undecodable(f"the document is not extended JSON: {type(error).__name__}")
+    except RecursionError:
+        return Undecodable("the document is nested too deep to be read")
+
+
+def _value(value: Any) -> Any:
+    """A value in BSON; inner values first, as `object_hook` wants them."""
+    if value.__class__ is dict:
+        read = {name: _value(inner) for name, inner in value.items()}
+        return object_hook(read, _JSON) if any(name.startswith("$") for name in read) else read
+    if value.__class__ is list:
+        return [_value(inner) for inner in value]
+    return value
+
+
+def _time(event: Mapping[str, Any]) -> Timestamp | None:
+    try:
+        time = _value(event["clusterTime"])
+    except _WRONG:
+        return None
+    return time if isinstance(time, Timestamp) else None
+
+
+def token_of(events: Sequence[Event]) -> str:
+    """The resume token of the last event, for the record; empty when there is none."""
+    try:
+        return str(events[-1]["_id"]["_data"])
+    except (IndexError, KeyError, TypeError):
+        return ""
+
+
+def latest_time(events: Sequence[Event]) -> int:
+    """The greatest cluster time, as a version; 0 when there is none."""
+    return max((version_of(time.time, time.inc) for time in map(_time, events) if time), default=0)
+
+
+def _name_of(event: Event) -> str:
+    """Some id for an event whose own cannot be read."""
+    return orjson.dumps(event.get("documentKey", event.get("_id")), default=str).decode()[:500]
+
+
+def _is_namespace(ns: Any) -> bool:
+    return isinstance(ns, dict) and isinstance(ns.get("db"), str) and isinstance(ns.get("coll"), str)
+
+
+def _first(colls: Sequence[Namespace]) -> dict[str, str]:
+    return colls[0]._asdict()

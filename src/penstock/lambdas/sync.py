@@ -1,0 +1,111 @@
+"""The sync function: the events of a DocumentDB event source mapping -> the index.
+
+The mapping delivers a batch again when the function fails: for ever by the documentation, six times and then never
+again by one report. Neither loses anything here, because the function does not fail: what can never be indexed becomes
+a dead letter, and what cannot be written in time is parked, by its keys, in a queue. Only when that is impossible too
+it raises.
+
+`penstock dead-letters replay --queue` takes the keys out and writes what their documents are then.
+"""
+
+import threading
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import structlog
+
+from penstock.aws.queue import MAX_TEXT_BYTES, Queue
+from penstock.build import Adapters, parking_queue
+from penstock.change import CONTROL, Change, Counts, Namespace, Position, seconds_of
+from penstock.errors import PenstockError, Stopped, SystemicFault
+from penstock.lambdas.clients import settings, sink, source
+from penstock.lambdas.deadline import ending_before, lag_s
+from penstock.lambdas.embedded_metrics import publish
+from penstock.lambdas.events import changes_of, events_of, latest_time, token_of
+from penstock.metrics import Metrics
+from penstock.opensearch.mapping import GC_DELETES_S
+from penstock.operations.applying import Applying, Generations, generations_by_database
+from penstock.parked import texts_of
+
+log = structlog.get_logger(__name__)
+
+_PARKING_S = 5.0
+"""What is kept for parking, besides the time of a request that is under way when the time runs out."""
+
+
+def handler(event: Any, context: Any) -> None:
+    """Apply one batch of the mapping. Raises only when it could neither be applied nor parked."""
+    with structlog.contextvars.bound_contextvars(request_id=context.aws_request_id):
+        declared = [Namespace(*each.namespace.split(".", 1)) for each in settings().collections]
+        queue = _queue()
+        events = events_of(event)
+        position = Position(token_of(events), latest_time(events))
+        done, parked, faults = Counts(), 0, 0
+        with ending_before(context, reserve_s=_reserve_s(), at_most_s=GC_DELETES_S / 2) as stop:
+            for db, changes in changes_of(events, declared).items():
+                try:
+                    done.add(_apply(db, changes, position, stop))
+                except Exception as error:  # noqa: BLE001 (whatever it is: to raise could lose the batch)
+                    _say(error, db)
+                    keys = [each for each in changes if each.kind in CONTROL or each.namespace in declared]
+                    queue.send(list(texts_of(keys, most_bytes=MAX_TEXT_BYTES)))
+                    parked += len(keys)
+                    faults += isinstance(error, SystemicFault)
+        _publish(context, done, parked, faults, position)
+
+
+def _apply(db: str, changes: Sequence[Change], position: Position, stop: threading.Event) -> Counts:
+    """Apply the changes of one database. Raises PenstockError."""
+    serving = _serving().get(db)
+    if serving is None:
+        log.warning("no collection of this database is declared", database=db, changes=len(changes))
+        return Counts(read=len(changes), control=len(changes))
+    adapters = Adapters(settings(), serving.plan, connection=source(), client=sink(), metrics=_metrics(), stop=stop)
+    applying = Applying(serving.plan, adapters, serving.of(adapters), _metrics())
+    return applying.apply(changes, position, stop)
+
+
+def _say(error: Exception, db: str) -> None:
+    if isinstance(error, Stopped):
+        log.warning("out of time: the batch is parked", database=db, reason=str(error))
+    elif isinstance(error, PenstockError):
+        log.error("the batch is parked", database=db, reason=str(error))
+    else:
+        log.exception("a defect: the batch is parked; please report this with the log", database=db)
+
+
+def _publish(context: Any, counts: Counts, parked: int, faults: int, position: Position) -> None:
+    values: dict[str, float] = {
+        "Read": counts.read + parked,
+        "Written": counts.written,
+        "Superseded": counts.superseded,
+        "Folded": counts.folded,
+        "Filtered": counts.filtered,
+        "DeadLettered": counts.dead_lettered,
+        "Control": counts.control,
+        "Parked": parked,
+        "SystemicFaults": faults,
+    }
+    if position.time:
+        values["LagSeconds"] = round(lag_s(seconds_of(position.time)), 3)
+    publish(context.function_name, values, request_id=context.aws_request_id)
+
+
+def _reserve_s() -> float:
+    return settings().sink.timeout_s + _PARKING_S
+
+
+@cache
+def _serving() -> dict[str, Generations]:
+    return generations_by_database(settings())
+
+
+@cache
+def _queue() -> Queue:
+    return parking_queue(settings())
+
+
+@cache
+def _metrics() -> Metrics:
+    return Metrics()

@@ -1,0 +1,46 @@
+"""The present state of documents whose changes came without it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+from typing import Any
+
+from penstock.change import Change, Namespace
+from penstock.document_id import document_id
+from penstock.mongo.collections import collection, committed_time, exists
+from penstock.mongo.connection import Client
+from penstock.mongo.load import changes_of
+
+_IDS_AT_ONCE = 500
+
+
+def with_states(client: Client, changes: Sequence[Change]) -> list[Change]:
+    """The same changes; each `left` one has become what its document is now, unless its collection is gone.
+
+    What is read carries the cluster time from before it was read, a document that is not there is a `delete` of that
+    time. Raises PyMongoError.
+    """
+    unread: dict[Namespace, dict[str, Any]] = {}
+    for change in changes:
+        if change.kind == "left":
+            unread.setdefault(change.namespace, {})[document_id(change.id)] = change.id
+    states = {namespace: _states(client, namespace, ids) for namespace, ids in unread.items()}
+    return [
+        states[change.namespace].get(document_id(change.id), change) if change.kind == "left" else change
+        for change in changes
+    ]
+
+
+def _states(client: Client, namespace: Namespace, ids: dict[str, Any]) -> dict[str, Change]:
+    version = committed_time(client, namespace)
+    states = {text: Change(namespace, "delete", version, key) for text, key in ids.items()}
+    states.update((document_id(found.id), found) for found in _found(client, namespace, ids, version))
+    return states if exists(client, namespace) else {}  # asked last: what a drop took away was not deleted
+
+
+def _found(client: Client, namespace: Namespace, ids: dict[str, Any], version: int) -> Iterator[Change]:
+    rest = iter(ids.values())
+    while some := list(islice(rest, _IDS_AT_ONCE)):
+        with closing(collection(client, namespace).find_raw_batches({"_id": {"$in": some}})) as batches:
+            for raw in batches:
+                yield from changes_of(raw, namespace, version)

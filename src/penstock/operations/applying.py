@@ -1,0 +1,140 @@
+"""Changes that others brought (an event source mapping, a queue), applied once: no lease, no position of our own.
+
+The same pipeline as the worker's does it, from a source that holds one batch.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from penstock.build import Adapters, Collection, Plan, plans
+from penstock.change import Batch, Change, Counts, Namespace, Position
+from penstock.errors import SystemicFault
+from penstock.metrics import Metrics
+from penstock.mongo.current import with_states
+from penstock.opensearch.indexes import Generation
+from penstock.operations.gone import affects, indexed, taken_away
+from penstock.pipeline import Pipeline, Ports
+from penstock.prepare import Route
+from penstock.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+class NothingKept:
+    """A checkpoint for whom someone else keeps the position."""
+
+    def load(self) -> Position | None:
+        """There is none."""
+        return None
+
+    def save(self, position: Position) -> None:
+        """Keep nothing: the caller learns by the return that everything is safe."""
+
+
+@dataclass
+class OneBatch:
+    """A `penstock.ports.Source` of changes at hand; reads the state of the `left` ones anew each time it is read."""
+
+    changes: Sequence[Change]
+    position: Position
+    adapters: Adapters
+
+    def batches(self, after: Position | None) -> Iterator[Batch]:  # noqa: ARG002 (of the port)
+        """Yield the one batch. Raises SourceUnavailable, Stopped."""
+        read_at = time.monotonic()
+        changes = self.changes
+        if any(change.kind == "left" for change in changes):
+            changes = self.adapters.ask(with_states, changes)
+        yield Batch(list(changes), self.position, read_at)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+@dataclass
+class Generations:
+    """The generations of one plan's collections, found or made at the first use and kept then."""
+
+    plan: Plan
+    _found: dict[Namespace, Generation] = field(default_factory=dict)
+
+    def of(self, adapters: Adapters) -> Mapping[Namespace, Generation]:
+        """Answer them. Raises SettingsError, SystemicFault when an index was replaced behind penstock's back."""
+        if not self._found:
+            found = {
+                each.namespace: adapters.indexes.ensure_generation(each.settings) for each in self.plan.collections
+            }
+            _refuse_replaced(found, adapters.known_indexes())
+            self._found = found
+        return self._found
+
+
+def generations_by_database(settings: Settings) -> dict[str, Generations]:
+    """One plan for each database, whatever cursors a worker would have. Raises SettingsError."""
+    source = settings.source.model_copy(update={"cursor_per": "database"})
+    return {plan.watch.db: Generations(plan) for plan in plans(settings.model_copy(update={"source": source}))}
+
+
+def _refuse_replaced(found: Mapping[Namespace, Generation], known: Mapping[str, str]) -> None:
+    for namespace, generation in found.items():
+        if known.get(generation.index) not in (None, generation.uuid):
+            raise SystemicFault(
+                f"The index {generation.index} was deleted, replaced or restored by someone else since it was loaded,"
+                f" so nobody knows what it lacks. Run `penstock load --again {namespace}` to load it anew."
+            )
+
+
+@dataclass
+class Applying:
+    """Applies changes to the generations of one plan."""
+
+    plan: Plan
+    adapters: Adapters
+    generations: Mapping[Namespace, Generation]
+    metrics: Metrics
+
+    def apply(self, changes: Sequence[Change], position: Position, stop: threading.Event) -> Counts:
+        """Apply the changes, in order, and answer what became of them; `left` ones are read from the source first.
+
+        Doing it twice changes nothing. Raises Stopped, SourceUnavailable, SinkUnavailable, SystemicFault; then nobody
+        knows which of them were applied.
+        """
+        collections = {each.namespace: each for each in self.plan.collections}
+        read_outside = any(change.kind == "left" for change in changes)
+        pipeline = Pipeline(
+            name=self.plan.name,
+            ports=Ports(
+                lambda: OneBatch(changes, position, self.adapters),
+                self.adapters.sink,
+                self.adapters.dead_letters,
+                NothingKept(),
+            ),
+            routes={
+                name: Route(self.generations[name].write_alias, each.transform) for name, each in collections.items()
+            },
+            rules=self.adapters.rules(outside_the_stream=read_outside),
+            metrics=self.metrics,
+            on_control=self._on_control,
+        )
+        pipeline.run(stop)
+        return pipeline.counts
+
+    def _on_control(self, change: Change) -> None:
+        for each in self.plan.collections:
+            if affects(change, each.namespace):
+                self._taken_away(each, change)
+
+    def _taken_away(self, collection: Collection, change: Change) -> None:
+        generation = self.generations[collection.namespace]
+        taken_away(
+            collection,
+            change,
+            load=self.adapters.load_state(collection, generation).open(),
+            documents=indexed(self.adapters.client, self.adapters.patience, generation.index),
+            sink=self.adapters.sink,
+            alias=generation.write_alias,
+        )

@@ -1,0 +1,51 @@
+"""What becomes of a collection's index when the collection is dropped or renamed."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import structlog
+
+from penstock.build import Collection
+from penstock.change import Change, Namespace
+from penstock.document_id import read, read_key
+from penstock.opensearch.client import Client
+from penstock.opensearch.load_state import LoadState
+from penstock.opensearch.scan import scan
+from penstock.opensearch.waiting import Patience
+from penstock.operations.sweep import Indexed, empty
+from penstock.ports import Sink
+
+log = structlog.get_logger(__name__)
+
+
+def affects(change: Change, name: Namespace) -> bool:
+    """Say whether a control change took the collection away, or put other documents into it."""
+    if change.kind == "drop_database":
+        return name.db == change.namespace.db
+    return change.kind in ("drop", "rename") and name in (change.namespace, change.to)
+
+
+def taken_away(
+    collection: Collection,
+    change: Change,
+    *,
+    load: LoadState,
+    documents: Iterable[Sequence[Indexed]],
+    sink: Sink,
+    alias: str,
+) -> None:
+    """Apply the collection's policy: keep the index's documents until it is back, or delete them."""
+    name = collection.namespace
+    if collection.settings.on_drop == "keep":
+        load.enter("dropped")
+        log.warning("collection gone, documents kept", collection=str(name), by=change.kind)
+        return
+    deleted = empty(documents, sink, alias=alias, version=change.version)
+    log.warning("collection gone, index emptied", collection=str(name), by=change.kind, documents=deleted)
+    if name == change.to or load.phase != "live":
+        load.enter("reconciling")
+
+
+def indexed(client: Client, patience: Patience, index: str) -> Iterator[list[Indexed]]:
+    """The documents of an index, in pages."""
+    for page in scan(client, patience, index):
+        yield [Indexed(each.id, read_key(each.key) if each.key else read(each.id)) for each in page]

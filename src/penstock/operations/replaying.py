@@ -1,0 +1,117 @@
+"""Takes parked keys out of their queue: what their documents are now is written, then the message is deleted."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+
+from penstock.build import Adapters, parking_queue, sink_client, source_connection
+from penstock.change import Change, Counts, Position
+from penstock.errors import DocumentError, QueueUnavailable, SettingsError
+from penstock.metrics import Metrics
+from penstock.mongo.connection import Connection
+from penstock.opensearch.client import Client
+from penstock.operations.applying import Applying, Generations, generations_by_database
+from penstock.parked import changes_of
+from penstock.settings import Settings
+
+if TYPE_CHECKING:
+    from penstock.aws.queue import Message, Queue
+
+log = structlog.get_logger(__name__)
+
+_HIDDEN_S = 900
+"""For so long nobody else receives a message that is being replayed; were it longer, it would only be done twice."""
+
+_WAIT_S = 4
+
+
+@dataclass
+class Replayed:
+    """What a replay did: messages that were done, those that are not penstock's, and what became of their changes."""
+
+    messages: int = 0
+    foreign: int = 0
+    counts: Counts = field(default_factory=Counts)
+
+
+def replay_parked(
+    settings: Settings, *, stop: threading.Event, on_message: Callable[[Replayed], None] = lambda _: None
+) -> Replayed:
+    """Replay the queue until it is empty or `stop` is set; a message that is not penstock's stays in it.
+
+    Raises SettingsError, QueueUnavailable, SourceUnavailable, SinkUnavailable, SystemicFault; the message that was at
+    work is in the queue again then.
+    """
+    queue, replayed = parking_queue(settings), Replayed()
+    with source_connection(settings.source) as connection, closing(sink_client(settings)) as client:
+        replaying = _Replaying(settings, generations_by_database(settings), connection, client, stop)
+        while not stop.is_set() and (messages := queue.receive(wait_s=_WAIT_S, hidden_s=_HIDDEN_S)):
+            with _given_back(queue, messages):
+                while messages and not stop.is_set():
+                    if replaying.replay(messages[0], replayed):
+                        queue.delete(messages.pop(0))
+                    else:
+                        messages.pop(0)  # stays hidden for a while, so that this run sees it once
+                    on_message(replayed)
+    return replayed
+
+
+@contextmanager
+def _given_back(queue: "Queue", messages: "list[Message]") -> Iterator[None]:
+    """Give back, on leaving, the messages that are still in the list."""
+    try:
+        yield
+    finally:
+        for message in messages:
+            with suppress(QueueUnavailable):  # it comes back by itself, after a while
+                queue.give_back(message)
+
+
+@dataclass
+class _Replaying:
+    settings: Settings
+    generations: dict[str, Generations]
+    connection: Connection
+    client: Client
+    stop: threading.Event
+    metrics: Metrics = field(default_factory=Metrics)
+
+    def replay(self, message: "Message", replayed: Replayed) -> bool:
+        """Apply one message; False when it is not penstock's."""
+        try:
+            changes = changes_of(message.text)
+        except DocumentError as error:
+            log.warning("a message of the queue is left in it", reason=str(error))
+            replayed.foreign += 1
+            return False
+        by_db: dict[str, list[Change]] = {}
+        for change in changes:
+            by_db.setdefault(change.namespace.db, []).append(change)
+        for db, its in by_db.items():
+            replayed.counts.add(self._apply(db, its))
+        replayed.messages += 1
+        return True
+
+    def _apply(self, db: str, changes: list[Change]) -> Counts:
+        generations = self.generations.get(db)
+        declared = {each.namespace for each in generations.plan.collections} if generations else set()
+        unknown = sorted({str(each.namespace) for each in changes if each.kind == "left"} - set(map(str, declared)))
+        if generations is None or unknown:
+            raise SettingsError(
+                f"The queue holds parked keys of {', '.join(unknown) or db}, which is not among the declared"
+                " collections: add a [[collections]] table for it, as the sync function has."
+            )
+        adapters = Adapters(
+            self.settings,
+            generations.plan,
+            connection=self.connection,
+            client=self.client,
+            metrics=self.metrics,
+            stop=self.stop,
+        )
+        applying = Applying(generations.plan, adapters, generations.of(adapters), self.metrics)
+        return applying.apply(changes, Position("", max(each.version for each in changes)), self.stop)

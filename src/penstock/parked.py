@@ -1,0 +1,80 @@
+"""The keys of changes, as texts that can wait in a queue: which document, which version, no body.
+
+Whoever takes them out reads the documents as they are then, so a text may wait as long as the queue keeps it.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from penstock.change import CONTROL, Change, Namespace
+from penstock.document_id import key, read_key
+from penstock.errors import DocumentError
+
+FORM = 1
+
+
+def texts_of(changes: Sequence[Change], *, most_bytes: int) -> Iterator[str]:
+    """Yield texts that hold the keys of all the changes in order, each document once, with its latest version."""
+    latest: dict[tuple[str, str], dict[str, Any]] = {}
+    for place, change in enumerate(changes):
+        if change.kind in CONTROL:
+            latest["", str(place)] = _control(change)
+        else:
+            parked = _document(change)
+            latest.pop((parked["ns"], parked["id"]), None)
+            latest[parked["ns"], parked["id"]] = parked
+    part: list[bytes] = []
+    size = 0
+    for each in latest.values():
+        line = orjson.dumps(each)
+        if part and size + len(line) > most_bytes:
+            yield _text(part)
+            part, size = [], 0
+        part.append(line)
+        size += len(line) + 1
+    if part:
+        yield _text(part)
+
+
+def changes_of(text: str) -> list[Change]:
+    """Answer the changes of a text: control changes as they were, documents as `left`: their state is to be read.
+
+    Raises DocumentError for a text that is not of this form.
+    """
+    try:
+        held = orjson.loads(text)
+        if held["penstock"] != FORM:
+            raise DocumentError(f"parked keys of the form {held['penstock']!r}; this penstock knows {FORM}")
+        return [_change(each) for each in held["parked"]]
+    except (ValueError, TypeError, KeyError) as error:
+        raise DocumentError("not a text of parked keys") from error
+
+
+def _text(lines: Sequence[bytes]) -> str:
+    return (b'{"penstock":%d,"parked":[%b]}' % (FORM, b",".join(lines))).decode()
+
+
+def _document(change: Change) -> dict[str, Any]:
+    return {"ns": str(change.namespace), "id": key(change.id), "v": change.version}
+
+
+def _control(change: Change) -> dict[str, Any]:
+    to = {"to": str(change.to)} if change.to else {}
+    return {"ns": str(change.namespace), "kind": change.kind, "v": change.version, **to}
+
+
+def _change(held: dict[str, Any]) -> Change:
+    namespace = _namespace(held["ns"])
+    if "kind" in held:
+        if held["kind"] not in CONTROL:
+            raise ValueError(held["kind"])
+        to = _namespace(held["to"]) if "to" in held else None
+        return Change(namespace, held["kind"], int(held["v"]), to=to)
+    return Change(namespace, "left", int(held["v"]), read_key(held["id"]))
+
+
+def _namespace(text: str) -> Namespace:
+    db, _, coll = text.partition(".")
+    return Namespace(db, coll)
