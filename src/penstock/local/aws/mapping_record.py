@@ -1,0 +1,122 @@
+"""One mapping as it is kept: what was asked for, where it is, what the API shows of it."""
+
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from penstock.change import Position
+
+State = Literal["Creating", "Enabling", "Enabled", "Disabling", "Disabled", "Updating", "Deleting"]
+
+BY_USER = "USER_INITIATED"
+NOTHING_YET = "No records processed"
+DEFAULT_BATCH_SIZE = 100
+DEFAULT_WINDOW_S = 0.5
+"""Applies where no window was ever given; it cannot be asked for, and the API shows it as 0."""
+
+_SHOWN = ("BatchSize", "EventSourceArn", "SourceAccessConfigurations", "KMSKeyArn", "MetricsConfig")
+
+
+class Account(NamedTuple):
+    """Whose mappings these are."""
+
+    region: str = "us-east-1"
+    id: str = "123456789012"
+
+    def function_arn(self, name: str) -> str:
+        """The ARN of a function of this account."""
+        return f"arn:aws:lambda:{self.region}:{self.id}:function:{name}"
+
+    def mapping_arn(self, uuid: str) -> str:
+        """The ARN of a mapping of this account."""
+        return f"arn:aws:lambda:{self.region}:{self.id}:event-source-mapping:{uuid}"
+
+
+@dataclass
+class Record:
+    """A mapping. `rule_found` is what the only look for the collection's rule at the creation said, None before it.
+
+    `position` is where the next batch begins, None until the mapping has been reading.
+    """
+
+    uuid: str
+    function: str
+    request: dict[str, Any]
+    enabled: bool
+    state: State = "Creating"
+    reason: str = BY_USER
+    result: str = NOTHING_YET
+    last_modified: float = field(default_factory=time.time)
+    position: Position | None = None
+    rule_found: bool | None = None
+
+    @property
+    def arn(self) -> str:
+        """The cluster."""
+        return str(self.request["EventSourceArn"])
+
+    @property
+    def db(self) -> str:
+        """The database."""
+        return str(self.request["DocumentDBEventSourceConfig"]["DatabaseName"])
+
+    @property
+    def coll(self) -> str | None:
+        """The collection, None for all of the database."""
+        name = self.request["DocumentDBEventSourceConfig"].get("CollectionName")
+        return None if name is None else str(name)
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether updates carry the document as it is now."""
+        return bool(self.request["DocumentDBEventSourceConfig"].get("FullDocument") == "UpdateLookup")
+
+    @property
+    def secret_arn(self) -> str:
+        """Where the credentials are."""
+        return str(self.request["SourceAccessConfigurations"][0]["URI"])
+
+    @property
+    def batch_size(self) -> int:
+        """The most events of one call."""
+        return int(self.request.get("BatchSize") or DEFAULT_BATCH_SIZE)
+
+    @property
+    def window_s(self) -> float:
+        """How long a batch may wait for more after its first event."""
+        window = self.request.get("MaximumBatchingWindowInSeconds")
+        return DEFAULT_WINDOW_S if window is None else float(window)
+
+    def move(self, state: State, reason: str = BY_USER) -> None:
+        """Go into another state."""
+        self.state, self.reason, self.last_modified = state, reason, time.time()
+
+    def configuration(self, account: Account) -> dict[str, Any]:
+        """Answer what the API shows, with times as Unix seconds."""
+        config = {"FullDocument": "Default"} | self.request["DocumentDBEventSourceConfig"]
+        shown = {
+            "UUID": self.uuid,
+            "BatchSize": self.batch_size,
+            "MaximumBatchingWindowInSeconds": self.request.get("MaximumBatchingWindowInSeconds") or 0,
+            "StartingPosition": self.request.get("StartingPosition", "LATEST"),
+            "FunctionArn": account.function_arn(self.function),
+            "LastModified": round(self.last_modified, 3),
+            "LastProcessingResult": self.result,
+            "State": self.state,
+            "StateTransitionReason": self.reason,
+            "DocumentDBEventSourceConfig": config,
+            "EventSourceMappingArn": account.mapping_arn(self.uuid),
+        }
+        if self.request.get("StartingPositionTimestamp") is not None:
+            shown["StartingPositionTimestamp"] = self.request["StartingPositionTimestamp"]
+        return shown | {name: self.request[name] for name in _SHOWN if name in self.request}
+
+    def to_json(self) -> dict[str, Any]:
+        """Answer the record for the state file."""
+        return asdict(self) | {"position": asdict(self.position) if self.position else None}
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> "Record":
+        """The record from the state file."""
+        position = kept["position"]
+        return cls(**(kept | {"position": Position(**position) if position else None}))
