@@ -12,7 +12,7 @@ from penstock.errors import SettingsError
 from penstock.local.opensearch import DEFAULT_HEAP
 from penstock.local.platform import Platform, terminated_like_interrupted
 from penstock.local.progress import progress_here
-from penstock.local.source import MODES, PASSWORD_VARIABLE, SourceSettings
+from penstock.local.source import MODES, PASSWORD_VARIABLE, UNENABLED, SourceSettings
 
 app = typer.Typer(no_args_is_help=True, help="Real servers on this machine, without Docker.")
 
@@ -30,6 +30,12 @@ def _known_mode(mode: str) -> str:
     return mode
 
 
+def _known_answer(answer: str) -> str:
+    if answer not in UNENABLED:
+        raise typer.BadParameter(f"must be one of {', '.join(UNENABLED)}, not {answer!r}")
+    return answer
+
+
 def _heap_size(heap: str) -> str:
     """The smallest heap that OpenSearch starts with is somewhat above 100 MB."""
     size = re.fullmatch(r"(\d+)([mg])", heap, re.IGNORECASE)
@@ -39,6 +45,13 @@ def _heap_size(heap: str) -> str:
 
 
 _Mode = Annotated[str, typer.Option(help=f"What the source behaves like: {', '.join(MODES)}.", callback=_known_mode)]
+_Unenabled = Annotated[
+    str,
+    typer.Option(
+        help=f"What a DocumentDB does to change streams that were not enabled: {', '.join(UNENABLED)}.",
+        callback=_known_answer,
+    ),
+]
 _Heap = Annotated[str, typer.Option(help="Memory for OpenSearch's Java heap, such as 512m or 2g.", callback=_heap_size)]
 
 
@@ -60,6 +73,10 @@ def up(  # noqa: PLR0913 (one argument for each flag)
     log_size: Annotated[
         int | None, typer.Option(help="Changes the source remembers before positions are lost.")
     ] = None,
+    log_retention_s: Annotated[
+        int | None, typer.Option(help="For how many seconds it remembers them, at most.", min=1)
+    ] = None,
+    unenabled_streams: _Unenabled = UNENABLED[0],
     one_time_per_command: Annotated[
         bool, typer.Option("--one-time-per-command", help="The writes of one command share one cluster time.")
     ] = False,
@@ -72,6 +89,8 @@ def up(  # noqa: PLR0913 (one argument for each flag)
         password=_password(password_env) if user else None,
         tls=tls,
         log_size=log_size,
+        log_retention_s=log_retention_s,
+        unenabled_streams=unenabled_streams,
         one_time_per_command=one_time_per_command,
     )
     with (

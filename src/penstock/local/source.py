@@ -17,7 +17,10 @@ from penstock.local.ports import require_free
 from penstock.local.progress import Progress
 from penstock.local.rehearsal import learned_options
 
-MODES = ("mongodb-5.0", "mongodb-4.0")
+MODES = ("mongodb-5.0", "mongodb-4.0", "documentdb-5.0")
+UNENABLED = ("refuse", "silent")
+"""What becomes of a change stream that nobody enabled, on a DocumentDB: an error, or nothing ever comes."""
+
 _SOURCES = Path(__file__).parent / "java" / "source"
 _MAIN = "penstock.source.SourceServer"
 PASSWORD_VARIABLE = "PENSTOCK_SOURCE_PASSWORD"  # noqa: S105 (a name, not a password)
@@ -43,6 +46,8 @@ class SourceSettings:
     password: str | None = field(default=None, repr=False)
     tls: bool = False
     log_size: int | None = None
+    log_retention_s: int | None = None
+    unenabled_streams: str = UNENABLED[0]
     one_time_per_command: bool = False
 
     def flags(self, certificate: Certificate | None = None) -> list[str | Path]:
@@ -54,6 +59,8 @@ class SourceSettings:
             "--tls-cert": certificate.certificate if certificate else None,
             "--tls-key": certificate.key if certificate else None,
             "--log-size": None if self.log_size is None else str(self.log_size),
+            "--log-retention-s": None if self.log_retention_s is None else str(self.log_retention_s),
+            "--unenabled-streams": self.unenabled_streams,
         }
         flags = [word for name, value in valued.items() if value is not None for word in (name, value)]
         return [*flags, "--one-time-per-command"] if self.one_time_per_command else flags
@@ -109,6 +116,8 @@ class LocalSource:
         user = self._settings.user
         login = f"{quote_plus(user)}:{quote_plus(password)}@" if user else ""
         options = {"replicaSet": "rs0"}
+        if self._settings.mode.startswith("documentdb"):
+            options["retryWrites"] = "false"
         if self._certificate:
             options |= {"tls": "true", "tlsCAFile": str(self._certificate.authority)}
         return f"mongodb://{login}127.0.0.1:{self.child.port}/?{urlencode(options)}"

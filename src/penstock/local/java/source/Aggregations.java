@@ -99,6 +99,9 @@ final class Aggregations {
           .append("count", collection == null ? 0 : collection.count());
       return encoded(run(Stream.of(statistics), rest.subList(1, rest.size())));
     }
+    if (source.dialect.needsEnabling() && !rest.isEmpty() && rest.getFirst().containsKey("$listChangeStreams")) {
+      return encoded(run(source.enabled.list(), rest.subList(1, rest.size())));
+    }
     Query query = Query.of(rest.isEmpty() || !rest.getFirst().containsKey("$match") ? new Document()
         : Query.asDocument(rest.removeFirst().get("$match"), "$match"));
     if (collection == null) {

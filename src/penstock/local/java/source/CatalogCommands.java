@@ -53,6 +53,7 @@ final class CatalogCommands {
             options.append(name, value);
           }
         });
+    source.dialect.checkOptions(options);
     try (WriteUnit unit = new WriteUnit(source)) {
       source.catalog.create(request.database(), request.collection(), options);
       return ok();
@@ -191,13 +192,15 @@ final class CatalogCommands {
     return Cursors.single(request.database() + ".$cmd.listCollections", shown);
   }
 
-  private static Document description(DocumentCollection collection) {
+  private Document description(DocumentCollection collection) {
     Document info = new Document("readOnly", collection.isView());
     Document description = new Document("name", collection.name())
         .append("type", collection.isView() ? "view" : "collection").append("options", collection.options)
         .append("info", info);
     if (!collection.isView()) {
-      info.append("uuid", Binary.of(collection.uuid));
+      if (source.dialect.tellsIdentities()) {
+        info.append("uuid", Binary.of(collection.uuid));
+      }
       description.append("idIndex", CollectionIndex.ofId().description);
     }
     return description;

@@ -9,22 +9,27 @@ import java.util.List;
  */
 final class ChangeLog {
   private final ClusterClock clock;
+  private final EnabledStreams enabled;
   private final int mostEvents;
   private final long mostBytes;
+  private final long mostSeconds;
   private final List<Event> events = new ArrayList<>();
   private int head;
   private long dropped;
   private long bytes;
   private long oldestTime;
 
-  ChangeLog(ClusterClock clock, int mostEvents, long mostBytes) {
+  /** `mostSeconds` is how long events are kept; 0 means for as long as there is room. */
+  ChangeLog(ClusterClock clock, EnabledStreams enabled, int mostEvents, long mostBytes, long mostSeconds) {
     this.clock = clock;
+    this.enabled = enabled;
     this.mostEvents = mostEvents;
     this.mostBytes = mostBytes;
+    this.mostSeconds = mostSeconds;
     this.oldestTime = clock.last();
   }
 
-  /** Give the events their times and take them in; with `together` all get the same time. */
+  /** Give the events their times and take in those that are enabled; with `together` all get the same time. */
   synchronized void append(List<Event> added, boolean together) {
     long time = 0;
     int place = 0;
@@ -35,9 +40,12 @@ final class ChangeLog {
       }
       event.time = time;
       event.place = place++;
-      events.add(event);
-      bytes += event.size();
+      if (enabled.covers(event)) {
+        events.add(event);
+        bytes += event.size();
+      }
     }
+    age();
     while (size() > mostEvents || bytes > mostBytes) {
       if (!dropOldestTime()) {
         break;
@@ -79,17 +87,28 @@ final class ChangeLog {
 
   /** Lose all events before this time, as a log does that ran over. */
   synchronized void truncate(long before) {
+    forget(before);
+    notifyAll();
+  }
+
+  private void forget(long before) {
     int end = head;
     while (end < events.size() && Long.compareUnsigned(events.get(end).time, before) < 0) {
       end++;
     }
     dropUpTo(end);
     oldestTime = Math.max(oldestTime, before);
-    notifyAll();
+  }
+
+  private void age() {
+    if (mostSeconds > 0) {
+      forget(((clock.last() >>> 32) - mostSeconds) << 32);
+    }
   }
 
   /** The earliest cluster time from which nothing is lost. */
   synchronized long oldestTime() {
+    age();
     return oldestTime;
   }
 
@@ -99,12 +118,19 @@ final class ChangeLog {
   }
 
   /** The sequence number of the first event at or after this time. */
-  synchronized long firstAt(long time) {
+  long firstAt(long time) {
+    return firstAfter(time, -1);
+  }
+
+  /** The sequence number of the first event after this place among the events of this time. */
+  synchronized long firstAfter(long time, int place) {
     int low = head;
     int high = events.size();
     while (low < high) {
       int middle = (low + high) >>> 1;
-      if (Long.compareUnsigned(events.get(middle).time, time) < 0) {
+      Event event = events.get(middle);
+      int difference = Long.compareUnsigned(event.time, time);
+      if (difference < 0 || difference == 0 && event.place <= place) {
         low = middle + 1;
       } else {
         high = middle;
@@ -118,6 +144,7 @@ final class ChangeLog {
 
   /** Up to `most` events from this sequence number on. */
   synchronized Stretch read(long sequence, int most) {
+    age();
     if (sequence < dropped) {
       return new Stretch(List.of(), true, 0);
     }

@@ -11,6 +11,9 @@ final class ChangeStream extends OpenCursor {
 
   private final Source source;
   private final StreamRequest request;
+
+  /** Whether it shows events at all: a stream that was not enabled may open, and shows none. */
+  private final boolean admitted;
   private long sequence;
   private long notBefore;
 
@@ -27,6 +30,7 @@ final class ChangeStream extends OpenCursor {
     super(request.scope.namespace());
     this.source = source;
     this.request = request;
+    this.admitted = source.enabled.admits(request.scope);
     if (request.resume != null) {
       resumeAfter(request.resume);
     } else if (request.startTime != null) {
@@ -40,6 +44,8 @@ final class ChangeStream extends OpenCursor {
     source.dialect.checkResume(token, request.scope, source, request.startsAfter);
     if (token.highWater()) {
       sequence = source.log.firstAt(token.time() + 1);
+    } else if (source.dialect.resumesByPlace()) {
+      sequence = source.log.firstAfter(token.time(), token.place());
     } else {
       sequence = source.log.firstAt(token.time());
       awaited = token;
@@ -94,13 +100,14 @@ final class ChangeStream extends OpenCursor {
 
   /** The event as this stream shows it, or null when it does not. */
   private RawDocument shown(Event event) {
-    if (Long.compareUnsigned(event.time, notBefore) < 0 || !request.scope.sees(event, source.dialect)) {
+    if (Long.compareUnsigned(event.time, notBefore) < 0 || !request.scope.sees(event, source.dialect)
+        || !admitted || !source.enabled.covers(event)) {
       return null;
     }
     if (awaited != null && isStillAwaiting(event)) {
       return null;
     }
-    ending = request.scope.endsWith(event) ? event : null;
+    ending = endsWith(event) ? event : null;
     Document token = token(event);
     return request.pipeline.rejects(event, token) ? null : bounded(event, token);
   }
@@ -111,10 +118,14 @@ final class ChangeStream extends OpenCursor {
       throw source.dialect.tokenNotFound(request.resumeToken);
     }
     if (difference == 0) {
-      ending = request.scope.endsWith(event) && !awaited.invalidate() ? event : null;
+      ending = endsWith(event) && !awaited.invalidate() ? event : null;
       awaited = null;
     }
     return true;
+  }
+
+  private boolean endsWith(Event event) {
+    return source.dialect.invalidates() && request.scope.endsWith(event);
   }
 
   private Document token(Event event) {
@@ -127,7 +138,7 @@ final class ChangeStream extends OpenCursor {
 
   private RawDocument bounded(Event event, Document token) {
     boolean lookUp = event.isUpdate() && request.looksUp;
-    Document document = event.asDocument(token, lookUp ? lookedUp(event) : null, lookUp);
+    Document document = source.dialect.shown(event, token, lookUp ? lookedUp(event) : null, lookUp);
     RawDocument raw = new RawDocument(BsonWriter.encode(document));
     if (request.pipeline.hasSteps()) {
       Document left = request.pipeline.apply(raw.decoded());

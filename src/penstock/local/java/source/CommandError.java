@@ -56,6 +56,7 @@ final class CommandError extends RuntimeException {
   final int code;
   final List<String> labels;
   private final Document details;
+  private boolean named = true;
 
   CommandError(int code, String message) {
     this(code, message, new Document(), List.of());
@@ -70,6 +71,13 @@ final class CommandError extends RuntimeException {
     this.code = code;
     this.details = details;
     this.labels = labels;
+  }
+
+  /** An error that comes without a `codeName`. */
+  static CommandError unnamed(int code, String message) {
+    CommandError error = new CommandError(code, message);
+    error.named = false;
+    return error;
   }
 
   static CommandError wrongType(String field, Object value, String expected) {
@@ -89,12 +97,12 @@ final class CommandError extends RuntimeException {
     if (!labels.isEmpty()) {
       reply.append("errorLabels", labels);
     }
-    return reply
+    reply
         .append("operationTime", operationTime)
         .append("ok", 0.0)
         .append("errmsg", getMessage())
-        .append("code", code)
-        .append("codeName", codeName());
+        .append("code", code);
+    return named ? reply.append("codeName", codeName()) : reply;
   }
 
   /** The failure of one write within a command. */

@@ -32,6 +32,7 @@ final class Commands {
     new ServerCommands(source, this).register(handlers);
     new Authentication(source.settings).register(handlers);
     faults.register(handlers);
+    source.dialect.adapt(handlers, source);
   }
 
   /** The commands being run, as `currentOp` shows them. */
@@ -75,6 +76,7 @@ final class Commands {
     if (NEED_PRIMARY.contains(name)) {
       faults.checkPrimary();
     }
+    source.dialect.check(request);
     boolean retryable = request.transactionNumber() >= 0 && !request.isInTransaction() && request.session() != null;
     if (!retryable) {
       return handler.run(request);
@@ -99,6 +101,9 @@ final class Commands {
     BsonTimestamp time = new BsonTimestamp(source.clock.last());
     Document signature = new Document("hash", new Binary(Binary.GENERIC, new byte[20])).append("keyId", 0L);
     reply.putIfAbsent("operationTime", time);
+    if (!source.dialect.tellsReplication()) {
+      return reply;
+    }
     return reply.append("$clusterTime", new Document("clusterTime", time).append("signature", signature));
   }
 

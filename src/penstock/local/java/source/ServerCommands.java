@@ -60,8 +60,11 @@ final class ServerCommands {
     if (primary) {
       reply.append("primary", address);
     }
-    reply.append("me", address).append("electionId", commands.faults.electionId()).append("lastWrite", lastWrite)
-        .append("maxBsonObjectSize", Limits.DOCUMENT_BYTES).append("maxMessageSizeBytes", Limits.MESSAGE_BYTES)
+    reply.append("me", address);
+    if (source.dialect.tellsReplication()) {
+      reply.append("electionId", commands.faults.electionId()).append("lastWrite", lastWrite);
+    }
+    reply.append("maxBsonObjectSize", Limits.DOCUMENT_BYTES).append("maxMessageSizeBytes", Limits.MESSAGE_BYTES)
         .append("maxWriteBatchSize", Limits.WRITES_PER_COMMAND).append("localTime", Instant.now())
         .append("logicalSessionTimeoutMinutes", 30).append("minWireVersion", 0)
         .append("maxWireVersion", source.dialect.wireVersion)

@@ -6,13 +6,13 @@ import java.util.Map;
 
 /** The command line. */
 record Settings(
-    String bind, int port, String mode, int logSize, boolean oneTimePerCommand, String user, String password,
-    String tlsCertificate, String tlsKey) {
+    String bind, int port, String mode, int logSize, long logSeconds, boolean oneTimePerCommand,
+    boolean refusesUnenabled, String user, String password, String tlsCertificate, String tlsKey) {
 
   private static final String PASSWORD_VARIABLE = "PENSTOCK_SOURCE_PASSWORD";
   private static final List<String> SWITCHES = List.of("--one-time-per-command");
-  private static final List<String> VALUED = List.of("--bind", "--port", "--mode", "--log-size", "--user", "--password",
-      "--tls-cert", "--tls-key");
+  private static final List<String> VALUED = List.of("--bind", "--port", "--mode", "--log-size",
+      "--log-retention-s", "--unenabled-streams", "--user", "--password", "--tls-cert", "--tls-key");
 
   static Settings parse(String[] arguments, Map<String, String> environment) {
     Map<String, String> flags = new HashMap<>();
@@ -32,12 +32,18 @@ record Settings(
     if (flags.containsKey("--tls-cert") != flags.containsKey("--tls-key")) {
       throw new IllegalArgumentException("--tls-cert and --tls-key belong together");
     }
+    String unenabled = flags.getOrDefault("--unenabled-streams", "refuse");
+    if (!List.of("refuse", "silent").contains(unenabled)) {
+      throw new IllegalArgumentException("--unenabled-streams takes refuse or silent, not " + unenabled);
+    }
     return new Settings(
         flags.getOrDefault("--bind", "127.0.0.1"),
         Integer.parseInt(flags.getOrDefault("--port", "0")),
         flags.getOrDefault("--mode", "mongodb-5.0"),
         Integer.parseInt(flags.getOrDefault("--log-size", "1000000")),
+        Long.parseLong(flags.getOrDefault("--log-retention-s", "0")),
         flags.containsKey("--one-time-per-command"),
+        unenabled.equals("refuse"),
         flags.get("--user"),
         password,
         flags.get("--tls-cert"),

@@ -10,6 +10,7 @@ final class Source {
   final Settings settings;
   final Dialect dialect;
   final ClusterClock clock = new ClusterClock(NOOP_SECONDS);
+  final EnabledStreams enabled;
   final ChangeLog log;
   final Catalog catalog = new Catalog();
   final Cursors cursors = new Cursors();
@@ -22,7 +23,11 @@ final class Source {
   Source(Settings settings) {
     this.settings = settings;
     this.dialect = Dialect.named(settings.mode());
-    this.log = new ChangeLog(clock, settings.logSize(), LOG_BYTES);
+    this.enabled = new EnabledStreams(settings.refusesUnenabled());
+    if (!dialect.needsEnabling()) {
+      enabled.enable(EnabledStreams.Rule.CLUSTER, 0);
+    }
+    this.log = new ChangeLog(clock, enabled, settings.logSize(), LOG_BYTES, settings.logSeconds());
     this.transactions = new Transactions(this);
     this.oneTimePerCommand = settings.oneTimePerCommand();
   }

@@ -24,6 +24,7 @@ final class StreamPipeline {
 
   StreamPipeline(List<Document> stages, Dialect dialect) {
     for (Document stage : stages) {
+      dialect.checkStreamStage(stage);
       add(nameOf(stage, dialect), stage);
     }
   }

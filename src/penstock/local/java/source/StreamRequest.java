@@ -35,7 +35,7 @@ final class StreamRequest {
     if ((startsAfter && options.get("resumeAfter") != null) || (resumeToken != null && startTime != null)) {
       throw new CommandError(40674, "Only one type of resume option is allowed, but multiple were found.");
     }
-    resume = resumeToken == null ? null : Token.parse(resumeToken);
+    resume = resumeToken == null ? null : source.dialect.parse(resumeToken);
   }
 
   private static void checkNames(Document options, Dialect dialect) {

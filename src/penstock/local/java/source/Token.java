@@ -34,6 +34,11 @@ record Token(long time, int place, UUID uuid, boolean highWater, boolean invalid
     return new Token(time, LAST_PLACE, null, true, false);
   }
 
+  /** The token of this place among the events of this time, or after all of them. */
+  static Token at(long time, long place) {
+    return place < LAST_PLACE ? new Token(time, (int) place, null, false, false) : afterAll(time);
+  }
+
   Token asInvalidate() {
     return new Token(time, place, uuid, false, true);
   }

@@ -71,6 +71,9 @@ final class WriteCommands {
       if (!errors.isEmpty()) {
         reply.append("writeErrors", errors);
       }
+      if (!source.dialect.tellsReplication()) {
+        return reply.append("ok", 1.0);
+      }
       Document time = new Document("ts", new BsonTimestamp(source.clock.last())).append("t", 1L);
       return reply.append("opTime", time).append("electionId", ELECTION).append("ok", 1.0);
     }

@@ -129,8 +129,9 @@ final class WriteUnit implements AutoCloseable {
   }
 
   void log(Event event) {
-    if (StreamScope.isLogged(event.database, event.collection)) {
-      events.add(event);
+    Event logged = source.dialect.logged(event);
+    if (logged != null && StreamScope.isLogged(logged.database, logged.collection)) {
+      events.add(logged);
     }
   }
 
