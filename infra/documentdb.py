@@ -16,14 +16,14 @@ from infra.network import NetworkStack
 FAMILIES = {"5.0.0": "docdb5.0", "4.0.0": "docdb4.0"}
 """The parameter group's family of each engine."""
 
-_LOG_EXPORTS = [f"AwsSolutions-DOC5[LogExport::{log}]" for log in ("authenticate", "createIndex", "dropCollection")]
-
 
 class DocumentDbStack(Stack):
     """A cluster whose change log is kept long enough, reachable from the functions and from Lambda's poller."""
 
     def __init__(self, scope: Construct, name: str, *, configuration: Configuration, network: NetworkStack) -> None:
-        super().__init__(scope, name, env=network.env, termination_protection=configuration.is_production)
+        super().__init__(
+            scope, name, env=network.account_and_region, termination_protection=configuration.is_production
+        )
         self._configuration = configuration
         self.cluster = docdb.DatabaseCluster(
             self,
@@ -42,7 +42,7 @@ class DocumentDbStack(Stack):
         )
         if configuration.is_production:
             self._retain_what_the_cluster_needs()
-        self._accept_findings()
+        _accept_findings(self.cluster, production=configuration.is_production)
 
     @property
     def secret(self) -> secretsmanager.ISecret:
@@ -105,26 +105,6 @@ class DocumentDbStack(Stack):
             if isinstance(child, docdb.CfnDBSubnetGroup | docdb.CfnDBClusterParameterGroup | secretsmanager.CfnSecret):
                 child.apply_removal_policy(RemovalPolicy.RETAIN)
 
-    def _accept_findings(self) -> None:
-        accept(
-            self.cluster,
-            {
-                **dict.fromkeys(
-                    _LOG_EXPORTS, "The service exports `audit`, which holds these three; production has it."
-                ),
-                "AwsSolutions-DOC3": "The login is the generated secret's; the rule cannot read a reference to it.",
-                "AwsSolutions-DOC2": "The event source mapping is documented for 27017, and security groups close it.",
-                "AwsSolutions-SMG4": "Rotating needs a function of one's own; functions read a rotated login anew.",
-            },
-        )
-        if not self._configuration.is_production:
-            accept(
-                self.cluster,
-                {
-                    "AwsSolutions-DOC4": "A demonstration's data need no week of backups; production keeps 14 days.",
-                },
-            )
-
 
 def _demo() -> dict[str, Any]:
     """One small instance that goes with the stack."""
@@ -135,3 +115,18 @@ def _demo() -> dict[str, Any]:
         "deletion_protection": False,
         "removal_policy": RemovalPolicy.DESTROY,
     }
+
+
+def _accept_findings(cluster: docdb.DatabaseCluster, *, production: bool) -> None:
+    accept(
+        cluster, "The event source mapping is documented for 27017, and security groups close it.", "AwsSolutions-DOC2"
+    )
+    accept(cluster, "The login is the generated secret's; the rule cannot read a reference to it.", "AwsSolutions-DOC3")
+    accept(cluster, "Rotating takes a function of one's own; ours read a rotated login anew.", "AwsSolutions-SMG4")
+    accept(
+        cluster,
+        "The service has one export for all three, `audit`; production has it.",
+        *(f"AwsSolutions-DOC5[LogExport::{log}]" for log in ("authenticate", "createIndex", "dropCollection")),
+    )
+    if not production:
+        accept(cluster, "A demonstration needs no week of backups; production keeps two.", "AwsSolutions-DOC4")

@@ -43,8 +43,8 @@ class NetworkStack(Stack):
             self._add_interface_endpoints()
 
     @property
-    def env(self) -> Environment:
-        """Account and region, known or not: the other stacks are in the same."""
+    def account_and_region(self) -> Environment:
+        """Where this stack goes, known or not: the other stacks go there too."""
         return Environment(account=self.account, region=self.region)
 
     def _vpc(self) -> ec2.Vpc:
@@ -73,7 +73,7 @@ class NetworkStack(Stack):
                 traffic_type=ec2.FlowLogTrafficType.REJECT,
             )
         else:
-            accept(vpc, {"AwsSolutions-VPC7": "Flow logs cost by the gigabyte; the production profile has them."})
+            accept(vpc, "Flow logs cost by the gigabyte; the production profile has them.", "AwsSolutions-VPC7")
         return vpc
 
     def _group(self, name: str, description: str) -> ec2.SecurityGroup:
