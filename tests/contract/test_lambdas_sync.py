@@ -1,0 +1,265 @@
+"""The sync function on a real index, a real source and a real queue."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from bson import Decimal128, ObjectId
+from pymongo.database import Database
+from sink_sides import Relay, Said, Side
+from sync_function import SyncFunction, event, forget, sync_function
+
+from penstock.change import Namespace, version_of
+from penstock.errors import QueueUnavailable
+from penstock.lambdas import clients, sync
+from penstock.lambdas.events import NotAnEnvelope
+from penstock.operations.replaying import Replayed, replay_parked
+
+T = version_of(1_700_000_000, 1)
+AWAY = Said(503, b'{"message":"away"}')
+
+
+@pytest.fixture
+def function(
+    monkeypatch: pytest.MonkeyPatch, way: Side, between: Relay, source_uri: str, database: Database, index_prefix: str
+) -> Iterator[SyncFunction]:
+    with sync_function(
+        monkeypatch,
+        way,
+        source_uri=source_uri,
+        sink_url=between.url,
+        namespace=f"{database.name}.orders",
+        alias=f"{index_prefix}orders",
+    ) as made:
+        yield made
+
+
+def replay() -> Replayed:
+    return replay_parked(clients.settings(), stop=threading.Event())
+
+
+def letters(function: SyncFunction) -> dict[str, str]:
+    """The reasons of the collection's dead letters, by document id."""
+    function.way.ask("POST", "/penstock-dead-letters/_refresh")
+    query = {"query": {"term": {"namespace": function.namespace}}, "size": 100}
+    hits = function.way.ask("POST", "/penstock-dead-letters/_search", query)["hits"]["hits"]
+    return {hit["_source"]["id"]: hit["_source"]["reason"] for hit in hits}
+
+
+def test_every_kind_of_change_is_applied(function: SyncFunction) -> None:
+    oid = ObjectId()
+    said = function.call(
+        event("insert", oid, {"name": "a", "price": Decimal128("1.10")}, at=T),
+        event("insert", "text-1", {"n": 1}, at=T + 1),
+        event("insert", 7, {"n": 2}, at=T + 2),
+        event("insert", "gone", {"n": 3}, at=T + 3),
+        event("update", "text-1", {"n": 10}, at=T + 4, updateDescription={"updatedFields": {"n": 10}}),
+        event("replace", 7, {"n": 20}, at=T + 5),
+        event("delete", "gone", at=T + 6),
+    )
+    assert function.indexed() == {str(oid): {"name": "a", "price": 1.1}, "text-1": {"n": 10}, "n:7": {"n": 20}}
+    assert said.pop("LagSeconds") > 0
+    assert said == {
+        "Read": 7, "Written": 4, "Folded": 3, "Superseded": 0, "Filtered": 0, "DeadLettered": 0, "Control": 0,
+        "Parked": 0, "SystemicFaults": 0,
+    }  # fmt: skip
+
+
+def test_a_poison_document_becomes_a_dead_letter_and_the_others_are_written(function: SyncFunction) -> None:
+    said = function.call(
+        event("insert", "first", {"a": {"b": 1}}, at=T),
+        event("insert", "poison", {"a": 5}, at=T + 1),
+        event("insert", "last", {"a": {"b": 2}}, at=T + 2),
+    )
+    assert (said["Written"], said["DeadLettered"], said["Parked"]) == (2, 1, 0)
+    assert function.indexed().keys() == {"first", "last"}
+    assert letters(function).keys() == {"poison"}
+
+
+def test_what_only_looks_like_extended_json_becomes_a_dead_letter(function: SyncFunction) -> None:
+    broken = event("insert", "broken", {"at": 1}, at=T)
+    broken["fullDocument"]["at"] = {"$date": "yesterday"}
+    no_time = event("insert", "no-time", {"n": 1}, at=T)
+    del no_time["clusterTime"]
+    no_key = event("insert", "x", {"n": 1}, at=T)
+    no_key["documentKey"] = {"_id": {"$oid": "zz"}}
+    said = function.call(broken, no_time, no_key, event("insert", "good", {"n": 1}, at=T + 1))
+    assert (said["Written"], said["DeadLettered"]) == (1, 3)
+    assert letters(function).keys() >= {"broken", "no-time"}
+    assert all("secret" not in reason and "yesterday" not in reason for reason in letters(function).values())
+
+
+def test_a_batch_that_is_delivered_twice_changes_nothing(function: SyncFunction) -> None:
+    batch = [
+        event("insert", "a", {"n": 1}, at=T),
+        event("insert", "b", {"n": 1}, at=T + 1),
+        event("delete", "b", at=T + 2),
+    ]
+    function.call(*batch)
+    function.call(event("update", "a", {"n": 2}, at=T + 3))
+    said = function.call(*batch)
+    assert (said["Superseded"], said["Written"], said["Parked"]) == (1, 1, 0)
+    assert function.indexed() == {"a": {"n": 2}}
+
+
+def test_a_batch_whose_answer_is_lost_is_done_within_the_invocation(function: SyncFunction, between: Relay) -> None:
+    function.call(event("insert", "warm", {"n": 0}, at=T))
+    between.for_bulks("cut", AWAY, "drop")
+    said = function.call(event("insert", "a", {"n": 1}, at=T + 1), event("delete", "warm", at=T + 2))
+    assert (said["Written"], said["Parked"]) == (2, 0)
+    assert function.indexed() == {"a": {"n": 1}}
+
+
+def test_an_update_without_its_document_is_looked_up(function: SyncFunction, database: Database) -> None:
+    database["orders"].insert_one({"_id": "there", "n": 5})
+    function.call(event("insert", "there", {"n": 1}, at=T), event("insert", "gone", {"n": 1}, at=T + 1))
+    said = function.call(event("update", "there", at=T + 2), event("update", "gone", at=T + 3))
+    assert said["Written"] == 2
+    assert function.indexed() == {"there": {"n": 5}}
+
+
+def test_an_update_without_its_document_says_nothing_when_the_collection_is_gone(function: SyncFunction) -> None:
+    function.call(event("insert", "a", {"n": 1}, at=T))
+    said = function.call(event("update", "a", at=T + 1))
+    assert (said["Written"], said["Control"]) == (0, 1)
+    assert function.indexed() == {"a": {"n": 1}}
+
+
+def test_keys_are_parked_without_bodies_when_the_index_is_away_and_replayed_later(
+    function: SyncFunction, between: Relay, database: Database
+) -> None:
+    function.call(event("insert", "deleted-since", {"n": 1}, at=T))
+    database["orders"].insert_one({"_id": "changed-since", "n": 2})
+    between.plan = lambda _: AWAY
+    said = function.call(
+        event("insert", "changed-since", {"n": 1, "note": "a body"}, at=T + 1),
+        event("update", "deleted-since", {"n": 3}, at=T + 2),
+        left_s=2,
+    )
+    assert (said["Parked"], said["Written"], said["SystemicFaults"]) == (2, 0, 0)
+    assert function.parked() == [
+        {"ns": function.namespace, "id": '"changed-since"', "v": T + 1},
+        {"ns": function.namespace, "id": '"deleted-since"', "v": T + 2},
+    ]
+    between.plan = lambda _: "pass"
+    replayed = replay()
+    assert (replayed.messages, replayed.counts.written) == (1, 2)
+    assert function.indexed() == {"changed-since": {"n": 2}}
+    assert function.queue.waiting() == 0
+    function.call(event("insert", "changed-since", {"n": 1}, at=T + 1))  # a late delivery of what was parked
+    assert function.indexed() == {"changed-since": {"n": 2}}
+
+
+def test_a_replay_that_fails_leaves_the_keys_in_the_queue(function: SyncFunction, between: Relay) -> None:
+    between.plan = lambda _: AWAY
+    function.call(event("insert", "a", {"n": 1}, at=T), left_s=2)
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    with pytest.raises(Exception, match="told to stop"):
+        replay_parked(clients.settings(), stop=stop)
+    assert [each["id"] for each in function.parked()] == ['"a"']
+
+
+def test_a_message_that_is_not_of_penstock_stays_in_the_queue(function: SyncFunction) -> None:
+    function.queue.send(['{"hello": "world"}', '{"penstock": 9, "parked": []}', "text"])
+    replayed = replay()
+    assert (replayed.messages, replayed.foreign) == (0, 3)
+    assert function.queue.waiting() == 3
+
+
+def test_it_raises_when_the_queue_is_away_too(
+    function: SyncFunction, between: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9")
+    forget()
+    between.plan = lambda _: AWAY
+    with pytest.raises(QueueUnavailable):
+        function.call(event("insert", "a", {"n": 1}, at=T), left_s=2)
+
+
+def test_a_defect_of_ours_loses_nothing(function: SyncFunction, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(sync, "_apply", broken)
+    assert function.call(event("insert", "a", {"n": 1}, at=T))["Parked"] == 1
+    assert [each["id"] for each in function.parked()] == ['"a"']
+
+
+def test_a_dropped_collection_keeps_its_documents_and_is_marked_for_the_next_load(function: SyncFunction) -> None:
+    function.call(event("insert", "a", {"n": 1}, at=T))
+    said = function.call(event("drop", None, at=T + 1))
+    assert (said["Control"], said["Parked"]) == (1, 0)
+    assert function.indexed() == {"a": {"n": 1}}
+    state = f"load/{function.namespace}/{function.alias}-g1"
+    found = function.way.ask("POST", "/penstock-state/_mget", {"ids": [state]})["docs"][0]
+    assert found["_source"]["phase"] == "dropped"
+
+
+def test_a_dropped_collection_is_emptied_where_the_settings_say_so(
+    function: SyncFunction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collections = f'[{{"namespace":"{function.namespace}","index":"{function.alias}","replicas":0,"on_drop":"empty"}}]'
+    monkeypatch.setenv("PENSTOCK_COLLECTIONS", collections)
+    forget()
+    function.call(
+        event("insert", "before", {"n": 1}, at=T),
+        event("drop", None, at=T + 1),
+        event("insert", "after", {"n": 2}, at=T + 2),
+    )
+    assert function.indexed() == {"after": {"n": 2}}
+    function.call(event("insert", "before", {"n": 1}, at=T), event("drop", None, at=T + 1))
+    assert function.indexed() == {"after": {"n": 2}}
+
+
+def test_renames_and_invalidates_are_control_changes(function: SyncFunction) -> None:
+    db = Namespace(*function.namespace.split(".")).db
+    said = function.call(
+        event("insert", "a", {"n": 1}, at=T),
+        event("rename", None, at=T + 1, to={"db": db, "coll": "others"}),
+        event("invalidate", None, at=T + 1),
+        event("dropDatabase", None, at=T + 2),
+        event("createIndexes", None, at=T + 3),
+    )
+    assert (said["Written"], said["Control"], said["Parked"]) == (1, 3, 0)
+    assert function.indexed() == {"a": {"n": 1}}
+
+
+def test_other_collections_and_databases_are_none_of_its_business(function: SyncFunction) -> None:
+    db = Namespace(*function.namespace.split(".")).db
+    said = function.call(
+        event("insert", "a", {"n": 1}, at=T, ns={"db": db, "coll": "others"}),
+        event("insert", "a", {"n": 1}, at=T, ns={"db": "elsewhere", "coll": "orders"}),
+    )
+    assert (said["Control"], said["Written"], said["Parked"]) == (2, 0, 0)
+
+
+def test_an_index_that_was_replaced_since_its_load_takes_nothing(function: SyncFunction) -> None:
+    db, state = Namespace(*function.namespace.split(".")).db, {"indexes": {f"{function.alias}-g1": "another"}}
+    function.call(event("insert", "a", {"n": 1}, at=T))
+    function.way.ask("PUT", f"/penstock-state/_doc/pipeline%2F{db}", {"schema": 1, **state})
+    forget()
+    said = function.call(event("insert", "b", {"n": 1}, at=T + 1))
+    assert (said["SystemicFaults"], said["Parked"]) == (1, 1)
+    assert function.indexed().keys() == {"a"}
+    function.way.ask("DELETE", f"/penstock-state/_doc/pipeline%2F{db}")
+
+
+@pytest.mark.parametrize("other", [{"Records": []}, {"events": [{"no": "event"}]}, {"events": 5}, [], None])
+def test_it_is_called_by_its_mapping_alone(function: SyncFunction, other: object) -> None:
+    with pytest.raises(NotAnEnvelope, match="event source mapping"):
+        function.call_raw(other)
+
+
+def test_an_empty_batch_is_nothing(function: SyncFunction) -> None:
+    said = function.call()
+    assert (said["Read"], "LagSeconds" in said) == (0, False)
+
+
+def test_its_time_is_kept(function: SyncFunction, between: Relay) -> None:
+    function.call(event("insert", "a", {"n": 1}, at=T))
+    between.plan = lambda _: AWAY
+    began = time.monotonic()
+    function.call(event("insert", "b", {"n": 1}, at=T + 1), left_s=9)
+    assert 1 < time.monotonic() - began < 9
