@@ -121,6 +121,7 @@ class Function:
             self._drop_sandbox()
 
     def _live_sandbox(self) -> Sandbox:
+        self._require_open()
         if self._sandbox is not None and not self._sandbox.alive():
             self._drop_sandbox()
         if self._sandbox is None:
@@ -131,9 +132,12 @@ class Function:
                 timeout_s=self._timeout_s,
                 log=self._log,
             )
-        if self._closed:
-            raise LocalServerError(f"The function {self.name} has been stopped")
+        self._require_open()  # again: whoever leaves kills only a sandbox that is there
         return self._sandbox
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise LocalServerError(f"The function {self.name} has been stopped: enter a new one to call it")
 
     def _drop_sandbox(self) -> None:
         if self._sandbox is not None:

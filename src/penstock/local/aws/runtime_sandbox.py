@@ -69,7 +69,7 @@ class Sandbox:
             },
             start_new_session=True,
         )
-        self._watch = threading.Thread(target=self._tell_exit, name="sandbox-watch")
+        self._watch = threading.Thread(target=self._tell_exit, name="sandbox-watch", daemon=True)
         self._watch.start()
 
     def alive(self) -> bool:
