@@ -1,7 +1,6 @@
 """One event source mapping at work: a thread that reads a change stream and calls a function, one batch at a time."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Literal
@@ -10,13 +9,14 @@ import structlog
 from bson.errors import BSONError
 from pymongo.errors import OperationFailure, PyMongoError
 
-from penstock.change import Position, seconds_of
+from penstock.change import Position
 from penstock.errors import PositionLost, Stopped
 from penstock.local.aws.invocation import Invoke
-from penstock.local.aws.mapping_batch import Batch, Batcher
+from penstock.local.aws.mapping_batch import Batcher
 from penstock.local.aws.mapping_behaviour import Behaviour, Counters
+from penstock.local.aws.mapping_delivery import FAILED, OK, Delivery, MustDisable, lost
 from penstock.local.aws.mapping_reader import Reader, after_event, latest, starting_time
-from penstock.local.aws.mapping_record import Record, State
+from penstock.local.aws.mapping_record import NOTHING_YET, Record, State
 from penstock.local.aws.mapping_scope import has_own_rule, has_rule, not_enabled
 from penstock.local.aws.mapping_store import Store
 from penstock.mongo.cursor import Reply
@@ -26,12 +26,7 @@ from penstock.retry import Backoff
 
 log = structlog.get_logger(__name__)
 
-SIX = 6
-FAILED = "PROBLEM: Function call failed"
-
-
-class _Disabled(Exception):
-    """The mapping has to be disabled, with the reason."""
+_RESULTS = (NOTHING_YET, OK, FAILED)
 
 
 class Worker:
@@ -44,18 +39,20 @@ class Worker:
     def __init__(
         self, record: Record, store: Store, connect: Callable[[Record], Reader], invoke: Invoke, behaviour: Behaviour
     ) -> None:
-        self.counters = Counters()
+        self._told = threading.Event()
         self._record = record
         self._store = store
         self._connect = connect
-        self._invoke = invoke
         self._behaviour = behaviour
-        self._told = threading.Event()
+        self._delivery = Delivery(record, store, invoke, behaviour, told=self._told)
         self._ends: Literal["deleted", "closed"] | None = None
         self._invalidated_at: Position | None = None
-        self._last: Batch | None = None
-        self._again: list[threading.Event] = []
         self._thread = threading.Thread(target=self._run, name=f"mapping-{record.uuid[:8]}", daemon=True)
+
+    @property
+    def counters(self) -> Counters:
+        """What was counted since the process began."""
+        return self._delivery.counters
 
     def start(self) -> None:
         """Begin."""
@@ -79,12 +76,7 @@ class Worker:
 
         Raises LookupError when there is none in this process, TimeoutError when the mapping does not come to it.
         """
-        if self._last is None:
-            raise LookupError(f"Mapping {self._record.uuid} has delivered no batch yet.")
-        done = threading.Event()
-        self._again.append(done)
-        if not done.wait(timeout_s):
-            raise TimeoutError(f"Mapping {self._record.uuid} did not deliver its last batch again in {timeout_s:g} s.")
+        self._delivery.redeliver(timeout_s)
 
     def _run(self) -> None:
         while not self._ends:
@@ -95,14 +87,14 @@ class Worker:
                 self._live()
             except Stopped:
                 pass
-            except _Disabled as reason:
+            except MustDisable as reason:
                 self._disable(str(reason))
         if self._ends == "deleted":
             with self._store.changing() as records:
                 records.pop(self._record.uuid, None)
 
     def _live(self) -> None:
-        """Be what the record says until told that it is different. Raises Stopped, _Disabled."""
+        """Be what the record says until told that it is different. Raises Stopped, MustDisable."""
         if self._behaviour.scope == "strict" and self._record.rule_found is None:
             with self._problems(), closing(self._connect(self._record)) as reader:
                 self._look_for_rule(reader)
@@ -110,7 +102,7 @@ class Worker:
             self._move_to("Disabled")
             self._told.wait()
         elif self._behaviour.scope == "strict" and self._record.rule_found is False:
-            self._show(f"PROBLEM: {not_enabled(self._record, 'strict')}")
+            self._store.show(self._record, f"PROBLEM: {not_enabled(self._record, 'strict')}")
             self._move_to("Enabled")
             self._told.wait()
         else:
@@ -132,29 +124,32 @@ class Worker:
         try:
             yield
         except PositionLost as error:
-            raise _Disabled(str(error)) from error
+            raise MustDisable(str(error)) from error
         except OperationFailure as error:
             if fault_of(error) is Fault.LOST and self._record.position is not None:
-                raise self._lost(in_words(error)) from error
-            self._show(f"PROBLEM: {in_words(error)}")
+                raise lost(self._record, in_words(error)) from error
+            self._store.show(self._record, f"PROBLEM: {in_words(error)}")
         except PyMongoError as error:
-            self._show(f"PROBLEM: Connection error. {in_words(error)}")
+            self._store.show(self._record, f"PROBLEM: Connection error. {in_words(error)}")
         except LookupError as error:
-            self._show(f"PROBLEM: {error.args[0] if error.args else error!r}")
+            self._store.show(self._record, f"PROBLEM: {error.args[0] if error.args else error!r}")
         except BSONError as error:
-            self._show(f"PROBLEM: an answer of the cluster cannot be read: {error}")
+            self._store.show(self._record, f"PROBLEM: an answer of the cluster cannot be read: {error}")
 
     def _read(self, reader: Reader, backoff: Backoff) -> None:
         """Read and deliver from the committed position on until told otherwise, or until the stream ends."""
+        self._invalidated_at = None
         reply: Reply | None = self._open(reader)
         self._move_to("Enabled")
         record = self._record
+        if record.result not in _RESULTS:  # what kept it from reading is over
+            self._store.show(record, NOTHING_YET)
         batcher = Batcher(record.arn, batch_size=record.batch_size, window_s=record.window_s, form=self._behaviour.form)
         while not self._told.is_set():
             self._take_in(reply, batcher)
             while batcher.due and not self._told.is_set():
-                self._deliver(batcher.take(), reader)
-            self._deliver_again(reader)
+                self._delivery.deliver(batcher.take(), reader)
+            self._delivery.deliver_again(reader)
             if reply is None:
                 self._after_the_end()
                 return
@@ -175,7 +170,7 @@ class Worker:
                 begin = reader.oldest(started)
             reply = reader.open(begin)
         if begin is not None:
-            self._commit(begin)
+            self._store.commit(self._record, begin)
         return reply
 
     def _take_in(self, reply: Reply | None, batcher: Batcher) -> None:
@@ -193,70 +188,10 @@ class Worker:
         """The stream has ended and what it gave is delivered: pass the invalidate, if it was one."""
         if self._told.is_set() or self._invalidated_at is None:
             return
-        self._commit(self._invalidated_at)
+        self._store.commit(self._record, self._invalidated_at)
         self._invalidated_at = None
         if self._behaviour.on_invalidate == "disable":
-            raise _Disabled("The change stream was invalidated: its collection or database was dropped or renamed.")
-
-    def _deliver(self, batch: Batch, reader: Reader) -> None:
-        """See a batch through; only then the position moves."""
-        self.counters.oversized += batch.oversized
-        if self._send(batch, reader):
-            self._last = batch if batch.payload else self._last
-        else:
-            self.counters.skipped += batch.events
-        self._commit(batch.position)
-
-    def _deliver_again(self, reader: Reader) -> None:
-        while self._again and self._last is not None:
-            self._send(self._last, reader)
-            self._again.pop(0).set()
-
-    def _send(self, batch: Batch, reader: Reader) -> bool:
-        """Call the function until it succeeds; answer False when the batch is given up.
-
-        Raises Stopped when the mapping is told something else in between.
-        """
-        backoff = Backoff(self._told, self._behaviour.first_wait_s, self._behaviour.most_wait_s)
-        attempts = 1
-        while not self._call(batch):
-            if self._behaviour.retry == "six" and attempts >= SIX:
-                return False
-            backoff.wait()
-            self._require_position(reader)
-            attempts += 1
-        return True
-
-    def _call(self, batch: Batch) -> bool:
-        """Call the function once and answer whether it returned without an error."""
-        if batch.payload is None:
-            return True
-        self.counters.invocations += 1
-        try:
-            failed = self._invoke(self._record.function, batch.payload).function_error is not None
-        except Exception as error:  # noqa: BLE001 (whatever keeps a function from being called is a failed call)
-            log.warning("function could not be called", function=self._record.function, error=repr(error)[:200])
-            failed = True
-        self.counters.errors += failed
-        self.counters.delivered += 0 if failed else batch.events
-        self.counters.iterator_age_ms = max(0, int((time.time() - seconds_of(batch.time)) * 1000))
-        self._show(FAILED if failed else "OK")
-        return not failed
-
-    def _require_position(self, reader: Reader) -> None:
-        """While a batch fails its events may expire. A source that cannot be asked now is asked the next time."""
-        position = self._record.position
-        try:
-            if position is not None and self._behaviour.retry == "forever" and not reader.holds(position):
-                raise self._lost("the events have expired while the function failed")
-        except PyMongoError as error:
-            log.info("position could not be looked for", mapping=self._record.uuid, error=in_words(error))
-
-    def _lost(self, words: str) -> _Disabled:
-        return _Disabled(
-            f"The change stream log of {self._record.arn} no longer holds the position of the mapping: {words}."
-            " Delete the mapping and create another one."
-        )
+            raise MustDisable("The change stream was invalidated: its collection or database was dropped or renamed.")
 
     def _look_for_rule(self, reader: Reader) -> bool:
         found = has_own_rule(self._record, reader.rules())
@@ -274,14 +209,6 @@ class Worker:
             enabled = has_rule(self._record, reader.rules())
         if not enabled:
             raise LookupError(not_enabled(self._record, self._behaviour.scope))
-
-    def _commit(self, position: Position) -> None:
-        with self._store.changing():
-            self._record.position = position
-
-    def _show(self, result: str) -> None:
-        with self._store.changing():
-            self._record.result = result
 
     def _move_to(self, state: State) -> None:
         """Arrive in a state, unless the user has asked for another one meanwhile."""

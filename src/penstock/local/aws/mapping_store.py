@@ -7,6 +7,7 @@ from pathlib import Path
 
 import orjson
 
+from penstock.change import Position
 from penstock.local.aws.mapping_record import Record
 from penstock.local.errors import LocalServerError
 
@@ -27,6 +28,16 @@ class Store:
         with self._lock:
             yield self.records
             self._write()
+
+    def commit(self, record: Record, position: Position) -> None:
+        """The next batch of the mapping begins there."""
+        with self.changing():
+            record.position = position
+
+    def show(self, record: Record, result: str) -> None:
+        """Let the API show this as the last result."""
+        with self.changing():
+            record.result = result
 
     def _read(self) -> dict[str, Record]:
         if self._path is None or not self._path.exists():
