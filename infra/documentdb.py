@@ -118,15 +118,15 @@ def _demo() -> dict[str, Any]:
 
 
 def _accept_findings(cluster: docdb.DatabaseCluster, *, production: bool) -> None:
-    accept(
-        cluster, "The event source mapping is documented for 27017, and security groups close it.", "AwsSolutions-DOC2"
-    )
-    accept(cluster, "The login is the generated secret's; the rule cannot read a reference to it.", "AwsSolutions-DOC3")
-    accept(cluster, "Rotating takes a function of one's own; ours read a rotated login anew.", "AwsSolutions-SMG4")
+    exports = [f"AwsSolutions-DOC5[LogExport::{log}]" for log in ("authenticate", "createIndex", "dropCollection")]
     accept(
         cluster,
-        "The service has one export for all three, `audit`; production has it.",
-        *(f"AwsSolutions-DOC5[LogExport::{log}]" for log in ("authenticate", "createIndex", "dropCollection")),
+        {
+            "AwsSolutions-DOC2": "The event source mapping is documented for 27017, and security groups close it.",
+            "AwsSolutions-DOC3": "The login is the generated secret's; the rule cannot read a reference to it.",
+            "AwsSolutions-SMG4": "Rotating takes a function of one's own; ours read a rotated login anew.",
+            **dict.fromkeys(exports, "The service has one export for all three, `audit`; production has it."),
+        },
     )
     if not production:
-        accept(cluster, "A demonstration needs no week of backups; production keeps two.", "AwsSolutions-DOC4")
+        accept(cluster, {"AwsSolutions-DOC4": "A demonstration needs no week of backups; production keeps two."})

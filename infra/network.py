@@ -73,7 +73,7 @@ class NetworkStack(Stack):
                 traffic_type=ec2.FlowLogTrafficType.REJECT,
             )
         else:
-            accept(vpc, "Flow logs cost by the gigabyte; the production profile has them.", "AwsSolutions-VPC7")
+            accept(vpc, {"AwsSolutions-VPC7": "Flow logs cost by the gigabyte; the production profile has them."})
         return vpc
 
     def _group(self, name: str, description: str) -> ec2.SecurityGroup:

@@ -125,14 +125,14 @@ class OpenSearchStack(Stack):
 
 
 def _accept_findings(domain: opensearch.Domain, *, production: bool) -> None:
-    accept(domain, "A domain in a VPC takes no addresses in a policy; its security group does.", "AwsSolutions-OS3")
-    accept(domain, "Without an access policy no request without a signature is allowed.", "AwsSolutions-OS5")
+    accept(
+        domain,
+        {
+            "AwsSolutions-OS3": "A domain in a VPC takes no addresses in a policy; its security group does.",
+            "AwsSolutions-OS5": "Without an access policy no request without a signature is allowed.",
+        },
+    )
     if not production:
-        accept(
-            domain,
-            "One node shows the sync; production has dedicated masters, zones and slow logs.",
-            "AwsSolutions-OS4",
-            "AwsSolutions-OS7",
-            "AwsSolutions-OS9[LogExport::SEARCH_SLOW_LOGS]",
-            "AwsSolutions-OS9[LogExport::INDEX_SLOW_LOGS]",
-        )
+        one_node = "One node shows the sync; production has dedicated masters, zones and slow logs."
+        slow_logs = [f"AwsSolutions-OS9[LogExport::{log}_SLOW_LOGS]" for log in ("SEARCH", "INDEX")]
+        accept(domain, dict.fromkeys(["AwsSolutions-OS4", "AwsSolutions-OS7", *slow_logs], one_node))
