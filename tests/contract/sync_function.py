@@ -20,6 +20,7 @@ from penstock.aws import session
 from penstock.aws.queue import Queue
 from penstock.lambdas import clients, sync
 
+
 def event(operation: str, key: Any, document: dict[str, Any] | None = None, *, at: int, **more: Any) -> dict[str, Any]:
     """One event as the mapping would hand it over: JSON, in the relaxed form."""
     made = {
@@ -90,7 +91,7 @@ def sync_function(
     host, port = server.get_host_and_port()
     for name, value in {
         "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret"
+        "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_DEFAULT_REGION": "eu-west-1",
         "AWS_ENDPOINT_URL_SQS": f"http://{host}:{port}",
     }.items():
