@@ -1,0 +1,89 @@
+"""Keys that wait in a queue."""
+
+import datetime
+import json
+
+import pytest
+from bson import Decimal128, ObjectId
+
+from penstock.change import Change, Kind, Namespace
+from penstock.errors import DocumentError
+from penstock.parked import changes_of, texts_of
+
+ORDERS = Namespace("shop", "orders.v2")
+IDS = [ObjectId("63eeb6e7d418cd98afb1c1d7"), "a", 7, 1.5, Decimal128("1.10"), {"a": 1, "b": [True, None]},
+       datetime.datetime(2024, 1, 2, 3, 4, 5, 678000)]  # fmt: skip
+
+
+def upsert(key: object, version: int = 1) -> Change:
+    return Change(ORDERS, "upsert", version, key, {"_id": key, "note": "a body"})
+
+
+def back(changes: list[Change], most_bytes: int = 10_000) -> list[Change]:
+    return [change for text in texts_of(changes, most_bytes=most_bytes) for change in changes_of(text)]
+
+
+def test_keys_and_versions_come_back_without_bodies() -> None:
+    found = back([upsert(key, version) for version, key in enumerate(IDS)])
+    assert found == [Change(ORDERS, "left", version, key) for version, key in enumerate(IDS)]
+    assert not any("a body" in text for text in texts_of([upsert(key) for key in IDS], most_bytes=10_000))
+
+
+@pytest.mark.parametrize("kind", ["delete", "unreadable", "left", "upsert"])
+def test_whatever_happened_to_a_document_its_state_is_to_be_read(kind: Kind) -> None:
+    assert back([Change(ORDERS, kind, 5, "a", reason="why")]) == [Change(ORDERS, "left", 5, "a")]
+
+
+@pytest.mark.parametrize("kind", ["drop", "drop_database", "invalidate"])
+def test_control_changes_stay_what_they_are(kind: Kind) -> None:
+    assert back([Change(ORDERS, kind, 5)]) == [Change(ORDERS, kind, 5)]
+
+
+def test_a_rename_keeps_its_new_name_and_a_database_has_no_collection() -> None:
+    changes = [
+        Change(ORDERS, "rename", 5, to=Namespace("shop", "old")),
+        Change(Namespace("shop", ""), "drop_database", 6),
+    ]
+    assert back(changes) == changes
+
+
+def test_a_document_is_parked_once_with_its_latest_version_and_in_order() -> None:
+    found = back([upsert("a", 1), upsert("b", 2), Change(ORDERS, "drop", 3), upsert("a", 4), Change(ORDERS, "drop", 5)])
+    assert [(change.kind, change.id, change.version) for change in found] == [
+        ("left", "b", 2),
+        ("drop", None, 3),
+        ("left", "a", 4),
+        ("drop", None, 5),
+    ]
+
+
+def test_many_keys_are_cut_into_texts() -> None:
+    changes = [upsert(f"{number:040}", number) for number in range(1000)]
+    texts = list(texts_of(changes, most_bytes=2_000))
+    assert len(texts) > 10
+    assert max(len(text.encode()) for text in texts) < 2_000 + 100
+    assert back(changes, most_bytes=2_000) == [Change(ORDERS, "left", each.version, each.id) for each in changes]
+
+
+def test_nothing_makes_no_text() -> None:
+    assert list(texts_of([], most_bytes=1000)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "text",
+        "[]",
+        "{}",
+        '{"penstock": 2, "parked": []}',
+        '{"penstock": 1}',
+        '{"penstock": 1, "parked": [{}]}',
+        '{"penstock": 1, "parked": [{"ns": "a.b", "v": 1, "kind": "upsert"}]}',
+        '{"penstock": 1, "parked": [{"ns": "a.b", "v": 1, "id": "not JSON"}]}',
+        json.dumps({"penstock": 1, "parked": [{"ns": "a.b", "v": "x", "id": "1"}]}),
+    ],
+)
+def test_another_text_is_refused(text: str) -> None:
+    with pytest.raises(DocumentError):
+        changes_of(text)
