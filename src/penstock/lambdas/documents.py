@@ -1,0 +1,125 @@
+"""The documents of a request's body: JSON or extended JSON in, BSON out, or the reason and its place."""
+
+import json
+import math
+from typing import Any, Final, NamedTuple
+
+import bson
+from bson import ObjectId
+from bson.binary import UuidRepresentation
+from bson.codec_options import DatetimeConversion
+from bson.errors import BSONError
+from bson.json_util import JSONOptions
+from bson.json_util import loads as read_extended_json
+from bson.raw_bson import RawBSONDocument
+
+from penstock.lambdas.http import BadRequest
+
+MOST: Final = 1000
+MOST_BYTES: Final = 16 * 1024 * 1024
+
+_OPTIONS: JSONOptions = JSONOptions(
+    document_class=dict,
+    tz_aware=False,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    uuid_representation=UuidRepresentation.UNSPECIFIED,
+)
+_UNREADABLE = (BSONError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What the reader of extended JSON raises for a value that is not in its form, and BSON for one it cannot hold."""
+
+_KINDS = {str: "a string", bool: "true or false", int: "a number", float: "a number", list: "an array"}
+
+
+class Document(NamedTuple):
+    """A document to be stored: its `_id` and its BSON. `place` names it in the request."""
+
+    place: str
+    id: Any
+    raw: RawBSONDocument
+
+
+def documents_of(body: bytes) -> list[Document]:
+    """Answer the documents of a body, one object or an array of them; those without an `_id` get an ObjectId.
+
+    Raises BadRequest.
+    """
+    parsed = parsed_json(body)
+    if isinstance(parsed, dict):
+        return [_document(parsed, "the document")]
+    if not isinstance(parsed, list):
+        raise BadRequest(f"The body must be a JSON object or an array of objects; it is {_kind(parsed)}.")
+    if not parsed:
+        raise BadRequest("The array is empty; it must hold at least one object.")
+    if len(parsed) > MOST:
+        raise BadRequest(f"The array holds {len(parsed)} documents; one request takes {MOST} at most.")
+    return [_document(each, f"the document at [{place}]") for place, each in enumerate(parsed)]
+
+
+def parsed_json(body: bytes) -> Any:
+    """Parse a body strictly: finite numbers, no name twice. Raises BadRequest."""
+    if not body.strip():
+        raise BadRequest("The body is empty; it must be JSON.")
+    try:
+        return json.loads(body, parse_constant=_constant, parse_float=_finite, object_pairs_hook=_object)
+    except RecursionError:
+        raise BadRequest("The body is nested too deep.") from None
+    except UnicodeDecodeError:
+        raise BadRequest("The body is not JSON: it is not UTF-8.") from None
+    except ValueError as error:
+        raise BadRequest(f"The body is not JSON: {error}.") from None
+
+
+def _document(value: Any, place: str) -> Document:
+    if not isinstance(value, dict):
+        raise BadRequest(f"{_said(place)} must be an object; it is {_kind(value)}.")
+    try:
+        read = read_extended_json(json.dumps(value), json_options=_OPTIONS)
+    except _UNREADABLE as error:
+        raise BadRequest(f"{_said(place)} is not valid extended JSON: {_words(error)}.") from None
+    if not isinstance(read, dict):
+        raise BadRequest(f"{_said(place)} is a value of extended JSON ({', '.join(value)}), not a document.")
+    identity = read["_id"] if "_id" in read else ObjectId()
+    try:
+        octets = bson.encode({"_id": identity, **read})
+    except _UNREADABLE as error:
+        raise BadRequest(f"{_said(place)} cannot be stored: {_words(error)}.") from None
+    if len(octets) > MOST_BYTES:
+        raise BadRequest(f"{_said(place)} is too large: {len(octets)} bytes of BSON; {MOST_BYTES} is the most.")
+    return Document(place, identity, RawBSONDocument(octets))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise BadRequest(f"An object of the body has a name twice: {next(n for n in names if names.count(n) > 1)!r}.")
+    return read
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f'{name} is none of its values; write {{"$numberDouble": "{name}"}}')
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f'a number is beyond the range of a double; write {{"$numberDecimal": "{text[:40]}"}}')
+    return number
+
+
+def _kind(value: Any) -> str:
+    return "null" if value is None else _KINDS.get(type(value), "something else")
+
+
+def _said(place: str) -> str:
+    return place[0].upper() + place[1:]
+
+
+def _words(error: Exception) -> str:
+    """The cause, without the document that pymongo puts before it."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    if isinstance(error, UnicodeError):
+        return "a string holds half of a character (a lone surrogate)"
+    text = str(error).rpartition(" | ")[2]
+    return (f"{text} is missing" if isinstance(error, KeyError) else text)[:200].rstrip(".")

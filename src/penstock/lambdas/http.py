@@ -1,0 +1,135 @@
+"""API Gateway's requests (REST proxy, format 1.0) in, its answers out; the one place where errors become answers.
+
+    what a handler raises                            the answer
+    BadRequest                                       400, or its own status, with the reason
+    Stopped, or a SourceUnavailable without an       503: the server is away; whoever asks may try again
+      answer of the cluster (its secret)
+    any other PenstockError                          500: settings or rights must be changed; the log says which
+
+The answer to an error never quotes what went wrong inside: that goes to the log. Anything else that is raised is a
+defect: Lambda counts it, logs its traceback, and API Gateway answers 502.
+"""
+
+import threading
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import orjson
+import structlog
+from pymongo.errors import PyMongoError
+
+from penstock.errors import PenstockError, SettingsError, SourceUnavailable, Stopped
+from penstock.lambdas.clients import settings
+from penstock.lambdas.in_time import in_time
+
+log = structlog.get_logger(__name__)
+
+AT_MOST_S: Final = 24.0
+"""API Gateway waits 29 s, a cold start included."""
+
+_REFUSED = "A setting or a right of this deployment is not as it must be; the function's log says which."
+
+
+class BadRequest(Exception):
+    """The request cannot be carried out as it is; the message is the answer."""
+
+    def __init__(self, reason: str, status: int = 400) -> None:
+        self.status = status
+        super().__init__(reason)
+
+
+class Request(NamedTuple):
+    """What was asked. `path` as the caller sees it, with the stage; parameters are decoded, each was given once."""
+
+    path: str
+    parameters: Mapping[str, str]
+    body: bytes
+
+
+class Reply(NamedTuple):
+    """What to answer; `body` is JSON."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = {}
+
+
+Proxied: TypeAlias = dict[str, Any]
+"""An answer in API Gateway's form."""
+
+
+def answer(
+    event: Any,
+    context: Any,
+    *,
+    method: str,
+    handle: Callable[[Request, threading.Event], Reply],
+    away: str,
+) -> Proxied:
+    """Answer one request by `handle`, which ends soon when its event is set; `away` is said when a server is."""
+    with structlog.contextvars.bound_contextvars(request_id=context.aws_request_id):
+        try:
+            request = read(event, method)
+            settings()
+            return _proxied(in_time(context, lambda stop: handle(request, stop), at_most_s=AT_MOST_S))
+        except BadRequest as error:
+            return _message(error.status, str(error))
+        except PenstockError as error:
+            return _failure(error, away)
+
+
+def read(event: Any, method: str) -> Request:
+    """Read a proxy event. Raises BadRequest."""
+    if not isinstance(event, dict) or not isinstance(event.get("httpMethod"), str):
+        raise BadRequest(
+            "This function answers proxy requests of an API Gateway REST API (format 1.0); the event has no httpMethod."
+        )
+    if event["httpMethod"] != method:
+        raise BadRequest(f"{event['httpMethod']} is not answered here; use {method}.", status=405)
+    path = str((event.get("requestContext") or {}).get("path") or event.get("path") or "/")
+    return Request(path, _parameters(event), _body(event))
+
+
+def message(text: str) -> bytes:
+    """The JSON of an answer that is one sentence."""
+    return orjson.dumps({"message": text})
+
+
+def _parameters(event: Mapping[str, Any]) -> dict[str, str]:
+    several = event.get("multiValueQueryStringParameters") or {}
+    if twice := sorted(name for name, values in several.items() if len(values) > 1):
+        raise BadRequest(f"Given more than once: {', '.join(twice)}.")
+    return {**(event.get("queryStringParameters") or {}), **{name: values[0] for name, values in several.items()}}
+
+
+def _body(event: Mapping[str, Any]) -> bytes:
+    text = event.get("body") or ""
+    try:
+        return b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode()
+    except ValueError:  # of base64, or a half of a character
+        raise BadRequest("The body cannot be decoded.") from None
+
+
+def _failure(error: PenstockError, away: str) -> Proxied:
+    if isinstance(error, Stopped) or (
+        isinstance(error, SourceUnavailable) and not isinstance(error.__cause__, PyMongoError)
+    ):
+        log.warning("a server is away", reason=str(error))
+        return _message(503, away, {"retry-after": "5"})
+    problem = "the settings cannot be used" if isinstance(error, SettingsError) else "the request was refused"
+    log.error(problem, reason=str(error))
+    return _message(500, _REFUSED)
+
+
+def _message(status: int, text: str, headers: Mapping[str, str] | None = None) -> Proxied:
+    return _proxied(Reply(status, message(text), headers or {}))
+
+
+def _proxied(reply: Reply) -> Proxied:
+    return {
+        "statusCode": reply.status,
+        "headers": {"content-type": "application/json", **reply.headers},
+        "body": reply.body.decode(),
+        "isBase64Encoded": False,
+    }

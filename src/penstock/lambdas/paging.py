@@ -1,0 +1,64 @@
+"""Where a page of search results ends, as the opaque text `after` that asks for the next one.
+
+Results are ordered by score and then by sequence number: it has doc values, whereas sorting by `_id` would load every
+id into the heap, and may be forbidden. A sequence number is unique within a shard only, so the text also names the
+documents already given that share the last one's place; the next page starts at that place again, without them.
+
+A document that is written between two pages moves behind those that are there: it may be given twice, never not at all.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import orjson
+
+from penstock.lambdas.http import BadRequest
+
+SORT = [{"_score": "desc"}, {"_seq_no": "asc"}]
+
+_NOT_OURS = "`after` is not one of this search: give the one of its last answer, with the same `q`."
+
+
+class Place(NamedTuple):
+    """The place after a page: the score and sequence number of its last document, and the ids given there."""
+
+    score: float
+    sequence: int
+    given: tuple[str, ...] = ()
+
+    def search(self) -> dict[str, Any]:
+        """The part of a search's body that starts at this place."""
+        return {"search_after": [self.score, self.sequence - 1]}
+
+
+def place_after(hits: Sequence[Any], before: Place | None) -> Place:
+    """The place after these hits, which begin at the place `before`."""
+    score, sequence = hits[-1]["sort"]
+    given = [hit["_id"] for hit in hits if hit["sort"] == [score, sequence]]
+    if before is not None and (before.score, before.sequence) == (score, sequence):
+        given = [*before.given, *given]
+    return Place(float(score), sequence, tuple(given))
+
+
+def to_text(place: Place, query: str | None) -> str:
+    """The text of a place in the results of a query."""
+    return urlsafe_b64encode(orjson.dumps([_of(query), *place])).decode().rstrip("=")
+
+
+def from_text(text: str, query: str | None) -> Place:
+    """Read a text of `to_text`. Raises BadRequest."""
+    try:
+        of, score, sequence, given = orjson.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (ValueError, TypeError):
+        raise BadRequest(_NOT_OURS) from None
+    numbers = isinstance(score, float | int) and isinstance(sequence, int) and 0 <= sequence < 2**63
+    ids = isinstance(given, list) and all(isinstance(each, str) for each in given)
+    if of != _of(query) or not numbers or not ids:
+        raise BadRequest(_NOT_OURS)
+    return Place(score, sequence, tuple(given))
+
+
+def _of(query: str | None) -> int:
+    return 0 if query is None else crc32(query.encode())

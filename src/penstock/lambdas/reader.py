@@ -1,0 +1,186 @@
+"""The function `reader`: GET /demo-data answers documents of the index, as an array of OpenSearch's hits.
+
+    q      full text, over all fields (simple query string: + | - " * are understood, and nothing in it is an error)
+    size   how many documents at most, 1 to 1000; 10 by default
+    after  the next page: what the header x-next-after of the last answer says; `Link` has the whole address
+    id     one document by its document id (docs/bson.md); without any other parameter
+
+The best hits come first. A document is found about a second after it was written to the index. All of it is asked by
+POST /<alias>/_search, the only request that the function's role allows.
+"""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+import orjson
+import structlog
+
+from penstock.errors import SinkUnavailable
+from penstock.lambdas.clients import collection, sink
+from penstock.lambdas.http import BadRequest, Proxied, Reply, Request, answer, message
+from penstock.lambdas.paging import SORT, Place, from_text, place_after, to_text
+from penstock.metrics import Metrics
+from penstock.opensearch.client import Answer
+from penstock.opensearch.error_table import MISSING
+from penstock.opensearch.requests import ask, error_of
+from penstock.opensearch.waiting import Patience
+from penstock.retry import Backoff
+
+log = structlog.get_logger(__name__)
+
+_AWAY = "The index did not answer in time. Try again."
+_PARAMETERS = ("q", "size", "after", "id")
+_MOST = 1000
+_MOST_ID_BYTES = 512
+_MOST_ANSWER_BYTES = 5_500_000
+"""Lambda refuses an answer of more than 6 MB, in which the body is a string in JSON."""
+
+_DIGITS_OF_INT64 = 19
+
+
+class Search(NamedTuple):
+    """What was asked for."""
+
+    q: str | None = None
+    size: int = 10
+    after: Place | None = None
+    id: str | None = None
+
+
+class Page(NamedTuple):
+    """What was found: hits, one more than asked for when there are more; the total when it is known exactly."""
+
+    hits: Sequence[Any]
+    total: int | None
+
+
+def handler(event: Any, context: Any) -> Proxied:
+    """Answer one request of API Gateway."""
+    return answer(event, context, method="GET", handle=_read, away=_AWAY)
+
+
+def _read(request: Request, stop: threading.Event) -> Reply:
+    search = search_of(request.parameters)
+    page = _found(search, stop)
+    if search.id is not None and not page.hits:
+        return Reply(404, message("The index holds no document of this id."))
+    hits = list(_fitting(page.hits[: search.size]))
+    headers = {} if page.total is None else {"x-total-count": str(page.total)}
+    if len(hits) < len(page.hits):
+        after = to_text(place_after(page.hits[: len(hits)], search.after), search.q)
+        following = urlencode({**request.parameters, "after": after})
+        headers |= {"x-next-after": after, "link": f'<{quote(request.path, safe="/%")}?{following}>; rel="next"'}
+    return Reply(200, b"[%b]" % b",".join(hits), headers)
+
+
+def search_of(parameters: Mapping[str, str]) -> Search:
+    """Read the parameters. Raises BadRequest with everything that is wrong."""
+    problems = [f"`{name}` is not known" for name in sorted(parameters) if name not in _PARAMETERS]
+    if "id" in parameters and len(parameters) > 1 and not problems:
+        problems.append("`id` goes without any other parameter")
+    if not 0 < len(parameters.get("id", "1").encode()) <= _MOST_ID_BYTES:
+        problems.append(f"`id` must have 1 to {_MOST_ID_BYTES} bytes")
+    if not parameters.get("q", "all").strip():
+        problems.append("`q` is empty; leave it out to read all documents")
+    size = parameters.get("size", "10")
+    if not (size.isascii() and size.isdigit() and len(size) <= 4 and 1 <= int(size) <= _MOST):
+        problems.append(f"`size` must be a whole number from 1 to {_MOST}")
+    if problems:
+        raise BadRequest(f"{'; '.join(problems)}. The parameters are {', '.join(_PARAMETERS)}.")
+    q, after = parameters.get("q"), parameters.get("after")
+    return Search(q, int(size), None if after is None else from_text(after, q), parameters.get("id"))
+
+
+def _found(search: Search, stop: threading.Event) -> Page:
+    """Ask the index until all its shards answer. Raises BadRequest, SinkUnavailable, Stopped."""
+    path = f"/{quote(collection().alias, safe='')}/_search"
+    patience, backoff = Patience(_metrics(), stop), Backoff(stop)
+    while True:
+        reply = ask(sink(), patience, "POST", path, body_of(search))
+        if not reply.ok:
+            return _refused(reply, search, path)
+        found = verbatim(reply.raw)
+        if not found["timed_out"] and not found["_shards"]["failed"]:
+            break
+        log.info("searching again, some shards did not answer", failed=found["_shards"]["failed"])
+        backoff.wait()
+    total = found["hits"]["total"]
+    is_known = total["relation"] == "eq" and search.after is None
+    return Page(found["hits"]["hits"], total["value"] if is_known else None)
+
+
+def _refused(reply: Answer, search: Search, path: str) -> Page:
+    kind, reason = error_of(reply)
+    if reply.status == 404 and kind in MISSING:
+        return Page((), 0)
+    if reply.status == 400 and search.q is not None:
+        raise BadRequest(f"OpenSearch refuses `q`: {reason or kind}.")
+    raise SinkUnavailable(f"POST {path} was refused ({reply.status} {kind}: {reason}).")
+
+
+def body_of(search: Search) -> dict[str, Any]:
+    """The body of the search request."""
+    if search.id is not None:
+        return {"size": 1, "query": {"ids": {"values": [search.id]}}}
+    text = {"simple_query_string": {"query": search.q, "fields": ["*"], "lenient": True}}
+    query: dict[str, Any] = {"must": [text if search.q is not None else {"match_all": {}}]}
+    place = search.after
+    if place is None:
+        return {"size": search.size + 1, "sort": SORT, "query": {"bool": query}}
+    query["must_not"] = [{"ids": {"values": place.given}}]
+    return {"size": search.size + 1, "sort": SORT, "query": {"bool": query}, **place.search()}
+
+
+def _fitting(hits: Sequence[Any]) -> Iterator[bytes]:
+    """Hits as JSON, as many as fit into an answer; one that never fits comes without its `_source`."""
+    left = _MOST_ANSWER_BYTES
+    for place, hit in enumerate(hits):
+        kept = {name: hit[name] for name in ("_index", "_id", "_score", "_source")}
+        text = written(kept)
+        size = len(orjson.dumps(text.decode())) + 1
+        if size > _MOST_ANSWER_BYTES:
+            del kept["_source"]
+            text = written({**kept, "_omitted": "The document is larger than an answer may be."})
+            size = len(text)
+        if size > left and place:
+            return
+        left -= size
+        yield text
+
+
+def verbatim(raw: bytes) -> Any:
+    """Parse JSON so that `written` gives every number with the digits it had: `_source` has all of a decimal's."""
+    return json.loads(raw, parse_float=_Digits, parse_int=_whole)
+
+
+def written(value: Any) -> bytes:
+    """The JSON of what `verbatim` has parsed."""
+    return orjson.dumps(value, _fragment)
+
+
+class _Digits(float):
+    """A number that remembers how it was written."""
+
+    text: str
+
+    def __new__(cls, text: str) -> "_Digits":
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def _whole(text: str) -> float:
+    return int(text) if len(text) < _DIGITS_OF_INT64 else _Digits(text)
+
+
+def _fragment(value: Any) -> orjson.Fragment:
+    return orjson.Fragment(value.text)
+
+
+@cache
+def _metrics() -> Metrics:
+    return Metrics()
