@@ -41,6 +41,8 @@ class OpenSearchStack(Stack):
             enable_auto_software_update=True,
             **(self._production() if configuration.is_production else self._demo()),
         )
+        if configuration.is_production:
+            self._let_the_domain_write_logs()
         if configuration.service_linked_role:
             self._add_service_linked_role()
         _accept_findings(self.domain, production=configuration.is_production)
@@ -91,31 +93,35 @@ class OpenSearchStack(Stack):
         }
 
     def _logging(self) -> opensearch.LoggingOptions:
-        """Error and slow logs, and the domain's right to write them, as a plain resource instead of a function."""
-        groups = {
-            name: logs.LogGroup(self, name, retention=logs.RetentionDays.THREE_MONTHS)
+        self._log_groups = [
+            logs.LogGroup(self, name, retention=logs.RetentionDays.THREE_MONTHS)
             for name in ("ErrorLogs", "SlowSearchLogs", "SlowIndexLogs")
-        }
-        self._log_policy = logs.ResourcePolicy(
+        ]
+        errors, searches, writes = self._log_groups
+        return opensearch.LoggingOptions(
+            app_log_enabled=True,
+            app_log_group=errors,
+            slow_search_log_enabled=True,
+            slow_search_log_group=searches,
+            slow_index_log_enabled=True,
+            slow_index_log_group=writes,
+        )
+
+    def _let_the_domain_write_logs(self) -> None:
+        """As a plain resource: the library would add a function that calls the API."""
+        policy = logs.ResourcePolicy(
             self,
             "LogPolicy",
             policy_statements=[
                 iam.PolicyStatement(
                     principals=[iam.ServicePrincipal("es.amazonaws.com")],
                     actions=["logs:PutLogEvents", "logs:CreateLogStream"],
-                    resources=[group.log_group_arn for group in groups.values()],
+                    resources=[group.log_group_arn for group in self._log_groups],
                     conditions={"StringEquals": {"aws:SourceAccount": self.account}},
                 )
             ],
         )
-        return opensearch.LoggingOptions(
-            app_log_enabled=True,
-            app_log_group=groups["ErrorLogs"],
-            slow_search_log_enabled=True,
-            slow_search_log_group=groups["SlowSearchLogs"],
-            slow_index_log_enabled=True,
-            slow_index_log_group=groups["SlowIndexLogs"],
-        )
+        self.domain.node.add_dependency(policy)
 
     def _add_service_linked_role(self) -> None:
         """An account has one, for all its domains: it stays when the stack goes."""

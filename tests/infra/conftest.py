@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import infra  # noqa: F401, I001 (first: it readies Node for aws_cdk)
-from aws_cdk import Environment
+from aws_cdk import App, Environment
 from aws_cdk.assertions import Template
 
 from infra.app import build, make_app
@@ -81,3 +81,9 @@ def synthesis(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Context], S
 def synth(synthesis: Callable[[Context], Synthesis]) -> Callable[[Context], dict[str, Template]]:
     """`synth({"profile": "production"})["change-streams-demo-vpc-stack"]` is that stack's template."""
     return lambda context: synthesis(context).templates
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> App:
+    """An app for a stack or two."""
+    return make_app(str(tmp_path))

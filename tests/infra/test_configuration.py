@@ -1,0 +1,139 @@
+"""Context keys: what is read, what is refused, and what the refusal says."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from aws_cdk import App
+from infra.configuration import Configuration, ConfigurationError
+
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "aws.md"
+
+REFUSED = {
+    "engine_version": ("3.6.0", "5.0.0 or 4.0.0"),
+    "profile": ("prod", "demo or production"),
+    "egress": ("internet", "nat or endpoints"),
+    "database": ("a.b", "1 to 63 characters"),
+    "collection": ("system.users", "not system.*"),
+    "index": ("Upper", "lower case"),
+    "architecture": ("riscv", "x86_64 or arm64"),
+    "batch_size": ("10001", "from 1 to 10000"),
+    "batch_window_s": ("301", "from 0 to 300"),
+    "as_in_sample": ("yes", "true or false"),
+    "api": ("open", "key or iam"),
+    "open_api": ("1", "true or false"),
+    "service_linked_role": ("on", "true or false"),
+    "change_log_retention_hours": ("169", "from 1 to 168"),
+    "schedule": ("daily", "rate(1 day)"),
+    "scheduled_command": ("verify; rm -r /", "the words of a penstock command"),
+    "alarm_email": ("nobody", "an e-mail address"),
+    "function_timeout_s": ("900", "from 30 to 840"),
+    "function_memory_mb": ("64", "from 128 to 10240"),
+}
+"""Of each key a value that is refused, and what the refusal says is allowed."""
+
+
+def read(**context):
+    return Configuration.from_context(App(context=context).node)
+
+
+def refusal(**context) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        read(**context)
+    return str(caught.value)
+
+
+def test_without_context_everything_has_its_default():
+    assert read() == Configuration()
+
+
+def test_the_defaults_are_the_demonstration():
+    configuration = read()
+    assert (configuration.engine_version, configuration.profile, configuration.egress) == ("5.0.0", "demo", "nat")
+    assert configuration.namespace == "demo-database.demo-collection"
+    assert configuration.index == "demo-index"
+    assert configuration.api == "key"
+    assert not configuration.is_production
+
+
+def test_values_of_the_command_line_are_text():
+    configuration = read(batch_size="500", as_in_sample="true", service_linked_role="false", profile="production")
+    assert configuration.batch_size == 500
+    assert configuration.as_in_sample is True
+    assert configuration.service_linked_role is False
+    assert configuration.is_production
+
+
+def test_values_of_cdk_json_are_json():
+    configuration = read(batch_size=500, as_in_sample=True)
+    assert configuration.batch_size == 500
+    assert configuration.as_in_sample is True
+
+
+def test_an_empty_value_is_the_default():
+    assert read(alarm_email="", batch_size="") == Configuration()
+
+
+@pytest.mark.parametrize("key", [each.name for each in fields(Configuration)])
+def test_a_refusal_names_key_value_and_what_is_allowed(key):
+    value, allowed = REFUSED[key]
+    message = refusal(**{key: value})
+    assert message.startswith(f"{key} is {value!r}: ")
+    assert allowed in message
+
+
+@pytest.mark.parametrize("version", ["8", "8.0.0", "8.0.1"])
+def test_engine_8_is_refused_with_the_reason(version):
+    assert "event source mapping does not read engine 8" in refusal(engine_version=version)
+
+
+def test_all_problems_are_told_at_once():
+    message = refusal(batch_size="0", profile="big", alarm_email="me")
+    assert [line.split()[0] for line in message.splitlines()] == ["profile", "batch_size", "alarm_email"]
+
+
+def test_a_misspelt_key_is_refused():
+    assert refusal(profil="production") == "profil is not a context key of this app: profile is."
+
+
+def test_a_key_of_something_else_is_let_be():
+    assert read(**{"@aws-cdk/core:someFlag": True, "team": "search"}) == Configuration()
+
+
+@pytest.mark.parametrize(
+    "expression", ["rate(1 day)", "rate(12 hours)", "cron(0 3 * * ? *)", "cron(0/15 8-17 ? * MON-FRI *)"]
+)
+def test_schedules_of_eventbridge_are_taken(expression):
+    assert read(schedule=expression).schedule == expression
+
+
+@pytest.mark.parametrize("schedule", ["rate(0 days)", "rate(1 week)", "cron(0 3 * * *)", "cron(0 3 * * ? *) "])
+def test_what_eventbridge_would_refuse_is_refused(schedule):
+    assert "schedule is" in refusal(schedule=schedule)
+
+
+@pytest.mark.parametrize("command", ["verify", "verify --repair", "load --collection demo-database.demo-collection"])
+def test_commands_of_plain_words_are_taken(command):
+    assert read(scheduled_command=command).scheduled_command == command
+
+
+@pytest.mark.parametrize("command", ["$(id)", "verify && id", "verify | id", "-h", "verify  'x'", "verify\nid"])
+def test_what_a_shell_would_read_as_more_is_refused(command):
+    assert "scheduled_command is" in refusal(scheduled_command=command)
+
+
+def test_an_open_api_is_asked_for_by_its_own_key():
+    assert read(open_api="true").api == "open"
+    assert read(open_api="false").api == "key"
+
+
+def test_an_open_api_with_an_authorisation_is_refused():
+    assert "open_api is true and api is given too" in refusal(open_api="true", api="iam")
+
+
+def test_the_documentation_has_each_key_with_its_default():
+    lines = DOCUMENTATION.read_text().splitlines()
+    for key in fields(Configuration):
+        default = {"": "", False: "`false`"}.get(key.default, f"`{key.default}`")
+        row = f"| `{key.name}` | {default} | {key.metadata['about']} |"
+        assert row in lines, row
