@@ -3,7 +3,7 @@
 import hmac
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -133,15 +133,12 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def _serve(self) -> None:
-        size = int(self.headers.get("Content-Length") or 0)
-        if "Transfer-Encoding" in self.headers:
+        body = self._body()
+        if body is None:
             self.close_connection = True
-            return self._send(message(411, "Send the request with a Content-Length"))
-        if size > BODY_LIMIT:
-            self._skip(size)
             text = f"HTTP content length exceeded {BODY_LIMIT} bytes."
             return self._send(HttpResponse(413, [("Content-Type", "text/plain")], text.encode()))
-        request = self._request(self.rfile.read(size))
+        request = self._request(body)
         return self._send(self.server.gateway.respond(request), ("x-amzn-RequestId", request.id))
 
     do_DELETE = do_GET = do_HEAD = do_OPTIONS = do_PATCH = do_POST = do_PUT = _serve  # noqa: N815 (looked up by name)
@@ -158,9 +155,29 @@ class _Handler(BaseHTTPRequestHandler):
             protocol=self.request_version,
         )
 
-    def _skip(self, size: int) -> None:
-        while size > 0:
-            size -= len(self.rfile.read(min(size, _CHUNK))) or size
+    def _body(self) -> bytes | None:
+        """Read the whole body, for a client reads no answer before it has sent all; None when it is too large."""
+        body = bytearray()
+        too_large = False
+        for chunk in self._chunks():
+            too_large = too_large or len(body) + len(chunk) > BODY_LIMIT
+            if not too_large:
+                body += chunk
+        return None if too_large else bytes(body)
+
+    def _chunks(self) -> Iterator[bytes]:
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                yield from self._read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+        else:
+            yield from self._read(int(self.headers.get("Content-Length") or 0))
+
+    def _read(self, size: int) -> Iterator[bytes]:
+        while size > 0 and (chunk := self.rfile.read(min(size, _CHUNK))):
+            size -= len(chunk)
+            yield chunk
 
     def _send(self, response: HttpResponse, *more_headers: tuple[str, str]) -> None:
         self.send_response(response.status)

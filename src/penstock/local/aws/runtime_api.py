@@ -69,7 +69,9 @@ class RuntimeApi:
         self._current: Event | None = None
         self._server = _Server(self)
         self.address = f"127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="runtime-api", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), name="runtime-api", daemon=True
+        )
         self._thread.start()
 
     def give(self, event: Event) -> None:
