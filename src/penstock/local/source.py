@@ -108,6 +108,11 @@ class LocalSource:
         return self._uri(self._settings.password or "")
 
     @property
+    def authority(self) -> Path | None:
+        """The CA that signed its certificate; None without TLS."""
+        return self._certificate.authority if self._certificate else None
+
+    @property
     def shown_uri(self) -> str:
         """The connection string as it may be shown."""
         return self._uri("PASSWORD")
