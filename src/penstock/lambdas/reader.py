@@ -1,6 +1,7 @@
 """The function `reader`: GET /demo-data answers documents of the index, as an array of OpenSearch's hits.
 
-    q      full text, over all fields (simple query string: + | - " * are understood, and nothing in it is an error)
+    q      full text, over all fields: all words must occur, in any of them; a | b, -word, "a phrase" and begin* are
+           understood, and nothing in it is an error of syntax
     size   how many documents at most, 1 to 1000; 10 by default
     after  the next page: what the header x-next-after of the last answer says; `Link` has the whole address
     id     one document by its document id (docs/bson.md); without any other parameter
@@ -126,7 +127,7 @@ def body_of(search: Search) -> dict[str, Any]:
     """The body of the search request."""
     if search.id is not None:
         return {"size": 1, "query": {"ids": {"values": [search.id]}}}
-    text = {"simple_query_string": {"query": search.q, "fields": ["*"], "lenient": True}}
+    text = {"simple_query_string": {"query": search.q, "fields": ["*"], "lenient": True, "default_operator": "and"}}
     query: dict[str, Any] = {"must": [text if search.q is not None else {"match_all": {}}]}
     place = search.after
     if place is None:
