@@ -2,23 +2,22 @@
 
 from typing import Any, Final
 
+from aws_cdk import Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_opensearchservice as opensearch
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.configuration import Configuration
-from infra.documentdb import DocumentDbStack
 from infra.functions import metrics
 from infra.functions.names import APPLICATION
-from infra.opensearch import OpenSearchStack
+from infra.functions.servers import Servers
 
 AGE_LIMIT_MS: Final = 15 * 60 * 1000
-FREE_STORAGE_MB: Final = 2048
-"""A fifth of the demo's disk."""
 JVM_LIMIT_PERCENT: Final = 85
 CPU_LIMIT_PERCENT: Final = 80
 
@@ -33,15 +32,13 @@ class Alarms(Construct):
         *,
         configuration: Configuration,
         sync: lambda_.IFunction,
-        queue: sqs.IQueue,
-        documentdb: DocumentDbStack,
-        opensearch: OpenSearchStack,
+        servers: Servers,
     ) -> None:
         super().__init__(scope, name)
         self.all: list[cloudwatch.Alarm] = []
         self._of_mapping(configuration, sync)
-        self._of_writes(sync, queue)
-        self._of_servers(documentdb, opensearch)
+        self._of_writes(sync, servers.queue)
+        self._of_servers(servers)
         if configuration.alarm_email:
             self._send_to(configuration.alarm_email)
 
@@ -70,7 +67,7 @@ class Alarms(Construct):
         retention_s = configuration.change_log_retention_hours * 3600
         self._alarm(
             "LagAgainstChangeLog",
-            metrics.lag_s(sync),
+            metrics.of_sync(metrics.LAG, sync, statistic="Maximum"),
             retention_s // 2,
             f"The mapping is behind by more than half of what the change log keeps "
             f"({configuration.change_log_retention_hours} h). Beyond all of it changes are lost and the mapping is "
@@ -98,13 +95,13 @@ class Alarms(Construct):
             "The index is not what penstock made, or refuses everything. The sync function's log says what to do.",
         )
 
-    def _of_servers(self, documentdb: DocumentDbStack, opensearch: OpenSearchStack) -> None:
-        domain = opensearch.domain
+    def _of_servers(self, servers: Servers) -> None:
+        domain = servers.opensearch.domain
         self._alarm(
             "DomainFreeStorage",
             domain.metric_free_storage_space(period=metrics.PERIOD, statistic="Minimum"),
-            FREE_STORAGE_MB,
-            "The disk of a data node is nearly full; soon the domain refuses writes. Make its volumes larger.",
+            _volume_gib(domain) * 1024 // 5,
+            "Less than a fifth of a data node's disk is free; soon the domain refuses writes. Make its volumes larger.",
             comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_OR_EQUAL_TO_THRESHOLD,
         )
         self._alarm(
@@ -122,7 +119,7 @@ class Alarms(Construct):
         )
         self._alarm(
             "ClusterCpu",
-            metrics.of_cluster("CPUUtilization", documentdb.cluster, statistic="Average"),
+            metrics.of_cluster("CPUUtilization", servers.documentdb.cluster, statistic="Average"),
             CPU_LIMIT_PERCENT,
             "The cluster's instances are busy: changes are read late. Take larger instances.",
             evaluation_periods=3,
@@ -160,6 +157,12 @@ class Alarms(Construct):
         for alarm in self.all:
             alarm.add_alarm_action(action)
             alarm.add_ok_action(action)
+
+
+def _volume_gib(domain: opensearch.Domain) -> int:
+    resource = domain.node.default_child
+    assert isinstance(resource, opensearch.CfnDomain)
+    return int(Stack.of(domain).resolve(resource.ebs_options)["volumeSize"])
 
 
 def _with_hyphens(name: str) -> str:

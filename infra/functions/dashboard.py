@@ -6,13 +6,12 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.documentdb import DocumentDbStack
 from infra.functions import metrics
 from infra.functions.alarms import Alarms
 from infra.functions.functions import Functions
 from infra.functions.gateway import Gateway
 from infra.functions.names import DASHBOARD
-from infra.opensearch import OpenSearchStack
+from infra.functions.servers import Servers
 
 
 class Dashboard(Construct):
@@ -26,9 +25,7 @@ class Dashboard(Construct):
         functions: Functions,
         gateway: Gateway,
         alarms: Alarms,
-        queue: sqs.IQueue,
-        documentdb: DocumentDbStack,
-        opensearch: OpenSearchStack,
+        servers: Servers,
     ) -> None:
         super().__init__(scope, name)
         sync = functions["sync"]
@@ -40,8 +37,8 @@ class Dashboard(Construct):
             widgets=[
                 [cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms.all), width=24)],
                 _keeps_up(sync),
-                _refused(sync, queue),
-                _servers(documentdb, opensearch),
+                _refused(sync, servers.queue),
+                _servers(servers),
                 _api(functions, gateway),
             ],
         )
@@ -49,7 +46,12 @@ class Dashboard(Construct):
 
 def _keeps_up(sync: lambda_.IFunction) -> list[cloudwatch.IWidget]:
     return [
-        _graph("Seconds behind", metrics.lag_s(sync)),
+        cloudwatch.GraphWidget(
+            title="How far behind: s at the function, ms at the mapping",
+            left=[metrics.of_sync(metrics.LAG, sync, statistic="Maximum")],
+            right=[metrics.of_mapping("IteratorAge", sync, statistic="Maximum")],
+            width=8,
+        ),
         _graph(
             "Changes by what became of them",
             *(
@@ -77,8 +79,8 @@ def _refused(sync: lambda_.IFunction, queue: sqs.IQueue) -> list[cloudwatch.IWid
     ]
 
 
-def _servers(documentdb: DocumentDbStack, opensearch: OpenSearchStack) -> list[cloudwatch.IWidget]:
-    domain = opensearch.domain
+def _servers(servers: Servers) -> list[cloudwatch.IWidget]:
+    domain = servers.opensearch.domain
     return [
         _graph(
             "Domain: memory and CPU in %",
@@ -88,8 +90,8 @@ def _servers(documentdb: DocumentDbStack, opensearch: OpenSearchStack) -> list[c
         _graph("Domain: free storage in MB", domain.metric_free_storage_space()),
         _graph(
             "Cluster: CPU in %, size of the change log in MB",
-            metrics.of_cluster("CPUUtilization", documentdb.cluster, statistic="Average"),
-            metrics.of_cluster("ChangeStreamLogSize", documentdb.cluster, statistic="Maximum"),
+            metrics.of_cluster("CPUUtilization", servers.documentdb.cluster, statistic="Average"),
+            metrics.of_cluster("ChangeStreamLogSize", servers.documentdb.cluster, statistic="Maximum"),
         ),
     ]
 

@@ -10,7 +10,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.configuration import Configuration
-from infra.functions.accepted import accept
+from infra.findings import accept
 from infra.functions.names import function_name
 from infra.functions.roles import Roles
 from infra.functions.variables import chosen
@@ -72,8 +72,7 @@ class Functions(Construct):
             )
             accept(
                 self._by_name[each],
-                "The code and its compiled packages are built for, and tested on, Python 3.13.",
-                "AwsSolutions-L1",
+                {"AwsSolutions-L1": "The code and its compiled packages are built for Python 3.13, and tested on it."},
             )
 
     def __getitem__(self, name: FunctionName) -> lambda_.Function:
@@ -81,8 +80,8 @@ class Functions(Construct):
 
 
 def private_subnets(network: NetworkStack) -> ec2.SubnetSelection:
-    """The subnets without a way in, whether their way out is NAT or interface endpoints."""
-    return ec2.SubnetSelection(subnets=network.vpc.private_subnets or network.vpc.isolated_subnets)
+    """The subnets without a way in."""
+    return ec2.SubnetSelection(subnets=network.vpc.private_subnets)
 
 
 def function_logs(scope: Construct, name: str, group_name: str) -> logs.LogGroup:
@@ -97,7 +96,9 @@ def function_logs(scope: Construct, name: str, group_name: str) -> logs.LogGroup
 def _size(name: FunctionName, configuration: Configuration) -> _Size:
     if name == "sync":
         return _Size(configuration.function_timeout_s, configuration.function_memory_mb)
-    return _Size(30, 256)  # API Gateway waits 29 s
+    if name == "config":
+        return _Size(120, 256)  # API Gateway waits 29 s; a deployment waits longer, for a cluster that has just begun
+    return _Size(30, 256)
 
 
 def _architecture(configuration: Configuration) -> lambda_.Architecture:

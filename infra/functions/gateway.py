@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from typing import Final
 
-from aws_cdk import RemovalPolicy
+from aws_cdk import CfnOutput, RemovalPolicy
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.configuration import Configuration
-from infra.functions.accepted import accept
+from infra.findings import accept
+from infra.functions.findings import accept_managed_policy
 from infra.functions.functions import LOGS_KEPT, Functions
 from infra.functions.names import API
 
@@ -22,7 +23,7 @@ BURST: Final = 100
 
 
 class Gateway(Construct):
-    """The API with its key or other guard; `url` ends in a slash."""
+    """The API with its key or other guard; the output ApiUrl is its address, with a slash at the end."""
 
     def __init__(self, scope: Construct, name: str, *, configuration: Configuration, functions: Functions) -> None:
         super().__init__(scope, name)
@@ -57,7 +58,9 @@ class Gateway(Construct):
                 ),
             ),
         )
-        self.url = self.api.url
+        output = self.api.node.find_child("Endpoint")
+        assert isinstance(output, CfnOutput)
+        output.override_logical_id("ApiUrl")
         self._validator = self.api.add_request_validator(
             "Validator", validate_request_body=True, validate_request_parameters=True
         )
@@ -127,21 +130,18 @@ class Gateway(Construct):
         return key
 
     def _accept(self) -> None:
-        accept(
-            self.api,
-            "A demo that is deployed by who calls it: calls need an API key by default, IAM with -c api=iam; that "
-            "anybody may call must be asked for (-c open_api=true). There are no users for Cognito to hold.",
-            "AwsSolutions-COG4",
-            "AwsSolutions-APIG4",
+        no_users = (
+            "Called by who deployed it: with an API key by default, signed with -c api=iam, by anybody only when asked "
+            "for with -c open_api=true. There are no users for Cognito to hold."
         )
         accept(
             self.api,
-            "Throttled, and only ever called by those who deployed it; put a web ACL before a public one.",
-            "AwsSolutions-APIG3",
+            {
+                "AwsSolutions-COG4": no_users,
+                "AwsSolutions-APIG4": no_users,
+                "AwsSolutions-APIG3": "Throttled; a web ACL is of use once the public is let in.",
+            },
         )
-        accept(
-            self.api,
-            "AWS's own policy that lets API Gateway write logs.",
-            "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/"
-            "AmazonAPIGatewayPushToCloudWatchLogs]",
+        accept_managed_policy(
+            self.api, "Lets API Gateway write logs.", "service-role/AmazonAPIGatewayPushToCloudWatchLogs"
         )

@@ -11,7 +11,8 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_docdb as docdb
 from aws_cdk import aws_lambda as lambda_
 
-NAMESPACE: Final = "penstock"
+from penstock.lambdas.embedded_metrics import DIMENSION, NAMESPACE
+
 PERIOD: Final = Duration.minutes(5)
 
 WRITTEN: Final = "Written"
@@ -25,7 +26,7 @@ SYSTEMIC_FAULTS: Final = "SystemicFaults"
 
 def of_sync(name: str, sync: lambda_.IFunction, *, statistic: str = "Sum") -> cloudwatch.Metric:
     """A metric that the sync function writes itself."""
-    return _metric(NAMESPACE, name, statistic, {"FunctionName": sync.function_name})
+    return _metric(NAMESPACE, name, statistic, {DIMENSION: sync.function_name})
 
 
 def of_mapping(name: str, sync: lambda_.IFunction, *, statistic: str) -> cloudwatch.Metric:
@@ -36,19 +37,6 @@ def of_mapping(name: str, sync: lambda_.IFunction, *, statistic: str) -> cloudwa
 def of_cluster(name: str, cluster: docdb.DatabaseCluster, *, statistic: str) -> cloudwatch.Metric:
     """A metric of all instances of the cluster together."""
     return _metric("AWS/DocDB", name, statistic, {"DBClusterIdentifier": cluster.cluster_identifier})
-
-
-def lag_s(sync: lambda_.IFunction) -> cloudwatch.MathExpression:
-    """Seconds that the mapping is behind: as the function saw it, or as the poller did, whichever is worse."""
-    return cloudwatch.MathExpression(
-        expression="MAX([FILL(seen, 0), FILL(age, 0) / 1000])",
-        using_metrics={
-            "seen": of_sync(LAG, sync, statistic="Maximum"),
-            "age": of_mapping("IteratorAge", sync, statistic="Maximum"),
-        },
-        label="Seconds behind",
-        period=PERIOD,
-    )
 
 
 def _metric(namespace: str, name: str, statistic: str, dimensions: dict[str, str]) -> cloudwatch.Metric:

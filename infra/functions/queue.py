@@ -4,7 +4,7 @@ from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.functions.accepted import accept
+from infra.findings import accept
 
 
 def parking_queue(scope: Construct, *, keep: bool) -> sqs.Queue:
@@ -20,8 +20,9 @@ def parking_queue(scope: Construct, *, keep: bool) -> sqs.Queue:
     )
     accept(
         queue,
-        "Nothing takes messages by itself: `penstock dead-letters replay --queue` does, by hand, and what it cannot "
-        "write stays here. A second queue would only hide it; an alarm says that messages wait.",
-        "AwsSolutions-SQS3",
+        {
+            "AwsSolutions-SQS3": "Messages are taken by `penstock dead-letters replay --queue` only, which leaves here "
+            "what it cannot write. A second queue would hide that; an alarm says that messages wait.",
+        },
     )
     return queue

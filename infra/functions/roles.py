@@ -9,14 +9,13 @@ from typing import Final
 from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.configuration import Configuration
 from infra.documentdb import DocumentDbStack
-from infra.functions.accepted import accept
-from infra.functions.domain_access import policy, reader_requests, sync_requests
-from infra.opensearch import OpenSearchStack
+from infra.functions.domain_access import WILDCARDS, policy, reader_requests, sync_requests
+from infra.functions.findings import accept_managed_policy, accept_wildcards
+from infra.functions.servers import Servers
 from penstock.lambdas.environment import FunctionName
 
 Policies = dict[str, iam.PolicyDocument]
@@ -32,6 +31,16 @@ NETWORK_ACTIONS: Final = [
 """What Lambda's poller does with the sync function's role, in the cluster's subnets."""
 
 
+_FOR_A_VPC: Final = "service-role/AWSLambdaVPCAccessExecutionRole"
+
+_WILDCARDS: Final = {
+    "ESMNetworkingAccess": "Lambda's poller makes network interfaces, which have no ARN before, and describes them.",
+    "ESMDocumentDbAccess": "Parameter and subnet groups of the cluster; the actions only describe them.",
+    "OpenSearchAccess": WILDCARDS,
+}
+"""Why the wildcards of a policy may stand."""
+
+
 class Roles(Construct):
     """`roles["reader"]`: searches and reads one index, and nothing else."""
 
@@ -41,33 +50,27 @@ class Roles(Construct):
         name: str,
         *,
         configuration: Configuration,
-        documentdb: DocumentDbStack,
-        opensearch: OpenSearchStack,
-        queue: sqs.IQueue,
+        servers: Servers,
     ) -> None:
         super().__init__(scope, name)
-        domain, index = opensearch.domain.domain_arn, configuration.index
-        secret = documentdb.secret
+        documentdb, opensearch, queue = servers
+        index = configuration.index
+        of_secret = secret_access(documentdb.secret, "DocumentDbSecretAccess")
         self._by_function: dict[FunctionName, iam.Role] = {
-            "writer": self._role("Writer", {"DocumentDbSecretAccess": secret_access(secret, "DocumentDbSecretAccess")}),
-            "config": self._role("Config", {"DocumentDbSecretAccess": secret_access(secret, "DocumentDbSecretAccess")}),
-            "reader": self._role("Reader", {"OpenSearchAccess": policy(domain, reader_requests(index))}),
+            "writer": self._role("Writer", {"DocumentDbSecretAccess": of_secret}),
+            "config": self._role("Config", {"DocumentDbSecretAccess": of_secret}),
+            "reader": self._role("Reader", {"OpenSearchAccess": policy(opensearch, reader_requests(index))}),
             "sync": self._role(
                 "Sync",
                 {
                     "ESMNetworkingAccess": _allow("ESMNetworkingAccess", NETWORK_ACTIONS, "*"),
                     "ESMDocumentDbAccess": _cluster_access(documentdb),
-                    "ESMDocumentDbSecretAccess": secret_access(secret, "ESMDocumentDbSecretAccess"),
-                    "OpenSearchAccess": policy(domain, sync_requests(index)),
+                    "ESMDocumentDbSecretAccess": secret_access(documentdb.secret, "ESMDocumentDbSecretAccess"),
+                    "OpenSearchAccess": policy(opensearch, sync_requests(index)),
                     "ParkingQueueAccess": _allow("ParkingQueueAccess", ["sqs:SendMessage"], queue.queue_arn),
                 },
             ),
         }
-        accept(
-            self._by_function["sync"],
-            "Lambda's poller makes and describes network interfaces that have no ARN before they exist.",
-            "AwsSolutions-IAM5[Resource::*]",
-        )
 
     def __getitem__(self, function: FunctionName) -> iam.Role:
         return self._by_function[function]
@@ -77,17 +80,17 @@ class Roles(Construct):
             self,
             name,
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
-            managed_policies=[
-                iam.ManagedPolicy.from_aws_managed_policy_name("service-role/AWSLambdaVPCAccessExecutionRole")
-            ],
+            managed_policies=[iam.ManagedPolicy.from_aws_managed_policy_name(_FOR_A_VPC)],
             inline_policies=policies,
         )
-        accept(
+        accept_managed_policy(
             role,
             "AWS's own policy for a function in a VPC: its logs, and the network interfaces that Lambda makes for it.",
-            "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/"
-            "AWSLambdaVPCAccessExecutionRole]",
+            _FOR_A_VPC,
         )
+        for policy_name, document in policies.items():
+            if policy_name in _WILDCARDS:
+                accept_wildcards(role, document, _WILDCARDS[policy_name])
         return role
 
 

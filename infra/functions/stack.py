@@ -15,6 +15,7 @@ from infra.functions.names import DASHBOARD, OPERATIONS
 from infra.functions.operations import Operations
 from infra.functions.queue import parking_queue
 from infra.functions.roles import Roles
+from infra.functions.servers import Servers
 from infra.functions.variables import values
 from infra.network import NetworkStack
 from infra.opensearch import OpenSearchStack
@@ -33,13 +34,14 @@ class LambdaStack(Stack):
         documentdb: DocumentDbStack,
         opensearch: OpenSearchStack,
     ) -> None:
-        super().__init__(scope, name)
-        code = assets(self.node, configuration.architecture)
-        queue = parking_queue(self, keep=configuration.is_production)
-        told = values(configuration, documentdb, opensearch, queue)
-        roles = Roles(
-            self, "Roles", configuration=configuration, documentdb=documentdb, opensearch=opensearch, queue=queue
+        super().__init__(
+            scope, name, env=network.account_and_region, termination_protection=configuration.is_production
         )
+        self.add_stack_dependency(opensearch)
+        code = assets(self.node, configuration.architecture)
+        servers = Servers(documentdb, opensearch, parking_queue(self, keep=configuration.is_production))
+        told = values(configuration, servers)
+        roles = Roles(self, "Roles", configuration=configuration, servers=servers)
         functions = Functions(
             self,
             "Functions",
@@ -49,50 +51,27 @@ class LambdaStack(Stack):
             folder=code.functions,
             values=told,
         )
-        mapping = Mapping(
-            self,
-            "Mapping",
-            configuration=configuration,
-            documentdb=documentdb,
-            sync=functions["sync"],
-            config=functions["config"],
-        )
+        sync, config = functions["sync"], functions["config"]
+        mapping = Mapping(self, "Mapping", configuration=configuration, documentdb=documentdb, sync=sync, config=config)
         gateway = Gateway(self, "Gateway", configuration=configuration, functions=functions)
         Operations(
             self,
             "Operations",
             configuration=configuration,
             network=network,
-            documentdb=documentdb,
-            opensearch=opensearch,
-            queue=queue,
+            servers=servers,
             folder=code.operations,
             values=told,
         )
-        alarms = Alarms(
-            self,
-            "Alarms",
-            configuration=configuration,
-            sync=functions["sync"],
-            queue=queue,
-            documentdb=documentdb,
-            opensearch=opensearch,
-        )
-        Dashboard(
-            self,
-            "Dashboard",
-            functions=functions,
-            gateway=gateway,
-            alarms=alarms,
-            queue=queue,
-            documentdb=documentdb,
-            opensearch=opensearch,
-        )
+        alarms = Alarms(self, "Alarms", configuration=configuration, sync=sync, servers=servers)
+        Dashboard(self, "Dashboard", functions=functions, gateway=gateway, alarms=alarms, servers=servers)
+        self._outputs(mapping, gateway, servers)
+
+    def _outputs(self, mapping: Mapping, gateway: Gateway, servers: Servers) -> None:
         # CloudFormation takes no hyphen in the name of an output: it shows `esmid`, as for the sample. The export is
         # spelt in full.
         CfnOutput(self, "esm-id", value=mapping.mapping_id, export_name="esm-id", description="Id of the mapping.")
-        CfnOutput(self, "ApiUrl", value=gateway.url, description="Address of the API, with a slash at its end.")
-        CfnOutput(self, "ParkingQueueUrl", value=queue.queue_url, description="Queue of parked keys.")
+        CfnOutput(self, "ParkingQueueUrl", value=servers.queue.queue_url, description="Queue of parked keys.")
         CfnOutput(self, "OperationsProject", value=OPERATIONS, description="Project that runs penstock commands.")
         CfnOutput(self, "DashboardName", value=DASHBOARD, description="Dashboard in CloudWatch.")
         if gateway.key is not None:

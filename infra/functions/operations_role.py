@@ -1,0 +1,122 @@
+"""The role of the operations task: all of its rights, spelt out. The CDK's own grants for a project are wider."""
+
+from typing import Final
+
+from aws_cdk import ArnFormat, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3_assets as s3_assets
+from constructs import Construct
+
+from infra.configuration import Configuration
+from infra.functions.domain_access import WILDCARDS, operations_requests, policy
+from infra.functions.findings import accept_wildcards
+from infra.functions.functions import private_subnets
+from infra.functions.roles import secret_access
+from infra.functions.servers import Servers
+from infra.network import NetworkStack
+
+QUEUE_ACTIONS: Final = [
+    "sqs:ReceiveMessage",
+    "sqs:DeleteMessage",
+    "sqs:ChangeMessageVisibility",
+    "sqs:SendMessage",
+    "sqs:GetQueueAttributes",
+]
+"""A replay takes messages and deletes them; what it cannot write goes back."""
+
+NETWORK_ACTIONS: Final = [
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeDhcpOptions",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcs",
+]
+"""What CodeBuild does with the role to place a build in a VPC."""
+
+
+class OperationsRole(iam.Role):
+    """The rights of sync, and what `load`, `status`, `check` and a replay need besides."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        configuration: Configuration,
+        network: NetworkStack,
+        servers: Servers,
+        code: s3_assets.Asset,
+        log_group: logs.ILogGroup,
+    ) -> None:
+        access = policy(servers.opensearch, operations_requests(configuration.index))
+        placing = _placing(Stack.of(scope), network)
+        logging = iam.PolicyDocument(
+            statements=[
+                iam.PolicyStatement(
+                    actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log_group.log_group_arn]
+                )
+            ]
+        )
+        super().__init__(
+            scope,
+            name,
+            assumed_by=iam.ServicePrincipal("codebuild.amazonaws.com"),
+            inline_policies={
+                "DocumentDbSecretAccess": secret_access(servers.documentdb.secret, "DocumentDbSecretAccess"),
+                "OpenSearchAccess": access,
+                "ParkingQueueAccess": iam.PolicyDocument(
+                    statements=[iam.PolicyStatement(actions=QUEUE_ACTIONS, resources=[servers.queue.queue_arn])]
+                ),
+                "CodeAccess": _reading(code),
+                "LogAccess": logging,
+                "NetworkAccess": placing,
+            },
+        )
+        accept_wildcards(self, access, WILDCARDS)
+        accept_wildcards(self, logging, "Streams of the one log group, which a build names when it begins.")
+        accept_wildcards(self, placing, "Network interfaces have no ARN before CodeBuild makes them for a build.")
+
+
+def _reading(code: s3_assets.Asset) -> iam.PolicyDocument:
+    return iam.PolicyDocument(
+        statements=[
+            iam.PolicyStatement(
+                actions=["s3:GetObject", "s3:GetObjectVersion"],
+                resources=[code.bucket.arn_for_objects(code.s3_object_key)],
+            ),
+            iam.PolicyStatement(
+                actions=["s3:GetBucketAcl", "s3:GetBucketLocation"], resources=[code.bucket.bucket_arn]
+            ),
+        ]
+    )
+
+
+def _placing(stack: Stack, network: NetworkStack) -> iam.PolicyDocument:
+    """Make interfaces, and hand them to CodeBuild in these subnets only."""
+    subnets = [
+        stack.format_arn(service="ec2", resource="subnet", resource_name=subnet.subnet_id)
+        for subnet in private_subnets(network).subnets or []
+    ]
+    return iam.PolicyDocument(
+        statements=[
+            iam.PolicyStatement(actions=NETWORK_ACTIONS, resources=["*"]),
+            iam.PolicyStatement(
+                actions=["ec2:CreateNetworkInterfacePermission"],
+                resources=[
+                    stack.format_arn(
+                        service="ec2",
+                        resource="network-interface",
+                        resource_name="*",
+                        arn_format=ArnFormat.SLASH_RESOURCE_NAME,
+                    )
+                ],
+                conditions={
+                    "StringEquals": {"ec2:AuthorizedService": "codebuild.amazonaws.com"},
+                    "ArnEquals": {"ec2:Subnet": subnets},
+                },
+            ),
+        ]
+    )
