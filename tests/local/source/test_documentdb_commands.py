@@ -156,7 +156,9 @@ def test_majority_reads_are_taken(client):
 
 
 def test_an_unknown_answer_to_streams_that_are_not_enabled_is_refused_before_anything_starts(tmp_path):
-    run = CliRunner().invoke(app, ["up", "--mode", "documentdb-5.0", "--unenabled-streams", "loud"])
+    run = CliRunner().invoke(
+        app, ["up", "--mode", "documentdb-5.0", "--unenabled-streams", "loud"], env={"COLUMNS": "200"}
+    )
     assert run.exit_code == 2
     assert "must be one of refuse, silent" in run.output
     with (
