@@ -26,9 +26,7 @@ def put(sink_url, index):
     def fill(documents: dict[str, str], *, shards: int = 1) -> None:
         settings = {"number_of_shards": shards, "number_of_replicas": 0}
         client.request("PUT", f"/{index}-g1", {"aliases": {index: {}}, "settings": settings})
-        lines = [
-            f"{json.dumps({'index': {'_id': name}})}\n{source}\n".encode() for name, source in documents.items()
-        ]
+        lines = [f"{json.dumps({'index': {'_id': name}})}\n{source}\n".encode() for name, source in documents.items()]
         answer = client.request("POST", f"/{index}-g1/_bulk?refresh=true", b"".join(lines))
         assert answer.ok
         assert answer.json()["errors"] is False
@@ -134,7 +132,7 @@ def test_pages_of_a_full_text_search(put):
 
 
 def test_a_document_written_between_two_pages_may_come_twice_and_none_is_left_out(put):
-    put({name: "{}" for name in "abcd"})
+    put(dict.fromkeys("abcd", "{}"))
     _, first, headers = get(size="2")
     put({"a": '{"new":1}', "e": "{}"})
     found = pages(size="2", after=headers["x-next-after"])

@@ -4,11 +4,14 @@ import json
 
 import pytest
 from bson import Decimal128, Int64, ObjectId
+from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect
 from pymongo.uri_parser import parse_uri
 
 from function_calls import Context, function_settings, parsed, proxy_event
+from penstock.encode import CODEC
 from penstock.lambdas import clients, writer
+from penstock.local.source import SourceSettings, local_source
 from proxy import Proxy
 
 NEW = "66f0000000000000000000aa"
@@ -33,7 +36,16 @@ def test_one_document_gets_an_object_id(orders):
 
 
 def test_several_documents_with_ids_of_every_kind_in_their_order(orders):
-    ids = [{"$oid": NEW}, "text", 7, {"$numberDecimal": "1.10"}, {"k": 1}, {"$date": "2024-01-02T03:04:05Z"}, None, True]
+    ids = [
+        {"$oid": NEW},
+        "text",
+        7,
+        {"$numberDecimal": "1.10"},
+        {"k": 1},
+        {"$date": "2024-01-02T03:04:05Z"},
+        None,
+        True,
+    ]
     status, body = post([{"_id": each, "place": place} for place, each in enumerate(ids)])
     assert (status, body["ids"]) == (201, ids)
     stored = list(orders.find().sort("place"))
@@ -42,12 +54,15 @@ def test_several_documents_with_ids_of_every_kind_in_their_order(orders):
 
 
 def test_extended_json_is_stored_as_what_it_stands_for(orders):
-    text = """{"_id": 1, "date": {"$date": "2024-01-02T03:04:05.678Z"}, "old": {"$date": {"$numberLong": "-62135596800001"}},
-        "price": {"$numberDecimal": "12.50"}, "many": {"$numberLong": "5"}, "octets": {"$binary": {"base64": "AP8=",
+    text = """{"_id": 1, "date": {"$date": "2024-01-02T03:04:05.678Z"}, "old": {"$date":
+        {"$numberLong": "-62135596800001"}}, "price": {"$numberDecimal": "12.50"}, "many": {"$numberLong": "5"},
+        "octets": {"$binary": {"base64": "AP8=",
         "subType": "00"}}, "id": {"$uuid": "00112233-4455-6677-8899-aabbccddeeff"}}"""
     assert post(text)[0] == 201
-    stored = orders.database.client.get_database(orders.database.name).orders.find_one({}, {"old": 0})
-    assert stored["date"].isoformat() == "2024-01-02T03:04:05.678000+00:00"
+    as_stored = orders.with_options(codec_options=CODEC)
+    stored = as_stored.find_one()
+    assert int(stored["old"]) == -62135596800001
+    assert stored["date"].isoformat() == "2024-01-02T03:04:05.678000"
     assert stored["price"] == Decimal128("12.50")
     assert isinstance(stored["many"], Int64)
     assert stored["octets"] == b"\x00\xff"
@@ -59,8 +74,7 @@ def test_a_duplicate_says_which_and_how_many_are_stored(orders):
     status, body = post([{"_id": 1}, {"_id": {"a": 1}, "more": "text"}, {"_id": 2}, {"_id": 3}])
     assert status == 400
     assert body["message"] == (
-        'The cluster refuses the document at [1]: its _id {"a": 1} is taken.'
-        " 1 before it is stored, 2 after it are not."
+        'The cluster refuses the document at [1]: its _id {"a": 1} is taken. 1 before it is stored, 2 after it are not.'
     )
     assert [each["_id"] for each in orders.find().sort("_id")] == [1, {"a": 1}]
 
@@ -93,41 +107,32 @@ def test_parameters_are_refused(orders):
     assert orders.count_documents({}) == 0
 
 
-class LostAnswer:
-    """Passes an insertion on and loses its answer, as a connection that is cut right after it."""
-
-    def __init__(self, insert_many, *, documents: int) -> None:
-        self._insert_many = insert_many
-        self._documents = documents
-        self.calls = 0
-
-    def __call__(self, collection, documents, **options):
-        self.calls += 1
-        if self.calls > 1:
-            return self._insert_many(collection, documents, **options)
-        if self._documents:
-            self._insert_many(collection, documents[: self._documents], **options)
-        raise AutoReconnect("connection closed")
-
-
 @pytest.fixture
 def losing(monkeypatch):
-    def lose_after(documents: int) -> LostAnswer:
-        from pymongo.collection import Collection
+    """Passes some documents of the next insertion on and loses its answer; tells the sizes of all insertions."""
+    insert_many, sizes = Collection.insert_many, []
 
-        lost = LostAnswer(Collection.insert_many, documents=documents)
-        monkeypatch.setattr(Collection, "insert_many", lambda self, *given, **options: lost(self, *given, **options))
-        return lost
+    def lose_after(count: int) -> list[int]:
+        def insert(collection, documents, **options):
+            sizes.append(len(documents))
+            if len(sizes) > 1:
+                return insert_many(collection, documents, **options)
+            if count:
+                insert_many(collection, documents[:count], **options)
+            raise AutoReconnect("connection closed")
+
+        monkeypatch.setattr(Collection, "insert_many", insert)
+        return sizes
 
     return lose_after
 
 
 @pytest.mark.parametrize("stored", [0, 1, 2, 3])
 def test_what_was_stored_before_a_lost_answer_is_no_duplicate(orders, losing, stored):
-    lost = losing(stored)
+    sizes = losing(stored)
     status, body = post([{"_id": "a", "n": 1}, {"n": 2}, {"n": 3}])
     assert status == 201
-    assert lost.calls >= 2
+    assert sizes[:2] == [3, 3]
     assert [each["_id"] for each in orders.find().sort("n")] == [
         "a", *(ObjectId(each["$oid"]) for each in body["ids"][1:])
     ]  # fmt: skip
@@ -156,3 +161,16 @@ def test_a_cluster_that_is_away_is_a_503_in_time(monkeypatch, source_uri, databa
             proxy.accepting = True
             assert post({"_id": 3})[0] == 201
             clients.source().close()
+
+
+def test_a_documentdb_stores_and_refuses_the_same(monkeypatch, tmp_path, losing):
+    with (
+        local_source(tmp_path, SourceSettings(mode="documentdb-5.0")) as source,
+        function_settings(monkeypatch, "shop.orders", source=source.uri),
+    ):
+        sizes = losing(1)
+        assert post([{"_id": 1, "a": {"$numberDecimal": "1.10"}}, {"_id": 2}])[0] == 201
+        assert sizes == [2, 2, 1]
+        status, body = post([{"_id": 3}, {"_id": 2}])
+        assert status == 400
+        assert "the document at [1]: its _id 2 is taken. 1 before it is stored" in body["message"]
