@@ -1,9 +1,8 @@
-"""The app: `python -m infra.app` writes the templates of the stacks to cdk.out, without credentials."""
+"""The app: `python -m infra.app` writes the templates of the four stacks to cdk.out, without credentials."""
 
 import os
 import sys
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any, Final
 
 from aws_cdk import App, Environment, Tags, Validations
@@ -11,8 +10,10 @@ from cdk_nag import AwsSolutionsChecks
 
 from infra.configuration import Configuration, ConfigurationError
 from infra.documentdb import DocumentDbStack
+from infra.functions.stack import LambdaStack
 from infra.network import NetworkStack
 from infra.opensearch import OpenSearchStack
+from penstock.errors import PenstockError
 
 APPLICATION: Final = "change-streams-demo"
 """Value of the tag `Application`, and how the names of stacks and functions begin."""
@@ -39,26 +40,24 @@ def make_app(folder: str | None = None, context: Mapping[str, Any] | None = None
 
 
 def build(app: App, env: Environment | None = None) -> None:
-    """Add the stacks, as the app's context says, and have cdk-nag check them.
+    """Add the four stacks, as the app's context says, and have cdk-nag check them.
 
     Raises:
         ConfigurationError: for a context that cannot be deployed.
+        AssetError: when the functions' packages cannot be had.
     """
     configuration = Configuration.from_context(app.node)
     network = NetworkStack(app, f"{APPLICATION}-vpc-stack", configuration=configuration, env=env)
     documentdb = DocumentDbStack(app, f"{APPLICATION}-documentdb-stack", configuration=configuration, network=network)
     opensearch = OpenSearchStack(app, f"{APPLICATION}-opensearch-stack", configuration=configuration, network=network)
-    if find_spec("infra.functions") and find_spec("infra.functions.stack"):
-        from infra.functions.stack import LambdaStack  # noqa: PLC0415
-
-        LambdaStack(
-            app,
-            f"{APPLICATION}-lambda-stack",
-            configuration=configuration,
-            network=network,
-            documentdb=documentdb,
-            opensearch=opensearch,
-        )
+    LambdaStack(
+        app,
+        f"{APPLICATION}-lambda-stack",
+        configuration=configuration,
+        network=network,
+        documentdb=documentdb,
+        opensearch=opensearch,
+    )
     Tags.of(app).add("Application", APPLICATION)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
 
@@ -69,7 +68,7 @@ def main() -> None:
     app = make_app()
     try:
         build(app, Environment(account=account, region=region) if account and region else None)
-    except ConfigurationError as error:
+    except (ConfigurationError, PenstockError) as error:
         sys.exit(str(error))
     try:
         app.synth()
