@@ -167,9 +167,10 @@ class Adapters:
         return LoadState(self._store, str(collection.namespace), generation.index, owner=self._owner)
 
     def known_indexes(self) -> Mapping[str, str]:
-        """The UUIDs of the indexes that the pipeline's position belongs to, by name; empty before its first load."""
-        stored = self._store.get([PipelineState.id_of(self._plan.name)])
-        return next((each.document["indexes"] for each in stored.values()), {})
+        """The UUIDs of the indexes as they were loaded, by name, whatever cursors the load had; empty before it."""
+        names = {self._plan.watch.db, *(str(each.namespace) for each in self._plan.collections)}
+        stored = self._store.get([PipelineState.id_of(name) for name in sorted(names)])
+        return {name: uuid for each in stored.values() for name, uuid in each.document["indexes"].items()}
 
     def ask(self, question: Callable[..., Answer], *arguments: object, stop: threading.Event | None = None) -> Answer:
         """Put a question to the source; see `penstock.mongo.asking`."""

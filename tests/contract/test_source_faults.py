@@ -175,6 +175,8 @@ def own_side(tmp_path):
         opened.append(lambda: server.__exit__(None, None, None))
         client = pymongo.MongoClient(source.uri)
         opened.append(client.close)
+        if str(flags.get("mode", "")).startswith("documentdb"):
+            client.admin.command({"modifyChangeStreams": 1, "database": "shop", "collection": "", "enable": True})
         connection = connect(SourceSettings(uri=source.uri))
         opened.append(connection.close)
         return RealSide(connection, client["shop"])

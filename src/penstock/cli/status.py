@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from penstock.cli.layout import as_table_or_lists, terminal_width
+from penstock.counted import counted
 from penstock.errors import SourceUnavailable
 from penstock.settings import Settings
 
@@ -42,6 +43,9 @@ def status(
         rows = [_COLUMNS, *map(_row, found.collections)]
         for line in as_table_or_lists(rows, texts=_TEXTS, width=terminal_width()):
             typer.echo(line)
+        if found.parked:
+            waiting = f"{counted(found.parked, 'message')} with parked keys"
+            typer.echo(f"{_loud(waiting)} in the queue: penstock dead-letters replay --queue writes them")
     if found.source_problem:
         raise SourceUnavailable(found.source_problem)
 

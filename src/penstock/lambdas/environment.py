@@ -35,6 +35,9 @@ TIMEOUT: Final = "PENSTOCK_SINK_TIMEOUT_S"
 LOG_FORMAT: Final = "PENSTOCK_OBSERVE_LOG_FORMAT"
 """`json` ([observe] log_format)."""
 
+CURSORS: Final = "PENSTOCK_SOURCE_CURSOR_PER"
+"""`collection`, since only the collection's change stream is enabled ([source] cursor_per)."""
+
 VARIABLES: Final[dict[FunctionName, tuple[str, ...]]] = {
     "writer": (SECRET, ENDPOINT, COLLECTIONS, LOG_FORMAT),
     "reader": (DOMAIN, COLLECTIONS, LOG_FORMAT),
@@ -43,5 +46,5 @@ VARIABLES: Final[dict[FunctionName, tuple[str, ...]]] = {
 }
 """What the stack sets on each function, exactly."""
 
-OPERATIONS_VARIABLES: Final = (SECRET, ENDPOINT, DOMAIN, COLLECTIONS, QUEUE, LOG_FORMAT)
+OPERATIONS_VARIABLES: Final = (SECRET, ENDPOINT, CURSORS, DOMAIN, COLLECTIONS, QUEUE, LOG_FORMAT)
 """What the stack sets on the task that runs `penstock` commands."""

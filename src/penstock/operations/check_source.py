@@ -91,7 +91,7 @@ def _stream_findings(connection: Connection, found: Server, watch: Watch) -> Ite
         cursor.open(watch.pipeline(None))
         cursor.next()
     except PyMongoError as error:
-        yield _refused(subject, unavailable(error, f"the change stream of {watch.first}"))
+        yield _refused(subject, unavailable(error, f"the change stream of {watch}"))
         return
     finally:
         cursor.close()

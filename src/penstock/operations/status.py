@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.build import sink_client
+from penstock.build import parking_queue, sink_client
 from penstock.change import Namespace, seconds_of
 from penstock.mongo.watch import Watch, watches
 from penstock.operations.alive import alive, reported_lately
@@ -20,7 +20,8 @@ _RATE_OVER_S = 1.0
 class CollectionStatus:
     """One line of `penstock status`; None is what is not known.
 
-    `state` is waiting (no worker has begun), loading, live, dropped, reconciling, or stopped (no worker is there);
+    `state` is waiting (no worker has begun), loading, live, dropped, reconciling, or stopped (no worker is there; never
+    where an event source mapping feeds the index, whose state only AWS knows);
     `loaded` the share that is loaded, between 0 and 1. `lag_s` is how far the index is behind the source, and
     `position_left_s` for how long the source still keeps the changes that are needed next.
     """
@@ -40,10 +41,14 @@ class CollectionStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """All collections; `source_problem` says why the source's part of them is not known."""
+    """All collections; `source_problem` says why the source's part of them is not known.
+
+    `parked` is about how many messages with parked keys wait in the queue, None where there is no queue.
+    """
 
     collections: list[CollectionStatus]
     source_problem: str
+    parked: int | None
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ def status(settings: Settings) -> Status:
                     position_left_s=pipeline.position_left_s,
                 )
             )
-    return Status(lines, source.problem)
+    return Status(lines, source.problem, parking_queue(settings).waiting() if settings.pipeline.parking_queue else None)
 
 
 def _namespace(collection: CollectionSettings) -> Namespace:
@@ -117,6 +122,8 @@ def _pipeline(
     document: Mapping[str, Any] | None, settings: Settings, source: SeenSource, *, is_running: bool
 ) -> _Pipeline:
     """Judge the state of a pipeline; what it reported itself counts as long as it is of now."""
+    if settings.pipeline.parking_queue:  # an event source mapping feeds it: the position is Lambda's, not ours
+        return _Pipeline(is_running=True, has_begun=document is not None, lag_s=None, position_left_s=None)
     if document is None:
         return _Pipeline(is_running=False, has_begun=False, lag_s=None, position_left_s=None)
     position, behind_s, left_s = document["position"], None, None

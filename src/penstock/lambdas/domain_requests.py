@@ -1,0 +1,72 @@
+"""Which requests to the domain a role may make: the stack makes its policies of it, the local domain its rights.
+
+IAM sees the method and the path of a request, not its parameters or its body. So a path must be spelt as it is sent,
+`*` stands for slashes too, and `POST /_bulk` reaches every index: it cannot be narrowed further by IAM alone.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+STATE: Final = "penstock-*"
+"""penstock's own indexes: state and dead letters, and the ones that `check` makes to try a mapping."""
+
+
+class Requests(NamedTuple):
+    """One kind of request: methods on some paths, which have no slash in front; the root is an empty one."""
+
+    sid: str
+    methods: Sequence[str]
+    paths: Sequence[str]
+
+
+def reader_requests(index: str) -> list[Requests]:
+    """Search the index. Not `<index>/*`: POST and PUT on `_bulk`, `_doc` and `_update` are under it."""
+    return [Requests("OpenSearchSearch", ["Post"], [f"{index}/_search"])]
+
+
+def sync_requests(index: str) -> list[Requests]:
+    """Write the index's generations, make those and penstock's own indexes, and read what they hold."""
+    written = [_generations(index), STATE]
+    return [
+        Requests("OpenSearchLook", ["Get", "Head"], ["", index, *written]),
+        Requests("OpenSearchMakeIndex", ["Put"], written),
+        Requests("OpenSearchWrite", ["Post"], ["_bulk", *_under(written, "_bulk")]),
+        Requests("OpenSearchRead", ["Post"], _under(written, "_mget", "_search", "_count", "_refresh")),
+        Requests("OpenSearchScroll", ["Post", "Delete"], ["_search/scroll"]),
+    ]
+
+
+def operations_requests(index: str) -> list[Requests]:
+    """As sync; besides what `status` and `check` ask for, and the deletes of replayed dead letters."""
+    cluster = ["_cluster/health", "_cluster/settings", "_nodes/stats/fs"]
+    asked = [f"{index}/*", f"_alias/{index}*", f"_alias/{STATE}", *cluster]
+    return [
+        *sync_requests(index),
+        Requests("OpenSearchStatus", ["Get", "Head"], asked),
+        Requests("OpenSearchServed", ["Post"], _under([index], "_search", "_count", "_mget", "_refresh")),
+        Requests("OpenSearchTidy", ["Post"], _under([_generations(index), STATE], "_delete_by_query")),
+        Requests("OpenSearchTrial", ["Delete"], ["penstock-check-*"]),
+    ]
+
+
+def allows(requests: Iterable[Requests], method: str, path: str) -> bool:
+    """Say whether a role with these rights may make a request, as IAM compares: `*` is anything."""
+    asked = path.removeprefix("/")
+    return any(
+        method.capitalize() in each.methods and any(_matches(pattern, asked) for pattern in each.paths)
+        for each in requests
+    )
+
+
+def _matches(pattern: str, path: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), path) is not None
+
+
+def _generations(index: str) -> str:
+    """An index's generations and their write aliases: orders-g1, orders-g1-write."""
+    return f"{index}-g*"
+
+
+def _under(indexes: Iterable[str], *endpoints: str) -> list[str]:
+    return [f"{index}/{endpoint}" for index in indexes for endpoint in endpoints]
