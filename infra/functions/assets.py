@@ -12,7 +12,7 @@ CONTEXT_KEY: Final = "asset_folder"
 
 PYTHON: Final = "3.13"
 
-_BUILT: Final = Path(__file__).parents[2] / ".assets"
+BUILT: Final = Path(__file__).parents[2] / ".assets"
 
 
 class Assets(NamedTuple):
@@ -29,7 +29,7 @@ def assets(node: Node, architecture: str) -> Assets:
         AssetError: when a package cannot be had.
     """
     given = node.try_get_context(CONTEXT_KEY)
-    folder = Path(given) if given else _BUILT / architecture
+    folder = Path(given) if given else BUILT / architecture
     found = Assets(str(folder / "functions"), str(folder / "operations"))
     if not given:
         build_functions(Path(found.functions), architecture=architecture, python=PYTHON)

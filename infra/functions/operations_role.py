@@ -9,12 +9,13 @@ from aws_cdk import aws_s3_assets as s3_assets
 from constructs import Construct
 
 from infra.configuration import Configuration
-from infra.functions.domain_access import WILDCARDS, operations_requests, policy
+from infra.functions.domain_access import WILDCARDS, policy
 from infra.functions.findings import accept_wildcards
 from infra.functions.functions import private_subnets
 from infra.functions.roles import secret_access
 from infra.functions.servers import Servers
 from infra.network import NetworkStack
+from penstock.lambdas.domain_requests import operations_requests
 
 QUEUE_ACTIONS: Final = [
     "sqs:ReceiveMessage",

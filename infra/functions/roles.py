@@ -13,9 +13,10 @@ from constructs import Construct
 
 from infra.configuration import Configuration
 from infra.documentdb import DocumentDbStack
-from infra.functions.domain_access import WILDCARDS, policy, reader_requests, sync_requests
+from infra.functions.domain_access import WILDCARDS, policy
 from infra.functions.findings import accept_managed_policy, accept_wildcards
 from infra.functions.servers import Servers
+from penstock.lambdas.domain_requests import reader_requests, sync_requests
 from penstock.lambdas.environment import FunctionName
 
 Policies = dict[str, iam.PolicyDocument]

@@ -13,6 +13,7 @@ def values(configuration: Configuration, servers: Servers) -> Mapping[str, str]:
     return {
         environment.SECRET: servers.documentdb.secret.secret_arn,
         environment.ENDPOINT: servers.documentdb.endpoint,
+        environment.CURSORS: "collection",
         environment.DOMAIN: servers.opensearch.endpoint,
         environment.COLLECTIONS: json.dumps([{"namespace": configuration.namespace, "index": configuration.index}]),
         environment.QUEUE: servers.queue.queue_url,

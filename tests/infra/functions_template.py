@@ -1,0 +1,95 @@
+"""The template of the functions' stack, as tests read it."""
+
+import re
+from typing import Any
+
+from aws_cdk.assertions import Template
+
+STACK = "change-streams-demo-lambda-stack"
+
+OTHER = {
+    "database": "shop",
+    "collection": "orders",
+    "index": "orders",
+    "architecture": "arm64",
+    "api": "iam",
+    "batch_size": "17",
+    "batch_window_s": "3",
+    "function_timeout_s": "60",
+    "function_memory_mb": "1024",
+    "change_log_retention_hours": "10",
+    "schedule": "rate(1 day)",
+    "scheduled_command": "verify --repair",
+    "alarm_email": "people@example.com",
+}
+"""A context that chooses otherwise wherever it can."""
+
+AS_IN_SAMPLE = {"as_in_sample": "true", "open_api": "true"}
+
+_NAMES = {
+    r"change-streams-demo-opensearch-stack:\w*Domain\w*Arn\w*": "DOMAIN",
+    r"change-streams-demo-documentdb-stack:\w*RefClusterSecret\w*": "SECRET",
+    r"change-streams-demo-documentdb-stack:\w*RefCluster\w*": "CLUSTER",
+    r"change-streams-demo-vpc-stack:\w*FunctionsGroup\w*": "FUNCTIONS-GROUP",
+    r"change-streams-demo-vpc-stack:\w*RefVpcPrivateSubnet(\d)\w*": r"PRIVATE-SUBNET-\1",
+}
+
+
+def properties(template: Template, kind: str, **wanted: Any) -> dict[str, Any]:
+    """The properties of the only resource of a kind, or of the only one that has these values."""
+    found = [
+        resource.get("Properties", {})
+        for resource in template.find_resources(kind).values()
+        if all(resource.get("Properties", {}).get(name) == value for name, value in wanted.items())
+    ]
+    assert len(found) == 1, f"{len(found)} of {kind} {wanted}"
+    return found[0]
+
+
+def plain(value: Any) -> str:
+    """A value of the template as text: references by name, imports by what they stand for."""
+    match value:
+        case {"Fn::Join": [delimiter, parts]}:
+            return str(delimiter).join(plain(part) for part in parts)
+        case {"Fn::GetAtt": [resource, attribute]}:
+            return f"{resource}.{attribute}"
+        case {"Fn::ImportValue": name}:
+            for pattern, word in _NAMES.items():
+                if re.fullmatch(pattern, name):
+                    return re.sub(pattern, word, name)
+            return str(name)
+        case {"Ref": name} | {"Fn::Sub": name}:
+            return str(name)
+    return str(value)
+
+
+def statements(role: dict[str, Any]) -> list[tuple[list[str], list[str]]]:
+    """Actions and resources of all inline policies of a role; all of them allow."""
+    found = []
+    for policy in role["Policies"]:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            assert statement["Effect"] == "Allow"
+            actions, resources = as_list(statement["Action"]), as_list(statement["Resource"])
+            found.append((actions, [plain(resource) for resource in resources]))
+    return found
+
+
+def allows(role: dict[str, Any], action: str, resource: str) -> bool:
+    """What IAM says about an action on a resource; `*` stands for slashes too."""
+    return any(
+        action in actions and any(_matches(pattern, resource) for pattern in resources)
+        for actions, resources in statements(role)
+    )
+
+
+def may_ask(role: dict[str, Any], method: str, path: str) -> bool:
+    """Whether a role may send a request to the domain."""
+    return allows(role, f"es:ESHttp{method.capitalize()}", f"DOMAIN{path}")
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text) is not None
