@@ -246,8 +246,8 @@ def test_the_other_ways_to_call_a_function(site, lambda_):
 
 def test_the_aws_cli_creates_enables_and_deletes(site, address, database, tmp_path):
     def aws(*words):
-        command = [str(Path(sys.executable).with_name("aws")), "--endpoint-url", address, "--no-cli-pager", "lambda"]
-        env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **CREDENTIALS}
+        command = [str(Path(sys.executable).with_name("aws")), "--endpoint-url", address, "lambda"]
+        env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_PAGER": "", **CREDENTIALS}
         done = subprocess.run([*command, *words], env=env, capture_output=True, timeout=60, check=True)
         return json.loads(done.stdout)
 

@@ -132,7 +132,7 @@ class Worker:
         except PyMongoError as error:
             self._store.show(self._record, f"PROBLEM: Connection error. {in_words(error)}")
         except LookupError as error:
-            self._store.show(self._record, f"PROBLEM: {error.args[0] if error.args else error!r}")
+            self._store.show(self._record, f"PROBLEM: {error.args[0]}")
         except BSONError as error:
             self._store.show(self._record, f"PROBLEM: an answer of the cluster cannot be read: {error}")
 
