@@ -5,6 +5,7 @@ from typing import Any, Final
 from aws_cdk import Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_opensearchservice as opensearch
 from aws_cdk import aws_sns as sns
@@ -152,6 +153,15 @@ class Alarms(Construct):
 
     def _send_to(self, address: str) -> None:
         topic = sns.Topic(self, "Topic", display_name=f"Alarms of {APPLICATION}", enforce_ssl=True)
+        # With a policy of its own the topic no longer lets the services of its account publish by itself.
+        topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
+            )
+        )
         topic.add_subscription(subscriptions.EmailSubscription(address))
         action: Any = actions.SnsAction(topic)
         for alarm in self.all:

@@ -122,6 +122,18 @@ def test_alarms_send_mail_to_the_address(synth):
         assert found["Properties"]["AlarmActions"] == found["Properties"]["OKActions"] == [{"Ref": topic}]
 
 
+def test_alarms_may_publish_and_only_over_tls(synth):
+    """A topic with a policy of its own has no default one, which would let the account's alarms publish."""
+    template = synth(OTHER)[STACK]
+    statements = properties(template, "AWS::SNS::TopicPolicy")["PolicyDocument"]["Statement"]
+    (topic,) = template.find_resources("AWS::SNS::Topic")
+    (allowed,) = [each for each in statements if each["Effect"] == "Allow"]
+    assert allowed["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert (allowed["Action"], allowed["Resource"]) == ("sns:Publish", {"Ref": topic})
+    (denied,) = [each for each in statements if each["Effect"] == "Deny"]
+    assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
 def test_the_dashboard_shows_every_alarm_and_the_metrics_of_penstock(template):
     dashboard = properties(template, "AWS::CloudWatch::Dashboard")
     assert dashboard["DashboardName"] == "change-streams-demo"
