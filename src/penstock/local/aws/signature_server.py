@@ -1,0 +1,105 @@
+"""An HTTPS server on 127.0.0.1 that hands every request to one function: keep-alive, a thread for each connection."""
+
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import SHUT_RDWR, socket
+from typing import Any, NamedTuple
+
+import orjson
+
+from penstock.local.aws.signature import Received
+
+
+class Said(NamedTuple):
+    """An answer: the status, the headers in lower case, the body as it is sent."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Server(ThreadingHTTPServer):
+    """Takes connections, each in a thread of its own that also does the TLS handshake."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, answer: Callable[[Received], Said], tls: ssl.SSLContext, *, max_body: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler, bind_and_activate=False)
+        self.answer = answer
+        self.max_body = max_body
+        self._tls = tls
+        self._open: set[socket] = set()
+        self._lock = threading.Lock()
+
+    def bind(self, port: int) -> None:
+        """Take the port without listening to it yet."""
+        self.server_address = ("127.0.0.1", port)
+        self.server_bind()
+
+    def cut(self) -> None:
+        """End all connections."""
+        with self._lock:
+            for connection in self._open:
+                try:
+                    connection.shutdown(SHUT_RDWR)
+                except OSError:
+                    continue
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Serve one connection until it ends."""
+        with self._tls.wrap_socket(request, server_side=True) as connection:
+            with self._lock:
+                self._open.add(connection)
+            try:
+                _Handler(connection, client_address, self)
+            finally:
+                with self._lock:
+                    self._open.discard(connection)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away, or does not trust us, is no error of ours."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection: reads requests, lets the proxy answer them."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    rbufsize = wbufsize = 1 << 16
+    server: Server
+
+    def __getattr__(self, name: str) -> Any:
+        """Serve every method alike; the base class asks for do_GET, do_POST and so on."""
+        if name.startswith("do_"):
+            return self._serve
+        raise AttributeError(name)
+
+    def _serve(self) -> None:
+        length = int(self.headers.get("content-length") or 0)
+        if "transfer-encoding" in self.headers or length > self.server.max_body:
+            self.close_connection = True
+            message = f"Request size exceeded {self.server.max_body} bytes"
+            self._say(Said(413, {"content-type": "application/json"}, orjson.dumps({"Message": message})))
+            return
+        body = self.rfile.read(length) if length else b""
+        self._say(self.server.answer(Received(self.command, self.path, self.headers.items(), body)))
+
+    def _say(self, said: Said) -> None:
+        self.send_response(said.status)
+        for name in ("content-type", "content-encoding", "warning"):
+            if name in said.headers:
+                self.send_header(name, said.headers[name])
+        length = said.headers.get("content-length") if self.command == "HEAD" else None
+        self.send_header("content-length", length or str(len(said.body)))
+        if self.close_connection:
+            self.send_header("connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(said.body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Nothing: the proxy stands in front of a server that has a log."""
