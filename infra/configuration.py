@@ -28,16 +28,18 @@ class Configuration:
     """One deployment's choices. `about` of each field is its line in docs/aws.md."""
 
     engine_version: EngineVersion = field(
-        default="5.0.0", metadata=_key(checks.engine_version, "Engine of the cluster.")
+        default="5.0.0",
+        metadata=_key(checks.engine_version, "Engine of the cluster: 5.0.0, or 4.0.0 as in the sample."),
     )
     profile: Profile = field(
         default="demo",
-        metadata=_key(checks.one_of("demo", "production"), "`production` keeps the data and doubles what holds it."),
+        metadata=_key(checks.one_of("demo", "production"), "`demo`, or `production`: see below."),
     )
     egress: Egress = field(
         default="nat",
         metadata=_key(
-            checks.one_of("nat", "endpoints"), "How the private subnets reach AWS: NAT, or interface endpoints."
+            checks.one_of("nat", "endpoints"),
+            "How the private subnets reach AWS: by `nat`, or by interface `endpoints`.",
         ),
     )
     database: str = field(default="demo-database", metadata=_key(checks.database, "Database of the collection."))
@@ -46,13 +48,16 @@ class Configuration:
     )
     index: str = field(default="demo-index", metadata=_key(checks.index, "Index (an alias) that serves it."))
     architecture: Architecture = field(
-        default="x86_64", metadata=_key(checks.one_of("x86_64", "arm64"), "Processors of the functions.")
+        default="x86_64",
+        metadata=_key(checks.one_of("x86_64", "arm64"), "Processors of functions and task: `x86_64` or `arm64`."),
     )
     batch_size: int = field(
-        default=1000, metadata=_key(checks.whole_number(1, 10_000), "Most changes in one call of the sync function.")
+        default=1000,
+        metadata=_key(checks.whole_number(1, 10_000), "Most changes in one call of the sync function, to 10000."),
     )
     batch_window_s: int = field(
-        default=1, metadata=_key(checks.whole_number(0, 300), "Seconds that the mapping collects a batch.")
+        default=1,
+        metadata=_key(checks.whole_number(0, 300), "Seconds for which the mapping collects a batch, 0 to 300."),
     )
     as_in_sample: bool = field(
         default=False,
@@ -62,17 +67,19 @@ class Configuration:
     )
     api: Api = field(
         default="key",
-        metadata=_key(checks.one_of("key", "iam"), "How calls of the API are authorised: API key, or IAM."),
+        metadata=_key(checks.one_of("key", "iam"), "How calls of the API are authorised: `key`, or `iam`."),
     )
     open_api: bool = field(
-        default=False, metadata=_key(checks.true_or_false, "An API that anybody can call, as the sample's.")
+        default=False,
+        metadata=_key(checks.true_or_false, "An API that anybody can call, as the sample's; without `api`."),
     )
     service_linked_role: bool = field(
         default=False,
         metadata=_key(checks.true_or_false, "Create the service-linked role of OpenSearch Service, once an account."),
     )
     change_log_retention_hours: int = field(
-        default=24, metadata=_key(checks.whole_number(1, 168), "Hours that the cluster keeps its change log.")
+        default=24,
+        metadata=_key(checks.whole_number(1, 168), "Hours for which the cluster keeps its change log, 1 to 168."),
     )
     schedule: str = field(
         default="", metadata=_key(checks.schedule, "Run a command regularly: `rate(1 day)` or `cron(0 3 * * ? *)`.")
@@ -83,10 +90,12 @@ class Configuration:
     alarm_email: str = field(default="", metadata=_key(checks.email, "Address that alarms are sent to."))
     function_timeout_s: int = field(
         default=300,
-        metadata=_key(checks.whole_number(30, 840), "Timeout of the sync function; the mapping allows 840 at most."),
+        metadata=_key(
+            checks.whole_number(30, 840), "Timeout of the sync function, 30 to 840; a mapping allows no more."
+        ),
     )
     function_memory_mb: int = field(
-        default=512, metadata=_key(checks.whole_number(128, 10_240), "Memory of the sync function.")
+        default=512, metadata=_key(checks.whole_number(128, 10_240), "Memory of the sync function, 128 to 10240.")
     )
 
     @property

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,14 @@ def run_app(folder: Path, **environment: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, timeout=250, check=False)
 
 
+@cache
+def problems_of(template: str) -> list[str]:
+    """What cfn-lint says of a template; several contexts have the same of some stack."""
+    accepted = ManualArgs(ignore_checks=["W3005"], regions=["us-east-1"])
+    found = lint(template, config=accepted)
+    return [f"{'/'.join(map(str, match.path or ()))}: {match.rule.id} {match.message}" for match in found]
+
+
 def resources_of(synthesis: Synthesis) -> Iterator[tuple[str, dict[str, Any]]]:
     for stack, template in synthesis.templates.items():
         for name, resource in template.to_json()["Resources"].items():
@@ -65,12 +74,7 @@ def test_no_finding_of_cdk_nag_is_left_unaccepted(each):
 
 def test_cfn_lint_has_nothing_to_say(each):
     """W3005: CDK writes a dependency that a reference implies already; it does no harm and cannot be taken back."""
-    accepted = ManualArgs(ignore_checks=["W3005"], regions=["us-east-1"])
-    said = [
-        f"{stack} {'/'.join(map(str, match.path or ()))}: {match.rule.id} {match.message}"
-        for stack, file in each.files.items()
-        for match in lint(file.read_text(), config=accepted)
-    ]
+    said = [f"{stack} {problem}" for stack, file in each.files.items() for problem in problems_of(file.read_text())]
     assert said == []
 
 
