@@ -27,6 +27,7 @@ class Function:
         self.payloads: list[bytes] = []
         self.names: list[str] = []
         self.answer: Callable[[int], Invocation] = lambda call: Invocation(b"null")
+        self.failing: set[str] = set()
         self.most_at_once = 0
         self._inside = 0
 
@@ -38,7 +39,7 @@ class Function:
         try:
             self.names.append(name)
             self.payloads.append(payload)
-            return self.answer(len(self.payloads))
+            return RAISED if name in self.failing else self.answer(len(self.payloads))
         finally:
             self._inside -= 1
 
@@ -105,11 +106,12 @@ class MappingSite:
         self.mappings = self._begun()
 
     def request(self, coll: str | None = "c", **changed: Any) -> dict[str, Any]:
-        """What a valid mapping is asked for with; None takes a parameter out."""
+        """What a valid mapping is asked for with, without a window; None takes a parameter out."""
         config = {"DatabaseName": self.db} | ({"CollectionName": coll} if coll else {})
         asked = {
             "EventSourceArn": CLUSTER,
             "FunctionName": "sync",
+            "MaximumBatchingWindowInSeconds": 0,
             "SourceAccessConfigurations": [{"Type": "BASIC_AUTH", "URI": SECRET}],
             "DocumentDBEventSourceConfig": config,
         } | changed

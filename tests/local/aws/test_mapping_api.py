@@ -240,6 +240,8 @@ def test_the_other_ways_to_call_a_function(site, lambda_):
     assert lambda_.invoke(FunctionName="sync", InvocationType="Event", Payload=b"{}")["StatusCode"] == 202
     wait_until(lambda: site.function.payloads == [b"{}"])
     assert refused(lambda_.invoke, FunctionName="other")[:2] == (404, "ResourceNotFoundException")
+    answer = refused(lambda_.invoke, FunctionName="sync", Payload=b"{")
+    assert answer[:2] == (400, "InvalidRequestContentException")
     large = b'"' + b"x" * 6 * 1024 * 1024 + b'"'
     assert refused(lambda_.invoke, FunctionName="sync", Payload=large)[:2] == (413, "RequestTooLargeException")
 
@@ -266,4 +268,5 @@ def test_the_aws_cli_creates_enables_and_deletes(site, address, database, tmp_pa
     wait_until(lambda: site.function.ids == [1])
     assert aws("get-event-source-mapping", "--uuid", name)["LastProcessingResult"] == "OK"
     assert aws("delete-event-source-mapping", "--uuid", name)["State"] == "Deleting"
-    wait_until(lambda: aws("list-event-source-mappings", "--function-name", "sync")["EventSourceMappings"] == [])
+    wait_until(lambda: site.mappings.metrics() == {})
+    assert aws("list-event-source-mappings", "--function-name", "sync")["EventSourceMappings"] == []

@@ -1,6 +1,7 @@
 """Mappings on a source that behaves as DocumentDB: user, TLS, enabled change streams, a log that forgets."""
 
 import secrets
+import time
 
 import pymongo
 import pytest
@@ -83,6 +84,16 @@ def test_a_mapping_reads_with_the_user_of_its_secret_over_tls(begin, enable, dat
     events = site.function.events
     assert [event["operationType"] for event in events] == ["insert", "update", "drop", "insert"]
     assert all(event["_id"].keys() == {"_data"} for event in events)
+
+
+@pytest.mark.parametrize("position", ["TRIM_HORIZON", "AT_TIMESTAMP"])
+def test_nothing_is_missed_between_the_enabling_and_the_mapping(begin, enable, database, position):
+    at = {"StartingPositionTimestamp": int(time.time())} if position == "AT_TIMESTAMP" else {}
+    enable()
+    database.c.insert_one({"_id": 1})
+    site = begin()
+    site.create(StartingPosition=position, **at)
+    wait_until(lambda: site.function.ids == [1])
 
 
 def test_a_wrong_password_is_shown_until_the_secret_is_changed(begin, enable, database):

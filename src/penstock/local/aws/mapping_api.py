@@ -16,6 +16,7 @@ import structlog
 from penstock.local.aws.mapping_batch import PAYLOAD_BYTES
 from penstock.local.aws.mapping_errors import (
     InvalidParameterValue,
+    InvalidRequestContent,
     RequestTooLarge,
     ResourceNotFound,
     ServiceError,
@@ -129,6 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
             )
         kind = self.headers.get("X-Amz-Invocation-Type") or "RequestResponse"
         payload = body or b"{}"
+        if not _is_json(payload):
+            raise InvalidRequestContent("Could not parse request body into json.")
         if kind == "DryRun":
             return _Answer(204)
         if kind == "Event":
@@ -149,6 +152,14 @@ def _object(body: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InvalidParameterValue("Could not parse request body into json: it must be an object.")
     return found
+
+
+def _is_json(payload: bytes) -> bool:
+    try:
+        orjson.loads(payload)
+    except ValueError:
+        return False
+    return True
 
 
 def _json(status: int, content: dict[str, Any]) -> _Answer:

@@ -39,6 +39,14 @@ class ResourceInUse(ServiceError):
     status = 400
 
 
+class InvalidRequestContent(ServiceError):
+    """A payload is not JSON."""
+
+    code = "InvalidRequestContentException"
+    status = 400
+    message_key = "message"
+
+
 class RequestTooLarge(ServiceError):
     """A payload is above the limit of a synchronous call."""
 

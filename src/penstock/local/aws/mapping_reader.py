@@ -23,7 +23,7 @@ _MOST_EVENTS = 1000
 _OPTIONS: dict[str, Any] = {
     "appName": "lambda",
     "connectTimeoutMS": 5_000,
-    "serverSelectionTimeoutMS": 5_000,
+    "serverSelectionTimeoutMS": 3_000,
     "socketTimeoutMS": 60_000,
     "directConnection": True,
     "retryReads": False,

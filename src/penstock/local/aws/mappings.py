@@ -78,6 +78,7 @@ class Mappings:
 
     def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer the configuration of the new mapping, in the state Creating. Raises ServiceError."""
+        request = _given(request)
         rules.check_create(request, time.time())
         arn, name = request["EventSourceArn"], rules.function_name(request["FunctionName"])
         rules.check_region(arn, self.account.region, self.account.id)
@@ -95,9 +96,10 @@ class Mappings:
 
     def update(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer the configuration on its way to what the request says. Raises ServiceError."""
+        request = _given(request)
         rules.check_update(request)
         function = None
-        if request.get("FunctionName") is not None:
+        if "FunctionName" in request:
             function = rules.function_name(request["FunctionName"])
             rules.check_timeout(function, self._timeout)
         with self._store.changing():
@@ -105,8 +107,8 @@ class Mappings:
             self._require_idle(record, "update")
             record.request = _changed(record.request, request)
             record.function = function or record.function
-            was, enabled = record.enabled, request.get("Enabled")
-            record.enabled = was if enabled is None else enabled
+            was = record.enabled
+            record.enabled = request.get("Enabled", was)
             if record.enabled != was:
                 record.move("Enabling" if record.enabled else "Disabling")
             else:
@@ -215,9 +217,14 @@ class Mappings:
             raise ResourceInUse(f"Cannot {what} the event source mapping because it is in use.")
 
 
+def _given(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A parameter that is null is one that was not given."""
+    return {name: value for name, value in request.items() if value is not None}
+
+
 def _changed(before: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
     """What is asked for after an update; a parameter that it does not name stays."""
-    after = dict(before) | {key: request[key] for key in _CHANGEABLE if request.get(key) is not None}
+    after = dict(before) | {key: request[key] for key in _CHANGEABLE if key in request}
     config = request.get("DocumentDBEventSourceConfig") or {}
     if config.get("FullDocument") is not None:
         after["DocumentDBEventSourceConfig"] = before["DocumentDBEventSourceConfig"] | config
