@@ -4,9 +4,10 @@ import json
 import time
 
 import pytest
+from bson import Timestamp
 from mapping_site import SECRET, MappingSite, mapping_site, open_cluster, wait_until
 
-from penstock.local.aws.mapping_batch import Batcher
+from penstock.local.aws.mapping_batch import PAYLOAD_BYTES, Batcher
 from penstock.local.aws.mapping_reader import Cluster
 from penstock.local.errors import LocalServerError
 from proxy import Proxy
@@ -168,8 +169,6 @@ def test_the_window_is_half_a_second_when_none_was_asked_for(site):
 
 
 def change(number, text=""):
-    from bson import Timestamp
-
     return {
         "_id": {"_data": f"{number:04}"},
         "operationType": "insert",
@@ -194,3 +193,30 @@ def test_what_a_batch_leaves_has_a_window_of_its_own(site):
     assert batcher.due
     assert batcher.take().position.time == (1 << 32) | 3
     assert not batcher.due
+
+
+@pytest.fixture
+def payload_of(site):
+    """Answer the batches that events of so many characters make, as their numbers of events and their lengths."""
+
+    def payload_of(*characters):
+        batcher = Batcher("arn", batch_size=10, window_s=0, form=site.behaviour.form)
+        for number, count in enumerate(characters):
+            batcher.add(change(number, "x" * count))
+        batches = []
+        while batcher.due:
+            batches.append(batcher.take())
+        return [(batch.events, batch.oversized, len(batch.payload or b"")) for batch in batches]
+
+    return payload_of
+
+
+def test_six_megabytes_are_counted_to_the_byte(payload_of):
+    ((_, _, empty),) = payload_of(0)
+    room = PAYLOAD_BYTES - empty
+    assert payload_of(room) == [(1, 0, PAYLOAD_BYTES)]
+    assert payload_of(room + 1) == [(0, 1, 0)]
+    ((_, _, empty),) = payload_of(0, 0)
+    room = PAYLOAD_BYTES - empty
+    assert payload_of(1000, room - 1000) == [(2, 0, PAYLOAD_BYTES)]
+    assert [events for events, _, _ in payload_of(1000, room - 999)] == [1, 1]
