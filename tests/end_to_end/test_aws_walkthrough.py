@@ -99,7 +99,7 @@ def test_a_function_that_dies_half_way_loses_nothing(site: AwsSite, monkeypatch:
             site.kill_sync()  # the domain has written the request; its answer arrives nowhere
         return said
 
-    monkeypatch.setattr(domain, "answer", dies)
+    monkeypatch.setattr(domain._server, "answer", dies)
     site.collection.insert_many([{"_id": f"half-{number}", "n": 1} for number in range(300)])
     site.collection.delete_many({"_id": {"$regex": "^half-.*0$"}})
     site.wait_in_step(without=POISON)

@@ -8,6 +8,7 @@ secrets and the queue of parked keys: moto's server
 import json
 import secrets
 import shlex
+import shutil
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -55,7 +56,10 @@ _MEMORY_MB: Final = 512
 
 @dataclass(frozen=True, kw_only=True)
 class DeploymentSettings:
-    """What a deployment can be told; the defaults are those of the stack. Ports: 0 takes a free one."""
+    """What a deployment can be told; the defaults are those of the stack. Ports: 0 takes a free one.
+
+    `extra_code` are files put beside the functions' own code, `sync_handler` is what the mapping calls.
+    """
 
     database: str = "demo-database"
     collection: str = "demo-collection"
@@ -68,6 +72,8 @@ class DeploymentSettings:
     open_api: bool = False
     behaviour: Behaviour = field(default_factory=Behaviour)
     unenabled_streams: str = "refuse"
+    extra_code: tuple[Path, ...] = ()
+    sync_handler: str = HANDLERS["sync"]
     gateway_port: int = 0
     lambda_port: int = 0
     heap: str = DEFAULT_HEAP
@@ -213,6 +219,8 @@ class Deployment:
         self.progress.step("Building the functions' folder")
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-functions-"))) / "code"
         build_local(folder)
+        for file in self.settings.extra_code:
+            shutil.copy(file, folder)
         runtime = runtime_folder(cache_folder())
         self.functions = stack.enter_context(
             Functions(
@@ -228,7 +236,7 @@ class Deployment:
                     region=REGION,
                     account=self.account.id,
                 )
-                for name, handler in HANDLERS.items()
+                for name, handler in {**HANDLERS, "sync": self.settings.sync_handler}.items()
             )
         )
 
