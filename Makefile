@@ -7,7 +7,7 @@ UV := .tools/bin/uv
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint lock install help
+.PHONY: demo test lint synth lock install help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -34,8 +34,11 @@ lint: install  ## format, lint, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+synth: install  ## write the templates of the AWS deployment to cdk.out, checked by cdk-nag; no credentials needed
+	$(BIN)/python -m infra.app $(ARGS)
+
 test: lint  ## every check: lint, types, import rules, tests on real servers
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-lock: $(UV)  ## renew requirements.lock from pyproject.toml
+lock: $(UV)  ## renew requirements.lock from pyproject.toml (python -m penstock.asset.lock renews those of the functions)
 	$(UV) pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements.lock
