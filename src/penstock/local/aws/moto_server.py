@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from botocore.config import Config
 from botocore.session import Session
 
 from penstock.local.child import Child
@@ -62,6 +63,7 @@ class MotoServer:
             service,
             region_name=self._region,
             endpoint_url=self.url,
+            config=Config(proxies={}),  # it is on this machine, whatever HTTP_PROXY says
             aws_access_key_id="local",
             aws_secret_access_key="local",  # noqa: S106 (moto checks none)
         )

@@ -20,12 +20,13 @@ _MISMATCH: Final = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key"
     " and signing method. Consult the service documentation for details."
 )
+_BLANKS: Final = re.compile(r"[ \t\r\n]+")
 _UNKNOWN: Final = "The security token included in the request is invalid."
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request as it came over the wire; `target` is the path with its query, still quoted."""
+    """A request as it came over the wire, a character for each byte; `target` is the path with its query, quoted."""
 
     method: str
     target: str
@@ -34,7 +35,7 @@ class Received:
 
     def header(self, name: str) -> str | None:
         """All values of a header, joined; None when it is not there. `name` is in lower case."""
-        values = [" ".join(value.split()) for key, value in self.headers if key.lower() == name]
+        values = [_BLANKS.sub(" ", value).strip(" ") for key, value in self.headers if key.lower() == name]
         return ",".join(values) if values else None
 
     @property
@@ -84,8 +85,9 @@ class Verifier:
         if secret is None or request.header("x-amz-security-token") != self._session_tokens.get(claim.access_key):
             raise SignatureRefused(_UNKNOWN)
         _check_signed_headers(request, claim)
-        _check_hash(request)
-        self._check_signature(request, claim, secret, date)
+        body_hash = hashlib.sha256(request.body).hexdigest()
+        _check_hash(request, body_hash)
+        _check_signature(canonical_request(request, claim.signed, body_hash), claim, secret, date)
         return claim.access_key
 
     def _checked_date(self, request: Received, claim: _Claim, now: datetime) -> str:
@@ -107,34 +109,19 @@ class Verifier:
                 f" '{day}' != '{date[:8]}', from '{date}'."
             )
         if at < now - _SKEW:
-            limit = (now - _SKEW).strftime(_DATE_FORM)
-            raise SignatureRefused(f"Signature expired: {date} is now earlier than {limit} (5 min.)")
+            limit = f"{now - _SKEW:{_DATE_FORM}} ({now:{_DATE_FORM}} - 5 min.)"
+            raise SignatureRefused(f"Signature expired: {date} is now earlier than {limit}")
         if at > now + _SKEW:
-            limit = (now + _SKEW).strftime(_DATE_FORM)
-            raise SignatureRefused(f"Signature not yet current: {date} is still later than {limit} (5 min.)")
+            limit = f"{now + _SKEW:{_DATE_FORM}} ({now:{_DATE_FORM}} + 5 min.)"
+            raise SignatureRefused(f"Signature not yet current: {date} is still later than {limit}")
         return date
 
-    def _check_signature(self, request: Received, claim: _Claim, secret: str, date: str) -> None:
-        canonical = canonical_request(request, claim.signed)
-        to_sign = "\n".join((ALGORITHM, date, claim.scope, hashlib.sha256(canonical.encode()).hexdigest()))
-        key = f"AWS4{secret}".encode()
-        for part in claim.scope.split("/"):
-            key = hmac.digest(key, part.encode(), "sha256")
-        if not hmac.compare_digest(
-            hmac.digest(key, to_sign.encode(), "sha256").hex().encode(), claim.signature.encode()
-        ):
-            raise SignatureRefused(
-                f"{_MISMATCH}\n\nThe Canonical String for this request should have been\n'{canonical}'\n\n"
-                f"The String-to-Sign should have been\n'{to_sign}'\n"
-            )
 
-
-def canonical_request(request: Received, signed: str) -> str:
+def canonical_request(request: Received, signed: str, body_hash: str) -> str:
     """Write the request the way it is signed; `signed` names the headers, separated by semicolons."""
     path, _, query = request.target.partition("?")
     headers = "".join(f"{name}:{request.header(name) or ''}\n" for name in signed.split(";"))
-    body = hashlib.sha256(request.body).hexdigest()
-    return "\n".join((request.method, _canonical_path(path), _canonical_query(query), headers, signed, body))
+    return "\n".join((request.method, _canonical_path(path), _canonical_query(query), headers, signed, body_hash))
 
 
 def _canonical_path(path: str) -> str:
@@ -147,19 +134,19 @@ def _canonical_path(path: str) -> str:
         elif segment not in ("", "."):
             kept.append(segment)
     closed = "/" if kept and segments[-1] in ("", ".", "..") else ""
-    return quote("/" + "/".join(kept) + closed, safe="/-_.~")
+    return quote("/" + "/".join(kept) + closed, safe="/-_.~", encoding="latin-1")
 
 
 def _canonical_query(query: str) -> str:
-    """Parameters in the order of their quoted names, then of their quoted values."""
-    pairs = parse_qsl(query, keep_blank_values=True)
+    """Parameters in the order of their quoted names, then of their quoted values; a plus sign is a space."""
+    pairs = parse_qsl(query, keep_blank_values=True, encoding="latin-1")
     return "&".join(
         f"{name}={value}" for name, value in sorted((_quoted(name), _quoted(value)) for name, value in pairs)
     )
 
 
 def _quoted(text: str) -> str:
-    return quote(text, safe="-_.~")
+    return quote(text, safe="-_.~", encoding="latin-1")
 
 
 def _read(authorization: str) -> _Claim:
@@ -181,11 +168,23 @@ def _check_signed_headers(request: Received, claim: _Claim) -> None:
         raise SignatureRefused(
             f"'Host' and 'X-Amz-' headers must be 'SignedHeader's in the AWS Authorization: {names}."
         )
-    if signed != sorted(signed):
+    if signed != sorted(map(str.lower, signed)):
         raise SignatureRefused("SignedHeaders must be sorted and in lower case.")
 
 
-def _check_hash(request: Received) -> None:
+def _check_hash(request: Received, body_hash: str) -> None:
     said = request.header("x-amz-content-sha256")
-    if said is not None and not hmac.compare_digest(said.encode(), hashlib.sha256(request.body).hexdigest().encode()):
+    if said is not None and not hmac.compare_digest(said.encode(), body_hash.encode()):
         raise SignatureRefused(f"{_MISMATCH} (x-amz-content-sha256 is not the SHA-256 of the body.)")
+
+
+def _check_signature(canonical: str, claim: _Claim, secret: str, date: str) -> None:
+    to_sign = "\n".join((ALGORITHM, date, claim.scope, hashlib.sha256(canonical.encode()).hexdigest()))
+    key = f"AWS4{secret}".encode()
+    for part in claim.scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    if not hmac.compare_digest(hmac.digest(key, to_sign.encode(), "sha256").hex().encode(), claim.signature.encode()):
+        raise SignatureRefused(
+            f"{_MISMATCH}\n\nThe Canonical String for this request should have been\n'{canonical}'\n\n"
+            f"The String-to-Sign should have been\n'{to_sign}'\n"
+        )

@@ -3,13 +3,16 @@
 import ssl
 import threading
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from socket import SHUT_RDWR, socket
-from typing import Any, NamedTuple
+from socketserver import TCPServer, ThreadingMixIn
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from penstock.local.aws.signature import Received
+
+_PIECE: Final = 1 << 20
 
 
 class Said(NamedTuple):
@@ -20,9 +23,10 @@ class Said(NamedTuple):
     body: bytes
 
 
-class Server(ThreadingHTTPServer):
+class Server(ThreadingMixIn, TCPServer):
     """Takes connections, each in a thread of its own that also does the TLS handshake."""
 
+    allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
@@ -33,6 +37,7 @@ class Server(ThreadingHTTPServer):
         self.max_body = max_body
         self._tls = tls
         self._open: set[socket] = set()
+        self._is_cut = False
         self._lock = threading.Lock()
 
     def bind(self, port: int) -> None:
@@ -41,8 +46,9 @@ class Server(ThreadingHTTPServer):
         self.server_bind()
 
     def cut(self) -> None:
-        """End all connections."""
+        """End all connections for good, those also that are still in their handshake."""
         with self._lock:
+            self._is_cut = True
             for connection in self._open:
                 try:
                     connection.shutdown(SHUT_RDWR)
@@ -51,10 +57,13 @@ class Server(ThreadingHTTPServer):
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Serve one connection until it ends."""
-        with self._tls.wrap_socket(request, server_side=True) as connection:
+        with self._tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False) as connection:
             with self._lock:
+                if self._is_cut:
+                    return
                 self._open.add(connection)
             try:
+                connection.do_handshake()
                 _Handler(connection, client_address, self)
             finally:
                 with self._lock:
@@ -72,21 +81,30 @@ class _Handler(BaseHTTPRequestHandler):
     rbufsize = wbufsize = 1 << 16
     server: Server
 
-    def __getattr__(self, name: str) -> Any:
-        """Serve every method alike; the base class asks for do_GET, do_POST and so on."""
-        if name.startswith("do_"):
-            return self._serve
-        raise AttributeError(name)
-
     def _serve(self) -> None:
-        length = int(self.headers.get("content-length") or 0)
-        if "transfer-encoding" in self.headers or length > self.server.max_body:
+        length = self.headers.get("content-length") or "0"
+        if "transfer-encoding" in self.headers or not length.isdecimal():
             self.close_connection = True
-            message = f"Request size exceeded {self.server.max_body} bytes"
-            self._say(Said(413, {"content-type": "application/json"}, orjson.dumps({"Message": message})))
+            self._refuse(411, "Length Required")
             return
-        body = self.rfile.read(length) if length else b""
+        body = self._body(int(length))
+        if body is None:
+            self._refuse(413, f"Request size exceeded {self.server.max_body} bytes")
+            return
         self._say(self.server.answer(Received(self.command, self.path, self.headers.items(), body)))
+
+    def _body(self, length: int) -> bytes | None:
+        """Read the whole body, for a client reads no answer before it has sent all; None when it is too large."""
+        if length <= self.server.max_body:
+            return self.rfile.read(length)
+        while length > 0 and (piece := self.rfile.read(min(length, _PIECE))):
+            length -= len(piece)
+        return None
+
+    def _refuse(self, status: int, message: str) -> None:
+        self._say(Said(status, {"content-type": "application/json"}, orjson.dumps({"Message": message})))
+
+    do_DELETE = do_GET = do_HEAD = do_OPTIONS = do_PATCH = do_POST = do_PUT = _serve  # noqa: N815 (looked up by name)
 
     def _say(self, said: Said) -> None:
         self.send_response(said.status)
