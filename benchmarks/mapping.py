@@ -42,16 +42,16 @@ def counted(deployment: Deployment, index: str) -> int:
     url = deployment.platform.opensearch.url
     with urllib3.PoolManager() as http:
         http.request("POST", f"{url}/{index}/_refresh")
-        answer = http.request("GET", f"{url}/{index}/_count")
-        return answer.json()["count"] if answer.status == 200 else 0
+        return http.request("GET", f"{url}/{index}/_count").json()["count"]
 
 
-def wait_for(deployment: Deployment, index: str, count: int) -> None:
+def wait_for(deployment: Deployment, count: int) -> None:
+    """Wait until the mapping has delivered so many events; the function returns once the index has taken them."""
     until = time.monotonic() + 600
-    while counted(deployment, index) < count:
+    while (deployment.mappings.metrics()[str(deployment.mapping_id)]["DeliveredEvents"] or 0) < count:
         if time.monotonic() > until:
-            raise SystemExit(f"{index} did not reach {count} documents")
-        time.sleep(0.02)
+            raise SystemExit(f"the mapping did not deliver {count} events, see {deployment.log_of('sync')}")
+        time.sleep(0.005)
 
 
 def measured(handler: str, index: str, changes: int, folder: Path) -> Run:
@@ -65,15 +65,17 @@ def measured(handler: str, index: str, changes: int, folder: Path) -> Run:
         collection = client[settings.database][settings.collection]
         documents = generated(changes + 1)
         collection.insert_one(next(documents))
-        wait_for(deployment, index, 1)  # the cold start, and the first batch
+        wait_for(deployment, 1)  # the cold start, and the first batch
         mapping = str(deployment.mapping_id)
         switch(deployment, mapping, on=False)
         for start in range(0, changes, 1000):
             collection.insert_many([next(documents) for _ in range(min(1000, changes - start))])
         began = time.monotonic()
         switch(deployment, mapping, on=True)
-        wait_for(deployment, index, changes + 1)
+        wait_for(deployment, changes + 1)
         seconds = time.monotonic() - began
+        if (found := counted(deployment, index)) != changes + 1:
+            raise SystemExit(f"{index} holds {found} documents instead of {changes + 1}")
         function = deployment.functions[function_name("sync")]
         first, *warm = function.reports
         batches = sorted(report.duration_s for report in warm)

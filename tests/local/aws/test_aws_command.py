@@ -1,0 +1,74 @@
+"""`penstock aws local` as a user runs it: started, tried, stopped."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import urllib3
+
+BIN = Path(sys.executable).parent
+
+
+@contextmanager
+def running(*flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command, once it has said all; what it printed."""
+    process = subprocess.Popen(
+        [str(BIN / "penstock"), "aws", "local", *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("Stop with Ctrl-C"):
+                break
+        yield process, "".join(lines)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def value(printed: str, name: str) -> str:
+    found = re.search(rf"^{re.escape(name)}  +(\S+)", printed, re.MULTILINE)
+    assert found, printed
+    return found[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_starts_is_tried_and_stops_without_a_trace(tmp_path: Path, number: signal.Signals) -> None:
+    folder = tmp_path / "kept"
+    with running("--folder", str(folder), "--as-in-sample", "--scope", "documented") as (process, printed):
+        children = psutil.Process(process.pid).children(recursive=True)
+        key, api = value(printed, "api key"), value(printed, "api")
+        with urllib3.PoolManager(headers={"x-api-key": key}) as http:
+            stored = http.request("POST", f"{api}/demo-data", body=b'{"title": "penstock"}')
+            assert (stored.status, list(stored.json())) == (201, ["ids"])
+        command = next(line.strip() for line in printed.splitlines() if "update-event-source-mapping" in line)
+        told = subprocess.run(
+            command, shell=True, env={"PATH": f"{BIN}:/usr/bin:/bin"}, capture_output=True, text=True, check=False
+        )
+        assert told.returncode == 0, told.stderr
+        assert json.loads(told.stdout)["UUID"] == value(printed, "esm-id")
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        assert "Traceback" not in errors
+    assert children
+    assert not psutil.wait_procs(children, timeout=30)[1]
+    assert (folder / "logs" / "writer.log").read_text().count("REPORT RequestId") == 1
+    assert (folder / "operations.env").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_wrong_flag_is_told_at_once() -> None:
+    done = subprocess.run(
+        [str(BIN / "penstock"), "aws", "local", "--retry", "never"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "forever" in done.stderr
