@@ -204,6 +204,11 @@ def test_an_extra_gets_its_arguments_and_its_own_help(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     app = typer.Typer()
     app.callback()(lambda: None)
+    add_extra(app, Extra("demo", "penstock_probe_left_out.command", "A demo."))
+    left_out = CliRunner().invoke(app, ["demo"]).exception
+    assert isinstance(left_out, SettingsError)
+    assert str(left_out) == "penstock demo is not part of this installation"
+
     add_extra(app, Extra("demo", "penstock_probe_app", "A demo."))
     assert CliRunner().invoke(app, ["demo", "--once"]).output == "once True\n"
     assert "Usage: penstock demo" in CliRunner().invoke(app, ["demo", "--help"]).output

@@ -35,7 +35,10 @@ def add_extra(app: typer.Typer, extra: Extra) -> None:
             commands = importlib.import_module(extra.module).app
             commands(args=context.args, prog_name=f"penstock {extra.name}")
         except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] not in _OF_EXTRAS:
+            missing = error.name or ""
+            if missing and extra.module.startswith(missing):
+                raise SettingsError(f"penstock {extra.name} is not part of this installation") from None
+            if missing.partition(".")[0] not in _OF_EXTRAS:
                 raise
             raise SettingsError(
                 f"penstock {extra.name} needs the package {error.name}; install it with:"
