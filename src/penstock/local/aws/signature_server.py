@@ -1,6 +1,7 @@
 """An HTTPS server on 127.0.0.1 that hands every request to one function: keep-alive, a thread for each connection."""
 
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
@@ -70,7 +71,9 @@ class Server(ThreadingMixIn, TCPServer):
                     self._open.discard(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away, or does not trust us, is no error of ours."""
+        """Say nothing when a client goes away or does not trust us, nor when we cut its connection."""
+        if not (self._is_cut or isinstance(sys.exc_info()[1], OSError)):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
