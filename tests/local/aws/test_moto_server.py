@@ -139,4 +139,6 @@ def refuses(url):
         socket.create_connection((host, int(port)), timeout=30).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # it is about to end
+        return False
     return False
