@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from infra.configuration import Configuration
 from infra.functions.servers import Servers
@@ -15,11 +16,17 @@ def values(configuration: Configuration, servers: Servers) -> Mapping[str, str]:
         environment.ENDPOINT: servers.documentdb.endpoint,
         environment.CURSORS: "collection",
         environment.DOMAIN: servers.opensearch.endpoint,
-        environment.COLLECTIONS: json.dumps([{"namespace": configuration.namespace, "index": configuration.index}]),
+        environment.COLLECTIONS: json.dumps([_collection(configuration)]),
         environment.QUEUE: servers.queue.queue_url,
         environment.TIMEOUT: str(request_timeout_s(configuration)),
         environment.LOG_FORMAT: "json",
     }
+
+
+def _collection(configuration: Configuration) -> dict[str, Any]:
+    """The collection's settings. The one node of a demonstration has no place for copies: the domain would be yellow."""
+    copies = {} if configuration.is_production else {"replicas": 0}
+    return {"namespace": configuration.namespace, "index": configuration.index, **copies}
 
 
 def chosen(names: Iterable[str], among: Mapping[str, str]) -> dict[str, str]:

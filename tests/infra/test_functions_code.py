@@ -40,12 +40,18 @@ def test_the_values_name_the_cluster_the_domain_the_secret_and_the_queue(synth):
     assert plain(told[environment.QUEUE]) == queue
     assert told[environment.LOG_FORMAT] == "json"
     (collection,) = json.loads(told[environment.COLLECTIONS])
-    assert collection == {"namespace": "demo-database.demo-collection", "index": "demo-index"}
+    assert collection == {"namespace": "demo-database.demo-collection", "index": "demo-index", "replicas": 0}
 
 
 def test_the_values_follow_the_configuration(synth):
     told = function(synth(OTHER)[STACK], "sync")["Environment"]["Variables"]
-    assert json.loads(told[environment.COLLECTIONS]) == [{"namespace": "shop.orders", "index": "orders"}]
+    assert json.loads(told[environment.COLLECTIONS]) == [{"namespace": "shop.orders", "index": "orders", "replicas": 0}]
+
+
+def test_only_a_production_domain_has_copies(synth):
+    told = function(synth({"profile": "production"})[STACK], "sync")["Environment"]["Variables"]
+    (collection,) = json.loads(told[environment.COLLECTIONS])
+    assert "replicas" not in collection
 
 
 @pytest.mark.parametrize("context", [{}, OTHER])

@@ -242,7 +242,7 @@ class Deployment:
 
     def _told(self, role: str, variables: tuple[str, ...]) -> dict[str, str]:
         """What the stack sets on a function, and what is local: keys of its own, endpoints, authorities."""
-        collections = [{"namespace": self.settings.namespace, "index": self.settings.index}]
+        collections = [{"namespace": self.settings.namespace, "index": self.settings.index, "replicas": 0}]
         values = {
             environment.SECRET: self.secret_arn,
             environment.ENDPOINT: f"127.0.0.1:{self.platform.source.child.port}",
