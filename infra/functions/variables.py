@@ -24,7 +24,7 @@ def values(configuration: Configuration, servers: Servers) -> Mapping[str, str]:
 
 
 def _collection(configuration: Configuration) -> dict[str, Any]:
-    """The collection's settings. The one node of a demonstration has no place for copies: the domain would be yellow."""
+    """Its settings. The one node of a demonstration has no place for a copy: the domain would be yellow."""
     copies = {} if configuration.is_production else {"replicas": 0}
     return {"namespace": configuration.namespace, "index": configuration.index, **copies}
 
