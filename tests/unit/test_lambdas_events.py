@@ -146,3 +146,34 @@ def test_the_position_is_the_last_events() -> None:
 def test_anything_else_is_refused(other: Any) -> None:
     with pytest.raises(NotAnEnvelope):
         events_of(other)
+
+
+@pytest.mark.parametrize("to", [{}, {"to": None}, {"to": "orders"}])
+def test_a_rename_to_nobody_knows_where_is_a_drop(to: dict[str, Any]) -> None:
+    held = envelope("rename")
+    held["events"][0]["event"] = {k: v for k, v in held["events"][0]["event"].items() if k != "to"} | to
+    assert changes_of(events_of(held), [DECLARED]) == {"test_database": [Change(DECLARED, "drop", at(16))]}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"operationType": "drop", "ns": {"coll": "x"}},
+        {"operationType": "drop", "ns": "x"},
+        {"operationType": "drop", "ns": {"db": "test_database", "coll": None}},
+        {"operationType": ["drop"]},
+        {"ns": {"db": ["test_database"], "coll": "test_collection"}},
+        {"ns": {"db": "test_database"}},
+        {"documentKey": {"_id": "\ud800"}},
+        {"documentKey": {"_id": {"$oid": []}}},
+        {"documentKey": None},
+        {"clusterTime": None},
+    ],
+)
+def test_an_odd_event_does_not_stop_the_others(odd: dict[str, Any]) -> None:
+    held = envelope("insert")
+    held["events"].insert(0, {"event": {**held["events"][0]["event"], **odd}})
+    (*others, good) = changes_of(events_of(held), [DECLARED])["test_database"]
+    assert (good.kind, good.id) == ("upsert", OID)
+    assert all(each.namespace == DECLARED and each.kind in ("drop", "unreadable") for each in others)
+    assert all(each.id != OID or each.version == 0 for each in others)

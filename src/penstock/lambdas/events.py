@@ -6,10 +6,10 @@ The events are extended JSON. AWS shows its relaxed form; the canonical one and 
 read too (https://docs.aws.amazon.com/lambda/latest/dg/with-documentdb.html).
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
 import structlog
 from bson.codec_options import DatetimeConversion
 from bson.errors import BSONError
@@ -17,6 +17,7 @@ from bson.json_util import JSONOptions, object_hook
 from bson.timestamp import Timestamp
 
 from penstock.change import Change, Namespace, version_of
+from penstock.document_id import document_id
 from penstock.mongo.cursor import Undecodable
 from penstock.mongo.events import CONTROL_KINDS, STATES, EventReader
 
@@ -25,7 +26,7 @@ log = structlog.get_logger(__name__)
 Event = dict[str, Any]
 
 _JSON = JSONOptions(tz_aware=False, document_class=dict, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
-_WRONG = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, BSONError)
+_WRONG = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError, BSONError)
 """What reading a value as extended JSON may raise when it only looks like it."""
 
 
@@ -63,27 +64,37 @@ def changes_of(events: Sequence[Event], colls: Sequence[Namespace]) -> dict[str,
 
 def _readable(events: Sequence[Event], colls: Sequence[Namespace]) -> Iterator[Event]:
     for event in events:
-        operation = event.get("operationType")
+        operation = str(event.get("operationType"))
         if operation in STATES or operation == "delete":
             yield _document_event(event, colls)
         elif operation in CONTROL_KINDS:
-            yield {**event, "clusterTime": _time(event) or Timestamp(0, 0), "ns": event.get("ns") or _first(colls)}
+            yield _control_event(event, colls)
         else:
-            log.warning("event of an unknown kind says nothing of a document", operation=str(operation)[:50])
+            log.warning("event of an unknown kind says nothing of a document", operation=operation[:50])
+
+
+def _control_event(event: Event, colls: Sequence[Namespace]) -> Event:
+    """The event with all that it needs; a rename to nobody knows where took its collection away like a drop."""
+    ns = event.get("ns")
+    read = {**event, "clusterTime": _time(event) or Timestamp(0, 0), "ns": ns if _is_namespace(ns) else _first(colls)}
+    if event["operationType"] == "rename" and not _is_namespace(event.get("to")):
+        read["operationType"] = "drop"
+    return read
 
 
 def _document_event(event: Event, colls: Sequence[Namespace]) -> Event:
     """The event in BSON values; what cannot be read stands as an `Undecodable` document under some id."""
     time = _time(event)
+    namespace: Any = event.get("ns")
+    problem = "" if time else "it has no clusterTime"
     try:
-        namespace = {"db": event["ns"]["db"], "coll": event["ns"]["coll"]}
-        key = {"_id": _value(event["documentKey"]["_id"])}
-        problem = "" if time else "it has no clusterTime"
+        key = _value(event["documentKey"]["_id"])
+        document_id(key).encode()
     except _WRONG as error:
-        namespace = event["ns"] if _is_namespace(event.get("ns")) else _first(colls)
-        key = {"_id": _name_of(event)}
-        problem = f"{type(error).__name__} in its key"
-    read = {**event, "ns": namespace, "documentKey": key, "clusterTime": time or Timestamp(0, 0)}
+        key, problem = _name_of(event), f"{type(error).__name__} in its key"
+    if not _is_namespace(namespace) or "coll" not in namespace:
+        namespace, key, problem = _first(colls), _name_of(event), "its ns names no collection"
+    read = {**event, "ns": namespace, "documentKey": {"_id": key}, "clusterTime": time or Timestamp(0, 0)}
     if problem:
         return {**read, "operationType": "update", "fullDocument": Undecodable(f"the event cannot be read: {problem}")}
     if isinstance(event.get("fullDocument"), dict):
@@ -94,10 +105,10 @@ def _document_event(event: Event, colls: Sequence[Namespace]) -> Event:
 def _document(held: dict[str, Any]) -> dict[str, Any] | Undecodable:
     try:
         return {name: _value(value) for name, value in held.items()}
-    except _WRONG as error:
-        return Undecodable(f"the document is not extended JSON: {type(error).__name__}")
     except RecursionError:
         return Undecodable("the document is nested too deep to be read")
+    except _WRONG as error:
+        return Undecodable(f"the document is not extended JSON: {type(error).__name__}")
 
 
 def _value(value: Any) -> Any:
@@ -133,11 +144,15 @@ def latest_time(events: Sequence[Event]) -> int:
 
 def _name_of(event: Event) -> str:
     """Some id for an event whose own cannot be read."""
-    return orjson.dumps(event.get("documentKey", event.get("_id")), default=str).decode()[:500]
+    try:
+        return json.dumps(event.get("documentKey") or event.get("_id"), default=str)[:500]
+    except RecursionError:
+        return "nested too deep"
 
 
 def _is_namespace(ns: Any) -> bool:
-    return isinstance(ns, dict) and isinstance(ns.get("db"), str) and isinstance(ns.get("coll"), str)
+    """Whether it names a database, and a collection if any."""
+    return isinstance(ns, dict) and isinstance(ns.get("db"), str) and isinstance(ns.get("coll", ""), str)
 
 
 def _first(colls: Sequence[Namespace]) -> dict[str, str]:

@@ -14,19 +14,27 @@ _RESERVE_S = 2.0
 _GRACE_S = 0.5
 
 
-def in_time(context: Any, work: Callable[[threading.Event], Answer], *, at_most_s: float) -> Answer:
+def in_time(
+    context: Any,
+    work: Callable[[threading.Event], Answer],
+    *,
+    at_most_s: float,
+    reserve_s: float = _RESERVE_S,
+    grace_s: float = _GRACE_S,
+) -> Answer:
     """Do the work and answer what it answers; raises Stopped shortly before the time is over.
 
-    The work is told to stop first. What still waits for a dead connection then is left behind in its thread: a
-    driver's own timeouts are longer than the time of a request.
+    The work is told to stop `reserve_s` before that, and has `grace_s` to end; an invocation with hardly more time
+    gets a third of it for each. What still waits for a dead connection then is left behind in its thread: a driver's
+    own timeouts are longer than the time of a request.
     """
     left_s = context.get_remaining_time_in_millis() / 1000
     stop = threading.Event()
     threads = ThreadPoolExecutor(1, thread_name_prefix="invocation")
     doing = threads.submit(copy_context().run, work, stop)
     threads.shutdown(wait=False)
-    if not wait([doing], min(at_most_s, max(left_s / 3, left_s - _RESERVE_S))).done:
+    if not wait([doing], min(at_most_s, max(left_s / 3, left_s - reserve_s))).done:
         stop.set()
-        if not wait([doing], _GRACE_S).done:
+        if not wait([doing], min(grace_s, left_s / 3)).done:
             raise Stopped("a request had no answer when the time was over")
     return doing.result()

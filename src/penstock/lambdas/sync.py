@@ -9,8 +9,10 @@ it raises.
 """
 
 import threading
-from collections.abc import Sequence
-from functools import cache
+import time
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from traceback import format_tb
 from typing import Any
 
 import structlog
@@ -20,9 +22,9 @@ from penstock.build import Adapters, parking_queue
 from penstock.change import CONTROL, Change, Counts, Namespace, Position, seconds_of
 from penstock.errors import PenstockError, Stopped, SystemicFault
 from penstock.lambdas.clients import settings, sink, source
-from penstock.lambdas.deadline import ending_before, lag_s
 from penstock.lambdas.embedded_metrics import publish
 from penstock.lambdas.events import changes_of, events_of, latest_time, token_of
+from penstock.lambdas.in_time import in_time
 from penstock.metrics import Metrics
 from penstock.opensearch.mapping import GC_DELETES_S
 from penstock.operations.applying import Applying, Generations, generations_by_database
@@ -31,7 +33,7 @@ from penstock.parked import texts_of
 log = structlog.get_logger(__name__)
 
 _PARKING_S = 5.0
-"""What is kept for parking, besides the time of a request that is under way when the time runs out."""
+"""What is kept for parking; a request that is under way when the time runs out may end before that."""
 
 
 def handler(event: Any, context: Any) -> None:
@@ -42,17 +44,22 @@ def handler(event: Any, context: Any) -> None:
         events = events_of(event)
         position = Position(token_of(events), latest_time(events))
         done, parked, faults = Counts(), 0, 0
-        with ending_before(context, reserve_s=_reserve_s(), at_most_s=GC_DELETES_S / 2) as stop:
-            for db, changes in changes_of(events, declared).items():
-                try:
-                    done.add(_apply(db, changes, position, stop))
-                except Exception as error:  # noqa: BLE001 (whatever it is: to raise could lose the batch)
-                    _say(error, db)
-                    keys = [each for each in changes if each.kind in CONTROL or each.namespace in declared]
-                    queue.send(list(texts_of(keys, most_bytes=MAX_TEXT_BYTES)))
-                    parked += len(keys)
-                    faults += isinstance(error, SystemicFault)
+        for db, changes in changes_of(events, declared).items():
+            try:
+                done.add(_in_time(context, partial(_apply, db, changes, position)))
+            except Exception as error:  # noqa: BLE001 (whatever it is: to raise could lose the batch)
+                _say(error, db)
+                keys = [each for each in changes if each.kind in CONTROL or each.namespace in declared]
+                queue.send(list(texts_of(keys, most_bytes=MAX_TEXT_BYTES)))
+                parked += len(keys)
+                faults += isinstance(error, SystemicFault)
         _publish(context, done, parked, faults, position)
+
+
+def _in_time(context: Any, work: Callable[[threading.Event], Counts]) -> Counts:
+    """Do the work so that there is time left to park it; raises Stopped, whatever the servers do."""
+    request_s = settings().sink.timeout_s
+    return in_time(context, work, at_most_s=GC_DELETES_S / 2, reserve_s=request_s + _PARKING_S, grace_s=request_s)
 
 
 def _apply(db: str, changes: Sequence[Change], position: Position, stop: threading.Event) -> Counts:
@@ -72,7 +79,13 @@ def _say(error: Exception, db: str) -> None:
     elif isinstance(error, PenstockError):
         log.error("the batch is parked", database=db, reason=str(error))
     else:
-        log.exception("a defect: the batch is parked; please report this with the log", database=db)
+        where = "".join(format_tb(error.__traceback__))  # without the error's own words: they may quote a document
+        log.error(
+            "a defect: the batch is parked; please report this with the log",
+            database=db,
+            error=type(error).__name__,
+            where=where,
+        )
 
 
 def _publish(context: Any, counts: Counts, parked: int, faults: int, position: Position) -> None:
@@ -88,12 +101,8 @@ def _publish(context: Any, counts: Counts, parked: int, faults: int, position: P
         "SystemicFaults": faults,
     }
     if position.time:
-        values["LagSeconds"] = round(lag_s(seconds_of(position.time)), 3)
+        values["LagSeconds"] = round(max(0.0, time.time() - seconds_of(position.time)), 3)
     publish(context.function_name, values, request_id=context.aws_request_id)
-
-
-def _reserve_s() -> float:
-    return settings().sink.timeout_s + _PARKING_S
 
 
 @cache

@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 import structlog
 
 from penstock.build import Adapters, Collection, Plan, plans
-from penstock.change import Batch, Change, Counts, Namespace, Position
-from penstock.errors import SystemicFault
+from penstock.change import Batch, Change, Counts, Namespace, Outcome, Position, Write
+from penstock.errors import Stopped, SystemicFault
 from penstock.metrics import Metrics
 from penstock.mongo.current import with_states
 from penstock.opensearch.indexes import Generation
 from penstock.operations.gone import affects, indexed, taken_away
 from penstock.pipeline import Pipeline, Ports
+from penstock.ports import Sink
 from penstock.prepare import Route
+from penstock.retry import Backoff
 from penstock.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -37,14 +39,22 @@ class NothingKept:
 
 @dataclass
 class OneBatch:
-    """A `penstock.ports.Source` of changes at hand; reads the state of the `left` ones anew each time it is read."""
+    """A `penstock.ports.Source` of changes at hand; reads the state of the `left` ones anew each time it is read.
+
+    It is read again after a request whose answer was lost, so `again` waits before that.
+    """
 
     changes: Sequence[Change]
     position: Position
     adapters: Adapters
+    again: Backoff
+    reads: int = 0
 
     def batches(self, after: Position | None) -> Iterator[Batch]:  # noqa: ARG002 (of the port)
         """Yield the one batch. Raises SourceUnavailable, Stopped."""
+        if self.reads:
+            self.again.wait()
+        self.reads += 1
         read_at = time.monotonic()
         changes = self.changes
         if any(change.kind == "left" for change in changes):
@@ -53,6 +63,24 @@ class OneBatch:
 
     def close(self) -> None:
         """There is nothing to close."""
+
+
+@dataclass
+class _UntilStopped:
+    """A `penstock.ports.Sink` that begins nothing once it is told to stop.
+
+    A caller that could wait no longer has left its thread behind, in a container that may be frozen and go on much
+    later: what it writes then may be older than a tombstone that the index has forgotten.
+    """
+
+    sink: Sink
+    stop: threading.Event
+
+    def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
+        """See `penstock.ports.Sink`. Raises Stopped too."""
+        if self.stop.is_set():
+            raise Stopped("told to stop before the writes were sent")
+        return self.sink.write(writes, send_before=send_before)
 
 
 @dataclass
@@ -105,11 +133,12 @@ class Applying:
         """
         collections = {each.namespace: each for each in self.plan.collections}
         read_outside = any(change.kind == "left" for change in changes)
+        batch = OneBatch(changes, position, self.adapters, Backoff(stop))
         pipeline = Pipeline(
             name=self.plan.name,
             ports=Ports(
-                lambda: OneBatch(changes, position, self.adapters),
-                self.adapters.sink,
+                lambda: batch,
+                _UntilStopped(self.adapters.sink, stop),
                 self.adapters.dead_letters,
                 NothingKept(),
             ),

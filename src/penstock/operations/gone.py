@@ -7,6 +7,7 @@ import structlog
 from penstock.build import Collection
 from penstock.change import Change, Namespace
 from penstock.document_id import read, read_key
+from penstock.errors import Stopped
 from penstock.opensearch.client import Client
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.scan import scan
@@ -46,6 +47,8 @@ def taken_away(
 
 
 def indexed(client: Client, patience: Patience, index: str) -> Iterator[list[Indexed]]:
-    """The documents of an index, in pages."""
+    """The documents of an index, in pages. Raises Stopped between them."""
     for page in scan(client, patience, index):
+        if patience.stop.is_set():
+            raise Stopped(f"told to stop before all documents of {index} were gone through")
         yield [Indexed(each.id, read_key(each.key) if each.key else read(each.id)) for each in page]
