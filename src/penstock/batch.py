@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import NamedTuple
 
 from penstock.change import Batch, Position
@@ -47,7 +48,9 @@ class _Reader:
         self._source = source
         self._after = after
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._read, name="penstock-reader", daemon=True)
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._read,), name="penstock-reader", daemon=True
+        )
 
     def start(self) -> None:
         self._thread.start()

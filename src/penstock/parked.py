@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
+from bson.errors import BSONError
 
 from penstock.change import CONTROL, Change, Namespace
 from penstock.document_id import key, read_key
@@ -48,7 +49,7 @@ def changes_of(text: str) -> list[Change]:
         if held["penstock"] != FORM:
             raise DocumentError(f"parked keys of the form {held['penstock']!r}; this penstock knows {FORM}")
         return [_change(each) for each in held["parked"]]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, BSONError) as error:
         raise DocumentError("not a text of parked keys") from error
 
 

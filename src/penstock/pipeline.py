@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
+from contextvars import copy_context
 from dataclasses import dataclass, field
 
 import structlog
@@ -151,7 +152,7 @@ class Pipeline:
             or any(flight.prepared.touches(prepared) for flight in self._flights)
         ):
             self._settle(down_to=len(self._flights) - 1)
-        future = workers.submit(self._deliver, prepared, read_at)
+        future = workers.submit(copy_context().run, self._deliver, prepared, read_at)
         self._flights.append(_Flight(prepared, position, read_at, future))
 
     def _deliver(self, prepared: Prepared, read_at: float) -> int:

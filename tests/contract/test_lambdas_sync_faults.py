@@ -9,11 +9,12 @@ from contextlib import suppress
 import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
-from sink_sides import Asked, Plan, Relay, Side
-from sync_function import SyncFunction, event, sync_function
+from sink_sides import Asked, Plan, Relay, Said, Side
+from sync_function import SyncFunction, event, forget, sync_function
 
 from penstock.change import version_of
 from penstock.lambdas import sync
+from penstock.parked import changes_of
 from proxy import Proxy
 
 T = version_of(1_700_000_000, 1)
@@ -136,3 +137,52 @@ def test_a_defect_is_told_without_its_own_words(
     assert "ValueError" in told
     assert "in broken" in told
     assert words not in told
+
+
+def test_an_index_that_is_replaced_under_a_warm_container_takes_nothing(function: SyncFunction, way: Side) -> None:
+    db, index = function.namespace.split(".")[0], f"{function.alias}-g1"
+    before = way.ask("GET", f"/{index}")[index]
+    known = {index: before["settings"]["index"]["uuid"]}
+    way.ask("PUT", f"/penstock-state/_doc/pipeline%2F{db}", {"schema": 1, "indexes": known})
+    way.ask("DELETE", f"/{index}")
+    assert function.call(event("insert", "a", {"n": 1}, at=T + 1))["SystemicFaults"] == 1
+    way.ask("PUT", f"/{index}", {"aliases": before["aliases"], "mappings": before["mappings"]})
+    said = function.call(event("insert", "a", {"n": 1}, at=T + 1))
+    assert (said["SystemicFaults"], said["Parked"], function.indexed()) == (1, 1, {})
+    known[index] = way.ask("GET", f"/{index}")[index]["settings"]["index"]["uuid"]  # as after a load
+    way.ask("PUT", f"/penstock-state/_doc/pipeline%2F{db}", {"schema": 1, "indexes": known})
+    assert function.call(event("insert", "a", {"n": 1}, at=T + 1))["Written"] == 1
+    way.ask("DELETE", f"/penstock-state/_doc/pipeline%2F{db}")
+
+
+def test_a_warm_container_looks_at_its_indexes_from_time_to_time(
+    function: SyncFunction, way: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, state = function.namespace.split(".")[0], {"indexes": {f"{function.alias}-g1": "another"}}
+    way.ask("PUT", f"/penstock-state/_doc/pipeline%2F{db}", {"schema": 1, **state})
+    assert function.call(event("insert", "a", {"n": 1}, at=T + 1))["Written"] == 1
+    monkeypatch.setattr("penstock.operations.applying._LOOK_AGAIN_S", 0.0)
+    assert function.call(event("insert", "b", {"n": 1}, at=T + 2))["SystemicFaults"] == 1
+    way.ask("DELETE", f"/penstock-state/_doc/pipeline%2F{db}")
+
+
+def test_what_other_threads_say_has_the_request_id(function: SyncFunction, capfd: pytest.CaptureFixture[str]) -> None:
+    function.call(event("insert", "a", {"a": {"b": 1}}, at=T + 1), event("insert", "poison", {"a": "a body"}, at=T + 2))
+    told = [line for line in "".join(capfd.readouterr()).splitlines() if "dead letter" in line]
+    assert len(told) == 1
+    assert "request-1" in told[0]
+    assert "a body" not in told[0]
+
+
+def test_a_large_batch_is_applied_and_parked_whole(
+    function: SyncFunction, between: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PENSTOCK_SINK_MAX_REQUEST_WRITES")
+    forget()
+    batch = [event("insert", f"{n:060}", {"n": n, "note": "x" * 300}, at=T + n) for n in range(10_000)]
+    assert function.call(*batch)["Written"] == 10_000
+    between.plan = lambda _: Said(503, b"{}")
+    assert function.call(*batch, left_s=6)["Parked"] == 10_000
+    texts = [each.text for _ in range(3) for each in function.queue.receive(hidden_s=60)]
+    assert max(map(len, texts)) < 256 * 1024
+    assert sum(len(changes_of(text)) for text in texts) == 10_000

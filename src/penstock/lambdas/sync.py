@@ -70,7 +70,11 @@ def _apply(db: str, changes: Sequence[Change], position: Position, stop: threadi
         return Counts(read=len(changes), control=len(changes))
     adapters = Adapters(settings(), serving.plan, connection=source(), client=sink(), metrics=_metrics(), stop=stop)
     applying = Applying(serving.plan, adapters, serving.of(adapters), _metrics())
-    return applying.apply(changes, position, stop)
+    try:
+        return applying.apply(changes, position, stop)
+    except SystemicFault:
+        serving.forget()  # an index may have been taken away; another one may have its name the next time
+        raise
 
 
 def _say(error: Exception, db: str) -> None:

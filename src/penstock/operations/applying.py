@@ -8,8 +8,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import structlog
-
 from penstock.build import Adapters, Collection, Plan, plans
 from penstock.change import Batch, Change, Counts, Namespace, Outcome, Position, Write
 from penstock.errors import Stopped, SystemicFault
@@ -23,7 +21,8 @@ from penstock.prepare import Route
 from penstock.retry import Backoff
 from penstock.settings import Settings
 
-log = structlog.get_logger(__name__)
+_LOOK_AGAIN_S = 60.0
+"""How long a process that lives on may not notice that an index was replaced."""
 
 
 class NothingKept:
@@ -85,20 +84,26 @@ class _UntilStopped:
 
 @dataclass
 class Generations:
-    """The generations of one plan's collections, found or made at the first use and kept then."""
+    """The generations of one plan's collections, found or made at the first use and looked at from time to time."""
 
     plan: Plan
     _found: dict[Namespace, Generation] = field(default_factory=dict)
+    _looked_at: float = 0.0
 
     def of(self, adapters: Adapters) -> Mapping[Namespace, Generation]:
         """Answer them. Raises SettingsError, SystemicFault when an index was replaced behind penstock's back."""
-        if not self._found:
+        if not self._found or time.monotonic() - self._looked_at > _LOOK_AGAIN_S:
+            self.forget()
             found = {
                 each.namespace: adapters.indexes.ensure_generation(each.settings) for each in self.plan.collections
             }
             _refuse_replaced(found, adapters.known_indexes())
-            self._found = found
+            self._found, self._looked_at = found, time.monotonic()
         return self._found
+
+    def forget(self) -> None:
+        """Look at the indexes again before the next use."""
+        self._found = {}
 
 
 def generations_by_database(settings: Settings) -> dict[str, Generations]:

@@ -43,20 +43,30 @@ def replay_parked(
 ) -> Replayed:
     """Replay the queue until it is empty or `stop` is set; a message that is not penstock's stays in it.
 
-    Raises SettingsError, QueueUnavailable, SourceUnavailable, SinkUnavailable, SystemicFault; the message that was at
-    work is in the queue again then.
+    Raises QueueUnavailable, SourceUnavailable, SinkUnavailable, SystemicFault, Stopped; the message that was at work is
+    in the queue again then. Raises SettingsError, for messages of collections that are not declared at the end only.
     """
-    queue, replayed = parking_queue(settings), Replayed()
-    with source_connection(settings.source) as connection, closing(sink_client(settings)) as client:
+    queue, replayed, left = parking_queue(settings), Replayed(), list["Message"]()
+    with (
+        source_connection(settings.source) as connection,
+        closing(sink_client(settings)) as client,
+        _given_back(queue, left),
+    ):
         replaying = _Replaying(settings, generations_by_database(settings), connection, client, stop)
         while not stop.is_set() and (messages := queue.receive(wait_s=_WAIT_S, hidden_s=_HIDDEN_S)):
             with _given_back(queue, messages):
                 while messages and not stop.is_set():
                     if replaying.replay(messages[0], replayed):
-                        queue.delete(messages.pop(0))
+                        queue.delete(messages[0])
+                        messages.pop(0)
                     else:
-                        messages.pop(0)  # stays hidden for a while, so that this run sees it once
+                        left.append(messages.pop(0))  # hidden until the end, so that this run sees it once
                     on_message(replayed)
+    if replaying.undeclared:
+        raise SettingsError(
+            f"The queue holds parked keys of {', '.join(sorted(replaying.undeclared))}, which is not among the declared"
+            " collections: add a [[collections]] table for it, as the sync function has. All else was replayed."
+        )
     return replayed
 
 
@@ -79,14 +89,18 @@ class _Replaying:
     client: Client
     stop: threading.Event
     metrics: Metrics = field(default_factory=Metrics)
+    undeclared: set[str] = field(default_factory=set)
 
     def replay(self, message: "Message", replayed: Replayed) -> bool:
-        """Apply one message; False when it is not penstock's."""
+        """Apply one message; False when it is left: it is not penstock's, or of a collection that is not declared."""
         try:
             changes = changes_of(message.text)
         except DocumentError as error:
             log.warning("a message of the queue is left in it", reason=str(error))
             replayed.foreign += 1
+            return False
+        if undeclared := self._undeclared(changes):
+            self.undeclared |= undeclared
             return False
         by_db: dict[str, list[Change]] = {}
         for change in changes:
@@ -96,15 +110,14 @@ class _Replaying:
         replayed.messages += 1
         return True
 
+    def _undeclared(self, changes: list[Change]) -> set[str]:
+        """The collections of documents, and the databases, that are not declared."""
+        declared = {each.namespace for its in self.generations.values() for each in its.plan.collections}
+        names = {each.namespace for each in changes if each.kind == "left" or each.namespace.db not in self.generations}
+        return set(map(str, names - declared))
+
     def _apply(self, db: str, changes: list[Change]) -> Counts:
-        generations = self.generations.get(db)
-        declared = {each.namespace for each in generations.plan.collections} if generations else set()
-        unknown = sorted({str(each.namespace) for each in changes if each.kind == "left"} - set(map(str, declared)))
-        if generations is None or unknown:
-            raise SettingsError(
-                f"The queue holds parked keys of {', '.join(unknown) or db}, which is not among the declared"
-                " collections: add a [[collections]] table for it, as the sync function has."
-            )
+        generations = self.generations[db]
         adapters = Adapters(
             self.settings,
             generations.plan,
