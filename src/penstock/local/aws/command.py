@@ -16,6 +16,8 @@ from penstock.local.errors import LocalServerError
 from penstock.local.platform import terminated_like_interrupted
 from penstock.local.ports import require_free
 from penstock.local.progress import progress_here
+from penstock.logs import set_up_logs
+from penstock.settings import ObserveSettings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -76,6 +78,7 @@ def local(  # noqa: PLR0913 (one argument for each flag)
     require_free(gateway_port, "The API gateway")
     require_free(lambda_port, "Lambda's API")
     _leave_account_alone()
+    set_up_logs(ObserveSettings(log_level="warning"))
     with ExitStack() as stack:
         stack.enter_context(suppress(KeyboardInterrupt))
         stack.enter_context(terminated_like_interrupted())
