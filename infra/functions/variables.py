@@ -15,6 +15,7 @@ def values(configuration: Configuration, servers: Servers) -> Mapping[str, str]:
         environment.SECRET: servers.documentdb.secret.secret_arn,
         environment.ENDPOINT: servers.documentdb.endpoint,
         environment.CURSORS: "collection",
+        environment.RETENTION: str(configuration.change_log_retention_hours * 3600),
         environment.DOMAIN: servers.opensearch.endpoint,
         environment.COLLECTIONS: json.dumps([_collection(configuration)]),
         environment.QUEUE: servers.queue.queue_url,

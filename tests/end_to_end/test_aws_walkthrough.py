@@ -143,7 +143,7 @@ def test_commands_run_with_the_rights_of_the_task(site: AwsSite) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
     shown = site.penstock("status")
     assert shown.returncode == 0, shown.stderr
-    assert "live" in shown.stdout
+    assert "mapped" in shown.stdout
     site.wait_in_step(without=POISON)
     assert site.dead_letters() == POISON
 

@@ -37,15 +37,20 @@ def install(folder: Path, lock: Path, target: Target) -> None:
     if target.platform is not None:
         words += ["--python-platform", target.platform]
     words += ["--only-binary", ":all:", "--require-hashes", "--requirement", lock, "--no-compile-bytecode"]
-    uv(f"The packages of {lock.name} cannot be installed for Python {target.python}", *words)
+    if _run("--offline", *words).returncode != 0:  # uv's cache lacks some of them: ask the index
+        uv(f"The packages of {lock.name} cannot be installed for Python {target.python}", *words)
 
 
 def uv(failure: str, *words: str | Path) -> None:
     """Run uv; raise AssetError with `failure` and the end of what uv said when it fails."""
-    if find_spec("uv") is None:
-        raise AssetError("Building the functions' folder needs the package uv: pip install uv")
-    command = [sys.executable, "-m", "uv", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)  # noqa: S603
+    done = _run(*words)
     if done.returncode != 0:
         said = "\n".join(f"    {line}" for line in done.stderr.strip().splitlines()[-_LAST_LINES:])
         raise AssetError(f"{failure}. uv said:\n{said}")
+
+
+def _run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    if find_spec("uv") is None:
+        raise AssetError("Building the functions' folder needs the package uv: pip install uv")
+    command = [sys.executable, "-m", "uv", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)  # noqa: S603

@@ -29,7 +29,8 @@ def status(
     """Show how each collection stands: state, documents on both sides, rate, lag, dead letters, time left.
 
     The states are waiting (no worker has begun), loading, live, dropped (the collection is gone, its documents are
-    kept), reconciling (it is back and loaded anew) and stopped (no worker is there). The time left is how long the
+    kept), reconciling (it is back and loaded anew), stopped (no worker is there) and mapped (an event source mapping of
+    AWS Lambda feeds the index, and only AWS knows how it stands). The time left is how long the
     source still keeps the changes that are needed next; it needs [source] retention_s.
     """
     from penstock.logs import set_up_logs

@@ -38,6 +38,9 @@ LOG_FORMAT: Final = "PENSTOCK_OBSERVE_LOG_FORMAT"
 CURSORS: Final = "PENSTOCK_SOURCE_CURSOR_PER"
 """`collection`, since only the collection's change stream is enabled ([source] cursor_per)."""
 
+RETENTION: Final = "PENSTOCK_SOURCE_RETENTION_S"
+"""How long the cluster keeps its change log ([source] retention_s)."""
+
 VARIABLES: Final[dict[FunctionName, tuple[str, ...]]] = {
     "writer": (SECRET, ENDPOINT, COLLECTIONS, LOG_FORMAT),
     "reader": (DOMAIN, COLLECTIONS, LOG_FORMAT),
@@ -46,5 +49,5 @@ VARIABLES: Final[dict[FunctionName, tuple[str, ...]]] = {
 }
 """What the stack sets on each function, exactly."""
 
-OPERATIONS_VARIABLES: Final = (SECRET, ENDPOINT, CURSORS, DOMAIN, COLLECTIONS, QUEUE, LOG_FORMAT)
+OPERATIONS_VARIABLES: Final = (SECRET, ENDPOINT, CURSORS, RETENTION, DOMAIN, COLLECTIONS, QUEUE, LOG_FORMAT)
 """What the stack sets on the task that runs `penstock` commands."""

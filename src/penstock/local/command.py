@@ -2,7 +2,7 @@
 
 import os
 import re
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -93,12 +93,11 @@ def up(  # noqa: PLR0913 (one argument for each flag)
         unenabled_streams=unenabled_streams,
         one_time_per_command=one_time_per_command,
     )
-    with (
-        suppress(KeyboardInterrupt),
-        terminated_like_interrupted(),
-        progress_here() as progress,
-        Platform(data, source=source, opensearch_port=opensearch_port, heap=heap, progress=progress) as platform,
-    ):
+    with suppress(KeyboardInterrupt), terminated_like_interrupted(), ExitStack() as stack:
+        with progress_here() as progress:  # ended before anything is printed: it would break the lines
+            platform = stack.enter_context(
+                Platform(data, source=source, opensearch_port=opensearch_port, heap=heap, progress=progress)
+            )
         _show(platform)
         platform.watch()
 

@@ -20,8 +20,8 @@ _RATE_OVER_S = 1.0
 class CollectionStatus:
     """One line of `penstock status`; None is what is not known.
 
-    `state` is waiting (no worker has begun), loading, live, dropped, reconciling, or stopped (no worker is there; never
-    where an event source mapping feeds the index, whose state only AWS knows);
+    `state` is waiting (no worker has begun), loading, live, dropped, reconciling, stopped (no worker is there), or
+    mapped (an event source mapping feeds the index; only AWS knows its state and its lag);
     `loaded` the share that is loaded, between 0 and 1. `lag_s` is how far the index is behind the source, and
     `position_left_s` for how long the source still keeps the changes that are needed next.
     """
@@ -88,7 +88,7 @@ def status(settings: Settings) -> Status:
                     namespace=str(namespace),
                     index=namespaces[namespace].alias,
                     pipeline=str(watch),
-                    state=_state(pipeline, load),
+                    state=_mapped(load) if settings.pipeline.parking_queue else _state(pipeline, load),
                     loaded=_loaded(load, index, source.documents.get(namespace)),
                     documents_source=source.documents.get(namespace),
                     documents_index=index.documents if index else None,
@@ -122,9 +122,7 @@ def _pipeline(
     document: Mapping[str, Any] | None, settings: Settings, source: SeenSource, *, is_running: bool
 ) -> _Pipeline:
     """Judge the state of a pipeline; what it reported itself counts as long as it is of now."""
-    if settings.pipeline.parking_queue:  # an event source mapping feeds it: the position is Lambda's, not ours
-        return _Pipeline(is_running=True, has_begun=document is not None, lag_s=None, position_left_s=None)
-    if document is None:
+    if document is None or settings.pipeline.parking_queue:  # a mapping's position is Lambda's, not ours
         return _Pipeline(is_running=False, has_begun=False, lag_s=None, position_left_s=None)
     position, behind_s, left_s = document["position"], None, None
     if position is not None and position["time"] and source.now_s is not None:
@@ -141,6 +139,11 @@ def _state(pipeline: _Pipeline, load: Mapping[str, Any] | None) -> str:
     if not pipeline.is_running:
         return "stopped"
     return str(load["phase"]) if load else "loading"
+
+
+def _mapped(load: Mapping[str, Any] | None) -> str:
+    """The state of what a mapping feeds: a load beside it, or what is left of a dropped collection, is told."""
+    return str(load["phase"]) if load and load["phase"] != "live" else "mapped"
 
 
 def _loaded(load: Mapping[str, Any] | None, index: SeenIndex | None, documents: int | None) -> float | None:

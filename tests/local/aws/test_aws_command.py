@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -66,9 +67,31 @@ def test_it_starts_is_tried_and_stops_without_a_trace(tmp_path: Path, number: si
     assert (folder / "operations.env").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_wrong_flag_is_told_at_once() -> None:
-    done = subprocess.run(
-        [str(BIN / "penstock"), "aws", "local", "--retry", "never"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert "forever" in done.stderr
+def test_the_account_of_the_shell_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "unknown")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of-another-account")
+    with running("--folder", str(tmp_path)) as (process, printed):
+        words = next(line.strip() for line in printed.splitlines() if line.strip().startswith(". "))
+        load = subprocess.run(["/bin/sh", "-c", words], capture_output=True, text=True, check=False, timeout=100)
+        assert load.returncode == 0, load.stderr
+        assert "mapped" in load.stdout
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize("flags", [["--retry", "never"], ["--lambda-port", "70000"], ["--folder", __file__]])
+def test_a_wrong_flag_is_told_at_once(flags: list[str]) -> None:
+    assert refused(*flags).returncode == 2
+
+
+def test_a_port_that_is_taken_is_told_before_anything_starts() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        told = refused("--lambda-port", str(taken.getsockname()[1]))
+    assert told.returncode != 0
+    assert "Lambda's API" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def refused(*flags: str) -> subprocess.CompletedProcess[str]:
+    command = [str(BIN / "penstock"), "aws", "local", *flags]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

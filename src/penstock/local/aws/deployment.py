@@ -250,6 +250,7 @@ class Deployment:
             environment.COLLECTIONS: json.dumps(collections),
             environment.QUEUE: self.queue_url,
             environment.CURSORS: "collection",
+            environment.RETENTION: str(self.settings.behaviour.retention_s),
             environment.TIMEOUT: f"{self.settings.sink_timeout_s:g}",
             environment.LOG_FORMAT: "json",
         }
@@ -294,5 +295,6 @@ class Deployment:
     def _write_environment(self) -> None:
         file = self.folder / "operations.env"
         file.touch(mode=0o600)
-        lines = (f"export {name}={shlex.quote(value)}\n" for name, value in self.operations().items())
+        lines = ["unset AWS_PROFILE AWS_SESSION_TOKEN\n"]  # of the shell's own account
+        lines += (f"export {name}={shlex.quote(value)}\n" for name, value in self.operations().items())
         file.write_text("".join(lines), encoding="utf-8")
