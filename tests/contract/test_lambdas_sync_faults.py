@@ -13,7 +13,9 @@ from sink_sides import Asked, Plan, Relay, Said, Side
 from sync_function import SyncFunction, event, forget, sync_function
 
 from penstock.change import version_of
+from penstock.errors import Stopped
 from penstock.lambdas import sync
+from penstock.operations.gone import indexed
 from penstock.parked import changes_of
 from proxy import Proxy
 
@@ -186,3 +188,12 @@ def test_a_large_batch_is_applied_and_parked_whole(
     texts = [each.text for _ in range(3) for each in function.queue.receive(hidden_s=60)]
     assert max(map(len, texts)) < 256 * 1024
     assert sum(len(changes_of(text)) for text in texts) == 10_000
+
+
+def test_emptying_a_large_index_ends_when_it_is_told_to(function: SyncFunction, way: Side) -> None:
+    function.call(*[event("insert", n, {"n": n}, at=T + n) for n in range(1, 4)])
+    pages = indexed(way.client, way.patience, f"{function.alias}-g1")
+    assert len(next(pages)) == 4
+    way.stop.set()
+    with pytest.raises(Stopped):
+        list(indexed(way.client, way.patience, f"{function.alias}-g1"))
