@@ -1,111 +1,103 @@
-"""The load against the plain loop that a user would write by hand, in alternating rounds of one run.
+"""Item 1: the load, against the bulk requests alone and against a script that a user would write.
 
-    .venv/bin/python benchmarks/load.py [--rounds 5] [--documents 200000]
+    .venv/bin/python benchmarks/load.py [--rounds 7] [--documents 200000]
 
-The loop: find_raw_batches -> bson.decode_all -> orjson -> _bulk on three threads; no versions, no order, no checkpoint.
-Both write into an index with penstock's mapping, whose creation is not counted. It runs on the local platform and
-prints a table; each round starts with an empty index and ends with the count compared.
+raw bulk        the very requests that penstock would send, prepared beforehand: nothing can be faster
+plain loop      find_raw_batches -> bson.decode_all -> orjson -> _bulk on three threads
+parallel_bulk   find -> opensearchpy.helpers.parallel_bulk, with its defaults
+All write into an index that penstock has made; neither script has versions, order or a checkpoint.
 """
 
 import argparse
 import logging
-import random
-import statistics
-import string
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from typing import Any
 
 import bson
+import opensearchpy
 import orjson
 import structlog
 import urllib3
-from bson import ObjectId
-from pydantic import SecretStr
-from pymongo import MongoClient
-from rich.console import Console
-from rich.table import Table
+from ground import DB, Ground, generated, ground
+from rounds import ROUNDS, Case, Took, Way, measured, show
 
 from penstock.demo.cities import cities
+from penstock.document_id import document_id
+from penstock.encode import CODEC
 from penstock.garbage import collect_rarely
 from penstock.local.platform import Platform
 from penstock.metrics import Metrics
 from penstock.operations import worker
 from penstock.operations.progress import NoProgress
-from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
+from penstock.transform import Transform
 
 THREADS = 3
-DOCUMENTS_AT_ONCE = 5000
+REQUEST_BYTES = 5 * 1024 * 1024
+ROWS_AT_ONCE = 5000
+NDJSON = {"content-type": "application/x-ndjson"}
 
 
-def generated(count: int) -> Iterator[dict[str, Any]]:
-    """Documents of about 500 bytes."""
-    chance = random.Random(7)
-    words = ["".join(chance.choices(string.ascii_lowercase, k=chance.randint(3, 9))) for _ in range(2000)]
-    for number in range(count):
-        yield {
-            "_id": ObjectId(),
-            "number": number,
-            "price": round(chance.uniform(1, 900), 2),
-            "name": " ".join(chance.choices(words, k=4)),
-            "text": " ".join(chance.choices(words, k=45)),
-            "tags": chance.choices(words, k=3),
-            "stock": {"here": chance.randint(0, 90), "there": chance.randint(0, 90)},
-        }
+def timed(work: Callable[[], None]) -> Took:
+    """Run it in this process."""
+    began, cpu = time.perf_counter(), time.process_time()
+    work()
+    return Took(time.perf_counter() - began, time.process_time() - cpu)
 
 
-def fill(client: MongoClient, name: str, documents: Iterator[dict[str, Any]]) -> None:
-    while some := list(islice(documents, DOCUMENTS_AT_ONCE)):
-        client.bench[name].insert_many(some)
+def penstock_load(at: Ground, name: str) -> Took:
+    [result] = worker.load(
+        at.settings([name]),
+        stop=threading.Event(),
+        metrics=Metrics(),
+        progress=NoProgress(),
+        only=frozenset({f"{DB}.{name}"}),
+    )
+    return Took(result.seconds, result.cpu_s)
 
 
-class Index:
-    """The index of a round, made with the mapping that penstock gives it, so that both write into the same."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.http = urllib3.PoolManager(maxsize=THREADS + 1)
-
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        data = None if body is None else orjson.dumps(body)
-        answer = self.http.request(method, self.url + path, body=data, headers={"content-type": "application/json"})
-        return orjson.loads(answer.data)
-
-    def count(self, name: str) -> int:
-        self.ask("POST", f"/{name}/_refresh")
-        return self.ask("GET", f"/{name}/_count")["count"]
-
-    def clear(self) -> None:
-        for name in ("cities", "generated", "penstock-state", "penstock-dead-letters"):
-            found = self.ask("GET", f"/{name}")
-            for index in found if "error" not in found else ():
-                self.ask("DELETE", f"/{index}")
-
-    def make_like(self, name: str, body: dict[str, Any]) -> None:
-        self.ask("PUT", f"/{name}", body)
+def prepared(at: Ground, name: str) -> list[bytes]:
+    """The bodies of the bulk requests for a collection."""
+    transform = Transform(at.collection(name))
+    bodies, lines, size = [], [], 0
+    for raw in at.mongo[DB][name].find_raw_batches({}, batch_size=ROWS_AT_ONCE):
+        for document in bson.decode_all(raw, CODEC):
+            action = {"_id": document_id(document["_id"]), "version": 1, "version_type": "external_gte"}
+            line = orjson.dumps({"index": {**action, "require_alias": True}}) + b"\n" + transform(document) + b"\n"
+            lines.append(line)
+            size += len(line)
+            if size >= REQUEST_BYTES:
+                bodies.append(b"".join(lines))
+                lines, size = [], 0
+    return [*bodies, b"".join(lines)] if lines else bodies
 
 
-def plain_loop(client: MongoClient, index: Index, name: str) -> None:
-    """What a user would write by hand."""
+def raw_bulk(at: Ground, name: str, bodies: list[bytes], http: urllib3.PoolManager) -> None:
+    url = f"{at.sink_url}/{name}-g1-write/_bulk?filter_path=errors,items.*.status,items.*.error"
 
+    def send(body: bytes) -> None:
+        if not http.request("POST", url, body=body, headers=NDJSON).data.startswith(b'{"errors":false'):
+            raise SystemExit("the raw bulk had errors")
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(send, bodies))
+
+
+def plain_loop(at: Ground, name: str, http: urllib3.PoolManager) -> None:
     def send(raw: bytes) -> None:
         lines = []
         for document in bson.decode_all(raw):
             key = document.pop("_id")
             lines += [b'{"index":{"_id":"%s"}}' % str(key).encode(), orjson.dumps(document, default=str)]
         body = b"\n".join(lines) + b"\n"
-        answer = index.http.request(
-            "POST", f"{index.url}/{name}/_bulk", body=body, headers={"content-type": "application/x-ndjson"}
-        )
-        if orjson.loads(answer.data)["errors"]:
+        if orjson.loads(http.request("POST", f"{at.sink_url}/{name}/_bulk", body=body, headers=NDJSON).data)["errors"]:
             raise SystemExit("the plain loop had errors")
 
     with ThreadPoolExecutor(THREADS) as pool:
         waiting = []
-        for raw in client.bench[name].find_raw_batches({}, batch_size=DOCUMENTS_AT_ONCE):
+        for raw in at.mongo[DB][name].find_raw_batches({}, batch_size=ROWS_AT_ONCE):
             waiting.append(pool.submit(send, raw))
             if len(waiting) > THREADS:
                 waiting.pop(0).result()
@@ -113,84 +105,69 @@ def plain_loop(client: MongoClient, index: Index, name: str) -> None:
             each.result()
 
 
-def penstock_load(source: str, sink: str, name: str) -> tuple[float, float]:
-    """Answer the seconds and the seconds of CPU of the load, as `penstock load` prints them."""
-    settings = Settings(
-        source=SourceSettings(uri=SecretStr(source)),
-        sink=SinkSettings(url=sink),
-        collections=(CollectionSettings(namespace=f"bench.{name}", index=name, replicas=0),),
+class TextForTheRest(opensearchpy.JSONSerializer):
+    """What JSON has no form of becomes text."""
+
+    def default(self, data: Any) -> Any:
+        return str(data) if isinstance(data, bson.Decimal128) else super().default(data)
+
+
+def with_parallel_bulk(at: Ground, name: str) -> None:
+    def actions() -> Iterator[dict[str, Any]]:
+        for document in at.mongo[DB][name].find():
+            key = str(document.pop("_id"))
+            yield {"_index": name, "_id": key, "_source": document}
+
+    with opensearchpy.OpenSearch(at.sink_url, timeout=120, serializer=TextForTheRest()) as client:
+        for done, _ in opensearchpy.helpers.parallel_bulk(client, actions()):
+            if not done:
+                raise SystemExit("parallel_bulk had errors")
+
+
+def case(at: Ground, name: str, count: int, rounds: int) -> Case:
+    http = urllib3.PoolManager(maxsize=THREADS + 1)
+    bodies = prepared(at, name)
+
+    def fresh() -> None:
+        at.clear()
+        at.make(name)
+
+    def checked() -> None:
+        at.require_count(name, count)
+
+    found = measured(
+        f"load of {count:,} {name}",
+        "documents",
+        count,
+        [
+            Way("penstock load", lambda: penstock_load(at, name), at.clear, checked),
+            Way("raw bulk", lambda: timed(lambda: raw_bulk(at, name, bodies, http)), fresh, checked),
+            Way("plain loop", lambda: timed(lambda: plain_loop(at, name, http)), fresh, checked),
+            Way("parallel_bulk", lambda: timed(lambda: with_parallel_bulk(at, name)), fresh, checked),
+        ],
+        {
+            ("penstock load", "raw bulk"): 0.85,
+            ("penstock load", "parallel_bulk"): 2.0,
+            ("penstock load", "plain loop"): None,
+        },
+        rounds=rounds,
     )
-    [result] = worker.load(
-        settings,
-        stop=threading.Event(),
-        metrics=Metrics(),
-        progress=NoProgress(),
-        only=frozenset({f"bench.{name}"}),
-    )
-    return result.seconds, result.cpu_s
-
-
-def timed(work: Callable[[], None]) -> tuple[float, float]:
-    """Answer the seconds and the seconds of CPU of this process."""
-    began, cpu = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - began, time.process_time() - cpu
-
-
-def rounds_of(platform: Platform, name: str, count: int, rounds: int) -> dict[str, list[tuple[float, float]]]:
-    client, index = MongoClient(platform.source.uri), Index(platform.opensearch.url)
-    penstock_load(platform.source.uri, platform.opensearch.url, name)  # warms both servers up
-    made = index.ask("GET", f"/{name}-g1")[f"{name}-g1"]
-    keep = ("number_of_shards", "number_of_replicas", "mapping", "translog", "gc_deletes")
-    like = {
-        "mappings": made["mappings"],
-        "settings": {key: value for key, value in made["settings"]["index"].items() if key in keep},
-    }
-    results: dict[str, list[tuple[float, float]]] = {"penstock load": [], "plain loop": []}
-    for _ in range(rounds):
-        index.clear()
-        index.make_like(name, like)
-        results["plain loop"].append(timed(lambda: plain_loop(client, index, name)))
-        check(index, name, count)
-        index.clear()
-        results["penstock load"].append(penstock_load(platform.source.uri, platform.opensearch.url, name))
-        check(index, name, count)
-    index.clear()
-    return results
-
-
-def check(index: Index, name: str, count: int) -> None:
-    if (found := index.count(name)) != count:
-        raise SystemExit(f"{found} of {count} documents are in the index {name}: no figures")
+    at.clear()
+    penstock_load(at, name)
+    at.require_equal(name)
+    return found
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--rounds", type=int, default=5)
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--rounds", type=int, default=ROUNDS)
     arguments.add_argument("--documents", type=int, default=200_000)
     given = arguments.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     collect_rarely()
-    table = Table("documents", "what", "documents/s, median", "spread", "CPU us/document", "ratio to the plain loop")
-    with Platform(heap="1g") as platform:
-        client = MongoClient(platform.source.uri)
-        fill(client, "generated", generated(given.documents))
-        fill(client, "cities", cities())
-        for name, count in (("generated", given.documents), ("cities", client.bench.cities.estimated_document_count())):
-            results = rounds_of(platform, name, count, given.rounds)
-            floor = statistics.median(seconds for seconds, _ in results["plain loop"])
-            for what, times in results.items():
-                seconds = sorted(wall for wall, _ in times)
-                median = statistics.median(seconds)
-                table.add_row(
-                    f"{count:,} {name}",
-                    what,
-                    f"{count / median:,.0f}",
-                    f"{count / seconds[-1]:,.0f} to {count / seconds[0]:,.0f}",
-                    f"{statistics.median(cpu for _, cpu in times) / count * 1e6:.1f}",
-                    f"{floor / median:.2f}",
-                )
-    Console().print(table)
+    with Platform(heap="1g") as platform, ground(platform) as at:
+        for name, documents in (("generated", generated(given.documents)), ("cities", cities())):
+            show(case(at, name, at.fill(name, documents), given.rounds))
 
 
 if __name__ == "__main__":

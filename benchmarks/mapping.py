@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pymongo
 import urllib3
-from load import generated
+from ground import generated
 from rich.console import Console
 from rich.table import Table
 

@@ -135,7 +135,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         body = self._body()
         if body is None:
-            self.close_connection = True
             text = f"HTTP content length exceeded {BODY_LIMIT} bytes."
             return self._send(HttpResponse(413, [("Content-Type", "text/plain")], text.encode()))
         request = self._request(body)

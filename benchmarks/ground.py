@@ -1,0 +1,118 @@
+"""The servers that the benchmarks run on, and the documents that they move."""
+
+import random
+import string
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from itertools import islice
+from typing import Any
+
+import bson
+from bson import ObjectId
+from pydantic import SecretStr
+from pymongo import MongoClient
+
+from penstock.build import sink_client
+from penstock.change import Change, Namespace
+from penstock.encode import CODEC
+from penstock.local.platform import Platform
+from penstock.metrics import Metrics
+from penstock.opensearch.indexes import Generation, Indexes
+from penstock.opensearch.scan import count, read_sources
+from penstock.opensearch.waiting import Patience
+from penstock.operations.compare import compare
+from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
+from penstock.transform import Transform
+
+DB = "bench"
+_AT_ONCE = 2000
+
+
+def generated(documents: int, size: int = 500) -> Iterator[dict[str, Any]]:
+    """Documents of about so many bytes."""
+    chance = random.Random(7)
+    words = ["".join(chance.choices(string.ascii_lowercase, k=chance.randint(3, 9))) for _ in range(2000)]
+    in_text = max(1, (size - 185) // 7)
+    for number in range(documents):
+        yield {
+            "_id": ObjectId(),
+            "number": number,
+            "price": round(chance.uniform(1, 900), 2),
+            "name": " ".join(chance.choices(words, k=4)),
+            "text": " ".join(chance.choices(words, k=in_text)),
+            "tags": chance.choices(words, k=3),
+            "stock": {"here": chance.randint(0, 90), "there": chance.randint(0, 90)},
+        }
+
+
+class Ground:
+    """One platform: fills collections, makes and clears indexes as penstock makes them, compares."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.source_uri, self.sink_url = platform.source.uri, platform.opensearch.url
+        self.mongo: MongoClient[dict[str, Any]] = MongoClient(self.source_uri)
+        self.client = sink_client(self.settings([]), connections=8)
+        self._patience = Patience(Metrics(), threading.Event())
+        self.indexes = Indexes(self.client, self._patience)
+
+    def settings(self, names: Iterable[str]) -> Settings:
+        """Settings for these collections, each served by an index of its own name."""
+        return Settings(
+            source=SourceSettings(uri=SecretStr(self.source_uri)),
+            sink=SinkSettings(url=self.sink_url),
+            collections=tuple(self.collection(name) for name in names),
+        )
+
+    def collection(self, name: str) -> CollectionSettings:
+        return CollectionSettings(namespace=f"{DB}.{name}", index=name, replicas=0)
+
+    def fill(self, name: str, documents: Iterable[dict[str, Any]]) -> int:
+        """Put the documents into a collection; answers how many."""
+        rest, filled = iter(documents), 0
+        while some := list(islice(rest, _AT_ONCE)):
+            self.mongo[DB][name].insert_many(some)
+            filled += len(some)
+        return filled
+
+    def clear(self) -> None:
+        """Delete every index, penstock's state included."""
+        self.client.request("DELETE", "/*?expand_wildcards=all")
+
+    def make(self, name: str) -> Generation:
+        """The empty index of a collection, as penstock makes it."""
+        return self.indexes.ensure_generation(self.collection(name))
+
+    def require_count(self, name: str, expected: int) -> None:
+        """Raise SystemExit when the index holds another number of documents."""
+        self.client.request("POST", f"/{name}/_refresh")
+        if (found := count(self.client, self._patience, name)) != expected:
+            raise SystemExit(f"{found} of {expected} documents are in the index {name}: no figures")
+
+    def require_equal(self, name: str) -> None:
+        """Raise SystemExit when index and collection differ in any document."""
+        self.client.request("POST", f"/{name}/_refresh")
+        namespace = Namespace(DB, name)
+
+        def pages() -> Iterator[list[Change]]:
+            for raw in self.mongo[DB][name].find_raw_batches({}, batch_size=_AT_ONCE):
+                documents = bson.decode_all(raw, CODEC)
+                yield [Change(namespace, "upsert", 0, each["_id"], each) for each in documents]
+
+        found = compare(
+            pages(),
+            Transform(self.collection(name)),
+            lambda ids: read_sources(self.client, self._patience, name, ids),
+            lambda: count(self.client, self._patience, name),
+        )
+        if not found.equal:
+            raise SystemExit(f"{name}: index and source differ, so there are no figures: {found}")
+
+    def close(self) -> None:
+        self.mongo.close()
+        self.client.close()
+
+
+def ground(platform: Platform) -> "closing[Ground]":
+    """The ground on a platform, closed on leaving."""
+    return closing(Ground(platform))
