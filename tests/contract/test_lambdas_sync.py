@@ -15,6 +15,7 @@ from penstock.errors import QueueUnavailable
 from penstock.lambdas import clients, sync
 from penstock.lambdas.events import NotAnEnvelope
 from penstock.operations.replaying import Replayed, replay_parked
+from penstock.operations.status import status
 
 T = version_of(1_700_000_000, 1)
 AWAY = Said(503, b'{"message":"away"}')
@@ -263,3 +264,17 @@ def test_its_time_is_kept(function: SyncFunction, between: Relay) -> None:
     began = time.monotonic()
     function.call(event("insert", "b", {"n": 1}, at=T + 1), left_s=9)
     assert 1 < time.monotonic() - began < 9
+
+
+def test_status_tells_of_parked_keys_and_of_a_queue_that_is_away(
+    function: SyncFunction, between: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function.call(event("insert", "a", {"n": 1}, at=T))
+    between.plan = lambda asked: AWAY if "_bulk" in asked.path else "pass"
+    function.call(event("insert", "b", {"n": 1}, at=T + 1), left_s=2)
+    found = status(clients.settings())
+    assert ([each.state for each in found.collections], found.parked, found.queue_problem) == (["mapped"], 1, "")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9")
+    found = status(clients.settings())
+    assert ([each.state for each in found.collections], found.parked) == (["mapped"], None)
+    assert "does not answer" in found.queue_problem

@@ -9,7 +9,7 @@ import typer
 
 from penstock.cli.layout import as_table_or_lists, terminal_width
 from penstock.counted import counted
-from penstock.errors import SourceUnavailable
+from penstock.errors import QueueUnavailable, SourceUnavailable
 from penstock.settings import Settings
 
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
@@ -49,6 +49,8 @@ def status(
             typer.echo(f"{_loud(waiting)} in the queue: penstock dead-letters replay --queue writes them")
     if found.source_problem:
         raise SourceUnavailable(found.source_problem)
+    if found.queue_problem:
+        raise QueueUnavailable(found.queue_problem)
 
 
 def _row(line: "CollectionStatus") -> Sequence[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from penstock.build import parking_queue, sink_client
 from penstock.change import Namespace, seconds_of
+from penstock.errors import QueueUnavailable
 from penstock.mongo.watch import Watch, watches
 from penstock.operations.alive import alive, reported_lately
 from penstock.operations.observed import SeenIndex, SeenSource, SinkView, see_source
@@ -43,12 +44,14 @@ class CollectionStatus:
 class Status:
     """All collections; `source_problem` says why the source's part of them is not known.
 
-    `parked` is about how many messages with parked keys wait in the queue, None where there is no queue.
+    `parked` is about how many messages with parked keys wait in the queue, None where there is no queue or, with
+    `queue_problem`, where it cannot be asked.
     """
 
     collections: list[CollectionStatus]
     source_problem: str
-    parked: int | None
+    parked: int | None = None
+    queue_problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,12 @@ def status(settings: Settings) -> Status:
                     position_left_s=pipeline.position_left_s,
                 )
             )
-    return Status(lines, source.problem, parking_queue(settings).waiting() if settings.pipeline.parking_queue else None)
+    if not settings.pipeline.parking_queue:
+        return Status(lines, source.problem)
+    try:
+        return Status(lines, source.problem, parking_queue(settings).waiting())
+    except QueueUnavailable as error:
+        return Status(lines, source.problem, queue_problem=str(error))
 
 
 def _namespace(collection: CollectionSettings) -> Namespace:
