@@ -21,8 +21,8 @@ from ground import generated
 from rich.console import Console
 from rich.table import Table
 
-from penstock.lambdas.environment import HANDLERS
-from penstock.local.aws.deployment import Deployment, DeploymentSettings, function_name
+from penstock.lambdas.environment import HANDLERS, function_name
+from penstock.local.aws.deployment import Deployment, DeploymentSettings
 from penstock.local.progress import progress_here
 
 HERE = Path(__file__).parent

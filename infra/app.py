@@ -14,9 +14,7 @@ from infra.functions.stack import LambdaStack
 from infra.network import NetworkStack
 from infra.opensearch import OpenSearchStack
 from penstock.errors import PenstockError
-
-APPLICATION: Final = "change-streams-demo"
-"""Value of the tag `Application`, and how the names of stacks and functions begin."""
+from penstock.lambdas.environment import APPLICATION
 
 FEATURE_FLAGS: Final = {
     "@aws-cdk/aws-apigateway:disableCloudWatchRole": True,  # the role is of the account, not of one API

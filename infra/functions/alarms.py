@@ -15,8 +15,8 @@ from constructs import Construct
 
 from infra.configuration import Configuration
 from infra.functions import metrics
-from infra.functions.names import APPLICATION
 from infra.functions.servers import Servers
+from penstock.lambdas.environment import APPLICATION
 
 AGE_LIMIT_MS: Final = 15 * 60 * 1000
 JVM_LIMIT_PERCENT: Final = 85

@@ -11,11 +11,10 @@ from constructs import Construct
 
 from infra.configuration import Configuration
 from infra.findings import accept
-from infra.functions.names import function_name
 from infra.functions.roles import Roles
 from infra.functions.variables import chosen
 from infra.network import NetworkStack
-from penstock.lambdas.environment import HANDLERS, VARIABLES, FunctionName
+from penstock.lambdas.environment import HANDLERS, VARIABLES, FunctionName, function_name
 
 RUNTIME: Final = lambda_.Runtime.PYTHON_3_13
 LOGS_KEPT: Final = logs.RetentionDays.ONE_MONTH

@@ -1,14 +1,9 @@
-"""What the functions and the task are called, as in the sample."""
+"""What is called by the application's name; the functions' names are in penstock.lambdas.environment."""
 
 from typing import Final
 
-APPLICATION: Final = "change-streams-demo"
+from penstock.lambdas.environment import APPLICATION
 
 API: Final = APPLICATION
 DASHBOARD: Final = APPLICATION
 OPERATIONS: Final = f"{APPLICATION}-operations"
-
-
-def function_name(name: str) -> str:
-    """`change-streams-demo-sync` of `sync`."""
-    return f"{APPLICATION}-{name}"

@@ -67,7 +67,7 @@ def plans(settings: Settings) -> list[Plan]:
     collections: dict[Namespace, Collection] = {}
     problems: list[str] = []
     for each in settings.collections:
-        namespace = Namespace(*each.namespace.split(".", 1))
+        namespace = Namespace.named(each.namespace)
         try:
             collections[namespace] = Collection(namespace, each, Transform(each))
         except SettingsError as error:

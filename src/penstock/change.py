@@ -30,6 +30,12 @@ class Namespace(NamedTuple):
     db: str
     coll: str
 
+    @classmethod
+    def named(cls, name: str) -> "Namespace":
+        """The namespace of `database.collection`, or of a database alone; the collection may hold further dots."""
+        db, _, coll = name.partition(".")
+        return cls(db, coll)
+
     def __str__(self) -> str:
         return f"{self.db}.{self.coll}" if self.coll else self.db
 

@@ -67,15 +67,10 @@ def _control(change: Change) -> dict[str, Any]:
 
 
 def _change(held: dict[str, Any]) -> Change:
-    namespace = _namespace(held["ns"])
+    namespace = Namespace.named(held["ns"])
     if "kind" in held:
         if held["kind"] not in CONTROL:
             raise ValueError(held["kind"])
-        to = _namespace(held["to"]) if "to" in held else None
+        to = Namespace.named(held["to"]) if "to" in held else None
         return Change(namespace, held["kind"], int(held["v"]), to=to)
     return Change(namespace, "left", int(held["v"]), read_key(held["id"]))
-
-
-def _namespace(text: str) -> Namespace:
-    db, _, coll = text.partition(".")
-    return Namespace(db, coll)

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +15,18 @@ import pytest
 from bson.json_util import RELAXED_JSON_OPTIONS
 from bson.json_util import dumps as extended_json
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
-from sink_sides import Side
+from sink_sides import Said, Side
 
 from penstock.aws import session
 from penstock.aws.queue import Queue
+from penstock.change import version_of
 from penstock.lambdas import clients, sync
+from penstock.operations.replaying import Replayed, replay_parked
+
+T = version_of(1_700_000_000, 1)
+"""The cluster time of a test's first change, as a version."""
+
+AWAY = Said(503, b'{"message":"away"}')
 
 
 def event(operation: str, key: Any, document: dict[str, Any] | None = None, *, at: int, **more: Any) -> dict[str, Any]:
@@ -72,6 +80,11 @@ class SyncFunction:
         """What the parked messages hold; they stay in the queue."""
         messages = self.queue.receive(wait_s=0, hidden_s=0)
         return [each for message in messages for each in json.loads(message.text)["parked"]]
+
+
+def replay() -> Replayed:
+    """Replay what is parked, with the function's settings."""
+    return replay_parked(clients.settings(), stop=threading.Event())
 
 
 @contextmanager

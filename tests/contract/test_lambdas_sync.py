@@ -2,42 +2,19 @@
 
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 from bson import Decimal128, ObjectId
 from pymongo.database import Database
-from sink_sides import Relay, Said, Side
-from sync_function import SyncFunction, event, forget, sync_function
+from sink_sides import Relay
+from sync_function import AWAY, SyncFunction, T, event, forget, replay
 
-from penstock.change import Namespace, version_of
+from penstock.change import Namespace
 from penstock.errors import QueueUnavailable
 from penstock.lambdas import clients, sync
 from penstock.lambdas.events import NotAnEnvelope
-from penstock.operations.replaying import Replayed, replay_parked
+from penstock.operations.replaying import replay_parked
 from penstock.operations.status import status
-
-T = version_of(1_700_000_000, 1)
-AWAY = Said(503, b'{"message":"away"}')
-
-
-@pytest.fixture
-def function(
-    monkeypatch: pytest.MonkeyPatch, way: Side, between: Relay, source_uri: str, database: Database, index_prefix: str
-) -> Iterator[SyncFunction]:
-    with sync_function(
-        monkeypatch,
-        way,
-        source_uri=source_uri,
-        sink_url=between.url,
-        namespace=f"{database.name}.orders",
-        alias=f"{index_prefix}orders",
-    ) as made:
-        yield made
-
-
-def replay() -> Replayed:
-    return replay_parked(clients.settings(), stop=threading.Event())
 
 
 def letters(function: SyncFunction) -> dict[str, str]:
@@ -215,7 +192,7 @@ def test_a_dropped_collection_is_emptied_where_the_settings_say_so(
 
 
 def test_renames_and_invalidates_are_control_changes(function: SyncFunction) -> None:
-    db = Namespace(*function.namespace.split(".")).db
+    db = Namespace.named(function.namespace).db
     said = function.call(
         event("insert", "a", {"n": 1}, at=T),
         event("rename", None, at=T + 1, to={"db": db, "coll": "others"}),
@@ -228,7 +205,7 @@ def test_renames_and_invalidates_are_control_changes(function: SyncFunction) -> 
 
 
 def test_other_collections_and_databases_are_none_of_its_business(function: SyncFunction) -> None:
-    db = Namespace(*function.namespace.split(".")).db
+    db = Namespace.named(function.namespace).db
     said = function.call(
         event("insert", "a", {"n": 1}, at=T, ns={"db": db, "coll": "others"}),
         event("insert", "a", {"n": 1}, at=T, ns={"db": "elsewhere", "coll": "orders"}),
@@ -237,7 +214,7 @@ def test_other_collections_and_databases_are_none_of_its_business(function: Sync
 
 
 def test_an_index_that_was_replaced_since_its_load_takes_nothing(function: SyncFunction) -> None:
-    db, state = Namespace(*function.namespace.split(".")).db, {"indexes": {f"{function.alias}-g1": "another"}}
+    db, state = Namespace.named(function.namespace).db, {"indexes": {f"{function.alias}-g1": "another"}}
     function.call(event("insert", "a", {"n": 1}, at=T))
     function.way.ask("PUT", f"/penstock-state/_doc/pipeline%2F{db}", {"schema": 1, **state})
     forget()

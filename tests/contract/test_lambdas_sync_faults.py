@@ -10,16 +10,13 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 from sink_sides import Asked, Plan, Relay, Said, Side
-from sync_function import SyncFunction, event, forget, sync_function
+from sync_function import SyncFunction, T, event, forget, sync_function
 
-from penstock.change import version_of
 from penstock.errors import Stopped
 from penstock.lambdas import sync
 from penstock.operations.gone import indexed
 from penstock.parked import changes_of
 from proxy import Proxy
-
-T = version_of(1_700_000_000, 1)
 
 
 class HangingProxy(Proxy):

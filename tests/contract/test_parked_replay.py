@@ -2,26 +2,20 @@
 
 import datetime
 import json
-import threading
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Timestamp
 from pymongo.database import Database
-from sink_sides import Relay, Said, Side
-from sync_function import SyncFunction, event, forget, sync_function
+from sink_sides import Relay
+from sync_function import AWAY, SyncFunction, T, event, forget, replay
 
-from penstock.change import version_of
 from penstock.document_id import document_id
 from penstock.errors import QueueUnavailable, SettingsError
 from penstock.lambdas import clients
 from penstock.operations.applying import Applying
-from penstock.operations.replaying import Replayed, replay_parked
 
-T = version_of(1_700_000_000, 1)
-AWAY = Said(503, b'{"message":"away"}')
 IDS: list[Any] = [
     ObjectId(), "a", "63eeb6e7d418cd98afb1c1d7", "n:7", "", "x" * 600, "ü\n\u2028\x00", 7, Int64(2**60 + 1), 1.5, 8.0,
     float("nan"), float("inf"), Decimal128("1.10"), Decimal128("9"), Decimal128("1E+6000"), True, None,
@@ -32,23 +26,9 @@ IDS: list[Any] = [
 
 
 @pytest.fixture
-def function(
-    monkeypatch: pytest.MonkeyPatch, way: Side, between: Relay, source_uri: str, database: Database, index_prefix: str
-) -> Iterator[SyncFunction]:
-    with sync_function(
-        monkeypatch,
-        way,
-        source_uri=source_uri,
-        sink_url=between.url,
-        namespace=f"{database.name}.orders",
-        alias=f"{index_prefix}orders",
-    ) as made:
-        made.call(event("insert", "warm", {"n": -1}, at=T))
-        yield made
-
-
-def replay() -> Replayed:
-    return replay_parked(clients.settings(), stop=threading.Event())
+def function(function: SyncFunction) -> SyncFunction:
+    function.call(event("insert", "warm", {"n": -1}, at=T))
+    return function
 
 
 def park(function: SyncFunction, between: Relay, *events: dict[str, Any]) -> None:

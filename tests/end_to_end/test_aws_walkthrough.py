@@ -14,7 +14,8 @@ import pytest
 from aws_site import AwsSite, eventually
 from bson import Decimal128, Int64, ObjectId
 
-from penstock.local.aws.deployment import Deployment, DeploymentSettings, function_name
+from penstock.lambdas.environment import function_name
+from penstock.local.aws.deployment import Deployment, DeploymentSettings
 from penstock.local.aws.mapping_behaviour import Behaviour
 
 POISON = frozenset({"poison"})

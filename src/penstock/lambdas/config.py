@@ -53,7 +53,7 @@ def _answer(event: Any, context: Any) -> Proxied:
 def _configure(request: Request, stop: threading.Event) -> Reply:
     if request.parameters:
         raise BadRequest(f"There are no parameters here: {', '.join(sorted(request.parameters))}.")
-    namespace = Namespace(*collection().namespace.split(".", 1))
+    namespace = Namespace.named(collection().namespace)
     enable = _asked(request.body)
     turning = _Turning(namespace, on=enable)
     time = ask(source(), stop, turning)

@@ -7,12 +7,21 @@ from typing import Final, Literal
 
 FunctionName = Literal["writer", "reader", "config", "sync"]
 
+APPLICATION: Final = "change-streams-demo"
+"""How the names of the deployment's parts begin, as in the sample."""
+
 HANDLERS: Final[dict[FunctionName, str]] = {
     "writer": "penstock.lambdas.writer.handler",
     "reader": "penstock.lambdas.reader.handler",
     "config": "penstock.lambdas.config.handler",
     "sync": "penstock.lambdas.sync.handler",
 }
+
+
+def function_name(name: str) -> str:
+    """`change-streams-demo-sync` of `sync`."""
+    return f"{APPLICATION}-{name}"
+
 
 SECRET: Final = "DOCUMENT_DB_SECRET"  # noqa: S105 (a name, not a password)
 """The ARN of the secret that holds `username` and `password` ([source] secret)."""

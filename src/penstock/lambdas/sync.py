@@ -39,7 +39,7 @@ _PARKING_S = 5.0
 def handler(event: Any, context: Any) -> None:
     """Apply one batch of the mapping. Raises only when it could neither be applied nor parked."""
     with structlog.contextvars.bound_contextvars(request_id=context.aws_request_id):
-        declared = [Namespace(*each.namespace.split(".", 1)) for each in settings().collections]
+        declared = [Namespace.named(each.namespace) for each in settings().collections]
         queue = _queue()
         events = events_of(event)
         position = Position(token_of(events), latest_time(events))

@@ -43,7 +43,7 @@ def _store(request: Request, stop: threading.Event) -> Reply:
     if request.parameters:
         raise BadRequest(f"There are no parameters here: {', '.join(sorted(request.parameters))}.")
     documents = documents_of(request.body)
-    ask(source(), stop, _Insertion(Namespace(*collection().namespace.split(".", 1)), documents))
+    ask(source(), stop, _Insertion(Namespace.named(collection().namespace), documents))
     ids = extended_json([each.id for each in documents], json_options=RELAXED_JSON_OPTIONS)
     return Reply(201, b'{"ids": %b}' % ids.encode())
 

@@ -5,7 +5,7 @@ cities             the read alias
 cities-g1-write    the write alias; every write requires it, so a missing index is never created by a write
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -29,6 +29,10 @@ class Generation:
     write_alias: str
     uuid: str
     created: bool
+
+    def was_replaced(self, known: Mapping[str, str]) -> bool:
+        """Whether its name stood for another index when the UUIDs were noted."""
+        return known.get(self.index) not in (None, self.uuid)
 
 
 class Indexes:

@@ -114,7 +114,7 @@ def generations_by_database(settings: Settings) -> dict[str, Generations]:
 
 def _refuse_replaced(found: Mapping[Namespace, Generation], known: Mapping[str, str]) -> None:
     for namespace, generation in found.items():
-        if known.get(generation.index) not in (None, generation.uuid):
+        if generation.was_replaced(known):
             raise SystemicFault(
                 f"The index {generation.index} was deleted, replaced or restored by someone else since it was loaded,"
                 f" so nobody knows what it lacks. Run `penstock load --again {namespace}` to load it anew."

@@ -46,7 +46,7 @@ def source_findings(settings: Settings) -> Iterator[Finding]:
 
 
 def _namespaces(settings: Settings) -> list[Namespace]:
-    return [Namespace(*collection.namespace.split(".", 1)) for collection in settings.collections]
+    return [Namespace.named(collection.namespace) for collection in settings.collections]
 
 
 def _server_findings(found: Server, where: str) -> Iterator[Finding]:

@@ -131,7 +131,7 @@ def _check_indexes(plan: Plan, state: PipelineState, generations: Mapping[Namesp
     """Refuse an index that was deleted, replaced or restored since the position was saved."""
     before = state.document["indexes"]
     for namespace, generation in generations.items():
-        if before.get(generation.index) not in (None, generation.uuid):
+        if generation.was_replaced(before):
             raise PositionLost(
                 f"Pipeline {plan.name}: the index {generation.index} was deleted, replaced or restored by someone"
                 f" else, so nobody knows what it lacks. Run `penstock load --again {namespace}` to load it anew."

@@ -110,7 +110,7 @@ def status(settings: Settings) -> Status:
 
 
 def _namespace(collection: CollectionSettings) -> Namespace:
-    return Namespace(*collection.namespace.split(".", 1))
+    return Namespace.named(collection.namespace)
 
 
 def _watches(settings: Settings) -> list[Watch]:

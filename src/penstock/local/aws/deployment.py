@@ -20,7 +20,14 @@ from typing import Any, Final
 from penstock.asset import build_local
 from penstock.lambdas import domain_requests as rights
 from penstock.lambdas import environment
-from penstock.lambdas.environment import HANDLERS, OPERATIONS_VARIABLES, VARIABLES, FunctionName
+from penstock.lambdas.environment import (
+    APPLICATION,
+    HANDLERS,
+    OPERATIONS_VARIABLES,
+    VARIABLES,
+    FunctionName,
+    function_name,
+)
 from penstock.local.aws.function import Function
 from penstock.local.aws.functions import Functions
 from penstock.local.aws.gateway import Gateway
@@ -40,7 +47,6 @@ from penstock.local.platform import Platform
 from penstock.local.progress import Progress
 from penstock.local.source import SourceSettings
 
-PREFIX: Final = "change-streams-demo"
 REGION: Final = "us-east-1"
 USER: Final = "penstock"
 
@@ -84,11 +90,6 @@ class DeploymentSettings:
         return f"{self.database}.{self.collection}"
 
 
-def function_name(name: FunctionName) -> str:
-    """The function's name on AWS."""
-    return f"{PREFIX}-{name}"
-
-
 class Deployment:
     """A context manager that starts everything and stops it on leaving; then nothing of it is left but `folder`."""
 
@@ -111,7 +112,7 @@ class Deployment:
         self.progress = progress or Progress()
         self.account = Account(region=REGION)
         self.api_key = None if self.settings.open_api else secrets.token_urlsafe(24)
-        self.cluster_arn = f"arn:aws:rds:{REGION}:{self.account.id}:cluster:{PREFIX}"
+        self.cluster_arn = f"arn:aws:rds:{REGION}:{self.account.id}:cluster:{APPLICATION}"
         self.mapping_id: str | None = None
         self._password = secrets.token_urlsafe(24)
         self._keys = {role: (f"LOCAL{role.upper()}", secrets.token_urlsafe(24)) for role in (*HANDLERS, _OPERATIONS)}
@@ -193,8 +194,8 @@ class Deployment:
         self.progress.step("Starting Secrets Manager, SQS and the domain's endpoint")
         self.aws = stack.enter_context(moto_server(self.folder / "logs"))
         login = {"username": USER, "password": self._password}
-        self.secret_arn = self.aws.create_secret(f"{PREFIX}-documentdb", json.dumps(login))
-        self.queue_url = self.aws.create_queue(f"{PREFIX}-parked")
+        self.secret_arn = self.aws.create_secret(f"{APPLICATION}-documentdb", json.dumps(login))
+        self.queue_url = self.aws.create_queue(f"{APPLICATION}-parked")
         self._certificate = new_certificate(self.folder / "domain-certificate")
         self.domain = stack.enter_context(self._domain(self._certificate))
 
