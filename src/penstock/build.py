@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from penstock.batch import Limits
@@ -74,8 +74,12 @@ def plans(settings: Settings) -> list[Plan]:
             problems += error.problems
     if problems:
         raise SettingsError(*problems)
+    heartbeat = Namespace.named(settings.source.heartbeat or "")
     return [
-        Plan(watch, tuple(collections[Namespace(watch.db, coll)] for coll in watch.colls))
+        Plan(
+            replace(watch, heartbeat=heartbeat.coll if watch.db == heartbeat.db else None),
+            tuple(collections[Namespace(watch.db, coll)] for coll in watch.colls),
+        )
         for watch in watches(collections, settings.source.cursor_per)
     ]
 
@@ -143,24 +147,38 @@ class Adapters:
         client: Client,
         metrics: Metrics,
         stop: threading.Event,
+        leased: bool = False,
     ) -> None:
+        """`leased`: nothing is written to the indexes without the lease of `state`."""
         self._settings = settings
         self._plan = plan
-        self._metrics = metrics
         self._stop = stop
         self._owner = f"{socket.gethostname()}/{os.getpid()}"
+        self.metrics = metrics
         self.connection = connection
         self.client = client
         self.patience = Patience(metrics, stop)
         self.indexes = Indexes(client, self.patience)
-        self.sink = OpenSearchSink(client, settings.sink, metrics, self.patience)
-        self.dead_letters = OpenSearchDeadLetters(client, self.sink, self.patience)
         self._store = StateStore(client, self.patience)
+        lease_s = settings.pipeline.lease_s
+        self._state = PipelineState(self._store, plan.name, owner=self._owner, lease_s=lease_s, stop=stop)
+        may_send = self._state.assert_held if leased else lambda: None
+        self.sink = OpenSearchSink(client, settings.sink, metrics, self.patience, may_send=may_send)
+        self.dead_letters = OpenSearchDeadLetters(client, self.sink, self.patience)
 
     def state(self) -> PipelineState:
         """The pipeline's lease and position."""
-        name, lease_s = self._plan.name, self._settings.pipeline.lease_s
-        return PipelineState(self._store, name, owner=self._owner, lease_s=lease_s, stop=self._stop)
+        return self._state
+
+    @property
+    def reloads(self) -> bool:
+        """Whether a lost position is healed by a reload."""
+        return self._settings.pipeline.on_position_lost == "reload"
+
+    @property
+    def heartbeat_s(self) -> float:
+        """How often the heartbeat is written, where the plan's cursor sees one."""
+        return self._settings.source.heartbeat_s
 
     def load_state(self, collection: Collection, generation: Generation) -> LoadState:
         """How far the load of a collection has come."""
@@ -183,7 +201,7 @@ class Adapters:
             self.connection,
             self._plan.watch,
             name=self._plan.name,
-            metrics=self._metrics,
+            metrics=self.metrics,
             stop=self._stop,
             batch_size=batch_size,
         )
@@ -194,7 +212,7 @@ class Adapters:
             self.connection,
             collection.namespace,
             name=self._plan.name,
-            metrics=self._metrics,
+            metrics=self.metrics,
             stop=stop,
             range_size=self._settings.pipeline.load_range,
             rate=self._settings.pipeline.load_rate,

@@ -44,6 +44,9 @@ def status(
         rows = [_COLUMNS, *map(_row, found.collections)]
         for line in as_table_or_lists(rows, texts=_TEXTS, width=terminal_width()):
             typer.echo(line)
+        for each in found.collections:
+            if each.lost:
+                typer.echo(f"{_loud('position lost')}: {each.namespace}, {each.lost}; it is loaded anew")
         if found.parked:
             waiting = f"{counted(found.parked, 'message')} with parked keys"
             typer.echo(f"{_loud(waiting)} in the queue: penstock dead-letters replay --queue writes them")

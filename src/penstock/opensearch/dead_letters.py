@@ -100,6 +100,7 @@ class OpenSearchDeadLetters:
                 "bool": {"filter": [{"term": {"namespace": str(namespace)}}, {"range": {"version": {"lt": before}}}]}
             }
         }
+        self._sink.may_send()
         ask(self._client, self._patience, "POST", f"/{self.index}/_refresh")
         answer = ask(
             self._client, self._patience, "POST", f"/{self.index}/_delete_by_query?conflicts=proceed&refresh=true", body

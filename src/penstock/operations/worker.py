@@ -81,7 +81,9 @@ def _followings(
 
     def following(plan: Plan, connection: Connection) -> Following:
         def adapters(stop: threading.Event) -> Adapters:
-            return Adapters(settings, plan, connection=connection, client=client, metrics=metrics, stop=stop)
+            return Adapters(
+                settings, plan, connection=connection, client=client, metrics=metrics, stop=stop, leased=True
+            )
 
         standing = Standing(plan.name, metrics, health)
         return Following(plan, adapters, settings.pipeline.lease_s, metrics, standing, progress)
