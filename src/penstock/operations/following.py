@@ -60,7 +60,7 @@ class Following:
     progress: Progress
 
     def follow(self, stop: threading.Event) -> None:
-        """Serve until `stop` is set; raises what ends a pipeline for good. A loss ends a term; the next one heals it."""
+        """Serve until `stop` is set; raises what ends a pipeline for good. A loss ends a term, the next heals it."""
         pause = Backoff(stop, first_s=0.1, most_s=60.0)
         while not stop.is_set():
             with (

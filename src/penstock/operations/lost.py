@@ -151,7 +151,7 @@ def _damages(adapters: Adapters, generations: Generations, known: Mapping[str, s
 
 
 def _told(generation: Generation, damage: Damage) -> str:
-    return f"The index {generation.index} {_WHAT[damage]}."
+    return f"the index {generation.index} {_WHAT[damage]}."
 
 
 def _error(plan: Plan, generation: Generation, name: Namespace, damage: Damage) -> PenstockError:
