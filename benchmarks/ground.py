@@ -50,17 +50,18 @@ class Ground:
     """One platform: fills collections, makes and clears indexes as penstock makes them, compares."""
 
     def __init__(self, platform: Platform) -> None:
+        self.platform = platform
         self.source_uri, self.sink_url = platform.source.uri, platform.opensearch.url
         self.mongo: MongoClient[dict[str, Any]] = MongoClient(self.source_uri)
         self.client = sink_client(self.settings([]), connections=8)
         self._patience = Patience(Metrics(), threading.Event())
         self.indexes = Indexes(self.client, self._patience)
 
-    def settings(self, names: Iterable[str]) -> Settings:
-        """Settings for these collections, each served by an index of its own name."""
+    def settings(self, names: Iterable[str], **sink: Any) -> Settings:
+        """Settings for these collections, each served by an index of its own name; `sink` are more of the sink's."""
         return Settings(
             source=SourceSettings(uri=SecretStr(self.source_uri)),
-            sink=SinkSettings(url=self.sink_url),
+            sink=SinkSettings(url=self.sink_url, **sink),
             collections=tuple(self.collection(name) for name in names),
         )
 

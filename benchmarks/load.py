@@ -1,34 +1,35 @@
 """Item 1: the load, against the bulk requests alone and against a script that a user would write.
 
-    .venv/bin/python benchmarks/load.py [--rounds 7] [--documents 200000]
+    .venv/bin/python benchmarks/load.py [--rounds 7] [--documents 200000] [--cities 34006]
 
 raw bulk        the very requests that penstock would send, prepared beforehand: nothing can be faster
 plain loop      find_raw_batches -> bson.decode_all -> orjson -> _bulk on three threads
 parallel_bulk   find -> opensearchpy.helpers.parallel_bulk, with its defaults
 All write into an index that penstock has made; neither script has versions, order or a checkpoint.
+
+The last case is pinned (pinned.py): OpenSearch has one core for itself, all the rest shares the other.
 """
 
-import argparse
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 import bson
 import opensearchpy
 import orjson
-import structlog
 import urllib3
-from ground import DB, Ground, generated, ground
-from rounds import ROUNDS, Case, Took, Way, measured, show
+from ground import DB, Ground, generated
+from item import Given, main
+from pinned import can_pin, pinned
+from results import Section
+from rounds import Took, Way, measured
 
 from penstock.demo.cities import cities
 from penstock.document_id import document_id
 from penstock.encode import CODEC
-from penstock.garbage import collect_rarely
-from penstock.local.platform import Platform
 from penstock.metrics import Metrics
 from penstock.operations import worker
 from penstock.operations.progress import NoProgress
@@ -47,9 +48,10 @@ def timed(work: Callable[[], None]) -> Took:
     return Took(time.perf_counter() - began, time.process_time() - cpu)
 
 
-def penstock_load(at: Ground, name: str) -> Took:
+def penstock_load(at: Ground, name: str, **sink: Any) -> Took:
+    """Load a collection in this process; `sink` are settings of the sink."""
     [result] = worker.load(
-        at.settings([name]),
+        at.settings([name], **sink),
         stop=threading.Event(),
         metrics=Metrics(),
         progress=NoProgress(),
@@ -124,7 +126,8 @@ def with_parallel_bulk(at: Ground, name: str) -> None:
                 raise SystemExit("parallel_bulk had errors")
 
 
-def case(at: Ground, name: str, count: int, rounds: int) -> Case:
+def ways(at: Ground, name: str, count: int) -> list[Way]:
+    """The load, its limit, and both scripts."""
     http = urllib3.PoolManager(maxsize=THREADS + 1)
     bodies = prepared(at, name)
 
@@ -135,40 +138,51 @@ def case(at: Ground, name: str, count: int, rounds: int) -> Case:
     def checked() -> None:
         at.require_count(name, count)
 
-    found = measured(
-        f"load of {count:,} {name}",
-        "documents",
-        count,
-        [
-            Way("penstock load", lambda: penstock_load(at, name), at.clear, checked),
-            Way("raw bulk", lambda: timed(lambda: raw_bulk(at, name, bodies, http)), fresh, checked),
-            Way("plain loop", lambda: timed(lambda: plain_loop(at, name, http)), fresh, checked),
-            Way("parallel_bulk", lambda: timed(lambda: with_parallel_bulk(at, name)), fresh, checked),
-        ],
-        {
-            ("penstock load", "raw bulk"): 0.85,
-            ("penstock load", "parallel_bulk"): 2.0,
-            ("penstock load", "plain loop"): None,
-        },
-        rounds=rounds,
-    )
+    return [
+        Way("penstock load", lambda: penstock_load(at, name), at.clear, checked),
+        Way("raw bulk", lambda: timed(lambda: raw_bulk(at, name, bodies, http)), fresh, checked),
+        Way("plain loop", lambda: timed(lambda: plain_loop(at, name, http)), fresh, checked),
+        Way("parallel_bulk", lambda: timed(lambda: with_parallel_bulk(at, name)), fresh, checked),
+    ]
+
+
+def case(at: Ground, name: str, count: int, rounds: int) -> Section:
+    """The load beside its limit and both scripts."""
+    goals = {
+        ("penstock load", "raw bulk"): 0.85,
+        ("penstock load", "parallel_bulk"): 2.0,
+        ("penstock load", "plain loop"): None,
+    }
+    title = f"load of {count:,} documents, {name}"
+    found = measured(title, "documents", count, ways(at, name, count), goals, rounds=rounds)
+    require_equal_load(at, name)
+    return found.section()
+
+
+def pinned_case(at: Ground, name: str, count: int, rounds: int) -> Section:
+    """The load beside its limit, OpenSearch on one core and everything else on another."""
+    title = f"load of {count:,} documents, {name}, pinned: OpenSearch has one core for itself"
+    with pinned(at.platform):
+        both = ways(at, name, count)[:2]
+        found = measured(title, "documents", count, both, {("penstock load", "raw bulk"): 0.95}, rounds=rounds)
+        require_equal_load(at, name)
+    return found.section()
+
+
+def require_equal_load(at: Ground, name: str) -> None:
+    """Load once more, and compare index and source document by document."""
     at.clear()
     penstock_load(at, name)
     at.require_equal(name)
-    return found
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--rounds", type=int, default=ROUNDS)
-    arguments.add_argument("--documents", type=int, default=200_000)
-    given = arguments.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    collect_rarely()
-    with Platform(heap="1g") as platform, ground(platform) as at:
-        for name, documents in (("generated", generated(given.documents)), ("cities", cities())):
-            show(case(at, name, at.fill(name, documents), given.rounds))
+def sections(at: Ground, given: Given) -> Iterator[Section]:
+    count = at.fill("generated", generated(given.documents))
+    yield case(at, "generated", count, given.rounds)
+    yield case(at, "cities", at.fill("cities", islice(cities(), given.cities)), given.rounds)
+    if can_pin():
+        yield pinned_case(at, "generated", count, given.rounds)
 
 
 if __name__ == "__main__":
-    main()
+    main("load", __doc__, sections, documents=200_000, cities=34_006)
