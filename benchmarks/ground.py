@@ -1,9 +1,10 @@
 """The servers that the benchmarks run on, and the documents that they move."""
 
+import json
 import random
 import string
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import islice
 from typing import Any
@@ -65,6 +66,13 @@ class Ground:
             collections=tuple(self.collection(name) for name in names),
         )
 
+    def toml(self, names: Iterable[str]) -> str:
+        """The same settings as a file, for a command in a process of its own."""
+        tables = [("[source]", {"uri": self.source_uri}), ("[sink]", {"url": self.sink_url})]
+        tables += [("[observe]", {"log_level": "warning"})]
+        tables += [("[[collections]]", self.collection(name).model_dump(exclude_unset=True)) for name in names]
+        return "".join(f"{head}\n{_lines(values)}" for head, values in tables)
+
     def collection(self, name: str) -> CollectionSettings:
         return CollectionSettings(namespace=f"{DB}.{name}", index=name, replicas=0)
 
@@ -117,3 +125,7 @@ class Ground:
 def ground(platform: Platform) -> "closing[Ground]":
     """The ground on a platform, closed on leaving."""
     return closing(Ground(platform))
+
+
+def _lines(values: Mapping[str, Any]) -> str:
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())

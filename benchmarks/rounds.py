@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 ROUNDS = 7
+WIDTH = 120
+"""Of tables that are not shown in a terminal."""
 
 
 class Took(NamedTuple):
@@ -131,7 +133,7 @@ def show(found: Section | Case) -> None:
     table = Table(*section.columns, title=section.title)
     for row in section.rows:
         table.add_row(*map(shown, row))
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     console.print(table)
     for each in section.goals:
         wanted = f"; goal: {each.wanted}: {each.verdict}" if each.wanted else ""
