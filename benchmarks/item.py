@@ -55,7 +55,7 @@ def tell(name: str, sections: Iterable[Section], given: Given, told: dict[str, s
         write(given.results, Item(name, sizes, machine(told), now(), commit(), found))
 
 
-def versions(at: Ground) -> dict[str, str]:
+def versions(at: Ground, heap: str = HEAP) -> dict[str, str]:
     """The versions of what takes part."""
     release = find_java().parent.parent / "release"
     java = [line.partition("=")[2].strip('"') for line in release.read_text().splitlines() if "JAVA_VERSION=" in line]
@@ -63,5 +63,5 @@ def versions(at: Ground) -> dict[str, str]:
         "pymongo": pymongo.version,
         "OpenSearch": at.client.request("GET", "/").json()["version"]["number"],
         "Java": java[0] if java else "unknown",
-        "heap of OpenSearch": HEAP,
+        "heap of OpenSearch": heap,
     }
