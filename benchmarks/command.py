@@ -17,6 +17,8 @@ import orjson
 import penstock.cli
 from penstock.change import Outcome, Write
 from penstock.opensearch.sink import OpenSearchSink
+from penstock.operations import worker
+from penstock.operations.progress import LoadResult
 
 
 def peak_bytes() -> int:
@@ -39,9 +41,24 @@ def watch_writes() -> list[tuple[float, list[str]]]:
     return noted
 
 
+def watch_loads() -> list[dict[str, Any]]:
+    """Note from now on what each load did."""
+    noted: list[dict[str, Any]] = []
+    load = worker.load
+
+    def watched(*arguments: Any, **more: Any) -> list[LoadResult]:
+        results = load(*arguments, **more)
+        noted.extend({"documents": each.documents, "seconds": each.seconds} for each in results)
+        return results
+
+    worker.load = watched
+    return noted
+
+
 def main() -> None:
     *arguments, notes = sys.argv[1:]
     noted = watch_writes() if "--watched" in arguments else []
+    loads = watch_loads()
     sys.argv = ["penstock", *(each for each in arguments if each != "--watched")]
     try:
         penstock.cli.main()
@@ -50,7 +67,7 @@ def main() -> None:
         for at, ids in noted:
             for each in ids:
                 acknowledged.setdefault(each, at)
-        told = {"peak_bytes": peak_bytes(), "cpu_s": time.process_time(), "acknowledged": acknowledged}
+        told = {"peak_bytes": peak_bytes(), "cpu_s": time.process_time(), "loads": loads, "acknowledged": acknowledged}
         Path(notes).write_bytes(orjson.dumps(told))
 
 

@@ -76,9 +76,9 @@ class Ground:
     def collection(self, name: str) -> CollectionSettings:
         return CollectionSettings(namespace=f"{DB}.{name}", index=name, replicas=0)
 
-    def fill(self, name: str, documents: Iterable[dict[str, Any]]) -> int:
-        """Put the documents into a collection; answers how many."""
-        rest, filled = iter(documents), 0
+    def fill(self, name: str, documents: Iterable[dict[str, Any]], most: int | None = None) -> int:
+        """Put the documents, or so many of them, into a collection; answers how many."""
+        rest, filled = islice(documents, most if most is None else max(0, most)), 0
         while some := list(islice(rest, _AT_ONCE)):
             self.mongo[DB][name].insert_many(some)
             filled += len(some)
@@ -92,10 +92,14 @@ class Ground:
         """The empty index of a collection, as penstock makes it."""
         return self.indexes.ensure_generation(self.collection(name))
 
+    def count(self, name: str) -> int:
+        """How many documents an index holds."""
+        self.client.request("POST", f"/{name}/_refresh")
+        return count(self.client, self._patience, name)
+
     def require_count(self, name: str, expected: int) -> None:
         """Raise SystemExit when the index holds another number of documents."""
-        self.client.request("POST", f"/{name}/_refresh")
-        if (found := count(self.client, self._patience, name)) != expected:
+        if (found := self.count(name)) != expected:
             raise SystemExit(f"{found} of {expected} documents are in the index {name}: no figures")
 
     def require_equal(self, name: str) -> None:

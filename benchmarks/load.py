@@ -11,8 +11,7 @@ The last case is pinned (pinned.py): OpenSearch has one core for itself, all the
 """
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
@@ -25,7 +24,7 @@ from ground import DB, Ground, generated
 from item import Given, main
 from pinned import can_pin, pinned
 from results import Section
-from rounds import Took, Way, measured
+from rounds import Took, Way, measured, timed
 
 from penstock.demo.cities import cities
 from penstock.document_id import document_id
@@ -39,13 +38,6 @@ THREADS = 3
 REQUEST_BYTES = 5 * 1024 * 1024
 ROWS_AT_ONCE = 5000
 NDJSON = {"content-type": "application/x-ndjson"}
-
-
-def timed(work: Callable[[], None]) -> Took:
-    """Run it in this process."""
-    began, cpu = time.perf_counter(), time.process_time()
-    work()
-    return Took(time.perf_counter() - began, time.process_time() - cpu)
 
 
 def penstock_load(at: Ground, name: str, **sink: Any) -> Took:
