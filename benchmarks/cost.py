@@ -16,7 +16,7 @@ import orjson
 import urllib3
 from ground import DB, Ground, generated
 from item import Given, main
-from load import penstock_load, require_equal_load
+from load import load_way, penstock_load, require_equal_load
 from memory import catch_up_apart, load_apart
 from results import Section
 from rounds import Took, Way, measured, timed
@@ -43,7 +43,7 @@ def whole_and_stages(at: Ground, count: int, rounds: int) -> Iterator[Section]:
         "documents",
         count,
         [
-            Way("penstock load", lambda: penstock_load(at, NAME), at.clear, lambda: at.require_count(NAME, count)),
+            load_way(at, NAME, count),
             Way("decode_all + orjson", lambda: timed(lambda: decode_and_dump(replies))),
             Way("stages", stages.run, stages.before, lambda: at.require_count(NAME, count)),
         ],
@@ -102,7 +102,9 @@ def memory(at: Ground, count: int) -> Section:
     """The peaks of a load and of a catch-up."""
     at.fill("memory", generated(count))
     load = load_apart(at, "memory")
+    at.require_equal("memory")
     catch_up = catch_up_apart(at, "memory", count)
+    at.require_equal("memory")
     return Section(
         f"peak memory, {count:,} documents, in a process of its own",
         ("command", "MB", "documents a second"),
@@ -114,7 +116,8 @@ def sections(at: Ground, given: Given) -> Iterator[Section]:
     count = at.fill(NAME, generated(given.documents))
     yield from whole_and_stages(at, count, given.rounds)
     yield gzip_case(at, count, given.rounds)
-    yield memory(at, given.memory_documents)
+    if given.memory_documents:
+        yield memory(at, given.memory_documents)
 
 
 if __name__ == "__main__":

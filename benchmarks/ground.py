@@ -92,6 +92,12 @@ class Ground:
         """The empty index of a collection, as penstock makes it."""
         return self.indexes.ensure_generation(self.collection(name))
 
+    def fresh(self, names: Iterable[str]) -> None:
+        """Nothing but the empty indexes of these collections."""
+        self.clear()
+        for name in names:
+            self.make(name)
+
     def count(self, name: str) -> int:
         """How many documents an index holds."""
         self.client.request("POST", f"/{name}/_refresh")
@@ -101,6 +107,11 @@ class Ground:
         """Raise SystemExit when the index holds another number of documents."""
         if (found := self.count(name)) != expected:
             raise SystemExit(f"{found} of {expected} documents are in the index {name}: no figures")
+
+    def require_total(self, names: Iterable[str], expected: int) -> None:
+        """The same of several indexes together."""
+        if (found := sum(map(self.count, names))) != expected:
+            raise SystemExit(f"{found} of {expected} documents are in the indexes: no figures")
 
     def require_equal(self, name: str) -> None:
         """Raise SystemExit when index and collection differ in any document."""

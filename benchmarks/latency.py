@@ -49,10 +49,10 @@ class Written(NamedTuple):
 
 
 COLLECTIONS = {"penstock run": "followed", "script": "scripted"}
-BLOCKS = [
+BLOCKS = (
     *(Block("penstock run", rate, refresh) for refresh in REFRESHES for rate in RATES),
     *(Block("script", rate, REFRESHES[0]) for rate in RATES),
-]
+)
 
 
 class Field:
@@ -162,7 +162,7 @@ def figures(rounds: dict[Block, list[Written]], acknowledged: dict[str, float]) 
 
 def lateness(rounds: dict[Block, list[Written]]) -> Iterator[str]:
     """How much of the latency is the writer's own, and the source's."""
-    for rate in RATES:
+    for rate in sorted({block.rate for block in rounds}):
         several = [each for block, some in rounds.items() if block.rate == rate for each in some]
         late = [sent - due for each in several for sent, due in zip(each.sent, each.due, strict=True)]
         stored = [stored - due for each in several for stored, due in zip(each.stored, each.due, strict=True)]
@@ -173,16 +173,16 @@ def lateness(rounds: dict[Block, list[Written]]) -> Iterator[str]:
         )
 
 
-def sections(at: Ground, given: Given) -> Iterator[Section]:
-    rounds: dict[Block, list[Written]] = {block: [] for block in BLOCKS}
+def sections(at: Ground, given: Given, blocks: Sequence[Block] = BLOCKS) -> Iterator[Section]:
+    rounds: dict[Block, list[Written]] = {block: [] for block in blocks}
     at.clear()
     with ExitStack() as stack:
         field = Field(at, stack)
         for number in range(given.rounds + 1):
-            turn = number % len(BLOCKS)
-            for block in [*BLOCKS[turn:], *BLOCKS[:turn]]:
+            turn = number % len(blocks)
+            for block in [*blocks[turn:], *blocks[:turn]]:
                 say(f"latency: round {number} of {given.rounds}, {block.way}, {block.rate} a second")
-                written = field.run(block, given.seconds if number else 1)
+                written = field.run(block, given.seconds if number else min(1, given.seconds))
                 if number:
                     rounds[block].append(written)
         say()

@@ -11,8 +11,9 @@ The last case is pinned (pinned.py): OpenSearch has one core for itself, all the
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -68,15 +69,25 @@ def prepared(at: Ground, name: str) -> list[bytes]:
     return [*bodies, b"".join(lines)] if lines else bodies
 
 
-def raw_bulk(at: Ground, name: str, bodies: list[bytes], http: urllib3.PoolManager) -> None:
-    url = f"{at.sink_url}/{name}-g1-write/_bulk?filter_path=errors,items.*.status,items.*.error"
+def raw_bulk(at: Ground, requests: Sequence[tuple[str, bytes]], http: urllib3.PoolManager, threads: int) -> None:
+    """Send bodies, each for the collection beside it."""
 
-    def send(body: bytes) -> None:
+    def send(request: tuple[str, bytes]) -> None:
+        name, body = request
+        url = f"{at.sink_url}/{name}-g1-write/_bulk?filter_path=errors,items.*.status,items.*.error"
         if not http.request("POST", url, body=body, headers=NDJSON).data.startswith(b'{"errors":false'):
             raise SystemExit("the raw bulk had errors")
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(send, bodies))
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(send, requests))
+
+
+def raw_way(at: Ground, names: Sequence[str], count: int, threads: int = THREADS) -> Way:
+    """The limit: the bodies of these collections, prepared beforehand."""
+    http = urllib3.PoolManager(maxsize=threads + 1)
+    requests = [(name, body) for name in names for body in prepared(at, name)]
+    run = partial(timed, partial(raw_bulk, at, requests, http, threads))
+    return Way("raw bulk", run, partial(at.fresh, names), partial(at.require_total, names, count))
 
 
 def plain_loop(at: Ground, name: str, http: urllib3.PoolManager) -> None:
@@ -118,24 +129,22 @@ def with_parallel_bulk(at: Ground, name: str) -> None:
                 raise SystemExit("parallel_bulk had errors")
 
 
-def ways(at: Ground, name: str, count: int) -> list[Way]:
-    """The load, its limit, and both scripts."""
+def load_way(at: Ground, name: str, count: int, **sink: Any) -> Way:
+    """The load of one collection; it makes the index itself, before its time begins."""
+    return Way(
+        "penstock load", partial(penstock_load, at, name, **sink), at.clear, partial(at.require_count, name, count)
+    )
+
+
+def rivals(at: Ground, name: str, count: int) -> list[Way]:
+    """Both scripts."""
     http = urllib3.PoolManager(maxsize=THREADS + 1)
-    bodies = prepared(at, name)
-
-    def fresh() -> None:
-        at.clear()
-        at.make(name)
-
-    def checked() -> None:
-        at.require_count(name, count)
-
-    return [
-        Way("penstock load", lambda: penstock_load(at, name), at.clear, checked),
-        Way("raw bulk", lambda: timed(lambda: raw_bulk(at, name, bodies, http)), fresh, checked),
-        Way("plain loop", lambda: timed(lambda: plain_loop(at, name, http)), fresh, checked),
-        Way("parallel_bulk", lambda: timed(lambda: with_parallel_bulk(at, name)), fresh, checked),
-    ]
+    scripts = {
+        "plain loop": partial(plain_loop, at, name, http),
+        "parallel_bulk": partial(with_parallel_bulk, at, name),
+    }
+    fresh, checked = partial(at.fresh, [name]), partial(at.require_count, name, count)
+    return [Way(title, partial(timed, script), fresh, checked) for title, script in scripts.items()]
 
 
 def case(at: Ground, name: str, count: int, rounds: int) -> Section:
@@ -146,7 +155,8 @@ def case(at: Ground, name: str, count: int, rounds: int) -> Section:
         ("penstock load", "plain loop"): None,
     }
     title = f"load of {count:,} documents, {name}"
-    found = measured(title, "documents", count, ways(at, name, count), goals, rounds=rounds)
+    ways = [load_way(at, name, count), raw_way(at, [name], count), *rivals(at, name, count)]
+    found = measured(title, "documents", count, ways, goals, rounds=rounds)
     require_equal_load(at, name)
     return found.section()
 
@@ -155,7 +165,7 @@ def pinned_case(at: Ground, name: str, count: int, rounds: int) -> Section:
     """The load beside its limit, OpenSearch on one core and everything else on another."""
     title = f"load of {count:,} documents, {name}, pinned: OpenSearch has one core for itself"
     with pinned(at.platform):
-        both = ways(at, name, count)[:2]
+        both = [load_way(at, name, count), raw_way(at, [name], count)]
         found = measured(title, "documents", count, both, {("penstock load", "raw bulk"): 0.95}, rounds=rounds)
         require_equal_load(at, name)
     return found.section()

@@ -1,4 +1,7 @@
-"""A load and a catch-up as users run them, each in a process of its own: how much memory it needed at the most."""
+"""A load and a catch-up as users run them, each in a process of its own: how much memory it needed at the most.
+
+Whoever calls these compares index and source afterwards (`Ground.require_equal`).
+"""
 
 import tempfile
 import time
@@ -26,10 +29,9 @@ class Peak(NamedTuple):
 def load_apart(at: Ground, name: str) -> Peak:
     """Load a collection anew, by `penstock load`."""
     at.clear()
-    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
-        with penstock(Path(folder), at.toml([name]), ["load"]) as process:
-            told = process.ended()
-    at.require_equal(name)
+    with _folder() as folder, penstock(Path(folder), at.toml([name]), ["load"]) as process:
+        told = process.ended()
+    at.require_count(name, at.mongo[DB][name].count_documents({}))
     [loaded] = told["loads"]
     return Peak(told["peak_bytes"] / 2**20, loaded["documents"] / loaded["seconds"])
 
@@ -39,7 +41,7 @@ def catch_up_apart(at: Ground, name: str, count: int) -> Peak:
     at.clear()
     at.mongo[DB].drop_collection(name)
     at.mongo[DB].create_collection(name)
-    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
+    with _folder() as folder:
         with penstock(Path(folder), at.toml([name]), ["load"]) as process:
             process.ended()  # of nothing: it saves the position
         documents = generated(count)
@@ -53,8 +55,11 @@ def catch_up_apart(at: Ground, name: str, count: int) -> Peak:
             seconds = time.monotonic() - began
             told = process.stopped()
     say()
-    at.require_equal(name)
     return Peak(told["peak_bytes"] / 2**20, (count - before) / seconds)
+
+
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="penstock-bench-")
 
 
 def _begun(at: Ground, name: str, process: Beside) -> tuple[float, int]:

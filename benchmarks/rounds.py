@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from results import Cell, Goal, Section, shown, spread
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 ROUNDS = 7
@@ -138,9 +139,9 @@ def say(text: str = "") -> None:
 def show(found: Section | Case) -> None:
     """Print a section as a table, and its goals."""
     section = found.section() if isinstance(found, Case) else found
-    table = Table(*section.columns, title=section.title)
+    table = Table(*map(escape, section.columns), title=escape(section.title))
     for row in section.rows:
-        table.add_row(*map(shown, row))
+        table.add_row(*(escape(shown(cell)) for cell in row))
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     console.print(table)
     for each in section.goals:
