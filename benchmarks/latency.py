@@ -18,7 +18,7 @@ from ground import DB, Ground
 from item import Given, main
 from processes import Beside, penstock
 from results import Goal, Section
-from rounds import say
+from rounds import numbered, say
 
 RATES = (10, 100, 1000)
 REFRESHES = ("1s", "100ms")
@@ -178,7 +178,7 @@ def sections(at: Ground, given: Given, blocks: Sequence[Block] = BLOCKS) -> Iter
     at.clear()
     with ExitStack() as stack:
         field = Field(at, stack)
-        for number in range(given.rounds + 1):
+        for number in numbered(given.rounds):
             turn = number % len(blocks)
             for block in [*blocks[turn:], *blocks[:turn]]:
                 say(f"latency: round {number} of {given.rounds}, {block.way}, {block.rate} a second")

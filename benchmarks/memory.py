@@ -53,6 +53,7 @@ def catch_up_apart(at: Ground, name: str, count: int) -> Peak:
                 written += at.fill(name, documents, most=BEHIND - (written - indexed))
                 _in_time(began)
             seconds = time.monotonic() - began
+            at.require_count(name, count)
             told = process.stopped()
     say()
     return Peak(told["peak_bytes"] / 2**20, (count - before) / seconds)
@@ -73,7 +74,7 @@ def _begun(at: Ground, name: str, process: Beside) -> tuple[float, int]:
 def _indexed(at: Ground, name: str, process: Beside) -> int:
     process.require_running()
     time.sleep(_LOOK_EVERY_S)
-    return at.count(name)
+    return at.operations(name)
 
 
 def _in_time(began: float) -> None:

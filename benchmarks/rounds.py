@@ -87,21 +87,20 @@ def measured(
     *,
     cpu_ratios: Mapping[tuple[str, str], float | None] | None = None,
     rounds: int = ROUNDS,
-    warm_up: int = 1,
 ) -> Case:
-    """Run the ways in turn, each round in another order; the first rounds warm the servers up and are thrown away.
+    """Run the ways in turn, each round in another order; rounds before the first warm the servers up.
 
     `ratios` names pairs of ways, the first over the second, and the least that the ratio of their rates should reach;
     `cpu_ratios` the most that the ratio of their CPU should be.
     """
     figures = {way.name: Figure(way.name) for way in ways}
-    for number in range(warm_up + rounds):
+    for number in numbered(rounds):
         for way in [*ways[number % len(ways) :], *ways[: number % len(ways)]]:
             say(f"{title}: round {number} of {rounds}, {way.name}" if number else f"{title}: warming up, {way.name}")
             way.before()
             took = way.run()
             way.check()
-            if number >= warm_up:
+            if number:
                 figures[way.name].rates.append(count / took.seconds)
                 figures[way.name].cpu_us.append(took.cpu_s / count * 1e6)
     say()
@@ -114,6 +113,11 @@ def measured(
         for (one, other), most in (cpu_ratios or {}).items()
     ]
     return Case(title, things, count, list(figures.values()), goals)
+
+
+def numbered(rounds: int) -> range:
+    """The numbers of the rounds, from 1 on; before them 0 warms up and is thrown away, unless there is only one."""
+    return range(0 if rounds > 1 else 1, rounds + 1)
 
 
 def pairwise(one: Sequence[float], other: Sequence[float]) -> list[float]:

@@ -107,9 +107,9 @@ class Stages:
     def _sink(self, client: Any) -> OpenSearchSink:
         return OpenSearchSink(client, SinkSettings(), Metrics(), Patience(Metrics(), threading.Event()))
 
-    def section(self, whole_cpu_us: list[float], warm_up: int = 1) -> Section:
+    def section(self, whole_cpu_us: list[float]) -> Section:
         """The medians of the stages, and of the load as a whole."""
-        rounds = {stage: rounds[warm_up:] for stage, rounds in self.cpu_us.items()}
+        rounds = {stage: rounds[-len(whole_cpu_us) :] for stage, rounds in self.cpu_us.items()}
         sums = [sum(some) for some in zip(*rounds.values(), strict=True)]
         rounds |= {"sum of the stages": sums, "the whole load, all threads": whole_cpu_us}
         whole = statistics.median(whole_cpu_us)
