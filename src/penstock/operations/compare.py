@@ -11,6 +11,7 @@ import orjson
 
 from penstock.change import Change
 from penstock.document_id import document_id
+from penstock.left_out import as_left_out
 from penstock.prepare import Transformed
 
 _SHOWN = 20
@@ -65,6 +66,8 @@ def _compare(found: Comparison, text_id: str, body: bytes | None, indexed: Any) 
         return
     found.documents += 1
     wanted = orjson.loads(body)
+    if indexed is not _MISSING:
+        wanted = as_left_out(wanted, indexed)
     found.fields += len(wanted)
     if indexed is _MISSING:
         found.missing += 1
