@@ -6,8 +6,7 @@ fields that the indexed document itself names.
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from copy import deepcopy
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -19,34 +18,36 @@ Body = dict[str, Any]
 
 def leave_out(body: bytes, path: str) -> bytes | None:
     """The body without a field, which it names instead; None when it holds no such field."""
-    document: Body = json.loads(body, parse_float=orjson.Fragment)  # so that other numbers keep all their digits
-    if not _drop(document, path):
-        return None
-    _note(document, [*left_out(document), path])
-    return orjson.dumps(document)
+    document = _parsed(body)
+    return _noted(document, [*left_out(document), path]) if _drop(document, path) else None
 
 
 def left_out(indexed: Mapping[str, Any]) -> list[str]:
     """The fields that an indexed document says it was left without."""
     own = indexed.get(OWN)
-    names = own.get("left_out", []) if isinstance(own, dict) else []
+    names = own.get("left_out") if isinstance(own, dict) else None
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
-def as_left_out(wanted: Body, indexed: Mapping[str, Any]) -> Body:
+def as_left_out(body: bytes, indexed: Mapping[str, Any]) -> bytes:
     """What the index should hold for the body that the transform made, given what the indexed document names."""
     names = left_out(indexed)
     if not names:
-        return wanted
-    expected = deepcopy(wanted)
+        return body
+    document = _parsed(body)
     for name in names:
-        _drop(expected, name)
-    _note(expected, names)
-    return expected
+        _drop(document, name)
+    return _noted(document, names)
 
 
-def _note(document: Body, names: Iterable[str]) -> None:
-    document[OWN] = {**document.get(OWN, {}), "left_out": list(names)}
+def _parsed(body: bytes) -> Body:
+    """The document, its numbers with all their digits."""
+    return dict(json.loads(body, parse_float=orjson.Fragment))
+
+
+def _noted(document: Body, names: list[str]) -> bytes:
+    document[OWN] = {**document.get(OWN, {}), "left_out": names}
+    return orjson.dumps(document)
 
 
 def _drop(value: Any, path: str) -> bool:

@@ -80,7 +80,7 @@ class TestShapes:
         assert orders.found_by({"exists": {"field": "_penstock.left_out"}}) == {"1", "2"}
         assert orders.attempts("field") == 2
         for name, document in enumerate(CONFLICTING):
-            assert as_left_out(json.loads(orders.body(document)), indexed[str(name)]) == indexed[str(name)]
+            assert json.loads(as_left_out(orders.body(document), indexed[str(name)])) == indexed[str(name)]
 
     def test_which_shape_stays_does_not_depend_on_the_order(self, way: Side, index_prefix: str) -> None:
         orders = Guarded(way, f"{index_prefix}a", conflicts={"a.b": "leave-out"})

@@ -14,6 +14,7 @@ from penstock.errors import SettingsError, SinkUnavailable
 from penstock.opensearch.client import Answer, Client, Unreachable
 from penstock.opensearch.mapping import body_for, index_body
 from penstock.opensearch.requests import error_of
+from penstock.operations.check_fields import field_findings
 from penstock.operations.finding import Finding, failure, ok, warning
 from penstock.settings import CollectionSettings, Settings
 
@@ -189,6 +190,7 @@ def _state_findings(
             "is `async`: what was acknowledged can be lost when a node dies",
             "set index.translog.durability to request",
         )
+    yield from field_findings(collection, index, described)
     blocks = [name for name, value in settings.get("blocks", {}).items() if value == "true"]
     if blocks:
         yield failure(
