@@ -148,7 +148,7 @@ class Guard:
 _SAID: dict[Reason, str] = {
     "mixed": "the first values of a new field are of different types: it was mapped as text",
     "shapes": "two documents gave a new field different shapes at once; sent again",
-    "full": "the index has as many fields as max_fields allows: new ones stay in the documents, and are not searchable",
+    "full": "the index has as many fields as max_fields allows: new ones are not searchable",
     "field": "a field that the index refuses was left out of documents",
 }
 
