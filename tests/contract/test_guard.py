@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,6 +97,20 @@ class TestShapes:
         assert orders.guard.write([Write(orders.generation.write_alias, "1", 1, body)]) == [WRITTEN]
         found = way.client.request("GET", f"/{orders.generation.index}/_doc/1")
         assert b'"_source":{"d":12345678901234567890.123,"_penstock":{"id":"x","left_out":["a","b","c"]}}' in found.raw
+
+    def test_names_with_dots_and_terms_that_are_too_long_are_left_out(
+        self, way: Side, index_prefix: str, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "mapping.json"
+        file.write_text(
+            '{"mappings": {"properties": {"code": {"type": "text", "fields": {"raw": {"type": "keyword"}}}}}}'
+        )
+        orders = Guarded(way, f"{index_prefix}a", conflicts={"*": "leave-out"}, mapping_file=file)
+        documents = [{"o": {"size": 5}}, {"o": {"size.unit": "cm", "n": 1}}, {"code": "x" * 40_000, "n": 2}]
+        assert orders.write(*documents) == [WRITTEN] * 3
+        indexed = orders.indexed()
+        assert indexed["1"] == {"o": {"n": 1}, "_penstock": {"left_out": ["o.size"]}}
+        assert indexed["2"] == {"n": 2, "_penstock": {"left_out": ["code"]}}
 
     def test_a_newer_state_is_not_overwritten_by_a_second_attempt(self, way: Side, index_prefix: str) -> None:
         orders = Guarded(way, f"{index_prefix}a", conflicts={"*": "leave-out"})

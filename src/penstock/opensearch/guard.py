@@ -69,6 +69,7 @@ class Guard:
         self._patience = patience
         self._metrics = metrics
         self._counted_at = time.monotonic()
+        self._told: set[tuple[str, Reason, str]] = set()
 
     def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
         """See `penstock.ports.Sink`."""
@@ -140,14 +141,17 @@ class Guard:
         return True
 
     def _tell(self, tally: Counter[tuple[str, Reason, str]]) -> None:
-        for (alias, reason, name), documents in tally.items():
+        for what, documents in tally.items():
+            alias, reason, name = what
             self._metrics.count("penstock_second_attempts_total", documents, reason=reason)
-            log.warning(_SAID[reason], index=alias, field=name or None, documents=documents)
+            tell = log.debug if what in self._told else log.warning
+            tell(_WORDS[reason], index=alias, field=name or None, documents=documents)
+        self._told |= tally.keys()
 
 
-_SAID: dict[Reason, str] = {
-    "mixed": "the first values of a new field are of different types: it was mapped as text",
-    "shapes": "two documents gave a new field different shapes at once; sent again",
+_WORDS: dict[Reason, str] = {
+    "mixed": "a new field got values of two types at once: it is text, unless it had a mapping by then",
+    "shapes": "a new field got a document and a plain value at once; sent again",
     "full": "the index has as many fields as max_fields allows: new ones are not searchable",
     "field": "a field that the index refuses was left out of documents",
 }
