@@ -194,6 +194,12 @@ class TestFull:
         orders.guard.count_fields([orders.generation.write_alias])
         assert way.metrics.value("penstock_index_fields", index=orders.generation.index) == 7
 
+    def test_a_full_index_takes_a_new_field_of_two_types_too(self, way: Side, index_prefix: str) -> None:
+        orders = Guarded(way, f"{index_prefix}a", max_fields=50)
+        assert orders.write({f"f{number}": number for number in range(46)}, {"tags": [1, "x"]}) == [WRITTEN] * 2
+        assert orders.indexed()["1"] == {"tags": [1, "x"]}
+        assert str(orders.mapping()["dynamic"]).lower() == "false"
+
     def test_with_more_fields_allowed_it_learns_again(self, way: Side, index_prefix: str) -> None:
         name = f"{index_prefix}a"
         Guarded(way, name, max_fields=50).write({f"f{number}": number for number in range(60)})

@@ -37,27 +37,29 @@ def raise_limit(client: Client, patience: Patience, index: str, collection: Coll
     described = ask(client, patience, "GET", f"/{quote(index, safe='')}").json()[index]
     if limit_of(described["settings"]["index"]) >= collection.max_fields:
         return
-    _put(client, patience, f"{index}/_settings", {FIELD_LIMIT: collection.max_fields})
-    if not takes_new_fields(described["mappings"]):
+    refused = _put(client, patience, f"{index}/_settings", {FIELD_LIMIT: collection.max_fields})
+    if not refused and not takes_new_fields(described["mappings"]):
         wanted = body_for(collection, meta={})["mappings"].get("dynamic", True)
-        _put(client, patience, f"{index}/_mapping", {"dynamic": wanted})
-    log.info("the index may have more fields", index=index, fields=collection.max_fields)
+        refused = _put(client, patience, f"{index}/_mapping", {"dynamic": wanted})
+    if refused:
+        log.warning("the index keeps its limit of fields", index=index, reason=refused)
+    else:
+        log.info("the index may have more fields", index=index, fields=collection.max_fields)
 
 
 def take_no_new_fields(client: Client, patience: Patience, alias: str) -> bool:
     """Let the index take documents with new fields without making those searchable; they stay in the documents."""
-    return _put(client, patience, f"{alias}/_mapping", {"dynamic": False})
+    return not _put(client, patience, f"{alias}/_mapping", {"dynamic": False})
 
 
-def map_field(client: Client, patience: Patience, alias: str, path: str, mapping: Mapping[str, Any]) -> bool:
-    """Map a field that has no mapping yet; False when it has another one already."""
+def map_field(client: Client, patience: Patience, alias: str, path: str, mapping: Mapping[str, Any]) -> str:
+    """Map a field; answers why the index keeps the mapping it has, empty when it took this one."""
     for name in reversed(path.split(".")):
         mapping = {"properties": {name: mapping}}
     return _put(client, patience, f"{alias}/_mapping", dict(mapping))
 
 
-def _put(client: Client, patience: Patience, path: str, body: dict[str, Any]) -> bool:
+def _put(client: Client, patience: Patience, path: str, body: dict[str, Any]) -> str:
+    """Why it was refused, empty when it was not."""
     answer = ask(client, patience, "PUT", "/" + quote(path), body)
-    if not answer.ok:
-        log.info("the index keeps its fields as they are", path=path, reason=": ".join(error_of(answer)))
-    return answer.ok
+    return "" if answer.ok else ": ".join(error_of(answer))

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import structlog
 
-from penstock.change import Outcome, Refusal, Write
+from penstock.change import WRITTEN, Outcome, Refusal, Write
 from penstock.errors import SinkUnavailable
 from penstock.left_out import leave_out
 from penstock.metrics import Metrics
@@ -74,8 +74,8 @@ class Guard:
     def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
         """See `penstock.ports.Sink`."""
         outcomes = self._sink.write(writes, send_before=send_before)
-        refused = {place: writes[place] for place, each in enumerate(outcomes) if isinstance(each, Refusal)}
-        if refused:
+        if outcomes.count(WRITTEN) < len(outcomes):
+            refused = {place: writes[place] for place, each in enumerate(outcomes) if isinstance(each, Refusal)}
             self._attempt_again(_Round(refused), outcomes, send_before)
         if time.monotonic() - self._counted_at > _COUNT_EVERY_S:
             self.count_fields({write.alias for write in writes})
@@ -127,24 +127,27 @@ class Guard:
             return False
         key = (alias, objection)
         if key not in this.changed:
-            this.changed[key] = objection.kind == "shapes" or self._change_index(alias, objection)
+            try:
+                this.changed[key] = self._change_index(alias, objection, settings, this)
+            except SinkUnavailable as error:  # writing documents may be allowed, changing mappings not
+                log.warning("the mapping cannot be changed", index=alias, reason=str(error))
+                this.changed[key] = objection.kind != "full"
         return this.changed[key]
 
-    def _change_index(self, alias: str, objection: Objection) -> bool:
-        try:
-            if objection.kind == "full":
-                return take_no_new_fields(self._client, self._patience, alias)
-            map_field(self._client, self._patience, alias, objection.field, TEXT)
-        except SinkUnavailable as error:  # writing documents may be allowed, changing mappings not
-            log.warning("the mapping cannot be changed", index=alias, reason=str(error))
-            return objection.kind != "full"
-        return True
+    def _change_index(self, alias: str, objection: Objection, settings: CollectionSettings, this: _Round) -> bool:
+        if objection.kind == "shapes":
+            return True
+        if objection.kind == "full":
+            return take_no_new_fields(self._client, self._patience, alias)
+        refused = objection_in(map_field(self._client, self._patience, alias, objection.field, TEXT))
+        return refused is None or refused.kind != "full" or self._index_is_ready(alias, refused, settings, this)
 
     def _tell(self, tally: Counter[tuple[str, Reason, str]]) -> None:
         for what, documents in tally.items():
             alias, reason, name = what
             self._metrics.count("penstock_second_attempts_total", documents, reason=reason)
-            tell = log.debug if what in self._told else log.warning
+            loud = log.warning if reason in ("full", "field") else log.info
+            tell = log.debug if what in self._told else loud
             tell(_WORDS[reason], index=alias, field=name or None, documents=documents)
         self._told |= tally.keys()
 
