@@ -87,6 +87,7 @@ class TestShapes:
         orders = Guarded(way, f"{index_prefix}a", conflicts={"a.b": "leave-out"})
         assert orders.write(*reversed(CONFLICTING)) == [WRITTEN] * 3
         assert orders.indexed()["2"] == CONFLICTING[0]
+        assert orders.found_by({"term": {"a.b.c": 1}}) == {"2"}
 
     def test_every_field_that_does_not_fit_is_left_out_and_other_numbers_keep_their_digits(
         self, way: Side, index_prefix: str
