@@ -42,7 +42,7 @@ def suggest(
     collection = next(each for each in settings.collections if each.namespace == namespace)
     if output:
         refuse_existing(output, overwrite=force)
-    with stop_signals() as signals, progress_display() as progress:
+    with stop_signals() as signals, progress_display("looking at", "looked at") as progress:
         profile, proposal = propose(settings, collection, size=sample, progress=progress, stop=signals.stop)
         text = orjson.dumps(proposal.content, option=orjson.OPT_INDENT_2).decode() + "\n"
         if output:
