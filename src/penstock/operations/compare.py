@@ -11,6 +11,7 @@ import orjson
 
 from penstock.change import Change
 from penstock.document_id import document_id
+from penstock.left_out import as_left_out
 from penstock.prepare import Transformed
 
 _SHOWN = 20
@@ -64,7 +65,7 @@ def _compare(found: Comparison, text_id: str, body: bytes | None, indexed: Any) 
             found.documents += 1
         return
     found.documents += 1
-    wanted = orjson.loads(body)
+    wanted = orjson.loads(body if indexed is _MISSING else as_left_out(body, indexed))
     found.fields += len(wanted)
     if indexed is _MISSING:
         found.missing += 1
