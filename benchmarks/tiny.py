@@ -12,6 +12,7 @@ import cost
 import growth
 import latency
 import load
+import verify
 from ground import DB, ground
 from item import Given, Sections, quieten, tell, versions
 
@@ -23,6 +24,7 @@ TINY: dict[str, tuple[Sections, dict[str, int]]] = {
     "latency": (partial(latency.sections, blocks=BLOCKS), {"seconds": 0}),
     "cost": (cost.sections, {"documents": 300, "memory_documents": 0}),
     "growth": (partial(growth.sections, several=(2,)), {"documents": 200, "many": 400, "rounds_of_many": 1}),
+    "verify": (verify.sections, {"documents": 200, "many": 400}),
 }
 
 

@@ -13,6 +13,7 @@ from penstock.cli.load import load
 from penstock.cli.options import with_flags_only, with_settings
 from penstock.cli.run import run
 from penstock.cli.status import status
+from penstock.cli.verify import verify
 from penstock.errors import PenstockError, SettingsError
 
 app = typer.Typer(
@@ -48,6 +49,7 @@ app.command("check")(with_settings(check))
 app.command("run")(with_settings(run))
 app.command("load")(with_settings(load))
 app.command("status")(with_settings(status))
+app.command("verify")(with_settings(verify))
 dead_letters_app = typer.Typer(
     no_args_is_help=True, help="What could not be indexed, and is kept until it is replayed."
 )

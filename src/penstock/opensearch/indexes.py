@@ -68,6 +68,12 @@ class Indexes:
             raise SystemicFault(f"index {index} disappeared right after it was created.")
         return Generation(made.index, made.read_alias, made.write_alias, made.uuid, created=answer.ok)
 
+    def serving(self, collection: CollectionSettings) -> Generation | None:
+        """The generation that people search, None when there is none yet. Raises SettingsError, SystemicFault."""
+        name = collection.alias
+        indexes = sorted(index for index in self._describe(name) if index != name)
+        return self._found(indexes[-1], name, collection.namespace) if indexes else None
+
     def uuids(self, names: Iterable[str]) -> dict[str, str]:
         """The UUID behind each index or alias; what does not exist is left out."""
         found: dict[str, str] = {}
