@@ -9,10 +9,11 @@ import orjson
 
 from penstock.change import Letter, Namespace, Refusal, Write
 from penstock.errors import SinkUnavailable, SystemicFault
+from penstock.opensearch.bulk import MAX_ID_BYTES
 from penstock.opensearch.client import Client
 from penstock.opensearch.error_table import MISSING
 from penstock.opensearch.requests import ask, error_of
-from penstock.opensearch.sink import MAX_ID_BYTES, OpenSearchSink
+from penstock.opensearch.sink import OpenSearchSink
 from penstock.opensearch.system_index import ensure_system_index
 from penstock.opensearch.waiting import Patience
 
