@@ -11,28 +11,26 @@ watch + bulk         a change stream of the driver, and opensearchpy.helpers.bul
 The stream of penstock and of the script look documents up (`updateLookup`).
 """
 
-import argparse
-import logging
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 
 import opensearchpy
-import structlog
 import urllib3
 from bson import Timestamp
-from ground import DB, Ground, generated, ground
-from load import THREADS, TextForTheRest, raw_bulk, timed
-from rounds import ROUNDS, Case, Took, Way, measured, show
+from ground import DB, Ground, generated
+from item import Given, main
+from load import THREADS, TextForTheRest, raw_bulk
+from results import Section
+from rounds import Way, measured, timed
 
 from penstock.batch import gather
 from penstock.build import Adapters, plans, source_connection
 from penstock.change import Position
 from penstock.errors import Stopped
-from penstock.garbage import collect_rarely
-from penstock.local.platform import Platform
 from penstock.metrics import Metrics
 from penstock.opensearch.bulk import form_of, lines_of
 from penstock.pipeline import Pipeline, Ports
@@ -153,51 +151,37 @@ def watch_and_bulk(changes: Changes) -> None:
                 return
 
 
-def case(at: Ground, count: int, rounds: int) -> Case:
+def case(at: Ground, count: int, rounds: int) -> Section:
     changes = Changes(at, count)
     http = urllib3.PoolManager(maxsize=THREADS + 1)
     at.make(NAME)
-    bodies = changes.prepared()
+    requests = [(NAME, body) for body in changes.prepared()]
     expected = at.mongo[DB][NAME].count_documents({})
 
-    def fresh() -> None:
-        at.clear()
-        at.make(NAME)
-
-    def checked() -> None:
-        at.require_count(NAME, expected)
-
-    def took(way: Any) -> Took:
-        return timed(lambda: way(changes))
+    def way(name: str, work: Callable[[], None]) -> Way:
+        return Way(name, partial(timed, work), partial(at.fresh, [NAME]), partial(at.require_count, NAME, expected))
 
     found = measured(
         f"catch-up with {changes.count:,} changes",
         "changes",
         changes.count,
         [
-            Way("penstock catch-up", lambda: took(penstock_catch_up), fresh, checked),
-            Way("raw bulk", lambda: timed(lambda: raw_bulk(at, NAME, bodies, http)), fresh),
-            Way("watch + bulk", lambda: took(watch_and_bulk), fresh, checked),
+            way("penstock catch-up", partial(penstock_catch_up, changes)),
+            way("raw bulk", partial(raw_bulk, at, requests, http, THREADS)),
+            way("watch + bulk", partial(watch_and_bulk, changes)),
         ],
         {("penstock catch-up", "raw bulk"): 0.7, ("penstock catch-up", "watch + bulk"): 2.0},
         rounds=rounds,
     )
-    fresh()
+    at.fresh([NAME])
     penstock_catch_up(changes)
     at.require_equal(NAME)
-    return found
+    return found.section()
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--rounds", type=int, default=ROUNDS)
-    arguments.add_argument("--changes", type=int, default=200_000)
-    given = arguments.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    collect_rarely()
-    with Platform(heap="1g") as platform, ground(platform) as at:
-        show(case(at, given.changes, given.rounds))
+def sections(at: Ground, given: Given) -> Iterator[Section]:
+    yield case(at, given.changes, given.rounds)
 
 
 if __name__ == "__main__":
-    main()
+    main("catch_up", __doc__, sections, changes=200_000)
