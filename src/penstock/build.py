@@ -23,12 +23,14 @@ from penstock.mongo.watch import Watch, watches
 from penstock.opensearch.authorisation import Authorisation
 from penstock.opensearch.client import Client
 from penstock.opensearch.dead_letters import OpenSearchDeadLetters
+from penstock.opensearch.guard import Guard
 from penstock.opensearch.indexes import Generation, Indexes
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.mapping import GC_DELETES_S
 from penstock.opensearch.pipeline_state import PipelineState
 from penstock.opensearch.sink import OpenSearchSink
 from penstock.opensearch.state import StateStore
+from penstock.opensearch.verify_state import VerifyState
 from penstock.opensearch.waiting import Patience
 from penstock.pipeline import Rules
 from penstock.settings import CollectionSettings, Settings, SourceSettings
@@ -163,8 +165,10 @@ class Adapters:
         lease_s = settings.pipeline.lease_s
         self._state = PipelineState(self._store, plan.name, owner=self._owner, lease_s=lease_s, stop=stop)
         may_send = self._state.assert_held if leased else lambda: None
-        self.sink = OpenSearchSink(client, settings.sink, metrics, self.patience, may_send=may_send)
-        self.dead_letters = OpenSearchDeadLetters(client, self.sink, self.patience)
+        sink = OpenSearchSink(client, settings.sink, metrics, self.patience, may_send=may_send)
+        served = [each.settings for each in plan.collections]
+        self.sink = Guard(sink, served, client=client, patience=self.patience, metrics=metrics)
+        self.dead_letters = OpenSearchDeadLetters(client, sink, self.patience)
 
     def state(self) -> PipelineState:
         """The pipeline's lease and position."""
@@ -183,6 +187,10 @@ class Adapters:
     def load_state(self, collection: Collection, generation: Generation) -> LoadState:
         """How far the load of a collection has come."""
         return LoadState(self._store, str(collection.namespace), generation.index, owner=self._owner)
+
+    def verify_state(self, collection: Collection, index: str) -> VerifyState:
+        """How far the verify of an index has come."""
+        return VerifyState(self._store, str(collection.namespace), index, owner=self._owner)
 
     def known_indexes(self) -> Mapping[str, str]:
         """The UUIDs of the indexes as they were loaded, by name, whatever cursors the load had; empty before it."""
@@ -208,6 +216,10 @@ class Adapters:
 
     def load(self, collection: Collection, stop: threading.Event) -> MongoLoad:
         """The load of one collection."""
+        return self.documents(collection, stop, self._settings.pipeline.load_rate)
+
+    def documents(self, collection: Collection, stop: threading.Event, rate: float | None) -> MongoLoad:
+        """All documents of a collection, at most `rate` of them a second."""
         return MongoLoad(
             self.connection,
             collection.namespace,
@@ -215,7 +227,7 @@ class Adapters:
             metrics=self.metrics,
             stop=stop,
             range_size=self._settings.pipeline.load_range,
-            rate=self._settings.pipeline.load_rate,
+            rate=rate,
         )
 
     def rules(self, *, outside_the_stream: bool = False) -> Rules:

@@ -1,7 +1,8 @@
-"""From a stored document to the body that is indexed: select, the user's function, rename, encode.
+"""From a stored document to the body that is indexed: select, the user's function, rename, conflicts, encode.
 
 The order is the one people expect from reading the settings: `include` and `exclude` say what penstock takes from the
-source, the function sees that under the source's own names, `rename` says what the result is called in the index.
+source, the function sees that under the source's own names, `rename` says what the result is called in the index, and
+`conflicts` speak of that name.
 """
 
 import importlib
@@ -9,7 +10,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -17,8 +18,9 @@ import orjson
 from bson import ObjectId
 
 from penstock import field_paths
-from penstock.document_id import HASHED, document_id, key
-from penstock.encode import FORM, encode
+from penstock.conflicts import give_shape, shapes
+from penstock.document_id import HASHED, are_short, document_id, key
+from penstock.encode import FORM, encode, encode_all
 from penstock.errors import DocumentError, SettingsError
 from penstock.field_names import RESERVED
 from penstock.settings import CollectionSettings
@@ -42,7 +44,8 @@ class Transform:
         self._rename = dict(settings.rename)
         self._name = settings.function
         self._function = _import_function(settings) if settings.function else None
-        self._is_plain = not (self._include or self._exclude or self._rename or self._function)
+        self._shapes = shapes(settings.conflicts)
+        self._is_plain = not (self._include or self._exclude or self._rename or self._function or self._shapes)
         self.fingerprint = _fingerprint(settings, self._function)
 
     def __call__(self, document: dict[str, Any]) -> bytes | None:
@@ -60,6 +63,14 @@ class Transform:
         shaped.pop("_id", None)
         return encode(shaped, _long_id(identity))
 
+    def bodies(self, documents: Sequence[dict[str, Any]]) -> list[bytes | DocumentError | None]:
+        """Answer for each document what a call answers or raises, faster for many."""
+        if self._is_plain and are_short([each.get("_id") for each in documents]):
+            for each in documents:
+                each.pop("_id", None)
+            return encode_all(documents)
+        return one_by_one(self, documents)
+
     def _shape(self, document: dict[str, Any]) -> dict[str, Any] | None:
         selected = field_paths.select(document, {"_id": {}, **self._include}) if self._include else document
         field_paths.drop(selected, self._exclude)
@@ -70,6 +81,8 @@ class Transform:
             selected = returned
         for old, new in self._rename.items():
             field_paths.move(selected, old, new)
+        for path, form in self._shapes:
+            give_shape(selected, path, form)
         return selected
 
     def _call(self, function: Function, document: dict[str, Any]) -> dict[str, Any] | None:
@@ -80,6 +93,20 @@ class Transform:
         if returned is not None and not isinstance(returned, dict):
             raise DocumentError(f"function {self._name} returned {type(returned).__name__}, not a document or None")
         return returned
+
+
+def one_by_one(
+    transform: Callable[[dict[str, Any]], bytes | None], documents: Iterable[dict[str, Any]]
+) -> list[bytes | DocumentError | None]:
+    """Answer for each document what the transform answers or raises."""
+
+    def body_of(document: dict[str, Any]) -> bytes | DocumentError | None:
+        try:
+            return transform(document)
+        except DocumentError as error:
+            return error
+
+    return list(map(body_of, documents))
 
 
 def _place_of(error: Exception) -> str:
@@ -137,6 +164,9 @@ def _check_signature(function: Function, where: str) -> None:
 def _fingerprint(settings: CollectionSettings, function: Function | None) -> str:
     rules = settings.model_dump(include={"include", "exclude", "rename", "function"})
     shape = {"form": FORM, "rules": rules, "source": _source(function)}
+    conflicts = {path: policy for path, policy in settings.conflicts.items() if policy != "dead-letter"}
+    if conflicts:
+        shape["conflicts"] = conflicts
     return sha256(orjson.dumps(shape, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -261,7 +261,6 @@ def test_a_heartbeat_keeps_an_idle_position_within_the_change_log(tmp_path, sink
             before = site.state(database.name)["position"]["time"]
             until(lambda: site.state(database.name)["position"]["time"] > before, "the position moves")  # noqa: B023
         assert worker.metric("penstock_changes_total", outcome="control") >= 3
-        assert worker.metric("penstock_changes_total", outcome="written") == 300, "nothing but the load"
         worker.terminate()
         worker = site.start("run")
         worker.until_live()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli import dead_letters
+from penstock.cli import dead_letters, mapping
 from penstock.cli.check import check
 from penstock.cli.extras import EXTRAS, add_extra
 from penstock.cli.init import init
@@ -13,6 +13,7 @@ from penstock.cli.load import load
 from penstock.cli.options import with_flags_only, with_settings
 from penstock.cli.run import run
 from penstock.cli.status import status
+from penstock.cli.verify import verify
 from penstock.errors import PenstockError, SettingsError
 
 app = typer.Typer(
@@ -48,11 +49,15 @@ app.command("check")(with_settings(check))
 app.command("run")(with_settings(run))
 app.command("load")(with_settings(load))
 app.command("status")(with_settings(status))
+app.command("verify")(with_settings(verify))
 dead_letters_app = typer.Typer(
     no_args_is_help=True, help="What could not be indexed, and is kept until it is replayed."
 )
 dead_letters_app.command("replay")(with_settings(dead_letters.replay))
 app.add_typer(dead_letters_app, name="dead-letters")
+mapping_app = typer.Typer(no_args_is_help=True, help="What the fields of an index are.")
+mapping_app.command("suggest")(with_settings(mapping.suggest))
+app.add_typer(mapping_app, name="mapping")
 for extra in EXTRAS:
     add_extra(app, extra)
 

@@ -19,7 +19,6 @@ from penstock.change import Namespace
 from penstock.ending import Ending
 from penstock.errors import IndexTakenAway, LeaseLost, SourceUnavailable, Stopped
 from penstock.metrics import Metrics
-from penstock.mongo.connection import cluster_time
 from penstock.mongo.heartbeat import beat
 from penstock.opensearch.pipeline_state import PipelineState
 from penstock.operations.loading import Loading
@@ -113,11 +112,11 @@ class Following:
         """Make sure of everything that a term needs; may take longer than a lease, which is renewed meanwhile."""
         begun = start(self.plan, term.adapters, term.state, again=again)
         routes = {
-            each.namespace: Route(begun.generations[each.namespace].write_alias, each.transform)
+            each.namespace: Route(begun.generations[each.namespace].write_alias, each.transform.bodies)
             for each in self.plan.collections
         }
         adapters = term.adapters
-        sink = CheckedSink(adapters.sink, adapters.client, adapters.patience, lambda: adapters.ask(cluster_time))
+        sink = CheckedSink(adapters.sink, adapters, begun.generations.values())
         self.standing.lost = unhealed(term.state, begun.loads)
         return Loading(self.plan, adapters, begun, routes, sink, self.metrics, term.ending)
 

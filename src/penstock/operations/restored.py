@@ -4,7 +4,7 @@ check_source   at the start of a term: its identity, and its cluster time agains
 CheckedSink    while it runs: the index must hold no version above the source's cluster time
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -13,10 +13,9 @@ from penstock.build import Adapters, Plan
 from penstock.change import SUPERSEDED, Outcome, Position, Write, seconds_of
 from penstock.errors import SystemicFault
 from penstock.mongo.connection import cluster_time, identity
-from penstock.opensearch.client import Client
+from penstock.opensearch.by_ids import read_by_ids
+from penstock.opensearch.indexes import Generation
 from penstock.opensearch.pipeline_state import PipelineState
-from penstock.opensearch.requests import ask
-from penstock.opensearch.waiting import Patience
 from penstock.ports import Sink
 
 _LOOKED_AT = 100
@@ -56,9 +55,8 @@ class CheckedSink:
     """
 
     sink: Sink
-    client: Client
-    patience: Patience
-    source_time: Callable[[], int]
+    adapters: Adapters
+    generations: Iterable[Generation]
 
     def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
         """See `penstock.ports.Sink`; raises SystemicFault when the index is ahead of the source."""
@@ -70,25 +68,26 @@ class CheckedSink:
 
     def _look(self, superseded: Sequence[Write]) -> None:
         """The source's time is asked last: it is at or after every version that it gave until then."""
-        by_alias: dict[str, list[str]] = {}
+        indexes = {each.write_alias: each.index for each in self.generations}
+        by_index: dict[str, list[str]] = {}
         for each in superseded:
-            by_alias.setdefault(each.alias, []).append(each.id)
-        highest = {alias: self._highest(alias, ids) for alias, ids in by_alias.items()}
-        now = self.source_time()
-        for alias, version in highest.items():
+            by_index.setdefault(indexes[each.alias], []).append(each.id)
+        highest = {index: self._highest(index, ids) for index, ids in by_index.items()}
+        now = self.adapters.ask(cluster_time)
+        for index, version in highest.items():
             if now and version > now:
                 raise SystemicFault(
-                    f"The index behind {alias} holds documents of {_told(version)}, but the source's cluster time is"
+                    f"The index {index} holds documents of {_told(version)}, but the source's cluster time is"
                     f" {_told(now)}: the source was restored or is another one, or another tool wrote to the index."
                     " Nothing older than that can be written to it. Run `penstock reindex` for its collection: it"
                     " makes a new index from the source as it is now."
                 )
 
-    def _highest(self, alias: str, ids: Sequence[str]) -> int:
-        """The highest version among documents, read in real time; 0 when none is there any more."""
-        path = f"/{quote(alias, safe='')}/_mget?_source=false"
-        found = ask(self.client, self.patience, "POST", path, {"ids": list(ids)}).json()
-        return max((each["_version"] for each in found.get("docs", ()) if each.get("found")), default=0)
+    def _highest(self, index: str, ids: Sequence[str]) -> int:
+        """The highest version among documents; 0 when none is there any more."""
+        adapters = self.adapters
+        found = read_by_ids(adapters.client, adapters.patience, quote(index, safe=""), ids, bodies=False)
+        return max((each.version for each in found.values()), default=0)
 
 
 def _told(version: int) -> str:

@@ -44,6 +44,7 @@ def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozen
     if not everything:
         check_source(plan, adapters, state)
     intact(plan, adapters, state, generations, again=again)
+    adapters.sink.count_fields(each.write_alias for each in generations.values())
     known: Mapping[str, str] = {} if everything or state.load() is None else state.document["indexes"]
     if everything or state.load() is None:
         state.save_source(state.document["source"], {})  # should it end here: no index belongs to the new position
