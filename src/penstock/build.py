@@ -154,7 +154,9 @@ class Adapters:
         self.patience = Patience(metrics, stop)
         self.indexes = Indexes(client, self.patience)
         self.sink = OpenSearchSink(client, settings.sink, metrics, self.patience)
-        self.dead_letters = OpenSearchDeadLetters(client, self.sink, self.patience)
+        self.dead_letters = OpenSearchDeadLetters(
+            client, self.sink, self.patience, kept=settings.pipeline.dead_letters_kept
+        )
         self._store = StateStore(client, self.patience)
 
     def state(self) -> PipelineState:

@@ -30,14 +30,20 @@ def scan(client: Client, patience: Patience, index: str, *, page: int = PAGE) ->
 
     Close the generator when it is left early: the server holds the place for minutes otherwise.
     """
-    name = quote(index, safe="")
-    _asked(client, patience, "POST", f"/{name}/_refresh", None)
     key = f"{RESERVED_FIELD}.id"
     query = {"size": page, "sort": ["_doc"], "version": True, "_source": [key], "query": {"match_all": {}}}
+    for hits in scrolled(client, patience, index, query):
+        yield [_entry(hit) for hit in hits]
+
+
+def scrolled(client: Client, patience: Patience, index: str, query: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    """Yield what a search finds, page by page, as it was at the start; see `scan`."""
+    name = quote(index, safe="")
+    _asked(client, patience, "POST", f"/{name}/_refresh", None)
     answer = _asked(client, patience, "POST", f"/{name}/_search?scroll={_KEEP}", query)
     try:
         while hits := _hits(answer, index):
-            yield [_entry(hit) for hit in hits]
+            yield hits
             body = {"scroll": _KEEP, "scroll_id": answer["_scroll_id"]}
             answer = _asked(client, patience, "POST", "/_search/scroll", body)
     finally:
