@@ -126,7 +126,8 @@ def superseded_of(client: Client, patience: Patience, letters: Sequence[StoredLe
 
 def can_be_read(letter: StoredLetter) -> bool:
     """Whether its key is surely the `_id`: not of text that was not UTF-8, nor a number that cannot be spelt."""
-    return "\ufffd" not in letter.key and document_id(read_key(letter.key)) == letter.id
+    key = read_key(letter.key)
+    return "\ufffd" not in str(key) and document_id(key) == letter.id
 
 
 def _gone(settings: Settings, letters: Sequence[StoredLetter]) -> dict[tuple[Namespace, str], LetterState]:
