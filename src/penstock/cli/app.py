@@ -7,6 +7,7 @@ import typer
 
 from penstock.cli.check import check
 from penstock.cli.dead_letters import drop, list_, show
+from penstock.cli.explain import explain
 from penstock.cli.extras import EXTRAS, add_extra
 from penstock.cli.init import init
 from penstock.cli.load import load
@@ -49,6 +50,7 @@ app.command("check")(with_settings(check))
 app.command("run")(with_settings(run))
 app.command("load")(with_settings(load))
 app.command("status")(with_settings(status))
+app.command("explain")(with_settings(explain))
 dead_letters_app = typer.Typer(
     no_args_is_help=True, help="What could not be indexed, and is kept until it is replayed or dropped."
 )

@@ -19,11 +19,10 @@ from penstock.mongo.connection import Client as SourceClient
 from penstock.mongo.error_table import unavailable
 from penstock.opensearch.by_ids import read_by_ids
 from penstock.opensearch.client import Client
-from penstock.opensearch.dead_letters import OpenSearchDeadLetters
 from penstock.opensearch.kept_letters import KeptLetters, Tally, Wanted
-from penstock.opensearch.sink import OpenSearchSink
 from penstock.opensearch.stored_letter import StoredLetter
 from penstock.opensearch.waiting import Impatience, Patience
+from penstock.operations.observed import SinkView
 from penstock.settings import Settings
 
 LetterState = Literal["open", "superseded", "deleted", "no collection", "unknown"]
@@ -73,10 +72,8 @@ def list_letters(settings: Settings, wanted: Wanted, *, limit: int) -> Listing:
 def find_letter(settings: Settings, namespace: Namespace, text_id: str) -> Judged | None:
     """One letter, with its body. Raises SettingsError, SinkUnavailable."""
     with closing(sink_client(settings)) as client:
-        patience = Impatience(client.url)
-        sink = OpenSearchSink(client, settings.sink, Metrics(), patience)
-        found = OpenSearchDeadLetters(client, sink, patience).find(namespace, [text_id])
-        return next(iter(_judge(settings, client, patience, list(found.values()))[0]), None)
+        found = SinkView(settings, client).letter(namespace, text_id)
+        return _judge(settings, client, Impatience(client.url), [found])[0][0] if found else None
 
 
 def _judge(

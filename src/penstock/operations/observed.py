@@ -17,11 +17,13 @@ from penstock.metrics import Metrics
 from penstock.mongo.collections import estimated_count
 from penstock.mongo.connection import address, cluster_time
 from penstock.mongo.error_table import in_words
+from penstock.opensearch.by_ids import Found, read_by_ids
 from penstock.opensearch.client import Client, Unreachable
 from penstock.opensearch.dead_letters import OpenSearchDeadLetters
 from penstock.opensearch.error_table import judge_request
 from penstock.opensearch.sink import OpenSearchSink
 from penstock.opensearch.state import StateStore
+from penstock.opensearch.stored_letter import StoredLetter
 from penstock.opensearch.waiting import Impatience
 from penstock.settings import Settings, SourceSettings
 
@@ -74,6 +76,14 @@ class SinkView:
     def dead_letters(self, namespaces: Iterable[Namespace]) -> dict[Namespace, int]:
         """How many dead letters each collection has."""
         return self._letters.count(namespaces)
+
+    def letter(self, namespace: Namespace, text_id: str) -> StoredLetter | None:
+        """The dead letter of a document."""
+        return self._letters.find(namespace, [text_id]).get(text_id)
+
+    def documents(self, index: str, ids: Sequence[str]) -> dict[str, Found]:
+        """Documents of an index or alias by their ids, in real time."""
+        return read_by_ids(self._client, self._patience, index, ids)
 
     def index(self, alias: str) -> SeenIndex | None:
         """The index behind the alias, None when there is none."""
