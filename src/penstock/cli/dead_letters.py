@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,9 +19,11 @@ from penstock.settings import Settings
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
+    from penstock.opensearch.kept_letters import Tally
     from penstock.operations.letters import Judged, Listing
 
 _COLUMNS = ("collection", "document", "state", "age", "reason")
+_NAMES = 3
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
@@ -105,22 +107,23 @@ def drop(
         raise SettingsError("say which letters to drop: a collection, --reason, --older-than, --newer-than, or --all")
     set_up_logs(settings.observe)
     which = wanted(settings, collections, reason, older_than, newer_than)
+    if not yes:
+        _ask(letters.list_letters(settings, which, limit=0).tally)
     with stop_signals() as signals, letters.kept_letters(settings, signals.stop) as kept:
-        there = kept.tally(which)
-        if there.total and not yes:
-            _ask(there.collections, there.total)
-        dropped = letters.drop(kept, which, signals.stop) if there.total else 0
-        typer.echo(f"{counted(dropped, 'dead letter')} dropped")
+        typer.echo(f"{counted(letters.drop(kept, which, signals.stop), 'dead letter')} dropped")
     raise typer.Exit(signals.exit_code(endless=False))
 
 
-def _ask(collections: Mapping[str, int], total: int) -> None:
+def _ask(tally: "Tally") -> None:
     """Ask whether to go on; refuses where nobody can answer."""
-    for name, count in collections.items():
+    for name, count in tally.collections.items():
         typer.echo(f"{name}: {counted(count, 'dead letter')}", err=True)
-    if not sys.stdin.isatty():
-        raise SettingsError(f"{counted(total, 'dead letter')} would be dropped; say --yes where nobody can be asked")
-    typer.confirm(f"Drop {counted(total, 'dead letter')}?", abort=True, err=True)
+    if tally.total and not sys.stdin.isatty():
+        raise SettingsError(
+            f"{counted(tally.total, 'dead letter')} would be dropped; say --yes where nobody can be asked"
+        )
+    if tally.total:
+        typer.confirm(f"Drop {counted(tally.total, 'dead letter')}?", abort=True, err=True)
 
 
 def _lines(listing: "Listing", *, width: int | None) -> Iterator[str]:
@@ -134,8 +137,11 @@ def _lines(listing: "Listing", *, width: int | None) -> Iterator[str]:
     if listing.tally.reasons:
         yield from ("", "commonest reasons:")
         yield from aligned([[f"  {count:,}", text] for text, count in listing.tally.reasons.items()], texts=2)
-    for name, count in listing.undeclared.items():
-        yield f"also {counted(count, 'dead letter')} of {name}, which is not declared here"
+    if listing.undeclared:
+        count = counted(sum(listing.undeclared.values()), "dead letter")
+        names = sorted(listing.undeclared)
+        more = ", ..." if len(names) > _NAMES else ""
+        yield f"also {count} of collections not declared here: {', '.join(names[:_NAMES])}{more}"
 
 
 def _row(judged: "Judged") -> list[str]:

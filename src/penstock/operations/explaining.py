@@ -29,7 +29,7 @@ from penstock.operations.observed import SinkView
 from penstock.settings import Settings
 
 _LOOKS = 3
-_LOOK_EVERY_S = 0.5
+_LOOK_EVERY_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -63,20 +63,29 @@ def explain(
     asked = asked_id(typed)
     with closing(sink_client(settings)) as client, source_connection(settings.source) as connection:
         look = _Look(settings, plan, collection, asked, SinkView(settings, client), connection)
-        first = found = look.once()
-        until = time.monotonic() + wait_s
-        if wait_s and _may_come(found):
-            on_wait()
-        while _may_come(found) and time.monotonic() < until:
-            time.sleep(_LOOK_EVERY_S)
-            is_passed = (look.state().position or 0) >= first.seen.time
-            found = look.once()
-            if found.seen.version != first.seen.version:
-                first = found
-            elif is_passed:
-                seen = replace(found.seen, is_passed=True)
-                return replace(found, seen=seen, conclusion=conclude(seen))
-        return found
+        return look_until_passed(look.once, wait_s=wait_s, on_wait=on_wait)
+
+
+def look_until_passed(
+    look: Callable[[], Explanation], *, wait_s: float, on_wait: Callable[[], None] = lambda: None
+) -> Explanation:
+    """Look again while a running worker may still bring what is missing: until it has passed the first look.
+
+    When the index took a write meanwhile, that look is the first.
+    """
+    first = found = look()
+    until = time.monotonic() + wait_s
+    if wait_s and _may_come(found):
+        on_wait()
+    while _may_come(found) and time.monotonic() < until:
+        time.sleep(_LOOK_EVERY_S)
+        before, found = found, look()
+        if found.seen.version != first.seen.version:
+            first = found
+        elif (before.seen.position or 0) >= first.seen.time and _may_come(found):
+            seen = replace(found.seen, is_passed=True)
+            return replace(found, seen=seen, conclusion=conclude(seen))
+    return found
 
 
 def _may_come(found: Explanation) -> bool:
