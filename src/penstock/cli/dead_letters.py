@@ -138,10 +138,10 @@ def _lines(listing: "Listing", *, width: int | None) -> Iterator[str]:
         yield from ("", "commonest reasons:")
         yield from aligned([[f"  {count:,}", text] for text, count in listing.tally.reasons.items()], texts=2)
     if listing.undeclared:
-        count = counted(sum(listing.undeclared.values()), "dead letter")
+        letters = counted(sum(listing.undeclared.values()), "dead letter")
         names = sorted(listing.undeclared)
         more = ", ..." if len(names) > _NAMES else ""
-        yield f"also {count} of collections not declared here: {', '.join(names[:_NAMES])}{more}"
+        yield f"also {letters} of collections not declared here: {', '.join(names[:_NAMES])}{more}"
 
 
 def _row(judged: "Judged") -> list[str]:
