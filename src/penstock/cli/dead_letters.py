@@ -140,8 +140,8 @@ def _lines(listing: "Listing", *, width: int | None) -> Iterator[str]:
     if listing.undeclared:
         letters = counted(sum(listing.undeclared.values()), "dead letter")
         names = sorted(listing.undeclared)
-        more = ", ..." if len(names) > _NAMES else ""
-        yield f"also {letters} of collections not declared here: {', '.join(names[:_NAMES])}{more}"
+        shown = ", ".join(names[:_NAMES]) + (", ..." if len(names) > _NAMES else "")
+        yield f"also {letters} of collections not declared here: {shown}"
 
 
 def _row(judged: "Judged") -> list[str]:
