@@ -1,6 +1,6 @@
 """The dead-letter index: one letter for each document that can never be indexed as it is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,6 +20,9 @@ from penstock.opensearch.waiting import Patience
 
 DEAD_LETTER_INDEX: Final = "penstock-dead-letters"
 MAX_BODY_BYTES: Final = 8 * 1024
+
+BODIES_KEPT: Final = 10_000
+"""Letters beyond so many of one collection are kept without what was refused: it is at the source."""
 
 _KEPT_ONLY = {"type": "keyword", "index": False, "doc_values": False}
 _BODY: dict[str, Any] = {
@@ -46,23 +49,39 @@ class OpenSearchDeadLetters:
     """Implements `penstock.ports.DeadLetters` by the sink: a letter is a versioned write like any other."""
 
     def __init__(
-        self, client: Client, sink: OpenSearchSink, patience: Patience, *, index: str = DEAD_LETTER_INDEX
+        self,
+        client: Client,
+        sink: OpenSearchSink,
+        patience: Patience,
+        *,
+        index: str = DEAD_LETTER_INDEX,
+        kept: int = 100_000,
+        bodies_kept: int = BODIES_KEPT,
     ) -> None:
         self.index = index
+        self._kept = kept
+        self._bodies_kept = bodies_kept
         self._client = client
         self._sink = sink
         self._patience = patience
         self._exists = False
 
     def store(self, letters: Sequence[Letter]) -> None:
-        """Keep the letters; an older letter never replaces a newer one of the same document. Raises SystemicFault."""
+        """Keep the letters; an older letter never replaces a newer one of the same document.
+
+        Raises SystemicFault when the place for them is full, or one is itself refused.
+        """
         if not letters:
             return
         if not self._exists:
             ensure_system_index(self._client, self._patience, self.index, _BODY)
             self._exists = True
+        counts = self.count({letter.namespace for letter in letters})
+        self._refuse_too_many(letters, counts)
         now = datetime.now(UTC)
-        outcomes = self._sink.write([self._write(letter, now) for letter in letters])
+        outcomes = self._sink.write(
+            [self._write(letter, now, with_body=counts[letter.namespace] < self._bodies_kept) for letter in letters]
+        )
         for letter, outcome in zip(letters, outcomes, strict=True):
             if isinstance(outcome, Refusal):
                 raise SystemicFault(
@@ -120,7 +139,21 @@ class OpenSearchDeadLetters:
             return 0
         raise SinkUnavailable(f"The dead letters in {self.index} cannot be removed: {kind}: {reason}.")
 
-    def _write(self, letter: Letter, now: datetime) -> Write:
+    def _refuse_too_many(self, letters: Sequence[Letter], counts: Mapping[Namespace, int]) -> None:
+        for namespace, count in counts.items():
+            ids = {letter.id for letter in letters if letter.namespace == namespace}
+            if (
+                count + len(ids) <= self._kept
+                or count + len(ids - self.find(namespace, list(ids)).keys()) <= self._kept
+            ):
+                continue
+            raise SystemicFault(
+                f"{namespace} has {count:,} dead letters, and [pipeline] dead_letters_kept is {self._kept:,}; going on"
+                f" would lose documents. See `penstock dead-letters list {namespace}`: mend the cause and replay them,"
+                " drop them, or raise the setting; then start again."
+            )
+
+    def _write(self, letter: Letter, now: datetime, *, with_body: bool) -> Write:
         body = letter.body or b""
         document = {
             "schema": SCHEMA,
@@ -131,7 +164,7 @@ class OpenSearchDeadLetters:
             "version": letter.version,
             "position": {"token": letter.position.token, "time": letter.position.time},
             "reason": letter.reason,
-            "body": body[:MAX_BODY_BYTES].decode("utf-8", "ignore") if letter.body is not None else None,
+            "body": body[:MAX_BODY_BYTES].decode("utf-8", "ignore") if with_body and letter.body is not None else None,
             "body_bytes": len(body),
             "stored_at": now,
         }
