@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from penstock.errors import SettingsError, SystemicFault
 from penstock.opensearch.client import Answer, Client
-from penstock.opensearch.mapping import index_body
+from penstock.opensearch.field_budget import raise_limit
+from penstock.opensearch.mapping import body_for
 from penstock.opensearch.requests import ask, error_of
 from penstock.opensearch.waiting import Patience
 from penstock.settings import CollectionSettings
@@ -53,12 +54,11 @@ class Indexes:
         index = f"{name}-g{number}"
         found = self._found(index, name, collection.namespace)
         if found is not None:
+            raise_limit(self._client, self._patience, found.index, collection)
             return found
         in_use = self._is_alias_in_use(name, collection.namespace)
         meta = {"schema": _META_SCHEMA, "collection": collection.namespace, "generation": number}
-        body = index_body(
-            shards=collection.shards, replicas=collection.replicas, mapping_file=collection.mapping_file, meta=meta
-        )
+        body = body_for(collection, meta=meta)
         body["aliases"] = {f"{index}-write": {"is_write_index": True}, **({} if in_use else {name: {}})}
         answer = ask(self._client, self._patience, "PUT", f"/{quote(index, safe='')}", body)
         if not answer.ok:
