@@ -2,11 +2,12 @@
 
     python benchmarks/command.py [--watched] load bench.orders NOTES
 
-With --watched it notes for each write when the sink had its outcome: the one thing added to what penstock does.
+With --watched it notes for each write when the sink had its outcome.
 """
 
 import re
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,18 +28,35 @@ def peak_bytes() -> int:
     return int(found.group(1)) * 1024 if found else 0
 
 
-def watch_writes() -> list[tuple[float, list[str]]]:
-    """Note from now on the time at which writes were answered, with their ids."""
-    noted: list[tuple[float, list[str]]] = []
-    write = OpenSearchSink.write
+class Writes:
+    """What the sink was given from now on: how many writes, from the first one's begin to the last one's outcome."""
 
-    def watched(sink: OpenSearchSink, writes: Sequence[Write], **more: Any) -> list[Outcome]:
-        outcomes = write(sink, writes, **more)
-        noted.append((time.monotonic(), [each.id for each in writes]))
-        return outcomes
+    def __init__(self, *, each: bool) -> None:
+        self.count = 0
+        self.began = self.ended = 0.0
+        self._each = each
+        self._noted: list[tuple[float, list[str]]] = []
+        self._noting = threading.Lock()
+        write = OpenSearchSink.write
 
-    OpenSearchSink.write = watched  # type: ignore[method-assign]
-    return noted
+        def watched(sink: OpenSearchSink, writes: Sequence[Write], **more: Any) -> list[Outcome]:
+            self.began = self.began or time.monotonic()
+            outcomes = write(sink, writes, **more)
+            self._note(writes, time.monotonic())
+            return outcomes
+
+        OpenSearchSink.write = watched  # type: ignore[method-assign]
+
+    def _note(self, writes: Sequence[Write], at: float) -> None:
+        with self._noting:
+            self.count += len(writes)
+            self.ended = at
+            if self._each:
+                self._noted.append((at, [each.id for each in writes]))
+
+    def acknowledged(self) -> dict[str, float]:
+        """When each document was acknowledged first."""
+        return {text_id: at for at, ids in reversed(self._noted) for text_id in ids}
 
 
 def watch_loads() -> list[dict[str, Any]]:
@@ -57,17 +75,19 @@ def watch_loads() -> list[dict[str, Any]]:
 
 def main() -> None:
     *arguments, notes = sys.argv[1:]
-    noted = watch_writes() if "--watched" in arguments else []
-    loads = watch_loads()
+    writes, loads = Writes(each="--watched" in arguments), watch_loads()
     sys.argv = ["penstock", *(each for each in arguments if each != "--watched")]
     try:
         penstock.cli.main()
     finally:
-        acknowledged: dict[str, float] = {}
-        for at, ids in noted:
-            for each in ids:
-                acknowledged.setdefault(each, at)
-        told = {"peak_bytes": peak_bytes(), "cpu_s": time.process_time(), "loads": loads, "acknowledged": acknowledged}
+        told = {
+            "peak_bytes": peak_bytes(),
+            "cpu_s": time.process_time(),
+            "loads": loads,
+            "writes": writes.count,
+            "writing_s": writes.ended - writes.began,
+            "acknowledged": writes.acknowledged(),
+        }
         Path(notes).write_bytes(orjson.dumps(told))
 
 

@@ -107,12 +107,12 @@ class Field:
         query = {
             "size": 10_000,
             "query": {"range": {"number": {"gte": low}}},
+            "sort": ["number"],
             "stored_fields": "_none_",
-            "docvalue_fields": ["number"],
         }
-        answer = self._at.client.request("POST", f"/{name}/_search?filter_path=hits.hits.fields.number", query)
+        answer = self._at.client.request("POST", f"/{name}/_search?filter_path=hits.hits.sort", query)
         hits = answer.json().get("hits", {}).get("hits", [])
-        return [hit["fields"]["number"][0] for hit in hits]
+        return [hit["sort"][0] for hit in hits]
 
 
 def _db(name: str) -> str:

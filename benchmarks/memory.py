@@ -1,6 +1,6 @@
-"""A load and a catch-up as users run them, each in a process of its own: how much memory it needed at the most.
+"""A load, a catch-up and a verify as users run them, each in a process of its own: how much memory it needed at most.
 
-Whoever calls these compares index and source afterwards (`Ground.require_equal`).
+Whoever calls the first two compares index and source afterwards (`Ground.require_equal`).
 """
 
 import tempfile
@@ -47,36 +47,33 @@ def catch_up_apart(at: Ground, name: str, count: int) -> Peak:
         documents = generated(count)
         written = at.fill(name, documents, most=BEHIND)
         with penstock(Path(folder), at.toml([name]), ["run"]) as process:
-            began, before = _begun(at, name, process)
+            began = time.monotonic()
             while (indexed := _indexed(at, name, process)) < count:
-                say(f"catch-up: {indexed:,} of {count:,}")
+                say(f"catch-up: {indexed:,} of {count:,}", passing=True)
                 written += at.fill(name, documents, most=BEHIND - (written - indexed))
-                _in_time(began)
-            seconds = time.monotonic() - began
+                if time.monotonic() > began + WITHIN_S:
+                    raise SystemExit(f"not done within {WITHIN_S} s: no figures")
             at.require_count(name, count)
             told = process.stopped()
     say()
-    return Peak(told["peak_bytes"] / 2**20, (count - before) / seconds)
+    return Peak(told["peak_bytes"] / 2**20, told["writes"] / told["writing_s"])
+
+
+def verify_apart(at: Ground, name: str) -> Peak:
+    """Verify a collection that is equal to its index, by `penstock verify`. Raises SystemExit when it is not."""
+    with _folder() as folder, penstock(Path(folder), at.toml([name]), ["verify", "--json", "--restart"]) as process:
+        found = process.answer()
+        if found.get("verdict") != "equal":
+            raise SystemExit(f"{name} is not equal to its index: no figures")
+        told = process.ended()
+    return Peak(told["peak_bytes"] / 2**20, found["documents"] / found["seconds"])
 
 
 def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="penstock-bench-")
 
 
-def _begun(at: Ground, name: str, process: Beside) -> tuple[float, int]:
-    """When the first documents were there, and how many."""
-    began = time.monotonic()
-    while not (indexed := _indexed(at, name, process)):
-        _in_time(began)
-    return time.monotonic(), indexed
-
-
 def _indexed(at: Ground, name: str, process: Beside) -> int:
     process.require_running()
     time.sleep(_LOOK_EVERY_S)
     return at.operations(name)
-
-
-def _in_time(began: float) -> None:
-    if time.monotonic() > began + WITHIN_S:
-        raise SystemExit(f"not done within {WITHIN_S} s: no figures")

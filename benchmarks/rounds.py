@@ -132,11 +132,14 @@ def goal(
     return Goal(measure, statistics.median(rounds), min(rounds), max(rounds), least, most, unit)
 
 
-def say(text: str = "") -> None:
-    """Tell on standard error what is going on: in a terminal on one line that moves; without a text wipe it."""
+def say(text: str = "", *, passing: bool = False) -> None:
+    """Tell on standard error what is going on: in a terminal on one line that moves; without a text wipe it.
+
+    `passing`: not worth a line of its own elsewhere.
+    """
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-    elif text:
+    elif text and not passing:
         print(text, file=sys.stderr, flush=True)
 
 

@@ -3,7 +3,7 @@
 import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from results import Section, spread
 from rounds import Took
 
 from penstock.change import Namespace, Position
+from penstock.errors import DocumentError
 from penstock.metrics import Metrics
 from penstock.mongo.load import changes_of
 from penstock.opensearch.client import Answer
@@ -27,7 +28,7 @@ BATCH_REPLIES = 2
 
 READ = "read replies (pymongo)"
 DECODE = "decode: BSON to changes"
-ENCODE = "encode: document to JSON"
+ENCODE = "encode: documents to JSON"
 PREPARE = "prepare: ids, folding, writes"
 LINES = "bulk lines, outcomes of the answers"
 SEND = "HTTP: send requests, receive answers"
@@ -100,9 +101,9 @@ class Stages:
         with self._timed(SETTLE):
             prepared.settle(outcomes)
 
-    def _encoded(self, document: dict[str, Any]) -> bytes | None:
+    def _encoded(self, documents: Sequence[dict[str, Any]]) -> list[bytes | DocumentError | None]:
         with self._timed(ENCODE):
-            return self._transform(document)
+            return self._transform.bodies(documents)
 
     def _sink(self, client: Any) -> OpenSearchSink:
         return OpenSearchSink(client, SinkSettings(), Metrics(), Patience(Metrics(), threading.Event()))

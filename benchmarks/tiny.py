@@ -8,10 +8,12 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import catch_up
 import cost
 import growth
 import latency
 import load
+import verify
 from ground import DB, ground
 from item import Given, Sections, quieten, tell, versions
 
@@ -20,9 +22,11 @@ from penstock.local.platform import Platform
 BLOCKS = (latency.Block("penstock run", 100, "100ms"), latency.Block("script", 100, "1s"))
 TINY: dict[str, tuple[Sections, dict[str, int]]] = {
     "load": (load.sections, {"documents": 300, "cities": 200}),
+    "catch_up": (catch_up.sections, {"changes": 200}),
     "latency": (partial(latency.sections, blocks=BLOCKS), {"seconds": 0}),
     "cost": (cost.sections, {"documents": 300, "memory_documents": 0}),
     "growth": (partial(growth.sections, several=(2,)), {"documents": 200, "many": 400, "rounds_of_many": 1}),
+    "verify": (verify.sections, {"documents": 200, "many": 400}),
 }
 
 

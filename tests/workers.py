@@ -168,12 +168,12 @@ class Site:
         self._workers.append(worker)
         return worker
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess:
+    def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess:
         """Run a command to its end."""
         done = subprocess.run(
             [*PENSTOCK, *arguments],
             cwd=self.folder,
-            env=_environ(),
+            env={**_environ(), **environ},
             capture_output=True,
             text=True,
             timeout=WITHIN_S,
@@ -257,4 +257,10 @@ class Site:
 
 
 def _toml(values: dict) -> str:
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
+    return "".join(f"{name} = {_value(value)}\n" for name, value in values.items())
+
+
+def _value(value) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(name)} = {_value(each)}" for name, each in value.items()) + " }"
+    return json.dumps(value)

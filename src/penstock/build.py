@@ -23,12 +23,14 @@ from penstock.mongo.watch import Watch, watches
 from penstock.opensearch.authorisation import Authorisation
 from penstock.opensearch.client import Client
 from penstock.opensearch.dead_letters import OpenSearchDeadLetters
+from penstock.opensearch.guard import Guard
 from penstock.opensearch.indexes import Generation, Indexes
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.mapping import GC_DELETES_S
 from penstock.opensearch.pipeline_state import PipelineState
 from penstock.opensearch.sink import OpenSearchSink
 from penstock.opensearch.state import StateStore
+from penstock.opensearch.verify_state import VerifyState
 from penstock.opensearch.waiting import Patience
 from penstock.pipeline import Rules
 from penstock.settings import CollectionSettings, Settings, SourceSettings
@@ -153,10 +155,10 @@ class Adapters:
         self.client = client
         self.patience = Patience(metrics, stop)
         self.indexes = Indexes(client, self.patience)
-        self.sink = OpenSearchSink(client, settings.sink, metrics, self.patience)
-        self.dead_letters = OpenSearchDeadLetters(
-            client, self.sink, self.patience, kept=settings.pipeline.dead_letters_kept
-        )
+        sink = OpenSearchSink(client, settings.sink, metrics, self.patience)
+        served = [each.settings for each in plan.collections]
+        self.sink = Guard(sink, served, client=client, patience=self.patience, metrics=metrics)
+        self.dead_letters = OpenSearchDeadLetters(client, sink, self.patience, kept=settings.pipeline.dead_letters_kept)
         self._store = StateStore(client, self.patience)
 
     def state(self) -> PipelineState:
@@ -167,6 +169,10 @@ class Adapters:
     def load_state(self, collection: Collection, generation: Generation) -> LoadState:
         """How far the load of a collection has come."""
         return LoadState(self._store, str(collection.namespace), generation.index, owner=self._owner)
+
+    def verify_state(self, collection: Collection, index: str) -> VerifyState:
+        """How far the verify of an index has come."""
+        return VerifyState(self._store, str(collection.namespace), index, owner=self._owner)
 
     def known_indexes(self) -> Mapping[str, str]:
         """The UUIDs of the indexes as they were loaded, by name, whatever cursors the load had; empty before it."""
@@ -192,6 +198,10 @@ class Adapters:
 
     def load(self, collection: Collection, stop: threading.Event) -> MongoLoad:
         """The load of one collection."""
+        return self.documents(collection, stop, self._settings.pipeline.load_rate)
+
+    def documents(self, collection: Collection, stop: threading.Event, rate: float | None) -> MongoLoad:
+        """All documents of a collection, at most `rate` of them a second."""
         return MongoLoad(
             self.connection,
             collection.namespace,
@@ -199,7 +209,7 @@ class Adapters:
             metrics=self._metrics,
             stop=stop,
             range_size=self._settings.pipeline.load_range,
-            rate=self._settings.pipeline.load_rate,
+            rate=rate,
         )
 
     def rules(self, *, outside_the_stream: bool = False) -> Rules:

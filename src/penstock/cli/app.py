@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli import mapping
 from penstock.cli.check import check
 from penstock.cli.dead_letters import drop, list_, show
 from penstock.cli.explain import explain
@@ -15,6 +16,7 @@ from penstock.cli.options import with_flags_only, with_settings
 from penstock.cli.replay import replay
 from penstock.cli.run import run
 from penstock.cli.status import status
+from penstock.cli.verify import verify
 from penstock.errors import PenstockError, SettingsError
 
 app = typer.Typer(
@@ -50,6 +52,7 @@ app.command("check")(with_settings(check))
 app.command("run")(with_settings(run))
 app.command("load")(with_settings(load))
 app.command("status")(with_settings(status))
+app.command("verify")(with_settings(verify))
 app.command("explain")(with_settings(explain))
 dead_letters_app = typer.Typer(
     no_args_is_help=True, help="What could not be indexed, and is kept until it is replayed or dropped."
@@ -59,6 +62,9 @@ dead_letters_app.command("show")(with_settings(show))
 dead_letters_app.command("replay")(with_settings(replay))
 dead_letters_app.command("drop")(with_settings(drop))
 app.add_typer(dead_letters_app, name="dead-letters")
+mapping_app = typer.Typer(no_args_is_help=True, help="What the fields of an index are.")
+mapping_app.command("suggest")(with_settings(mapping.suggest))
+app.add_typer(mapping_app, name="mapping")
 for extra in EXTRAS:
     add_extra(app, extra)
 

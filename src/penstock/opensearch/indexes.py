@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from penstock.errors import SettingsError, SystemicFault
 from penstock.opensearch.client import Answer, Client
-from penstock.opensearch.mapping import index_body
+from penstock.opensearch.field_budget import raise_limit
+from penstock.opensearch.mapping import body_for
 from penstock.opensearch.requests import ask, error_of
 from penstock.opensearch.waiting import Patience
 from penstock.settings import CollectionSettings
@@ -53,12 +54,11 @@ class Indexes:
         index = f"{name}-g{number}"
         found = self._found(index, name, collection.namespace)
         if found is not None:
+            raise_limit(self._client, self._patience, found.index, collection)
             return found
         in_use = self._is_alias_in_use(name, collection.namespace)
         meta = {"schema": _META_SCHEMA, "collection": collection.namespace, "generation": number}
-        body = index_body(
-            shards=collection.shards, replicas=collection.replicas, mapping_file=collection.mapping_file, meta=meta
-        )
+        body = body_for(collection, meta=meta)
         body["aliases"] = {f"{index}-write": {"is_write_index": True}, **({} if in_use else {name: {}})}
         answer = ask(self._client, self._patience, "PUT", f"/{quote(index, safe='')}", body)
         if not answer.ok:
@@ -67,6 +67,12 @@ class Indexes:
         if made is None:
             raise SystemicFault(f"index {index} disappeared right after it was created.")
         return Generation(made.index, made.read_alias, made.write_alias, made.uuid, created=answer.ok)
+
+    def serving(self, collection: CollectionSettings) -> Generation | None:
+        """The generation that people search, None when there is none yet. Raises SettingsError, SystemicFault."""
+        name = collection.alias
+        indexes = sorted(index for index in self._describe(name) if index != name)
+        return self._found(indexes[-1], name, collection.namespace) if indexes else None
 
     def uuids(self, names: Iterable[str]) -> dict[str, str]:
         """The UUID behind each index or alias; what does not exist is left out."""

@@ -13,6 +13,7 @@ from penstock.build import Collection, Plan, plans, sink_client, source_connecti
 from penstock.change import Change, Namespace
 from penstock.document_id import key, read_key
 from penstock.errors import DocumentError, SettingsError
+from penstock.left_out import as_left_out, left_out
 from penstock.mongo.collections import committed_time
 from penstock.mongo.connection import Connection
 from penstock.mongo.current import with_states
@@ -124,7 +125,7 @@ class _Look:
         return self.view.documents(self.collection.settings.alias, [self.asked.text]).get(self.asked.text)
 
     def _seen(self, found: Found | None, letter: StoredLetter | None, change: Change) -> Seen:
-        shaped, state = _shaped(self.collection, change), self.state()
+        shaped, state = _shaped(self.collection, change, found), self.state()
         return Seen(
             namespace=str(change.namespace),
             source=_source(change),
@@ -134,7 +135,7 @@ class _Look:
             transformed=shaped.state,
             reason=shaped.reason or change.reason,
             fields=_fields(shaped, found),
-            ignored=found.ignored if found else (),
+            ignored=(*found.ignored, *left_out(found.source)) if found else (),
             letter=letter.reason if letter and letter.version > (_version(found) or -1) else "",
             load=state.load,
             worker=state.worker,
@@ -223,14 +224,16 @@ def _source(change: Change) -> Source:
     return states[change.kind]
 
 
-def _shaped(collection: Collection, change: Change) -> _Shaped:
+def _shaped(collection: Collection, change: Change, found: Found | None) -> _Shaped:
     if change.document is None:
         return _Shaped("", {})
     try:
         body = collection.transform(change.document)
     except DocumentError as error:
         return _Shaped("refused", {}, str(error))
-    return _Shaped("left out", {}) if body is None else _Shaped("indexed", orjson.loads(body))
+    if body is None:
+        return _Shaped("left out", {})
+    return _Shaped("indexed", orjson.loads(as_left_out(body, found.source) if found else body))
 
 
 def _fields(shaped: _Shaped, found: Found | None) -> dict[str, Field]:

@@ -38,6 +38,7 @@ def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozen
     Raises SettingsError, PositionLost, SystemicFault, SourceUnavailable, SinkUnavailable.
     """
     generations = {each.namespace: adapters.indexes.ensure_generation(each.settings) for each in plan.collections}
+    adapters.sink.count_fields(each.write_alias for each in generations.values())
     everything = again >= generations.keys()
     if not everything:
         _check_source(plan, adapters, state)

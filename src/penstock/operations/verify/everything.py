@@ -1,0 +1,44 @@
+"""The verify of the declared collections, one after the other."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+from penstock.build import Adapters, plans, sink_client, source_connection
+from penstock.errors import SettingsError
+from penstock.metrics import Metrics
+from penstock.opensearch.server import require_server
+from penstock.operations.verify.findings import Verified
+from penstock.operations.verify.generation import How, Telling, verify
+from penstock.settings import Settings
+
+
+def verify_all(
+    settings: Settings,
+    how: How,
+    *,
+    only: frozenset[str],
+    stop: threading.Event,
+    telling: Callable[[str], Telling],
+) -> Iterator[Verified]:
+    """Verify those collections of `only`, and yield what became of each; `telling` is asked for each of them.
+
+    Raises SettingsError for one without an index, and what `verify` raises.
+    """
+    planned, metrics = plans(settings), Metrics()
+    with closing(sink_client(settings)) as client:
+        require_server(client)
+        with source_connection(settings.source) as connection:
+            for plan in planned:
+                adapters = Adapters(settings, plan, connection=connection, client=client, metrics=metrics, stop=stop)
+                for each in plan.collections:
+                    name = str(each.namespace)
+                    if name not in only:
+                        continue
+                    generation = adapters.indexes.serving(each.settings)
+                    if generation is None:
+                        raise SettingsError(
+                            f"[[collections]] {name}: there is no index {each.settings.alias} to verify."
+                            " `penstock load` or `penstock run` makes it."
+                        )
+                    yield verify(adapters, each, generation, how, stop=stop, telling=telling(name))
