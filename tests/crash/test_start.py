@@ -4,11 +4,15 @@ import threading
 
 import pytest
 
-from penstock.build import Adapters, plans, sink_client
+from penstock.build import Adapters, sink_client
 from penstock.metrics import Metrics
 from penstock.mongo.connection import connect
 from penstock.opensearch.pipeline_state import PipelineState
+from penstock.opensearch.records import Records
+from penstock.opensearch.state import StateStore
+from penstock.opensearch.waiting import Patience
 from penstock.operations.starting import start
+from penstock.plans import Planner
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
 
 
@@ -27,7 +31,6 @@ def test_a_new_position_without_its_loads_is_not_taken_for_a_complete_index(site
         sink=SinkSettings(url=site.sink_url),
         collections=[CollectionSettings(namespace=namespace, index=site.index(namespace), replicas=0)],
     )
-    (plan,) = plans(settings)
     save = PipelineState.save
 
     def save_and_crash(self, position):
@@ -36,6 +39,8 @@ def test_a_new_position_without_its_loads_is_not_taken_for_a_complete_index(site
 
     monkeypatch.setattr(PipelineState, "save", save_and_crash)
     client, stop = sink_client(settings), threading.Event()
+    planner, records = Planner(settings), Records(StateStore(client, Patience(Metrics(), stop)))
+    (plan,) = planner.plans(records.read(planner.aliases))
     with connect(settings.source) as connection:
         adapters = Adapters(settings, plan, connection=connection, client=client, metrics=Metrics(), stop=stop)
         state = adapters.state()

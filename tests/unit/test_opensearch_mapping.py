@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from penstock.errors import SettingsError
-from penstock.opensearch.mapping import flat_settings, index_body
+from penstock.opensearch.mapping import flat_settings, index_body, read_mapping
 
 
 def body(path: Path | None = None) -> dict[str, Any]:
-    return index_body(shards=3, replicas=2, mapping_file=path, meta={"schema": 1})
+    return index_body(shards=3, replicas=2, mapping=read_mapping(path), meta={"schema": 1})
 
 
 @pytest.mark.parametrize(

@@ -90,16 +90,25 @@ class OpenSearchDeadLetters:
             counts[by_name[bucket["key"]]] = bucket["doc_count"]
         return counts
 
-    def clear(self, namespace: Namespace, *, before: int) -> int:
-        """Remove the letters of a collection with a version below `before`; answers how many. Raises SinkUnavailable.
+    def count_of(self, alias: str) -> int:
+        """How many letters a generation has, by its write alias; up to a second old. Raises SinkUnavailable."""
+        body = {"query": {"term": {"alias": alias}}}
+        answer = ask(self._client, self._patience, "POST", f"/{self.index}/_count", body)
+        if answer.ok:
+            return int(answer.json()["count"])
+        kind, reason = error_of(answer)
+        if kind in MISSING:
+            return 0
+        raise SinkUnavailable(f"The dead letters in {self.index} cannot be counted: {kind}: {reason}.")
 
-        For a collection of which every document was read at `before` or later, and written, or refused again.
+    def clear(self, alias: str, *, before: int | None = None) -> int:
+        """Remove the letters of a generation, by its write alias; answers how many. Raises SinkUnavailable.
+
+        All of them, when it is dropped; those with a version below `before`, when every document was read at that time
+        or later and written, or refused again.
         """
-        body = {
-            "query": {
-                "bool": {"filter": [{"term": {"namespace": str(namespace)}}, {"range": {"version": {"lt": before}}}]}
-            }
-        }
+        older = [] if before is None else [{"range": {"version": {"lt": before}}}]
+        body = {"query": {"bool": {"filter": [{"term": {"alias": alias}}, *older]}}}
         ask(self._client, self._patience, "POST", f"/{self.index}/_refresh")
         answer = ask(
             self._client, self._patience, "POST", f"/{self.index}/_delete_by_query?conflicts=proceed&refresh=true", body
@@ -126,12 +135,18 @@ class OpenSearchDeadLetters:
             "body_bytes": len(body),
             "stored_at": now,
         }
-        return Write(self.index, letter_id(letter.namespace, letter.id), letter.version, orjson.dumps(document))
+        return Write(
+            self.index, letter_id(letter.namespace, letter.id, letter.alias), letter.version, orjson.dumps(document)
+        )
 
 
-def letter_id(namespace: Namespace, text_id: str) -> str:
-    """The id of a document's letter: readable where it fits, else its hash."""
-    collection = str(namespace).replace("%", "%25").replace("/", "%2F")
+def letter_id(namespace: Namespace, text_id: str, alias: str) -> str:
+    """The id of a document's letter: readable where it fits, else its hash.
+
+    Generations refuse by themselves: all but the first have their write alias in it.
+    """
+    of = str(namespace) if alias.endswith("-g1-write") else f"{namespace}/{alias}"
+    collection = of.replace("%", "%25").replace("/", "%2F")
     plain = f"{collection}/{text_id}"
     if len(plain.encode()) <= MAX_ID_BYTES:
         return plain

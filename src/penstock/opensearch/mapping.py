@@ -1,5 +1,6 @@
 """The mapping and settings of the indexes that penstock creates: its own, and the user's file laid over them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,14 +52,13 @@ _MAPPINGS: dict[str, Any] = {
 }
 
 
-def index_body(*, shards: int, replicas: int, mapping_file: Path | None, meta: dict[str, Any]) -> dict[str, Any]:
-    """The body that creates an index, without its aliases; `meta` is kept in the mapping. Raises SettingsError."""
-    user = _read(mapping_file) if mapping_file is not None else {}
-    mappings = {**_MAPPINGS, **user.get("mappings", {})}
+def index_body(*, shards: int, replicas: int, mapping: Mapping[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
+    """The body that creates an index, without its aliases; `mapping` is the user's, `meta` is kept in the index's."""
+    mappings = {**_MAPPINGS, **mapping.get("mappings", {})}
     mappings["properties"] = {**mappings.get("properties", {}), RESERVED_FIELD: _RESERVED}
     mappings["_meta"] = {**mappings.get("_meta", {}), "penstock": meta}
     settings = {"index.number_of_shards": shards, "index.number_of_replicas": replicas, **_SETTINGS}
-    settings.update(flat_settings(user.get("settings", {})))
+    settings.update(flat_settings(mapping.get("settings", {})))
     return {"settings": settings, "mappings": mappings}
 
 
@@ -74,8 +74,10 @@ def flat_settings(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The user's mapping file; raises SettingsError with all that is wrong with it."""
+def read_mapping(path: Path | None) -> dict[str, Any]:
+    """The user's mapping file, empty without one; raises SettingsError with all that is wrong with it."""
+    if path is None:
+        return {}
     try:
         parsed = orjson.loads(path.read_bytes())
     except OSError as error:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from penstock.build import Adapters, Collection, Plan, plans
+from penstock.build import Adapters
 from penstock.change import Batch, Change, Counts, Namespace, Outcome, Position, Write
 from penstock.errors import Stopped, SystemicFault
 from penstock.metrics import Metrics
@@ -16,6 +16,7 @@ from penstock.mongo.current import with_states
 from penstock.opensearch.indexes import Generation
 from penstock.operations.gone import affects, indexed, taken_away
 from penstock.pipeline import Pipeline, Ports
+from penstock.plans import Collection, Plan, plans
 from penstock.ports import Sink
 from penstock.prepare import Route
 from penstock.retry import Backoff

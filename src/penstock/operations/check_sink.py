@@ -12,7 +12,7 @@ from penstock.build import sink_client
 from penstock.counted import counted
 from penstock.errors import SettingsError, SinkUnavailable
 from penstock.opensearch.client import Answer, Client, Unreachable
-from penstock.opensearch.mapping import index_body
+from penstock.opensearch.mapping import index_body, read_mapping
 from penstock.opensearch.requests import error_of
 from penstock.operations.finding import Finding, failure, ok, warning
 from penstock.settings import CollectionSettings, Settings
@@ -66,7 +66,7 @@ def _server_finding(client: Client, settings: Settings) -> Finding:
 def _probe_findings(client: Client) -> Iterator[Finding]:
     """Do once what penstock does all day, on an index that is deleted afterwards."""
     name = f"penstock-check-{secrets.token_hex(6)}"
-    body = index_body(shards=1, replicas=0, mapping_file=None, meta={})
+    body = index_body(shards=1, replicas=0, mapping={}, meta={})
     created = client.request("PUT", f"/{name}", {**body, "aliases": {f"{name}-write": {"is_write_index": True}}})
     if not created.ok:
         yield failure("sink", "create an index", _told(created), _RIGHTS)
@@ -160,7 +160,7 @@ def _mapping_findings(client: Client, collection: CollectionSettings) -> Iterato
         return
     name, subject = f"penstock-check-{secrets.token_hex(6)}", f"{collection.alias}: mapping"
     try:
-        body = index_body(shards=1, replicas=0, mapping_file=collection.mapping_file, meta={})
+        body = index_body(shards=1, replicas=0, mapping=read_mapping(collection.mapping_file), meta={})
     except SettingsError:
         return  # it is among the findings of the settings
     answer = client.request("PUT", f"/{name}", body)

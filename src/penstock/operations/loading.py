@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from penstock.build import Adapters, Collection, Plan
+from penstock.build import Adapters
 from penstock.change import Change, Counts, Namespace, Position
 from penstock.ending import Ending
 from penstock.errors import ReadAgain, Stopped
@@ -31,6 +31,7 @@ from penstock.operations.starting import Start
 from penstock.operations.sweep import Held, Indexed, sweep
 from penstock.operations.turns import Turns
 from penstock.pipeline import Pipeline, Ports
+from penstock.plans import Collection, Plan
 from penstock.ports import Sink
 from penstock.prepare import Routes
 
@@ -121,7 +122,7 @@ class Loading:
         pipeline.run(self._turns.give_way)
         deleted = self._sweep(collection) if phase == "reconciling" else 0
         if not resumed:  # every document was read since: older letters have been answered by a write or a newer letter
-            self.adapters.dead_letters.clear(collection.namespace, before=version)
+            self.adapters.dead_letters.clear(self._alias(collection.namespace), before=version)
         load.enter("live")
         progress.finished(name)
         seconds = time.monotonic() - began

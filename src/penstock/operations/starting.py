@@ -1,4 +1,5 @@
-"""The start of a term: the generations exist, nothing was replaced behind our back, and there is a position.
+"""The start of a term: the generations exist and are on record, nothing was replaced behind our back, and there is a
+position.
 
 The position is taken and saved before the first document of any load is read, so that load and stream meet without a
 gap. A collection that the saved position does not belong to (new in the settings, or back in them) is loaded anew.
@@ -7,18 +8,21 @@ gap. A collection that the saved position does not belong to (new in the setting
 import difflib
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
-from penstock.build import Adapters, Plan
+from penstock.build import Adapters
 from penstock.change import Namespace, Position
-from penstock.errors import PositionLost, SettingsError, SystemicFault
+from penstock.errors import Outdated, PositionLost, SettingsError, SystemicFault
 from penstock.mongo.collections import exists, namespaces
 from penstock.mongo.connection import cluster_time, identity
 from penstock.opensearch.indexes import Generation
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.pipeline_state import PipelineState
+from penstock.opensearch.recipe import Recipe
+from penstock.opensearch.records import Record
+from penstock.plans import Collection, Plan
 
 log = structlog.get_logger(__name__)
 
@@ -37,13 +41,14 @@ def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozen
     When that is all of them, a new position is taken, so that a lost one or another source is forgotten.
     Raises SettingsError, PositionLost, SystemicFault, SourceUnavailable, SinkUnavailable.
     """
-    generations = {each.namespace: adapters.indexes.ensure_generation(each.settings) for each in plan.collections}
+    records = _records(plan, adapters)
+    generations = {each.namespace: _ensure(each, adapters) for each in plan.collections}
     everything = again >= generations.keys()
     if not everything:
         _check_source(plan, adapters, state)
         _check_indexes(plan, state, {name: made for name, made in generations.items() if name not in again})
     known: Mapping[str, str] = {} if everything or state.load() is None else state.document["indexes"]
-    if everything or state.load() is None:
+    if not any(generation.index in known for generation in generations.values()):
         state.save_source(state.document["source"], {})  # should it end here: no index belongs to the new position
         _take_position(adapters, state)
     loads = {}
@@ -57,29 +62,60 @@ def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozen
         if not is_known and not (is_new and generation.created):
             log.info("will be loaded anew", collection=str(name), index=generation.index)
             load.enter("reconciling")
-    fingerprints = _fingerprints(plan, state, loads)
+    for each in plan.collections:
+        _record(each, adapters, state, loads[each.namespace])
+        _tell_moved_on(each, records.get(each.settings.alias))
     state.save_source(
-        {"identity": adapters.ask(identity), "fingerprints": fingerprints},
+        {"identity": adapters.ask(identity)},
         {generation.index: generation.uuid for generation in generations.values()},
     )
     return Start(generations, loads)
 
 
-def _fingerprints(plan: Plan, state: PipelineState, loads: Mapping[Namespace, LoadState]) -> dict[str, str]:
-    """By collection, the fingerprint of the transform that its index was loaded with; tells where it is another now."""
-    before = state.document["source"].get("fingerprints", {})
-    kept = {}
+def _ensure(each: Collection, adapters: Adapters) -> Generation:
+    mapping = each.recipe.settings["mapping_file"]
+    return adapters.indexes.ensure_generation(each.settings, number=each.number, mapping=mapping, serving=each.serves)
+
+
+def _records(plan: Plan, adapters: Adapters) -> Mapping[str, Record]:
+    """The records of the collections. Raises Outdated when the plan was made by others: now nobody else can feed."""
+    records = adapters.records.read(each.settings.alias for each in plan.collections)
     for each in plan.collections:
-        name, now = str(each.namespace), each.transform.fingerprint
-        kept[name] = before.get(name, now) if loads[each.namespace].phase == "live" else now
-        if kept[name] != now:
-            log.warning(
-                "the settings of this collection shape its documents in another way than when it was loaded;"
-                " what has not changed since is indexed in the old way",
-                collection=name,
-                heal=f"penstock load --again {name}",
-            )
-    return kept
+        record = records.get(each.settings.alias)
+        now = record.numbered(each.number) if record else None
+        before = each.recorded
+        if record and (now is None or before is None or now.recipe != before.recipe):
+            raise Outdated(f"The generations of {each.namespace} have changed meanwhile. Begin again.")
+    return records
+
+
+def _record(each: Collection, adapters: Adapters, state: PipelineState, load: LoadState) -> None:
+    """Record what a first generation is made by, or that it is loaded again by another transform."""
+    if each.recorded is None:
+        recipe = _recipe_before_records(each, state, load)
+        record = Record(str(each.namespace), each.settings.alias).added(recipe, "serving")
+        adapters.records.create(record)
+    elif each.recipe != each.recorded.recipe:
+        adapters.records.change(each.settings.alias, lambda record: record.changed(each.number, recipe=each.recipe))
+
+
+def _recipe_before_records(each: Collection, state: PipelineState, load: LoadState) -> Recipe:
+    """The recipe of an index that may be older than records: the transform's fingerprint was kept with the position."""
+    fingerprint = state.document["source"].get("fingerprints", {}).get(str(each.namespace))
+    return replace(each.recipe, transform=fingerprint) if fingerprint and load.phase == "live" else each.recipe
+
+
+def _tell_moved_on(each: Collection, record: Record | None) -> None:
+    """Say that the settings are no longer those of the index that people search, unless a new one is there for them."""
+    if not each.serves or (record and any(not other.recipe.moved_on(each.now) for other in record.fed)):
+        return
+    if changed := each.recipe.moved_on(each.now):
+        log.warning(
+            "the settings have moved on from what this index was made with; it is fed as before, as far as code allows",
+            collection=str(each.namespace),
+            changed=changed,
+            heal=f"penstock reindex {each.namespace}",
+        )
 
 
 def _take_position(adapters: Adapters, state: PipelineState) -> None:
