@@ -26,6 +26,7 @@ from penstock.opensearch.pipeline_state import PipelineState
 from penstock.opensearch.records import Records
 from penstock.opensearch.sink import OpenSearchSink
 from penstock.opensearch.state import StateStore
+from penstock.opensearch.verify_state import VerifyState
 from penstock.opensearch.waiting import Patience
 from penstock.pipeline import Rules
 from penstock.plans import Collection, Plan
@@ -124,6 +125,10 @@ class Adapters:
         """How far the load of a collection has come."""
         return LoadState(self.store, str(collection.namespace), generation.index, owner=self._owner)
 
+    def verify_state(self, collection: Collection, index: str) -> VerifyState:
+        """How far the verify of an index has come."""
+        return VerifyState(self.store, str(collection.namespace), index, owner=self._owner)
+
     def known_indexes(self) -> Mapping[str, str]:
         """The UUIDs of the indexes as they were loaded, by name, whatever cursors the load had; empty before it."""
         names = {self._plan.name, self._plan.watch.db, *(str(each.namespace) for each in self._plan.collections)}
@@ -148,6 +153,10 @@ class Adapters:
 
     def load(self, collection: Collection, stop: threading.Event) -> MongoLoad:
         """The load of one collection."""
+        return self.documents(collection, stop, self._settings.pipeline.load_rate)
+
+    def documents(self, collection: Collection, stop: threading.Event, rate: float | None) -> MongoLoad:
+        """All documents of a collection, at most `rate` of them a second."""
         return MongoLoad(
             self.connection,
             collection.namespace,
@@ -155,7 +164,7 @@ class Adapters:
             metrics=self._metrics,
             stop=stop,
             range_size=self._settings.pipeline.load_range,
-            rate=self._settings.pipeline.load_rate,
+            rate=rate,
         )
 
     def rules(self, *, outside_the_stream: bool = False) -> Rules:

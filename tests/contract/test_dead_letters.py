@@ -1,13 +1,14 @@
 """The promises of `penstock.ports.DeadLetters`, in memory and in the real index."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sink_sides import once_it_waits, side
 
 from penstock.change import Letter, Namespace, Position
-from penstock.errors import SystemicFault
+from penstock.errors import SettingsError, SystemicFault
 from penstock.memory import MemoryDeadLetters
 from penstock.opensearch.dead_letters import MAX_BODY_BYTES, OpenSearchDeadLetters
 
@@ -133,6 +134,25 @@ class TestOpenSearchDeadLetters(DeadLettersContract):
             "body": '{"name":"é"}',
             "body_bytes": 13,
         }
+
+    def test_letters_are_found_in_real_time_by_document_id(self) -> None:
+        assert self.real.find(ORDERS, ["a"]) == {}
+        long = "x" * 512
+        self.store.store([letter("a", 7 << 32, body=b'{"name":1}'), letter(long), letter("b", of=CUSTOMERS)])
+        found = self.real.find(ORDERS, ["a", "b", long])
+        assert found.keys() == {"a", long}
+        kept = found["a"]
+        assert kept[:8] == (ORDERS, "orders-g1-write", "a", '"a"', 7 << 32, f"refused {7 << 32}", '{"name":1}', 10)
+        assert abs((datetime.now(UTC) - kept.stored_at).total_seconds()) < 60
+        self.store.store([letter("a", 8 << 32)])
+        assert self.real.find(ORDERS, ["a"])["a"].seq_no > kept.seq_no
+        assert self.real.find(ORDERS, []) == {}
+
+    def test_a_letter_of_another_form_is_refused(self) -> None:
+        self.store.store([letter("a")])
+        self.way.ask("POST", f"/{self.real.index}/_update/shop.orders%2Fa", {"doc": {"schema": 2}})
+        with pytest.raises(SettingsError, match=r"dead letter of shop\.orders has the form 2"):
+            self.real.find(ORDERS, ["a"])
 
     def test_a_large_body_is_cut_between_characters(self) -> None:
         body = ('{"text":"' + "é" * 40_000 + '"}').encode()

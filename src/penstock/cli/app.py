@@ -11,8 +11,10 @@ from penstock.cli.extras import EXTRAS, add_extra
 from penstock.cli.init import init
 from penstock.cli.load import load
 from penstock.cli.options import with_flags_only, with_settings
+from penstock.cli.reindex import reindex
 from penstock.cli.run import run
 from penstock.cli.status import status
+from penstock.cli.verify import verify
 from penstock.errors import PenstockError, SettingsError
 
 app = typer.Typer(
@@ -47,7 +49,9 @@ app.command("init")(with_flags_only(init, sections=("source", "sink")))
 app.command("check")(with_settings(check))
 app.command("run")(with_settings(run))
 app.command("load")(with_settings(load))
+app.command("reindex")(with_settings(reindex))
 app.command("status")(with_settings(status))
+app.command("verify")(with_settings(verify))
 dead_letters_app = typer.Typer(
     no_args_is_help=True, help="What could not be indexed, and is kept until it is replayed."
 )

@@ -1,6 +1,5 @@
 """The dead-letter index: one letter for each document that can never be indexed as it is."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -9,17 +8,17 @@ import orjson
 
 from penstock.change import Letter, Namespace, Refusal, Write
 from penstock.errors import SinkUnavailable, SystemicFault
+from penstock.opensearch.by_ids import read_by_ids
 from penstock.opensearch.client import Client
 from penstock.opensearch.error_table import MISSING
 from penstock.opensearch.requests import ask, error_of
 from penstock.opensearch.sink import MAX_ID_BYTES, OpenSearchSink
+from penstock.opensearch.stored_letter import SCHEMA, StoredLetter, letter_id, stored_letter
 from penstock.opensearch.system_index import ensure_system_index
 from penstock.opensearch.waiting import Patience
 
 DEAD_LETTER_INDEX: Final = "penstock-dead-letters"
 MAX_BODY_BYTES: Final = 8 * 1024
-
-SCHEMA: Final = 1
 
 _KEPT_ONLY = {"type": "keyword", "index": False, "doc_values": False}
 _BODY: dict[str, Any] = {
@@ -70,6 +69,17 @@ class OpenSearchDeadLetters:
                     f" {self.index} ({outcome.status}: {outcome.reason}); going on would lose the document. Mend that"
                     " index (its mapping was changed?) and start again."
                 )
+
+    def find(self, namespace: Namespace, ids: Sequence[str], alias: str) -> dict[str, StoredLetter]:
+        """The letters of these documents in a generation of a collection, by document id, in real time.
+
+        Raises SettingsError for a newer form, SinkUnavailable, Stopped.
+        """
+        found = read_by_ids(
+            self._client, self._patience, self.index, (letter_id(namespace, each, alias) for each in ids)
+        )
+        letters = [stored_letter(each.source, each.seq_no, each.primary_term) for each in found.values()]
+        return {letter.id: letter for letter in letters}
 
     def count(self, namespaces: Iterable[Namespace]) -> dict[Namespace, int]:
         """How many letters each collection has; up to a second old. Raises SinkUnavailable."""
@@ -138,16 +148,3 @@ class OpenSearchDeadLetters:
         return Write(
             self.index, letter_id(letter.namespace, letter.id, letter.alias), letter.version, orjson.dumps(document)
         )
-
-
-def letter_id(namespace: Namespace, text_id: str, alias: str) -> str:
-    """The id of a document's letter: readable where it fits, else its hash.
-
-    Generations refuse by themselves: all but the first have their write alias in it.
-    """
-    of = str(namespace) if alias.endswith("-g1-write") else f"{namespace}/{alias}"
-    collection = of.replace("%", "%25").replace("/", "%2F")
-    plain = f"{collection}/{text_id}"
-    if len(plain.encode()) <= MAX_ID_BYTES:
-        return plain
-    return "sha256-" + hashlib.sha256(plain.encode()).hexdigest()

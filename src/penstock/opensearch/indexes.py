@@ -110,6 +110,12 @@ class Indexes:
             kind, reason = error_of(answer)
             raise SystemicFault(f"The index {index} could not be deleted: {kind}: {reason}.")
 
+    def serving(self, collection: CollectionSettings) -> Generation | None:
+        """The generation that people search, None when there is none yet. Raises SettingsError, SystemicFault."""
+        name = collection.alias
+        indexes = sorted(index for index in self._describe(name) if index != name)
+        return self._found(indexes[-1], name, collection.namespace) if indexes else None
+
     def uuids(self, names: Iterable[str]) -> dict[str, str]:
         """The UUID behind each index or alias; what does not exist is left out."""
         found: dict[str, str] = {}

@@ -6,10 +6,10 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from penstock.errors import PenstockError, SettingsError, SinkUnavailable, SystemicFault
+from penstock.errors import PenstockError, SettingsError, SystemicFault
+from penstock.opensearch.by_ids import read_by_ids
 from penstock.opensearch.client import Answer, Client, Unreachable
-from penstock.opensearch.error_table import MISSING, judge_item, judge_request, lost, told
-from penstock.opensearch.requests import ask, error_of
+from penstock.opensearch.error_table import judge_item, judge_request, lost
 from penstock.opensearch.system_index import ensure_system_index
 from penstock.opensearch.waiting import Patience, Wait
 
@@ -62,13 +62,11 @@ class StateStore:
 
     def get(self, ids: Iterable[str]) -> dict[str, Stored]:
         """Read documents in real time; those that do not exist are left out. Raises SettingsError for a newer form."""
-        body = {"ids": list(ids)}
-        with self.patience.attempts() as attempts:
-            while True:
-                found = self._read(ask(self._client, self.patience, "POST", f"/{self.index}/_mget", body))
-                if not isinstance(found, Wait):
-                    return found
-                attempts.wait(found)
+        found = read_by_ids(self._client, self.patience, self.index, ids)
+        return {
+            state_id: Stored(self._known(state_id, each.source), each.seq_no, each.primary_term)
+            for state_id, each in found.items()
+        }
 
     def put(self, state_id: str, document: Mapping[str, Any], expected: Stored | None) -> Stored:
         """Replace exactly `expected` (None: there must be none yet); answers what is stored then.
@@ -138,22 +136,6 @@ class StateStore:
         if stored is not None and stored.document == whole:
             return stored._replace(sent_at=sent_at)
         raise Conflict(f"The state {state_id} in {self.index} was changed by another worker.")
-
-    def _read(self, answer: Answer) -> dict[str, Stored] | Wait:
-        parsed = answer.json()
-        if not isinstance(parsed, dict):
-            return lost("an answer that is none to a read by ids", unclear=False)
-        if not answer.ok and error_of(answer)[0] not in MISSING:
-            raise SinkUnavailable(f"The state in {self.index} cannot be read ({answer.status}: {error_of(answer)}).")
-        found: dict[str, Stored] = {}
-        for each in parsed.get("docs", ()):
-            error = each.get("error", {})
-            if error and error["type"] not in MISSING:
-                return Wait("unavailable", told(error))
-            if each.get("found"):
-                document = self._known(each["_id"], each["_source"])
-                found[each["_id"]] = Stored(document, each["_seq_no"], each["_primary_term"])
-        return found
 
     def _known(self, state_id: str, document: dict[str, Any]) -> dict[str, Any]:
         if document.get("schema") not in _READ:

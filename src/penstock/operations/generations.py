@@ -45,13 +45,17 @@ class Generations:
         self._stop = stop
         self._store = StateStore(client, patience)
         self._records = Records(self._store)
-        self._letters = OpenSearchDeadLetters(client, OpenSearchSink(client, settings.sink, Metrics(), patience), patience)
+        self._letters = OpenSearchDeadLetters(
+            client, OpenSearchSink(client, settings.sink, Metrics(), patience), patience
+        )
 
     def record(self) -> Record:
         """What is recorded now. Raises SettingsError when nothing is."""
         record = self._records.read([self.alias]).get(self.alias)
         if record is None:
-            raise SettingsError(f"{self.name} is not served yet; `penstock run` (or `penstock load {self.name}`) begins.")
+            raise SettingsError(
+                f"{self.name} is not served yet; `penstock run` (or `penstock load {self.name}`) begins."
+            )
         return record
 
     def change(self, change: Callable[[Record], Record]) -> Record:
@@ -136,5 +140,3 @@ def generations_of(settings: Settings, namespace: str, stop: threading.Event) ->
 
 def _load_id(name: str, generation: Recorded) -> str:
     return f"load/{name}/{generation.index}"
-
-

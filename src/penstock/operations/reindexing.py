@@ -9,24 +9,35 @@ meanwhile; nobody searches in it before it is verified.
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from penstock.build import Adapters
 from penstock.change import seconds_of
 from penstock.ending import Ending
-from penstock.errors import PositionLost, SettingsError, Stopped, SystemicFault
+from penstock.errors import NotEqual, PositionLost, SettingsError, Stopped, SystemicFault
 from penstock.metrics import Metrics
+from penstock.mongo.collections import estimated_count
 from penstock.mongo.connection import cluster_time
 from penstock.opensearch.records import Record, Recorded
 from penstock.opensearch.scan import count
 from penstock.operations.following import Following
 from penstock.operations.generations import LOOK_EVERY_S, Generations
 from penstock.operations.progress import NoProgress, Progress
+from penstock.operations.verify import How, Kind, Telling, verify
 from penstock.operations.worker import Joined, joined
 from penstock.plans import Plan, Planner
 from penstock.settings import Settings
 from penstock.side_by_side import side_by_side
 
 Say = Callable[[str], None]
+
+_WRONG: tuple[Kind, ...] = ("missing", "different", "too many", "dead-lettered")
+"""What keeps a generation from serving. A document that somebody writes just now (moving) does not."""
+
+_SETTLE_S = 60.0
+"""How long a difference may take to go away while writes go on."""
+
+_SHOWN = 5
 
 _NEAR_S = 15
 """A position so close behind the source's time is in step; an idle one is saved every ten seconds."""
@@ -62,16 +73,15 @@ def reindex(
 
 def _begin(them: Generations, *, force: bool, say: Say) -> Recorded | None:
     """Record a new generation, or find the one that was begun; None when there is nothing to do."""
-    before = them.settled()
-    serving, now = before.in_role("serving"), them.declared.recipe
-    if before.in_role("building") is None and serving and not serving.recipe.moved_on(now) and not force:
-        say(f"{them.name}: nothing to do, {serving.index} is made by these settings; --force makes a new one all the same")
+    before, now = them.settled(), them.declared.recipe
+    begun, serving = before.in_role("building"), before.in_role("serving")
+    if not begun and serving and not serving.recipe.moved_on(now) and not force:
+        say(f"{them.name}: nothing to do: {serving.index} is made by these settings (--force makes a new one)")
         _tell_kept(them, before, say)
         return None
-    record = them.change(lambda record: _with_building(record, them))
-    building = record.in_role("building")
-    goes_on = before.in_role("building") is not None
-    say(f"{them.name}: {'going on with' if goes_on else 'making'} {building.index if building else ''}")
+    building = them.change(lambda record: _with_building(record, them)).in_role("building")
+    if building:
+        say(f"{them.name}: {'going on with' if begun else 'making'} {building.index}")
     return building
 
 
@@ -80,8 +90,9 @@ def _with_building(record: Record, them: Generations) -> Record:
     if building:
         if changed := building.recipe.moved_on(now):
             raise SettingsError(
-                f"{them.name}: {building.index} is being made, and the settings have moved on since ({_listed(changed)})."
-                f" Run `penstock reindex {them.name} --abandon` and begin again, or take the change back."
+                f"{them.name}: {building.index} is being made, and the settings have moved on since"
+                f" ({', '.join(changed)}). Run `penstock reindex {them.name} --abandon` and begin again, or take the"
+                " change back."
             )
         return record.changed(building.number, failed="")
     if other := record.in_role("kept") or record.in_role("dropping"):
@@ -97,10 +108,6 @@ def _tell_kept(them: Generations, record: Record, say: Say) -> None:
         say(f"{them.name}: {kept.index} is kept and fed: --rollback lets it serve again, --finish drops it")
 
 
-def _listed(changed: list[str]) -> str:
-    return ", ".join(changed)
-
-
 @dataclass
 class _Reindexing:
     """One generation on its way to serve."""
@@ -112,10 +119,12 @@ class _Reindexing:
     progress: Progress
     say: Say
     accept_dead_letters: bool
+    adapters: Adapters = field(init=False)
 
     def run(self, stop: threading.Event) -> None:
         """Feed the generation, unless a worker does, and conduct it until it serves."""
         done = Ending(stop)
+        self.adapters = self.site.adapters(self.plan, done)
         following = self.site.following(self.plan, NoProgress())
         side_by_side(done, lambda: self._feed(following, done), lambda: self._conduct(done))
         if stop.is_set():
@@ -125,7 +134,7 @@ class _Reindexing:
         try:
             following.follow(done)
         except (SystemicFault, PositionLost) as error:
-            self.them.fail(self.building, str(error))
+            self.site.records(done).fail(self.them.alias, self.building.number, str(error))
             raise
         except SettingsError:
             if not self.them.indexes.uuids([self.building.index]):  # the mapping was refused, or the name is taken
@@ -142,15 +151,15 @@ class _Reindexing:
         done.set()
 
     def _wait_until_in_step(self, done: Ending) -> None:
-        total, shown = self._documents(), 0
-        self.progress.started(self.building.index, total)
+        total, shown = self.adapters.ask(estimated_count, self.them.declared.namespace), 0
+        self.progress.started(self.them.name, total)
         while not self._is_in_step():
             if done.wait(LOOK_EVERY_S):
                 raise Stopped("the reindex ends")
             documents = self._loaded()
-            self.progress.advanced(self.building.index, max(0, documents - shown))
+            self.progress.advanced(self.them.name, max(0, documents - shown))
             shown = max(documents, shown)
-        self.progress.finished(self.building.index)
+        self.progress.finished(self.them.name)
 
     def _is_in_step(self) -> bool:
         """Whether all is loaded and the stream is followed closely. Raises SystemicFault when it failed."""
@@ -183,11 +192,20 @@ class _Reindexing:
         """Prove that the new index holds what it should. Raises SystemicFault when it does not."""
         (collection,) = self.plan.collections
         generation = self.them.indexes.ensure_generation(collection.settings, number=collection.number, serving=False)
-        how = How(wait_s=_SETTLE_S)
-        found = verify(self.adapters, collection, generation, how, stop=done)
-        wrong = {kind: found.tally.found[kind] for kind in _WRONG if found.tally.found[kind]}
-        if self.accept_dead_letters:
-            wrong.pop("dead-lettered", None)
+        telling = Telling(self.progress)
+        found = verify(self.adapters, collection, generation, How(wait_s=_SETTLE_S), stop=done, telling=telling)
+        kinds = [kind for kind in _WRONG if kind != "dead-lettered" or not self.accept_dead_letters]
+        wrong = [f"{found.tally.found[kind]:,} {kind}" for kind in kinds if found.tally.found[kind]]
         if wrong or found.dropped:
-            raise SystemicFault(_not_equal(self.them, self.building, wrong))
-        self.say(f"{self.them.name}: {found.tally.equal:,} documents are equal in source and {self.building.index}")
+            raise NotEqual(self._not_equal(wrong, [each.id for each in found.tally.kept if each.kind in kinds]))
+        self.say(f"{self.them.name}: {found.tally.equal:,} documents in {self.building.index} are as they should be")
+
+    def _not_equal(self, wrong: list[str], ids: list[str]) -> str:
+        what = ", ".join(wrong) or "the collection is not there"
+        which = f" ({', '.join(ids[:_SHOWN])}{', ...' if len(ids) > _SHOWN else ''})" if ids else ""
+        refused = "; --accept-dead-letters lets it serve without those" if "dead-lettered" in what else ""
+        return (
+            f"{self.them.name}: {self.building.index} does not hold what it should: {what}{which}. The old index goes"
+            f" on serving. Mend the cause and run `penstock reindex {self.them.name}` again{refused}; --abandon gives"
+            " the new one up."
+        )
