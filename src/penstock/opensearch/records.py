@@ -53,6 +53,13 @@ class Record:
         """The generation of this number, None when it is not, or no longer, fed."""
         return next((each for each in self.fed if each.number == number), None)
 
+    def moved_on(self, now: Recipe) -> list[str]:
+        """What is set otherwise than when the serving generation was made, unless one is there that is made so."""
+        serving = self.in_role("serving")
+        if serving is None or any(not each.recipe.moved_on(now) for each in self.fed):
+            return []
+        return serving.recipe.moved_on(now)
+
     def added(self, recipe: Recipe, role: Role) -> "Record":
         """With one more generation."""
         number = self.last + 1
@@ -104,9 +111,10 @@ class Records:
 
         self.change(alias, change)
 
-    def create(self, record: Record) -> None:
-        """Keep the first record of an alias. Raises Conflict when there is one."""
+    def create(self, record: Record) -> Record:
+        """Keep the first record of an alias, and answer it. Raises Conflict when there is one."""
         self._store.put(self.id_of(record.alias), _document(record), None)
+        return record
 
     def change(self, alias: str, change: Callable[[Record], Record]) -> Record:
         """Change a record as it is now and answer it; once more when others changed it meanwhile.

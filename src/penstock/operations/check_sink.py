@@ -15,6 +15,8 @@ from penstock.opensearch.client import Answer, Client, Unreachable
 from penstock.opensearch.mapping import index_body, read_mapping
 from penstock.opensearch.requests import error_of
 from penstock.operations.finding import Finding, failure, ok, warning
+from penstock.operations.observed import SinkView
+from penstock.plans import Declared
 from penstock.settings import CollectionSettings, Settings
 
 _MAJORS = ("2", "3")
@@ -39,6 +41,7 @@ def sink_findings(settings: Settings) -> Iterator[Finding]:
             for collection in settings.collections:
                 yield from _index_findings(client, collection, copies)
             yield from _replicas_findings(copies, _data_nodes(client))
+            yield from _generation_findings(SinkView(settings, client), settings)
     except (Unreachable, SinkUnavailable) as error:
         yield failure("sink", "connection", f"no answer from {client.url}: {error}", "see that it is up and reachable")
     finally:
@@ -206,6 +209,21 @@ def _replicas_findings(copies: Mapping[int, list[str]], nodes: int) -> Iterator[
                 f"{replicas} on {counted(nodes, 'data node')}: copies stay unassigned, the cluster yellow",
                 f"set replicas = {nodes - 1}, or add nodes",
             )
+
+
+def _generation_findings(view: SinkView, settings: Settings) -> Iterator[Finding]:
+    """Where an index is not made as the settings say now, and where a new one failed."""
+    records = view.records([each.alias for each in settings.collections])
+    for collection in settings.collections:
+        record, name = records.get(collection.alias), collection.namespace
+        for each in record.generations if record else ():
+            if each.failed:
+                yield warning("sink", each.index, f"is not fed: {each.failed}", f"penstock reindex {name}")
+        with suppress(SettingsError):  # it is among the findings of the settings
+            changed = record.moved_on(Declared.by(collection).recipe) if record else []
+            if changed:
+                what = f"is not made as the settings say now ({', '.join(changed)})"
+                yield warning("sink", f"{collection.alias}: settings", what, f"penstock reindex {name}")
 
 
 def _told(answer: Answer) -> str:

@@ -113,8 +113,8 @@ class Loading:
 
     def _load(self, collection: Collection, progress: Progress) -> LoadResult:
         load, name = self.begun.loads[collection.namespace], str(collection.namespace)
-        phase, resumed = load.phase, load.load() is not None
-        log.info("load begins", collection=name, phase=phase, resumed=resumed)
+        phase, resumed, index = load.phase, load.load() is not None, self.begun.generations[collection.namespace].index
+        log.info("load begins", collection=name, index=index, phase=phase, resumed=resumed)
         version = self._ask(committed_time, collection.namespace)
         progress.started(name, self._ask(estimated_count, collection.namespace))
         began, cpu = time.monotonic(), time.process_time()
@@ -127,7 +127,9 @@ class Loading:
         progress.finished(name)
         seconds = time.monotonic() - began
         counts = pipeline.counts
-        log.info("load ends", collection=name, documents=counts.read, swept=deleted, seconds=round(seconds, 1))
+        log.info(
+            "load ends", collection=name, index=index, documents=counts.read, swept=deleted, seconds=round(seconds, 1)
+        )
         return LoadResult(name, counts.read, seconds, time.process_time() - cpu, peak_memory_bytes(), counts)
 
     def _pipeline(self, collection: Collection, load: LoadState, progress: Progress) -> Pipeline:

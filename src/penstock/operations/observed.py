@@ -21,6 +21,7 @@ from penstock.mongo.error_table import in_words
 from penstock.opensearch.client import Client, Unreachable
 from penstock.opensearch.dead_letters import OpenSearchDeadLetters
 from penstock.opensearch.error_table import judge_request
+from penstock.opensearch.records import Record, Records, record_of
 from penstock.opensearch.sink import OpenSearchSink
 from penstock.opensearch.state import STATE_INDEX, StateStore
 from penstock.opensearch.waiting import Patience
@@ -77,6 +78,18 @@ class SinkView:
             return {state_id: stored.document for state_id, stored in self._store.get(ids).items()}
         except Stopped:
             raise self._unavailable("it cannot be read at present") from None
+
+    def records(self, aliases: Sequence[str]) -> dict[str, Record]:
+        """The records of generations, by read alias. Raises SettingsError for a newer form."""
+        found = map(record_of, self.states([Records.id_of(alias) for alias in aliases]).values())
+        return {record.alias: record for record in found}
+
+    def dead_letters_of(self, alias: str) -> int:
+        """How many dead letters a generation has, by its write alias."""
+        try:
+            return self._letters.count_of(alias)
+        except Stopped:
+            raise self._unavailable("the dead letters cannot be counted at present") from None
 
     def dead_letters(self, namespaces: Iterable[Namespace]) -> dict[Namespace, int]:
         """How many dead letters each collection has."""

@@ -41,7 +41,7 @@ def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozen
     When that is all of them, a new position is taken, so that a lost one or another source is forgotten.
     Raises SettingsError, PositionLost, SystemicFault, SourceUnavailable, SinkUnavailable.
     """
-    records = _records(plan, adapters)
+    _check_records(plan, adapters)
     generations = {each.namespace: _ensure(each, adapters) for each in plan.collections}
     everything = again >= generations.keys()
     if not everything:
@@ -63,8 +63,9 @@ def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozen
             log.info("will be loaded anew", collection=str(name), index=generation.index)
             load.enter("reconciling")
     for each in plan.collections:
-        _record(each, adapters, state, loads[each.namespace])
-        _tell_moved_on(each, records.get(each.settings.alias))
+        record = _record(each, adapters, _recipe(each, state, loads[each.namespace]))
+        if each.serves and (changed := record.moved_on(each.now)):
+            _tell_moved_on(each, changed)
     state.save_source(
         {"identity": adapters.ask(identity)},
         {generation.index: generation.uuid for generation in generations.values()},
@@ -77,8 +78,8 @@ def _ensure(each: Collection, adapters: Adapters) -> Generation:
     return adapters.indexes.ensure_generation(each.settings, number=each.number, mapping=mapping, serving=each.serves)
 
 
-def _records(plan: Plan, adapters: Adapters) -> Mapping[str, Record]:
-    """The records of the collections. Raises Outdated when the plan was made by others: now nobody else can feed."""
+def _check_records(plan: Plan, adapters: Adapters) -> None:
+    """Raise Outdated when this is no longer what should be fed. Who drops a generation relies on this look."""
     records = adapters.records.read(each.settings.alias for each in plan.collections)
     for each in plan.collections:
         record = records.get(each.settings.alias)
@@ -86,36 +87,30 @@ def _records(plan: Plan, adapters: Adapters) -> Mapping[str, Record]:
         before = each.recorded
         if record and (now is None or before is None or now.recipe != before.recipe):
             raise Outdated(f"The generations of {each.namespace} have changed meanwhile. Begin again.")
-    return records
 
 
-def _record(each: Collection, adapters: Adapters, state: PipelineState, load: LoadState) -> None:
-    """Record what a first generation is made by, or that it is loaded again by another transform."""
+def _record(each: Collection, adapters: Adapters, recipe: Recipe) -> Record:
+    """The record of a collection; made with its first generation, changed when that is loaded again otherwise."""
+    alias = each.settings.alias
     if each.recorded is None:
-        recipe = _recipe_before_records(each, state, load)
-        record = Record(str(each.namespace), each.settings.alias).added(recipe, "serving")
-        adapters.records.create(record)
-    elif each.recipe != each.recorded.recipe:
-        adapters.records.change(each.settings.alias, lambda record: record.changed(each.number, recipe=each.recipe))
+        return adapters.records.create(Record(str(each.namespace), alias).added(recipe, "serving"))
+    return adapters.records.change(alias, lambda record: record.changed(each.number, recipe=recipe))
 
 
-def _recipe_before_records(each: Collection, state: PipelineState, load: LoadState) -> Recipe:
-    """The recipe of an index that may be older than records: the transform's fingerprint was kept with the position."""
-    fingerprint = state.document["source"].get("fingerprints", {}).get(str(each.namespace))
-    return replace(each.recipe, transform=fingerprint) if fingerprint and load.phase == "live" else each.recipe
+def _recipe(each: Collection, state: PipelineState, load: LoadState) -> Recipe:
+    """How a generation is made; of one older than records the fingerprint of its documents was kept elsewhere."""
+    before = state.document["source"].get("fingerprints", {}).get(str(each.namespace))
+    is_older = each.recorded is None and before and load.phase == "live"
+    return replace(each.recipe, transform=before) if is_older else each.recipe
 
 
-def _tell_moved_on(each: Collection, record: Record | None) -> None:
-    """Say that the settings are no longer those of the index that people search, unless a new one is there for them."""
-    if not each.serves or (record and any(not other.recipe.moved_on(each.now) for other in record.fed)):
-        return
-    if changed := each.recipe.moved_on(each.now):
-        log.warning(
-            "the settings have moved on from what this index was made with; it is fed as before, as far as code allows",
-            collection=str(each.namespace),
-            changed=changed,
-            heal=f"penstock reindex {each.namespace}",
-        )
+def _tell_moved_on(each: Collection, changed: list[str]) -> None:
+    log.warning(
+        "the settings have moved on from what this index was made with; it is fed as it was made",
+        collection=str(each.namespace),
+        changed=changed,
+        heal=f"penstock reindex {each.namespace}",
+    )
 
 
 def _take_position(adapters: Adapters, state: PipelineState) -> None:
