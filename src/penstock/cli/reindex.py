@@ -24,6 +24,10 @@ def reindex(
             "--force", help="Make a new index though the settings are the same; roll back to one that is behind."
         ),
     ] = False,
+    wait: Annotated[
+        float,
+        typer.Option("--wait", min=0, help="How long a difference may take to settle, in seconds.", metavar="N"),
+    ] = 30.0,
     accept_dead_letters: Annotated[
         bool,
         typer.Option("--accept-dead-letters", help="Let an index serve that lacks documents which it has refused."),
@@ -60,6 +64,7 @@ def reindex(
                 stop=stop,
                 progress=progress,
                 say=say,
+                wait_s=wait,
                 force=force,
                 accept_dead_letters=accept_dead_letters,
             )

@@ -93,8 +93,11 @@ class Indexes:
     def swap(self, alias: str, index: str) -> None:
         """Let the read alias stand for this index and no other, in one step: nobody sees none, or two.
 
+        The index is refreshed before, so that nobody sees less than before.
+
         Raises SystemicFault when it cannot, SinkUnavailable, Stopped.
         """
+        ask(self._client, self._patience, "POST", f"/{quote(index, safe='')}/_refresh")
         while (found := self._describe(alias).keys()) != {index}:
             remove = [{"remove": {"index": each, "alias": alias}} for each in found if each != index]
             body = {"actions": [*remove, {"add": {"index": index, "alias": alias}}]}

@@ -34,9 +34,6 @@ Say = Callable[[str], None]
 _WRONG: tuple[Kind, ...] = ("missing", "different", "too many", "dead-lettered")
 """What keeps a generation from serving. A document that somebody writes just now (moving) does not."""
 
-_SETTLE_S = 60.0
-"""How long a difference may take to go away while writes go on."""
-
 _SHOWN = 5
 
 _NEAR_S = 15
@@ -50,14 +47,17 @@ def reindex(
     stop: threading.Event,
     progress: Progress,
     say: Say,
+    wait_s: float,
     force: bool = False,
     accept_dead_letters: bool = False,
 ) -> None:
     """Make a new generation of a collection by the settings of now, and let it serve once it is verified.
 
-    Goes on with one that was begun. With `force` one is made though the settings are those of the present one; with
-    `accept_dead_letters` documents that the new one refused are no reason to leave the old one serving.
-    Raises SettingsError, PositionLost, SourceUnavailable, SinkUnavailable, SystemicFault, Stopped.
+    Goes on with one that was begun. A difference may take `wait_s` to go away while writes go on. With `force` one is
+    made though the settings are those of the present one; with `accept_dead_letters` documents that the new one refused
+    are no reason to leave the old one serving.
+
+    Raises SettingsError, NotEqual, PositionLost, SourceUnavailable, SinkUnavailable, SystemicFault, Stopped.
     """
     planner = Planner(settings)
     with joined(settings, metrics=Metrics()) as site:
@@ -68,7 +68,7 @@ def reindex(
         plan = next(each for each in planner.plans({them.alias: them.record()}) if each.alone == building)
         if plan.problem:
             raise SettingsError(plan.problem)
-        _Reindexing(site, them, plan, building, progress, say, accept_dead_letters).run(stop)
+        _Reindexing(site, them, plan, building, progress, say, wait_s, accept_dead_letters).run(stop)
 
 
 def _begin(them: Generations, *, force: bool, say: Say) -> Recorded | None:
@@ -118,6 +118,7 @@ class _Reindexing:
     building: Recorded
     progress: Progress
     say: Say
+    wait_s: float
     accept_dead_letters: bool
     adapters: Adapters = field(init=False)
 
@@ -193,7 +194,7 @@ class _Reindexing:
         (collection,) = self.plan.collections
         generation = self.them.indexes.ensure_generation(collection.settings, number=collection.number, serving=False)
         telling = Telling(self.progress)
-        found = verify(self.adapters, collection, generation, How(wait_s=_SETTLE_S), stop=done, telling=telling)
+        found = verify(self.adapters, collection, generation, How(wait_s=self.wait_s), stop=done, telling=telling)
         kinds = [kind for kind in _WRONG if kind != "dead-lettered" or not self.accept_dead_letters]
         wrong = [f"{found.tally.found[kind]:,} {kind}" for kind in kinds if found.tally.found[kind]]
         if wrong or found.dropped:

@@ -42,7 +42,7 @@ def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozen
     Raises SettingsError, PositionLost, SystemicFault, SourceUnavailable, SinkUnavailable.
     """
     _check_records(plan, adapters)
-    generations = {each.namespace: _ensure(each, adapters) for each in plan.collections}
+    generations = {each.namespace: ensure(each, adapters) for each in plan.collections}
     everything = again >= generations.keys()
     if not everything:
         _check_source(plan, adapters, state)
@@ -73,7 +73,8 @@ def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozen
     return Start(generations, loads)
 
 
-def _ensure(each: Collection, adapters: Adapters) -> Generation:
+def ensure(each: Collection, adapters: Adapters) -> Generation:
+    """Find or create a generation's index, as it was recorded to be made."""
     mapping = each.recipe.settings["mapping_file"]
     return adapters.indexes.ensure_generation(each.settings, number=each.number, mapping=mapping, serving=each.serves)
 
