@@ -27,7 +27,7 @@ from penstock.lambdas.events import changes_of, events_of, latest_time, token_of
 from penstock.lambdas.in_time import in_time
 from penstock.metrics import Metrics
 from penstock.opensearch.mapping import GC_DELETES_S
-from penstock.operations.applying import Database, databases
+from penstock.operations.databases import Database, databases
 from penstock.parked import texts_of
 from penstock.plans import Plan
 

@@ -23,6 +23,7 @@ from penstock.opensearch.server import require_server
 from penstock.opensearch.sink import OpenSearchSink
 from penstock.opensearch.state import StateStore
 from penstock.opensearch.waiting import Patience
+from penstock.operations.databases import LOOK_AGAIN_S
 from penstock.plans import Declared, Planner, pipeline_of
 from penstock.settings import Settings
 
@@ -42,6 +43,7 @@ class Generations:
         self.alias = declared.settings.alias
         self.name = str(declared.namespace)
         self.indexes = Indexes(client, patience)
+        self.is_mapped = bool(settings.pipeline.parking_queue)
         self._stop = stop
         self._store = StateStore(client, patience)
         self._records = Records(self._store)
@@ -95,6 +97,7 @@ class Generations:
         """
         self.change(lambda record: record.changed(generation.number, role="dropping"))
         self._wait_until_let_go(generation)
+        self._wait_for_sync_functions(generation)
         self.indexes.delete(generation.index)
         self._letters.clear(write_alias_of(generation.index))
         own = self._pipeline_ids(generation) if generation.number > 1 else []
@@ -117,6 +120,11 @@ class Generations:
                 return
             if self._stop.wait(LOOK_EVERY_S):
                 raise Stopped(f"told to stop before {generation.index} was dropped")
+
+    def _wait_for_sync_functions(self, generation: Recorded) -> None:
+        """Give the containers of a sync function time to look again; what comes later is parked, and replayed."""
+        if self.is_mapped and self._stop.wait(LOOK_AGAIN_S):
+            raise Stopped(f"told to stop before {generation.index} was dropped")
 
     def _pipeline_ids(self, generation: Recorded) -> list[str]:
         names = [pipeline_of(generation.index)]

@@ -80,6 +80,8 @@ def _unfit(them: Generations, kept: Recorded, serving: Recorded) -> str:
         return kept.failed
     if uuid is None or load is None or load["phase"] == "loading":
         return "it is not whole"
+    if them.is_mapped:  # what a mapping feeds has no position here
+        return ""
     fed = [state for state in them.pipelines(kept) if state["indexes"][kept.index] == uuid]
     if not fed:
         return "no worker feeds it"

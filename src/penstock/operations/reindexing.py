@@ -8,6 +8,7 @@ meanwhile; nobody searches in it before it is verified.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ from penstock.mongo.collections import estimated_count
 from penstock.mongo.connection import cluster_time
 from penstock.opensearch.records import Record, Recorded
 from penstock.opensearch.scan import count
+from penstock.operations.databases import LOOK_AGAIN_S
 from penstock.operations.following import Following
 from penstock.operations.generations import LOOK_EVERY_S, Generations
 from penstock.operations.progress import NoProgress, Progress
@@ -106,6 +108,8 @@ def _with_building(record: Record, them: Generations) -> Record:
 def _tell_kept(them: Generations, record: Record, say: Say) -> None:
     if kept := record.in_role("kept"):
         say(f"{them.name}: {kept.index} is kept and fed: --rollback lets it serve again, --finish drops it")
+        if not them.is_mapped and all(each["released"] for each in them.pipelines(kept)):
+            say(f"{them.name}: no worker runs at present; both are fed once `penstock run` is started")
 
 
 @dataclass
@@ -152,9 +156,14 @@ class _Reindexing:
         done.set()
 
     def _wait_until_in_step(self, done: Ending) -> None:
+        """Wait until the generation holds what the collection does, but for what is under way.
+
+        With a mapping, its sync function feeds the generation after us: until its containers know of it, we do.
+        """
         total, shown = self.adapters.ask(estimated_count, self.them.declared.namespace), 0
         self.progress.started(self.them.name, total)
-        while not self._is_in_step():
+        known_at = time.monotonic() + (LOOK_AGAIN_S + _NEAR_S if self.them.is_mapped else 0.0)
+        while not self._is_in_step() or time.monotonic() < known_at:
             if done.wait(LOOK_EVERY_S):
                 raise Stopped("the reindex ends")
             documents = self._loaded()

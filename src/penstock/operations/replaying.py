@@ -12,7 +12,7 @@ from penstock.build import Adapters, parking_queue, sink_client, source_connecti
 from penstock.change import Change, Counts, Position
 from penstock.errors import DocumentError, QueueUnavailable, SettingsError
 from penstock.metrics import Metrics
-from penstock.operations.applying import Database, databases
+from penstock.operations.databases import Database, databases
 from penstock.parked import changes_of
 from penstock.plans import Plan
 from penstock.settings import Settings

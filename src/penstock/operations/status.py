@@ -1,7 +1,7 @@
 """How each collection stands: from the state that workers keep, the source's clock and the counts on both sides."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -88,6 +88,40 @@ class _Pipeline:
     position_left_s: float | None
 
 
+@dataclass(frozen=True)
+class _Looked:
+    """What was seen of all; `beside` has, by index, the documents and the dead letters of several generations."""
+
+    settings: Settings
+    source: SeenSource
+    states: Mapping[str, Mapping[str, Any]]
+    there: Container[str]
+    beside: Mapping[str, tuple[int | None, int]]
+
+    def pipeline(self, name: str) -> _Pipeline:
+        state_id = f"pipeline/{name}"
+        is_running = state_id in self.there
+        return _pipeline(self.states.get(state_id), self.settings, self.source, is_running=is_running)
+
+    def load(self, namespace: Namespace, index: str) -> Mapping[str, Any] | None:
+        return self.states.get(_load_id(namespace, index))
+
+    def generation(self, recorded: Recorded, watch: Watch, namespace: Namespace) -> GenerationStatus:
+        pipeline, load = self.pipeline(_feeding(recorded, watch)), self.load(namespace, recorded.index)
+        documents, letters = self.beside[recorded.index]
+        by_mapping = self.settings.pipeline.parking_queue
+        return GenerationStatus(
+            index=recorded.index,
+            role=recorded.role,
+            state="failed" if recorded.failed else _mapped(load) if by_mapping else _state(pipeline, load),
+            loaded=_loaded(load, documents, self.source.documents.get(namespace)),
+            documents_index=documents,
+            lag_s=pipeline.lag_s,
+            dead_letters=letters,
+            failed=recorded.failed,
+        )
+
+
 def status(settings: Settings) -> Status:
     """Look at everything; takes about a second, for the rate. Raises SettingsError, SinkUnavailable."""
     namespaces = {_namespace(each): each for each in settings.collections}
@@ -104,34 +138,29 @@ def status(settings: Settings) -> Status:
         seconds = time.monotonic() - began
         states = view.states(_state_ids(settings, after, records))
         there = alive({name: each for name, each in states.items() if each["kind"] == "pipeline"}, view.states)
+    looked = _Looked(settings, source, states, there, beside)
     lines = []
     for watch in _watches(settings):
         for coll in watch.colls:
             namespace = Namespace(watch.db, coll)
             index, record = after[namespace], records.get(namespaces[namespace].alias)
-            in_source = source.documents.get(namespace)
             name = _feeding(record.in_role("serving") if record else None, watch)
-            pipeline = _pipeline(states.get(f"pipeline/{name}"), settings, source, f"pipeline/{name}" in there)
-            load = states.get(_load_id(namespace, index.name)) if index else None
-            generations = []
-            for each in _several(record) if record else ():
-                its, its_load = _feeding(each, watch), states.get(_load_id(namespace, each.index))
-                by = _pipeline(states.get(f"pipeline/{its}"), settings, source, f"pipeline/{its}" in there)
-                generations.append(_generation(each, by, its_load, beside[each.index], in_source))
+            pipeline, load = looked.pipeline(name), looked.load(namespace, index.name) if index else None
+            documents = index.documents if index else None
             lines.append(
                 CollectionStatus(
                     namespace=str(namespace),
                     index=namespaces[namespace].alias,
                     pipeline=name,
                     state=_mapped(load) if settings.pipeline.parking_queue else _state(pipeline, load),
-                    loaded=_loaded(load, index.documents if index else None, in_source),
-                    documents_source=in_source,
-                    documents_index=index.documents if index else None,
+                    loaded=_loaded(load, documents, source.documents.get(namespace)),
+                    documents_source=source.documents.get(namespace),
+                    documents_index=documents,
                     writes_per_s=_rate(before[namespace], index, seconds),
                     lag_s=pipeline.lag_s,
                     dead_letters=letters[namespace],
                     position_left_s=pipeline.position_left_s,
-                    generations=generations,
+                    generations=[looked.generation(each, watch, namespace) for each in _several(record)],
                     moved_on=_moved_on(namespaces[namespace], record),
                 )
             )
@@ -166,9 +195,9 @@ def _state_ids(
     return sorted(ids)
 
 
-def _several(record: Record) -> Sequence[Recorded]:
+def _several(record: Record | None) -> Sequence[Recorded]:
     """The generations, when there is more than the one that serves."""
-    return record.generations if len(record.generations) > 1 else ()
+    return record.generations if record and len(record.generations) > 1 else ()
 
 
 def _feeding(generation: Recorded | None, watch: Watch) -> str:
@@ -183,26 +212,6 @@ def _beside(view: SinkView, generation: Recorded) -> tuple[int | None, int]:
     return index.documents if index else None, view.dead_letters_of(alias)
 
 
-def _generation(
-    recorded: Recorded,
-    pipeline: _Pipeline,
-    load: Mapping[str, Any] | None,
-    held: tuple[int | None, int],
-    in_source: int | None,
-) -> GenerationStatus:
-    documents, letters = held
-    return GenerationStatus(
-        index=recorded.index,
-        role=recorded.role,
-        state="failed" if recorded.failed else _state(pipeline, load),
-        loaded=_loaded(load, documents, in_source),
-        documents_index=documents,
-        lag_s=pipeline.lag_s,
-        dead_letters=letters,
-        failed=recorded.failed,
-    )
-
-
 def _moved_on(collection: CollectionSettings, record: Record | None) -> list[str]:
     try:
         return record.moved_on(Declared.by(collection).recipe) if record else []
@@ -211,7 +220,7 @@ def _moved_on(collection: CollectionSettings, record: Record | None) -> list[str
 
 
 def _pipeline(
-    document: Mapping[str, Any] | None, settings: Settings, source: SeenSource, is_running: bool
+    document: Mapping[str, Any] | None, settings: Settings, source: SeenSource, *, is_running: bool
 ) -> _Pipeline:
     """Judge the state of a pipeline; what it reported itself counts as long as it is of now."""
     if document is None or settings.pipeline.parking_queue:  # a mapping's position is Lambda's, not ours
