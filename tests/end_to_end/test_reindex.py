@@ -265,6 +265,7 @@ def test_a_new_index_that_refuses_the_documents_never_stops_the_old_one(site, da
     assert site.letters(database) == []
     assert roles(site, namespace) == {1: "serving"}
     assert worker.lines("lease lost") == []
+    until(lambda: list(worker.health()["pipelines"]) == [database.name], worker.health)
     moved_on()
     assert "-g3 serves" in reindex(site, namespace)
 

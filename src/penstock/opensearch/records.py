@@ -75,7 +75,7 @@ class Record:
         """With this generation serving; the one that served is kept."""
         before = self.in_role("serving")
         record = self if before is None or before.number == number else self.changed(before.number, role="kept")
-        return record.changed(number, role="serving")
+        return record.changed(number, role="serving", failed="")
 
     def found(self, number: int) -> Recorded:
         """The generation of this number, whatever becomes of it."""

@@ -19,7 +19,7 @@ from penstock.health import Health
 from penstock.metrics import Metrics
 from penstock.opensearch.records import Record, Records
 from penstock.operations.following import Following
-from penstock.plans import Plan, Planner
+from penstock.plans import Plan, Planner, pipeline_of
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +87,17 @@ class Crew:
         records = self.records.read(self.planner.aliases)
         if records != self._seen:
             self._seen, self._plans = records, self.planner.plans(records)
+            self._forget_dropped(records)
         return self._plans
+
+    def _forget_dropped(self, records: Mapping[str, Record]) -> None:
+        """A generation that failed is told of until it is dropped, or fed again."""
+        there = {pipeline_of(each.index) for record in records.values() for each in record.generations}
+        for name in self._resting.keys() - there - {plan.name for plan in self._plans}:
+            del self._resting[name]
+            self.metrics.set("penstock_generation_failed", 0, pipeline=name)
+            if self.health:
+                self.health.forget(name)
 
     def _begin(self, plan: Plan, stop: threading.Event, threads: ThreadPoolExecutor) -> None:
         if plan.problem:

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from penstock.build import sink_client
-from penstock.errors import SettingsError, Stopped
+from penstock.errors import SettingsError, Stopped, SystemicFault
 from penstock.metrics import Metrics
 from penstock.opensearch.client import Client
 from penstock.opensearch.dead_letters import OpenSearchDeadLetters
@@ -72,7 +72,12 @@ class Generations:
         return record if moved_to is None else self.change(lambda now: now.served_by(moved_to))
 
     def swap(self, to: Recorded) -> None:
-        """Let a generation serve: who searches sees the other one, or this one, and nothing between."""
+        """Let a generation serve: who searches sees the other one, or this one, and nothing between.
+
+        Raises SystemicFault when somebody drops it meanwhile.
+        """
+        if self.record().numbered(to.number) is None:
+            raise SystemicFault(f"{self.name}: {to.index} was given up meanwhile.")
         self.indexes.swap(self.alias, to.index)
         self.change(lambda record: record.served_by(to.number))
         log.info("the read alias was moved", collection=self.name, alias=self.alias, index=to.index)
@@ -83,8 +88,7 @@ class Generations:
 
     def pipelines(self, generation: Recorded) -> list[State]:
         """The states of the pipelines that feed a generation, or have fed it, by whatever cursors."""
-        found = self._store.get(self._pipeline_ids(generation))
-        return [each.document for each in found.values() if generation.index in each.document["indexes"]]
+        return [each for each in self._could_feed(generation) if generation.index in each["indexes"]]
 
     def letters(self, generation: Recorded) -> int:
         """How many documents a generation has refused."""
@@ -98,6 +102,9 @@ class Generations:
         self.change(lambda record: record.changed(generation.number, role="dropping"))
         self._wait_until_let_go(generation)
         self._wait_for_sync_functions(generation)
+        if self.indexes.behind(self.alias) == generation.index:
+            self.change(lambda record: record.served_by(generation.number))
+            raise SystemicFault(f"{self.name}: {generation.index} serves {self.alias} by now, so it is not dropped.")
         self.indexes.delete(generation.index)
         self._letters.clear(write_alias_of(generation.index))
         own = self._pipeline_ids(generation) if generation.number > 1 else []
@@ -112,7 +119,7 @@ class Generations:
         A worker that takes a lease after this was recorded sees the record before it writes.
         """
         began, seen = time.monotonic(), dict[str, tuple[int, int]]()
-        while feeding := [each for each in self.pipelines(generation) if not each["released"]]:
+        while feeding := [each for each in self._could_feed(generation) if not each["released"]]:
             turns = {each["name"]: (each["epoch"], each["beat"]) for each in feeding}
             if turns != seen:
                 seen, began = turns, time.monotonic()
@@ -125,6 +132,11 @@ class Generations:
         """Give the containers of a sync function time to look again; what comes later is parked, and replayed."""
         if self.is_mapped and self._stop.wait(LOOK_AGAIN_S):
             raise Stopped(f"told to stop before {generation.index} was dropped")
+
+    def _could_feed(self, generation: Recorded) -> list[State]:
+        """The states of its own pipeline, which may have just begun; of shared ones those that know it."""
+        found = [each.document for each in self._store.get(self._pipeline_ids(generation)).values()]
+        return [each for each in found if generation.number > 1 or generation.index in each["indexes"]]
 
     def _pipeline_ids(self, generation: Recorded) -> list[str]:
         names = [pipeline_of(generation.index)]

@@ -64,16 +64,17 @@ def reindex(
     planner = Planner(settings)
     with joined(settings, metrics=Metrics()) as site:
         them = Generations(settings, planner.of(namespace), site.client, stop)
-        building = _begin(them, force=force, say=say)
-        if building is None:
+        record = _begin(them, force=force, say=say)
+        building = record.in_role("building") if record else None
+        if record is None or building is None:
             return
-        plan = next(each for each in planner.plans({them.alias: them.record()}) if each.alone == building)
+        plan = next(each for each in planner.plans({them.alias: record}) if each.alone == building)
         if plan.problem:
             raise SettingsError(plan.problem)
         _Reindexing(site, them, plan, building, progress, say, wait_s, accept_dead_letters).run(stop)
 
 
-def _begin(them: Generations, *, force: bool, say: Say) -> Recorded | None:
+def _begin(them: Generations, *, force: bool, say: Say) -> Record | None:
     """Record a new generation, or find the one that was begun; None when there is nothing to do."""
     before, now = them.settled(), them.declared.recipe
     begun, serving = before.in_role("building"), before.in_role("serving")
@@ -81,10 +82,10 @@ def _begin(them: Generations, *, force: bool, say: Say) -> Recorded | None:
         say(f"{them.name}: nothing to do: {serving.index} is made by these settings (--force makes a new one)")
         _tell_kept(them, before, say)
         return None
-    building = them.change(lambda record: _with_building(record, them)).in_role("building")
-    if building:
+    record = them.change(lambda record: _with_building(record, them))
+    if building := record.in_role("building"):
         say(f"{them.name}: {'going on with' if begun else 'making'} {building.index}")
-    return building
+    return record
 
 
 def _with_building(record: Record, them: Generations) -> Record:
