@@ -40,8 +40,10 @@ class Side:
         return answer.json()
 
     def generation(self, name: str, **settings: Any) -> Generation:
-        given = {"namespace": "shop.orders", "index": name, "replicas": 0, **settings}
-        return self.indexes.ensure_generation(CollectionSettings(**given))
+        return self.indexes.ensure_generation(self.declared(name, **settings))
+
+    def declared(self, name: str, **settings: Any) -> CollectionSettings:
+        return CollectionSettings(**{"namespace": "shop.orders", "index": name, "replicas": 0, **settings})
 
     def documents(self, alias: str) -> dict[str, Any]:
         """What an index holds now, by id."""

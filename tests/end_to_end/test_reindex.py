@@ -41,7 +41,7 @@ def moved_on(site, database, namespace):
 
 @pytest.fixture
 def worker(site, database, namespace):
-    site.settings(namespace, f"{database.name}.orders")
+    site.settings(namespace, f"{database.name}.orders", pipeline={"dead_letter_limit": 50})
     worker = site.start("run")
     worker.until_live()
     site.ask("POST", f"{site.index(namespace)}/_refresh")
@@ -201,6 +201,24 @@ STAGES = {
 }
 
 
+def kill_once(site, namespace, reached, *flags):
+    """Run the command, and kill it after the first request that `reached` names; no later one gets through."""
+    is_over = threading.Event()
+
+    def plan(asked):
+        if is_over.is_set():
+            return AWAY
+        if reached(asked):
+            is_over.set()
+        return "pass"
+
+    with relay(site.sink_url) as between:
+        between.plan = plan
+        killed = site.start("reindex", namespace, *flags, "--sink-url", between.url)
+        until(is_over.is_set, lambda: killed.errors)
+        killed.kill()
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_reindex_that_is_killed_anywhere_goes_on_when_it_is_run_again(
     site, database, namespace, worker, moved_on, stage
@@ -209,21 +227,8 @@ def test_a_reindex_that_is_killed_anywhere_goes_on_when_it_is_run_again(
     moved_on()
     if flags:
         reindex(site, namespace)
-    with relay(site.sink_url) as between:
-        is_over = threading.Event()
-
-        def plan(asked):
-            if is_over.is_set():
-                return AWAY
-            if reached(asked):
-                is_over.set()
-            return "pass"
-
-        between.plan = plan
-        with in_threads(writer(database), reader(site, namespace)):
-            killed = site.start("reindex", namespace, *flags, "--sink-url", between.url)
-            until(is_over.is_set, lambda: f"{stage}: {killed.errors}")
-            killed.kill()
+    with in_threads(writer(database), reader(site, namespace)):
+        kill_once(site, namespace, reached, *flags)
     assert roles(site, namespace) == left
     if not flags:
         until(lambda: "live" in {each["state"] for each in shown(site, namespace)["generations"]}, "a worker feeds it")
@@ -249,11 +254,19 @@ def test_the_worker_goes_on_with_the_load_of_a_reindex_that_died(site, database,
     assert number_of(site, namespace) == 1, "nobody has verified it"
 
 
-def test_a_new_index_that_refuses_the_documents_never_stops_the_old_one(site, database, namespace, worker, moved_on):
+@pytest.mark.parametrize("fed_by", ["the command", "the worker"])
+def test_a_new_index_that_refuses_the_documents_never_stops_the_old_one(
+    site, database, namespace, worker, moved_on, fed_by
+):
     moved_on({"mappings": {"dynamic": "strict", "properties": {}}}, dead_letter_limit=50)
     with in_threads(writer(database), reader(site, namespace)):
-        told = reindex(site, namespace, code=6)
-    assert "dead letters within 600 s" in told
+        if fed_by == "the command":
+            assert "dead letters within 600 s" in reindex(site, namespace, code=6)
+        else:
+            kill_once(site, namespace, of_the_state("building"))
+            worker.until_logged("a generation is not fed; the others go on")
+            assert worker.metric("penstock_generation_failed") == 1
+            assert worker.health()["pipelines"][f"generation/{site.index(namespace)}-g2"]["state"] == "failed"
     now = shown(site, namespace)
     assert [each["state"] for each in now["generations"]] == ["live", "failed"]
     assert "dead letters within 600 s" in now["generations"][1]["failed"]
