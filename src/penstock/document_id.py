@@ -8,7 +8,7 @@ import math
 import re
 import uuid
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
 from hashlib import sha256
@@ -29,6 +29,11 @@ MAX_BYTES = 512
 
 HASHED = "h:"
 """Tag of an id that was too long: a hash and the beginning of its text. It cannot be read back."""
+
+_SHORT_TEXT = MAX_BYTES // 4 - 2
+"""Characters of a string that make a short document id: 4 bytes each at the most, and a tag."""
+
+_SHORT_KINDS = frozenset({str, ObjectId, int, Int64, float, bool, type(None), datetime})
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}")
 _INT64 = range(-(2**63), 2**63)  # fast for plain integers only: of an Int64 it would try every number
@@ -58,6 +63,14 @@ def document_id(value: Any) -> str:
         return text
     head = f"{HASHED}{sha256(octets).hexdigest()}:"
     return head + octets[: MAX_BYTES - len(head)].decode("utf-8", "ignore")
+
+
+def are_short(values: Sequence[Any]) -> bool:
+    """Whether the document ids of all these `_id`s are surely no longer than the limit."""
+    kinds = set(map(type, values))
+    if not kinds <= _SHORT_KINDS:
+        return False
+    return str not in kinds or max(len(each) for each in values if each.__class__ is str) <= _SHORT_TEXT
 
 
 def read(text: str) -> Any:

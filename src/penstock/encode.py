@@ -5,8 +5,9 @@ Any other is first rewritten, value by value: names that OpenSearch refuses, num
 are too deep. Both ways give the same bytes for a clean document. docs/bson.md tells people the rules.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import chain, repeat
 from math import isfinite
 from typing import Any
 
@@ -57,6 +58,24 @@ def encode(document: dict[str, Any], long_id: str | None = None) -> bytes:
         except (TypeError, OverflowError):  # a value that only the rewriting can mend or name
             pass
     return encode_rewritten(document, long_id)
+
+
+def encode_all(documents: Sequence[dict[str, Any]]) -> list[bytes | DocumentError | None]:
+    """Answer what `encode` answers or raises for each document: the look at them, and the writing, are one for all."""
+    try:
+        options = _options_of_all(documents, CLEAN_AT_TOP, 1, 0)
+        if options is not None:
+            return list(map(orjson.dumps, documents, repeat(json_form), repeat(options)))
+    except (TypeError, OverflowError):  # one of them holds such a value
+        pass
+    return [_encoded_or_error(each) for each in documents]
+
+
+def _encoded_or_error(document: dict[str, Any]) -> bytes | DocumentError:
+    try:
+        return encode(document)
+    except DocumentError as error:
+        return error
 
 
 def encode_rewritten(document: dict[str, Any], long_id: str | None = None) -> bytes:
@@ -119,6 +138,50 @@ def _array_options(values: Sequence[Any], level: int, arrays: int) -> int | None
             return None
         options |= found
     return options
+
+
+def _options_of_all(documents: Sequence[dict[str, Any]], clean: set[str], level: int, arrays: int) -> int | None:
+    """Answer how orjson writes all these documents; None where that has to be found out one by one."""
+    if not all(map(clean.issuperset, documents)) and not all(learn(each, top=level == 1) for each in documents):
+        return None
+    return _options_of_values(list(chain.from_iterable(map(dict.values, documents))), level, arrays)
+
+
+def _options_of_values(values: Sequence[Any], level: int, arrays: int) -> int | None:
+    options = _NATIVE
+    rest = [value for value in values if value.__class__ not in _ATOMS]
+    for kind in set(map(type, rest)):
+        options_of = _OF_KIND.get(kind)
+        found = options_of([each for each in rest if each.__class__ is kind], level, arrays) if options_of else None
+        if found is None:
+            return None
+        options |= found
+    return options
+
+
+def _options_of_floats(values: Sequence[float], _level: int, _arrays: int) -> int | None:
+    return _NATIVE if isfinite(sum(values)) else None
+
+
+def _options_of_dates(values: Sequence[datetime], _level: int, _arrays: int) -> int | None:
+    own = sum(value.microsecond % 1000 > 0 or not value.microsecond or value.tzinfo is not None for value in values)
+    return _NATIVE if not own else _OWN_DATES if own == len(values) else None
+
+
+def _options_of_documents(values: Sequence[dict[str, Any]], level: int, arrays: int) -> int | None:
+    return _options_of_all(values, CLEAN_ANYWHERE, level + 1, arrays) if level < MAX_DEPTH else None
+
+
+def _options_of_arrays(values: Sequence[list[Any]], level: int, arrays: int) -> int | None:
+    return _options_of_values(list(chain.from_iterable(values)), level, arrays + 1) if arrays < MAX_DEPTH else None
+
+
+_OF_KIND: dict[type, Callable[[Sequence[Any], int, int], int | None]] = {
+    float: _options_of_floats,
+    datetime: _options_of_dates,
+    dict: _options_of_documents,
+    list: _options_of_arrays,
+}
 
 
 class _Rewriting:

@@ -116,7 +116,7 @@ class Pipeline:
             try:
                 for batch in batches:
                     self._take(batch, workers)
-                    self._settle(down_to=self.rules.in_flight)
+                    self._settle(down_to=self.rules.in_flight + 1)
                     if stop.is_set():
                         raise Stopped(f"pipeline {self.name} was told to stop")
             except Stopped:
@@ -148,7 +148,7 @@ class Pipeline:
     def _send(self, prepared: Prepared, position: Position | None, read_at: float, workers: ThreadPoolExecutor) -> None:
         """Send once there is room and nothing in flight touches the same documents."""
         while self._flights and (
-            len(self._flights) >= self.rules.in_flight
+            len(self._flights) > self.rules.in_flight  # one more than are sent at once: it waits at the door
             or any(flight.prepared.touches(prepared) for flight in self._flights)
         ):
             self._settle(down_to=len(self._flights) - 1)

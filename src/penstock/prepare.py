@@ -1,8 +1,10 @@
 """Changes -> writes: the last change of a document wins, the transform makes the body, nothing goes uncounted."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from itertools import repeat
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol
 
 from penstock.change import CONTROL, WRITTEN, Change, Counts, Letter, Namespace, Outcome, Position, Refusal, Write
 from penstock.document_id import document_id, key
@@ -15,11 +17,15 @@ class Transformed(Protocol):
     def __call__(self, document: dict[str, object], /) -> bytes | None: ...
 
 
+Bodies = Callable[[Sequence[dict[str, Any]]], list[bytes | DocumentError | None]]
+"""Makes the bodies of documents; None leaves one out, a DocumentError refuses it. The documents are used up."""
+
+
 class Route(NamedTuple):
     """Where the changes of one collection go: a generation's write alias, by way of its transform."""
 
     alias: str
-    transform: Transformed
+    bodies: Bodies
 
 
 Routes = Mapping[Namespace, Route]
@@ -38,7 +44,7 @@ class Prepared:
     changes: list[Change] = field(default_factory=list)
     left_out: set[int] = field(default_factory=set)
     letters: list[Letter] = field(default_factory=list)
-    documents: dict[str, set[str]] = field(default_factory=dict)
+    documents: dict[str, Set[str]] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
 
     def touches(self, other: "Prepared") -> bool:
@@ -51,6 +57,9 @@ class Prepared:
         if len(outcomes) != len(self.writes):
             raise SystemicFault(f"{len(self.writes)} writes were answered by {len(outcomes)} outcomes")
         letters = list(self.letters)
+        if not self.left_out and outcomes.count(WRITTEN) == len(outcomes):
+            self.counts.written += len(outcomes)
+            outcomes = ()
         for place, outcome in enumerate(outcomes):
             if isinstance(outcome, Refusal):
                 letters.append(self._letter(place, outcome))
@@ -94,9 +103,9 @@ def prepare(changes: Sequence[Change], position: Position, routes: Routes) -> Pr
     """
     prepared = Prepared(position, counts=Counts(read=len(changes)))
     folded = _fold(changes, routes, prepared.counts)
-    prepared.documents = {alias: set(last) for alias, (_, last) in folded.items()}
     for alias, (route, last) in folded.items():
-        _transform(alias, route.transform, last, prepared)
+        prepared.documents[alias] = last.keys()
+        _transform(route, last, prepared)
     return prepared
 
 
@@ -122,20 +131,29 @@ def _fold(changes: Sequence[Change], routes: Routes, counts: Counts) -> dict[str
     return folded
 
 
-def _transform(alias: str, transform: Transformed, last: Mapping[str, Change], prepared: Prepared) -> None:
-    writes, changes = prepared.writes, prepared.changes
+_version_of = attrgetter("version")
+
+
+def _transform(route: Route, last: Mapping[str, Change], prepared: Prepared) -> None:
+    changes = list(last.values())
+    documents = [change.document for change in changes if change.document is not None]
+    bodies = route.bodies(documents)
+    if len(bodies) == len(changes) and {bytes}.issuperset(map(type, bodies)):  # the usual case, in one go
+        prepared.writes += map(Write._make, zip(repeat(route.alias), last, map(_version_of, changes), bodies))
+        prepared.changes += changes
+        return
+    rest = iter(bodies)
     for text_id, change in last.items():
-        body = None
-        if change.document is not None:
-            try:
-                body = transform(change.document)
-            except DocumentError as error:
-                prepared.letters.append(letter(change, alias, text_id, prepared.position, str(error)))
-                continue
-            if body is None:
-                prepared.left_out.add(len(writes))
-        elif change.kind == "unreadable":
-            prepared.letters.append(letter(change, alias, text_id, prepared.position, change.reason))
+        body = next(rest) if change.document is not None else _bodiless(change)
+        if isinstance(body, DocumentError):
+            prepared.letters.append(letter(change, route.alias, text_id, prepared.position, str(body)))
             continue
-        writes.append(Write(alias, text_id, change.version, body))
-        changes.append(change)
+        if body is None and change.document is not None:
+            prepared.left_out.add(len(prepared.writes))
+        prepared.writes.append(Write(route.alias, text_id, change.version, body))
+        prepared.changes.append(change)
+
+
+def _bodiless(change: Change) -> DocumentError | None:
+    """What a change without a document has in place of a body: nothing, a delete; or why it could not be read."""
+    return DocumentError(change.reason) if change.kind == "unreadable" else None

@@ -9,7 +9,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -18,8 +18,8 @@ import orjson
 from bson import ObjectId
 
 from penstock import field_paths
-from penstock.document_id import HASHED, document_id, key
-from penstock.encode import FORM, encode
+from penstock.document_id import HASHED, are_short, document_id, key
+from penstock.encode import FORM, encode, encode_all
 from penstock.errors import DocumentError, SettingsError
 from penstock.field_names import RESERVED
 from penstock.settings import CollectionSettings
@@ -61,6 +61,14 @@ class Transform:
         shaped.pop("_id", None)
         return encode(shaped, _long_id(identity))
 
+    def bodies(self, documents: Sequence[dict[str, Any]]) -> list[bytes | DocumentError | None]:
+        """Answer for each document what a call answers or raises, faster for many."""
+        if self._is_plain and are_short([each.get("_id") for each in documents]):
+            for each in documents:
+                each.pop("_id", None)
+            return encode_all(documents)
+        return one_by_one(self, documents)
+
     def _shape(self, document: dict[str, Any]) -> dict[str, Any] | None:
         selected = field_paths.select(document, {"_id": {}, **self._include}) if self._include else document
         field_paths.drop(selected, self._exclude)
@@ -81,6 +89,20 @@ class Transform:
         if returned is not None and not isinstance(returned, dict):
             raise DocumentError(f"function {self._name} returned {type(returned).__name__}, not a document or None")
         return returned
+
+
+def one_by_one(
+    transform: Callable[[dict[str, Any]], bytes | None], documents: Iterable[dict[str, Any]]
+) -> list[bytes | DocumentError | None]:
+    """Answer for each document what the transform answers or raises."""
+
+    def body_of(document: dict[str, Any]) -> bytes | DocumentError | None:
+        try:
+            return transform(document)
+        except DocumentError as error:
+            return error
+
+    return list(map(body_of, documents))
 
 
 def _place_of(error: Exception) -> str:

@@ -5,6 +5,7 @@ Everything is in memory; the contract tests hold these twins against the real se
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import orjson
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,7 @@ from penstock.memory_source import MemorySource
 from penstock.metrics import Metrics
 from penstock.pipeline import Pipeline, Ports, Rules
 from penstock.prepare import Route
+from penstock.transform import one_by_one
 
 ORDERS, ITEMS = Namespace("shop", "orders"), Namespace("shop", "items")
 POISON, SKIPPED = 7, 8
@@ -140,10 +142,11 @@ class World:
         )
 
     def _pipeline(self, source, checkpoints, process, send_within_s=None) -> None:
+        bodies = partial(one_by_one, transform)
         pipeline = Pipeline(
             name="shop",
             ports=Ports(source, Dying(self.sink, process), Dying(self.letters, process), checkpoints),
-            routes={ORDERS: Route("orders", transform), ITEMS: Route("items", transform)},
+            routes={ORDERS: Route("orders", bodies), ITEMS: Route("items", bodies)},
             rules=Rules(Limits(self._size * 2, 1 << 20), checkpoint_every_s=0, send_within_s=send_within_s),
             metrics=Metrics(),
         )

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from penstock.document_id import document_id, key
-from penstock.encode import CODEC, encode, encode_rewritten
+from penstock.encode import CODEC, encode, encode_all, encode_rewritten
 from penstock.errors import DocumentError
 from penstock.field_names import MAX_DEPTH, RESERVED
 
@@ -241,6 +241,21 @@ def test_a_value_within_itself_is_the_documents_error():
 @example({"a.b": 1, "a": 2})
 def test_the_fast_way_and_the_careful_way_agree(document):
     assert encode(document) == encode_rewritten(document)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(DOCUMENTS, max_size=4))
+@example([{"at": datetime(2024, 1, 2, 3, 4, 5, 678000)}, {"at": datetime(2024, 1, 2)}])
+@example([{"a": 1.5}, {"a": NAN}])
+@example([{"a": [1, {"b": 2}]}, {"a": [1, {"": 2}]}])
+def test_many_at_once_become_what_each_becomes_alone(documents):
+    assert encode_all(documents) == [encode(document) for document in documents]
+
+
+def test_a_document_that_cannot_be_encoded_does_not_harm_those_around_it():
+    first, second, third = encode_all([{"a": 1}, {"a": object()}, {"a": 2}])
+    assert (first, third) == (b'{"a":1}', b'{"a":2}')
+    assert isinstance(second, DocumentError)
 
 
 @settings(max_examples=300, deadline=None)

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import orjson
 import pytest
@@ -14,6 +15,7 @@ from penstock.memory import MemoryCheckpoints, MemoryDeadLetters, MemorySink
 from penstock.metrics import Metrics
 from penstock.pipeline import Pipeline, Ports, Rules
 from penstock.prepare import Route
+from penstock.transform import one_by_one
 
 SHOP = Namespace("shop", "orders")
 ONE_EACH = Limits(1, 1_000_000)
@@ -66,7 +68,7 @@ def pipeline(source, sink=None, *, checkpoints=None, letters=None, rules=None, *
         ports=Ports(
             lambda: source, sink or MemorySink(), letters or MemoryDeadLetters(), checkpoints or MemoryCheckpoints()
         ),
-        routes={SHOP: Route("orders", transform)},
+        routes={SHOP: Route("orders", partial(one_by_one, transform))},
         rules=rules or Rules(ONE_EACH, checkpoint_every_s=0),
         metrics=Metrics(),
         **more,

@@ -106,7 +106,8 @@ class Applying:
                 NothingKept(),
             ),
             routes={
-                name: Route(self.generations[name].write_alias, each.transform) for name, each in collections.items()
+                name: Route(self.generations[name].write_alias, each.transform.bodies)
+                for name, each in collections.items()
             },
             rules=self.adapters.rules(outside_the_stream=read_outside),
             metrics=self.metrics,

@@ -133,7 +133,7 @@ class Following:
         """Make sure of everything that a term needs; may take longer than a lease, which is renewed meanwhile."""
         begun = start(self.plan, term.adapters, term.state, again=again)
         routes = {
-            each.namespace: Route(begun.generations[each.namespace].write_alias, each.transform)
+            each.namespace: Route(begun.generations[each.namespace].write_alias, each.transform.bodies)
             for each in self.plan.collections
         }
         sink = _LeasedSink(term.adapters.sink, term.state)

@@ -139,6 +139,7 @@ final class ChangeStream extends OpenCursor {
   private RawDocument bounded(Event event, Document token) {
     boolean lookUp = event.isUpdate() && request.looksUp;
     Document document = source.dialect.shown(event, token, lookUp ? lookedUp(event) : null, lookUp);
+    request.pipeline.leaveOut(document);
     RawDocument raw = new RawDocument(BsonWriter.encode(document));
     if (request.pipeline.hasSteps()) {
       Document left = request.pipeline.apply(raw.decoded());

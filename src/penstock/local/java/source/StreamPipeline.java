@@ -4,6 +4,7 @@ import de.bwaldvogel.mongo.backend.aggregation.Aggregation;
 import de.bwaldvogel.mongo.backend.aggregation.stage.AggregationStage;
 import de.bwaldvogel.mongo.bson.Document;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.Stream;
@@ -20,6 +21,7 @@ final class StreamPipeline {
   }
 
   private final List<Step> steps = new ArrayList<>();
+  private final Set<String> leftOut = new HashSet<>();
   private Query early;
 
   StreamPipeline(List<Document> stages, Dialect dialect) {
@@ -68,17 +70,25 @@ final class StreamPipeline {
     Object argument = stage.get(name);
     if (name.equals("$match")) {
       Query query = Query.of(Query.asDocument(argument, "$match"));
-      if (steps.isEmpty() && early == null && !query.looksAt("fullDocument") && !query.looksAt("updateDescription")) {
+      if (steps.isEmpty() && leftOut.isEmpty() && early == null && !query.looksAt("fullDocument") && !query.looksAt("updateDescription")) {
         early = query;
       } else {
         steps.add(event -> query.matches(event) ? event : null);
       }
+    } else if (name.equals("$project") && steps.isEmpty() && argument instanceof Document fields && leavesOut(fields)) {
+      leftOut.addAll(fields.keySet());
     } else if (name.equals("$project") && argument instanceof Document fields && Projection.isPlain(fields)) {
       steps.add(Projection.of(fields)::apply);
     } else {
       AggregationStage library = libraryStage(stage);
       steps.add(event -> library.apply(Stream.of(event)).findFirst().orElse(null));
     }
+  }
+
+  /** Whether a projection only leaves out whole fields of the event. */
+  private static boolean leavesOut(Document fields) {
+    return !fields.isEmpty() && Projection.isPlain(fields) && fields.entrySet().stream().noneMatch(
+        field -> Types.isTrue(field.getValue()) || field.getKey().equals("_id") || field.getKey().contains("."));
   }
 
   /** A stage as the library knows it, which lacks the newer names. */
@@ -98,6 +108,11 @@ final class StreamPipeline {
   /** Whether an event is filtered out by what does not depend on its documents. */
   boolean rejects(Event event, Document token) {
     return early != null && !early.matches(event.outline(token));
+  }
+
+  /** Take out of an event what the first stages leave out; so it need not be encoded for them. */
+  void leaveOut(Document event) {
+    leftOut.forEach(event::remove);
   }
 
   boolean hasSteps() {

@@ -1,0 +1,102 @@
+"""Writes as the lines of a bulk request.
+
+Versions decide at the index (`external_gte`). Ids never stand in a URL, and never without `require_alias`: a missing
+index is never created by a write.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+import orjson
+
+from penstock.change import Refusal, Write
+
+MAX_ID_BYTES: Final = 512
+"""OpenSearch answers 400 for the whole request above this."""
+
+_MAX_VERSION: Final = (1 << 63) - 1
+_AROUND_BYTES: Final = 120
+"""At least what stands in the lines of one write beside its index, its id and its body."""
+
+_INDEX = b'{"index":{%b"_id":'
+_DELETE = b'{"delete":{%b"_id":'
+_VERSION = b',"version":%d,"version_type":"external_gte","require_alias":true}}\n'
+_GUARD = b'{"update":{%b"_id":"penstock-guard","require_alias":true}}\n{"doc":{}}\n'
+"""A bulk request of deletes with external versions creates a missing index, `require_alias` or not. An update of a
+document that is not there changes nothing, and its `require_alias` holds for the whole request."""
+
+
+class Form(NamedTuple):
+    """How requests for some aliases are made: their path, and how a line names an alias. `_index` stays away where the
+    path names the only one, as the rights of many users demand.
+    """
+
+    path: str
+    names: dict[str, bytes]
+
+
+def form_of(aliases: set[str]) -> Form:
+    """The form of the requests for these aliases."""
+    if len(aliases) == 1:
+        return Form(f"/{quote(next(iter(aliases)), safe='')}/_bulk", dict.fromkeys(aliases, b""))
+    return Form("/_bulk", {alias: b'"_index":%b,' % orjson.dumps(alias) for alias in aliases})
+
+
+def lines_of(writes: Sequence[Write], places: Sequence[int], form: Form) -> bytes:
+    """The lines of the writes at these places."""
+    dumps = orjson.dumps
+    index = {alias: _INDEX % name for alias, name in form.names.items()}
+    version, after_id = -1, b""
+    pieces: list[bytes] = []
+    for alias, text_id, its_version, body in map(writes.__getitem__, places):
+        if its_version != version:  # many follow each other with the same one
+            version, after_id = its_version, _VERSION % its_version
+        if body is None:
+            pieces += (_DELETE % form.names[alias], dumps(text_id), after_id)
+        else:
+            pieces += (index[alias], dumps(text_id), after_id, body if b"\n" not in body else _one_line(body), b"\n")
+    return b"".join(pieces)
+
+
+def guards_of(writes: Sequence[Write], places: Sequence[int], form: Form) -> list[bytes]:
+    """The lines that keep a request from creating a missing index: one for each alias that has only deletes."""
+    deleted = {alias for alias, _, _, body in map(writes.__getitem__, places) if body is None}
+    if deleted:
+        deleted -= {alias for alias, _, _, body in map(writes.__getitem__, places) if body is not None}
+    return [_GUARD % form.names[alias] for alias in sorted(deleted)]
+
+
+def requests_of(
+    writes: Sequence[Write], places: Sequence[int], *, max_bytes: int, max_writes: int
+) -> Iterator[Sequence[int]]:
+    """Cut the places into those of one request each, bounded by bytes and count."""
+    start, size = 0, 0
+    for count, (alias, text_id, _, body) in enumerate(map(writes.__getitem__, places)):
+        added = _AROUND_BYTES + len(alias) + len(text_id) + (len(body) if body is not None else 0)
+        if count > start and (size + added > max_bytes or count - start >= max_writes):
+            yield places[start:count]
+            start, size = count, 0
+        size += added
+    if len(places) > start:
+        yield places[start:]
+
+
+def unsendable(write: Write) -> Refusal | None:
+    """Why OpenSearch would refuse a whole request for this write, if it would."""
+    if not 0 <= write.version <= _MAX_VERSION:
+        return Refusal(400, f"the version {write.version} is not between 0 and 2**63 - 1")
+    if not write.id:
+        return Refusal(400, "the id is empty")
+    if write.id.isascii() and len(write.id) <= MAX_ID_BYTES:
+        return None
+    try:
+        size = len(write.id.encode())
+    except UnicodeEncodeError:
+        return Refusal(400, "the id is not valid Unicode")
+    return Refusal(400, f"the id has {size} bytes, OpenSearch takes {MAX_ID_BYTES}") if size > MAX_ID_BYTES else None
+
+
+def _one_line(body: bytes) -> bytes:
+    """The same JSON on one line: a line break can only stand between its tokens, and would end the bulk line."""
+    return body.replace(b"\n", b" ")
