@@ -28,7 +28,7 @@ from load import THREADS, TextForTheRest, raw_bulk, timed
 from rounds import ROUNDS, Case, Took, Way, measured, show
 
 from penstock.batch import gather
-from penstock.build import Adapters, plans, source_connection
+from penstock.build import Adapters, source_connection
 from penstock.change import Position
 from penstock.errors import Stopped
 from penstock.garbage import collect_rarely
@@ -36,6 +36,7 @@ from penstock.local.platform import Platform
 from penstock.metrics import Metrics
 from penstock.opensearch.bulk import form_of, lines_of
 from penstock.pipeline import Pipeline, Ports
+from penstock.plans import plans
 from penstock.prepare import Route, prepare
 
 NAME = "changed"

@@ -168,12 +168,12 @@ class Site:
         self._workers.append(worker)
         return worker
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess:
+    def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess:
         """Run a command to its end."""
         done = subprocess.run(
             [*PENSTOCK, *arguments],
             cwd=self.folder,
-            env=_environ(),
+            env={**_environ(), **environ},
             capture_output=True,
             text=True,
             timeout=WITHIN_S,

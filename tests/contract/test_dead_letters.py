@@ -154,7 +154,7 @@ class TestOpenSearchDeadLetters(DeadLettersContract):
         assert abs((datetime.now(UTC) - kept.stored_at).total_seconds()) < 60
         self.store.store([letter("a", 8 << 32)])
         assert self.real.find(ORDERS, ["a"], ALIAS)["a"].seq_no > kept.seq_no
-        assert self.real.find(ORDERS, []) == {}
+        assert self.real.find(ORDERS, [], ALIAS) == {}
 
     def test_a_letter_of_another_form_is_refused(self) -> None:
         self.store.store([letter("a")])

@@ -82,11 +82,12 @@ def verify(
 
 def _as_line(name: str) -> "Callable[[Finding], None]":
     """Prints the findings of a collection."""
-    return lambda finding: _print({"collection": name, "finding": finding.kind, **_without_kind(finding)})
 
+    def tell(finding: "Finding") -> None:
+        line = {"collection": name, "finding": finding.kind, "id": finding.id}
+        _print({**line, "fields": list(finding.fields), "repaired": finding.repaired})
 
-def _without_kind(finding: "Finding") -> dict[str, Any]:
-    return {"id": finding.id, "fields": list(finding.fields), "repaired": finding.repaired}
+    return tell
 
 
 def _collection(result: "Verified") -> dict[str, Any]:

@@ -46,11 +46,11 @@ def walk(client: Client, patience: Patience, index: str, place: Place | None, *,
     When it is left early, the point in time stays for those who go on from a place. Raises PlaceLost, SinkUnavailable,
     Stopped.
     """
-    at = place or _opened(client, patience, index)
-    found = _page(client, patience, at, page) if at else None
-    if at is None or found is None:
+    begun = (place, _page(client, patience, place, page)) if place else _begun(client, patience, index, page)
+    if begun is None:
         yield from (Paged(entries, None) for entries in scan(client, patience, index, page=page))
         return
+    at, found = begun
     while found is not None and found.place is not None:
         yield found
         at = found.place
@@ -59,14 +59,20 @@ def walk(client: Client, patience: Patience, index: str, place: Place | None, *,
         client.request("DELETE", "/_search/point_in_time", {"pit_id": [at.pit]})
 
 
+def _begun(client: Client, patience: Patience, index: str, size: int) -> tuple[Place, Paged] | None:
+    """A new point in time and its first page; None where the server has none, or not for us."""
+    try:
+        at = _opened(client, patience, index)
+        found = _page(client, patience, at, size) if at else None
+    except SinkUnavailable:  # a scroll will say what is wrong, if it is not only this
+        return None
+    return (at, found) if at and found else None
+
+
 def _opened(client: Client, patience: Patience, index: str) -> Place | None:
-    """A new point in time; None where the server has none, or not for us."""
     name = quote(index, safe="")
     ask(client, patience, "POST", f"/{name}/_refresh")
-    try:
-        answer = ask(client, patience, "POST", f"/{name}/_search/point_in_time?keep_alive={_KEEP}")
-    except SinkUnavailable:
-        return None
+    answer = ask(client, patience, "POST", f"/{name}/_search/point_in_time?keep_alive={_KEEP}")
     return Place(answer.json()["pit_id"]) if answer.ok else None
 
 
@@ -87,9 +93,9 @@ def _page(client: Client, patience: Patience, at: Place, size: int) -> Paged | N
         return None
     if answer.status == 404:
         raise PlaceLost("the server no longer has the point in time")
-    if not answer.ok:
-        raise unreadable(answer, _SEARCH)
     parsed = answer.json()
+    if not answer.ok or not isinstance(parsed, dict):
+        raise unreadable(answer, _SEARCH)
     if not parsed["_shards"]["total"]:  # so it answers to a point in time that it does not know at all
         raise PlaceLost("the server does not know the point in time")
     hits = hits_of(parsed, "the index")
