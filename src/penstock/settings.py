@@ -15,6 +15,9 @@ from penstock import settings_checks as checks
 ExistingFile = Annotated[Path, AfterValidator(checks.existing_file)]
 FieldPath = Annotated[str, AfterValidator(checks.check_field_path)]
 
+ConflictPolicy = Literal["dead-letter", "text", "flat_object", "leave-out"]
+"""What becomes of a field that holds a document here and a plain value there, which no index takes as it is."""
+
 
 class Section(BaseModel):
     """Unknown names are refused, values are read once and never changed."""
@@ -213,6 +216,22 @@ class CollectionSettings(Section):
     mapping_file: ExistingFile | None = Field(
         None, description="JSON file with the index's `mappings` (and `settings`); by default penstock's own."
     )
+    max_fields: int = Field(
+        2000,
+        ge=50,
+        le=100_000,
+        description="Most fields that its index may have (`index.mapping.total_fields.limit`).",
+    )
+    when_full: Literal["unsearchable", "dead-letter"] = Field(
+        "unsearchable",
+        description="When a document would bring the index above `max_fields`: keep new fields in the documents without"
+        " making them searchable, or refuse the document.",
+    )
+    conflicts: dict[FieldPath, ConflictPolicy] = Field(
+        {},
+        description="What becomes of a field that is a document here and a plain value there, by its dotted path in the"
+        " index, or `*` for all others: `dead-letter` (unless said otherwise), `text`, `flat_object`, `leave-out`.",
+    )
     shards: int = Field(1, ge=1, le=1024, description="Primary shards of an index that penstock creates.")
     replicas: int = Field(1, ge=0, le=20, description="Replicas of an index that penstock creates.")
     on_drop: Literal["keep", "empty"] = Field(
@@ -252,6 +271,12 @@ class CollectionSettings(Section):
         if twice := sorted({name for name in new if new.count(name) > 1}):
             raise ValueError(f"gives two fields one name: {', '.join(twice)}")
         return rename
+
+    @field_validator("conflicts")
+    @classmethod
+    def _conflicts_stay_apart(cls, conflicts: dict[str, ConflictPolicy]) -> dict[str, ConflictPolicy]:
+        checks.check_conflicts(conflicts)
+        return conflicts
 
 
 class Settings(Section):

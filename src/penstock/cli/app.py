@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli import dead_letters
+from penstock.cli import dead_letters, mapping
 from penstock.cli.check import check
 from penstock.cli.extras import EXTRAS, add_extra
 from penstock.cli.init import init
@@ -57,6 +57,9 @@ dead_letters_app = typer.Typer(
 )
 dead_letters_app.command("replay")(with_settings(dead_letters.replay))
 app.add_typer(dead_letters_app, name="dead-letters")
+mapping_app = typer.Typer(no_args_is_help=True, help="What the fields of an index are.")
+mapping_app.command("suggest")(with_settings(mapping.suggest))
+app.add_typer(mapping_app, name="mapping")
 for extra in EXTRAS:
     add_extra(app, extra)
 

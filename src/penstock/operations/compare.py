@@ -12,6 +12,7 @@ import orjson
 
 from penstock.change import Change
 from penstock.document_id import document_id
+from penstock.left_out import as_left_out
 from penstock.prepare import Transformed
 
 _SHOWN = 20
@@ -85,6 +86,7 @@ def _compare(found: Comparison, text_id: str, body: bytes | None, indexed: Mappi
             found.documents += 1
         return
     found.documents += 1
+    body = body if indexed is None else as_left_out(body, indexed)
     wanted = orjson.loads(body)
     found.fields += len(wanted)
     if indexed is None:
