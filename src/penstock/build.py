@@ -115,7 +115,7 @@ class Adapters:
         sink = OpenSearchSink(client, settings.sink, metrics, self.patience)
         served = [each.settings for each in plan.collections]
         self.sink = Guard(sink, served, client=client, patience=self.patience, metrics=metrics)
-        self.dead_letters = OpenSearchDeadLetters(client, sink, self.patience)
+        self.dead_letters = OpenSearchDeadLetters(client, sink, self.patience, kept=settings.pipeline.dead_letters_kept)
         self.store = StateStore(client, self.patience)
         self.records = Records(self.store)
 

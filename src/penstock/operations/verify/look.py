@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
-from urllib.parse import quote
 
 import orjson
 
@@ -136,7 +135,7 @@ class Looking:
 
     def indexed(self, ids: Iterable[str]) -> dict[str, Found]:
         """What the index holds of these documents now."""
-        return read_by_ids(self.adapters.client, self.adapters.patience, quote(self.index, safe=""), ids)
+        return read_by_ids(self.adapters.client, self.adapters.patience, self.index, ids)
 
     def _states(self, keys: Sequence[Any]) -> list[Change]:
         """What the source holds of these documents now; what it cannot hold is a `delete` of the time before."""
