@@ -130,7 +130,7 @@ def test_what_the_index_refuses_becomes_a_dead_letter(at: Case) -> None:
     at.write("shape", {"a": {"b": 1}})
     result = at.verify(repair=True)
     assert (result.is_equal, at.found[0].kind, at.found[0].id) == (False, "dead-lettered", "poison")
-    letter = at.adapters.dead_letters.find(at.collection.namespace, ["poison"])["poison"]
+    letter = at.adapters.dead_letters.find(at.collection.namespace, ["poison"], at.generation.write_alias)["poison"]
     assert letter.reason.startswith("400: ")
     assert letter.key == '"poison"'
     assert at.verify().tally.found["dead-lettered"] == 1

@@ -143,8 +143,8 @@ def test_a_running_worker_may_still_bring_it_until_it_has_passed(explained, load
 def test_settings_that_have_moved_on_and_collections_that_are_gone(explained, loaded, site, database, namespace):
     site.settings(namespace, mapping_file="mapping.json", exclude=["n"])
     found = explained("n:1")
-    assert (found["verdict"], found["fields"]["n"]) == ("settings changed", {"state": "extra"})
-    assert f"penstock load --again {namespace}" in found["conclusion"]
+    assert (found["verdict"], found["fields"]["n"]["state"]) == ("settings changed", "equal")
+    assert f"penstock reindex {namespace}" in found["conclusion"]
     database.items.drop()
     assert explained("n:1")["verdict"] == "collection gone"
 

@@ -13,6 +13,7 @@ from penstock.cli.extras import EXTRAS, add_extra
 from penstock.cli.init import init
 from penstock.cli.load import load
 from penstock.cli.options import with_flags_only, with_settings
+from penstock.cli.reindex import reindex
 from penstock.cli.replay import replay
 from penstock.cli.run import run
 from penstock.cli.status import status
@@ -51,6 +52,7 @@ app.command("init")(with_flags_only(init, sections=("source", "sink")))
 app.command("check")(with_settings(check))
 app.command("run")(with_settings(run))
 app.command("load")(with_settings(load))
+app.command("reindex")(with_settings(reindex))
 app.command("status")(with_settings(status))
 app.command("verify")(with_settings(verify))
 app.command("explain")(with_settings(explain))

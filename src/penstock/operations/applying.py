@@ -6,23 +6,20 @@ The same pipeline as the worker's does it, from a source that holds one batch.
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from penstock.build import Adapters, Collection, Plan, plans
+from penstock.build import Adapters
 from penstock.change import Batch, Change, Counts, Namespace, Outcome, Position, Write
-from penstock.errors import Stopped, SystemicFault
+from penstock.errors import Stopped
 from penstock.metrics import Metrics
 from penstock.mongo.current import with_states
 from penstock.opensearch.indexes import Generation
 from penstock.operations.gone import affects, indexed, taken_away
 from penstock.pipeline import Pipeline, Ports, Rules
+from penstock.plans import Collection, Plan
 from penstock.ports import Sink
 from penstock.prepare import Route
 from penstock.retry import Backoff
-from penstock.settings import Settings
-
-_LOOK_AGAIN_S = 60.0
-"""How long a process that lives on may not notice that an index was replaced."""
 
 
 class NothingKept:
@@ -80,45 +77,6 @@ class _UntilStopped:
         if self.stop.is_set():
             raise Stopped("told to stop before the writes were sent")
         return self.sink.write(writes, send_before=send_before)
-
-
-@dataclass
-class Generations:
-    """The generations of one plan's collections, found or made at the first use and looked at from time to time."""
-
-    plan: Plan
-    _found: dict[Namespace, Generation] = field(default_factory=dict)
-    _looked_at: float = 0.0
-
-    def of(self, adapters: Adapters) -> Mapping[Namespace, Generation]:
-        """Answer them. Raises SettingsError, SystemicFault when an index was replaced behind penstock's back."""
-        if not self._found or time.monotonic() - self._looked_at > _LOOK_AGAIN_S:
-            self.forget()
-            found = {
-                each.namespace: adapters.indexes.ensure_generation(each.settings) for each in self.plan.collections
-            }
-            _refuse_replaced(found, adapters.known_indexes())
-            self._found, self._looked_at = found, time.monotonic()
-        return self._found
-
-    def forget(self) -> None:
-        """Look at the indexes again before the next use."""
-        self._found = {}
-
-
-def generations_by_database(settings: Settings) -> dict[str, Generations]:
-    """One plan for each database, whatever cursors a worker would have. Raises SettingsError."""
-    source = settings.source.model_copy(update={"cursor_per": "database"})
-    return {plan.watch.db: Generations(plan) for plan in plans(settings.model_copy(update={"source": source}))}
-
-
-def _refuse_replaced(found: Mapping[Namespace, Generation], known: Mapping[str, str]) -> None:
-    for namespace, generation in found.items():
-        if generation.was_replaced(known):
-            raise SystemicFault(
-                f"The index {generation.index} was deleted, replaced or restored by someone else since it was loaded,"
-                f" so nobody knows what it lacks. Run `penstock load --again {namespace}` to load it anew."
-            )
 
 
 @dataclass

@@ -33,8 +33,9 @@ class Seen:
 
     `time` is the source's cluster time from before it was asked. `transformed` and `reason` say what the transform
     made of it; `fields` is the comparison with the index. `letter` is a dead letter's reason that nothing newer has
-    answered. `position` is the saved one's time. `fingerprint_changed`: the settings shape documents in another way by
-    now. `is_passed`: it was the same in an earlier look, and the worker has come beyond that since.
+    answered. `position` is the saved one's time. `runs_other_code`: the function is not the one any more that the index
+    was made with. `moved_on`: what is set otherwise by now than when it was made. `is_passed`: it was the same in an
+    earlier look, and the worker has come beyond that since.
     """
 
     namespace: str
@@ -50,7 +51,8 @@ class Seen:
     load: str | None = None
     worker: Worker = "waiting"
     position: int | None = None
-    fingerprint_changed: bool = False
+    runs_other_code: bool = False
+    moved_on: tuple[str, ...] = ()
     is_passed: bool = False
 
     @property
@@ -134,6 +136,12 @@ def _as_expected(seen: Seen) -> Conclusion:
             f"The index has it whole, but cannot search it by {', '.join(seen.ignored)}: the value is not of the"
             " field's type in the mapping. Map the field in another way, or mend the value.",
         )
+    if seen.moved_on:
+        return Conclusion(
+            "settings changed",
+            f"The index holds it in the way it was made; the settings have moved on since ({', '.join(seen.moved_on)})."
+            f" `penstock reindex {seen.namespace}` makes a new index by them.",
+        )
     return Conclusion("in step", "The index holds it as the source and the settings say.")
 
 
@@ -144,8 +152,9 @@ def _cause(seen: Seen) -> tuple[Verdict, str]:
         return "not loaded", "the collection was never loaded. Start `penstock run`, or run `penstock load`."
     if seen.load != "live":
         return "not loaded", f"its load is not finished ({seen.load}). Let `penstock run` or `penstock load` finish it."
-    if seen.fingerprint_changed:
-        return "settings changed", f"the settings shape it otherwise than when it was loaded. Run {again}."
+    if seen.runs_other_code:
+        reindex = f"`penstock reindex {seen.namespace}`"
+        return "settings changed", f"the code shapes it otherwise than when it was loaded. Run {reindex}, or {again}."
     return _of_worker(seen, again)
 
 

@@ -1,7 +1,7 @@
 """Looks at one document wherever it leaves a trace: source, transform, index, dead letters, load, checkpoint."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from pymongo.errors import PyMongoError
 
-from penstock.build import Collection, Plan, plans, sink_client, source_connection
+from penstock.build import sink_client, source_connection
 from penstock.change import Change, Namespace
 from penstock.document_id import key, read_key
 from penstock.errors import DocumentError, SettingsError
@@ -19,6 +19,7 @@ from penstock.mongo.connection import Connection
 from penstock.mongo.current import with_states
 from penstock.mongo.error_table import unavailable
 from penstock.opensearch.by_ids import Found
+from penstock.opensearch.indexes import index_of, write_alias_of
 from penstock.opensearch.mapping import RESERVED_FIELD
 from penstock.opensearch.pipeline_state import PipelineState
 from penstock.opensearch.stored_letter import StoredLetter
@@ -27,6 +28,7 @@ from penstock.operations.asked_id import AskedId, asked_id
 from penstock.operations.conclusion import Conclusion, Seen, Source, Transformed, Worker, conclude
 from penstock.operations.field_by_field import Field, field_by_field
 from penstock.operations.observed import SinkView
+from penstock.plans import Collection, Plan, Planner
 from penstock.settings import Settings
 
 _LOOKS = 3
@@ -60,10 +62,19 @@ def explain(
 
     What a running worker may still bring is waited for, for so long at the most.
     """
-    plan, collection = _served(settings, namespace)
-    asked = asked_id(typed)
+    if not any(each.namespace == namespace for each in settings.collections):
+        raise SettingsError(
+            f"{namespace} is not among the declared collections, so nobody knows its index and its transform: add a"
+            " [[collections]] table for it."
+        )
+    planner, asked = Planner(settings), asked_id(typed)
     with closing(sink_client(settings)) as client, source_connection(settings.source) as connection:
-        look = _Look(settings, plan, collection, asked, SinkView(settings, client), connection)
+        view = SinkView(settings, client)
+        records = view.records(planner.aliases)
+        plan, collection = _served(planner.plans(records), namespace)
+        record = records.get(collection.settings.alias)
+        moved_on = tuple(record.moved_on(collection.now)) if record else ()
+        look = _Look(settings, plan, collection, asked, view, connection, moved_on)
         return look_until_passed(look.once, wait_s=wait_s, on_wait=on_wait)
 
 
@@ -103,12 +114,13 @@ class _Look:
     asked: AskedId
     view: SinkView
     connection: Connection
+    moved_on: tuple[str, ...]
 
     def once(self) -> Explanation:
         """Look; again when the index took a write meanwhile."""
         namespace, text_id = self.collection.namespace, self.asked.text
         for _ in range(_LOOKS):
-            found, letter = self._indexed(), self.view.letter(namespace, text_id)
+            found, letter = self._indexed(), self._letter()
             identity = _identity(self.asked, found, letter)
             change = _at_source(self.connection, namespace, identity)
             if _version(self._indexed()) == _version(found):
@@ -120,6 +132,10 @@ class _Look:
         """What is saved of pipeline and load at present."""
         index = self.view.index(self.collection.settings.alias)
         return _State(self.settings, self.plan, self.view, self.collection.namespace, index.name if index else None)
+
+    def _letter(self) -> StoredLetter | None:
+        alias = write_alias_of(index_of(self.collection.settings.alias, self.collection.number))
+        return self.view.letter(self.collection.namespace, self.asked.text, [alias])
 
     def _indexed(self) -> Found | None:
         return self.view.documents(self.collection.settings.alias, [self.asked.text]).get(self.asked.text)
@@ -140,7 +156,8 @@ class _Look:
             load=state.load,
             worker=state.worker,
             position=state.position,
-            fingerprint_changed=state.fingerprint not in (None, self.collection.transform.fingerprint),
+            runs_other_code=self.collection.runs_other_code,
+            moved_on=self.moved_on,
         )
 
 
@@ -152,7 +169,6 @@ class _State:
         states = view.states([pipeline_id, load_id])
         self.index = index
         self.load: str | None = states[load_id]["phase"] if load_id in states else None
-        self._namespace = str(namespace)
         self._is_mapped = bool(settings.pipeline.parking_queue)
         self._pipeline: Mapping[str, Any] | None = states.get(pipeline_id)
         self._is_alive = bool(self._pipeline and alive({pipeline_id: self._pipeline}, view.states))
@@ -172,22 +188,16 @@ class _State:
         position = self._pipeline["position"] if self._pipeline and not self._is_mapped else None
         return position["time"] if position else None
 
-    @property
-    def fingerprint(self) -> str | None:
-        """That of the transform by which the collection was loaded."""
-        known = self._pipeline["source"].get("fingerprints", {}) if self._pipeline else {}
-        return None if self._namespace not in known else str(known[self._namespace])
 
-
-def _served(settings: Settings, namespace: str) -> tuple[Plan, Collection]:
-    for plan in plans(settings):
+def _served(plans: Iterable[Plan], namespace: str) -> tuple[Plan, Collection]:
+    """The generation that people search, and its pipeline. Raises SettingsError when its function is not here."""
+    for plan in plans:
+        if plan.alone and plan.serves and plan.problem:
+            raise SettingsError(plan.problem)
         for each in plan.collections:
-            if str(each.namespace) == namespace:
+            if str(each.namespace) == namespace and each.serves:
                 return plan, each
-    raise SettingsError(
-        f"{namespace} is not among the declared collections, so nobody knows its index and its transform: add a"
-        " [[collections]] table for it."
-    )
+    raise AssertionError(f"no generation of {namespace} serves")
 
 
 def _identity(asked: AskedId, found: Found | None, letter: StoredLetter | None) -> Any:

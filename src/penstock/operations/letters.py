@@ -19,6 +19,7 @@ from penstock.mongo.connection import Client as SourceClient
 from penstock.mongo.error_table import unavailable
 from penstock.opensearch.by_ids import read_by_ids
 from penstock.opensearch.client import Client
+from penstock.opensearch.indexes import index_of, write_alias_of
 from penstock.opensearch.kept_letters import KeptLetters, Tally, Wanted
 from penstock.opensearch.stored_letter import StoredLetter
 from penstock.opensearch.waiting import Impatience, Patience
@@ -70,9 +71,10 @@ def list_letters(settings: Settings, wanted: Wanted, *, limit: int) -> Listing:
 
 
 def find_letter(settings: Settings, namespace: Namespace, text_id: str) -> Judged | None:
-    """One letter, with its body. Raises SettingsError, SinkUnavailable."""
+    """One letter, with its body; that of the index that people search first. Raises SettingsError, SinkUnavailable."""
     with closing(sink_client(settings)) as client:
-        found = SinkView(settings, client).letter(namespace, text_id)
+        view = SinkView(settings, client)
+        found = view.letter(namespace, text_id, _write_aliases(settings, view, namespace))
         return _judge(settings, client, Impatience(client.url), [found])[0][0] if found else None
 
 
@@ -89,6 +91,14 @@ def _judge(
         Judged(each, "superseded" if each.letter_id in superseded else gone.get((each.namespace, each.id), "open"))
         for each in letters
     ], problem
+
+
+def _write_aliases(settings: Settings, view: SinkView, namespace: Namespace) -> list[str]:
+    """Those of the collection's generations, the serving one first; of one that is not declared the first one's."""
+    alias = next((each.alias for each in settings.collections if each.namespace == str(namespace)), "")
+    record = view.records([alias]).get(alias)
+    generations = sorted(record.generations, key=lambda each: each.role != "serving") if record else []
+    return [write_alias_of(each.index) for each in generations] or [write_alias_of(index_of(alias, 1))]
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from penstock.opensearch.by_ids import Found, read_by_ids
 from penstock.opensearch.client import Client, Unreachable
 from penstock.opensearch.dead_letters import OpenSearchDeadLetters
 from penstock.opensearch.error_table import judge_request
+from penstock.opensearch.records import Record, Records, record_of
 from penstock.opensearch.sink import OpenSearchSink
 from penstock.opensearch.state import StateStore
 from penstock.opensearch.stored_letter import StoredLetter
@@ -73,13 +74,23 @@ class SinkView:
         """The state documents that there are. Raises SettingsError for a newer form."""
         return {state_id: stored.document for state_id, stored in self._store.get(ids).items()}
 
+    def records(self, aliases: Sequence[str]) -> dict[str, Record]:
+        """The records of generations, by read alias. Raises SettingsError for a newer form."""
+        found = map(record_of, self.states([Records.id_of(alias) for alias in aliases]).values())
+        return {record.alias: record for record in found}
+
+    def dead_letters_of(self, alias: str) -> int:
+        """How many dead letters a generation has, by its write alias."""
+        return self._letters.count_of(alias)
+
     def dead_letters(self, namespaces: Iterable[Namespace]) -> dict[Namespace, int]:
         """How many dead letters each collection has."""
         return self._letters.count(namespaces)
 
-    def letter(self, namespace: Namespace, text_id: str) -> StoredLetter | None:
-        """The dead letter of a document."""
-        return self._letters.find(namespace, [text_id]).get(text_id)
+    def letter(self, namespace: Namespace, text_id: str, write_aliases: Iterable[str]) -> StoredLetter | None:
+        """The dead letter of a document, of the first of these generations that has one."""
+        found = (self._letters.find(namespace, [text_id], alias).get(text_id) for alias in write_aliases)
+        return next((letter for letter in found if letter), None)
 
     def documents(self, index: str, ids: Sequence[str]) -> dict[str, Found]:
         """Documents of an index or alias by their ids, in real time."""

@@ -10,7 +10,7 @@ Safe while workers run: versions decide in the index, sequence numbers in the le
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -20,13 +20,13 @@ from penstock.document_id import read_key
 from penstock.errors import SettingsError, SystemicFault
 from penstock.metrics import Metrics
 from penstock.mongo.collections import committed_time
-from penstock.mongo.connection import Connection
-from penstock.opensearch.client import Client
 from penstock.opensearch.kept_letters import KeptLetters, Wanted
 from penstock.opensearch.stored_letter import StoredLetter
 from penstock.opensearch.waiting import Patience
-from penstock.operations.applying import Applying, Generations, generations_by_database
+from penstock.operations.applying import Applying
+from penstock.operations.databases import Fed, databases
 from penstock.operations.letters import can_be_read, declared, superseded_of
+from penstock.plans import Plan
 from penstock.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -64,40 +64,44 @@ def replay_letters(
             f"{', '.join(map(str, unknown))} is not among the declared collections, so nobody knows its index and its"
             " transform: add a [[collections]] table for it, or drop its letters."
         )
+    metrics = Metrics()
     with source_connection(settings.source) as connection, closing(sink_client(settings)) as client:
+
+        def join(plan: Plan, stop: threading.Event) -> Adapters:
+            return Adapters(settings, plan, connection=connection, client=client, metrics=metrics, stop=stop)
+
         kept = KeptLetters(client, Patience(Metrics(), stop))
-        for generations in generations_by_database(settings).values():
-            replaying = _Replaying(settings, generations, connection, client, kept, stop, replayed)
-            for collection in generations.plan.collections:
-                if wanted.namespaces and collection.namespace not in wanted.namespaces:
-                    continue
-                with closing(kept.pages(replace(wanted, namespaces=(collection.namespace,)))) as pages:
-                    for page in pages:
-                        if stop.is_set():
-                            return replayed
-                        replaying.replay(collection.namespace, page)
-                        on_page(replayed)
+        for database in databases(settings, join, metrics).values():
+            for fed in database.fed(stop):
+                replaying = _Replaying(fed, join(fed.plan, stop), kept, metrics, stop, replayed)
+                for collection in fed.plan.collections:
+                    if wanted.namespaces and collection.namespace not in wanted.namespaces:
+                        continue
+                    with closing(kept.pages(replace(wanted, namespaces=(collection.namespace,)))) as pages:
+                        for page in pages:
+                            if stop.is_set():
+                                return replayed
+                            its = [each for each in page if database.takes(collection, fed, each.alias)]
+                            replaying.replay(collection.namespace, its)
+                            on_page(replayed)
     return replayed
 
 
 @dataclass
 class _Replaying:
-    settings: Settings
-    generations: Generations
-    connection: Connection
-    client: Client
+    fed: Fed
+    adapters: Adapters
     kept: KeptLetters
+    metrics: Metrics
     stop: threading.Event
     replayed: ReplayedLetters
-    metrics: Metrics = field(default_factory=Metrics)
 
     def replay(self, namespace: Namespace, page: Sequence[StoredLetter]) -> None:
-        """Replay a page of one collection's letters."""
-        adapters = self._adapters()
-        superseded = superseded_of(self.client, adapters.patience, page)
+        """Replay letters of one generation of a collection."""
+        superseded = superseded_of(self.adapters.client, self.adapters.patience, page)
         current = [each for each in page if each.letter_id not in superseded and can_be_read(each)]
         old = [each for each in page if each.letter_id in superseded]
-        counts = self._apply(adapters, namespace, current) if current else Counts()
+        counts = self._apply(namespace, current) if current else Counts()
         if counts.control:
             log.warning("the collection is not there, its dead letters stay", collection=str(namespace))
             current = []
@@ -108,29 +112,14 @@ class _Replaying:
         self.replayed.refused += refused
         self.replayed.left += len(page) - len(old) - len(current)
 
-    def _apply(self, adapters: Adapters, namespace: Namespace, letters: Sequence[StoredLetter]) -> Counts:
+    def _apply(self, namespace: Namespace, letters: Sequence[StoredLetter]) -> Counts:
         newest = max(each.version for each in letters)
-        if adapters.ask(committed_time, namespace) < newest:
+        if self.adapters.ask(committed_time, namespace) < newest:
             raise SystemicFault(
                 f"A dead letter of {namespace} is ahead of the source's cluster time, so the source was restored or is"
                 " another one. Correct [source] uri, or run `penstock load --again` to load it anew."
             )
         changes = [Change(namespace, "left", each.version, read_key(each.key)) for each in letters]
-        applying = Applying(
-            self.generations.plan,
-            adapters,
-            self.generations.of(adapters),
-            self.metrics,
-            dead_letter_limit=len(letters),
-        )
+        fed = self.fed
+        applying = Applying(fed.plan, self.adapters, fed.generations, self.metrics, dead_letter_limit=len(letters))
         return applying.apply(changes, Position("", newest), self.stop)
-
-    def _adapters(self) -> Adapters:
-        return Adapters(
-            self.settings,
-            self.generations.plan,
-            connection=self.connection,
-            client=self.client,
-            metrics=self.metrics,
-            stop=self.stop,
-        )

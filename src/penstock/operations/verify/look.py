@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from penstock.build import Adapters, Collection
+from penstock.build import Adapters
 from penstock.change import Change
 from penstock.document_id import document_id, read, read_key
 from penstock.errors import DocumentError
@@ -17,6 +17,7 @@ from penstock.mongo.collections import committed_time
 from penstock.mongo.current import with_states
 from penstock.opensearch.by_ids import Found, read_by_ids
 from penstock.operations.compare import differences
+from penstock.plans import Collection
 from penstock.prepare import Bodies
 
 Side = Literal["source", "index"]
