@@ -29,12 +29,13 @@ from results import Section
 from rounds import Took, Way, measured, timed
 
 from penstock.batch import gather
-from penstock.build import Adapters, plans, source_connection
+from penstock.build import Adapters, source_connection
 from penstock.change import Outcome, Write
 from penstock.errors import Stopped
 from penstock.metrics import Metrics
 from penstock.opensearch.bulk import form_of, lines_of
 from penstock.pipeline import Pipeline, Ports
+from penstock.plans import plans
 from penstock.ports import Sink
 from penstock.prepare import Route, Routes, prepare
 

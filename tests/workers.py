@@ -194,6 +194,13 @@ class Site:
         """One request to the index; answers its JSON."""
         return self._http.request(method, f"{self.sink_url}/{path}", json=body).json()
 
+    def bulk(self, index: str, lines: list[str]) -> None:
+        """One bulk request, which must succeed."""
+        body = "\n".join(lines) + "\n"
+        headers = {"content-type": "application/x-ndjson"}
+        answer = self._http.request("POST", f"{self.sink_url}/{index}/_bulk?refresh=true", body=body, headers=headers)
+        assert answer.json()["errors"] is False, answer.data
+
     def indexed(self, namespace: str) -> dict[str, dict]:
         """All documents of a collection's index, by their ids."""
         index = self.index(namespace)

@@ -10,6 +10,7 @@
                              counters that do not balance, a restored source            exit code 6
         IndexTakenAway       an index or its write alias is gone                        exit code 6
       LeaseLost              another worker has taken this pipeline over                (the worker waits again)
+        Outdated             the generations changed since it was planned               (the worker plans again)
       NotEqual               an index does not hold what its collection says            exit code 8
       ReadAgain              what was read is too old to be sent                        (the pipeline reads it again)
       Stopped                told to stop while waiting                                 exit code 0
@@ -83,6 +84,10 @@ class LeaseLost(PenstockError):
     """Another worker holds the pipeline's lease: nothing more may be written or saved under ours."""
 
     exit_code = 7
+
+
+class Outdated(LeaseLost):
+    """What a pipeline was to feed is not what it should feed by now: a generation was made, or dropped."""
 
 
 class NotEqual(PenstockError):

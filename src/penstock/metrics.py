@@ -25,6 +25,7 @@ MetricName = Literal[
     "penstock_write_seconds",
     "penstock_load_documents_total",
     "penstock_lease_held",
+    "penstock_generation_failed",
 ]
 
 
@@ -74,6 +75,9 @@ METRICS: dict[MetricName, Metric] = {
     ),
     "penstock_load_documents_total": Metric("counter", "Documents read by loads."),
     "penstock_lease_held": Metric("gauge", "1 while this worker holds the pipeline's lease, 0 on standby."),
+    "penstock_generation_failed": Metric(
+        "gauge", "1 while a generation that nobody searches in is not fed because it failed; the others go on."
+    ),
 }
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

@@ -172,6 +172,12 @@ class PipelineSettings(Section):
         description="More dead letters than this within the window stop the pipeline: a systemic fault.",
     )
     dead_letter_window_s: float = Field(600, gt=0, description="The window of the dead letter limit.")
+    dead_letters_kept: int = Field(
+        100_000,
+        ge=1,
+        description="About so many dead letters of one generation of a collection are kept; the next one stops the"
+        " pipeline, since without it the document would be forgotten.",
+    )
     lease_s: float = Field(15, ge=1, description="A worker that did not renew its lease for so long is replaced.")
     load_rate: float | None = Field(
         None, gt=0, description="Most documents a second that a load reads; none: no limit."

@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -170,8 +171,12 @@ def _fingerprint(settings: CollectionSettings, function: Function | None) -> str
     return sha256(orjson.dumps(shape, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+@cache
 def _source(function: Function | None) -> str:
-    """The text of the whole module: what the function calls there shapes the documents as well."""
+    """The text of the whole module: what the function calls there shapes the documents as well.
+
+    Read once: a file that is changed later is not the code that runs here.
+    """
     if function is None:
         return ""
     module = inspect.getmodule(function)

@@ -10,7 +10,7 @@ import orjson
 from pydantic import SecretStr
 from pymongo.database import Database
 
-from penstock.build import Adapters, Collection, plans, sink_client, source_connection
+from penstock.build import Adapters, sink_client, source_connection
 from penstock.change import WRITTEN, Outcome, Write
 from penstock.document_id import document_id
 from penstock.metrics import Metrics
@@ -19,6 +19,7 @@ from penstock.opensearch.indexes import Generation
 from penstock.operations import worker
 from penstock.operations.progress import NoProgress
 from penstock.operations.verify import Finding, How, Telling, Verified, verify
+from penstock.plans import Collection, plans
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
 
 

@@ -227,7 +227,23 @@ def test_an_index_that_is_ahead_of_its_source_is_a_systemic_fault(site, database
     done = site.run(*command)
     assert done.returncode == 6
     assert re.search(r"holds documents of 2\d{3}-.* the source was restored", done.stderr.replace("\n", " "))
-    assert "penstock reindex" in done.stderr
+    assert "penstock reindex --force" in done.stderr
+
+
+def test_an_index_that_is_ahead_of_its_source_is_healed_by_a_new_one(site, database, loaded):
+    site.settings(loaded)
+    ahead(site, loaded, 7)
+    database.items.delete_one({"_id": 7})
+    assert site.run("run").returncode == 6
+    done = site.run("reindex", loaded, "--force")
+    assert done.returncode == 0, done.stderr
+    assert site.differences(database, "items") == []
+    assert site.run("reindex", loaded, "--finish").returncode == 0
+    worker = site.start("run")
+    database.items.insert_one({"_id": 7, "text": "new"})
+    site.until_equal(database, "items")
+    worker.until_live()
+    assert worker.lines("a generation is not fed; the others go on") == []
 
 
 @pytest.mark.parametrize("on_drop", ["keep", "empty"])

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from penstock.errors import SettingsError
-from penstock.opensearch.mapping import flat_settings, index_body
+from penstock.opensearch.mapping import flat_settings, index_body, read_mapping
 from penstock.settings import ConflictPolicy
 
 
 def body(path: Path | None = None) -> dict[str, Any]:
-    return index_body(shards=3, replicas=2, mapping_file=path, meta={"schema": 1})
+    return index_body(shards=3, replicas=2, mapping=read_mapping(path), meta={"schema": 1})
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_settings_may_be_nested_or_dotted_with_or_without_index() -> None:
 
 
 def with_conflicts(path: Path | None, **conflicts: ConflictPolicy) -> dict[str, Any]:
-    body = index_body(shards=1, replicas=1, mapping_file=path, meta={}, conflicts=conflicts)
+    body = index_body(shards=1, replicas=1, mapping=read_mapping(path), meta={}, conflicts=conflicts)
     mapped: dict[str, Any] = body["mappings"]["properties"]
     return {name: each for name, each in mapped.items() if name != "_penstock"}
 

@@ -32,14 +32,16 @@ def takes_new_fields(mappings: Mapping[str, Any]) -> bool:
     return str(mappings.get("dynamic", "true")).lower() != "false"
 
 
-def raise_limit(client: Client, patience: Patience, index: str, collection: CollectionSettings) -> None:
+def raise_limit(
+    client: Client, patience: Patience, index: str, collection: CollectionSettings, mapping: Mapping[str, Any]
+) -> None:
     """Where `max_fields` has grown since the index was made, let the index take new fields again."""
     described = ask(client, patience, "GET", f"/{quote(index, safe='')}").json()[index]
     if limit_of(described["settings"]["index"]) >= collection.max_fields:
         return
     refused = _put(client, patience, f"{index}/_settings", {FIELD_LIMIT: collection.max_fields})
     if not refused and not takes_new_fields(described["mappings"]):
-        wanted = body_for(collection, meta={})["mappings"].get("dynamic", True)
+        wanted = body_for(collection, mapping=mapping, meta={})["mappings"].get("dynamic", True)
         refused = _put(client, patience, f"{index}/_mapping", {"dynamic": wanted})
     if refused:
         log.warning("the index keeps its limit of fields", index=index, reason=refused)

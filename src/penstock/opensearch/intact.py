@@ -10,10 +10,10 @@ from penstock.opensearch.indexes import Generation, uuid_of
 from penstock.opensearch.requests import ask, error_of
 from penstock.opensearch.waiting import Patience
 
-Damage = Literal["index_deleted", "index_replaced", "alias_moved", "alias_removed"]
+Damage = Literal["index_deleted", "index_replaced", "alias_moved", "alias_removed", "not_searched"]
 """What was done behind penstock's back. Replaced: by another index of the name, or by an older state of itself.
-Moved: writes went elsewhere. Removed: the write alias is gone, so that writes are refused; or nobody has the read
-alias."""
+Moved: the write alias is elsewhere, and writes went there. Removed: it is nowhere, so that writes are refused. Not
+searched: the read alias stands for no index at all."""
 
 _PATH_BYTES = 2000
 """OpenSearch refuses the first line of a request above 4096 bytes."""
@@ -35,14 +35,14 @@ def damages(
         for each in some:
             damage = _damage(each, known.get(each.index), seen)
             if damage is None and not _can_be_searched(client, patience, each, seen):
-                damage = "alias_removed"
+                damage = "not_searched"
             if damage:
                 found[each.index] = damage
     return found
 
 
-def give_back(client: Client, patience: Patience, generation: Generation) -> None:
-    """Let the write alias stand for the generation's index alone, and the read alias too where it stands for none.
+def give_back(client: Client, patience: Patience, generation: Generation, *, serving: bool) -> None:
+    """Let the write alias stand for the generation's index alone, and if it serves, the read alias if nobody has it.
 
     Raises SystemicFault when that is refused.
     """
@@ -50,7 +50,7 @@ def give_back(client: Client, patience: Patience, generation: Generation) -> Non
     holders = _seen(client, patience, [write]).keys() - {index}
     actions: list[dict[str, Any]] = [{"remove": {"index": each, "alias": write}} for each in sorted(holders)]
     actions.append({"add": {"index": index, "alias": write, "is_write_index": True}})
-    if not _seen(client, patience, [read]):
+    if serving and not _seen(client, patience, [read]):
         actions.append({"add": {"index": index, "alias": read}})
     answer = ask(client, patience, "POST", "/_aliases", {"actions": actions})
     if not answer.ok:

@@ -1,6 +1,7 @@
 """The mapping and settings of the indexes that penstock creates: its own, and the user's file laid over them."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -72,29 +73,31 @@ def index_body(
     *,
     shards: int,
     replicas: int,
-    mapping_file: Path | None,
+    mapping: Mapping[str, Any],
     meta: dict[str, Any],
     max_fields: int = 2000,
     conflicts: Mapping[str, ConflictPolicy] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """The body that creates an index, without its aliases; `meta` is kept in the mapping. Raises SettingsError."""
-    user = _read(mapping_file) if mapping_file is not None else {}
-    mappings = {**_MAPPINGS, **user.get("mappings", {})}
+    """The body that creates an index, without its aliases; `mapping` is the user's, `meta` is kept in the index's.
+
+    Raises SettingsError.
+    """
+    mappings = {**_MAPPINGS, **deepcopy(dict(mapping.get("mappings", {})))}
     mappings["properties"] = {**mappings.get("properties", {}), RESERVED_FIELD: _RESERVED}
     mappings["_meta"] = {**mappings.get("_meta", {}), "penstock": meta}
     if problems := [problem for each in conflicts.items() if (problem := _map_by_policy(mappings, *each))]:
-        raise SettingsError(*(f"mapping_file {mapping_file}: {problem}" for problem in problems))
+        raise SettingsError(*(f"mapping_file: {problem}" for problem in problems))
     settings = {"index.number_of_shards": shards, "index.number_of_replicas": replicas, **_SETTINGS}
-    settings.update(flat_settings(user.get("settings", {})))
+    settings.update(flat_settings(mapping.get("settings", {})))
     return {"settings": {**settings, FIELD_LIMIT: max_fields}, "mappings": mappings}
 
 
-def body_for(collection: CollectionSettings, *, meta: dict[str, Any]) -> dict[str, Any]:
-    """The body that creates the index of a collection. Raises SettingsError."""
+def body_for(collection: CollectionSettings, *, mapping: Mapping[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
+    """The body that creates the index of a collection with the user's mapping. Raises SettingsError."""
     return index_body(
         shards=collection.shards,
         replicas=collection.replicas,
-        mapping_file=collection.mapping_file,
+        mapping=mapping,
         meta=meta,
         max_fields=collection.max_fields,
         conflicts=collection.conflicts,
@@ -131,8 +134,10 @@ def flat_settings(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The user's mapping file; raises SettingsError with all that is wrong with it."""
+def read_mapping(path: Path | None) -> dict[str, Any]:
+    """The user's mapping file, empty without one; raises SettingsError with all that is wrong with it."""
+    if path is None:
+        return {}
     try:
         parsed = orjson.loads(path.read_bytes())
     except OSError as error:

@@ -13,7 +13,11 @@ from penstock.opensearch.error_table import judge_item, judge_request, lost
 from penstock.opensearch.system_index import ensure_system_index
 from penstock.opensearch.waiting import Patience, Wait
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
+"""Written with every document. 1 was before generations had records; its documents are read, and written again as 2."""
+
+_READ: Final = frozenset({1, SCHEMA})
+
 STATE_INDEX: Final = "penstock-state"
 
 _BODY: dict[str, Any] = {
@@ -90,6 +94,13 @@ class StateStore:
                     return self._adopted(state_id, whole, first_sent_at)
                 attempts.wait(verdict)
 
+    def delete(self, state_id: str) -> None:
+        """Delete a document, if it is there. Only for what no worker will write again. Raises Stopped."""
+        body = b"%b\n" % orjson.dumps({"delete": {"_id": state_id, "require_alias": True}})
+        with self.patience.attempts() as attempts:
+            while isinstance(verdict := self._send(state_id, body), Wait):
+                attempts.wait(verdict)
+
     def _send(self, state_id: str, body: bytes) -> "_Place | Wait | None":
         """Send one write; answers where it was written, why to wait, or None after a conflict."""
         try:
@@ -127,7 +138,7 @@ class StateStore:
         raise Conflict(f"The state {state_id} in {self.index} was changed by another worker.")
 
     def _known(self, state_id: str, document: dict[str, Any]) -> dict[str, Any]:
-        if document.get("schema") != SCHEMA:
+        if document.get("schema") not in _READ:
             raise SettingsError(
                 f"The state {state_id} in {self.index} has the form {document.get('schema')!r}; this penstock knows"
                 f" {SCHEMA}. Run the version of penstock that wrote it, or a newer one."

@@ -32,7 +32,7 @@ class StoredLetter(NamedTuple):
     @property
     def letter_id(self) -> str:
         """Its id in the index."""
-        return letter_id(self.namespace, self.id)
+        return letter_id(self.namespace, self.id, self.alias)
 
 
 def stored_letter(source: dict[str, Any], seq_no: int, primary_term: int) -> StoredLetter:
@@ -49,7 +49,7 @@ def stored_letter(source: dict[str, Any], seq_no: int, primary_term: int) -> Sto
         source["key"],
         source["version"],
         source["reason"],
-        source["body"],
+        source.get("body"),
         source["body_bytes"],
         datetime.fromisoformat(source["stored_at"]),
         seq_no,
@@ -57,10 +57,13 @@ def stored_letter(source: dict[str, Any], seq_no: int, primary_term: int) -> Sto
     )
 
 
-def letter_id(namespace: Namespace, text_id: str) -> str:
-    """The id of a document's letter: readable where it fits, else its hash."""
-    collection = str(namespace).replace("%", "%25").replace("/", "%2F")
-    plain = f"{collection}/{text_id}"
+def letter_id(namespace: Namespace, text_id: str, alias: str) -> str:
+    """The id of a document's letter: readable where it fits, else its hash.
+
+    Generations refuse by themselves: all but the first have their write alias in it.
+    """
+    of = str(namespace) if alias.endswith("-g1-write") else f"{namespace}/{alias}"
+    plain = f"{of.replace('%', '%25').replace('/', '%2F')}/{text_id}"
     if len(plain.encode()) <= MAX_ID_BYTES:
         return plain
     return "sha256-" + hashlib.sha256(plain.encode()).hexdigest()

@@ -14,10 +14,10 @@ from typing import Literal
 
 import structlog
 
-from penstock.build import Adapters, Plan
+from penstock.build import Adapters
 from penstock.change import Namespace
 from penstock.ending import Ending
-from penstock.errors import IndexTakenAway, LeaseLost, SourceUnavailable, Stopped
+from penstock.errors import IndexTakenAway, LeaseLost, Outdated, SourceUnavailable, Stopped
 from penstock.metrics import Metrics
 from penstock.mongo.heartbeat import beat
 from penstock.opensearch.pipeline_state import PipelineState
@@ -28,6 +28,7 @@ from penstock.operations.restored import CheckedSink
 from penstock.operations.standing import Standing
 from penstock.operations.starting import start
 from penstock.pipeline import Pipeline, Ports
+from penstock.plans import Plan
 from penstock.prepare import Route
 from penstock.retry import Backoff
 from penstock.side_by_side import side_by_side
@@ -59,15 +60,29 @@ class Following:
     progress: Progress
 
     def follow(self, stop: threading.Event) -> None:
-        """Serve until `stop` is set; raises what ends a pipeline for good. A loss ends a term, the next heals it."""
+        """Serve until `stop` is set, or until the plan is outdated; raises what ends a pipeline for good.
+
+        Where losses are healed, one ends a term only, and the next begins with the heal.
+        """
         pause = Backoff(stop, first_s=0.1, most_s=60.0)
         while not stop.is_set():
-            with (
-                suppress(LeaseLost),
-                self._term(stop) as term,
-                healing(self.plan, term.adapters, term.state, pause),
-            ):
-                side_by_side(term.ending, lambda: self._renew(term), lambda: self._serve(term, pause.reset))
+            try:
+                with self._term(stop) as term, healing(self.plan, term.adapters, term.state, pause):
+                    side_by_side(term.ending, lambda: self._renew(term), lambda: self._serve(term, pause.reset))
+            except Outdated:
+                return
+            except LeaseLost:
+                continue
+
+    def serve(self, stop: threading.Event) -> None:
+        """Follow, and tell how it goes."""
+        done = Ending(stop)
+
+        def follow() -> None:
+            self.follow(stop)
+            done.set()
+
+        side_by_side(done, follow, lambda: self.tell(done))
 
     def load_once(self, stop: threading.Event, only: frozenset[str], *, again: bool) -> list[LoadResult]:
         """Load those of `only` that have to be, with `again` all of them; answers a result for each one loaded."""

@@ -16,14 +16,15 @@ from threading import Event
 
 import structlog
 
-from penstock.build import Adapters, Collection, Plan
+from penstock.build import Adapters
 from penstock.change import Namespace, seconds_of
 from penstock.errors import IndexTakenAway, PenstockError, PositionLost, Stopped
-from penstock.opensearch.indexes import AliasLost, Generation
+from penstock.opensearch.indexes import Generation
 from penstock.opensearch.intact import Damage, damages, give_back
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.pipeline_state import PipelineState
 from penstock.operations.restored import check_source
+from penstock.plans import Plan
 from penstock.retry import Backoff
 
 log = structlog.get_logger(__name__)
@@ -34,20 +35,13 @@ _WHAT: dict[Damage, str] = {
     "index_deleted": "was deleted by someone else",
     "index_replaced": "was replaced or restored by someone else",
     "alias_moved": "has lost its write alias to another index, where writes may have gone",
-    "alias_removed": "has lost an alias",
+    "alias_removed": "has lost its write alias",
+    "not_searched": "has lost its read alias, so that nobody can search",
 }
+_LESS: frozenset[Damage] = frozenset({"alias_removed", "not_searched"})
+"""Nothing is missing from the index: an alias is given back, and that is all."""
 
 Generations = Mapping[Namespace, Generation]
-
-
-def ensured(collection: Collection, adapters: Adapters) -> Generation:
-    """The collection's index, found or made; one that lost its write alias too, where that is mended by `intact`."""
-    try:
-        return adapters.indexes.ensure_generation(collection.settings)
-    except AliasLost as error:
-        if not adapters.reloads:
-            raise
-        return error.generation
 
 
 def intact(
@@ -59,19 +53,20 @@ def intact(
     policy is to stop.
     """
     known = state.document["indexes"]
-    found = _damages(adapters, generations, {name: uuid for name, uuid in known.items() if uuid})
+    found = _damages(plan, adapters, generations, known)
     found |= {name: "index_deleted" for name, each in generations.items() if each.created and each.index in known}
-    lost = {name: damage for name, damage in found.items() if damage != "alias_removed" and name not in again}
+    lost = {name: damage for name, damage in found.items() if damage not in _LESS and name not in again}
     if not adapters.reloads:
         for name, damage in found.items():
-            if name in lost or damage == "alias_removed":
+            if name in lost or damage in _LESS:
                 raise _error(plan, generations[name], name, damage)
     if lost:
         kept = {index: uuid for index, uuid in known.items() if index not in {generations[each].index for each in lost}}
         causes = {name: (damage, _told(generations[name], damage)) for name, damage in lost.items()}
         _give_up(plan, adapters, state, causes, kept)
+    serving = _serving(plan, adapters) if found else frozenset()
     for name in found:
-        give_back(adapters.client, adapters.patience, generations[name])
+        give_back(adapters.client, adapters.patience, generations[name], serving=name in serving)
         if name not in lost:
             log.warning("alias given back", collection=str(name), index=generations[name].index)
 
@@ -80,7 +75,7 @@ def watch(plan: Plan, adapters: Adapters, generations: Generations, ending: Even
     """Look from time to time whether the indexes are intact; raises what ends the term when one is not."""
     known = {each.index: each.uuid for each in generations.values()}
     while not ending.wait(_LOOK_EVERY_S):
-        for name, damage in _damages(adapters, generations, known).items():
+        for name, damage in _damages(plan, adapters, generations, known).items():
             if adapters.reloads:
                 raise IndexTakenAway(_told(generations[name], damage))
             raise _error(plan, generations[name], name, damage)
@@ -145,9 +140,26 @@ def _give_up(
         adapters.metrics.count("penstock_positions_lost_total", pipeline=plan.name, reason=reason)
 
 
-def _damages(adapters: Adapters, generations: Generations, known: Mapping[str, str]) -> dict[Namespace, Damage]:
-    found = damages(adapters.client, adapters.patience, generations.values(), known)
-    return {name: found[each.index] for name, each in generations.items() if each.index in found}
+def _damages(
+    plan: Plan, adapters: Adapters, generations: Generations, known: Mapping[str, str]
+) -> dict[Namespace, Damage]:
+    seen = damages(adapters.client, adapters.patience, generations.values(), known)
+    found = {name: seen[each.index] for name, each in generations.items() if each.index in seen}
+    if "not_searched" in found.values():
+        serving = _serving(plan, adapters)
+        return {name: damage for name, damage in found.items() if damage != "not_searched" or name in serving}
+    return found
+
+
+def _serving(plan: Plan, adapters: Adapters) -> frozenset[Namespace]:
+    """The collections whose generation in this pipeline people search in, by the records of now."""
+    records = adapters.records.read(each.settings.alias for each in plan.collections)
+    serving = {alias: record.in_role("serving") for alias, record in records.items()}
+    return frozenset(
+        each.namespace
+        for each in plan.collections
+        if (now := serving.get(each.settings.alias)) is None or now.number == each.number
+    )
 
 
 def _told(generation: Generation, damage: Damage) -> str:
@@ -156,7 +168,7 @@ def _told(generation: Generation, damage: Damage) -> str:
 
 def _error(plan: Plan, generation: Generation, name: Namespace, damage: Damage) -> PenstockError:
     cause = f"Pipeline {plan.name}: {_told(generation, damage)}"
-    if damage == "alias_removed":
+    if damage in _LESS:
         return IndexTakenAway(f"{cause} Give {generation.index} its aliases back when it is unchanged.")
     todo = f"Nobody knows what it lacks. Run `penstock load --again {name}` to load it anew."
     if damage == "alias_moved":

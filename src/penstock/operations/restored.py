@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from penstock.build import Adapters, Plan
+from penstock.build import Adapters
 from penstock.change import SUPERSEDED, Outcome, Position, Write, seconds_of
 from penstock.errors import SystemicFault
 from penstock.mongo.connection import cluster_time, identity
 from penstock.opensearch.by_ids import read_by_ids
 from penstock.opensearch.indexes import Generation
 from penstock.opensearch.pipeline_state import PipelineState
+from penstock.plans import Plan
 from penstock.ports import Sink
 
 _LOOKED_AT = 100
@@ -79,14 +80,14 @@ class CheckedSink:
                 raise SystemicFault(
                     f"The index {index} holds documents of {_told(version)}, but the source's cluster time is"
                     f" {_told(now)}: the source was restored or is another one, or another tool wrote to the index."
-                    " Nothing older than that can be written to it. Run `penstock reindex` for its collection: it"
-                    " makes a new index from the source as it is now."
+                    " Nothing older than that can be written to it. Run `penstock reindex --force` for its"
+                    " collection: it makes a new index from the source as it is now; --finish drops this one."
                 )
 
     def _highest(self, index: str, ids: Sequence[str]) -> int:
         """The highest version among documents; 0 when none is there any more."""
         adapters = self.adapters
-        found = read_by_ids(adapters.client, adapters.patience, quote(index, safe=""), ids, bodies=False)
+        found = read_by_ids(adapters.client, adapters.patience, quote(index, safe=""), ids, with_source=False)
         return max((each.version for each in found.values()), default=0)
 
 

@@ -4,12 +4,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
-from penstock.build import Adapters, plans, sink_client, source_connection
+from penstock.build import Adapters, sink_client, source_connection
 from penstock.errors import SettingsError
 from penstock.metrics import Metrics
+from penstock.opensearch.records import Records
 from penstock.opensearch.server import require_server
+from penstock.opensearch.state import StateStore
+from penstock.opensearch.waiting import Patience
 from penstock.operations.verify.findings import Verified
 from penstock.operations.verify.generation import How, Telling, verify
+from penstock.plans import Planner
 from penstock.settings import Settings
 
 
@@ -25,15 +29,16 @@ def verify_all(
 
     Raises SettingsError for one without an index, and what `verify` raises.
     """
-    planned, metrics = plans(settings), Metrics()
+    planner, metrics = Planner(settings), Metrics()
     with closing(sink_client(settings)) as client:
         require_server(client)
         with source_connection(settings.source) as connection:
-            for plan in planned:
+            records = Records(StateStore(client, Patience(metrics, stop))).read(planner.aliases)
+            for plan in planner.plans(records):
                 adapters = Adapters(settings, plan, connection=connection, client=client, metrics=metrics, stop=stop)
                 for each in plan.collections:
                     name = str(each.namespace)
-                    if name not in only:
+                    if name not in only or not each.serves:
                         continue
                     generation = adapters.indexes.serving(each.settings)
                     if generation is None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import structlog
 
-from penstock.build import Adapters, Collection
+from penstock.build import Adapters
 from penstock.errors import Stopped
 from penstock.mongo.collections import estimated_count, exists
 from penstock.opensearch.indexes import Generation
@@ -25,6 +25,7 @@ from penstock.operations.verify.ledger import Ledger
 from penstock.operations.verify.look import CollectionGone, Looking
 from penstock.operations.verify.repair import Repairing
 from penstock.operations.verify.suspects import HELD, Suspects
+from penstock.plans import Collection
 
 log = structlog.get_logger(__name__)
 

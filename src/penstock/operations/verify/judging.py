@@ -113,7 +113,7 @@ class Judging:
     def _letters(self, over: Sequence[_Case]) -> Mapping[str, StoredLetter]:
         ids = [case.suspect.id for case in over if case.verdict.kind in ("missing", "different")]
         namespace = self.looking.collection.namespace
-        return self.looking.adapters.dead_letters.find(namespace, ids) if ids else {}
+        return self.looking.adapters.dead_letters.find(namespace, ids, self.alias) if ids else {}
 
     def _mend(self, repairing: Repairing, cases: Sequence[_Case]) -> None:
         """Repair, and look again; what may have arrived or is too old by now is looked at and written anew."""

@@ -8,19 +8,16 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
-from urllib.parse import quote
 
-import orjson
-
-from penstock.build import Adapters, Collection
+from penstock.build import Adapters
 from penstock.change import Change
 from penstock.document_id import document_id, read, read_key
 from penstock.errors import DocumentError
-from penstock.left_out import as_left_out
 from penstock.mongo.collections import committed_time
 from penstock.mongo.current import with_states
 from penstock.opensearch.by_ids import Found, read_by_ids
-from penstock.operations.compare import differing, is_same
+from penstock.operations.compare import differences
+from penstock.plans import Collection
 from penstock.prepare import Bodies
 
 Side = Literal["source", "index"]
@@ -91,11 +88,8 @@ def judged(wanted: Wanted, indexed: Found | None, side: Side) -> Verdict:
         return MISSING
     if wanted.state == "refused":
         return Verdict("different")
-    body = as_left_out(wanted.body, indexed.source)
-    if is_same(body, indexed.source):
-        return EQUAL
-    names = list(differing(orjson.loads(body), indexed.source))
-    return Verdict("different", tuple(names[:_FIELDS]))
+    names = differences(wanted.body, indexed.source)
+    return Verdict("different", tuple(names[:_FIELDS])) if names else EQUAL
 
 
 def wanted_of(changes: Sequence[Change], bodies: Bodies) -> list[Wanted]:
@@ -135,7 +129,7 @@ class Looking:
 
     def indexed(self, ids: Iterable[str]) -> dict[str, Found]:
         """What the index holds of these documents now."""
-        return read_by_ids(self.adapters.client, self.adapters.patience, quote(self.index, safe=""), ids)
+        return read_by_ids(self.adapters.client, self.adapters.patience, self.index, ids)
 
     def _states(self, keys: Sequence[Any]) -> list[Change]:
         """What the source holds of these documents now; what it cannot hold is a `delete` of the time before."""
