@@ -213,6 +213,16 @@ def test_state_that_was_deleted_under_a_worker_is_made_anew_and_everything_is_re
     worker.terminate()
 
 
+def test_state_that_was_deleted_while_a_later_generation_serves_is_told(site, database, loaded):
+    site.settings(loaded)
+    for flags in (("--force",), ("--finish",)):
+        assert site.run("reindex", loaded, *flags).returncode == 0
+    site.ask("DELETE", "penstock-state-v1")
+    done = site.run("run")
+    assert done.returncode == 6
+    assert "penstock-state was deleted" in done.stderr
+
+
 def ahead(site, namespace, number):
     """Let the index hold a document of a time that the source has yet to reach, as after its restore."""
     version = (1 << 63) - (1 << 32)

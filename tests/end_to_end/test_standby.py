@@ -150,7 +150,7 @@ def asleep(site, database, namespace):
             site.settings(namespace)
             first = site.start("run", "--sink-url", f"http://127.0.0.1:{proxy.port}")
             first.until_live()
-            proxy.hold = f"/{index}-write/_bulk".encode()
+            proxy.hold = b'"_id":"late"'
             database.items.insert_one({"_id": "late"})
             assert proxy.held.wait(WITHIN_S)
             first.signal(signal.SIGSTOP)

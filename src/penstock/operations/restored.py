@@ -7,7 +7,6 @@ CheckedSink    while it runs: the index must hold no version above the source's 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import quote
 
 from penstock.build import Adapters
 from penstock.change import SUPERSEDED, Outcome, Position, Write, seconds_of
@@ -87,7 +86,7 @@ class CheckedSink:
     def _highest(self, index: str, ids: Sequence[str]) -> int:
         """The highest version among documents; 0 when none is there any more."""
         adapters = self.adapters
-        found = read_by_ids(adapters.client, adapters.patience, quote(index, safe=""), ids, with_source=False)
+        found = read_by_ids(adapters.client, adapters.patience, index, ids, with_source=False)
         return max((each.version for each in found.values()), default=0)
 
 

@@ -14,10 +14,10 @@ import structlog
 
 from penstock.build import Adapters
 from penstock.change import Namespace
-from penstock.errors import Outdated, SettingsError
+from penstock.errors import Outdated, SettingsError, SystemicFault
 from penstock.mongo.collections import exists, namespaces
 from penstock.mongo.connection import identity
-from penstock.opensearch.indexes import AliasLost, Generation
+from penstock.opensearch.indexes import AliasLost, Generation, index_of
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.pipeline_state import PipelineState
 from penstock.opensearch.recipe import Recipe
@@ -84,12 +84,26 @@ def ensure(each: Collection, adapters: Adapters) -> Generation:
 
 def _ensured(each: Collection, adapters: Adapters) -> Generation:
     """One that lost its write alias too, where that is mended (`lost.intact`)."""
+    if each.recorded is None:
+        _check_nothing_later_serves(each, adapters)
     try:
         return ensure(each, adapters)
     except AliasLost as error:
         if not adapters.reloads:
             raise
         return error.generation
+
+
+def _check_nothing_later_serves(each: Collection, adapters: Adapters) -> None:
+    """Without a record the first generation is fed; people must not search in another one that nobody feeds."""
+    alias = each.settings.alias
+    serving = adapters.indexes.behind(alias)
+    if serving not in (None, alias, index_of(alias, 1)) and serving.startswith(f"{alias}-g"):
+        raise SystemicFault(
+            f"People search {each.namespace} in {serving}, but what penstock knew of it is gone: penstock-state was"
+            f" deleted or replaced. Bring that back from a snapshot; or delete {serving}, and {index_of(alias, 1)} is"
+            " made and loaded."
+        )
 
 
 def _check_records(plan: Plan, adapters: Adapters) -> None:
@@ -99,7 +113,7 @@ def _check_records(plan: Plan, adapters: Adapters) -> None:
         record = records.get(each.settings.alias)
         now = record.numbered(each.number) if record else None
         before = each.recorded
-        if record and (now is None or before is None or now.recipe != before.recipe):
+        if (before and before.recipe) != (now and now.recipe) or (record and now is None):
             raise Outdated(f"The generations of {each.namespace} have changed meanwhile. Begin again.")
 
 
