@@ -1,6 +1,7 @@
 """A sample of a collection, of any size, as it comes."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from pymongo.errors import OperationFailure
 
@@ -21,6 +22,11 @@ def sample(client: Client, namespace: Namespace, size: int) -> Iterator[list[Cha
         yield from from_both_ends(client, namespace, size)
     else:
         yield from _decoded(chosen, namespace)
+
+
+def sample_ids(client: Client, namespace: Namespace, size: int) -> list[Any]:
+    """The ids of such a sample, as they are stored."""
+    return [change.id for changes in sample(client, namespace, size) for change in changes]
 
 
 def from_both_ends(client: Client, namespace: Namespace, size: int) -> Iterator[list[Change]]:

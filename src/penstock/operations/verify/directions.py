@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from penstock.change import Batch, Position
 from penstock.document_id import document_id
 from penstock.errors import Stopped
-from penstock.mongo.collections import find_by_ids, sample_ids
+from penstock.mongo.collections import find_by_ids
+from penstock.mongo.sample import sample_ids
 from penstock.opensearch.by_ids import Found
 from penstock.opensearch.point_in_time import Place, walk
 from penstock.opensearch.scan import Entry, sample

@@ -9,17 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-import orjson
-
 from penstock.build import Adapters
 from penstock.change import Change
 from penstock.document_id import document_id, read, read_key
 from penstock.errors import DocumentError
-from penstock.left_out import as_left_out
 from penstock.mongo.collections import committed_time
 from penstock.mongo.current import with_states
 from penstock.opensearch.by_ids import Found, read_by_ids
-from penstock.operations.compare import differing, is_same
+from penstock.operations.compare import differences
 from penstock.plans import Collection
 from penstock.prepare import Bodies
 
@@ -91,11 +88,8 @@ def judged(wanted: Wanted, indexed: Found | None, side: Side) -> Verdict:
         return MISSING
     if wanted.state == "refused":
         return Verdict("different")
-    body = as_left_out(wanted.body, indexed.source)
-    if is_same(body, indexed.source):
-        return EQUAL
-    names = list(differing(orjson.loads(body), indexed.source))
-    return Verdict("different", tuple(names[:_FIELDS]))
+    names = differences(wanted.body, indexed.source)
+    return Verdict("different", tuple(names[:_FIELDS])) if names else EQUAL
 
 
 def wanted_of(changes: Sequence[Change], bodies: Bodies) -> list[Wanted]:
