@@ -35,12 +35,12 @@ class Benchmark:
 
 
 BENCHMARKS = (
-    Benchmark("load", ("--documents=40000",), 300, 1500),
-    Benchmark("catch_up", ("--changes=40000",), 300, 1200),
+    Benchmark("load", ("--documents=30000",), 300, 1500),
+    Benchmark("catch_up", ("--changes=30000",), 240, 1200),
     Benchmark("latency", ("--seconds=2",), 240, 900),
     Benchmark("lambda_calls", ("--events=1000",), 180, 300),
     Benchmark("cost", None, 0, 900),
-    Benchmark("growth", None, 0, 1800),
+    Benchmark("growth", None, 0, 2400),
 )
 
 
