@@ -41,6 +41,7 @@ BENCHMARKS = (
     Benchmark("lambda_calls", ("--events=1000",), 180, 300),
     Benchmark("cost", None, 0, 900),
     Benchmark("growth", None, 0, 2400),
+    Benchmark("verify", None, 0, 900),
 )
 
 

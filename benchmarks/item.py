@@ -11,7 +11,7 @@ from ground import Ground, ground
 from results import Item, Section, commit, machine, now, write
 from rounds import ROUNDS, show
 
-from penstock.garbage import collect_rarely
+from penstock.allocation import for_many_documents
 from penstock.local.java import find_java
 from penstock.local.platform import Platform
 
@@ -41,7 +41,7 @@ def flags(doc: str | None, *, rounds: int, **sizes: int) -> argparse.ArgumentPar
 def quieten() -> None:
     """Only warnings are logged, and garbage is collected as in `penstock run`."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    collect_rarely()
+    for_many_documents()
 
 
 def tell(name: str, sections: Iterable[Section], given: Given, told: dict[str, str]) -> None:

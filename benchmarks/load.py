@@ -36,7 +36,9 @@ from penstock.operations.progress import NoProgress
 from penstock.transform import Transform
 
 THREADS = 3
-REQUEST_BYTES = 5 * 1024 * 1024
+REQUEST_DOCUMENTS = 2000
+"""In a raw request as in one of penstock's; larger ones are no faster."""
+
 ROWS_AT_ONCE = 5000
 NDJSON = {"content-type": "application/x-ndjson"}
 
@@ -56,16 +58,15 @@ def penstock_load(at: Ground, name: str, **sink: Any) -> Took:
 def prepared(at: Ground, name: str) -> list[bytes]:
     """The bodies of the bulk requests for a collection."""
     transform = Transform(at.collection(name))
-    bodies, lines, size = [], [], 0
+    bodies, lines = [], []
     for raw in at.mongo[DB][name].find_raw_batches({}, batch_size=ROWS_AT_ONCE):
         for document in bson.decode_all(raw, CODEC):
             action = {"_id": document_id(document["_id"]), "version": 1, "version_type": "external_gte"}
             line = orjson.dumps({"index": {**action, "require_alias": True}}) + b"\n" + transform(document) + b"\n"
             lines.append(line)
-            size += len(line)
-            if size >= REQUEST_BYTES:
+            if len(lines) == REQUEST_DOCUMENTS:
                 bodies.append(b"".join(lines))
-                lines, size = [], 0
+                lines = []
     return [*bodies, b"".join(lines)] if lines else bodies
 
 

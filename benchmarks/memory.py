@@ -1,6 +1,6 @@
-"""A load and a catch-up as users run them, each in a process of its own: how much memory it needed at the most.
+"""A load, a catch-up and a verify as users run them, each in a process of its own: how much memory it needed at most.
 
-Whoever calls these compares index and source afterwards (`Ground.require_equal`).
+Whoever calls the first two compares index and source afterwards (`Ground.require_equal`).
 """
 
 import tempfile
@@ -57,6 +57,16 @@ def catch_up_apart(at: Ground, name: str, count: int) -> Peak:
             told = process.stopped()
     say()
     return Peak(told["peak_bytes"] / 2**20, told["writes"] / told["writing_s"])
+
+
+def verify_apart(at: Ground, name: str) -> Peak:
+    """Verify a collection that is equal to its index, by `penstock verify`. Raises SystemExit when it is not."""
+    with _folder() as folder, penstock(Path(folder), at.toml([name]), ["verify", "--json", "--restart"]) as process:
+        found = process.answer()
+        if found.get("verdict") != "equal":
+            raise SystemExit(f"{name} is not equal to its index: no figures")
+        told = process.ended()
+    return Peak(told["peak_bytes"] / 2**20, found["documents"] / found["seconds"])
 
 
 def _folder() -> tempfile.TemporaryDirectory[str]:

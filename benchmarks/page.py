@@ -15,7 +15,7 @@ from results import GOAL_COLUMNS, HERE, RESULTS, Item, Section, goal_rows, read,
 
 TEMPLATE = HERE / "page.md"
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-NAMES = ("load", "catch_up", "latency", "lambda_calls", "cost", "growth")
+NAMES = ("load", "catch_up", "latency", "lambda_calls", "cost", "growth", "verify")
 
 _MARK = re.compile(r"^<!-- (figures|machine|goals)(?:: (\w+))? -->$", re.MULTILINE)
 _HEAD = "<!-- Made by benchmarks/page.py from benchmarks/page.md and benchmarks/results; edit these. -->\n"

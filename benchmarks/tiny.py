@@ -13,6 +13,7 @@ import cost
 import growth
 import latency
 import load
+import verify
 from ground import DB, ground
 from item import Given, Sections, quieten, tell, versions
 
@@ -28,6 +29,7 @@ TINY: dict[str, tuple[Sections, dict[str, int]]] = {
         partial(growth.sections, several=(2,)),
         {"documents": 200, "some": 200, "many": 400, "rounds_of_many": 1},
     ),
+    "verify": (verify.sections, {"documents": 200, "many": 400}),
 }
 
 

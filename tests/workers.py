@@ -168,12 +168,12 @@ class Site:
         self._workers.append(worker)
         return worker
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess:
+    def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess:
         """Run a command to its end."""
         done = subprocess.run(
             [*PENSTOCK, *arguments],
             cwd=self.folder,
-            env=_environ(),
+            env={**_environ(), **environ},
             capture_output=True,
             text=True,
             timeout=WITHIN_S,
@@ -191,6 +191,13 @@ class Site:
     def ask(self, method: str, path: str, body=None) -> dict:
         """One request to the index; answers its JSON."""
         return self._http.request(method, f"{self.sink_url}/{path}", json=body).json()
+
+    def bulk(self, index: str, lines: list[str]) -> None:
+        """One bulk request, which must succeed."""
+        body = "\n".join(lines) + "\n"
+        headers = {"content-type": "application/x-ndjson"}
+        answer = self._http.request("POST", f"{self.sink_url}/{index}/_bulk?refresh=true", body=body, headers=headers)
+        assert answer.json()["errors"] is False, answer.data
 
     def indexed(self, namespace: str) -> dict[str, dict]:
         """All documents of a collection's index, by their ids."""
@@ -257,4 +264,10 @@ class Site:
 
 
 def _toml(values: dict) -> str:
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
+    return "".join(f"{name} = {_value(value)}\n" for name, value in values.items())
+
+
+def _value(value) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(name)} = {_value(each)}" for name, each in value.items()) + " }"
+    return json.dumps(value)

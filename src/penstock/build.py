@@ -1,83 +1,42 @@
 """Joins the adapters from the settings; the only place that knows both the source's and the index's.
 
-plans      which cursors there are, and which collections each of them feeds
-Adapters   what one pipeline is joined to, made anew for each term of its lease
+Adapters   what one pipeline of `penstock.plans` is joined to, made anew for each term of its lease
 """
 
 import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from penstock.batch import Limits
-from penstock.change import Namespace
 from penstock.errors import SettingsError
 from penstock.metrics import Metrics
 from penstock.mongo.asking import ask
 from penstock.mongo.connection import Connection, Login, address, connect
 from penstock.mongo.load import MongoLoad
 from penstock.mongo.stream import MongoStream
-from penstock.mongo.watch import Watch, watches
 from penstock.opensearch.authorisation import Authorisation
 from penstock.opensearch.client import Client
 from penstock.opensearch.dead_letters import OpenSearchDeadLetters
+from penstock.opensearch.guard import Guard
 from penstock.opensearch.indexes import Generation, Indexes
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.mapping import GC_DELETES_S
 from penstock.opensearch.pipeline_state import PipelineState
+from penstock.opensearch.records import Records
 from penstock.opensearch.sink import OpenSearchSink
 from penstock.opensearch.state import StateStore
+from penstock.opensearch.verify_state import VerifyState
 from penstock.opensearch.waiting import Patience
 from penstock.pipeline import Rules
-from penstock.settings import CollectionSettings, Settings, SourceSettings
-from penstock.transform import Transform
+from penstock.plans import Collection, Plan
+from penstock.settings import Settings, SourceSettings
 
 if TYPE_CHECKING:
     from penstock.aws.queue import Queue
 
 Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True)
-class Collection:
-    """A collection that is served: its name, its settings, its transform."""
-
-    namespace: Namespace
-    settings: CollectionSettings
-    transform: Transform
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One pipeline: what its cursor watches, and the collections it feeds."""
-
-    watch: Watch
-    collections: tuple[Collection, ...]
-
-    @property
-    def name(self) -> str:
-        """The pipeline's name, in its state, its metrics and its log lines."""
-        return str(self.watch)
-
-
-def plans(settings: Settings) -> list[Plan]:
-    """Divide the declared collections among pipelines. Raises SettingsError with all problems."""
-    collections: dict[Namespace, Collection] = {}
-    problems: list[str] = []
-    for each in settings.collections:
-        namespace = Namespace.named(each.namespace)
-        try:
-            collections[namespace] = Collection(namespace, each, Transform(each))
-        except SettingsError as error:
-            problems += error.problems
-    if problems:
-        raise SettingsError(*problems)
-    return [
-        Plan(watch, tuple(collections[Namespace(watch.db, coll)] for coll in watch.colls))
-        for watch in watches(collections, settings.source.cursor_per)
-    ]
 
 
 def sink_client(settings: Settings, *, connections: int = 0) -> Client:
@@ -153,23 +112,30 @@ class Adapters:
         self.client = client
         self.patience = Patience(metrics, stop)
         self.indexes = Indexes(client, self.patience)
-        self.sink = OpenSearchSink(client, settings.sink, metrics, self.patience)
-        self.dead_letters = OpenSearchDeadLetters(client, self.sink, self.patience)
-        self._store = StateStore(client, self.patience)
+        sink = OpenSearchSink(client, settings.sink, metrics, self.patience)
+        served = [each.settings for each in plan.collections]
+        self.sink = Guard(sink, served, client=client, patience=self.patience, metrics=metrics)
+        self.dead_letters = OpenSearchDeadLetters(client, sink, self.patience, kept=settings.pipeline.dead_letters_kept)
+        self.store = StateStore(client, self.patience)
+        self.records = Records(self.store)
 
     def state(self) -> PipelineState:
         """The pipeline's lease and position."""
         name, lease_s = self._plan.name, self._settings.pipeline.lease_s
-        return PipelineState(self._store, name, owner=self._owner, lease_s=lease_s, stop=self._stop)
+        return PipelineState(self.store, name, owner=self._owner, lease_s=lease_s, stop=self._stop)
 
     def load_state(self, collection: Collection, generation: Generation) -> LoadState:
         """How far the load of a collection has come."""
-        return LoadState(self._store, str(collection.namespace), generation.index, owner=self._owner)
+        return LoadState(self.store, str(collection.namespace), generation.index, owner=self._owner)
+
+    def verify_state(self, collection: Collection, index: str) -> VerifyState:
+        """How far the verify of an index has come."""
+        return VerifyState(self.store, str(collection.namespace), index, owner=self._owner)
 
     def known_indexes(self) -> Mapping[str, str]:
         """The UUIDs of the indexes as they were loaded, by name, whatever cursors the load had; empty before it."""
-        names = {self._plan.watch.db, *(str(each.namespace) for each in self._plan.collections)}
-        stored = self._store.get([PipelineState.id_of(name) for name in sorted(names)])
+        names = {self._plan.name, self._plan.watch.db, *(str(each.namespace) for each in self._plan.collections)}
+        stored = self.store.get([PipelineState.id_of(name) for name in sorted(names)])
         return {name: uuid for each in stored.values() for name, uuid in each.document["indexes"].items()}
 
     def ask(self, question: Callable[..., Answer], *arguments: object, stop: threading.Event | None = None) -> Answer:
@@ -190,6 +156,10 @@ class Adapters:
 
     def load(self, collection: Collection, stop: threading.Event) -> MongoLoad:
         """The load of one collection."""
+        return self.documents(collection, stop, self._settings.pipeline.load_rate)
+
+    def documents(self, collection: Collection, stop: threading.Event, rate: float | None) -> MongoLoad:
+        """All documents of a collection, at most `rate` of them a second."""
         return MongoLoad(
             self.connection,
             collection.namespace,
@@ -197,7 +167,7 @@ class Adapters:
             metrics=self._metrics,
             stop=stop,
             range_size=self._settings.pipeline.load_range,
-            rate=self._settings.pipeline.load_rate,
+            rate=rate,
         )
 
     def rules(self, *, outside_the_stream: bool = False) -> Rules:

@@ -9,6 +9,8 @@
       SystemicFault          going on would hide a loss: too many dead letters,
                              counters that do not balance, a restored source            exit code 6
       LeaseLost              another worker has taken this pipeline over                (the worker waits again)
+        Outdated             the generations changed since it was planned               (the worker plans again)
+      NotEqual               an index does not hold what its collection says            exit code 8
       ReadAgain              what was read is too old to be sent                        (the pipeline reads it again)
       Stopped                told to stop while waiting                                 exit code 0
       DocumentError          one document can never be indexed: a dead letter           (the stream goes on)
@@ -73,6 +75,16 @@ class LeaseLost(PenstockError):
     """Another worker holds the pipeline's lease: nothing more may be written or saved under ours."""
 
     exit_code = 7
+
+
+class Outdated(LeaseLost):
+    """What a pipeline was to feed is not what it should feed by now: a generation was made, or dropped."""
+
+
+class NotEqual(PenstockError):
+    """`verify` found documents in which source and index differ, and which were not repaired."""
+
+    exit_code = 8
 
 
 class ReadAgain(PenstockError):

@@ -22,7 +22,7 @@ from penstock.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
-State = Literal["standby", "loading", "live", "stopped"]
+State = Literal["standby", "loading", "live", "stopped", "failed"]
 
 STALLED_AFTER_S = 60.0
 """A source answers about once a second, even when idle; the longest wait of a lost connection is 30 s."""
@@ -80,6 +80,16 @@ class Health:
         with self._lock:
             self._in_state(pipeline, "stopped", self._now()).reason = reason
 
+    def failed(self, pipeline: str, reason: str) -> None:
+        """Report that a pipeline in which nobody searches does not work: no reason to restart the others."""
+        with self._lock:
+            self._in_state(pipeline, "failed", self._now()).reason = reason
+
+    def forget(self, pipeline: str) -> None:
+        """Report that the pipeline is no longer this worker's."""
+        with self._lock:
+            self._pipelines.pop(pipeline, None)
+
     def report(self) -> dict[str, Any]:
         """Answer `healthy`, and for each pipeline its state, its lag, and what is wrong with it if anything is."""
         with self._lock:
@@ -100,7 +110,7 @@ class Health:
         problems = []
         if known.state == "stopped":
             problems.append(f"stopped: {known.reason}")
-        elif silent_s > STALLED_AFTER_S:
+        elif known.state != "failed" and silent_s > STALLED_AFTER_S:
             problems.append(f"stalled: nothing heard for {silent_s:.0f} s")
         if known.waiting and now - known.waiting_since > WAITING_AFTER_S:
             problems.append(f"the index accepts nothing since {now - known.waiting_since:.0f} s: {known.waiting}")
@@ -111,6 +121,7 @@ class Health:
             "lag_s": round(known.lag_s, 3),
             "silent_s": round(silent_s, 1),
             "waiting": known.waiting,
+            "reason": known.reason,
             "problems": problems,
         }
 

@@ -59,7 +59,7 @@ class MemoryDeadLetters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._letters: dict[tuple[Namespace, str], Letter] = {}
+        self._letters: dict[tuple[str, str], Letter] = {}
 
     @property
     def letters(self) -> list[Letter]:
@@ -71,14 +71,15 @@ class MemoryDeadLetters:
         """See `penstock.ports.DeadLetters`."""
         with self._lock:
             for letter in letters:
-                present = self._letters.get((letter.namespace, letter.id))
+                present = self._letters.get((letter.alias, letter.id))
                 if present is None or present.version <= letter.version:
-                    self._letters[letter.namespace, letter.id] = letter
+                    self._letters[letter.alias, letter.id] = letter
 
-    def clear(self, namespace: Namespace, *, before: int) -> int:
-        """Remove the letters of a collection with a version below `before`; answers how many."""
+    def clear(self, alias: str, *, before: int | None = None) -> int:
+        """Remove the letters of a generation, or those of a version below `before`; answers how many."""
         with self._lock:
-            old = [at for at, each in self._letters.items() if each.namespace == namespace and each.version < before]
+            those = (at for at in self._letters if at[0] == alias)
+            old = [at for at in those if before is None or self._letters[at].version < before]
             for at in old:
                 del self._letters[at]
             return len(old)
@@ -86,7 +87,7 @@ class MemoryDeadLetters:
     def count(self, namespaces: Iterable[Namespace]) -> dict[Namespace, int]:
         """How many letters each collection has."""
         with self._lock:
-            return {each: sum(namespace == each for namespace, _ in self._letters) for each in namespaces}
+            return {each: sum(letter.namespace == each for letter in self._letters.values()) for each in namespaces}
 
 
 class MemoryCheckpoints:

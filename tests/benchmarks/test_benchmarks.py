@@ -20,7 +20,7 @@ def run(*words: str | Path) -> None:
 
 def test_every_benchmark_runs_to_its_comparison(tmp_path):
     run(BENCHMARKS / "tiny.py", tmp_path)
-    for name in ("load", "catch_up", "latency", "cost", "growth"):
+    for name in ("load", "catch_up", "latency", "cost", "growth", "verify"):
         sections = json.loads((tmp_path / f"{name}.json").read_text())["sections"]
         assert sections
         assert all(section["rows"] for section in sections)

@@ -1,22 +1,25 @@
 """The promises of `penstock.ports.DeadLetters`, in memory and in the real index."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sink_sides import once_it_waits, side
 
 from penstock.change import Letter, Namespace, Position
-from penstock.errors import SystemicFault
+from penstock.errors import SettingsError, SystemicFault
 from penstock.memory import MemoryDeadLetters
 from penstock.opensearch.dead_letters import MAX_BODY_BYTES, OpenSearchDeadLetters
 
 ORDERS, CUSTOMERS = Namespace("shop", "orders"), Namespace("shop", "customers")
+ALIAS = "orders-g1-write"
 
 
 def letter(text_id: str = "a", version: int = 1, *, of: Namespace = ORDERS, **more: Any) -> Letter:
     told = {"key": f'"{text_id}"', "position": Position("here", 5), "reason": f"refused {version}", **more}
-    return Letter(namespace=of, alias=f"{of.coll}-g1-write", id=text_id, version=version, **told)
+    told = {"alias": f"{of.coll}-g1-write", **told}
+    return Letter(namespace=of, id=text_id, version=version, **told)
 
 
 class DeadLettersContract:
@@ -54,13 +57,19 @@ class DeadLettersContract:
 
     def test_older_letters_of_one_collection_are_cleared_and_a_later_one_is_kept(self) -> None:
         self.store.store([letter("a", 4), letter("b", 5), letter("a", 4, of=CUSTOMERS)])
-        assert self.store.clear(ORDERS, before=5) == 1
+        assert self.store.clear(ALIAS, before=5) == 1
         assert self.kept() == {("shop.orders", "b"): "refused 5", ("shop.customers", "a"): "refused 4"}
         self.store.store([letter("a", 6)])
         assert self.kept()["shop.orders", "a"] == "refused 6"
 
+    def test_generations_have_letters_of_their_own(self) -> None:
+        self.store.store([letter("a", 5), letter("a", 6, alias="orders-g2-write")])
+        assert self.counted(ORDERS) == {ORDERS: 2}
+        assert self.store.clear("orders-g2-write") == 1
+        assert self.kept() == {("shop.orders", "a"): "refused 5"}
+
     def test_clearing_where_no_letter_was_ever_stored_is_nothing(self) -> None:
-        assert self.store.clear(ORDERS, before=5) == 0
+        assert self.store.clear(ALIAS, before=5) == 0
 
     def test_storing_a_letter_again_changes_nothing(self) -> None:
         self.store.store([letter("a", 5)])
@@ -133,6 +142,25 @@ class TestOpenSearchDeadLetters(DeadLettersContract):
             "body": '{"name":"é"}',
             "body_bytes": 13,
         }
+
+    def test_letters_are_found_in_real_time_by_document_id(self) -> None:
+        assert self.real.find(ORDERS, ["a"], ALIAS) == {}
+        long = "x" * 512
+        self.store.store([letter("a", 7 << 32, body=b'{"name":1}'), letter(long), letter("b", of=CUSTOMERS)])
+        found = self.real.find(ORDERS, ["a", "b", long], ALIAS)
+        assert found.keys() == {"a", long}
+        kept = found["a"]
+        assert kept[:8] == (ORDERS, "orders-g1-write", "a", '"a"', 7 << 32, f"refused {7 << 32}", '{"name":1}', 10)
+        assert abs((datetime.now(UTC) - kept.stored_at).total_seconds()) < 60
+        self.store.store([letter("a", 8 << 32)])
+        assert self.real.find(ORDERS, ["a"], ALIAS)["a"].seq_no > kept.seq_no
+        assert self.real.find(ORDERS, [], ALIAS) == {}
+
+    def test_a_letter_of_another_form_is_refused(self) -> None:
+        self.store.store([letter("a")])
+        self.way.ask("POST", f"/{self.real.index}/_update/shop.orders%2Fa", {"doc": {"schema": 2}})
+        with pytest.raises(SettingsError, match=r"dead letter of shop\.orders has the form 2"):
+            self.real.find(ORDERS, ["a"], ALIAS)
 
     def test_a_large_body_is_cut_between_characters(self) -> None:
         body = ('{"text":"' + "é" * 40_000 + '"}').encode()

@@ -27,7 +27,7 @@ class Index:
 
     def __init__(self, http: urllib3.PoolManager, url: str) -> None:
         self._http, self._url = http, url
-        made = index_body(shards=1, replicas=0, mapping_file=None, meta={})
+        made = index_body(shards=1, replicas=0, mapping={}, meta={})
         assert self.ask("PUT", "", json.dumps(made))[0] == 200
 
     def ask(self, method: str, path: str, body: bytes | str | None = None):

@@ -2,19 +2,25 @@
 
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 from bson import Decimal128, ObjectId
 from pymongo.database import Database
-from sink_sides import Relay
+from sink_sides import Relay, Side
 from sync_function import AWAY, SyncFunction, T, event, forget, replay
 
 from penstock.change import Namespace
 from penstock.errors import QueueUnavailable
 from penstock.lambdas import clients, sync
 from penstock.lambdas.events import NotAnEnvelope
+from penstock.opensearch.recipe import Recipe
+from penstock.opensearch.records import Record, Records
+from penstock.opensearch.state import StateStore
 from penstock.operations.replaying import replay_parked
 from penstock.operations.status import status
+from penstock.settings import CollectionSettings
+from penstock.transform import Transform
 
 
 def letters(function: SyncFunction) -> dict[str, str]:
@@ -255,3 +261,39 @@ def test_status_tells_of_parked_keys_and_of_a_queue_that_is_away(
     found = status(clients.settings())
     assert ([each.state for each in found.collections], found.parked) == (["mapped"], None)
     assert "does not answer" in found.queue_problem
+
+
+@pytest.fixture
+def beside(function: SyncFunction, way: Side, monkeypatch: pytest.MonkeyPatch) -> Iterator[Records]:
+    """A second generation of the collection, which lacks a field."""
+    monkeypatch.setattr("penstock.operations.databases.LOOK_AGAIN_S", 0.0)
+    function.call(event("insert", "warm", {"n": 0}, at=T))
+    records = Records(StateStore(way.client, way.patience))
+    declared = CollectionSettings(namespace=function.namespace, index=function.alias, replicas=0)
+    fewer = declared.model_copy(update={"exclude": ("secret",)})
+    made = [Recipe.of(each, Transform(each)) for each in (declared, fewer)]
+    records.create(Record(function.namespace, function.alias).added(made[0], "serving").added(made[1], "building"))
+    yield records
+    StateStore(way.client, way.patience).delete(Records.id_of(function.alias))
+
+
+def test_every_generation_is_fed_in_its_own_form(function: SyncFunction, beside: Records, way: Side) -> None:
+    assert function.call(event("insert", "a", {"n": 1, "secret": "x"}, at=T + 1))["Parked"] == 0
+    function.call(event("delete", "warm", at=T + 2))
+    assert function.indexed() == {"a": {"n": 1, "secret": "x"}}
+    assert way.documents(f"{function.alias}-g2-write") == {"a": {"n": 1}}
+
+
+def test_a_generation_that_fails_beside_the_one_that_serves_parks_nothing(
+    function: SyncFunction, beside: Records, way: Side
+) -> None:
+    state = {"schema": 2, "indexes": {f"{function.alias}-g2": "another"}}
+    pipeline = f"/penstock-state/_doc/pipeline%2Fgeneration%2F{function.alias}-g2"
+    way.ask("PUT", pipeline, state)
+    said = function.call(event("insert", "a", {"n": 1}, at=T + 1))
+    assert (said["Written"], said["Parked"], said["SystemicFaults"]) == (1, 0, 0)
+    failed = beside.read([function.alias])[function.alias].numbered(2)
+    assert failed is not None
+    assert "was deleted, replaced or restored" in failed.failed
+    assert way.client.request("GET", f"/{function.alias}-g2/_doc/a").status == 404
+    way.ask("DELETE", pipeline)

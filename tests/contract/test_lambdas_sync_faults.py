@@ -160,7 +160,7 @@ def test_a_warm_container_looks_at_its_indexes_from_time_to_time(
     db, state = function.namespace.split(".")[0], {"indexes": {f"{function.alias}-g1": "another"}}
     way.ask("PUT", f"/penstock-state/_doc/pipeline%2F{db}", {"schema": 1, **state})
     assert function.call(event("insert", "a", {"n": 1}, at=T + 1))["Written"] == 1
-    monkeypatch.setattr("penstock.operations.applying._LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr("penstock.operations.databases.LOOK_AGAIN_S", 0.0)
     assert function.call(event("insert", "b", {"n": 1}, at=T + 2))["SystemicFaults"] == 1
     way.ask("DELETE", f"/penstock-state/_doc/pipeline%2F{db}")
 

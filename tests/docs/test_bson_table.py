@@ -84,7 +84,7 @@ def test_every_query_in_the_table_finds_its_document(sink_url, index_prefix):
     ]
     address = f"{sink_url}/{index_prefix}table"
     with urllib3.PoolManager() as http:
-        made = index_body(shards=1, replicas=0, mapping_file=None, meta={})
+        made = index_body(shards=1, replicas=0, mapping={}, meta={})
         assert http.request("PUT", address, json=made).status == 200
         for name, value, _ in table:
             body = encode(bson.decode(bson.encode({name: value}), CODEC))

@@ -5,6 +5,7 @@ the sample's order, with a mapping that tries for ever.
 """
 
 import datetime
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -147,6 +148,11 @@ def test_commands_run_with_the_rights_of_the_task(site: AwsSite) -> None:
     assert "mapped" in shown.stdout
     site.wait_in_step(without=POISON)
     assert site.dead_letters() == POISON
+    verified = site.penstock("verify", "--repair", "--wait", "5", "--json")
+    *findings, collection = [json.loads(line) for line in verified.stdout.splitlines()]
+    assert verified.returncode == 8, verified.stderr
+    assert {each["id"]: each["finding"] for each in findings} == dict.fromkeys(POISON, "dead-lettered")
+    assert collection["equal"] == collection["documents"] - len(POISON)
 
 
 def test_no_log_holds_a_document_or_a_secret(site: AwsSite) -> None:

@@ -1,14 +1,13 @@
 """`penstock load`."""
 
-import difflib
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
+from penstock.cli.declared import declared
 from penstock.cli.interrupts import stop_signals
 from penstock.counted import counted
-from penstock.errors import SettingsError
 from penstock.operations.progress import LoadResult
 from penstock.settings import Settings
 
@@ -32,15 +31,15 @@ def load(
     The position of the change stream is saved first, so that `penstock run` goes on from there without a gap. A load
     that was stopped goes on where it stopped.
     """
+    from penstock.allocation import for_many_documents
     from penstock.cli.progress import progress_display
-    from penstock.garbage import collect_rarely
     from penstock.logs import set_up_logs
     from penstock.metrics import Metrics
     from penstock.operations import worker
 
     set_up_logs(settings.observe)
-    collect_rarely()
-    only = _declared(settings, namespaces or [])
+    for_many_documents()
+    only = declared(settings, namespaces or [])
     with stop_signals() as signals, progress_display() as progress:
         results = worker.load(settings, stop=signals.stop, metrics=Metrics(), progress=progress, only=only, again=again)
         for result in results:
@@ -50,19 +49,6 @@ def load(
     if signals.received:
         typer.echo("stopped; the next load goes on from there", err=True)
     raise typer.Exit(signals.exit_code(endless=False))
-
-
-def _declared(settings: Settings, namespaces: list[str]) -> frozenset[str]:
-    """The named collections, all when none is named; each must be declared."""
-    declared = {collection.namespace for collection in settings.collections}
-    problems = []
-    for name in namespaces:
-        if name not in declared:
-            near = difflib.get_close_matches(name, declared, n=1) or sorted(declared)
-            problems.append(f"{name} is not among the declared collections; there is {', '.join(near)}")
-    if problems:
-        raise SettingsError(*problems)
-    return frozenset(namespaces or declared)
 
 
 def _untouched(settings: Settings, only: frozenset[str], results: Sequence[LoadResult]) -> list[str]:

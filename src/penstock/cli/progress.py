@@ -1,4 +1,4 @@
-"""How a load shows that it moves: a bar for each collection on a terminal, plain lines elsewhere."""
+"""How a long command shows that it moves: a bar for each collection on a terminal, plain lines elsewhere."""
 
 import sys
 import threading
@@ -20,13 +20,13 @@ class Progress:
     """Says nothing of the way; called from several threads. `documents` is what came since the last call."""
 
     def started(self, namespace: str, total: int | None) -> None:
-        """The load of a collection began (or goes on); `total` is an estimate."""
+        """The work on a collection began (or goes on); `total` is an estimate."""
 
     def advanced(self, namespace: str, documents: int) -> None:
-        """So many more documents are in the index."""
+        """So many more documents are done."""
 
     def finished(self, namespace: str) -> None:
-        """The collection is loaded."""
+        """The collection is done."""
 
     def say(self, line: str) -> None:
         """Print a result on standard output."""
@@ -62,14 +62,15 @@ class _Line:
 class PlainProgress(Progress):
     """A line on standard error when a collection begins, every ten seconds, and when it is done."""
 
-    def __init__(self) -> None:
+    def __init__(self, doing: str = "loading", done: str = "loaded") -> None:
+        self._doing, self._done = doing, done
         self._lines: dict[str, _Line] = {}
         self._lock = threading.Lock()
 
     def started(self, namespace: str, total: int | None) -> None:
         with self._lock:
             self._lines[namespace] = _Line(total)
-        self._print(f"{namespace}: loading" + ("" if total is None else f" about {counted(total, 'document')}"))
+        self._print(f"{namespace}: {self._doing}" + ("" if total is None else f" about {counted(total, 'document')}"))
 
     def advanced(self, namespace: str, documents: int) -> None:
         with self._lock:
@@ -82,18 +83,18 @@ class PlainProgress(Progress):
         self._print(f"{namespace}: {counted(line.documents, 'document')}{share}")
 
     def finished(self, namespace: str) -> None:
-        self._print(f"{namespace}: loaded")
+        self._print(f"{namespace}: {self._done}")
 
     def _print(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
-def progress_display() -> Iterator[Progress]:
-    """Bars where standard error is a terminal, lines elsewhere."""
+def progress_display(doing: str = "loading", done: str = "loaded", *, plain: bool = False) -> Iterator[Progress]:
+    """Bars where standard error is a terminal, lines elsewhere, or when these are wanted."""
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield PlainProgress()
+    if plain or not console.is_terminal:
+        yield PlainProgress(doing, done)
         return
     columns = (
         TextColumn("{task.description}"),

@@ -1,7 +1,7 @@
 """`penstock status`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,9 +41,12 @@ def status(
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found.collections], indent=1))
     else:
-        rows = [_COLUMNS, *map(_row, found.collections)]
+        rows = [_COLUMNS, *(row for each in found.collections for row in _rows(each))]
         for line in as_table_or_lists(rows, texts=_TEXTS, width=terminal_width()):
             typer.echo(line)
+        for each in found.collections:
+            for line in _remarks(each):
+                typer.echo(line)
         if found.parked:
             waiting = f"{counted(found.parked, 'message')} with parked keys"
             typer.echo(f"{_loud(waiting)} in the queue: penstock dead-letters replay --queue writes them")
@@ -53,21 +56,58 @@ def status(
         raise QueueUnavailable(found.queue_problem)
 
 
+def _rows(line: "CollectionStatus") -> Iterator[Sequence[str]]:
+    """The collection as people search it, and below it its generations, when there are several."""
+    yield _row(line)
+    for each in line.generations:
+        yield [
+            f"  {each.role}",
+            each.index,
+            _state(each.state, each.loaded),
+            "",
+            _number(each.documents_index),
+            "",
+            _lag(each.lag_s),
+            _letters(each.dead_letters),
+            "",
+        ]
+
+
+def _remarks(line: "CollectionStatus") -> Iterator[str]:
+    for each in line.generations:
+        if each.failed:
+            yield f"{_loud(each.index + ' is not fed')}: {each.failed}"
+    if line.moved_on:
+        changed = ", ".join(line.moved_on)
+        yield f"{line.namespace}: the settings have moved on ({changed}): penstock reindex {line.namespace}"
+
+
 def _row(line: "CollectionStatus") -> Sequence[str]:
-    state = line.state
-    if line.loaded is not None and line.state in ("loading", "reconciling"):
-        state = f"{state} {line.loaded:.0%}"
     return [
         line.namespace,
         line.index,
-        _loud(state) if line.state == "stopped" else state,
+        _state(line.state, line.loaded),
         _number(line.documents_source),
         _number(line.documents_index),
         "-" if line.writes_per_s is None else f"{line.writes_per_s:,.0f}",
-        "-" if line.lag_s is None else f"{line.lag_s:,.1f} s",
-        _loud(f"{line.dead_letters:,}") if line.dead_letters else "0",
+        _lag(line.lag_s),
+        _letters(line.dead_letters),
         _left(line.position_left_s),
     ]
+
+
+def _state(state: str, loaded: float | None) -> str:
+    if loaded is not None and state in ("loading", "reconciling"):
+        return f"{state} {loaded:.0%}"
+    return _loud(state) if state in ("stopped", "failed") else state
+
+
+def _lag(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:,.1f} s"
+
+
+def _letters(count: int) -> str:
+    return _loud(f"{count:,}") if count else "0"
 
 
 def _loud(text: str) -> str:

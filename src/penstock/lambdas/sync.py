@@ -27,8 +27,9 @@ from penstock.lambdas.events import changes_of, events_of, latest_time, token_of
 from penstock.lambdas.in_time import in_time
 from penstock.metrics import Metrics
 from penstock.opensearch.mapping import GC_DELETES_S
-from penstock.operations.applying import Applying, Generations, generations_by_database
+from penstock.operations.databases import Database, databases
 from penstock.parked import texts_of
+from penstock.plans import Plan
 
 log = structlog.get_logger(__name__)
 
@@ -68,13 +69,7 @@ def _apply(db: str, changes: Sequence[Change], position: Position, stop: threadi
     if serving is None:
         log.warning("no collection of this database is declared", database=db, changes=len(changes))
         return Counts(read=len(changes), control=len(changes))
-    adapters = Adapters(settings(), serving.plan, connection=source(), client=sink(), metrics=_metrics(), stop=stop)
-    applying = Applying(serving.plan, adapters, serving.of(adapters), _metrics())
-    try:
-        return applying.apply(changes, position, stop)
-    except SystemicFault:
-        serving.forget()  # an index may have been taken away; another one may have its name the next time
-        raise
+    return serving.apply(changes, position, stop)
 
 
 def _say(error: Exception, db: str) -> None:
@@ -109,9 +104,13 @@ def _publish(context: Any, counts: Counts, parked: int, faults: int, position: P
     publish(context.function_name, values, request_id=context.aws_request_id)
 
 
+def _join(plan: Plan, stop: threading.Event) -> Adapters:
+    return Adapters(settings(), plan, connection=source(), client=sink(), metrics=_metrics(), stop=stop)
+
+
 @cache
-def _serving() -> dict[str, Generations]:
-    return generations_by_database(settings())
+def _serving() -> dict[str, Database]:
+    return databases(settings(), _join, _metrics())
 
 
 @cache

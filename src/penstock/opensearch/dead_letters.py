@@ -1,26 +1,28 @@
 """The dead-letter index: one letter for each document that can never be indexed as it is."""
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
 
 from penstock.change import Letter, Namespace, Refusal, Write
 from penstock.errors import SinkUnavailable, SystemicFault
 from penstock.opensearch.bulk import MAX_ID_BYTES
+from penstock.opensearch.by_ids import read_by_ids
 from penstock.opensearch.client import Client
 from penstock.opensearch.error_table import MISSING
 from penstock.opensearch.requests import ask, error_of
 from penstock.opensearch.sink import OpenSearchSink
+from penstock.opensearch.stored_letter import SCHEMA, StoredLetter, letter_id, stored_letter
 from penstock.opensearch.system_index import ensure_system_index
 from penstock.opensearch.waiting import Patience
 
 DEAD_LETTER_INDEX: Final = "penstock-dead-letters"
 MAX_BODY_BYTES: Final = 8 * 1024
 
-SCHEMA: Final = 1
+BODIES_KEPT: Final = 10_000
+"""Letters beyond so many of one collection are kept without what was refused: it is at the source."""
 
 _KEPT_ONLY = {"type": "keyword", "index": False, "doc_values": False}
 _BODY: dict[str, Any] = {
@@ -47,23 +49,39 @@ class OpenSearchDeadLetters:
     """Implements `penstock.ports.DeadLetters` by the sink: a letter is a versioned write like any other."""
 
     def __init__(
-        self, client: Client, sink: OpenSearchSink, patience: Patience, *, index: str = DEAD_LETTER_INDEX
+        self,
+        client: Client,
+        sink: OpenSearchSink,
+        patience: Patience,
+        *,
+        index: str = DEAD_LETTER_INDEX,
+        kept: int = 100_000,
+        bodies_kept: int = BODIES_KEPT,
     ) -> None:
         self.index = index
+        self._kept = kept
+        self._bodies_kept = bodies_kept
         self._client = client
         self._sink = sink
         self._patience = patience
         self._exists = False
 
     def store(self, letters: Sequence[Letter]) -> None:
-        """Keep the letters; an older letter never replaces a newer one of the same document. Raises SystemicFault."""
+        """Keep the letters; an older letter never replaces a newer one of the same document.
+
+        Raises SystemicFault when the place for them is full, or one is itself refused.
+        """
         if not letters:
             return
         if not self._exists:
             ensure_system_index(self._client, self._patience, self.index, _BODY)
             self._exists = True
+        counts = self._count("alias", {letter.alias for letter in letters})
+        self._refuse_too_many(letters, counts)
         now = datetime.now(UTC)
-        outcomes = self._sink.write([self._write(letter, now) for letter in letters])
+        outcomes = self._sink.write(
+            [self._write(letter, now, with_body=counts[letter.alias] < self._bodies_kept) for letter in letters]
+        )
         for letter, outcome in zip(letters, outcomes, strict=True):
             if isinstance(outcome, Refusal):
                 raise SystemicFault(
@@ -72,14 +90,32 @@ class OpenSearchDeadLetters:
                     " index (its mapping was changed?) and start again."
                 )
 
+    def find(self, namespace: Namespace, ids: Sequence[str], alias: str) -> dict[str, StoredLetter]:
+        """The letters of these documents in a generation of a collection, by document id, in real time.
+
+        Raises SettingsError for a newer form, SinkUnavailable, Stopped.
+        """
+        found = read_by_ids(
+            self._client, self._patience, self.index, (letter_id(namespace, each, alias) for each in ids)
+        )
+        letters = [stored_letter(each.source, each.seq_no, each.primary_term) for each in found.values()]
+        return {letter.id: letter for letter in letters}
+
     def count(self, namespaces: Iterable[Namespace]) -> dict[Namespace, int]:
         """How many letters each collection has; up to a second old. Raises SinkUnavailable."""
-        counts = dict.fromkeys(namespaces, 0)
-        by_name = {str(namespace): namespace for namespace in counts}
+        by_name = {str(namespace): namespace for namespace in namespaces}
+        return {by_name[name]: count for name, count in self._count("namespace", by_name).items()}
+
+    def count_of(self, alias: str) -> int:
+        """How many letters a generation has, by its write alias; up to a second old. Raises SinkUnavailable."""
+        return self._count("alias", [alias])[alias]
+
+    def _count(self, field: Literal["namespace", "alias"], names: Iterable[str]) -> dict[str, int]:
+        counts = dict.fromkeys(names, 0)
         body = {
             "size": 0,
-            "query": {"terms": {"namespace": list(by_name)}},
-            "aggs": {"namespaces": {"terms": {"field": "namespace", "size": max(len(by_name), 1)}}},
+            "query": {"terms": {field: list(counts)}},
+            "aggs": {"names": {"terms": {"field": field, "size": max(len(counts), 1)}}},
         }
         answer = ask(self._client, self._patience, "POST", f"/{self.index}/_search", body)
         if not answer.ok:
@@ -87,20 +123,17 @@ class OpenSearchDeadLetters:
             if kind in MISSING:
                 return counts
             raise SinkUnavailable(f"The dead letters in {self.index} cannot be counted: {kind}: {reason}.")
-        for bucket in answer.json()["aggregations"]["namespaces"]["buckets"]:
-            counts[by_name[bucket["key"]]] = bucket["doc_count"]
-        return counts
+        found = answer.json()["aggregations"]["names"]["buckets"]
+        return {**counts, **{bucket["key"]: bucket["doc_count"] for bucket in found}}
 
-    def clear(self, namespace: Namespace, *, before: int) -> int:
-        """Remove the letters of a collection with a version below `before`; answers how many. Raises SinkUnavailable.
+    def clear(self, alias: str, *, before: int | None = None) -> int:
+        """Remove the letters of a generation, by its write alias; answers how many. Raises SinkUnavailable.
 
-        For a collection of which every document was read at `before` or later, and written, or refused again.
+        All of them, when it is dropped; those with a version below `before`, when every document was read at that time
+        or later and written, or refused again.
         """
-        body = {
-            "query": {
-                "bool": {"filter": [{"term": {"namespace": str(namespace)}}, {"range": {"version": {"lt": before}}}]}
-            }
-        }
+        older = [] if before is None else [{"range": {"version": {"lt": before}}}]
+        body = {"query": {"bool": {"filter": [{"term": {"alias": alias}}, *older]}}}
         ask(self._client, self._patience, "POST", f"/{self.index}/_refresh")
         answer = ask(
             self._client, self._patience, "POST", f"/{self.index}/_delete_by_query?conflicts=proceed&refresh=true", body
@@ -112,7 +145,23 @@ class OpenSearchDeadLetters:
             return 0
         raise SinkUnavailable(f"The dead letters in {self.index} cannot be removed: {kind}: {reason}.")
 
-    def _write(self, letter: Letter, now: datetime) -> Write:
+    def _refuse_too_many(self, letters: Sequence[Letter], counts: Mapping[str, int]) -> None:
+        """By generation: a new one that refuses much must not take the place of the one that serves."""
+        for alias, count in counts.items():
+            its = {letter.id: letter.namespace for letter in letters if letter.alias == alias}
+            namespace = next(iter(its.values()))
+            if (
+                count + len(its) <= self._kept
+                or count + len(its.keys() - self.find(namespace, list(its), alias).keys()) <= self._kept
+            ):
+                continue
+            raise SystemicFault(
+                f"{namespace} has {count:,} dead letters, and [pipeline] dead_letters_kept is {self._kept:,}; going on"
+                f" would lose documents. See `penstock dead-letters list {namespace}`: mend the cause and replay them,"
+                " drop them, or raise the setting; then start again."
+            )
+
+    def _write(self, letter: Letter, now: datetime, *, with_body: bool) -> Write:
         body = letter.body or b""
         document = {
             "schema": SCHEMA,
@@ -123,17 +172,10 @@ class OpenSearchDeadLetters:
             "version": letter.version,
             "position": {"token": letter.position.token, "time": letter.position.time},
             "reason": letter.reason,
-            "body": body[:MAX_BODY_BYTES].decode("utf-8", "ignore") if letter.body is not None else None,
+            "body": body[:MAX_BODY_BYTES].decode("utf-8", "ignore") if with_body and letter.body is not None else None,
             "body_bytes": len(body),
             "stored_at": now,
         }
-        return Write(self.index, letter_id(letter.namespace, letter.id), letter.version, orjson.dumps(document))
-
-
-def letter_id(namespace: Namespace, text_id: str) -> str:
-    """The id of a document's letter: readable where it fits, else its hash."""
-    collection = str(namespace).replace("%", "%25").replace("/", "%2F")
-    plain = f"{collection}/{text_id}"
-    if len(plain.encode()) <= MAX_ID_BYTES:
-        return plain
-    return "sha256-" + hashlib.sha256(plain.encode()).hexdigest()
+        return Write(
+            self.index, letter_id(letter.namespace, letter.id, letter.alias), letter.version, orjson.dumps(document)
+        )

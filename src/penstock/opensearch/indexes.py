@@ -1,7 +1,7 @@
 """Generations: one index behind a read alias, which people search, and a write alias, which only penstock uses.
 
 cities-g1          the index of the first generation
-cities             the read alias
+cities             the read alias; it is moved to a later generation in one step
 cities-g1-write    the write alias; every write requires it, so a missing index is never created by a write
 """
 
@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from penstock.errors import SettingsError, SystemicFault
 from penstock.opensearch.client import Answer, Client
-from penstock.opensearch.mapping import index_body
+from penstock.opensearch.field_budget import raise_limit
+from penstock.opensearch.mapping import body_for, read_mapping
 from penstock.opensearch.requests import ask, error_of
 from penstock.opensearch.waiting import Patience
 from penstock.settings import CollectionSettings
@@ -35,31 +36,50 @@ class Generation:
         return known.get(self.index) not in (None, self.uuid)
 
 
+def index_of(alias: str, number: int) -> str:
+    """The name of a generation's index."""
+    return f"{alias}-g{number}"
+
+
+def write_alias_of(index: str) -> str:
+    """The name of an index's write alias."""
+    return f"{index}-write"
+
+
 class Indexes:
-    """Creates and finds the indexes of one cluster."""
+    """Creates, finds and drops the indexes of one cluster."""
 
     def __init__(self, client: Client, patience: Patience) -> None:
         self._client = client
         self._patience = patience
 
-    def ensure_generation(self, collection: CollectionSettings, *, number: int = 1) -> Generation:
+    def ensure_generation(
+        self,
+        collection: CollectionSettings,
+        *,
+        number: int = 1,
+        mapping: Mapping[str, Any] | None = None,
+        serving: bool = True,
+    ) -> Generation:
         """Find or create the index of a collection, with its aliases in one step.
 
-        The read alias comes with the first generation; a later one is made beside it, unseen by those who search.
+        It is made with the `mapping`, by default the one of the collection's file. Only a `serving` one gets the read
+        alias, when no index has it; another one is made beside it, unseen by those who search.
 
         Raises SettingsError when the name is taken or the mapping refused, SinkUnavailable, Stopped, SystemicFault.
         """
         name = collection.alias
-        index = f"{name}-g{number}"
+        index = index_of(name, number)
+        mapping = read_mapping(collection.mapping_file) if mapping is None else mapping
         found = self._found(index, name, collection.namespace)
         if found is not None:
+            raise_limit(self._client, self._patience, found.index, collection, mapping)
             return found
         in_use = self._is_alias_in_use(name, collection.namespace)
         meta = {"schema": _META_SCHEMA, "collection": collection.namespace, "generation": number}
-        body = index_body(
-            shards=collection.shards, replicas=collection.replicas, mapping_file=collection.mapping_file, meta=meta
-        )
-        body["aliases"] = {f"{index}-write": {"is_write_index": True}, **({} if in_use else {name: {}})}
+        body = body_for(collection, mapping=mapping, meta=meta)
+        searched: dict[str, Any] = {name: {}} if serving and not in_use else {}
+        body["aliases"] = {write_alias_of(index): {"is_write_index": True}, **searched}
         answer = ask(self._client, self._patience, "PUT", f"/{quote(index, safe='')}", body)
         if not answer.ok:
             self._explain(answer, collection, name)
@@ -67,6 +87,39 @@ class Indexes:
         if made is None:
             raise SystemicFault(f"index {index} disappeared right after it was created.")
         return Generation(made.index, made.read_alias, made.write_alias, made.uuid, created=answer.ok)
+
+    def behind(self, alias: str) -> str | None:
+        """The index that a read alias stands for, None when there is none."""
+        return next(iter(self._describe(alias)), None)
+
+    def swap(self, alias: str, index: str) -> None:
+        """Let the read alias stand for this index and no other, in one step: nobody sees none, or two.
+
+        The index is refreshed before, so that nobody sees less than before.
+
+        Raises SystemicFault when it cannot, SinkUnavailable, Stopped.
+        """
+        ask(self._client, self._patience, "POST", f"/{quote(index, safe='')}/_refresh")
+        while (found := self._describe(alias).keys()) != {index}:
+            remove = [{"remove": {"index": each, "alias": alias}} for each in found if each != index]
+            body = {"actions": [*remove, {"add": {"index": index, "alias": alias}}]}
+            answer = ask(self._client, self._patience, "POST", "/_aliases", body)
+            kind, reason = error_of(answer)
+            if not answer.ok and kind != "aliases_not_found_exception":  # moved by someone else: look again
+                raise SystemicFault(f"The alias {alias} could not be moved to {index}: {kind}: {reason}.")
+
+    def delete(self, index: str) -> None:
+        """Delete an index with its aliases; what is not there is deleted already."""
+        answer = ask(self._client, self._patience, "DELETE", f"/{quote(index, safe='')}")
+        if not answer.ok and answer.status != 404:
+            kind, reason = error_of(answer)
+            raise SystemicFault(f"The index {index} could not be deleted: {kind}: {reason}.")
+
+    def serving(self, collection: CollectionSettings) -> Generation | None:
+        """The generation that people search, None when there is none yet. Raises SettingsError, SystemicFault."""
+        name = collection.alias
+        indexes = sorted(index for index in self._describe(name) if index != name)
+        return self._found(indexes[-1], name, collection.namespace) if indexes else None
 
     def uuids(self, names: Iterable[str]) -> dict[str, str]:
         """The UUID behind each index or alias; what does not exist is left out."""
@@ -98,7 +151,7 @@ class Indexes:
                 f"[[collections]] {namespace}: the index {index} belongs to the collection {meta.get('collection')}."
                 " Give one of them another `index`."
             )
-        write_alias = f"{index}-write"
+        write_alias = write_alias_of(index)
         if write_alias not in described["aliases"]:
             raise SystemicFault(
                 f"The index {index} has lost its write alias {write_alias}; another tool has changed it. Add the"

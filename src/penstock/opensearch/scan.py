@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from penstock.errors import SinkUnavailable
+from penstock.opensearch.by_ids import read_by_ids
 from penstock.opensearch.client import Answer, Client, Unreachable
 from penstock.opensearch.mapping import RESERVED_FIELD
 from penstock.opensearch.requests import ask, error_of
@@ -30,14 +31,20 @@ def scan(client: Client, patience: Patience, index: str, *, page: int = PAGE) ->
 
     Close the generator when it is left early: the server holds the place for minutes otherwise.
     """
-    name = quote(index, safe="")
-    _asked(client, patience, "POST", f"/{name}/_refresh", None)
     key = f"{RESERVED_FIELD}.id"
     query = {"size": page, "sort": ["_doc"], "version": True, "_source": [key], "query": {"match_all": {}}}
+    for hits in scrolled(client, patience, index, query):
+        yield [entry_of(hit) for hit in hits]
+
+
+def scrolled(client: Client, patience: Patience, index: str, query: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    """Yield what a search finds, page by page, as it was at the start; see `scan`."""
+    name = quote(index, safe="")
+    _asked(client, patience, "POST", f"/{name}/_refresh", None)
     answer = _asked(client, patience, "POST", f"/{name}/_search?scroll={_KEEP}", query)
     try:
-        while hits := _hits(answer, index):
-            yield [_entry(hit) for hit in hits]
+        while hits := hits_of(answer, index):
+            yield hits
             body = {"scroll": _KEEP, "scroll_id": answer["_scroll_id"]}
             answer = _asked(client, patience, "POST", "/_search/scroll", body)
     finally:
@@ -47,14 +54,17 @@ def scan(client: Client, patience: Patience, index: str, *, page: int = PAGE) ->
 
 def read_sources(client: Client, patience: Patience, index: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The bodies of documents in real time, by id; those that are not there are left out. Raises SinkUnavailable."""
-    answer = _asked(client, patience, "POST", f"/{quote(index, safe='')}/_mget", {"ids": list(ids)})
-    found: dict[str, dict[str, Any]] = {}
-    for each in answer["docs"]:
-        if "error" in each:
-            raise SinkUnavailable(f"{each['_id']} in {index} cannot be read: {each['error'].get('reason')}.")
-        if each["found"]:
-            found[each["_id"]] = each["_source"]
-    return found
+    found = read_by_ids(client, patience, index, ids)
+    return {text_id: document.source for text_id, document in found.items()}
+
+
+def sample(client: Client, patience: Patience, index: str, size: int) -> list[Entry]:
+    """So many documents by chance, at most 10,000. Raises SinkUnavailable."""
+    name = quote(index, safe="")
+    _asked(client, patience, "POST", f"/{name}/_refresh", None)
+    by_chance: dict[str, Any] = {"function_score": {"query": {"match_all": {}}, "random_score": {}}}
+    query = {"size": size, "version": True, "_source": [f"{RESERVED_FIELD}.id"], "query": by_chance}
+    return [entry_of(hit) for hit in hits_of(_asked(client, patience, "POST", f"/{name}/_search", query), index)]
 
 
 def count(client: Client, patience: Patience, index: str) -> int:
@@ -67,16 +77,17 @@ def _asked(client: Client, patience: Patience, method: str, path: str, body: dic
     answer = ask(client, patience, method, path, body)
     parsed = answer.json()
     if not answer.ok or not isinstance(parsed, dict):
-        raise _unreadable(answer, path)
+        raise unreadable(answer, path)
     return parsed
 
 
-def _unreadable(answer: Answer, path: str) -> SinkUnavailable:
+def unreadable(answer: Answer, path: str) -> SinkUnavailable:
+    """What an answer means that holds no documents."""
     kind, reason = error_of(answer)
     return SinkUnavailable(f"The index cannot be read ({path.partition('?')[0]}: {answer.status} {kind}: {reason}).")
 
 
-def _hits(answer: dict[str, Any], index: str) -> list[dict[str, Any]]:
+def hits_of(answer: dict[str, Any], index: str) -> list[dict[str, Any]]:
     """The documents of one page; a page that lacks a shard's is none."""
     shards = answer["_shards"]
     if answer["timed_out"] or shards["successful"] < shards["total"]:
@@ -87,6 +98,7 @@ def _hits(answer: dict[str, Any], index: str) -> list[dict[str, Any]]:
     return hits
 
 
-def _entry(hit: dict[str, Any]) -> Entry:
+def entry_of(hit: dict[str, Any]) -> Entry:
+    """Read one document of a page."""
     reserved = hit.get("_source", {}).get(RESERVED_FIELD, {})
     return Entry(hit["_id"], hit["_version"], reserved.get("id"))

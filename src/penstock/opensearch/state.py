@@ -6,14 +6,18 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from penstock.errors import PenstockError, SettingsError, SinkUnavailable, SystemicFault
+from penstock.errors import PenstockError, SettingsError, SystemicFault
+from penstock.opensearch.by_ids import read_by_ids
 from penstock.opensearch.client import Answer, Client, Unreachable
-from penstock.opensearch.error_table import MISSING, judge_item, judge_request, lost, told
-from penstock.opensearch.requests import ask, error_of
+from penstock.opensearch.error_table import judge_item, judge_request, lost
 from penstock.opensearch.system_index import ensure_system_index
 from penstock.opensearch.waiting import Patience, Wait
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
+"""Written with every document. 1 was before generations had records; its documents are read, and written again as 2."""
+
+_READ: Final = frozenset({1, SCHEMA})
+
 STATE_INDEX: Final = "penstock-state"
 
 _BODY: dict[str, Any] = {
@@ -58,13 +62,11 @@ class StateStore:
 
     def get(self, ids: Iterable[str]) -> dict[str, Stored]:
         """Read documents in real time; those that do not exist are left out. Raises SettingsError for a newer form."""
-        body = {"ids": list(ids)}
-        with self.patience.attempts() as attempts:
-            while True:
-                found = self._read(ask(self._client, self.patience, "POST", f"/{self.index}/_mget", body))
-                if not isinstance(found, Wait):
-                    return found
-                attempts.wait(found)
+        found = read_by_ids(self._client, self.patience, self.index, ids)
+        return {
+            state_id: Stored(self._known(state_id, each.source), each.seq_no, each.primary_term)
+            for state_id, each in found.items()
+        }
 
     def put(self, state_id: str, document: Mapping[str, Any], expected: Stored | None) -> Stored:
         """Replace exactly `expected` (None: there must be none yet); answers what is stored then.
@@ -90,6 +92,13 @@ class StateStore:
                     return Stored(whole, verdict.seq_no, verdict.primary_term, sent_at)
                 if verdict is None:
                     return self._adopted(state_id, whole, first_sent_at)
+                attempts.wait(verdict)
+
+    def delete(self, state_id: str) -> None:
+        """Delete a document, if it is there. Only for what no worker will write again. Raises Stopped."""
+        body = b"%b\n" % orjson.dumps({"delete": {"_id": state_id, "require_alias": True}})
+        with self.patience.attempts() as attempts:
+            while isinstance(verdict := self._send(state_id, body), Wait):
                 attempts.wait(verdict)
 
     def _send(self, state_id: str, body: bytes) -> "_Place | Wait | None":
@@ -128,24 +137,8 @@ class StateStore:
             return stored._replace(sent_at=sent_at)
         raise Conflict(f"The state {state_id} in {self.index} was changed by another worker.")
 
-    def _read(self, answer: Answer) -> dict[str, Stored] | Wait:
-        parsed = answer.json()
-        if not isinstance(parsed, dict):
-            return lost("an answer that is none to a read by ids", unclear=False)
-        if not answer.ok and error_of(answer)[0] not in MISSING:
-            raise SinkUnavailable(f"The state in {self.index} cannot be read ({answer.status}: {error_of(answer)}).")
-        found: dict[str, Stored] = {}
-        for each in parsed.get("docs", ()):
-            error = each.get("error", {})
-            if error and error["type"] not in MISSING:
-                return Wait("unavailable", told(error))
-            if each.get("found"):
-                document = self._known(each["_id"], each["_source"])
-                found[each["_id"]] = Stored(document, each["_seq_no"], each["_primary_term"])
-        return found
-
     def _known(self, state_id: str, document: dict[str, Any]) -> dict[str, Any]:
-        if document.get("schema") != SCHEMA:
+        if document.get("schema") not in _READ:
             raise SettingsError(
                 f"The state {state_id} in {self.index} has the form {document.get('schema')!r}; this penstock knows"
                 f" {SCHEMA}. Run the version of penstock that wrote it, or a newer one."

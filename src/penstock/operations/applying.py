@@ -6,23 +6,20 @@ The same pipeline as the worker's does it, from a source that holds one batch.
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
-from penstock.build import Adapters, Collection, Plan, plans
+from penstock.build import Adapters
 from penstock.change import Batch, Change, Counts, Namespace, Outcome, Position, Write
-from penstock.errors import Stopped, SystemicFault
+from penstock.errors import Stopped
 from penstock.metrics import Metrics
 from penstock.mongo.current import with_states
 from penstock.opensearch.indexes import Generation
 from penstock.operations.gone import affects, indexed, taken_away
-from penstock.pipeline import Pipeline, Ports
+from penstock.pipeline import Pipeline, Ports, Rules
+from penstock.plans import Collection, Plan
 from penstock.ports import Sink
 from penstock.prepare import Route
 from penstock.retry import Backoff
-from penstock.settings import Settings
-
-_LOOK_AGAIN_S = 60.0
-"""How long a process that lives on may not notice that an index was replaced."""
 
 
 class NothingKept:
@@ -83,52 +80,17 @@ class _UntilStopped:
 
 
 @dataclass
-class Generations:
-    """The generations of one plan's collections, found or made at the first use and looked at from time to time."""
-
-    plan: Plan
-    _found: dict[Namespace, Generation] = field(default_factory=dict)
-    _looked_at: float = 0.0
-
-    def of(self, adapters: Adapters) -> Mapping[Namespace, Generation]:
-        """Answer them. Raises SettingsError, SystemicFault when an index was replaced behind penstock's back."""
-        if not self._found or time.monotonic() - self._looked_at > _LOOK_AGAIN_S:
-            self.forget()
-            found = {
-                each.namespace: adapters.indexes.ensure_generation(each.settings) for each in self.plan.collections
-            }
-            _refuse_replaced(found, adapters.known_indexes())
-            self._found, self._looked_at = found, time.monotonic()
-        return self._found
-
-    def forget(self) -> None:
-        """Look at the indexes again before the next use."""
-        self._found = {}
-
-
-def generations_by_database(settings: Settings) -> dict[str, Generations]:
-    """One plan for each database, whatever cursors a worker would have. Raises SettingsError."""
-    source = settings.source.model_copy(update={"cursor_per": "database"})
-    return {plan.watch.db: Generations(plan) for plan in plans(settings.model_copy(update={"source": source}))}
-
-
-def _refuse_replaced(found: Mapping[Namespace, Generation], known: Mapping[str, str]) -> None:
-    for namespace, generation in found.items():
-        if generation.was_replaced(known):
-            raise SystemicFault(
-                f"The index {generation.index} was deleted, replaced or restored by someone else since it was loaded,"
-                f" so nobody knows what it lacks. Run `penstock load --again {namespace}` to load it anew."
-            )
-
-
-@dataclass
 class Applying:
-    """Applies changes to the generations of one plan."""
+    """Applies changes to the generations of one plan.
+
+    `dead_letter_limit`: another one than the settings', for changes of which many are expected to be refused.
+    """
 
     plan: Plan
     adapters: Adapters
     generations: Mapping[Namespace, Generation]
     metrics: Metrics
+    dead_letter_limit: int | None = None
 
     def apply(self, changes: Sequence[Change], position: Position, stop: threading.Event) -> Counts:
         """Apply the changes, in order, and answer what became of them; `left` ones are read from the source first.
@@ -151,12 +113,16 @@ class Applying:
                 name: Route(self.generations[name].write_alias, each.transform.bodies)
                 for name, each in collections.items()
             },
-            rules=self.adapters.rules(outside_the_stream=read_outside),
+            rules=self._rules(outside_the_stream=read_outside),
             metrics=self.metrics,
             on_control=self._on_control,
         )
         pipeline.run(stop)
         return pipeline.counts
+
+    def _rules(self, *, outside_the_stream: bool) -> Rules:
+        rules = self.adapters.rules(outside_the_stream=outside_the_stream)
+        return rules if self.dead_letter_limit is None else replace(rules, dead_letter_limit=self.dead_letter_limit)
 
     def _on_control(self, change: Change) -> None:
         for each in self.plan.collections:

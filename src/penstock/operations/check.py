@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from penstock.errors import PenstockError, SettingsError, SinkUnavailable, SourceUnavailable
-from penstock.opensearch.mapping import index_body
+from penstock.opensearch.mapping import body_for, read_mapping
 from penstock.operations.check_sink import sink_findings
 from penstock.operations.check_source import source_findings
 from penstock.operations.finding import Area, Finding, failure, ok
@@ -43,7 +43,7 @@ def _collection_findings(collection: CollectionSettings) -> Iterator[Finding]:
         yield ok("settings", subject, what)
     if collection.mapping_file:
         try:
-            index_body(shards=1, replicas=0, mapping_file=collection.mapping_file, meta={})
+            body_for(collection, mapping=read_mapping(collection.mapping_file), meta={})
         except SettingsError as error:
             yield failure("settings", subject, "; ".join(error.problems), "correct the file")
         else:

@@ -12,9 +12,12 @@ from penstock.build import sink_client
 from penstock.counted import counted
 from penstock.errors import SettingsError, SinkUnavailable
 from penstock.opensearch.client import Answer, Client, Unreachable
-from penstock.opensearch.mapping import index_body
+from penstock.opensearch.mapping import body_for, index_body, read_mapping
 from penstock.opensearch.requests import error_of
+from penstock.operations.check_fields import field_findings
 from penstock.operations.finding import Finding, failure, ok, warning
+from penstock.operations.observed import SinkView
+from penstock.plans import Declared
 from penstock.settings import CollectionSettings, Settings
 
 _MAJORS = ("2", "3")
@@ -39,6 +42,7 @@ def sink_findings(settings: Settings) -> Iterator[Finding]:
             for collection in settings.collections:
                 yield from _index_findings(client, collection, copies)
             yield from _replicas_findings(copies, _data_nodes(client))
+            yield from _generation_findings(SinkView(settings, client), settings)
     except (Unreachable, SinkUnavailable) as error:
         yield failure("sink", "connection", f"no answer from {client.url}: {error}", "see that it is up and reachable")
     finally:
@@ -66,7 +70,7 @@ def _server_finding(client: Client, settings: Settings) -> Finding:
 def _probe_findings(client: Client) -> Iterator[Finding]:
     """Do once what penstock does all day, on an index that is deleted afterwards."""
     name = f"penstock-check-{secrets.token_hex(6)}"
-    body = index_body(shards=1, replicas=0, mapping_file=None, meta={})
+    body = index_body(shards=1, replicas=0, mapping={}, meta={})
     created = client.request("PUT", f"/{name}", {**body, "aliases": {f"{name}-write": {"is_write_index": True}}})
     if not created.ok:
         yield failure("sink", "create an index", _told(created), _RIGHTS)
@@ -156,19 +160,21 @@ def _index_findings(client: Client, collection: CollectionSettings, copies: dict
 
 def _mapping_findings(client: Client, collection: CollectionSettings) -> Iterator[Finding]:
     """Whether OpenSearch takes the user's mapping file (its analyzers may be missing), tried on a scratch index."""
-    if collection.mapping_file is None:
+    if collection.mapping_file is None and not collection.conflicts:
         return
+    origin = collection.mapping_file or "`conflicts`"
     name, subject = f"penstock-check-{secrets.token_hex(6)}", f"{collection.alias}: mapping"
     try:
-        body = index_body(shards=1, replicas=0, mapping_file=collection.mapping_file, meta={})
+        one = collection.model_copy(update={"shards": 1, "replicas": 0})
+        body = body_for(one, mapping=read_mapping(collection.mapping_file), meta={})
     except SettingsError:
         return  # it is among the findings of the settings
     answer = client.request("PUT", f"/{name}", body)
     if answer.ok:
         client.request("DELETE", f"/{name}")
-        yield ok("sink", subject, "OpenSearch takes the mapping file")
+        yield ok("sink", subject, f"OpenSearch takes {origin}")
     else:
-        yield failure("sink", subject, _told(answer), f"correct {collection.mapping_file}")
+        yield failure("sink", subject, _told(answer), f"correct {origin}")
 
 
 def _state_findings(
@@ -188,6 +194,7 @@ def _state_findings(
             "is `async`: what was acknowledged can be lost when a node dies",
             "set index.translog.durability to request",
         )
+    yield from field_findings(collection, index, described)
     blocks = [name for name, value in settings.get("blocks", {}).items() if value == "true"]
     if blocks:
         yield failure(
@@ -206,6 +213,21 @@ def _replicas_findings(copies: Mapping[int, list[str]], nodes: int) -> Iterator[
                 f"{replicas} on {counted(nodes, 'data node')}: copies stay unassigned, the cluster yellow",
                 f"set replicas = {nodes - 1}, or add nodes",
             )
+
+
+def _generation_findings(view: SinkView, settings: Settings) -> Iterator[Finding]:
+    """Where an index is not made as the settings say now, and where a new one failed."""
+    records = view.records([each.alias for each in settings.collections])
+    for collection in settings.collections:
+        record, name = records.get(collection.alias), collection.namespace
+        for each in record.generations if record else ():
+            if each.failed:
+                yield warning("sink", each.index, f"is not fed: {each.failed}", f"penstock reindex {name}")
+        with suppress(SettingsError):  # it is among the findings of the settings
+            changed = record.moved_on(Declared.by(collection).recipe) if record else []
+            if changed:
+                what = f"is not made as the settings say now ({', '.join(changed)})"
+                yield warning("sink", f"{collection.alias}: settings", what, f"penstock reindex {name}")
 
 
 def _told(answer: Answer) -> str:

@@ -1,9 +1,10 @@
-"""Compare a collection with its index, document by document and field by field.
+"""Compare documents with what the index holds of them, field by field.
 
-Not while either is written to: what is in flight shows as a difference.
+`differences` compares one document. `compare` goes through a whole collection, but not while it or the index
+is written to: what is in flight shows as a difference. `penstock.operations.verify` does that.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +12,35 @@ import orjson
 
 from penstock.change import Change
 from penstock.document_id import document_id
+from penstock.left_out import as_left_out
 from penstock.prepare import Transformed
 
 _SHOWN = 20
 _MISSING = object()
+
+
+def differences(body: bytes, indexed: Mapping[str, Any]) -> list[str]:
+    """The names of the fields in which an indexed document is not what this body says, with dots for inner ones.
+
+    The order of fields does not count, every type does. A field that the document says it was left without is equal.
+    """
+    if orjson.dumps(indexed) == body:
+        return []
+    return list(_differing(orjson.loads(as_left_out(body, indexed)), indexed, ""))
+
+
+def _differing(wanted: Mapping[str, Any], indexed: Mapping[str, Any], path: str) -> Iterator[str]:
+    for name in sorted(wanted.keys() | indexed.keys()):
+        one, other = wanted.get(name, _MISSING), indexed.get(name, _MISSING)
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from _differing(one, other, f"{path}{name}.")
+        elif one is _MISSING or other is _MISSING or _canonical(one) != _canonical(other):
+            yield f"{path}{name}"
+
+
+def _canonical(value: Any) -> bytes:
+    """A form that tells true from 1, and 1 from 1.0, as Python's own comparison does not."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 @dataclass
@@ -50,30 +76,26 @@ def compare(
         expected = {document_id(change.id): transform(dict(change.document or {})) for change in page}
         indexed = fetch(list(expected))
         for text_id, body in expected.items():
-            _compare(found, text_id, body, indexed.get(text_id, _MISSING))
+            _compare(found, text_id, body, indexed.get(text_id))
     found.too_many += max(0, count() - (found.documents - found.missing))
     return found
 
 
-def _compare(found: Comparison, text_id: str, body: bytes | None, indexed: Any) -> None:
+def _compare(found: Comparison, text_id: str, body: bytes | None, indexed: Mapping[str, Any] | None) -> None:
     if body is None:
         found.left_out += 1
-        if indexed is not _MISSING:
+        if indexed is not None:
             _note(found, f"{text_id}: left out by the transform, and in the index")
             found.different += 1
             found.documents += 1
         return
     found.documents += 1
-    wanted = orjson.loads(body)
-    found.fields += len(wanted)
-    if indexed is _MISSING:
+    found.fields += len(orjson.loads(body))
+    if indexed is None:
         found.missing += 1
         _note(found, f"{text_id}: missing in the index")
-    elif indexed != wanted:
+    elif names := differences(body, indexed):
         found.different += 1
-        names = sorted(
-            name for name in wanted.keys() | indexed.keys() if wanted.get(name, found) != indexed.get(name, found)
-        )
         _note(found, f"{text_id}: differs in {', '.join(names)}")
 
 

@@ -14,10 +14,10 @@ from typing import Literal
 
 import structlog
 
-from penstock.build import Adapters, Plan
+from penstock.build import Adapters
 from penstock.change import Namespace, Outcome, Write
 from penstock.ending import Ending
-from penstock.errors import LeaseLost, Stopped
+from penstock.errors import LeaseLost, Outdated, Stopped
 from penstock.metrics import Metrics
 from penstock.opensearch.pipeline_state import PipelineState
 from penstock.operations.loading import Loading
@@ -25,6 +25,7 @@ from penstock.operations.progress import LoadResult, Progress
 from penstock.operations.standing import Standing
 from penstock.operations.starting import start
 from penstock.pipeline import Pipeline, Ports
+from penstock.plans import Plan
 from penstock.ports import Sink
 from penstock.prepare import Route
 from penstock.side_by_side import side_by_side
@@ -69,10 +70,25 @@ class Following:
     progress: Progress
 
     def follow(self, stop: threading.Event) -> None:
-        """Serve until `stop` is set; raises what ends a pipeline for good."""
+        """Serve until `stop` is set, or until the plan is outdated; raises what ends a pipeline for good."""
         while not stop.is_set():
-            with suppress(LeaseLost), self._term(stop) as term:
-                side_by_side(term.ending, lambda: self._renew(term), lambda: self._serve(term))
+            try:
+                with self._term(stop) as term:
+                    side_by_side(term.ending, lambda: self._renew(term), lambda: self._serve(term))
+            except Outdated:
+                return
+            except LeaseLost:
+                continue
+
+    def serve(self, stop: threading.Event) -> None:
+        """Follow, and tell how it goes."""
+        done = Ending(stop)
+
+        def follow() -> None:
+            self.follow(stop)
+            done.set()
+
+        side_by_side(done, follow, lambda: self.tell(done))
 
     def load_once(self, stop: threading.Event, only: frozenset[str], *, again: bool) -> list[LoadResult]:
         """Load those of `only` that have to be, with `again` all of them; answers a result for each one loaded."""

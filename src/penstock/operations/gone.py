@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import structlog
 
-from penstock.build import Collection
 from penstock.change import Change, Namespace
 from penstock.document_id import read, read_key
 from penstock.errors import Stopped
@@ -13,6 +12,7 @@ from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.scan import scan
 from penstock.opensearch.waiting import Patience
 from penstock.operations.sweep import Indexed, empty
+from penstock.plans import Collection
 from penstock.ports import Sink
 
 log = structlog.get_logger(__name__)

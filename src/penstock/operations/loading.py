@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from penstock.build import Adapters, Collection, Plan
+from penstock.build import Adapters
 from penstock.change import Change, Counts, Namespace, Position
 from penstock.ending import Ending
 from penstock.errors import ReadAgain, Stopped
@@ -31,6 +31,7 @@ from penstock.operations.starting import Start
 from penstock.operations.sweep import Held, Indexed, sweep
 from penstock.operations.turns import Turns
 from penstock.pipeline import Pipeline, Ports
+from penstock.plans import Collection, Plan
 from penstock.ports import Sink
 from penstock.prepare import Routes
 
@@ -112,8 +113,8 @@ class Loading:
 
     def _load(self, collection: Collection, progress: Progress) -> LoadResult:
         load, name = self.begun.loads[collection.namespace], str(collection.namespace)
-        phase, resumed = load.phase, load.load() is not None
-        log.info("load begins", collection=name, phase=phase, resumed=resumed)
+        phase, resumed, index = load.phase, load.load() is not None, self.begun.generations[collection.namespace].index
+        log.info("load begins", collection=name, index=index, phase=phase, resumed=resumed)
         version = self._ask(committed_time, collection.namespace)
         progress.started(name, self._ask(estimated_count, collection.namespace))
         began, cpu = time.monotonic(), time.process_time()
@@ -121,12 +122,14 @@ class Loading:
         pipeline.run(self._turns.give_way)
         deleted = self._sweep(collection) if phase == "reconciling" else 0
         if not resumed:  # every document was read since: older letters have been answered by a write or a newer letter
-            self.adapters.dead_letters.clear(collection.namespace, before=version)
+            self.adapters.dead_letters.clear(self._alias(collection.namespace), before=version)
         load.enter("live")
         progress.finished(name)
         seconds = time.monotonic() - began
         counts = pipeline.counts
-        log.info("load ends", collection=name, documents=counts.read, swept=deleted, seconds=round(seconds, 1))
+        log.info(
+            "load ends", collection=name, index=index, documents=counts.read, swept=deleted, seconds=round(seconds, 1)
+        )
         return LoadResult(name, counts.read, seconds, time.process_time() - cpu, peak_memory_bytes(), counts)
 
     def _pipeline(self, collection: Collection, load: LoadState, progress: Progress) -> Pipeline:

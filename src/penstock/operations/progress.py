@@ -1,4 +1,4 @@
-"""What a load tells while it runs, and what it answers in the end."""
+"""What a load or a verify tells while it runs, and what a load answers in the end."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,16 +7,16 @@ from penstock.change import Counts
 
 
 class Progress(Protocol):
-    """Is told how a load moves; called from several threads."""
+    """Is told how a load or a verify moves; called from several threads."""
 
     def started(self, namespace: str, total: int | None) -> None:
-        """The load of a collection began, or goes on; `total` is an estimate of what is left."""
+        """The work on a collection began, or goes on; `total` is an estimate of what is left."""
 
     def advanced(self, namespace: str, documents: int) -> None:
-        """So many more documents are in the index."""
+        """So many more documents are done: in the index, or gone through."""
 
     def finished(self, namespace: str) -> None:
-        """The collection is loaded."""
+        """The collection is done."""
 
 
 class NoProgress:

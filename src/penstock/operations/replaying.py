@@ -12,10 +12,9 @@ from penstock.build import Adapters, parking_queue, sink_client, source_connecti
 from penstock.change import Change, Counts, Position
 from penstock.errors import DocumentError, QueueUnavailable, SettingsError
 from penstock.metrics import Metrics
-from penstock.mongo.connection import Connection
-from penstock.opensearch.client import Client
-from penstock.operations.applying import Applying, Generations, generations_by_database
+from penstock.operations.databases import Database, databases
 from penstock.parked import changes_of
+from penstock.plans import Plan
 from penstock.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,7 +51,12 @@ def replay_parked(
         closing(sink_client(settings)) as client,
         _given_back(queue, left),
     ):
-        replaying = _Replaying(settings, generations_by_database(settings), connection, client, stop)
+        metrics = Metrics()
+
+        def join(plan: Plan, stop: threading.Event) -> Adapters:
+            return Adapters(settings, plan, connection=connection, client=client, metrics=metrics, stop=stop)
+
+        replaying = _Replaying(databases(settings, join, metrics), stop)
         while not stop.is_set() and (messages := queue.receive(wait_s=_WAIT_S, hidden_s=_HIDDEN_S)):
             with _given_back(queue, messages):
                 while messages and not stop.is_set():
@@ -83,12 +87,8 @@ def _given_back(queue: "Queue", messages: "list[Message]") -> Iterator[None]:
 
 @dataclass
 class _Replaying:
-    settings: Settings
-    generations: dict[str, Generations]
-    connection: Connection
-    client: Client
+    databases: dict[str, Database]
     stop: threading.Event
-    metrics: Metrics = field(default_factory=Metrics)
     undeclared: set[str] = field(default_factory=set)
 
     def replay(self, message: "Message", replayed: Replayed) -> bool:
@@ -106,25 +106,13 @@ class _Replaying:
         for change in changes:
             by_db.setdefault(change.namespace.db, []).append(change)
         for db, its in by_db.items():
-            replayed.counts.add(self._apply(db, its))
+            position = Position("", max(each.version for each in its))
+            replayed.counts.add(self.databases[db].apply(its, position, self.stop))
         replayed.messages += 1
         return True
 
     def _undeclared(self, changes: list[Change]) -> set[str]:
         """The collections of documents, and the databases, that are not declared."""
-        declared = {each.namespace for its in self.generations.values() for each in its.plan.collections}
-        names = {each.namespace for each in changes if each.kind == "left" or each.namespace.db not in self.generations}
+        declared = {namespace for each in self.databases.values() for namespace in each.namespaces}
+        names = {each.namespace for each in changes if each.kind == "left" or each.namespace.db not in self.databases}
         return set(map(str, names - declared))
-
-    def _apply(self, db: str, changes: list[Change]) -> Counts:
-        generations = self.generations[db]
-        adapters = Adapters(
-            self.settings,
-            generations.plan,
-            connection=self.connection,
-            client=self.client,
-            metrics=self.metrics,
-            stop=self.stop,
-        )
-        applying = Applying(generations.plan, adapters, generations.of(adapters), self.metrics)
-        return applying.apply(changes, Position("", max(each.version for each in changes)), self.stop)

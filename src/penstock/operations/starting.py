@@ -1,4 +1,5 @@
-"""The start of a term: the generations exist, nothing was replaced behind our back, and there is a position.
+"""The start of a term: the generations exist and are on record, nothing was replaced behind our back, and there is a
+position.
 
 The position is taken and saved before the first document of any load is read, so that load and stream meet without a
 gap. A collection that the saved position does not belong to (new in the settings, or back in them) is loaded anew.
@@ -7,18 +8,21 @@ gap. A collection that the saved position does not belong to (new in the setting
 import difflib
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
-from penstock.build import Adapters, Plan
+from penstock.build import Adapters
 from penstock.change import Namespace, Position
-from penstock.errors import PositionLost, SettingsError, SystemicFault
+from penstock.errors import Outdated, PositionLost, SettingsError, SystemicFault
 from penstock.mongo.collections import exists, namespaces
 from penstock.mongo.connection import cluster_time, identity
 from penstock.opensearch.indexes import Generation
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.pipeline_state import PipelineState
+from penstock.opensearch.recipe import Recipe
+from penstock.opensearch.records import Record
+from penstock.plans import Collection, Plan
 
 log = structlog.get_logger(__name__)
 
@@ -37,13 +41,15 @@ def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozen
     When that is all of them, a new position is taken, so that a lost one or another source is forgotten.
     Raises SettingsError, PositionLost, SystemicFault, SourceUnavailable, SinkUnavailable.
     """
-    generations = {each.namespace: adapters.indexes.ensure_generation(each.settings) for each in plan.collections}
+    _check_records(plan, adapters)
+    generations = {each.namespace: ensure(each, adapters) for each in plan.collections}
+    adapters.sink.count_fields(each.write_alias for each in generations.values())
     everything = again >= generations.keys()
     if not everything:
         _check_source(plan, adapters, state)
         _check_indexes(plan, state, {name: made for name, made in generations.items() if name not in again})
     known: Mapping[str, str] = {} if everything or state.load() is None else state.document["indexes"]
-    if everything or state.load() is None:
+    if not any(generation.index in known for generation in generations.values()):
         state.save_source(state.document["source"], {})  # should it end here: no index belongs to the new position
         _take_position(adapters, state)
     loads = {}
@@ -57,29 +63,56 @@ def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozen
         if not is_known and not (is_new and generation.created):
             log.info("will be loaded anew", collection=str(name), index=generation.index)
             load.enter("reconciling")
-    fingerprints = _fingerprints(plan, state, loads)
+    for each in plan.collections:
+        record = _record(each, adapters, _recipe(each, state, loads[each.namespace]))
+        if each.serves and (changed := record.moved_on(each.now)):
+            _tell_moved_on(each, changed)
     state.save_source(
-        {"identity": adapters.ask(identity), "fingerprints": fingerprints},
+        {"identity": adapters.ask(identity)},
         {generation.index: generation.uuid for generation in generations.values()},
     )
     return Start(generations, loads)
 
 
-def _fingerprints(plan: Plan, state: PipelineState, loads: Mapping[Namespace, LoadState]) -> dict[str, str]:
-    """By collection, the fingerprint of the transform that its index was loaded with; tells where it is another now."""
-    before = state.document["source"].get("fingerprints", {})
-    kept = {}
+def ensure(each: Collection, adapters: Adapters) -> Generation:
+    """Find or create a generation's index, as it was recorded to be made."""
+    mapping = each.recipe.settings["mapping_file"]
+    return adapters.indexes.ensure_generation(each.settings, number=each.number, mapping=mapping, serving=each.serves)
+
+
+def _check_records(plan: Plan, adapters: Adapters) -> None:
+    """Raise Outdated when this is no longer what should be fed. Who drops a generation relies on this look."""
+    records = adapters.records.read(each.settings.alias for each in plan.collections)
     for each in plan.collections:
-        name, now = str(each.namespace), each.transform.fingerprint
-        kept[name] = before.get(name, now) if loads[each.namespace].phase == "live" else now
-        if kept[name] != now:
-            log.warning(
-                "the settings of this collection shape its documents in another way than when it was loaded;"
-                " what has not changed since is indexed in the old way",
-                collection=name,
-                heal=f"penstock load --again {name}",
-            )
-    return kept
+        record = records.get(each.settings.alias)
+        now = record.numbered(each.number) if record else None
+        before = each.recorded
+        if record and (now is None or before is None or now.recipe != before.recipe):
+            raise Outdated(f"The generations of {each.namespace} have changed meanwhile. Begin again.")
+
+
+def _record(each: Collection, adapters: Adapters, recipe: Recipe) -> Record:
+    """The record of a collection; made with its first generation, changed when that is loaded again otherwise."""
+    alias = each.settings.alias
+    if each.recorded is None:
+        return adapters.records.create(Record(str(each.namespace), alias).added(recipe, "serving"))
+    return adapters.records.change(alias, lambda record: record.changed(each.number, recipe=recipe))
+
+
+def _recipe(each: Collection, state: PipelineState, load: LoadState) -> Recipe:
+    """How a generation is made; of one older than records the fingerprint of its documents was kept elsewhere."""
+    before = state.document["source"].get("fingerprints", {}).get(str(each.namespace))
+    is_older = each.recorded is None and before and load.phase == "live"
+    return replace(each.recipe, transform=before) if is_older else each.recipe
+
+
+def _tell_moved_on(each: Collection, changed: list[str]) -> None:
+    log.warning(
+        "the settings have moved on from what this index was made with; it is fed as it was made",
+        collection=str(each.namespace),
+        changed=changed,
+        heal=f"penstock reindex {each.namespace}",
+    )
 
 
 def _take_position(adapters: Adapters, state: PipelineState) -> None:

@@ -1,20 +1,40 @@
 """How each collection stands: from the state that workers keep, the source's clock and the counts on both sides."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from penstock.build import parking_queue, sink_client
 from penstock.change import Namespace, seconds_of
-from penstock.errors import QueueUnavailable
+from penstock.errors import QueueUnavailable, SettingsError
 from penstock.mongo.watch import Watch, watches
+from penstock.opensearch.indexes import write_alias_of
+from penstock.opensearch.records import Record, Recorded
 from penstock.operations.alive import alive, reported_lately
 from penstock.operations.observed import SeenIndex, SeenSource, SinkView, see_source
+from penstock.plans import Declared, pipeline_of
 from penstock.settings import CollectionSettings, Settings
 
 _RATE_OVER_S = 1.0
+
+
+@dataclass(frozen=True)
+class GenerationStatus:
+    """One of several generations of a collection; `role` is building, serving, kept or dropping.
+
+    `failed` says why it is not fed any more.
+    """
+
+    index: str
+    role: str
+    state: str
+    loaded: float | None
+    documents_index: int | None
+    lag_s: float | None
+    dead_letters: int
+    failed: str
 
 
 @dataclass(frozen=True)
@@ -24,7 +44,9 @@ class CollectionStatus:
     `state` is waiting (no worker has begun), loading, live, dropped, reconciling, stopped (no worker is there), or
     mapped (an event source mapping feeds the index; only AWS knows its state and its lag);
     `loaded` the share that is loaded, between 0 and 1. `lag_s` is how far the index is behind the source, and
-    `position_left_s` for how long the source still keeps the changes that are needed next.
+    `position_left_s` for how long the source still keeps the changes that are needed next. `generations` are told when
+    there are several; all else is of the one that serves. `moved_on` names what the settings say otherwise than when
+    this one was made.
     """
 
     namespace: str
@@ -38,6 +60,8 @@ class CollectionStatus:
     lag_s: float | None
     dead_letters: int
     position_left_s: float | None
+    generations: list[GenerationStatus]
+    moved_on: list[str]
 
 
 @dataclass(frozen=True)
@@ -64,6 +88,40 @@ class _Pipeline:
     position_left_s: float | None
 
 
+@dataclass(frozen=True)
+class _Looked:
+    """What was seen of all; `beside` has, by index, the documents and the dead letters of several generations."""
+
+    settings: Settings
+    source: SeenSource
+    states: Mapping[str, Mapping[str, Any]]
+    there: Container[str]
+    beside: Mapping[str, tuple[int | None, int]]
+
+    def pipeline(self, name: str) -> _Pipeline:
+        state_id = f"pipeline/{name}"
+        is_running = state_id in self.there
+        return _pipeline(self.states.get(state_id), self.settings, self.source, is_running=is_running)
+
+    def load(self, namespace: Namespace, index: str) -> Mapping[str, Any] | None:
+        return self.states.get(_load_id(namespace, index))
+
+    def generation(self, recorded: Recorded, watch: Watch, namespace: Namespace) -> GenerationStatus:
+        pipeline, load = self.pipeline(_feeding(recorded, watch)), self.load(namespace, recorded.index)
+        documents, letters = self.beside[recorded.index]
+        by_mapping = self.settings.pipeline.parking_queue
+        return GenerationStatus(
+            index=recorded.index,
+            role=recorded.role,
+            state="failed" if recorded.failed else _mapped(load) if by_mapping else _state(pipeline, load),
+            loaded=_loaded(load, documents, self.source.documents.get(namespace)),
+            documents_index=documents,
+            lag_s=pipeline.lag_s,
+            dead_letters=letters,
+            failed=recorded.failed,
+        )
+
+
 def status(settings: Settings) -> Status:
     """Look at everything; takes about a second, for the rate. Raises SettingsError, SinkUnavailable."""
     namespaces = {_namespace(each): each for each in settings.collections}
@@ -72,33 +130,38 @@ def status(settings: Settings) -> Status:
         view = SinkView(settings, client)
         began = time.monotonic()
         before = {namespace: view.index(each.alias) for namespace, each in namespaces.items()}
+        records = view.records([each.alias for each in settings.collections])
         letters = view.dead_letters(namespaces)
+        beside = {each.index: _beside(view, each) for record in records.values() for each in _several(record)}
         time.sleep(max(0.0, began + _RATE_OVER_S - time.monotonic()))
         after = {namespace: view.index(each.alias) for namespace, each in namespaces.items()}
         seconds = time.monotonic() - began
-        states = view.states(_state_ids(settings, after))
+        states = view.states(_state_ids(settings, after, records))
         there = alive({name: each for name, each in states.items() if each["kind"] == "pipeline"}, view.states)
+    looked = _Looked(settings, source, states, there, beside)
     lines = []
     for watch in _watches(settings):
-        name = f"pipeline/{watch}"
-        pipeline = _pipeline(states.get(name), settings, source, is_running=name in there)
         for coll in watch.colls:
             namespace = Namespace(watch.db, coll)
-            index = after[namespace]
-            load = states.get(_load_id(namespace, index)) if index else None
+            index, record = after[namespace], records.get(namespaces[namespace].alias)
+            name = _feeding(record.in_role("serving") if record else None, watch)
+            pipeline, load = looked.pipeline(name), looked.load(namespace, index.name) if index else None
+            documents = index.documents if index else None
             lines.append(
                 CollectionStatus(
                     namespace=str(namespace),
                     index=namespaces[namespace].alias,
-                    pipeline=str(watch),
+                    pipeline=name,
                     state=_mapped(load) if settings.pipeline.parking_queue else _state(pipeline, load),
-                    loaded=_loaded(load, index, source.documents.get(namespace)),
+                    loaded=_loaded(load, documents, source.documents.get(namespace)),
                     documents_source=source.documents.get(namespace),
-                    documents_index=index.documents if index else None,
+                    documents_index=documents,
                     writes_per_s=_rate(before[namespace], index, seconds),
                     lag_s=pipeline.lag_s,
                     dead_letters=letters[namespace],
                     position_left_s=pipeline.position_left_s,
+                    generations=[looked.generation(each, watch, namespace) for each in _several(record)],
+                    moved_on=_moved_on(namespaces[namespace], record),
                 )
             )
     if not settings.pipeline.parking_queue:
@@ -117,13 +180,43 @@ def _watches(settings: Settings) -> list[Watch]:
     return watches(map(_namespace, settings.collections), settings.source.cursor_per)
 
 
-def _load_id(namespace: Namespace, index: SeenIndex) -> str:
-    return f"load/{namespace}/{index.name}"
+def _load_id(namespace: Namespace, index: str) -> str:
+    return f"load/{namespace}/{index}"
 
 
-def _state_ids(settings: Settings, indexes: Mapping[Namespace, SeenIndex | None]) -> list[str]:
-    loads = [_load_id(namespace, index) for namespace, index in indexes.items() if index]
-    return [*(f"pipeline/{watch}" for watch in _watches(settings)), *loads]
+def _state_ids(
+    settings: Settings, indexes: Mapping[Namespace, SeenIndex | None], records: Mapping[str, Record]
+) -> list[str]:
+    ids = {f"pipeline/{watch}" for watch in _watches(settings)}
+    ids |= {_load_id(namespace, index.name) for namespace, index in indexes.items() if index}
+    for record in records.values():
+        for each in record.generations:
+            ids |= {_load_id(Namespace.named(record.collection), each.index), f"pipeline/{pipeline_of(each.index)}"}
+    return sorted(ids)
+
+
+def _several(record: Record | None) -> Sequence[Recorded]:
+    """The generations, when there is more than the one that serves."""
+    return record.generations if record and len(record.generations) > 1 else ()
+
+
+def _feeding(generation: Recorded | None, watch: Watch) -> str:
+    """The name of the pipeline that feeds a generation: its own, or for the first one the collection's."""
+    return pipeline_of(generation.index) if generation and generation.number > 1 else str(watch)
+
+
+def _beside(view: SinkView, generation: Recorded) -> tuple[int | None, int]:
+    """How many documents it holds, and how many dead letters it has."""
+    alias = write_alias_of(generation.index)
+    index = view.index(alias)
+    return index.documents if index else None, view.dead_letters_of(alias)
+
+
+def _moved_on(collection: CollectionSettings, record: Record | None) -> list[str]:
+    try:
+        return record.moved_on(Declared.by(collection).recipe) if record else []
+    except SettingsError:
+        return []  # `check` says what is wrong with them
 
 
 def _pipeline(
@@ -154,13 +247,13 @@ def _mapped(load: Mapping[str, Any] | None) -> str:
     return str(load["phase"]) if load and load["phase"] != "live" else "mapped"
 
 
-def _loaded(load: Mapping[str, Any] | None, index: SeenIndex | None, documents: int | None) -> float | None:
+def _loaded(load: Mapping[str, Any] | None, in_index: int | None, documents: int | None) -> float | None:
     """The share that is loaded, by the counts of both sides; what is being loaded is never all of it."""
-    if load is None or index is None:
+    if load is None or in_index is None:
         return None
     if load["phase"] not in ("loading", "reconciling"):
         return 1.0
-    return min(0.99, (index.documents or 0) / documents) if documents else None
+    return min(0.99, in_index / documents) if documents else None
 
 
 def _rate(before: SeenIndex | None, after: SeenIndex | None, seconds: float) -> float | None:

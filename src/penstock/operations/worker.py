@@ -7,19 +7,24 @@ load    the loads alone
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
 
-from penstock.build import Adapters, Plan, plans, sink_client, source_connection
-from penstock.errors import PenstockError, Stopped
+from penstock.build import Adapters, sink_client, source_connection
+from penstock.change import Namespace
 from penstock.health import Health
 from penstock.metrics import Metrics
 from penstock.mongo.connection import Connection
+from penstock.opensearch.client import Client
+from penstock.opensearch.records import Records
 from penstock.opensearch.server import require_server
+from penstock.opensearch.state import StateStore
+from penstock.opensearch.waiting import Patience
+from penstock.operations.crew import Crew
 from penstock.operations.following import Following
 from penstock.operations.progress import LoadResult, NoProgress, Progress
 from penstock.operations.standing import Standing
+from penstock.plans import Plan, Planner
 from penstock.settings import Settings
-from penstock.side_by_side import side_by_side
 
 
 def run(
@@ -30,28 +35,17 @@ def run(
     health: Health | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Serve all collections until `stop` is set. One pipeline that fails for good ends the others, cleanly.
+    """Serve all collections until `stop` is set. A pipeline in which people search ends the others when it fails.
 
     Raises SettingsError, PositionLost, SourceUnavailable, SinkUnavailable, SystemicFault.
     """
-    progress = progress or NoProgress()
-    with _followings(settings, metrics=metrics, health=health, progress=progress) as followings:
-        side_by_side(
-            stop,
-            *(partial(_follow, each, stop, health) for each in followings),
-            *(partial(each.tell, stop) for each in followings),
-        )
+    planner = Planner(settings)
+    with joined(settings, metrics=metrics, health=health) as site:
 
+        def following(plan: Plan) -> Following:
+            return site.following(plan, progress or NoProgress())
 
-def _follow(following: Following, stop: threading.Event, health: Health | None) -> None:
-    try:
-        following.follow(stop)
-    except Stopped:
-        raise
-    except PenstockError as error:
-        if health:
-            health.stopped(following.plan.name, str(error))
-        raise
+        Crew(planner, site.records(stop), following, metrics, health).run(stop)
 
 
 def load(
@@ -68,27 +62,51 @@ def load(
     The position of each stream is saved first, so that `run` goes on from there. Answers fewer results when `stop`
     ended it; the next load goes on where this one was.
     """
-    with _followings(settings, metrics=metrics, health=None, progress=progress) as followings:
+    planner = Planner(settings)
+    with joined(settings, metrics=metrics) as site:
+        records = site.records(stop).read(planner.aliases)
+        renewed = frozenset(map(Namespace.named, only)) if again else frozenset[Namespace]()
+        followings = [site.following(plan, progress) for plan in planner.plans(records, renewed=renewed)]
         return [result for each in followings for result in each.load_once(stop, only, again=again)]
 
 
-@contextmanager
-def _followings(
-    settings: Settings, *, metrics: Metrics, health: Health | None, progress: Progress
-) -> Iterator[list[Following]]:
-    planned = plans(settings)
-    client = sink_client(settings, connections=4 + len(planned) * (settings.sink.requests_in_flight * 2 + 2))
+@dataclass(frozen=True)
+class Joined:
+    """A process's ways to the source and to the index."""
 
-    def following(plan: Plan, connection: Connection) -> Following:
+    settings: Settings
+    connection: Connection
+    client: Client
+    metrics: Metrics
+    health: Health | None
+
+    def records(self, stop: threading.Event) -> Records:
+        """The records of all collections."""
+        return Records(StateStore(self.client, Patience(self.metrics, stop)))
+
+    def adapters(self, plan: Plan, stop: threading.Event) -> Adapters:
+        """What one pipeline is joined to."""
+        return Adapters(
+            self.settings, plan, connection=self.connection, client=self.client, metrics=self.metrics, stop=stop
+        )
+
+    def following(self, plan: Plan, progress: Progress) -> Following:
+        """The life of one pipeline."""
+
         def adapters(stop: threading.Event) -> Adapters:
-            return Adapters(settings, plan, connection=connection, client=client, metrics=metrics, stop=stop)
+            return self.adapters(plan, stop)
 
-        standing = Standing(plan.name, metrics, health)
-        return Following(plan, adapters, settings.pipeline.lease_s, metrics, standing, progress)
+        standing = Standing(plan.name, self.metrics, self.health)
+        return Following(plan, adapters, self.settings.pipeline.lease_s, self.metrics, standing, progress)
 
+
+@contextmanager
+def joined(settings: Settings, *, metrics: Metrics, health: Health | None = None) -> Iterator[Joined]:
+    """Open the ways to both. Raises SettingsError, SourceUnavailable, SinkUnavailable."""
+    client = sink_client(settings, connections=4 + len(settings.collections) * (settings.sink.requests_in_flight + 2))
     try:
         require_server(client)
         with source_connection(settings.source) as connection:
-            yield [following(plan, connection) for plan in planned]
+            yield Joined(settings, connection, client, metrics, health)
     finally:
         client.close()

@@ -1,0 +1,70 @@
+"""Documents by their ids in real time: with `_mget`, what was acknowledged is seen, refreshed or not."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from penstock.errors import SinkUnavailable
+from penstock.opensearch.client import Answer, Client
+from penstock.opensearch.error_table import MISSING, lost, told
+from penstock.opensearch.requests import ask, error_of
+from penstock.opensearch.waiting import Patience, Wait
+
+
+class Found(NamedTuple):
+    """A document with its version, and what a later write must name to replace exactly this state of it.
+
+    `ignored` are the fields whose values the mapping did not take, so that they cannot be searched.
+    """
+
+    source: dict[str, Any]
+    version: int
+    seq_no: int
+    primary_term: int
+    ignored: tuple[str, ...] = ()
+
+
+def read_by_ids(
+    client: Client, patience: Patience, index: str, ids: Iterable[str], *, with_source: bool = True
+) -> dict[str, Found]:
+    """Read documents; those that do not exist are left out, as all are without the index.
+
+    Raises Stopped, SinkUnavailable.
+    """
+    path = f"/{quote(index, safe='')}/_mget" + ("" if with_source else "?_source=false")
+    body = {"ids": list(ids)}
+    if not body["ids"]:
+        return {}
+    with patience.attempts() as attempts:
+        while True:
+            found = _read(ask(client, patience, "POST", path, body), index)
+            if not isinstance(found, Wait):
+                return found
+            attempts.wait(found)
+
+
+def _read(answer: Answer, index: str) -> dict[str, Found] | Wait:
+    parsed = answer.json()
+    if not isinstance(parsed, dict):
+        return lost("an answer that is none to a read by ids", unclear=False)
+    if not answer.ok and error_of(answer)[0] not in MISSING:
+        raise SinkUnavailable(f"{index} cannot be read ({answer.status}: {error_of(answer)}).")
+    documents = parsed.get("docs", ())
+    for error in _errors(documents):
+        if error["type"] not in MISSING:
+            return Wait("unavailable", told(error))
+    return {
+        each["_id"]: Found(
+            each.get("_source", {}),
+            each["_version"],
+            each["_seq_no"],
+            each["_primary_term"],
+            tuple(sorted(each.get("_ignored", ()))),
+        )
+        for each in documents
+        if each.get("found")
+    }
+
+
+def _errors(documents: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    return (each["error"] for each in documents if "error" in each)

@@ -1,0 +1,103 @@
+"""Going through an index as it was at one moment: by a point in time, from any place of it on.
+
+Servers that have none, or cannot sort by a document's place in its shard (OpenSearch before 3.3), are gone through by
+a scroll, which nobody can go on with later.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from penstock.errors import PenstockError, SinkUnavailable
+from penstock.opensearch.client import Client, Unreachable
+from penstock.opensearch.mapping import RESERVED_FIELD
+from penstock.opensearch.requests import ask
+from penstock.opensearch.scan import Entry, entry_of, hits_of, scan, unreadable
+from penstock.opensearch.waiting import Patience
+
+_KEEP = "10m"
+"""For so long after each page the server keeps the point in time."""
+
+_SEARCH = "/_search?allow_partial_search_results=false"
+
+
+class PlaceLost(PenstockError):
+    """The server no longer has the point in time (it was restarted, or too much time has passed): begin anew."""
+
+
+class Place(NamedTuple):
+    """Where to go on: the point in time, and what the last document was sorted by (None at the beginning)."""
+
+    pit: str
+    after: list[Any] | None = None
+
+
+class Paged(NamedTuple):
+    """A page, and the place after it; None where nobody can go on from there."""
+
+    entries: list[Entry]
+    place: Place | None
+
+
+def walk(client: Client, patience: Patience, index: str, place: Place | None, *, page: int) -> Iterator[Paged]:
+    """Yield all documents in pages, in no order, those after the place only.
+
+    When it is left early, the point in time stays for those who go on from a place. Raises PlaceLost, SinkUnavailable,
+    Stopped.
+    """
+    begun = (place, _page(client, patience, place, page)) if place else _begun(client, patience, index, page)
+    if begun is None:
+        yield from (Paged(entries, None) for entries in scan(client, patience, index, page=page))
+        return
+    at, found = begun
+    while found is not None and found.place is not None:
+        yield found
+        at = found.place
+        found = _page(client, patience, at, page)
+    with suppress(Unreachable, SinkUnavailable):
+        client.request("DELETE", "/_search/point_in_time", {"pit_id": [at.pit]})
+
+
+def _begun(client: Client, patience: Patience, index: str, size: int) -> tuple[Place, Paged] | None:
+    """A new point in time and its first page; None where the server has none, or not for us."""
+    try:
+        at = _opened(client, patience, index)
+        found = _page(client, patience, at, size) if at else None
+    except SinkUnavailable:  # a scroll will say what is wrong, if it is not only this
+        return None
+    return (at, found) if at and found else None
+
+
+def _opened(client: Client, patience: Patience, index: str) -> Place | None:
+    name = quote(index, safe="")
+    ask(client, patience, "POST", f"/{name}/_refresh")
+    answer = ask(client, patience, "POST", f"/{name}/_search/point_in_time?keep_alive={_KEEP}")
+    return Place(answer.json()["pit_id"]) if answer.ok else None
+
+
+def _page(client: Client, patience: Patience, at: Place, size: int) -> Paged | None:
+    """The next page, empty at the end; None where the server cannot sort by places."""
+    query: dict[str, Any] = {
+        "size": size,
+        "pit": {"id": at.pit, "keep_alive": _KEEP},
+        "sort": [{"_shard_doc": "asc"}],
+        "version": True,
+        "track_total_hits": False,
+        "_source": [f"{RESERVED_FIELD}.id"],
+    }
+    if at.after is not None:
+        query["search_after"] = at.after
+    answer = ask(client, patience, "POST", _SEARCH, query)
+    if answer.status == 400 and at.after is None:
+        return None
+    if answer.status == 404:
+        raise PlaceLost("the server no longer has the point in time")
+    parsed = answer.json()
+    if not answer.ok or not isinstance(parsed, dict):
+        raise unreadable(answer, _SEARCH)
+    if not parsed["_shards"]["total"]:  # so it answers to a point in time that it does not know at all
+        raise PlaceLost("the server does not know the point in time")
+    hits = hits_of(parsed, "the index")
+    after = Place(parsed.get("pit_id", at.pit), hits[-1]["sort"]) if hits else None
+    return Paged([entry_of(hit) for hit in hits], after)

@@ -1,0 +1,69 @@
+"""What a generation is made by: the settings that shape its documents and its index, and what they come to.
+
+It is kept with the generation, so that it is fed in the same way for as long as it lives, whatever the settings say
+by then.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import orjson
+
+from penstock.opensearch.mapping import index_body, read_mapping
+from penstock.settings import CollectionSettings
+from penstock.transform import Transform
+
+_OF_NOW = {"namespace", "index", "on_drop", "max_fields", "when_full"}
+"""What may be changed while a generation lives."""
+
+_OF_THE_DOCUMENTS = {"include", "exclude", "rename", "function", "conflicts"}
+_OF_THE_INDEX = {"mapping_file", "shards", "replicas", "conflicts"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`settings` by name, with the mapping file's content as `mapping_file`; the fingerprints tell every change."""
+
+    settings: Mapping[str, Any]
+    transform: str
+    mapping: str
+
+    @classmethod
+    def of(cls, collection: CollectionSettings, transform: Transform) -> "Recipe":
+        """What the settings say now. Raises SettingsError when the mapping file cannot be read."""
+        settings = collection.model_dump(mode="json", exclude=_OF_NOW)
+        settings["mapping_file"] = read_mapping(collection.mapping_file)
+        body = index_body(
+            shards=collection.shards,
+            replicas=0,
+            mapping=settings["mapping_file"],
+            meta={},
+            conflicts=collection.conflicts,
+        )
+        return cls(settings, transform.fingerprint, _fingerprint(body))
+
+    def applied_to(self, collection: CollectionSettings) -> CollectionSettings:
+        """The settings of a collection as they were for this generation; the mapping is `settings["mapping_file"]`."""
+        present = collection.model_dump(include=_OF_NOW)
+        return CollectionSettings(**{**present, **self.settings, "mapping_file": None})
+
+    def with_transform_of(self, now: "Recipe") -> "Recipe":
+        """The same index, with documents made as `now` says."""
+        kept = {name: value for name, value in self.settings.items() if name in _OF_THE_INDEX - _OF_THE_DOCUMENTS}
+        return Recipe({**now.settings, **kept}, now.transform, self.mapping)
+
+    def moved_on(self, now: "Recipe") -> list[str]:
+        """What the settings say otherwise by now; replicas can be changed on an index at any time and are no part."""
+        names = (self.settings.keys() | now.settings.keys()) - {"replicas"}
+        changed = sorted(name for name in names if self.settings.get(name) != now.settings.get(name))
+        if self.transform != now.transform and not _OF_THE_DOCUMENTS.intersection(changed):
+            changed.append("the code of the function" if now.settings["function"] else "penstock's form of documents")
+        if self.mapping != now.mapping and not _OF_THE_INDEX.intersection(changed):
+            changed.append("the mapping")
+        return changed
+
+
+def _fingerprint(body: Mapping[str, Any]) -> str:
+    return sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()

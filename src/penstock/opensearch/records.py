@@ -1,0 +1,152 @@
+"""What is known of the generations of a collection: one state document, written by compare-and-set.
+
+    building   made and loaded beside the serving one, unseen by those who search
+    serving    the read alias stands for it
+    kept       served before; still fed, until it is dropped
+    dropping   nobody may write it any more; it is about to be deleted
+
+The first generation serves from the start.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from penstock.opensearch.indexes import index_of
+from penstock.opensearch.recipe import Recipe
+from penstock.opensearch.state import Conflict, StateStore
+
+Role = Literal["building", "serving", "kept", "dropping"]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One generation. `failed` says why it is not fed any more, until somebody mends it and begins again."""
+
+    number: int
+    index: str
+    role: Role
+    recipe: Recipe
+    failed: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """The generations of one collection behind one read alias; `last` is the highest number that was ever used."""
+
+    collection: str
+    alias: str
+    last: int = 0
+    generations: tuple[Recorded, ...] = field(default=())
+
+    @property
+    def fed(self) -> tuple[Recorded, ...]:
+        """Those that belong to the collection for now: all but the ones that are about to be deleted."""
+        return tuple(each for each in self.generations if each.role != "dropping")
+
+    def in_role(self, role: Role) -> Recorded | None:
+        """The (only) generation in this role, if there is one."""
+        return next((each for each in self.generations if each.role == role), None)
+
+    def numbered(self, number: int) -> Recorded | None:
+        """The generation of this number, None when it is not, or no longer, fed."""
+        return next((each for each in self.fed if each.number == number), None)
+
+    def moved_on(self, now: Recipe) -> list[str]:
+        """What is set otherwise than when the serving generation was made, unless one is there that is made so."""
+        serving = self.in_role("serving")
+        if serving is None or any(not each.recipe.moved_on(now) for each in self.fed):
+            return []
+        return serving.recipe.moved_on(now)
+
+    def added(self, recipe: Recipe, role: Role) -> "Record":
+        """With one more generation."""
+        number = self.last + 1
+        made = Recorded(number, index_of(self.alias, number), role, recipe)
+        return replace(self, last=number, generations=(*self.generations, made))
+
+    def changed(self, number: int, **changes: Any) -> "Record":
+        """With one generation changed."""
+        those = (replace(each, **changes) if each.number == number else each for each in self.generations)
+        return replace(self, generations=tuple(those))
+
+    def served_by(self, number: int) -> "Record":
+        """With this generation serving; the one that served is kept."""
+        before = self.in_role("serving")
+        record = self if before is None or before.number == number else self.changed(before.number, role="kept")
+        return record.changed(number, role="serving", failed="")
+
+    def found(self, number: int) -> Recorded:
+        """The generation of this number, whatever becomes of it."""
+        return next(each for each in self.generations if each.number == number)
+
+    def without(self, number: int) -> "Record":
+        """With one generation forgotten."""
+        return replace(self, generations=tuple(each for each in self.generations if each.number != number))
+
+
+class Records:
+    """Reads and changes the records; several threads and processes may do so at once."""
+
+    def __init__(self, store: StateStore) -> None:
+        self._store = store
+
+    @staticmethod
+    def id_of(alias: str) -> str:
+        """The id of a record's state document."""
+        return f"generations/{alias}"
+
+    def read(self, aliases: Iterable[str]) -> dict[str, Record]:
+        """The records that there are, by alias. Raises SettingsError for a newer form, Stopped."""
+        found = self._store.get([self.id_of(alias) for alias in aliases])
+        return {record.alias: record for record in (record_of(each.document) for each in found.values())}
+
+    def fail(self, alias: str, number: int, reason: str) -> None:
+        """Note why a generation is not fed any more; the one that serves goes on failing by itself."""
+
+        def change(record: Record) -> Record:
+            known = record.numbered(number)
+            return record.changed(number, failed=reason) if known and known.role != "serving" else record
+
+        self.change(alias, change)
+
+    def create(self, record: Record) -> Record:
+        """Keep the first record of an alias, and answer it. Raises Conflict when there is one."""
+        self._store.put(self.id_of(record.alias), _document(record), None)
+        return record
+
+    def change(self, alias: str, change: Callable[[Record], Record]) -> Record:
+        """Change a record as it is now and answer it; once more when others changed it meanwhile.
+
+        Raises what `change` raises.
+        """
+        state_id = self.id_of(alias)
+        while True:
+            stored = self._store.get([state_id])[state_id]
+            before = record_of(stored.document)
+            after = change(before)
+            if after == before:
+                return before
+            try:
+                self._store.put(state_id, _document(after), stored)
+            except Conflict:
+                continue
+            return after
+
+
+def record_of(document: Mapping[str, Any]) -> Record:
+    """The record that a state document holds."""
+    generations = (Recorded(**{**each, "recipe": Recipe(**each["recipe"])}) for each in document["generations"])
+    return Record(document["name"], document["alias"], document["last"], tuple(generations))
+
+
+def _document(record: Record) -> dict[str, Any]:
+    return {
+        "kind": "generations",
+        "name": record.collection,
+        "alias": record.alias,
+        "last": record.last,
+        "generations": [asdict(each) for each in record.generations],
+        "written": secrets.token_hex(4),
+    }

@@ -1,0 +1,69 @@
+"""A dead letter as the index keeps it."""
+
+import hashlib
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from penstock.change import Namespace
+from penstock.errors import SettingsError
+from penstock.opensearch.bulk import MAX_ID_BYTES
+
+SCHEMA: Final = 1
+
+
+class StoredLetter(NamedTuple):
+    """What is kept of a dead letter; `body` is cut, `body_bytes` is the size of the whole.
+
+    `seq_no` and `primary_term` name exactly this state of it, so that a newer letter is never removed in its place.
+    """
+
+    namespace: Namespace
+    alias: str
+    id: str
+    key: str
+    version: int
+    reason: str
+    body: str | None
+    body_bytes: int
+    stored_at: datetime
+    seq_no: int
+    primary_term: int
+
+    @property
+    def letter_id(self) -> str:
+        """Its id in the index."""
+        return letter_id(self.namespace, self.id, self.alias)
+
+
+def stored_letter(source: dict[str, Any], seq_no: int, primary_term: int) -> StoredLetter:
+    """Read a letter back. Raises SettingsError when another version of penstock wrote it in another form."""
+    if source.get("schema") != SCHEMA:
+        raise SettingsError(
+            f"A dead letter of {source.get('namespace')} has the form {source.get('schema')!r}; this penstock knows"
+            f" {SCHEMA}. Run the version of penstock that wrote it, or a newer one."
+        )
+    return StoredLetter(
+        Namespace.named(source["namespace"]),
+        source["alias"],
+        source["id"],
+        source["key"],
+        source["version"],
+        source["reason"],
+        source.get("body"),
+        source["body_bytes"],
+        datetime.fromisoformat(source["stored_at"]),
+        seq_no,
+        primary_term,
+    )
+
+
+def letter_id(namespace: Namespace, text_id: str, alias: str) -> str:
+    """The id of a document's letter: readable where it fits, else its hash.
+
+    Generations refuse by themselves: all but the first have their write alias in it.
+    """
+    of = str(namespace) if alias.endswith("-g1-write") else f"{namespace}/{alias}"
+    plain = f"{of.replace('%', '%25').replace('/', '%2F')}/{text_id}"
+    if len(plain.encode()) <= MAX_ID_BYTES:
+        return plain
+    return "sha256-" + hashlib.sha256(plain.encode()).hexdigest()

@@ -1,0 +1,151 @@
+"""The generations of a database's collections, for processes to which others bring the changes.
+
+Such a process lives on for an unknown time, and looks at the records and the indexes from time to time.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import structlog
+
+from penstock.build import Adapters
+from penstock.change import CONTROL, Change, Counts, Namespace, Position
+from penstock.errors import PenstockError, SettingsError, SystemicFault
+from penstock.metrics import Metrics
+from penstock.opensearch.indexes import Generation, write_alias_of
+from penstock.operations.applying import Applying
+from penstock.operations.starting import ensure
+from penstock.plans import Collection, Plan, Planner
+from penstock.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+LOOK_AGAIN_S: Final = 60.0
+"""How long a process that lives on may not notice that an index was replaced, or that there is another generation."""
+
+
+class Fed(NamedTuple):
+    """A plan, and its generations as they were found."""
+
+    plan: Plan
+    generations: Mapping[Namespace, Generation]
+
+
+@dataclass
+class Database:
+    """The generations of one database's collections; looked at from time to time by a process that lives on.
+
+    `join` makes what a plan is joined to.
+    """
+
+    planner: Planner
+    join: Callable[[Plan, threading.Event], Adapters]
+    metrics: Metrics
+    _recorded: set[str] = field(default_factory=set)
+    _fed: list[Fed] = field(default_factory=list)
+    _looked_at: float = 0.0
+
+    @property
+    def namespaces(self) -> set[Namespace]:
+        """The declared collections."""
+        return {each.namespace for each in self.planner.declared}
+
+    def apply(self, changes: Sequence[Change], position: Position, stop: threading.Event) -> Counts:
+        """Apply the changes to every generation, first to those that people search.
+
+        Doing it twice changes nothing. What fails for good in a generation that nobody searches is recorded, and it is
+        fed no more. Raises Stopped, SettingsError, SourceUnavailable, SinkUnavailable, SystemicFault; then nobody knows
+        which of the changes were applied.
+        """
+        counts, found = Counts(), self.fed(stop)
+        for fed in found:
+            its = _changes_of(fed.plan, changes) if len(found) > 1 else changes
+            adapters = self.join(fed.plan, stop)
+            try:
+                counts.add(Applying(fed.plan, adapters, fed.generations, self.metrics).apply(its, position, stop))
+            except SystemicFault as error:
+                self._fed = []  # an index may have been taken away; another one may have its name the next time
+                _give_up(fed.plan, adapters, error)
+        return counts
+
+    def fed(self, stop: threading.Event) -> list[Fed]:
+        """What is to be fed, that which people search first.
+
+        Raises SettingsError, SystemicFault when an index was replaced behind penstock's back.
+        """
+        if not self._fed or time.monotonic() - self._looked_at > LOOK_AGAIN_S:
+            self._fed = []
+            records = self.join(self.planner.plans({})[0], stop).records.read(self.planner.aliases)
+            self._recorded = {write_alias_of(each.index) for record in records.values() for each in record.generations}
+            plans = sorted(self.planner.plans(records), key=lambda plan: not plan.serves)
+            self._fed = [fed for plan in plans if (fed := self._find(plan, stop))]
+            self._looked_at = time.monotonic()
+        return self._fed
+
+    def takes(self, collection: Collection, fed: Fed, alias: str) -> bool:
+        """Whether letters of this write alias are the generation's; the serving one takes those of no known one."""
+        is_its_own = alias == fed.generations[collection.namespace].write_alias
+        return is_its_own or (collection.serves and alias not in self._recorded)
+
+    def _find(self, plan: Plan, stop: threading.Event) -> Fed | None:
+        adapters = self.join(plan, stop)
+        try:
+            if plan.problem:
+                raise SettingsError(plan.problem)
+            return Fed(plan, _generations(plan, adapters))
+        except (SettingsError, SystemicFault) as error:
+            _give_up(plan, adapters, error)
+        return None
+
+
+def databases(
+    settings: Settings, join: Callable[[Plan, threading.Event], Adapters], metrics: Metrics
+) -> dict[str, Database]:
+    """One for each database, whatever cursors a worker would have. Raises SettingsError."""
+    source = settings.source.model_copy(update={"cursor_per": "database"})
+    found: dict[str, Database] = {}
+    for db in sorted({Namespace.named(each.namespace).db for each in settings.collections}):
+        its = tuple(each for each in settings.collections if Namespace.named(each.namespace).db == db)
+        planner = Planner(settings.model_copy(update={"source": source, "collections": its}))
+        found[db] = Database(planner, join, metrics)
+    return found
+
+
+def _generations(plan: Plan, adapters: Adapters) -> Mapping[Namespace, Generation]:
+    found = {each.namespace: ensure(each, adapters) for each in plan.collections}
+    _refuse_replaced(found, adapters.known_indexes())
+    return found
+
+
+def _changes_of(plan: Plan, changes: Sequence[Change]) -> Sequence[Change]:
+    """What a plan is told: a generation alone its own collection's changes, with documents of its own to use up."""
+    if plan.alone is None:
+        return [each._replace(document=deepcopy(each.document)) for each in changes]
+    names = {each.namespace for each in plan.collections}
+    return [
+        each._replace(document=deepcopy(each.document))
+        for each in changes
+        if each.kind in CONTROL or each.namespace in names
+    ]
+
+
+def _give_up(plan: Plan, adapters: Adapters, error: PenstockError) -> None:
+    """Go on without a generation that nobody searches; what cannot pass by itself is recorded. Else raise."""
+    if plan.serves:
+        raise error
+    log.error("a generation is not fed; the others go on", pipeline=plan.name, reason=str(error))
+    for each in plan.collections if isinstance(error, SystemicFault) else ():
+        adapters.records.fail(each.settings.alias, each.number, str(error))
+
+
+def _refuse_replaced(found: Mapping[Namespace, Generation], known: Mapping[str, str]) -> None:
+    for namespace, generation in found.items():
+        if generation.was_replaced(known):
+            raise SystemicFault(
+                f"The index {generation.index} was deleted, replaced or restored by someone else since it was loaded,"
+                f" so nobody knows what it lacks. Run `penstock load --again {namespace}` to load it anew."
+            )

@@ -1,0 +1,162 @@
+"""The generations of one collection as commands see them: who serves, how far each is, and the end of one.
+
+Only the index is asked, so that all of it works while the source is away.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any
+
+import structlog
+
+from penstock.build import sink_client
+from penstock.errors import SettingsError, Stopped, SystemicFault
+from penstock.metrics import Metrics
+from penstock.opensearch.client import Client
+from penstock.opensearch.dead_letters import OpenSearchDeadLetters
+from penstock.opensearch.indexes import Indexes, write_alias_of
+from penstock.opensearch.pipeline_state import PipelineState
+from penstock.opensearch.records import Record, Recorded, Records
+from penstock.opensearch.server import require_server
+from penstock.opensearch.sink import OpenSearchSink
+from penstock.opensearch.state import StateStore
+from penstock.opensearch.waiting import Patience
+from penstock.operations.databases import LOOK_AGAIN_S
+from penstock.plans import Declared, Planner, pipeline_of
+from penstock.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S = 0.5
+
+State = Mapping[str, Any]
+
+
+class Generations:
+    """The generations of a collection of which there is a record."""
+
+    def __init__(self, settings: Settings, declared: Declared, client: Client, stop: threading.Event) -> None:
+        patience = Patience(Metrics(), stop)
+        self.declared = declared
+        self.alias = declared.settings.alias
+        self.name = str(declared.namespace)
+        self.indexes = Indexes(client, patience)
+        self.is_mapped = bool(settings.pipeline.parking_queue)
+        self._stop = stop
+        self._store = StateStore(client, patience)
+        self._records = Records(self._store)
+        self._letters = OpenSearchDeadLetters(
+            client, OpenSearchSink(client, settings.sink, Metrics(), patience), patience
+        )
+
+    def record(self) -> Record:
+        """What is recorded now. Raises SettingsError when nothing is."""
+        record = self._records.read([self.alias]).get(self.alias)
+        if record is None:
+            raise SettingsError(
+                f"{self.name} is not served yet; `penstock run` (or `penstock load {self.name}`) begins."
+            )
+        return record
+
+    def change(self, change: Callable[[Record], Record]) -> Record:
+        """Change the record."""
+        return self._records.change(self.alias, change)
+
+    def settled(self) -> Record:
+        """The record, after a swap that was cut off before it was recorded: who has the read alias serves."""
+        record, index = self.record(), self.indexes.behind(self.alias)
+        others = (each for each in record.fed if each.role != "serving")
+        moved_to = next((each.number for each in others if each.index == index), None)
+        return record if moved_to is None else self.change(lambda now: now.served_by(moved_to))
+
+    def swap(self, to: Recorded) -> None:
+        """Let a generation serve: who searches sees the other one, or this one, and nothing between.
+
+        Raises SystemicFault when somebody drops it meanwhile.
+        """
+        if self.record().numbered(to.number) is None:
+            raise SystemicFault(f"{self.name}: {to.index} was given up meanwhile.")
+        self.indexes.swap(self.alias, to.index)
+        self.change(lambda record: record.served_by(to.number))
+        log.info("the read alias was moved", collection=self.name, alias=self.alias, index=to.index)
+
+    def load(self, generation: Recorded) -> State | None:
+        """How far the load of a generation is."""
+        return self._state(_load_id(self.name, generation))
+
+    def pipelines(self, generation: Recorded) -> list[State]:
+        """The states of the pipelines that feed a generation, or have fed it, by whatever cursors."""
+        return [each for each in self._could_feed(generation) if generation.index in each["indexes"]]
+
+    def letters(self, generation: Recorded) -> int:
+        """How many documents a generation has refused."""
+        return self._letters.count_of(write_alias_of(generation.index))
+
+    def drop(self, generation: Recorded) -> None:
+        """Delete a generation with all that is known of it, once no worker feeds it; begin again where it was cut off.
+
+        Raises Stopped, SinkUnavailable, SystemicFault.
+        """
+        self.change(lambda record: record.changed(generation.number, role="dropping"))
+        self._wait_until_let_go(generation)
+        self._wait_for_sync_functions(generation)
+        if self.indexes.behind(self.alias) == generation.index:
+            self.change(lambda record: record.served_by(generation.number))
+            raise SystemicFault(f"{self.name}: {generation.index} serves {self.alias} by now, so it is not dropped.")
+        self.indexes.delete(generation.index)
+        self._letters.clear(write_alias_of(generation.index))
+        own = self._pipeline_ids(generation) if generation.number > 1 else []
+        for state_id in [_load_id(self.name, generation), f"verify/{self.name}/{generation.index}", *own]:
+            self._store.delete(state_id)
+        self.change(lambda record: record.without(generation.number))
+        log.info("generation dropped", collection=self.name, index=generation.index)
+
+    def _wait_until_let_go(self, generation: Recorded) -> None:
+        """Wait until each pipeline that could feed it has begun a term without it, or has no worker.
+
+        A worker that takes a lease after this was recorded sees the record before it writes.
+        """
+        began, seen = time.monotonic(), dict[str, tuple[int, int]]()
+        while feeding := [each for each in self._could_feed(generation) if not each["released"]]:
+            turns = {each["name"]: (each["epoch"], each["beat"]) for each in feeding}
+            if turns != seen:
+                seen, began = turns, time.monotonic()
+            if time.monotonic() - began > max(float(each["lease_s"]) for each in feeding):
+                return
+            if self._stop.wait(LOOK_EVERY_S):
+                raise Stopped(f"told to stop before {generation.index} was dropped")
+
+    def _wait_for_sync_functions(self, generation: Recorded) -> None:
+        """Give the containers of a sync function time to look again; what comes later is parked, and replayed."""
+        if self.is_mapped and self._stop.wait(LOOK_AGAIN_S):
+            raise Stopped(f"told to stop before {generation.index} was dropped")
+
+    def _could_feed(self, generation: Recorded) -> list[State]:
+        """The states of its own pipeline, which may have just begun; of shared ones those that know it."""
+        found = [each.document for each in self._store.get(self._pipeline_ids(generation)).values()]
+        return [each for each in found if generation.number > 1 or generation.index in each["indexes"]]
+
+    def _pipeline_ids(self, generation: Recorded) -> list[str]:
+        names = [pipeline_of(generation.index)]
+        if generation.number == 1:
+            names = sorted({self.declared.namespace.db, self.name})
+        return [PipelineState.id_of(name) for name in names]
+
+    def _state(self, state_id: str) -> State | None:
+        found = self._store.get([state_id]).get(state_id)
+        return found.document if found else None
+
+
+@contextmanager
+def generations_of(settings: Settings, namespace: str, stop: threading.Event) -> Iterator[Generations]:
+    """Open the way to the generations of a declared collection. Raises SettingsError, SinkUnavailable."""
+    declared = Planner(settings).of(namespace)
+    with closing(sink_client(settings)) as client:
+        require_server(client)
+        yield Generations(settings, declared, client, stop)
+
+
+def _load_id(name: str, generation: Recorded) -> str:
+    return f"load/{name}/{generation.index}"

@@ -1,0 +1,94 @@
+"""The end of a reindex: back to the index that served before, or the end of the one that is not needed."""
+
+import threading
+from collections.abc import Callable
+
+from penstock.change import seconds_of
+from penstock.errors import SettingsError, SystemicFault
+from penstock.opensearch.records import Record, Recorded
+from penstock.operations.generations import Generations, generations_of
+from penstock.settings import Settings
+
+Say = Callable[[str], None]
+
+_BEHIND_S = 60
+"""An index that is so far behind the one that serves would show people old documents."""
+
+
+def rollback(settings: Settings, namespace: str, *, stop: threading.Event, say: Say, force: bool = False) -> None:
+    """Let the index that served before serve again; the other one is kept and fed.
+
+    With `force` also one that is behind, or not fed. Raises SettingsError, SystemicFault, SinkUnavailable, Stopped.
+    """
+    with generations_of(settings, namespace, stop) as them:
+        record = them.settled()
+        kept, serving = record.in_role("kept"), _serving(record)
+        if kept is None:
+            raise SettingsError(f"{them.name}: there is no other index to go back to; {serving.index} is the only one.")
+        if (problem := _unfit(them, kept, serving)) and not force:
+            raise SystemicFault(
+                f"{them.name}: {kept.index} is not fit to serve: {problem}; --force lets it all the same."
+            )
+        them.swap(kept)
+        say(f"{them.name}: {kept.index} serves {them.alias} again; {serving.index} is kept and fed")
+
+
+def finish(settings: Settings, namespace: str, *, stop: threading.Event, say: Say) -> None:
+    """Drop the index that does not serve any more. Raises SettingsError, SystemicFault, SinkUnavailable, Stopped."""
+    with generations_of(settings, namespace, stop) as them:
+        record = them.settled()
+        serving = _serving(record)
+        if building := record.in_role("building"):
+            raise SettingsError(
+                f"{them.name}: {building.index} does not serve yet. Run `penstock reindex {them.name}` to go on with"
+                " it, or --abandon to give it up."
+            )
+        load = them.load(serving)
+        if load is None or load["phase"] == "loading" or them.indexes.behind(them.alias) != serving.index:
+            raise SystemicFault(
+                f"{them.name}: {serving.index} is not whole, so no other one is dropped. See `penstock status`."
+            )
+        _drop(them, [each for each in record.generations if each.role != "serving"], say)
+
+
+def abandon(settings: Settings, namespace: str, *, stop: threading.Event, say: Say) -> None:
+    """Give up the generation that does not serve yet. Raises SettingsError, SystemicFault, SinkUnavailable, Stopped."""
+    with generations_of(settings, namespace, stop) as them:
+        record = them.settled()
+        _drop(them, [each for each in record.generations if each.role in ("building", "dropping")], say)
+
+
+def _drop(them: Generations, those: list[Recorded], say: Say) -> None:
+    for each in those:
+        say(f"{them.name}: dropping {each.index}, once no worker feeds it")
+        them.drop(each)
+    serving = _serving(them.record())
+    say(f"{them.name}: {serving.index} serves {them.alias}" + ("" if those else "; there is nothing to drop"))
+
+
+def _serving(record: Record) -> Recorded:
+    serving = record.in_role("serving")
+    if serving is None:
+        raise AssertionError(f"no generation of {record.collection} serves")
+    return serving
+
+
+def _unfit(them: Generations, kept: Recorded, serving: Recorded) -> str:
+    """Why people should not search in it, empty when they may."""
+    load, uuid = them.load(kept), them.indexes.uuids([kept.index]).get(kept.index)
+    if kept.failed:
+        return kept.failed
+    if uuid is None or load is None or load["phase"] == "loading":
+        return "it is not whole"
+    if them.is_mapped:  # what a mapping feeds has no position here
+        return ""
+    fed = [state for state in them.pipelines(kept) if state["indexes"][kept.index] == uuid]
+    if not fed:
+        return "no worker feeds it"
+    behind_s = _newest_s(them, serving) - seconds_of(max(state["position"]["time"] for state in fed))
+    return f"it is {behind_s} s behind {serving.index}" if behind_s > _BEHIND_S else ""
+
+
+def _newest_s(them: Generations, generation: Recorded) -> int:
+    positions = [state["position"] for state in them.pipelines(generation)]
+    return max((seconds_of(each["time"]) for each in positions if each), default=0)

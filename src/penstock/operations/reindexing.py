@@ -1,0 +1,222 @@
+"""A new generation beside the one that serves: made by the settings of now, loaded, fed, verified, then served.
+
+    begin      records the generation; its pipeline is anybody's who has the lease, ours or a worker's
+    conduct    waits until it is in step, verifies it, moves the read alias
+
+Whatever ends it, nothing is lost by that: begin again, and it goes on where it was. A worker feeds the generation
+meanwhile; nobody searches in it before it is verified.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from penstock.build import Adapters
+from penstock.change import seconds_of
+from penstock.ending import Ending
+from penstock.errors import NotEqual, PositionLost, SettingsError, Stopped, SystemicFault
+from penstock.metrics import Metrics
+from penstock.mongo.collections import estimated_count
+from penstock.mongo.connection import cluster_time
+from penstock.opensearch.records import Record, Recorded
+from penstock.opensearch.scan import count
+from penstock.operations.databases import LOOK_AGAIN_S
+from penstock.operations.following import Following
+from penstock.operations.generations import LOOK_EVERY_S, Generations
+from penstock.operations.progress import NoProgress, Progress
+from penstock.operations.verify import How, Kind, Telling, verify
+from penstock.operations.worker import Joined, joined
+from penstock.plans import Plan, Planner
+from penstock.settings import Settings
+from penstock.side_by_side import side_by_side
+
+Say = Callable[[str], None]
+
+_WRONG: tuple[Kind, ...] = ("missing", "different", "too many", "dead-lettered")
+"""What keeps a generation from serving. A document that somebody writes just now (moving) does not."""
+
+_SHOWN = 5
+
+_NEAR_S = 15
+"""A position so close behind the source's time is in step; an idle one is saved every ten seconds."""
+
+
+def reindex(
+    settings: Settings,
+    namespace: str,
+    *,
+    stop: threading.Event,
+    progress: Progress,
+    say: Say,
+    wait_s: float,
+    force: bool = False,
+    accept_dead_letters: bool = False,
+) -> None:
+    """Make a new generation of a collection by the settings of now, and let it serve once it is verified.
+
+    Goes on with one that was begun. A difference may take `wait_s` to go away while writes go on. With `force` one is
+    made though the settings are those of the present one; with `accept_dead_letters` documents that the new one refused
+    are no reason to leave the old one serving.
+
+    Raises SettingsError, NotEqual, PositionLost, SourceUnavailable, SinkUnavailable, SystemicFault, Stopped.
+    """
+    planner = Planner(settings)
+    with joined(settings, metrics=Metrics()) as site:
+        them = Generations(settings, planner.of(namespace), site.client, stop)
+        record = _begin(them, force=force, say=say)
+        building = record.in_role("building") if record else None
+        if record is None or building is None:
+            return
+        plan = next(each for each in planner.plans({them.alias: record}) if each.alone == building)
+        if plan.problem:
+            raise SettingsError(plan.problem)
+        _Reindexing(site, them, plan, building, progress, say, wait_s, accept_dead_letters).run(stop)
+
+
+def _begin(them: Generations, *, force: bool, say: Say) -> Record | None:
+    """Record a new generation, or find the one that was begun; None when there is nothing to do."""
+    before, now = them.settled(), them.declared.recipe
+    begun, serving = before.in_role("building"), before.in_role("serving")
+    if not begun and serving and not serving.recipe.moved_on(now) and not force:
+        say(f"{them.name}: nothing to do: {serving.index} is made by these settings (--force makes a new one)")
+        _tell_kept(them, before, say)
+        return None
+    record = them.change(lambda record: _with_building(record, them))
+    if building := record.in_role("building"):
+        say(f"{them.name}: {'going on with' if begun else 'making'} {building.index}")
+    return record
+
+
+def _with_building(record: Record, them: Generations) -> Record:
+    building, now = record.in_role("building"), them.declared.recipe
+    if building:
+        if changed := building.recipe.moved_on(now):
+            raise SettingsError(
+                f"{them.name}: {building.index} is being made, and the settings have moved on since"
+                f" ({', '.join(changed)}). Run `penstock reindex {them.name} --abandon` and begin again, or take the"
+                " change back."
+            )
+        return record.changed(building.number, failed="")
+    if other := record.in_role("kept") or record.in_role("dropping"):
+        raise SettingsError(
+            f"{them.name}: {other.index} is still there from the last reindex. Run `penstock reindex {them.name}"
+            " --finish` to drop it, or --rollback to let it serve again."
+        )
+    return record.added(now, "building")
+
+
+def _tell_kept(them: Generations, record: Record, say: Say) -> None:
+    if kept := record.in_role("kept"):
+        say(f"{them.name}: {kept.index} is kept and fed: --rollback lets it serve again, --finish drops it")
+        if not them.is_mapped and all(each["released"] for each in them.pipelines(kept)):
+            say(f"{them.name}: no worker runs at present; both are fed once `penstock run` is started")
+
+
+@dataclass
+class _Reindexing:
+    """One generation on its way to serve."""
+
+    site: Joined
+    them: Generations
+    plan: Plan
+    building: Recorded
+    progress: Progress
+    say: Say
+    wait_s: float
+    accept_dead_letters: bool
+    adapters: Adapters = field(init=False)
+
+    def run(self, stop: threading.Event) -> None:
+        """Feed the generation, unless a worker does, and conduct it until it serves."""
+        done = Ending(stop)
+        self.adapters = self.site.adapters(self.plan, done)
+        following = self.site.following(self.plan, NoProgress())
+        side_by_side(done, lambda: self._feed(following, done), lambda: self._conduct(done))
+        if stop.is_set():
+            raise Stopped(f"told to stop before {self.building.index} served")
+
+    def _feed(self, following: Following, done: threading.Event) -> None:
+        try:
+            following.follow(done)
+        except (SystemicFault, PositionLost) as error:
+            self.site.records(done).fail(self.them.alias, self.building.number, str(error))
+            raise
+        except SettingsError:
+            if not self.them.indexes.uuids([self.building.index]):  # the mapping was refused, or the name is taken
+                self.them.change(lambda record: record.without(self.building.number))
+            raise
+
+    def _conduct(self, done: Ending) -> None:
+        self._wait_until_in_step(done)
+        self.say(f"{self.them.name}: {self.building.index} is loaded and in step; verifying it")
+        self._verify(done)
+        self.them.swap(self.building)
+        self.say(f"{self.them.name}: {self.building.index} serves {self.them.alias}")
+        _tell_kept(self.them, self.them.record(), self.say)
+        done.set()
+
+    def _wait_until_in_step(self, done: Ending) -> None:
+        """Wait until the generation holds what the collection does, but for what is under way.
+
+        With a mapping, its sync function feeds the generation after us: until its containers know of it, we do.
+        """
+        total, shown = self.adapters.ask(estimated_count, self.them.declared.namespace), 0
+        self.progress.started(self.them.name, total)
+        known_at = time.monotonic() + (LOOK_AGAIN_S + _NEAR_S if self.them.is_mapped else 0.0)
+        while not self._is_in_step() or time.monotonic() < known_at:
+            if done.wait(LOOK_EVERY_S):
+                raise Stopped("the reindex ends")
+            documents = self._loaded()
+            self.progress.advanced(self.them.name, max(0, documents - shown))
+            shown = max(documents, shown)
+        self.progress.finished(self.them.name)
+
+    def _is_in_step(self) -> bool:
+        """Whether all is loaded and the stream is followed closely. Raises SystemicFault when it failed."""
+        building = self.them.record().numbered(self.building.number)
+        if building is None or building.failed:
+            raise SystemicFault(building.failed if building else f"{self.building.index} was given up meanwhile.")
+        load = self.them.load(building)
+        if load and load["phase"] == "dropped":
+            raise SystemicFault(f"{self.them.name} is not there at present: reindex it when it is back.")
+        return load is not None and load["phase"] == "live" and self._is_near(building)
+
+    def _is_near(self, building: Recorded) -> bool:
+        """By its position, or by what its worker reports: some sources give an idle stream no new position."""
+        now_s = seconds_of(self.adapters.ask(cluster_time))
+        for state in self.them.pipelines(building):
+            position, status = state["position"], state["status"]
+            by_position = position is not None and now_s - seconds_of(position["time"]) <= _NEAR_S
+            if not by_position and not (status.get("state") == "live" and status["lag_s"] <= _NEAR_S):
+                return False
+        return True
+
+    def _loaded(self) -> int:
+        """How many documents the new index holds; 0 while it is not there."""
+        index = self.building.index
+        if not self.them.indexes.uuids([index]):
+            return 0
+        return count(self.adapters.client, self.adapters.patience, index)
+
+    def _verify(self, done: threading.Event) -> None:
+        """Prove that the new index holds what it should. Raises SystemicFault when it does not."""
+        (collection,) = self.plan.collections
+        generation = self.them.indexes.ensure_generation(collection.settings, number=collection.number, serving=False)
+        telling = Telling(self.progress)
+        found = verify(self.adapters, collection, generation, How(wait_s=self.wait_s), stop=done, telling=telling)
+        kinds = [kind for kind in _WRONG if kind != "dead-lettered" or not self.accept_dead_letters]
+        wrong = [f"{found.tally.found[kind]:,} {kind}" for kind in kinds if found.tally.found[kind]]
+        if wrong or found.dropped:
+            raise NotEqual(self._not_equal(wrong, [each.id for each in found.tally.kept if each.kind in kinds]))
+        self.say(f"{self.them.name}: {found.tally.equal:,} documents in {self.building.index} are as they should be")
+
+    def _not_equal(self, wrong: list[str], ids: list[str]) -> str:
+        what = ", ".join(wrong) or "the collection is not there"
+        which = f" ({', '.join(ids[:_SHOWN])}{', ...' if len(ids) > _SHOWN else ''})" if ids else ""
+        refused = "; --accept-dead-letters lets it serve without those" if "dead-lettered" in what else ""
+        return (
+            f"{self.them.name}: {self.building.index} does not hold what it should: {what}{which}. The old index goes"
+            f" on serving. Mend the cause and run `penstock reindex {self.them.name}` again{refused}; --abandon gives"
+            " the new one up."
+        )

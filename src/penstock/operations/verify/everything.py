@@ -1,0 +1,49 @@
+"""The verify of the declared collections, one after the other."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+from penstock.build import Adapters, sink_client, source_connection
+from penstock.errors import SettingsError
+from penstock.metrics import Metrics
+from penstock.opensearch.records import Records
+from penstock.opensearch.server import require_server
+from penstock.opensearch.state import StateStore
+from penstock.opensearch.waiting import Patience
+from penstock.operations.verify.findings import Verified
+from penstock.operations.verify.generation import How, Telling, verify
+from penstock.plans import Planner
+from penstock.settings import Settings
+
+
+def verify_all(
+    settings: Settings,
+    how: How,
+    *,
+    only: frozenset[str],
+    stop: threading.Event,
+    telling: Callable[[str], Telling],
+) -> Iterator[Verified]:
+    """Verify those collections of `only`, and yield what became of each; `telling` is asked for each of them.
+
+    Raises SettingsError for one without an index, and what `verify` raises.
+    """
+    planner, metrics = Planner(settings), Metrics()
+    with closing(sink_client(settings)) as client:
+        require_server(client)
+        with source_connection(settings.source) as connection:
+            records = Records(StateStore(client, Patience(metrics, stop))).read(planner.aliases)
+            for plan in planner.plans(records):
+                adapters = Adapters(settings, plan, connection=connection, client=client, metrics=metrics, stop=stop)
+                for each in plan.collections:
+                    name = str(each.namespace)
+                    if name not in only or not each.serves:
+                        continue
+                    generation = adapters.indexes.serving(each.settings)
+                    if generation is None:
+                        raise SettingsError(
+                            f"[[collections]] {name}: there is no index {each.settings.alias} to verify."
+                            " `penstock load` or `penstock run` makes it."
+                        )
+                    yield verify(adapters, each, generation, how, stop=stop, telling=telling(name))

@@ -1,0 +1,105 @@
+"""What a verify finds, in bounded form: counts, and the first documents of each kind."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, NamedTuple
+
+Kind = Literal["missing", "different", "too many", "moving", "left out", "dead-lettered"]
+"""Missing, different, too many: of the document in the index. Moving: it differs, and its version in the index has
+moved between the last two looks, so somebody is writing it. Left out: by the transform, and not in the index.
+Dead-lettered: what it is now was refused by the index or the transform, and a dead letter says so."""
+
+KINDS: Final[tuple[Kind, ...]] = ("missing", "different", "too many", "moving", "left out", "dead-lettered")
+MENDED: Final[tuple[Kind, ...]] = ("missing", "different", "too many")
+"""What a repair mends."""
+
+KEPT: Final = 20
+"""So many findings of each kind are kept."""
+
+
+class Finding(NamedTuple):
+    """One document that is not simply equal; `fields` are the names of those that differ, never their values.
+
+    `repaired`: it is equal by now.
+    """
+
+    kind: Kind
+    id: str
+    fields: tuple[str, ...] = ()
+    repaired: bool = False
+
+
+@dataclass
+class Tally:
+    """Counts of what was gone through, and the first findings of each kind."""
+
+    documents: int = 0
+    equal: int = 0
+    repaired: int = 0
+    found: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    kept: list[Finding] = field(default_factory=list)
+
+    def note(self, finding: Finding) -> bool:
+        """Count a finding; answers whether it is kept."""
+        self.found[finding.kind] += 1
+        self.repaired += finding.repaired
+        return self._keep(finding)
+
+    def add(self, other: "Tally") -> None:
+        """Add what another one has."""
+        self.documents += other.documents
+        self.equal += other.equal
+        self.repaired += other.repaired
+        for kind, count in other.found.items():
+            self.found[kind] += count
+        for finding in other.kept:
+            self._keep(finding)
+
+    def _keep(self, finding: Finding) -> bool:
+        is_kept = sum(each.kind == finding.kind for each in self.kept) < KEPT
+        if is_kept:
+            self.kept.append(finding)
+        return is_kept
+
+    def stored(self) -> dict[str, Any]:
+        """A form for a state document."""
+        plain = {"documents": self.documents, "equal": self.equal, "repaired": self.repaired, "found": self.found}
+        return {**plain, "kept": [finding._asdict() for finding in self.kept]}
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any] | None) -> "Tally":
+        """Read it back; empty without any."""
+        if stored is None:
+            return cls()
+        kept = [Finding(each["kind"], each["id"], tuple(each["fields"]), each["repaired"]) for each in stored["kept"]]
+        found = {**dict.fromkeys(KINDS, 0), **stored["found"]}
+        return cls(stored["documents"], stored["equal"], stored["repaired"], found, kept)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What became of the verify of one generation.
+
+    `tally` counts the source's documents, `in_index` is how many documents of the index were gone through. `dropped`:
+    the collection is not there and its index is kept as it is, so nothing was compared.
+    """
+
+    namespace: str
+    index: str
+    tally: Tally
+    in_index: int = 0
+    seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    dropped: bool = False
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether the index holds exactly what the collection says it should, by now."""
+        found = self.tally.found
+        wrong = sum(found[kind] for kind in MENDED) - self.tally.repaired
+        return not (self.dropped or wrong or found["moving"] or found["dead-lettered"])
+
+    @property
+    def documents_per_s(self) -> float:
+        """Documents of the source a second, both directions together."""
+        return self.tally.documents / self.seconds if self.seconds else 0.0

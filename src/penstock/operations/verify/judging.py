@@ -1,0 +1,151 @@
+"""Looks at suspects again until each of them is judged, and repaired where that is asked for."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import structlog
+
+from penstock.change import WRITTEN, Refusal
+from penstock.errors import ReadAgain, Stopped
+from penstock.opensearch.dead_letters import MAX_BODY_BYTES
+from penstock.opensearch.stored_letter import StoredLetter
+from penstock.operations.verify.directions import Passed
+from penstock.operations.verify.findings import Finding, Kind
+from penstock.operations.verify.look import Look, Looking, Verdict, Wanted, judged
+from penstock.operations.verify.repair import Repairing
+from penstock.operations.verify.suspects import UNSEEN, Suspect, Suspects
+
+log = structlog.get_logger(__name__)
+
+TRIES: Final = 3
+"""So often a document is repaired that differs again afterwards, because others write it."""
+
+_LOOK_EVERY_S = 1.0
+
+
+class _Case(NamedTuple):
+    """A suspect whose time is over, as it was seen last."""
+
+    suspect: Suspect
+    look: Look
+    verdict: Verdict
+
+
+@dataclass
+class Judging:
+    """Judges the suspects of one generation; without `repairing` it only tells."""
+
+    looking: Looking
+    repairing: Repairing | None
+    alias: str
+    wait_s: float
+    stop: threading.Event
+    on_finding: Callable[[Finding], None]
+    suspects: Suspects = field(default_factory=Suspects)
+
+    def take(self, passed: Passed) -> None:
+        """Hold a page's suspects."""
+        for suspect in passed.suspects:
+            suspect.page.open += 1
+            self.suspects.put(suspect)
+
+    def settle(self, *, down_to: int) -> None:
+        """Look at those that are due; wait for more while there are more than `down_to`. Raises Stopped too."""
+        while not self.stop.is_set():
+            if due := self.suspects.take_due():
+                self._look(due)
+            elif len(self.suspects) <= down_to:
+                return
+            else:
+                self.stop.wait(min(self.suspects.next_in_s(), _LOOK_EVERY_S))
+        raise Stopped("told to stop before all differences were looked at again")
+
+    def _look(self, batch: Sequence[Suspect]) -> None:
+        looks = self.looking.at({each.id: each.key for each in batch})
+        over = []
+        for suspect in batch:
+            look = looks[suspect.id]
+            verdict = judged(look.wanted, look.indexed, suspect.side)
+            if verdict.kind in ("equal", "left out"):
+                self._settled(suspect, verdict)
+            elif not suspect.is_over:
+                suspect.version = look.indexed_version
+                self.suspects.put(suspect)
+            elif suspect.version not in (UNSEEN, look.indexed_version):
+                self._found(suspect, "moving", verdict)
+            else:
+                over.append(_Case(suspect, look, verdict))
+        if over:
+            self._judge(over)
+
+    def _settled(self, suspect: Suspect, verdict: Verdict) -> None:
+        if suspect.written and suspect.first:
+            self._found(suspect, _kind(suspect.first), suspect.first, repaired=True)
+        elif verdict.kind == "left out":
+            self._found(suspect, "left out", verdict)
+        else:
+            suspect.page.open -= 1
+            suspect.page.tally.equal += suspect.side == "source"
+
+    def _found(self, suspect: Suspect, kind: Kind, verdict: Verdict, *, repaired: bool = False) -> None:
+        suspect.page.open -= 1
+        finding = Finding(kind, suspect.id, verdict.fields, repaired)
+        suspect.page.tally.note(finding)
+        if kind != "left out":
+            self.on_finding(finding)
+
+    def _judge(self, over: Sequence[_Case]) -> None:
+        letters = self._letters(over)
+        to_mend = []
+        for case in over:
+            suspect, letter = case.suspect, letters.get(case.suspect.id)
+            if letter and _tells_of(letter, case, self.alias):
+                self._found(suspect, "dead-lettered", case.verdict)
+            elif self.repairing and suspect.tries < TRIES:
+                to_mend.append(case)
+            else:
+                self._found(suspect, _kind(case.verdict), case.verdict)
+        if self.repairing and to_mend:
+            self._mend(self.repairing, to_mend)
+
+    def _letters(self, over: Sequence[_Case]) -> Mapping[str, StoredLetter]:
+        ids = [case.suspect.id for case in over if case.verdict.kind in ("missing", "different")]
+        namespace = self.looking.collection.namespace
+        return self.looking.adapters.dead_letters.find(namespace, ids, self.alias) if ids else {}
+
+    def _mend(self, repairing: Repairing, cases: Sequence[_Case]) -> None:
+        """Repair, and look again; what may have arrived or is too old by now is looked at and written anew."""
+        try:
+            outcomes = repairing.write([case.look for case in cases])
+        except ReadAgain as reason:
+            log.info("looking again before the repair", reason=str(reason))
+            for case in cases:
+                self.suspects.put(case.suspect, at_once=True)
+            return
+        for case, outcome in zip(cases, outcomes, strict=True):
+            if isinstance(outcome, Refusal):
+                self._found(case.suspect, "dead-lettered", case.verdict)
+                continue
+            case.suspect.was_mended(case.verdict, self.wait_s, written=outcome == WRITTEN)
+            self.suspects.put(case.suspect, at_once=True)
+
+
+def _kind(verdict: Verdict) -> Kind:
+    """The kind of finding that a verdict is which is not settled."""
+    if verdict.kind == "equal":
+        raise AssertionError("what is equal is no finding")
+    return verdict.kind
+
+
+def _tells_of(letter: StoredLetter, case: _Case, alias: str) -> bool:
+    """Whether a dead letter tells of what the document is now, and not of what it was before."""
+    if letter.alias != alias or letter.version < case.look.indexed_version:
+        return False
+    return case.look.wanted.state == "refused" or _is_of(letter, case.look.wanted)
+
+
+def _is_of(letter: StoredLetter, wanted: Wanted) -> bool:
+    kept = wanted.body[:MAX_BODY_BYTES].decode("utf-8", "ignore")
+    return letter.body_bytes == len(wanted.body) and letter.body == kept

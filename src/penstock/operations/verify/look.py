@@ -1,0 +1,162 @@
+"""A look at both sides of some documents, and what it says of each.
+
+The index is read first, then the source's cluster time, then the source. So what was read of the source is at least as
+new as the version that was seen in the index, and as that time: a write of it may carry the higher of the two.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from penstock.build import Adapters
+from penstock.change import Change
+from penstock.document_id import document_id, read, read_key
+from penstock.errors import DocumentError
+from penstock.mongo.collections import committed_time
+from penstock.mongo.current import with_states
+from penstock.opensearch.by_ids import Found, read_by_ids
+from penstock.operations.compare import differences
+from penstock.plans import Collection
+from penstock.prepare import Bodies
+
+Side = Literal["source", "index"]
+"""From which side a document was come upon. The source's side judges what the source holds, the index's the rest."""
+
+FOREIGN: Any = object()
+"""The key of a document whose id stands for no `_id` of any source: somebody else has put it into the index."""
+
+_REPLACED = "\ufffd"
+_FIELDS = 20
+_IMPOSSIBLE = ("regex:", "list:")
+"""Forms of what is never an `_id`; a pattern would even find other documents."""
+
+
+class CollectionGone(Exception):
+    """The collection is not there, and its index is to be kept as it is."""
+
+
+class Wanted(NamedTuple):
+    """What the index should hold of a document: a body, or why nothing.
+
+    Left out: by the transform. Refused: it has no form in the index, for this `reason`. Gone: the source has none.
+    """
+
+    state: Literal["body", "left out", "refused", "gone"]
+    body: bytes = b""
+    reason: str = ""
+
+
+GONE = Wanted("gone")
+
+
+class Look(NamedTuple):
+    """Both sides of one document. `version` is the source's cluster time from before the reading at `read_at`."""
+
+    id: str
+    key: Any
+    indexed: Found | None
+    wanted: Wanted
+    version: int
+    read_at: float
+
+    @property
+    def indexed_version(self) -> int:
+        """The version in the index, 0 where the document is not there."""
+        return self.indexed.version if self.indexed else 0
+
+
+class Verdict(NamedTuple):
+    """What a look says of one document."""
+
+    kind: Literal["equal", "left out", "missing", "different", "too many"]
+    fields: tuple[str, ...] = ()
+
+
+EQUAL = Verdict("equal")
+MISSING = Verdict("missing")
+TOO_MANY = Verdict("too many")
+
+
+def judged(wanted: Wanted, indexed: Found | None, side: Side) -> Verdict:
+    """Compare both sides. What the source does not hold is judged from the index's side, all else from the source's."""
+    if wanted.state == "gone" or side == "index":
+        return TOO_MANY if wanted.state == "gone" and indexed and side == "index" else EQUAL
+    if wanted.state == "left out":
+        return TOO_MANY if indexed else Verdict("left out")
+    if indexed is None:
+        return MISSING
+    if wanted.state == "refused":
+        return Verdict("different")
+    names = differences(wanted.body, indexed.source)
+    return Verdict("different", tuple(names[:_FIELDS])) if names else EQUAL
+
+
+def wanted_of(changes: Sequence[Change], bodies: Bodies) -> list[Wanted]:
+    """What the index should hold for states of the source; uses the changes' documents up."""
+    made = iter(bodies([change.document for change in changes if change.document is not None]))
+    return [_unusable(change) if change.document is None else _wanted(next(made)) for change in changes]
+
+
+def _unusable(change: Change) -> Wanted:
+    return Wanted("refused", reason=change.reason) if change.kind == "unreadable" else GONE
+
+
+def _wanted(made: bytes | DocumentError | None) -> Wanted:
+    if isinstance(made, DocumentError):
+        return Wanted("refused", reason=str(made))
+    return Wanted("left out") if made is None else Wanted("body", made)
+
+
+@dataclass
+class Looking:
+    """Looks at the documents of one generation."""
+
+    adapters: Adapters
+    collection: Collection
+    index: str
+
+    def at(self, keys: Mapping[str, Any]) -> dict[str, Look]:
+        """Look at both sides of documents, by their document ids. Raises CollectionGone."""
+        indexed = self.indexed(keys)
+        read_at = time.monotonic()
+        states = self._states(list(keys.values()))
+        wanted = wanted_of(states, self.collection.transform.bodies)
+        return {
+            text_id: Look(text_id, keys[text_id], indexed.get(text_id), each, state.version, read_at)
+            for text_id, state, each in zip(keys, states, wanted, strict=True)
+        }
+
+    def indexed(self, ids: Iterable[str]) -> dict[str, Found]:
+        """What the index holds of these documents now."""
+        return read_by_ids(self.adapters.client, self.adapters.patience, self.index, ids)
+
+    def _states(self, keys: Sequence[Any]) -> list[Change]:
+        """What the source holds of these documents now; what it cannot hold is a `delete` of the time before."""
+        name = self.collection.namespace
+        now = self.adapters.ask(committed_time, name)
+        asked = [Change(name, "left", now, each) for each in keys if each is not FOREIGN]
+        read = self.adapters.ask(with_states, asked) if asked else []
+        if any(state.kind == "left" for state in read) and self.collection.settings.on_drop == "keep":
+            raise CollectionGone
+        states = iter(read)
+        return [Change(name, "delete", now) if each is FOREIGN else next(states) for each in keys]
+
+
+def key_of(text_id: str, kept: str | None) -> Any:
+    """The `_id` of an indexed document, by its id and what its body keeps of it; FOREIGN when it can be none's."""
+    try:
+        found = read_key(kept) if kept else read(text_id)
+        is_one = not text_id.startswith(_IMPOSSIBLE) and document_id(found) == text_id and not _has_operators(found)
+    except (ValueError, ArithmeticError, TypeError, AttributeError, KeyError):
+        return FOREIGN
+    return found if is_one else FOREIGN
+
+
+def can_be_asked_for(identity: Any) -> bool:
+    """Whether a query finds it: text that was not UTF-8 is another value once it was decoded."""
+    return identity is FOREIGN or _REPLACED not in str(identity)
+
+
+def _has_operators(identity: Any) -> bool:
+    return isinstance(identity, dict) and any(name.startswith("$") for name in identity)

@@ -1,0 +1,67 @@
+"""Repair: writes to the index what the source holds, in the way in which everything outside the stream is written.
+
+A write carries the higher of two versions: the source's time from before its reading, and the version that the index
+had before that. What the stream brought after the look is newer than both, so the write is refused. Where the index is
+ahead of the source (it was restored, or the source was), its own version is the one that it accepts.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from penstock.build import Adapters
+from penstock.change import Change, Letter, Outcome, Position, Refusal, Write
+from penstock.errors import SystemicFault
+from penstock.opensearch.mapping import GC_DELETES_S
+from penstock.operations.verify.look import Look
+from penstock.plans import Collection
+from penstock.prepare import letter
+
+
+@dataclass
+class Repairing:
+    """Mends the documents of one generation; stores as dead letters what is refused."""
+
+    adapters: Adapters
+    collection: Collection
+    alias: str
+    letters: int = 0
+
+    def write(self, looks: Sequence[Look]) -> list[Outcome]:
+        """Write what was seen at the looks; a document that has no form in the index is refused.
+
+        Raises ReadAgain, Stopped, SinkUnavailable, and SystemicFault when too much is refused.
+        """
+        able = [look for look in looks if look.wanted.state != "refused"]
+        send_before = min((look.read_at for look in able), default=0.0) + GC_DELETES_S / 2
+        written = iter(self.adapters.sink.write([_write(look, self.alias) for look in able], send_before=send_before))
+        outcomes = [
+            Refusal(0, look.wanted.reason) if look.wanted.state == "refused" else next(written) for look in looks
+        ]
+        self._store(_letter(self.collection, self.alias, *each) for each in zip(looks, outcomes, strict=True))
+        return outcomes
+
+    def _store(self, letters: Iterable[Letter | None]) -> None:
+        kept = [each for each in letters if each]
+        self.letters += len(kept)
+        self.adapters.dead_letters.store(kept)
+        limit = self.adapters.rules().dead_letter_limit
+        if self.letters > limit:
+            raise SystemicFault(
+                f"{self.collection.namespace}: the repair made {self.letters} dead letters, the limit is {limit}. The"
+                f" index {self.alias} or the transform refuses too much to go on; the reasons are in the index"
+                " penstock-dead-letters. Mend the cause, or raise [pipeline] dead_letter_limit."
+            )
+
+
+def _write(look: Look, alias: str) -> Write:
+    body = look.wanted.body if look.wanted.state == "body" else None
+    return Write(alias, look.id, max(look.version, look.indexed_version), body)
+
+
+def _letter(collection: Collection, alias: str, look: Look, outcome: Outcome) -> Letter | None:
+    """The dead letter of what was refused for good."""
+    if not isinstance(outcome, Refusal):
+        return None
+    change = Change(collection.namespace, "upsert", max(look.version, look.indexed_version), look.key)
+    reason = f"{outcome.status}: {outcome.reason}" if outcome.status else outcome.reason
+    return letter(change, alias, look.id, Position("", look.version), reason, look.wanted.body or None)

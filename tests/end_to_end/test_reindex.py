@@ -1,0 +1,361 @@
+"""A new index beside the one that people search: under a writer, interrupted anywhere, and given up."""
+
+import json
+import threading
+from contextlib import contextmanager
+from itertools import count
+
+import orjson
+import pytest
+
+from penstock.document_id import document_id
+from penstock.encode import CODEC
+from penstock.settings import CollectionSettings
+from penstock.transform import Transform
+from relay import Said, relay
+from workers import until
+
+NUMBERS = count(1)
+AWAY = Said(503, b"{}")
+KEYWORDS = {"mappings": {"properties": {"text": {"type": "keyword"}}}}
+
+
+@pytest.fixture
+def namespace(database):
+    database.items.insert_many([{"_id": number, "text": "first", "secret": "x"} for number in range(1000)])
+    database.orders.insert_many([{"_id": number, "text": "first"} for number in range(10)])
+    return f"{database.name}.items"
+
+
+@pytest.fixture
+def moved_on(site, database, namespace):
+    """Change the settings as for a new index: fewer fields, another mapping; `pipeline` settings go along."""
+
+    def moved_on(mapping=KEYWORDS, **pipeline):
+        (site.folder / "mapping.json").write_text(json.dumps(mapping))
+        both = (namespace, f"{database.name}.orders")
+        site.settings(*both, pipeline=pipeline, exclude=["secret"], mapping_file="mapping.json")
+
+    return moved_on
+
+
+@pytest.fixture
+def worker(site, database, namespace):
+    site.settings(namespace, f"{database.name}.orders", pipeline={"dead_letter_limit": 50})
+    worker = site.start("run")
+    worker.until_live()
+    site.ask("POST", f"{site.index(namespace)}/_refresh")
+    return worker
+
+
+@contextmanager
+def in_threads(*works):
+    """Repeat each of the works until the block ends; raises what one of them raised."""
+    done, failed = threading.Event(), []
+
+    def repeat(work):
+        try:
+            while not done.is_set():
+                work()
+        except Exception as error:  # noqa: BLE001 (raised in the test's own thread)
+            failed.append(error)
+
+    threads = [threading.Thread(target=repeat, args=[work]) for work in works]
+    for each in threads:
+        each.start()
+    try:
+        yield
+    finally:
+        done.set()
+        for each in threads:
+            each.join()
+    if failed:
+        raise failed[0]
+
+
+def writer(database):
+    """Insert, update and delete, always with the first 1000 documents there."""
+
+    def write():
+        number = next(NUMBERS)
+        database.items.insert_one({"_id": 1000 + number, "text": f"new {number}", "secret": "x"})
+        database.items.update_one({"_id": number % 1000}, {"$set": {"text": f"time {number}"}})
+        if number % 3 == 0:
+            database.items.delete_one({"_id": 1000 + number - 1})
+
+    return write
+
+
+def reader(site, namespace):
+    """Search through the alias: always a whole index, and never two."""
+    by_index = {"size": 0, "track_total_hits": True, "aggs": {"indexes": {"terms": {"field": "_index"}}}}
+
+    def read():
+        found = site.ask("POST", f"{site.index(namespace)}/_search", by_index)
+        assert "hits" in found, found
+        assert found["hits"]["total"]["value"] >= 1000, found
+        assert len(found["aggregations"]["indexes"]["buckets"]) == 1, found
+
+    return read
+
+
+def behind(site, namespace):
+    """The index that the read alias stands for."""
+    (index,) = site.ask("GET", f"_alias/{site.index(namespace)}")
+    return index
+
+
+def number_of(site, namespace):
+    return int(behind(site, namespace).rpartition("-g")[2])
+
+
+def held(site, index):
+    site.ask("POST", f"{index}/_refresh")
+    return {
+        hit["_id"]: hit["_source"] for hit in site.ask("POST", f"{index}/_search", {"size": 10_000})["hits"]["hits"]
+    }
+
+
+def until_in_step(site, database, namespace, number, **shape):
+    """Wait until a generation holds exactly what the collection does, in its own form."""
+
+    def wanted():
+        transform = Transform(CollectionSettings(namespace=namespace, **shape))
+        documents = database.get_collection("items", codec_options=CODEC).find()
+        return {document_id(each["_id"]): orjson.loads(transform(each)) for each in documents}
+
+    index = f"{site.index(namespace)}-g{number}"
+    until(lambda: held(site, index) == wanted(), f"{index} is in step")
+
+
+def record(site, namespace):
+    return site._state(f"generations/{site.index(namespace)}")
+
+
+def roles(site, namespace):
+    return {each["number"]: each["role"] for each in record(site, namespace)["generations"]}
+
+
+def reindex(site, namespace, *flags, code=0):
+    done = site.run("reindex", namespace, *flags)
+    assert done.returncode == code, done.stderr + done.stdout
+    return done.stdout + done.stderr
+
+
+def shown(site, namespace):
+    done = site.run("status", "--json")
+    return next(each for each in json.loads(done.stdout) if each["namespace"] == namespace)
+
+
+def test_a_new_index_takes_over_from_the_old_one_while_people_write_and_search(
+    site, database, namespace, worker, moved_on
+):
+    moved_on()
+    assert shown(site, namespace)["moved_on"] == ["exclude", "mapping_file"]
+    with in_threads(writer(database), reader(site, namespace)):
+        told = reindex(site, namespace)
+        assert f"{site.index(namespace)}-g2 serves {site.index(namespace)}" in told
+        assert number_of(site, namespace) == 2
+        assert roles(site, namespace) == {1: "kept", 2: "serving"}
+        until(lambda: worker.states() == {"live"} and len(worker.health()["pipelines"]) == 2, worker.health)
+        reindex(site, namespace, "--rollback")
+        assert number_of(site, namespace) == 1
+        reindex(site, namespace, "--rollback")
+        assert number_of(site, namespace) == 2
+    until_in_step(site, database, namespace, 1)
+    until_in_step(site, database, namespace, 2, exclude=["secret"])
+    assert {each["role"]: each["state"] for each in shown(site, namespace)["generations"]} == {
+        "kept": "live",
+        "serving": "live",
+    }
+    assert "nothing to do" in reindex(site, namespace)
+    with in_threads(writer(database), reader(site, namespace)):
+        reindex(site, namespace, "--finish")
+    assert site.ask("GET", f"{site.index(namespace)}-g1").get("status") == 404
+    assert roles(site, namespace) == {2: "serving"}
+    database.orders.insert_one({"_id": 10, "text": "second"})
+    until_in_step(site, database, namespace, 2, exclude=["secret"])
+    until(lambda: len(held(site, site.index(f"{database.name}.orders"))) == 11, "the other collection is still fed")
+    assert site.load_state(namespace)["position"] is None, "the load of the dropped index is forgotten"
+    worker.terminate()
+    worker = site.start("run")
+    worker.until_live()
+    database.items.delete_many({"_id": {"$lt": 500}})
+    until_in_step(site, database, namespace, 2, exclude=["secret"])
+    assert worker.metric("penstock_load_documents_total") == 0
+    mapping = site.ask("GET", f"{site.index(namespace)}/_mapping")[f"{site.index(namespace)}-g2"]
+    assert mapping["mappings"]["properties"]["text"]["type"] == "keyword"
+
+
+def of_the_state(role):
+    return lambda asked: "penstock-state/_bulk" in asked.path and f'"role":"{role}"'.encode() in asked.body
+
+
+STAGES = {
+    "before the load": ([], of_the_state("building"), {1: "serving", 2: "building"}),
+    "in the load": ([], lambda asked: "-g2-write/_bulk" in asked.path, {1: "serving", 2: "building"}),
+    "before the swap": ([], lambda asked: "point_in_time" in asked.path, {1: "serving", 2: "building"}),
+    "after the swap": ([], lambda asked: asked.path == "/_aliases", {1: "serving", 2: "building"}),
+    "in finish": (["--finish"], of_the_state("dropping"), {1: "dropping", 2: "serving"}),
+    "after the index is deleted": (["--finish"], lambda asked: asked.method == "DELETE", {1: "dropping", 2: "serving"}),
+}
+
+
+def kill_once(site, namespace, reached, *flags):
+    """Run the command, and kill it after the first request that `reached` names; no later one gets through."""
+    is_over = threading.Event()
+
+    def plan(asked):
+        if is_over.is_set():
+            return AWAY
+        if reached(asked):
+            is_over.set()
+        return "pass"
+
+    with relay(site.sink_url) as between:
+        between.plan = plan
+        killed = site.start("reindex", namespace, *flags, "--sink-url", between.url)
+        until(is_over.is_set, lambda: killed.errors)
+        killed.kill()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_reindex_that_is_killed_anywhere_goes_on_when_it_is_run_again(
+    site, database, namespace, worker, moved_on, stage
+):
+    flags, reached, left = STAGES[stage]
+    moved_on()
+    if flags:
+        reindex(site, namespace)
+    with in_threads(writer(database), reader(site, namespace)):
+        kill_once(site, namespace, reached, *flags)
+    assert roles(site, namespace) == left
+    if not flags:
+        until(lambda: "live" in {each["state"] for each in shown(site, namespace)["generations"]}, "a worker feeds it")
+    with in_threads(reader(site, namespace)):
+        reindex(site, namespace, *flags)
+    if not flags:
+        until_in_step(site, database, namespace, 1)
+        reindex(site, namespace, "--finish")
+    assert roles(site, namespace) == {2: "serving"}
+    assert number_of(site, namespace) == 2
+    database.items.update_many({}, {"$set": {"text": "last"}})
+    until_in_step(site, database, namespace, 2, exclude=["secret"])
+    worker.terminate()
+
+
+def test_the_worker_goes_on_with_the_load_of_a_reindex_that_died(site, database, namespace, worker, moved_on):
+    moved_on(load_rate=100)
+    killed = site.start("reindex", namespace)
+    until(lambda: site.ask("GET", f"{site.index(namespace)}-g2/_count").get("count"), "the first documents")
+    killed.kill()
+    until(lambda: worker.lines("load ends", index=f"{site.index(namespace)}-g2"), lambda: worker.errors)
+    until_in_step(site, database, namespace, 2, exclude=["secret"])
+    assert number_of(site, namespace) == 1, "nobody has verified it"
+
+
+@pytest.mark.parametrize("fed_by", ["the command", "the worker"])
+def test_a_new_index_that_refuses_the_documents_never_stops_the_old_one(
+    site, database, namespace, worker, moved_on, fed_by
+):
+    moved_on({"mappings": {"dynamic": "strict", "properties": {}}}, dead_letter_limit=50)
+    with in_threads(writer(database), reader(site, namespace)):
+        if fed_by == "the command":
+            assert "dead letters within 600 s" in reindex(site, namespace, code=6)
+        else:
+            kill_once(site, namespace, of_the_state("building"))
+            worker.until_logged("a generation is not fed; the others go on")
+            assert worker.metric("penstock_generation_failed") == 1
+            assert worker.health()["pipelines"][f"generation/{site.index(namespace)}-g2"]["state"] == "failed"
+    now = shown(site, namespace)
+    assert [each["state"] for each in now["generations"]] == ["live", "failed"]
+    assert "dead letters within 600 s" in now["generations"][1]["failed"]
+    until_in_step(site, database, namespace, 1)
+    assert worker.health()["healthy"]
+    letters = site.letters(database)
+    assert len(letters) > 50
+    assert "is still" not in reindex(site, namespace, "--abandon")
+    assert site.letters(database) == []
+    assert roles(site, namespace) == {1: "serving"}
+    assert worker.lines("lease lost") == []
+    until(lambda: list(worker.health()["pipelines"]) == [database.name], worker.health)
+    moved_on()
+    assert "-g3 serves" in reindex(site, namespace)
+
+
+def test_a_new_index_that_lacks_documents_does_not_serve_unless_that_is_accepted(
+    site, database, namespace, worker, moved_on
+):
+    database.items.update_one({"_id": 7}, {"$set": {"more": 1}})
+    moved_on({"mappings": {"dynamic": "strict", "properties": {"text": {"type": "text"}}}})
+    assert "1 dead-lettered (" in reindex(site, namespace, "--wait", "1", code=8)
+    assert number_of(site, namespace) == 1
+    reindex(site, namespace, "--accept-dead-letters", "--wait", "1")
+    assert number_of(site, namespace) == 2
+
+
+def test_a_mapping_that_opensearch_refuses_leaves_nothing_behind(site, namespace, worker, moved_on):
+    moved_on({"mappings": {"properties": {"text": {"type": "txet"}}}})
+    assert "No handler for type [txet]" in reindex(site, namespace, code=2)
+    assert roles(site, namespace) == {1: "serving"}
+
+
+def test_settings_that_move_on_are_told_and_shape_nothing_before_the_reindex(site, database, namespace, moved_on):
+    site.settings(namespace)
+    assert site.run("load").returncode == 0
+    moved_on()
+    worker = site.start("run")
+    told = worker.until_logged(
+        "the settings have moved on from what this index was made with; it is fed as it was made"
+    )
+    assert told["heal"] == f"penstock reindex {namespace}"
+    assert told["changed"] == ["exclude", "mapping_file"]
+    assert f"penstock reindex {namespace}" in site.run("status").stdout
+    assert f"penstock reindex {namespace}" in site.run("check").stdout
+    database.items.insert_one({"_id": 2000, "text": "new", "secret": "x"})
+    until_in_step(site, database, namespace, 1)
+
+
+def test_loading_again_makes_the_documents_of_the_only_index_as_the_settings_say_now(
+    site, database, namespace, moved_on
+):
+    site.settings(namespace)
+    assert site.run("load").returncode == 0
+    moved_on()
+    assert site.run("load", "--again", namespace).returncode == 0
+    until_in_step(site, database, namespace, 1, exclude=["secret"])
+    assert shown(site, namespace)["moved_on"] == ["mapping_file"]
+
+
+def test_the_state_of_a_penstock_without_records_is_read(site, database, namespace, moved_on):
+    site.settings(namespace)
+    assert site.run("load").returncode == 0
+    state, load = site.state(database.name), site.load_state(namespace)
+    state["source"]["fingerprints"] = {namespace: record(site, namespace)["generations"][0]["recipe"]["transform"]}
+    index = site.index(namespace)
+    as_before = {
+        f"pipeline/{database.name}": {**state, "schema": 1},
+        f"load/{namespace}/{index}-g1": {**load, "schema": 1},
+    }
+    lines = [json.dumps({"delete": {"_id": f"generations/{index}"}})]
+    for state_id, document in as_before.items():
+        lines += [json.dumps({"index": {"_id": state_id}}), json.dumps(document)]
+    site.bulk("penstock-state", lines)
+    worker = site.start("run")
+    worker.until_live()
+    assert worker.metric("penstock_load_documents_total") == 0
+    assert roles(site, namespace) == {1: "serving"}
+    moved_on()
+    reindex(site, namespace)
+    until_in_step(site, database, namespace, 2, exclude=["secret"])
+
+
+def test_what_cannot_be_done_is_said(site, namespace, worker, moved_on):
+    assert "is not among the declared collections" in reindex(site, "shop.order", code=2)
+    assert "nothing to do" in reindex(site, namespace)
+    assert "there is no other index to go back to" in reindex(site, namespace, "--rollback", code=2)
+    assert "there is nothing to drop" in reindex(site, namespace, "--finish")
+    assert "there is nothing to drop" in reindex(site, namespace, "--abandon")
+    reindex(site, namespace, "--force")
+    moved_on()
+    assert "is still there from the last reindex" in reindex(site, namespace, code=2)
