@@ -169,8 +169,8 @@ class PipelineSettings(Section):
     dead_letters_kept: int = Field(
         100_000,
         ge=1,
-        description="About so many dead letters of one collection are kept; the next one stops the pipeline, since"
-        " without it the document would be forgotten.",
+        description="About so many dead letters of one generation of a collection are kept; the next one stops the"
+        " pipeline, since without it the document would be forgotten.",
     )
     lease_s: float = Field(15, ge=1, description="A worker that did not renew its lease for so long is replaced.")
     load_rate: float | None = Field(
