@@ -1,5 +1,5 @@
 # `make demo` runs the main job on servers of its own; `make test` runs every check. Both install what they need
-# into this folder (.venv, .tools) and the user's cache. Flags for the demo: make demo ARGS="--once"
+# into this folder (.venv, .tools) and the user's cache. Flags: make demo ARGS="--once", make bench ARGS="load latency"
 PYTHON ?= python3
 ARGS ?=
 PYTEST_ARGS ?=
@@ -7,7 +7,7 @@ UV := .tools/bin/uv
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint synth lock install help
+.PHONY: demo test lint synth bench bench-all lock install help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -39,6 +39,12 @@ synth: install  ## write the templates of the AWS deployment to cdk.out, checked
 
 test: lint  ## every check: lint, types, import rules, tests on real servers
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+bench: install  ## measure load, catch-up, latency and the sync function, in about ten minutes; writes docs/benchmarks.md
+	$(BIN)/python benchmarks $(ARGS)
+
+bench-all: install  ## measure everything at full size, in up to an hour; writes docs/benchmarks.md
+	$(BIN)/python benchmarks --all $(ARGS)
 
 lock: $(UV)  ## renew requirements.lock from pyproject.toml (python -m penstock.asset.lock renews those of the functions)
 	$(UV) pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements.lock

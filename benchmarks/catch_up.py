@@ -11,33 +11,33 @@ watch + bulk         a change stream of the driver, and opensearchpy.helpers.bul
 The stream of penstock and of the script look documents up (`updateLookup`).
 """
 
-import argparse
-import logging
 import random
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import opensearchpy
-import structlog
 import urllib3
 from bson import Timestamp
-from ground import DB, Ground, generated, ground
-from load import THREADS, TextForTheRest, raw_bulk, timed
-from rounds import ROUNDS, Case, Took, Way, measured, show
+from ground import DB, Ground, generated
+from item import Given, main
+from load import THREADS, TextForTheRest, raw_bulk
+from results import Section
+from rounds import Took, Way, measured, timed
 
 from penstock.batch import gather
 from penstock.build import Adapters, source_connection
-from penstock.change import Position
+from penstock.change import Outcome, Write
 from penstock.errors import Stopped
-from penstock.garbage import collect_rarely
-from penstock.local.platform import Platform
 from penstock.metrics import Metrics
 from penstock.opensearch.bulk import form_of, lines_of
 from penstock.pipeline import Pipeline, Ports
 from penstock.plans import plans
-from penstock.prepare import Route, prepare
+from penstock.ports import Sink
+from penstock.prepare import Route, Routes, prepare
 
 NAME = "changed"
 AT_ONCE = 1000
@@ -82,12 +82,15 @@ class Changes:
                 stop=threading.Event(),
             )
 
+    def routes(self) -> Routes:
+        [collection] = plans(self.at.settings([NAME]))[0].collections
+        return {collection.namespace: Route(f"{NAME}-g1-write", collection.transform.bodies)}
+
     def prepared(self) -> list[bytes]:
         """The bodies of the bulk requests that penstock would send."""
         bodies, read = [], 0
         with self.adapters() as adapters:
-            [collection] = plans(self.at.settings([NAME]))[0].collections
-            routes = {collection.namespace: Route(f"{NAME}-g1-write", collection.transform.bodies)}
+            routes = self.routes()
             for batch in gather(adapters.stream(), self.begin, adapters.rules().limits):
                 writes = prepare(batch.changes, batch.position, routes).writes
                 if writes:
@@ -98,33 +101,44 @@ class Changes:
         raise AssertionError("unreachable")
 
 
-def penstock_catch_up(changes: Changes) -> None:
-    """The pipeline from the position on, until it has settled every change."""
+class Counted:
+    """A sink that tells when so many writes were answered; every change is of another document."""
+
+    def __init__(self, sink: Sink, count: int) -> None:
+        self.sink, self.left, self.done = sink, count, threading.Event()
+        self.done_at = self.done_cpu = 0.0
+        self._lock = threading.Lock()
+
+    def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
+        outcomes = self.sink.write(writes, send_before=send_before)
+        with self._lock:
+            self.left -= len(outcomes)
+            if self.left <= 0:
+                self.done_at, self.done_cpu = time.perf_counter(), time.process_time()
+                self.done.set()
+        return outcomes
+
+
+def penstock_catch_up(changes: Changes) -> Took:
+    """The pipeline from the position on, until the index has answered every write."""
     with changes.adapters() as adapters:
-        state = adapters.state()
+        state, sink = adapters.state(), Counted(adapters.sink, changes.count)
         state.acquire()
         state.save(changes.begin)
-        [collection] = plans(changes.at.settings([NAME]))[0].collections
-        done = threading.Event()
-
-        def settled(_: Position, _counts: Any) -> None:
-            if pipeline.counts.read >= changes.count:
-                done.set()
-
         pipeline = Pipeline(
             name="bench",
-            ports=Ports(adapters.stream, adapters.sink, adapters.dead_letters, state),
-            routes={collection.namespace: Route(f"{NAME}-g1-write", collection.transform.bodies)},
+            ports=Ports(adapters.stream, sink, adapters.dead_letters, state),
+            routes=changes.routes(),
             rules=adapters.rules(),
             metrics=Metrics(),
-            on_settled=settled,
         )
-        try:
-            pipeline.run(done)
-        except Stopped:
-            state.release()
-        if pipeline.counts.read != changes.count:
-            raise SystemExit(f"{pipeline.counts.read} of {changes.count} changes were read: no figures")
+        began, cpu = time.perf_counter(), time.process_time()
+        with suppress(Stopped):
+            pipeline.run(sink.done)
+        state.release()
+        if pipeline.counts.written != changes.count:
+            raise SystemExit(f"{pipeline.counts.written} of {changes.count} changes were written: no figures")
+        return Took(sink.done_at - began, sink.done_cpu - cpu)
 
 
 def watch_and_bulk(changes: Changes) -> None:
@@ -154,51 +168,30 @@ def watch_and_bulk(changes: Changes) -> None:
                 return
 
 
-def case(at: Ground, count: int, rounds: int) -> Case:
-    changes = Changes(at, count)
-    http = urllib3.PoolManager(maxsize=THREADS + 1)
+def sections(at: Ground, given: Given) -> Iterable[Section]:
+    changes = Changes(at, given.changes)
     at.make(NAME)
-    bodies = changes.prepared()
-    expected = at.mongo[DB][NAME].count_documents({})
-
-    def fresh() -> None:
-        at.clear()
-        at.make(NAME)
-
-    def checked() -> None:
-        at.require_count(NAME, expected)
-
-    def took(way: Any) -> Took:
-        return timed(lambda: way(changes))
-
+    requests = [(NAME, body) for body in changes.prepared()]
+    http = urllib3.PoolManager(maxsize=THREADS + 1)
+    fresh = partial(at.fresh, [NAME])
+    checked = partial(at.require_count, NAME, at.mongo[DB][NAME].count_documents({}))
     found = measured(
         f"catch-up with {changes.count:,} changes",
         "changes",
         changes.count,
         [
-            Way("penstock catch-up", lambda: took(penstock_catch_up), fresh, checked),
-            Way("raw bulk", lambda: timed(lambda: raw_bulk(at, NAME, bodies, http)), fresh),
-            Way("watch + bulk", lambda: took(watch_and_bulk), fresh, checked),
+            Way("penstock catch-up", partial(penstock_catch_up, changes), fresh, checked),
+            Way("raw bulk", partial(timed, partial(raw_bulk, at, requests, http, THREADS)), fresh, checked),
+            Way("watch + bulk", partial(timed, partial(watch_and_bulk, changes)), fresh, checked),
         ],
         {("penstock catch-up", "raw bulk"): 0.7, ("penstock catch-up", "watch + bulk"): 2.0},
-        rounds=rounds,
+        rounds=given.rounds,
     )
     fresh()
     penstock_catch_up(changes)
     at.require_equal(NAME)
-    return found
-
-
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--rounds", type=int, default=ROUNDS)
-    arguments.add_argument("--changes", type=int, default=200_000)
-    given = arguments.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    collect_rarely()
-    with Platform(heap="1g") as platform, ground(platform) as at:
-        show(case(at, given.changes, given.rounds))
+    yield found.section()
 
 
 if __name__ == "__main__":
-    main()
+    main("catch_up", __doc__, sections, changes=200_000)

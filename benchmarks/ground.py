@@ -1,9 +1,10 @@
 """The servers that the benchmarks run on, and the documents that they move."""
 
+import json
 import random
 import string
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import islice
 from typing import Any
@@ -50,26 +51,34 @@ class Ground:
     """One platform: fills collections, makes and clears indexes as penstock makes them, compares."""
 
     def __init__(self, platform: Platform) -> None:
+        self.platform = platform
         self.source_uri, self.sink_url = platform.source.uri, platform.opensearch.url
         self.mongo: MongoClient[dict[str, Any]] = MongoClient(self.source_uri)
         self.client = sink_client(self.settings([]), connections=8)
         self._patience = Patience(Metrics(), threading.Event())
         self.indexes = Indexes(self.client, self._patience)
 
-    def settings(self, names: Iterable[str]) -> Settings:
-        """Settings for these collections, each served by an index of its own name."""
+    def settings(self, names: Iterable[str], **sink: Any) -> Settings:
+        """Settings for these collections, each served by an index of its own name; `sink` are more of the sink's."""
         return Settings(
             source=SourceSettings(uri=SecretStr(self.source_uri)),
-            sink=SinkSettings(url=self.sink_url),
+            sink=SinkSettings(url=self.sink_url, **sink),
             collections=tuple(self.collection(name) for name in names),
         )
+
+    def toml(self, names: Iterable[str]) -> str:
+        """The same settings as a file, for a command in a process of its own."""
+        tables = [("[source]", {"uri": self.source_uri}), ("[sink]", {"url": self.sink_url})]
+        tables += [("[observe]", {"log_level": "warning"})]
+        tables += [("[[collections]]", self.collection(name).model_dump(exclude_unset=True)) for name in names]
+        return "".join(f"{head}\n{_lines(values)}" for head, values in tables)
 
     def collection(self, name: str) -> CollectionSettings:
         return CollectionSettings(namespace=f"{DB}.{name}", index=name, replicas=0)
 
-    def fill(self, name: str, documents: Iterable[dict[str, Any]]) -> int:
-        """Put the documents into a collection; answers how many."""
-        rest, filled = iter(documents), 0
+    def fill(self, name: str, documents: Iterable[dict[str, Any]], most: int | None = None) -> int:
+        """Put the documents, or so many of them, into a collection; answers how many."""
+        rest, filled = islice(documents, most if most is None else max(0, most)), 0
         while some := list(islice(rest, _AT_ONCE)):
             self.mongo[DB][name].insert_many(some)
             filled += len(some)
@@ -83,11 +92,31 @@ class Ground:
         """The empty index of a collection, as penstock makes it."""
         return self.indexes.ensure_generation(self.collection(name))
 
+    def fresh(self, names: Iterable[str]) -> None:
+        """Nothing but the empty indexes of these collections."""
+        self.clear()
+        for name in names:
+            self.make(name)
+
+    def count(self, name: str) -> int:
+        """How many documents an index holds."""
+        self.client.request("POST", f"/{name}/_refresh")
+        return count(self.client, self._patience, name)
+
+    def operations(self, name: str) -> int:
+        """How many documents an index has been given so far; unlike counting it needs no refresh."""
+        stats = self.client.request("GET", f"/{name}/_stats/indexing").json()
+        return int(stats["_all"]["primaries"]["indexing"]["index_total"])
+
     def require_count(self, name: str, expected: int) -> None:
         """Raise SystemExit when the index holds another number of documents."""
-        self.client.request("POST", f"/{name}/_refresh")
-        if (found := count(self.client, self._patience, name)) != expected:
+        if (found := self.count(name)) != expected:
             raise SystemExit(f"{found} of {expected} documents are in the index {name}: no figures")
+
+    def require_total(self, names: Iterable[str], expected: int) -> None:
+        """The same of several indexes together."""
+        if (found := sum(map(self.count, names))) != expected:
+            raise SystemExit(f"{found} of {expected} documents are in the indexes: no figures")
 
     def require_equal(self, name: str) -> None:
         """Raise SystemExit when index and collection differ in any document."""
@@ -116,3 +145,7 @@ class Ground:
 def ground(platform: Platform) -> "closing[Ground]":
     """The ground on a platform, closed on leaving."""
     return closing(Ground(platform))
+
+
+def _lines(values: Mapping[str, Any]) -> str:
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())

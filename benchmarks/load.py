@@ -1,55 +1,52 @@
 """Item 1: the load, against the bulk requests alone and against a script that a user would write.
 
-    .venv/bin/python benchmarks/load.py [--rounds 7] [--documents 200000]
+    .venv/bin/python benchmarks/load.py [--rounds 7] [--documents 200000] [--cities 34006]
 
 raw bulk        the very requests that penstock would send, prepared beforehand: nothing can be faster
 plain loop      find_raw_batches -> bson.decode_all -> orjson -> _bulk on three threads
 parallel_bulk   find -> opensearchpy.helpers.parallel_bulk, with its defaults
 All write into an index that penstock has made; neither script has versions, order or a checkpoint.
+
+The last case is pinned (pinned.py): OpenSearch has one core for itself, all the rest shares the other.
 """
 
-import argparse
-import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import bson
 import opensearchpy
 import orjson
-import structlog
 import urllib3
-from ground import DB, Ground, generated, ground
-from rounds import ROUNDS, Case, Took, Way, measured, show
+from ground import DB, Ground, generated
+from item import Given, main
+from pinned import can_pin, pinned
+from results import Section
+from rounds import Took, Way, measured, timed
 
 from penstock.demo.cities import cities
 from penstock.document_id import document_id
 from penstock.encode import CODEC
-from penstock.garbage import collect_rarely
-from penstock.local.platform import Platform
 from penstock.metrics import Metrics
 from penstock.operations import worker
 from penstock.operations.progress import NoProgress
 from penstock.transform import Transform
 
 THREADS = 3
-REQUEST_BYTES = 5 * 1024 * 1024
+REQUEST_DOCUMENTS = 2000
+"""In a raw request as in one of penstock's; larger ones are no faster."""
+
 ROWS_AT_ONCE = 5000
 NDJSON = {"content-type": "application/x-ndjson"}
 
 
-def timed(work: Callable[[], None]) -> Took:
-    """Run it in this process."""
-    began, cpu = time.perf_counter(), time.process_time()
-    work()
-    return Took(time.perf_counter() - began, time.process_time() - cpu)
-
-
-def penstock_load(at: Ground, name: str) -> Took:
+def penstock_load(at: Ground, name: str, **sink: Any) -> Took:
+    """Load a collection in this process; `sink` are settings of the sink."""
     [result] = worker.load(
-        at.settings([name]),
+        at.settings([name], **sink),
         stop=threading.Event(),
         metrics=Metrics(),
         progress=NoProgress(),
@@ -61,28 +58,37 @@ def penstock_load(at: Ground, name: str) -> Took:
 def prepared(at: Ground, name: str) -> list[bytes]:
     """The bodies of the bulk requests for a collection."""
     transform = Transform(at.collection(name))
-    bodies, lines, size = [], [], 0
+    bodies, lines = [], []
     for raw in at.mongo[DB][name].find_raw_batches({}, batch_size=ROWS_AT_ONCE):
         for document in bson.decode_all(raw, CODEC):
             action = {"_id": document_id(document["_id"]), "version": 1, "version_type": "external_gte"}
             line = orjson.dumps({"index": {**action, "require_alias": True}}) + b"\n" + transform(document) + b"\n"
             lines.append(line)
-            size += len(line)
-            if size >= REQUEST_BYTES:
+            if len(lines) == REQUEST_DOCUMENTS:
                 bodies.append(b"".join(lines))
-                lines, size = [], 0
+                lines = []
     return [*bodies, b"".join(lines)] if lines else bodies
 
 
-def raw_bulk(at: Ground, name: str, bodies: list[bytes], http: urllib3.PoolManager) -> None:
-    url = f"{at.sink_url}/{name}-g1-write/_bulk?filter_path=errors,items.*.status,items.*.error"
+def raw_bulk(at: Ground, requests: Sequence[tuple[str, bytes]], http: urllib3.PoolManager, threads: int) -> None:
+    """Send bodies, each for the collection beside it."""
 
-    def send(body: bytes) -> None:
+    def send(request: tuple[str, bytes]) -> None:
+        name, body = request
+        url = f"{at.sink_url}/{name}-g1-write/_bulk?filter_path=errors,items.*.status,items.*.error"
         if not http.request("POST", url, body=body, headers=NDJSON).data.startswith(b'{"errors":false'):
             raise SystemExit("the raw bulk had errors")
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(send, bodies))
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(send, requests))
+
+
+def raw_way(at: Ground, names: Sequence[str], count: int, threads: int = THREADS) -> Way:
+    """The limit: the bodies of these collections, prepared beforehand."""
+    http = urllib3.PoolManager(maxsize=threads + 1)
+    requests = [(name, body) for name in names for body in prepared(at, name)]
+    run = partial(timed, partial(raw_bulk, at, requests, http, threads))
+    return Way("raw bulk", run, partial(at.fresh, names), partial(at.require_total, names, count))
 
 
 def plain_loop(at: Ground, name: str, http: urllib3.PoolManager) -> None:
@@ -124,51 +130,62 @@ def with_parallel_bulk(at: Ground, name: str) -> None:
                 raise SystemExit("parallel_bulk had errors")
 
 
-def case(at: Ground, name: str, count: int, rounds: int) -> Case:
-    http = urllib3.PoolManager(maxsize=THREADS + 1)
-    bodies = prepared(at, name)
-
-    def fresh() -> None:
-        at.clear()
-        at.make(name)
-
-    def checked() -> None:
-        at.require_count(name, count)
-
-    found = measured(
-        f"load of {count:,} {name}",
-        "documents",
-        count,
-        [
-            Way("penstock load", lambda: penstock_load(at, name), at.clear, checked),
-            Way("raw bulk", lambda: timed(lambda: raw_bulk(at, name, bodies, http)), fresh, checked),
-            Way("plain loop", lambda: timed(lambda: plain_loop(at, name, http)), fresh, checked),
-            Way("parallel_bulk", lambda: timed(lambda: with_parallel_bulk(at, name)), fresh, checked),
-        ],
-        {
-            ("penstock load", "raw bulk"): 0.85,
-            ("penstock load", "parallel_bulk"): 2.0,
-            ("penstock load", "plain loop"): None,
-        },
-        rounds=rounds,
+def load_way(at: Ground, name: str, count: int, **sink: Any) -> Way:
+    """The load of one collection; it makes the index itself, before its time begins."""
+    return Way(
+        "penstock load", partial(penstock_load, at, name, **sink), at.clear, partial(at.require_count, name, count)
     )
+
+
+def rivals(at: Ground, name: str, count: int) -> list[Way]:
+    """Both scripts."""
+    http = urllib3.PoolManager(maxsize=THREADS + 1)
+    scripts = {
+        "plain loop": partial(plain_loop, at, name, http),
+        "parallel_bulk": partial(with_parallel_bulk, at, name),
+    }
+    fresh, checked = partial(at.fresh, [name]), partial(at.require_count, name, count)
+    return [Way(title, partial(timed, script), fresh, checked) for title, script in scripts.items()]
+
+
+def case(at: Ground, name: str, count: int, rounds: int) -> Section:
+    """The load beside its limit and both scripts."""
+    goals = {
+        ("penstock load", "raw bulk"): 0.85,
+        ("penstock load", "parallel_bulk"): 2.0,
+        ("penstock load", "plain loop"): None,
+    }
+    title = f"load of {count:,} documents, {name}"
+    ways = [load_way(at, name, count), raw_way(at, [name], count), *rivals(at, name, count)]
+    found = measured(title, "documents", count, ways, goals, rounds=rounds)
+    require_equal_load(at, name)
+    return found.section()
+
+
+def pinned_case(at: Ground, name: str, count: int, rounds: int) -> Section:
+    """The load beside its limit, OpenSearch on one core and everything else on another."""
+    title = f"load of {count:,} documents, {name}, pinned: OpenSearch has one core for itself"
+    with pinned(at.platform):
+        both = [load_way(at, name, count), raw_way(at, [name], count)]
+        found = measured(title, "documents", count, both, {("penstock load", "raw bulk"): 0.95}, rounds=rounds)
+        require_equal_load(at, name)
+    return found.section()
+
+
+def require_equal_load(at: Ground, name: str) -> None:
+    """Load once more, and compare index and source document by document."""
     at.clear()
     penstock_load(at, name)
     at.require_equal(name)
-    return found
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--rounds", type=int, default=ROUNDS)
-    arguments.add_argument("--documents", type=int, default=200_000)
-    given = arguments.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    collect_rarely()
-    with Platform(heap="1g") as platform, ground(platform) as at:
-        for name, documents in (("generated", generated(given.documents)), ("cities", cities())):
-            show(case(at, name, at.fill(name, documents), given.rounds))
+def sections(at: Ground, given: Given) -> Iterator[Section]:
+    count = at.fill("generated", generated(given.documents))
+    yield case(at, "generated", count, given.rounds)
+    yield case(at, "cities", at.fill("cities", islice(cities(), given.cities)), given.rounds)
+    if can_pin():
+        yield pinned_case(at, "generated", count, given.rounds)
 
 
 if __name__ == "__main__":
-    main()
+    main("load", __doc__, sections, documents=200_000, cities=34_006)

@@ -1,14 +1,20 @@
 """Ways of doing one thing, in alternating rounds of one run: medians with their spread, and ratios between the ways."""
 
 import statistics
+import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from results import Cell, Goal, Section, shown, spread
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 ROUNDS = 7
+WIDTH = 120
+"""Of tables that are not shown in a terminal."""
 
 
 class Took(NamedTuple):
@@ -16,6 +22,13 @@ class Took(NamedTuple):
 
     seconds: float
     cpu_s: float = 0.0
+
+
+def timed(work: Callable[[], None]) -> Took:
+    """Run it in this process."""
+    began, cpu = time.perf_counter(), time.process_time()
+    work()
+    return Took(time.perf_counter() - began, time.process_time() - cpu)
 
 
 @dataclass(frozen=True)
@@ -30,7 +43,7 @@ class Way:
 
 @dataclass
 class Figure:
-    """The rounds of one way, as things a second."""
+    """The rounds of one way, as things a second, and CPU microseconds for each thing."""
 
     name: str
     rates: list[float] = field(default_factory=list)
@@ -43,16 +56,26 @@ class Figure:
 
 @dataclass
 class Case:
-    """One measurement: its ways, and the ratios between medians that were asked for, each with its target."""
+    """One measurement: its ways, and the ratios between them."""
 
     title: str
     things: str
     count: int
     figures: list[Figure]
-    ratios: dict[str, tuple[float, float | None]]
+    goals: list[Goal]
+    notes: list[str] = field(default_factory=list)
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {"medians": {each.name: each.median for each in self.figures}}
+    def section(self) -> Section:
+        """The case as a table."""
+        raw = {each.name: {"rates": each.rates, "cpu_us": each.cpu_us} for each in self.figures}
+        columns = ("way", f"{self.things} a second, median", "spread", "CPU us each")
+        return Section(self.title, columns, [_row(each) for each in self.figures], self.goals, self.notes, raw)
+
+
+def _row(figure: Figure) -> list[Cell]:
+    cpu = statistics.median(figure.cpu_us)
+    rates = figure.rates
+    return [figure.name, round(figure.median), spread(round(min(rates)), round(max(rates))), cpu or None]
 
 
 def measured(
@@ -62,47 +85,75 @@ def measured(
     ways: Sequence[Way],
     ratios: Mapping[tuple[str, str], float | None],
     *,
+    cpu_ratios: Mapping[tuple[str, str], float | None] | None = None,
     rounds: int = ROUNDS,
-    warm_up: int = 1,
 ) -> Case:
-    """Run the ways in turn, each round in another order; the first rounds warm the servers up and are thrown away.
+    """Run the ways in turn, each round in another order; rounds before the first warm the servers up.
 
-    `ratios` names pairs of ways, the first over the second, and the least that the ratio should reach.
+    `ratios` names pairs of ways, the first over the second, and the least that the ratio of their rates should reach;
+    `cpu_ratios` the most that the ratio of their CPU should be.
     """
     figures = {way.name: Figure(way.name) for way in ways}
-    for number in range(warm_up + rounds):
+    for number in numbered(rounds):
         for way in [*ways[number % len(ways) :], *ways[: number % len(ways)]]:
+            say(f"{title}: round {number} of {rounds}, {way.name}" if number else f"{title}: warming up, {way.name}")
             way.before()
             took = way.run()
             way.check()
-            if number >= warm_up:
+            if number:
                 figures[way.name].rates.append(count / took.seconds)
                 figures[way.name].cpu_us.append(took.cpu_s / count * 1e6)
-    found = {
-        f"{one} / {other}": (statistics.median(_pairwise(figures[one], figures[other])), least)
+    say()
+    goals = [
+        goal(f"{one} / {other}", pairwise(figures[one].rates, figures[other].rates), least=least)
         for (one, other), least in ratios.items()
-    }
-    return Case(title, things, count, list(figures.values()), found)
+    ]
+    goals += [
+        goal(f"CPU of {one} / {other}", pairwise(figures[one].cpu_us, figures[other].cpu_us), most=most)
+        for (one, other), most in (cpu_ratios or {}).items()
+    ]
+    return Case(title, things, count, list(figures.values()), goals)
 
 
-def _pairwise(one: Figure, other: Figure) -> list[float]:
+def numbered(rounds: int) -> range:
+    """The numbers of the rounds, from 1 on; before them 0 warms up and is thrown away, unless there is only one."""
+    return range(0 if rounds > 1 else 1, rounds + 1)
+
+
+def pairwise(one: Sequence[float], other: Sequence[float]) -> list[float]:
     """The ratio within each round, so that a slow minute of the machine weighs on both."""
-    return [mine / its for mine, its in zip(one.rates, other.rates, strict=True)]
+    return [mine / its for mine, its in zip(one, other, strict=True)]
 
 
-def show(case: Case) -> None:
-    """Print a case as a table, and its ratios."""
-    table = Table("way", f"{case.things}/s, median", "spread", "CPU us each", title=case.title)
-    for figure in case.figures:
-        cpu = statistics.median(figure.cpu_us)
-        table.add_row(
-            figure.name,
-            f"{figure.median:,.0f}",
-            f"{min(figure.rates):,.0f} to {max(figure.rates):,.0f}",
-            f"{cpu:.1f}" if cpu else "-",
-        )
-    console = Console()
+def goal(
+    measure: str, rounds: Sequence[float], *, least: float | None = None, most: float | None = None, unit: str = ""
+) -> Goal:
+    """A goal from the figure's rounds: their median and spread."""
+    return Goal(measure, statistics.median(rounds), min(rounds), max(rounds), least, most, unit)
+
+
+def say(text: str = "", *, passing: bool = False) -> None:
+    """Tell on standard error what is going on: in a terminal on one line that moves; without a text wipe it.
+
+    `passing`: not worth a line of its own elsewhere.
+    """
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+    elif text and not passing:
+        print(text, file=sys.stderr, flush=True)
+
+
+def show(found: Section | Case) -> None:
+    """Print a section as a table, and its goals."""
+    section = found.section() if isinstance(found, Case) else found
+    table = Table(*map(escape, section.columns), title=escape(section.title))
+    for row in section.rows:
+        table.add_row(*(escape(shown(cell)) for cell in row))
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     console.print(table)
-    for name, (ratio, least) in case.ratios.items():
-        goal = "" if least is None else f" (goal: at least {least:g})"
-        console.print(f"  {name}: {ratio:.2f}{goal}")
+    for each in section.goals:
+        wanted = f"; goal: {each.wanted}: {each.verdict}" if each.wanted else ""
+        value = f"{shown(each.value)}{each.unit}"
+        console.print(f"  {each.measure}: {value} ({spread(each.low, each.high)}){wanted}", highlight=False)
+    for note in section.notes:
+        console.print(f"  {note}", highlight=False)

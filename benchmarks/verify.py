@@ -1,88 +1,51 @@
-"""Verify: documents a second, and the peak memory of its process, which must not grow with the collection.
+"""Item 7: `penstock verify` of a collection that is equal to its index, with some documents and with many.
 
-    .venv/bin/python benchmarks/verify.py [--documents 200000 1000000]
+    .venv/bin/python benchmarks/verify.py [--rounds 3] [--documents 200000] [--many 1000000]
 
-Each collection is filled and loaded, and then verified by the command in a process of its own, which must find it
-equal. Both directions are in the time. One verify of the smallest is thrown away: it warms the servers up.
+The command runs in a process of its own, and both of its directions are in the time. One verify more of the smaller
+collection warms the servers up and is thrown away. A verify that finds a difference has no figures.
 """
 
-import argparse
-import json
-import logging
-import os
-import subprocess
-import sys
-import tempfile
-import threading
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from statistics import median
 
-import structlog
-from ground import DB, Ground, generated, ground
-from rich.console import Console
-from rich.table import Table
-
-from penstock.garbage import collect_rarely
-from penstock.local.platform import Platform
-from penstock.metrics import Metrics
-from penstock.operations import worker
-from penstock.operations.progress import NoProgress
-
-PENSTOCK = [sys.executable, "-c", "from penstock.cli import main; main()"]
-GOAL = 1.2
-"""The most that the memory for the largest collection may be of that for the smallest."""
+from ground import Ground, generated
+from growth import load_all
+from item import Given, main
+from memory import Peak, verify_apart
+from results import Section
+from rounds import goal, pairwise, say
 
 
-def loaded(at: Ground, documents: int) -> str:
-    """Fill a collection and load it; answers its name."""
-    name = f"of-{documents}"
-    at.fill(name, generated(documents))
-    only = frozenset({f"{DB}.{name}"})
-    settings = at.settings([name])
-    worker.load(settings, stop=threading.Event(), metrics=Metrics(), progress=NoProgress(), only=only)
-    return name
-
-
-def verified(at: Ground, name: str, folder: Path) -> dict[str, Any]:
-    """Verify a collection in a process; answers what it printed of it."""
-    (folder / "penstock.toml").write_text(
-        f'[source]\nuri = "{at.source_uri}"\n[sink]\nurl = "{at.sink_url}"\n[observe]\nlog_level = "warning"\n'
-        f'[[collections]]\nnamespace = "{DB}.{name}"\nindex = "{name}"\nreplicas = 0\n'
+def sections(at: Ground, given: Given) -> Iterator[Section]:
+    counts = {"verified-some": given.documents, "verified-many": given.many}
+    for name, count in counts.items():
+        say(f"filling {count:,} documents")
+        at.fill(name, generated(count))
+    load_all(at, list(counts))
+    verify_apart(at, "verified-some")
+    found: dict[str, list[Peak]] = {name: [] for name in counts}
+    for number in range(given.rounds):
+        for name, peaks in found.items():
+            say(f"{counts[name]:,} documents: round {number + 1} of {given.rounds}")
+            peaks.append(verify_apart(at, name))
+    say()
+    rates = {name: [each.rate for each in peaks] for name, peaks in found.items()}
+    memory = {name: [each.megabytes for each in peaks] for name, peaks in found.items()}
+    some, many = counts
+    of_many = f"{counts[many]:,} documents"
+    yield Section(
+        f"penstock verify: {counts[some]:,} documents and {counts[many]:,}",
+        ("documents", "documents a second, median", "peak memory, MB, median"),
+        [[count, median(rates[name]), median(memory[name])] for name, count in counts.items()],
+        [
+            goal(f"peak memory, {of_many}", memory[many], most=150, unit=" MB"),
+            goal(f"peak memory, {of_many} / {counts[some]:,}", pairwise(memory[many], memory[some]), most=1.1),
+            goal(f"documents a second, {of_many} / {counts[some]:,}", pairwise(rates[many], rates[some])),
+        ],
+        raw={"megabytes": memory, "rates": rates},
     )
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("PENSTOCK_")}
-    command = [*PENSTOCK, "verify", "--json"]
-    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{name} is not equal, so there are no figures: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def show(results: list[dict[str, Any]]) -> None:
-    table = Table("documents", "seconds", "documents/s", "peak memory, MiB", title="verify of equal collections")
-    for each in results:
-        rate, memory = f"{each['documents_per_s']:,.0f}", f"{each['peak_memory_bytes'] / 2**20:,.1f}"
-        table.add_row(f"{each['documents']:,}", f"{each['seconds']:.1f}", rate, memory)
-    console = Console()
-    console.print(table)
-    ratio = results[-1]["peak_memory_bytes"] / results[0]["peak_memory_bytes"]
-    console.print(f"  memory, largest / smallest collection: {ratio:.2f} (goal: at most {GOAL})")
-
-
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--documents", type=int, nargs="+", default=[200_000, 1_000_000])
-    given = arguments.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    collect_rarely()
-    results = []
-    with tempfile.TemporaryDirectory() as folder, Platform(heap="1g") as platform, ground(platform) as at:
-        for number, documents in enumerate(sorted(given.documents)):
-            name = loaded(at, documents)
-            if not number:
-                verified(at, name, Path(folder))
-            results.append(verified(at, name, Path(folder)))
-    show(results)
 
 
 if __name__ == "__main__":
-    main()
+    main("verify", __doc__, sections, rounds=3, documents=200_000, many=1_000_000)

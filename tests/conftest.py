@@ -5,9 +5,11 @@ PENSTOCK_TEST_SOURCE_URI and PENSTOCK_TEST_SINK_URL name servers of one's own: a
 
 import os
 import secrets
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import TypeVar
 
 import pymongo
@@ -15,6 +17,7 @@ import pytest
 import urllib3
 from pymongo.database import Database
 
+from penstock.cli import main
 from penstock.errors import PenstockError
 from penstock.local.opensearch import local_opensearch
 from penstock.local.source import local_source
@@ -91,3 +94,23 @@ def site(tmp_path: Path, source_uri: str, sink_url: str, index_prefix: str) -> I
     """Where workers run as processes; those that still run at the end of the test are killed."""
     with closing(Site(tmp_path, source_uri, sink_url, index_prefix)) as site:
         yield site
+
+
+@pytest.fixture
+def penstock(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., CompletedProcess]:
+    """Run a command in the site's folder to its end, as `site.run` does, but in this process, which is faster."""
+    monkeypatch.chdir(site.folder)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in [each for each in os.environ if each.startswith("PENSTOCK_")]:
+        monkeypatch.delenv(name)
+
+    def run(*arguments: str) -> CompletedProcess:
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "argv", ["penstock", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return CompletedProcess(arguments, int(ended.value.code or 0), *capfd.readouterr())
+
+    return run

@@ -19,6 +19,7 @@ from penstock.mongo.stream import MongoStream
 from penstock.opensearch.authorisation import Authorisation
 from penstock.opensearch.client import Client
 from penstock.opensearch.dead_letters import OpenSearchDeadLetters
+from penstock.opensearch.guard import Guard
 from penstock.opensearch.indexes import Generation, Indexes
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.mapping import GC_DELETES_S
@@ -111,8 +112,10 @@ class Adapters:
         self.client = client
         self.patience = Patience(metrics, stop)
         self.indexes = Indexes(client, self.patience)
-        self.sink = OpenSearchSink(client, settings.sink, metrics, self.patience)
-        self.dead_letters = OpenSearchDeadLetters(client, self.sink, self.patience)
+        sink = OpenSearchSink(client, settings.sink, metrics, self.patience)
+        served = [each.settings for each in plan.collections]
+        self.sink = Guard(sink, served, client=client, patience=self.patience, metrics=metrics)
+        self.dead_letters = OpenSearchDeadLetters(client, sink, self.patience, kept=settings.pipeline.dead_letters_kept)
         self.store = StateStore(client, self.patience)
         self.records = Records(self.store)
 

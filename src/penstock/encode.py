@@ -219,9 +219,9 @@ class _Rewriting:
             return self.document(value, level=level + 1, arrays=arrays, path=f"{path}.")
         if not isinstance(value, dict) and arrays < MAX_DEPTH:
             return [self._value(inner, level=level, arrays=arrays + 1, path=path) for inner in value]
-        return _as_text(value)
+        return whole_as_text(value)
 
 
-def _as_text(value: Any) -> str:
-    """What lies deeper than the index takes is kept whole, as the text of its extended JSON."""
+def whole_as_text(value: Any) -> str:
+    """What the index cannot take as fields is kept whole, as the text of its extended JSON."""
     return as_text(extended_json(value, json_options=RELAXED_JSON_OPTIONS))

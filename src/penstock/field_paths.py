@@ -1,9 +1,9 @@
-"""Dotted paths in documents: select, drop and move fields, through arrays of documents too.
+"""Dotted paths in documents: select, drop, move and reshape fields, through arrays of documents too.
 
 `items.sku` speaks of the field `sku` of the document `items`, or of every document in the array `items`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from penstock.errors import DocumentError
@@ -57,6 +57,18 @@ def move(document: Document, old: str, new: str) -> None:
         value = _take(within, source[shared:])
         if value is not _ABSENT and not _put(within, target[shared:], value):
             raise DocumentError(f"rename of `{old}` to `{new}`: the document has something else there already")
+
+
+def reshape(document: Document, path: str, form: Callable[[Any], Any]) -> None:
+    """Give the field's value, or each element of an array that it holds, another form, in place."""
+    *parents, last = path.split(".")
+    for within in _at(document, parents):
+        if last in within:
+            within[last] = _each(within[last], form)
+
+
+def _each(value: Any, form: Callable[[Any], Any]) -> Any:
+    return [_each(inner, form) for inner in value] if isinstance(value, list | tuple) else form(value)
 
 
 def _grow(branch: Tree, names: list[str]) -> None:

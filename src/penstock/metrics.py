@@ -15,6 +15,8 @@ MetricName = Literal[
     "penstock_bulk_bytes_total",
     "penstock_waits_total",
     "penstock_waiting",
+    "penstock_second_attempts_total",
+    "penstock_index_fields",
     "penstock_source_resumes_total",
     "penstock_checkpoints_total",
     "penstock_checkpoint_age_seconds",
@@ -49,6 +51,15 @@ METRICS: dict[MetricName, Metric] = {
         "counter", "Times a request waited because the index was overloaded, blocked or away, by reason.", ("reason",)
     ),
     "penstock_waiting": Metric("gauge", "1 while the index accepts nothing and the pipeline waits for it.", ()),
+    "penstock_second_attempts_total": Metric(
+        "counter",
+        "Documents sent again after the index refused one of their fields, by why: `field` (left out), `full` (the"
+        " index takes no new fields), `mixed` (a new field was mapped as text), `shapes` (two requests at once).",
+        ("reason",),
+    ),
+    "penstock_index_fields": Metric(
+        "gauge", "Fields of an index, of which it may have `max_fields`; looked at once a minute.", ("index",)
+    ),
     "penstock_source_resumes_total": Metric("counter", "Times a change stream was opened again after a fault."),
     "penstock_checkpoints_total": Metric("counter", "Positions saved."),
     "penstock_checkpoint_age_seconds": Metric("gauge", "Seconds since the position was last saved."),

@@ -10,8 +10,8 @@ So the saved position is always the end of the longest unbroken run of completed
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from contextvars import copy_context
@@ -64,7 +64,7 @@ class _Flight:
     prepared: Prepared
     position: Position | None
     read_at: float
-    letters: Future[int]
+    reasons: Future[Counter[str]]
 
 
 @dataclass(slots=True)
@@ -85,7 +85,7 @@ class Pipeline:
     counts: Counts = field(default_factory=Counts)
     _flights: deque[_Flight] = field(default_factory=deque)
     _pending: Counts = field(default_factory=Counts)
-    _letters_at: deque[tuple[float, int]] = field(default_factory=deque)
+    _letters_at: deque[tuple[float, Counter[str]]] = field(default_factory=deque)
     _saved: Position | None = None
     _saved_at: float = 0.0
     _saved_read: int = -1
@@ -155,8 +155,8 @@ class Pipeline:
         future = workers.submit(copy_context().run, self._deliver, prepared, read_at)
         self._flights.append(_Flight(prepared, position, read_at, future))
 
-    def _deliver(self, prepared: Prepared, read_at: float) -> int:
-        """Write, store the dead letters, count; answers the number of dead letters. Runs in a thread of its own."""
+    def _deliver(self, prepared: Prepared, read_at: float) -> Counter[str]:
+        """Write, store the dead letters, count; answers the dead letters' reasons. Runs in a thread of its own."""
         within = self.rules.send_within_s
         send_before = None if within is None else read_at + within
         outcomes = self.ports.sink.write(prepared.writes, send_before=send_before) if prepared.writes else []
@@ -165,7 +165,7 @@ class Pipeline:
             self._store(letters)
         if prepared.writes:
             self.metrics.observe("penstock_write_seconds", time.monotonic() - read_at, pipeline=self.name)
-        return len(letters)
+        return Counter(letter.reason for letter in letters)
 
     def _store(self, letters: list[Letter]) -> None:
         self.ports.dead_letters.store(letters)
@@ -178,10 +178,10 @@ class Pipeline:
 
     def _settle(self, *, down_to: int) -> None:
         """Complete flights from the oldest on: those that are done, and so many more that `down_to` are left."""
-        while self._flights and (len(self._flights) > down_to or self._flights[0].letters.done()):
+        while self._flights and (len(self._flights) > down_to or self._flights[0].reasons.done()):
             flight = self._flights[0]
-            wait([flight.letters])
-            self._limit_dead_letters(flight.letters.result())
+            wait([flight.reasons])
+            self._limit_dead_letters(flight.reasons.result())
             self._complete(flight)
             self._flights.popleft()
         self._save(every_s=self.rules.checkpoint_every_s)
@@ -205,19 +205,19 @@ class Pipeline:
         self.on_settled(flight.position, self._pending)
         self._pending = Counts()
 
-    def _limit_dead_letters(self, letters: int) -> None:
+    def _limit_dead_letters(self, reasons: Counter[str]) -> None:
         now = time.monotonic()
-        if letters:
-            self._letters_at.append((now, letters))
+        if reasons:
+            self._letters_at.append((now, reasons))
         while self._letters_at and self._letters_at[0][0] < now - self.rules.dead_letter_window_s:
             self._letters_at.popleft()
-        recent = sum(count for _, count in self._letters_at)
+        recent = sum(each.total() for _, each in self._letters_at)
         if recent > self.rules.dead_letter_limit:
             raise SystemicFault(
                 f"pipeline {self.name}: {recent} dead letters within {self.rules.dead_letter_window_s:.0f} s, the limit"
                 f" is {self.rules.dead_letter_limit}. The index or the transform refuses too much to go on; the"
-                " reasons are in the index penstock-dead-letters. Mend the cause, or raise"
-                " [pipeline] dead_letter_limit."
+                f" commonest reasons: {_commonest(each for _, each in self._letters_at)}. All of them: `penstock"
+                " dead-letters list`. Mend the cause, or raise [pipeline] dead_letter_limit."
             )
 
     def _save(self, *, every_s: float) -> None:
@@ -231,3 +231,11 @@ class Pipeline:
         self.ports.checkpoints.save(self._unsaved)
         self.metrics.count("penstock_checkpoints_total", pipeline=self.name)
         self._saved, self._saved_at, self._saved_read = self._unsaved, now, self.counts.read
+
+
+def _commonest(counts: Iterable[Counter[str]]) -> str:
+    """The three commonest reasons, each with how often it came."""
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return "; ".join(f"{count} times {reason[:200]}" for reason, count in total.most_common(3))

@@ -15,6 +15,9 @@ from penstock import settings_checks as checks
 ExistingFile = Annotated[Path, AfterValidator(checks.existing_file)]
 FieldPath = Annotated[str, AfterValidator(checks.check_field_path)]
 
+ConflictPolicy = Literal["dead-letter", "text", "flat_object", "leave-out"]
+"""What becomes of a field that holds a document here and a plain value there, which no index takes as it is."""
+
 
 class Section(BaseModel):
     """Unknown names are refused, values are read once and never changed."""
@@ -163,6 +166,12 @@ class PipelineSettings(Section):
         description="More dead letters than this within the window stop the pipeline: a systemic fault.",
     )
     dead_letter_window_s: float = Field(600, gt=0, description="The window of the dead letter limit.")
+    dead_letters_kept: int = Field(
+        100_000,
+        ge=1,
+        description="About so many dead letters of one collection are kept; the next one stops the pipeline, since"
+        " without it the document would be forgotten.",
+    )
     lease_s: float = Field(15, ge=1, description="A worker that did not renew its lease for so long is replaced.")
     load_rate: float | None = Field(
         None, gt=0, description="Most documents a second that a load reads; none: no limit."
@@ -216,6 +225,22 @@ class CollectionSettings(Section):
     mapping_file: ExistingFile | None = Field(
         None, description="JSON file with the index's `mappings` (and `settings`); by default penstock's own."
     )
+    max_fields: int = Field(
+        2000,
+        ge=50,
+        le=100_000,
+        description="Most fields that its index may have (`index.mapping.total_fields.limit`).",
+    )
+    when_full: Literal["unsearchable", "dead-letter"] = Field(
+        "unsearchable",
+        description="When a document would bring the index above `max_fields`: keep new fields in the documents without"
+        " making them searchable, or refuse the document.",
+    )
+    conflicts: dict[FieldPath, ConflictPolicy] = Field(
+        {},
+        description="What becomes of a field that is a document here and a plain value there, by its dotted path in the"
+        " index, or `*` for all others: `dead-letter` (unless said otherwise), `text`, `flat_object`, `leave-out`.",
+    )
     shards: int = Field(1, ge=1, le=1024, description="Primary shards of an index that penstock creates.")
     replicas: int = Field(1, ge=0, le=20, description="Replicas of an index that penstock creates.")
     on_drop: Literal["keep", "empty"] = Field(
@@ -252,6 +277,12 @@ class CollectionSettings(Section):
         if twice := sorted({name for name in new if new.count(name) > 1}):
             raise ValueError(f"gives two fields one name: {', '.join(twice)}")
         return rename
+
+    @field_validator("conflicts")
+    @classmethod
+    def _conflicts_stay_apart(cls, conflicts: dict[str, ConflictPolicy]) -> dict[str, ConflictPolicy]:
+        checks.check_conflicts(conflicts)
+        return conflicts
 
 
 class FoundCollection(CollectionSettings):

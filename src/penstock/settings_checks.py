@@ -1,7 +1,7 @@
 """What a single setting must be, beyond its type: each check answers the value or raises ValueError with the reason."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import unquote_plus, urlsplit
 
@@ -110,6 +110,20 @@ def check_field_path(path: str) -> str:
     if not all(path.split(".")):
         raise ValueError(f"{path!r} must be a dotted path such as address.city")
     return path
+
+
+def check_conflicts(policies: Mapping[str, str]) -> None:
+    """Policies that make a field's mapping are said of one field, and not of another one within it."""
+    shaping = {path for path, policy in policies.items() if policy in ("text", "flat_object")}
+    if "*" in shaping:
+        raise ValueError(f"can say of `*` only dead-letter or leave-out; name the fields that shall be {policies['*']}")
+    for path in sorted(policies):
+        pieces = path.split(".")
+        if pieces[0] == "_penstock":
+            raise ValueError(f"names `{path}`, which is penstock's own")
+        above = {".".join(pieces[:count]) for count in range(1, len(pieces))}
+        if within := above & shaping:
+            raise ValueError(f"names `{path}`, which lies within `{within.pop()}`; keep one of the two")
 
 
 def check_function(name: str | None) -> str | None:

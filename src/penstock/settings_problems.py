@@ -65,7 +65,8 @@ def _place(
         which = namespace if isinstance(namespace, str) else f"number {loc[1] + 1}"
         name = str(loc[2]) if len(loc) > 2 else ""
         setting = next((row for row in collection_table() if row.name == name), None)
-        return f"[[collections]] {which}: {name}".rstrip(": "), setting
+        within = f" `{loc[3]}`" if len(loc) > 3 and isinstance(loc[3], str) else ""
+        return f"[[collections]] {which}: {name}{within}".rstrip(": "), setting
     return "", None
 
 

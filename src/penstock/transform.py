@@ -1,7 +1,8 @@
-"""From a stored document to the body that is indexed: select, the user's function, rename, encode.
+"""From a stored document to the body that is indexed: select, the user's function, rename, conflicts, encode.
 
 The order is the one people expect from reading the settings: `include` and `exclude` say what penstock takes from the
-source, the function sees that under the source's own names, `rename` says what the result is called in the index.
+source, the function sees that under the source's own names, `rename` says what the result is called in the index, and
+`conflicts` speak of that name.
 """
 
 import importlib
@@ -18,6 +19,7 @@ import orjson
 from bson import ObjectId
 
 from penstock import field_paths
+from penstock.conflicts import give_shape, shapes
 from penstock.document_id import HASHED, are_short, document_id, key
 from penstock.encode import FORM, encode, encode_all
 from penstock.errors import DocumentError, SettingsError
@@ -43,7 +45,8 @@ class Transform:
         self._rename = dict(settings.rename)
         self._name = settings.function
         self._function = _import_function(settings) if settings.function else None
-        self._is_plain = not (self._include or self._exclude or self._rename or self._function)
+        self._shapes = shapes(settings.conflicts)
+        self._is_plain = not (self._include or self._exclude or self._rename or self._function or self._shapes)
         self.fingerprint = _fingerprint(settings, self._function)
 
     def __call__(self, document: dict[str, Any]) -> bytes | None:
@@ -79,6 +82,8 @@ class Transform:
             selected = returned
         for old, new in self._rename.items():
             field_paths.move(selected, old, new)
+        for path, form in self._shapes:
+            give_shape(selected, path, form)
         return selected
 
     def _call(self, function: Function, document: dict[str, Any]) -> dict[str, Any] | None:
@@ -160,6 +165,9 @@ def _check_signature(function: Function, where: str) -> None:
 def _fingerprint(settings: CollectionSettings, function: Function | None) -> str:
     rules = settings.model_dump(include={"include", "exclude", "rename", "function"})
     shape = {"form": FORM, "rules": rules, "source": _source(function)}
+    conflicts = {path: policy for path, policy in settings.conflicts.items() if policy != "dead-letter"}
+    if conflicts:
+        shape["conflicts"] = conflicts
     return sha256(orjson.dumps(shape, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

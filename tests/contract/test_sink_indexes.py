@@ -200,7 +200,7 @@ class TestMappingFile:
             tmp_path,
             {
                 "mappings": {"properties": {"sku": {"type": "keyword"}}, "_meta": {"team": "shop"}},
-                "settings": {"index": {"mapping": {"total_fields": {"limit": 50}}}, "refresh_interval": "5s"},
+                "settings": {"index": {"mapping": {"depth": {"limit": 15}}}, "refresh_interval": "5s"},
             },
         )
         made = described(way, way.generation(f"{index_prefix}a", mapping_file=path).index)
@@ -209,7 +209,7 @@ class TestMappingFile:
         assert made["mappings"]["_meta"]["team"] == "shop"
         assert made["mappings"]["dynamic_templates"]
         settings = made["settings"]["index"]
-        assert (settings["mapping"]["total_fields"]["limit"], settings["refresh_interval"]) == ("50", "5s")
+        assert (settings["mapping"]["depth"]["limit"], settings["refresh_interval"]) == ("15", "5s")
         assert settings["gc_deletes"] == "900s"
 
     def test_a_fraction_in_a_field_of_whole_numbers_is_left_out_rather_than_rounded(

@@ -206,6 +206,18 @@ def test_an_interrupted_verify_goes_on_where_it_was_with_what_it_had_found(made:
     assert third.advance == 5999
 
 
+def test_what_was_not_judged_when_it_was_interrupted_is_looked_at_by_the_next_one(made: Made) -> None:
+    at = made()
+    at.items.insert_many([{"_id": n} for n in range(2500)])
+    at.load()
+    at.tamper(5, None)
+    with pytest.raises(Stopped):
+        at.verify(wait_s=60, telling=Telling(StopsAfter(at.stop, 1)))
+    at.stop.clear()
+    result = at.verify()
+    assert (result.tally.documents, result.tally.equal, at.kinds()) == (2500, 2499, {"n:5": "missing"})
+
+
 def test_with_restart_or_for_another_purpose_it_begins_anew(made: Made) -> None:
     at = made()
     at.items.insert_many([{"_id": n} for n in range(2500)])

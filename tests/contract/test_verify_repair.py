@@ -130,10 +130,24 @@ def test_what_the_index_refuses_becomes_a_dead_letter(at: Case) -> None:
     at.write("shape", {"a": {"b": 1}})
     result = at.verify(repair=True)
     assert (result.is_equal, at.found[0].kind, at.found[0].id) == (False, "dead-lettered", "poison")
-    letter = at.adapters.dead_letters.find(at.collection.namespace, ["poison"])["poison"]
+    letter = at.adapters.dead_letters.find(at.collection.namespace, ["poison"], at.generation.write_alias)["poison"]
     assert letter.reason.startswith("400: ")
     assert letter.key == '"poison"'
     assert at.verify().tally.found["dead-lettered"] == 1
+
+
+def test_a_document_that_the_index_takes_only_without_a_field_is_equal_then(
+    database: Database, source_uri: str, sink_url: str, index_prefix: str
+) -> None:
+    with case(database, source_uri, sink_url, f"{index_prefix}items", conflicts={"a": "leave-out"}) as at:
+        at.items.insert_many([{"_id": "shape", "a": {"b": 1}}, {"_id": "other", "a": 5, "n": 1}])
+        at.write("shape", {"a": {"b": 1}})
+        result = at.verify(repair=True)
+        assert (result.is_equal, result.tally.repaired) == (True, 1)
+        assert at.indexed()["other"] == {"n": 1, "_penstock": {"left_out": ["a"]}}
+        at.tamper("other", {"n": 2, "_penstock": {"left_out": ["a"]}})
+        at.verify()
+        assert [each.fields for each in at.found] == [("n",)]
 
 
 def test_an_index_that_refuses_everything_stops_the_repair(at: Case) -> None:

@@ -106,6 +106,7 @@ def test_a_worker_killed_at_random_moments_loses_nothing(site: Site, database: D
         loader.kill()
         killed(site, chance, KILLS_IN_STREAM)
     worker = site.start("run")
+    worker.until_live()
     site.until_equal(database, *COLLECTIONS)
     assert site.letters(database) == []
     assert min(writer.edits.values()) > 50

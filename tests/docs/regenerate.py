@@ -72,14 +72,24 @@ def commands_part() -> str:
     """Each command with what it does, its arguments and its own flags."""
     group = get_command(app)
     assert isinstance(group, TyperGroup)
-    named = [(f"penstock {name}", command) for name, command in group.commands.items() if name not in _EXTRAS]
+    named = [
+        each
+        for name, command in group.commands.items()
+        if name not in _EXTRAS
+        for each in _named(f"penstock {name}", command)
+    ]
     for extra in EXTRAS:
         if importlib.util.find_spec(extra.module) is None:
             continue
-        commands = get_command(importlib.import_module(extra.module).app)
-        subcommands = commands.commands if isinstance(commands, TyperGroup) else {"": commands}
-        named += [(f"penstock {extra.name} {name}".rstrip(), command) for name, command in subcommands.items()]
+        named += _named(f"penstock {extra.name}", get_command(importlib.import_module(extra.module).app))
     return "\n".join(_command(name, command) for name, command in named)
+
+
+def _named(name: str, command: Any) -> list[tuple[str, Any]]:
+    """A command with its name, or the commands of a group."""
+    if not isinstance(command, TyperGroup):
+        return [(name, command)]
+    return [(f"{name} {each}", within) for each, within in command.commands.items()]
 
 
 def _command(name: str, command: Any) -> str:

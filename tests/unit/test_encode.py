@@ -7,10 +7,10 @@ from decimal import Decimal
 import bson
 import pytest
 from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
-from bson_values import DOCUMENTS, decoded, nested
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from bson_values import DOCUMENTS, decoded, nested
 from penstock.document_id import document_id, key
 from penstock.encode import CODEC, encode, encode_all, encode_rewritten
 from penstock.errors import DocumentError

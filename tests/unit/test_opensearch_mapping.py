@@ -8,6 +8,7 @@ import pytest
 
 from penstock.errors import SettingsError
 from penstock.opensearch.mapping import flat_settings, index_body, read_mapping
+from penstock.settings import ConflictPolicy
 
 
 def body(path: Path | None = None) -> dict[str, Any]:
@@ -26,6 +27,7 @@ def body(path: Path | None = None) -> dict[str, Any]:
         ('{"mappings": {"properties": {"_penstock": {}}}}', "is penstock's own"),
         ('{"settings": {"gc_deletes": "1s"}}', "`index.gc_deletes` keeps deleted documents"),
         ('{"settings": {"index": {"translog": {"durability": "async"}}}}', "`index.translog.durability`"),
+        ('{"settings": {"mapping.total_fields.limit": 50}}', "is set by `max_fields` of the collection"),
     ],
 )
 def test_a_problem_is_told_with_the_name_of_the_file(tmp_path: Path, content: str, message: str) -> None:
@@ -68,3 +70,44 @@ def test_settings_may_be_nested_or_dotted_with_or_without_index() -> None:
     expected = {"index.mapping.depth.limit": 5, "index.refresh_interval": "5s"}
     assert flat_settings({"index": {"mapping": {"depth": {"limit": 5}}, "refresh_interval": "5s"}}) == expected
     assert flat_settings({"index.mapping.depth.limit": 5, "refresh_interval": "5s"}) == expected
+
+
+def with_conflicts(path: Path | None, **conflicts: ConflictPolicy) -> dict[str, Any]:
+    body = index_body(shards=1, replicas=1, mapping=read_mapping(path), meta={}, conflicts=conflicts)
+    mapped: dict[str, Any] = body["mappings"]["properties"]
+    return {name: each for name, each in mapped.items() if name != "_penstock"}
+
+
+def test_conflicts_map_their_fields_unless_the_file_does(tmp_path: Path) -> None:
+    path = tmp_path / "mapping.json"
+    german = {"type": "text", "analyzer": "german"}
+    path.write_text(
+        json.dumps({"mappings": {"properties": {"a": {"properties": {"b": german}}, "l": {"type": "long"}}}})
+    )
+    policies: dict[str, ConflictPolicy] = {"a.b": "text", "a.c": "flat_object", "d.e": "leave-out", "l": "leave-out"}
+    assert with_conflicts(path, **policies) == {
+        "a": {"properties": {"b": german, "c": {"type": "flat_object"}}},
+        "d": {"properties": {"e": {"type": "object"}}},
+        "l": {"type": "long"},
+    }
+    assert with_conflicts(None, **{"*": "leave-out", "a": "dead-letter"}) == {}
+    nested: dict[str, ConflictPolicy] = {"a": "leave-out", "a.b": "text"}
+    assert with_conflicts(None, **nested)["a"]["properties"]["b"]["type"] == "text"
+    assert with_conflicts(None, a="leave-out") == {"a": {"type": "object"}}
+
+
+@pytest.mark.parametrize(
+    ("path", "policy", "message"),
+    [
+        ("a", "flat_object", "asks for flat_object of `a`, but it is mapped as text there"),
+        ("o", "text", "asks for text of `o`, but it is mapped as object there"),
+        ("a.b", "text", "speaks of `a.b`, but `a` is mapped as text and holds no fields"),
+    ],
+)
+def test_conflicts_that_the_file_contradicts_are_told(
+    tmp_path: Path, path: str, policy: ConflictPolicy, message: str
+) -> None:
+    file = tmp_path / "mapping.json"
+    file.write_text(json.dumps({"mappings": {"properties": {"a": {"type": "text"}, "o": {"properties": {}}}}}))
+    with pytest.raises(SettingsError, match=message):
+        with_conflicts(file, **{path: policy})

@@ -192,6 +192,14 @@ def test_too_many_dead_letters_are_a_systemic_fault_and_are_all_kept():
     assert checkpoints.load() in (Position("1", 1), Position("2", 2))
 
 
+def test_the_commonest_reasons_are_told_with_too_many_dead_letters():
+    reasons = {"n:1": "b", "n:2": "a", "n:3": "d", "n:4": "c", "n:5": "a", "n:6": "b", "n:7": "a", "n:8": "c"}
+    refusing = MemorySink(lambda write: reasons[write.id])
+    source = Scripted(*([upsert(number, number)] for number in range(1, 9)))
+    with pytest.raises(SystemicFault, match=r"commonest reasons: 3 times 400: a; 2 times 400: b; 2 times 400: c\."):
+        pipeline(source, refusing, rules=Rules(ONE_EACH, dead_letter_limit=7)).run(threading.Event())
+
+
 def test_what_is_too_old_to_be_sent_is_read_again_from_the_checkpoint():
     failures = iter([None, ReadAgain("too old")])
 

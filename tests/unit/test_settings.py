@@ -127,6 +127,19 @@ def test_two_fields_renamed_to_one_are_refused():
     assert (where, what) == ("rename", "gives two fields one name: z")
 
 
+@pytest.mark.parametrize(
+    ("conflicts", "reason"),
+    [
+        ({"*": "text"}, "can say of `*` only dead-letter or leave-out; name the fields that shall be text"),
+        ({"a": "flat_object", "a.b.c": "text"}, "names `a.b.c`, which lies within `a`; keep one of the two"),
+        ({"_penstock.id": "text"}, "names `_penstock.id`, which is penstock's own"),
+    ],
+)
+def test_conflicts_that_contradict_each_other_are_refused(conflicts, reason):
+    ((where, what),) = problem(CollectionSettings, namespace="a.b", conflicts=conflicts)
+    assert (where, what) == ("conflicts", reason)
+
+
 @pytest.mark.parametrize("path", ["", ".a", "a.", "a..b"])
 def test_paths_with_empty_parts_are_refused(path):
     assert "dotted path" in problem(CollectionSettings, namespace="a.b", include=[path])[0][1]

@@ -226,3 +226,9 @@ def test_chosen_collections_keep_what_the_file_says_of_them(write):
 def test_a_worker_without_collections_is_told_how_to_name_one():
     assert "add a [[collections]] table" in problems(need_collections=True)[0]
     assert read_settings().collections == ()
+
+
+def test_a_policy_that_is_none_is_told_with_its_field(write):
+    file = write('[[collections]]\nnamespace = "shop.orders"\n[collections.conflicts]\n"a.b" = "txt"\n"c" = "text"\n')
+    (found,) = problems(file=file)
+    assert found.startswith("[[collections]] shop.orders: conflicts `a.b` must be one of 'dead-letter', 'text',")

@@ -5,13 +5,16 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli import dead_letters
+from penstock.cli import mapping
 from penstock.cli.check import check
+from penstock.cli.dead_letters import drop, list_, show
+from penstock.cli.explain import explain
 from penstock.cli.extras import EXTRAS, add_extra
 from penstock.cli.init import init
 from penstock.cli.load import load
 from penstock.cli.options import with_flags_only, with_settings
 from penstock.cli.reindex import reindex
+from penstock.cli.replay import replay
 from penstock.cli.run import run
 from penstock.cli.status import status
 from penstock.cli.verify import verify
@@ -52,11 +55,18 @@ app.command("load")(with_settings(load))
 app.command("reindex")(with_settings(reindex))
 app.command("status")(with_settings(status))
 app.command("verify")(with_settings(verify))
+app.command("explain")(with_settings(explain))
 dead_letters_app = typer.Typer(
-    no_args_is_help=True, help="What could not be indexed, and is kept until it is replayed."
+    no_args_is_help=True, help="What could not be indexed, and is kept until it is replayed or dropped."
 )
-dead_letters_app.command("replay")(with_settings(dead_letters.replay))
+dead_letters_app.command("list")(with_settings(list_))
+dead_letters_app.command("show")(with_settings(show))
+dead_letters_app.command("replay")(with_settings(replay))
+dead_letters_app.command("drop")(with_settings(drop))
 app.add_typer(dead_letters_app, name="dead-letters")
+mapping_app = typer.Typer(no_args_is_help=True, help="What the fields of an index are.")
+mapping_app.command("suggest")(with_settings(mapping.suggest))
+app.add_typer(mapping_app, name="mapping")
 for extra in EXTRAS:
     add_extra(app, extra)
 

@@ -1,62 +1,216 @@
-"""`penstock dead-letters ...`."""
+"""`penstock dead-letters list`, `show` and `drop`."""
 
-from typing import TYPE_CHECKING, Annotated
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from penstock.change import Namespace, seconds_of
 from penstock.cli.interrupts import stop_signals
+from penstock.cli.layout import aligned, as_table_or_lists, cut, on_one_line, terminal_width
+from penstock.cli.letter_filters import Collections, NewerThan, OlderThan, Reason, wanted
 from penstock.counted import counted
-from penstock.errors import SettingsError
+from penstock.errors import SettingsError, SourceUnavailable
 from penstock.settings import Settings
 
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
-
 if TYPE_CHECKING:
-    from penstock.operations.replaying import Replayed
+    from penstock.opensearch.kept_letters import Tally
+    from penstock.operations.letters import Judged, Listing
+
+_COLUMNS = ("collection", "document", "state", "age", "reason")
+_NAMES = 3
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
-def replay(
+def list_(
     settings: Settings,
-    queue: Annotated[
-        bool, typer.Option("--queue", help="The keys that the sync function parked: --pipeline-parking-queue.")
-    ] = False,
+    collections: Collections = None,
+    reason: Reason = "",
+    older_than: OlderThan = None,
+    newer_than: NewerThan = None,
+    limit: Annotated[int, typer.Option("--limit", min=0, max=10_000, help="Show at most so many, the newest.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
-    """Write what could not be written before: the present state of each document is read from the source.
+    """Show the dead letters, the newest first, and the commonest reasons.
 
-    A document that is gone by now is deleted from the index. May be repeated, and stopped with Ctrl-C: what is not done
-    stays where it is.
+    The states are open (the document is still to be indexed), superseded (the index holds it in that state or a later
+    one), deleted (the source does not hold it any more), no collection (nor its collection) and unknown. A replay
+    removes what is superseded, and what was deleted.
     """
-    from penstock.cli.progress import progress_display
     from penstock.logs import set_up_logs
-    from penstock.operations.replaying import replay_parked
+    from penstock.operations.letters import list_letters
+    from penstock.operations.patterns import expanded
 
-    if not queue:
-        raise SettingsError("say what to replay: --queue, the keys that the sync function parked")
+    set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
+    settings = expanded(settings, note=False)
+    listing = list_letters(settings, wanted(settings, collections, reason, older_than, newer_than), limit=limit)
+    if as_json:
+        typer.echo(json.dumps(_listing(listing), indent=1))
+    else:
+        for line in _lines(listing, width=terminal_width()):
+            typer.echo(line)
+    if listing.source_problem:
+        raise SourceUnavailable(listing.source_problem)
+
+
+def show(
+    settings: Settings,
+    namespace: Annotated[str, typer.Argument(metavar="COLLECTION", help="As database.collection.")],
+    document: Annotated[
+        str, typer.Argument(metavar="ID", help="The document id as `list` shows it, or the _id as extended JSON.")
+    ],
+    body: Annotated[
+        bool, typer.Option("--body", help="Print what was refused too: it is the content of the document.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Show one dead letter whole. Exit code 1 when there is none."""
+    from penstock.logs import set_up_logs
+    from penstock.operations.asked_id import asked_id
+    from penstock.operations.letters import find_letter
+    from penstock.operations.patterns import expanded
+
+    set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
+    settings = expanded(settings, note=False)
+    text = asked_id(document).text
+    found = find_letter(settings, Namespace.named(namespace), text)
+    if found is None:
+        typer.echo(f"{namespace} has no dead letter of {on_one_line(text)}", err=True)
+        raise typer.Exit(1)
+    if as_json:
+        typer.echo(json.dumps(_whole(found, with_body=body), indent=1))
+        return
+    for line in aligned(list(_rows(found)), texts=2):
+        typer.echo(line)
+    if body and found.letter.body is not None:
+        typer.echo(found.letter.body)
+
+
+def drop(
+    settings: Settings,
+    collections: Collections = None,
+    reason: Reason = "",
+    older_than: OlderThan = None,
+    newer_than: NewerThan = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of the declared collections.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
+) -> None:
+    """Remove dead letters without a replay: source and index stay as they are, and nobody is told again.
+
+    It asks before it does. A letter that is stored meanwhile stays.
+    """
+    from penstock.logs import set_up_logs
+    from penstock.operations import letters
+    from penstock.operations.patterns import expanded
+
+    if not (collections or reason or older_than or newer_than or everything):
+        raise SettingsError("say which letters to drop: a collection, --reason, --older-than, --newer-than, or --all")
     set_up_logs(settings.observe)
-
-    with stop_signals() as signals, progress_display() as progress:
-
-        def tell(so_far: "Replayed") -> None:
-            if so_far.messages % 10 == 0 and so_far.messages:
-                progress.say(f"{_summary(so_far)} so far")
-
-        replayed = replay_parked(settings, stop=signals.stop, on_message=tell)
-        progress.say(_summary(replayed))
-        if replayed.foreign:
-            progress.say(f"{counted(replayed.foreign, 'message')} not written by penstock stay in the queue")
-    if signals.received:
-        typer.echo("stopped; what was not replayed is still in the queue", err=True)
+    settings = expanded(settings, note=False)
+    which = wanted(settings, collections, reason, older_than, newer_than)
+    if not yes:
+        _ask(letters.list_letters(settings, which, limit=0).tally)
+    with stop_signals() as signals, letters.kept_letters(settings, signals.stop) as kept:
+        typer.echo(f"{counted(letters.drop(kept, which, signals.stop), 'dead letter')} dropped")
     raise typer.Exit(signals.exit_code(endless=False))
 
 
-def _summary(replayed: "Replayed") -> str:
-    counts = replayed.counts
-    parts = [
-        f"{counted(counts.read, 'parked key')} of {counted(replayed.messages, 'message')}",
-        f"{counts.written:,} written",
+def _ask(tally: "Tally") -> None:
+    """Ask whether to go on; refuses where nobody can answer."""
+    for name, count in tally.collections.items():
+        typer.echo(f"{name}: {counted(count, 'dead letter')}", err=True)
+    if tally.total and not sys.stdin.isatty():
+        raise SettingsError(
+            f"{counted(tally.total, 'dead letter')} would be dropped; say --yes where nobody can be asked"
+        )
+    if tally.total:
+        typer.confirm(f"Drop {counted(tally.total, 'dead letter')}?", abort=True, err=True)
+
+
+def _lines(listing: "Listing", *, width: int | None) -> Iterator[str]:
+    rows = [_row(each) for each in listing.letters]
+    if rows:
+        yield from as_table_or_lists(cut([_COLUMNS, *rows], width=width), texts=len(_COLUMNS), width=width)
+    if more := listing.tally.total - len(rows):
+        yield f"{more:,} more; --limit shows more of them" if rows else counted(more, "dead letter")
+    if not listing.tally.total:
+        yield "no dead letters"
+    if listing.tally.reasons:
+        yield from ("", "commonest reasons:")
+        yield from aligned([[f"  {count:,}", text] for text, count in listing.tally.reasons.items()], texts=2)
+    if listing.undeclared:
+        letters = counted(sum(listing.undeclared.values()), "dead letter")
+        names = sorted(listing.undeclared)
+        shown = ", ".join(names[:_NAMES]) + (", ..." if len(names) > _NAMES else "")
+        yield f"also {letters} of collections not declared here: {shown}"
+
+
+def _row(judged: "Judged") -> list[str]:
+    letter = judged.letter
+    return [
+        str(letter.namespace),
+        on_one_line(letter.id),
+        judged.state,
+        _age(datetime.now(UTC) - letter.stored_at),
+        on_one_line(letter.reason),
     ]
-    parts += [f"{counts.superseded:,} superseded"] if counts.superseded else []
-    parts += [f"{counts.control:,} without effect"] if counts.control else []
-    parts += [counted(counts.dead_lettered, "dead letter")] if counts.dead_lettered else []
-    return ", ".join(parts)
+
+
+def _rows(judged: "Judged") -> Iterator[tuple[str, str]]:
+    letter = judged.letter
+    written_at = datetime.fromtimestamp(seconds_of(letter.version), UTC)
+    yield "collection", str(letter.namespace)
+    yield "document", on_one_line(letter.id)
+    yield "_id", on_one_line(letter.key)
+    yield "state", judged.state
+    yield "stored", f"{letter.stored_at:%Y-%m-%d %H:%M:%S} UTC, {_age(datetime.now(UTC) - letter.stored_at)} ago"
+    yield "version", f"{letter.version}, of {written_at:%Y-%m-%d %H:%M:%S} UTC"
+    yield "refused by", letter.alias
+    yield "reason", on_one_line(letter.reason)
+    yield "body", _kept(judged)
+
+
+def _kept(judged: "Judged") -> str:
+    letter = judged.letter
+    if not letter.body_bytes:
+        return "none: the document was refused before there was one"
+    size = counted(letter.body_bytes, "byte")
+    if letter.body is None:
+        return f"{size}, not kept: there were too many letters"
+    return f"{size}, {len(letter.body.encode()):,} kept; --body prints them"
+
+
+def _listing(listing: "Listing") -> dict[str, Any]:
+    return {
+        "letters": [_whole(each, with_body=False) for each in listing.letters],
+        "total": listing.tally.total,
+        "collections": dict(listing.tally.collections),
+        "reasons": dict(listing.tally.reasons),
+        "undeclared": listing.undeclared,
+    }
+
+
+def _whole(judged: "Judged", *, with_body: bool) -> dict[str, Any]:
+    letter = judged.letter
+    return {
+        "collection": str(letter.namespace),
+        "id": letter.id,
+        "key": letter.key,
+        "state": judged.state,
+        "stored_at": letter.stored_at.isoformat(),
+        "version": letter.version,
+        "alias": letter.alias,
+        "reason": letter.reason,
+        "body_bytes": letter.body_bytes,
+        **({"body": letter.body} if with_body else {}),
+    }
+
+
+def _age(age: timedelta) -> str:
+    seconds = max(0, int(age.total_seconds()))
+    return next((f"{seconds // size} {unit}" for size, unit in _UNITS if seconds >= size), f"{seconds} s")

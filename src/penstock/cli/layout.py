@@ -1,11 +1,14 @@
 """Results as text: on a terminal they keep to its width without cutting a word, in a pipe a row stays a line."""
 
+import json
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 
 from rich.text import Text
+
+_READABLE = 30
 
 
 def terminal_width() -> int | None:
@@ -42,6 +45,21 @@ def as_table_or_lists(rows: Sequence[Sequence[str]], *, texts: int, width: int |
     for row in others:
         yield row[0]
         yield from (f"  {line}" for line in aligned(list(zip(head[1:], row[1:], strict=True)), texts=2))
+
+
+def cut(rows: Sequence[Sequence[str]], *, width: int | None) -> Sequence[Sequence[str]]:
+    """The rows with their last column shortened to what the terminal has left for it, where that is enough to read."""
+    if width is None:
+        return rows
+    left = width - sum(max(map(_columns, column)) + 2 for column in list(zip(*rows, strict=True))[:-1])
+    if left < _READABLE:
+        return rows
+    return [[*row[:-1], row[-1] if len(row[-1]) <= left else row[-1][: left - 1] + "…"] for row in rows]
+
+
+def on_one_line(text: str) -> str:
+    """The text as it is, or as JSON where a terminal would not show it so."""
+    return text if text.isprintable() else json.dumps(text)
 
 
 def _columns(text: str) -> int:

@@ -31,15 +31,15 @@ def load(
     The position of the change stream is saved first, so that `penstock run` goes on from there without a gap. A load
     that was stopped goes on where it stopped.
     """
+    from penstock.allocation import for_many_documents
     from penstock.cli.progress import progress_display
-    from penstock.garbage import collect_rarely
     from penstock.logs import set_up_logs
     from penstock.metrics import Metrics
     from penstock.operations import worker
     from penstock.operations.patterns import expanded
 
     set_up_logs(settings.observe)
-    collect_rarely()
+    for_many_documents()
     settings = expanded(settings)
     only = declared(settings, namespaces or [])
     with stop_signals() as signals, progress_display() as progress:

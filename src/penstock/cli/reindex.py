@@ -39,8 +39,8 @@ def reindex(
     is kept and fed for --rollback until --finish drops it. Whatever ends the command, run it again: it goes on where
     it was. A worker (`penstock run`) goes on all the while, and feeds both.
     """
+    from penstock.allocation import for_many_documents
     from penstock.cli.progress import progress_display
-    from penstock.garbage import collect_rarely
     from penstock.logs import set_up_logs
     from penstock.operations import moving, reindexing
     from penstock.operations.patterns import expanded
@@ -48,7 +48,7 @@ def reindex(
     if sum((rollback, finish, abandon)) > 1:
         raise SettingsError("--rollback, --finish and --abandon exclude each other")
     set_up_logs(settings.observe)
-    collect_rarely()
+    for_many_documents()
     settings = expanded(settings)
     declared(settings, [namespace])
     with stop_signals() as signals, progress_display("going through", "done") as progress:

@@ -17,7 +17,7 @@ def run(settings: Settings) -> None:
     """
     import structlog
 
-    from penstock.garbage import collect_rarely
+    from penstock.allocation import for_many_documents
     from penstock.health import Health, serving
     from penstock.logs import set_up_logs
     from penstock.metrics import Metrics
@@ -25,7 +25,7 @@ def run(settings: Settings) -> None:
 
     set_up_logs(settings.observe)
     log = structlog.get_logger(__name__)
-    collect_rarely()
+    for_many_documents()
     metrics, health = Metrics(), Health(unhealthy_lag_s=settings.observe.unhealthy_lag_s)
     with stop_signals() as signals, serving(settings.observe.listen, metrics=metrics, health=health):
         log.info("run begins", collections=[each.namespace for each in settings.collections])

@@ -52,15 +52,15 @@ def verify(
     A difference is looked at again until it is gone or --wait ends, so what is under way is not told. Exit code 0 when
     all is equal, by now, after --repair; else 8. Stopped with Ctrl-C, the next one goes on from there.
     """
+    from penstock.allocation import for_many_documents
     from penstock.cli.progress import progress_display
-    from penstock.garbage import collect_rarely
     from penstock.logs import set_up_logs
     from penstock.operations.patterns import expanded
     from penstock.operations.verify import How, Telling
     from penstock.operations.verify.everything import verify_all
 
     set_up_logs(settings.observe)
-    collect_rarely()
+    for_many_documents()
     settings = expanded(settings)
     only = declared(settings, namespaces or [])
     how = How(repair=repair, wait_s=wait, rate=rate, sample=sample, restart=restart)

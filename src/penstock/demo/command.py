@@ -13,13 +13,13 @@ import typer
 from pydantic import SecretStr
 from rich.console import Console
 
+from penstock.allocation import for_many_documents
 from penstock.change import Change, Namespace
 from penstock.cli.progress import Progress, progress_display
 from penstock.demo.cities import CREDIT, cities
 from penstock.demo.edits import Cities, gentle, one_of_each
 from penstock.demo.index import DemoIndex
 from penstock.demo.searches import IN_ANOTHER_SCRIPT, LARGE_IN_INDIA, table
-from penstock.garbage import collect_rarely
 from penstock.local.platform import Platform, terminated_like_interrupted
 from penstock.local.progress import progress_here
 from penstock.logs import set_up_logs
@@ -53,7 +53,7 @@ def demo(
 ) -> None:
     """Load 34,006 cities into OpenSearch, watch edits arrive, search them; stays up until Ctrl-C."""
     set_up_logs(ObserveSettings(log_level="warning"))
-    collect_rarely()
+    for_many_documents()
     begun = time.monotonic()
     try:
         with terminated_like_interrupted(), _platform() as platform, _parts(platform) as parts:

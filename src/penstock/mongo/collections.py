@@ -90,12 +90,6 @@ def find_by_ids(client: Client, namespace: Namespace, ids: Iterable[Any]) -> lis
     return found
 
 
-def sample_ids(client: Client, namespace: Namespace, size: int) -> list[Any]:
-    """The ids of so many documents by chance, as they are stored; a server may choose one twice."""
-    stages = [{"$sample": {"size": size}}, {"$project": {"_id": 1}}]
-    return [each["_id"] for each in collection(client, namespace).aggregate(stages)]
-
-
 def read_documents(client: Client, namespace: Namespace, ids: Iterable[Any]) -> Documents:
     """Read documents by their ids; those that are gone are not among them."""
     version = committed_time(client, namespace)

@@ -4,13 +4,14 @@ Versions decide at the index (`external_gte`). Ids never stand in a URL, and nev
 index is never created by a write.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 import orjson
 
-from penstock.change import Refusal, Write
+from penstock.change import Outcome, Refusal, Write
 
 MAX_ID_BYTES: Final = 512
 """OpenSearch answers 400 for the whole request above this."""
@@ -25,6 +26,11 @@ _VERSION = b',"version":%d,"version_type":"external_gte","require_alias":true}}\
 _GUARD = b'{"update":{%b"_id":"penstock-guard","require_alias":true}}\n{"doc":{}}\n'
 """A bulk request of deletes with external versions creates a missing index, `require_alias` or not. An update of a
 document that is not there changes nothing, and its `require_alias` holds for the whole request."""
+
+
+_id_of: Callable[[Any], str] = attrgetter("id")
+_alias_of: Callable[[Any], str] = attrgetter("alias")
+_body_of: Callable[[Any], bytes | None] = attrgetter("body")
 
 
 class Form(NamedTuple):
@@ -61,9 +67,10 @@ def lines_of(writes: Sequence[Write], places: Sequence[int], form: Form) -> byte
 
 def guards_of(writes: Sequence[Write], places: Sequence[int], form: Form) -> list[bytes]:
     """The lines that keep a request from creating a missing index: one for each alias that has only deletes."""
-    deleted = {alias for alias, _, _, body in map(writes.__getitem__, places) if body is None}
+    some = [writes[place] for place in places]
+    deleted = {write.alias for write in some if write.body is None} if None in map(_body_of, some) else set()
     if deleted:
-        deleted -= {alias for alias, _, _, body in map(writes.__getitem__, places) if body is not None}
+        deleted -= {write.alias for write in some if write.body is not None}
     return [_GUARD % form.names[alias] for alias in sorted(deleted)]
 
 
@@ -71,6 +78,9 @@ def requests_of(
     writes: Sequence[Write], places: Sequence[int], *, max_bytes: int, max_writes: int
 ) -> Iterator[Sequence[int]]:
     """Cut the places into those of one request each, bounded by bytes and count."""
+    if len(places) <= max_writes and _most_bytes(writes) <= max_bytes:  # the usual case
+        yield from [places] if places else []
+        return
     start, size = 0, 0
     for count, (alias, text_id, _, body) in enumerate(map(writes.__getitem__, places)):
         added = _AROUND_BYTES + len(alias) + len(text_id) + (len(body) if body is not None else 0)
@@ -82,7 +92,23 @@ def requests_of(
         yield places[start:]
 
 
-def unsendable(write: Write) -> Refusal | None:
+def _most_bytes(writes: Sequence[Write]) -> int:
+    """More than the lines of the writes have, unless their ids need many escapes."""
+    names = sum(map(len, map(_id_of, writes))) + sum(map(len, map(_alias_of, writes)))
+    return names + sum(map(len, filter(None, map(_body_of, writes)))) + len(writes) * _AROUND_BYTES
+
+
+def refusals(writes: Sequence[Write]) -> list[Outcome | None]:
+    """For each write, why OpenSearch would refuse a whole request for it; None for nearly all."""
+    ids = [write.id for write in writes]
+    sizes, versions = set(map(len, ids)), [write.version for write in writes]
+    is_short = min(sizes) > 0 and max(sizes) <= MAX_ID_BYTES and "".join(ids).isascii()
+    if is_short and min(versions) >= 0 and max(versions) <= _MAX_VERSION:
+        return [None] * len(writes)
+    return list(map(_unsendable, writes))
+
+
+def _unsendable(write: Write) -> Refusal | None:
     """Why OpenSearch would refuse a whole request for this write, if it would."""
     if not 0 <= write.version <= _MAX_VERSION:
         return Refusal(400, f"the version {write.version} is not between 0 and 2**63 - 1")

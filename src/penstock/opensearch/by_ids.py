@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from penstock.errors import SinkUnavailable
 from penstock.opensearch.client import Answer, Client
@@ -11,25 +12,32 @@ from penstock.opensearch.waiting import Patience, Wait
 
 
 class Found(NamedTuple):
-    """A document with its version, and what a later write must name to replace exactly this state of it."""
+    """A document with its version, and what a later write must name to replace exactly this state of it.
+
+    `ignored` are the fields whose values the mapping did not take, so that they cannot be searched.
+    """
 
     source: dict[str, Any]
     version: int
     seq_no: int
     primary_term: int
+    ignored: tuple[str, ...] = ()
 
 
-def read_by_ids(client: Client, patience: Patience, index: str, ids: Iterable[str]) -> dict[str, Found]:
+def read_by_ids(
+    client: Client, patience: Patience, index: str, ids: Iterable[str], *, with_source: bool = True
+) -> dict[str, Found]:
     """Read documents; those that do not exist are left out, as all are without the index.
 
     Raises Stopped, SinkUnavailable.
     """
+    path = f"/{quote(index, safe='')}/_mget" + ("" if with_source else "?_source=false")
     body = {"ids": list(ids)}
     if not body["ids"]:
         return {}
     with patience.attempts() as attempts:
         while True:
-            found = _read(ask(client, patience, "POST", f"/{index}/_mget", body), index)
+            found = _read(ask(client, patience, "POST", path, body), index)
             if not isinstance(found, Wait):
                 return found
             attempts.wait(found)
@@ -46,7 +54,13 @@ def _read(answer: Answer, index: str) -> dict[str, Found] | Wait:
         if error["type"] not in MISSING:
             return Wait("unavailable", told(error))
     return {
-        each["_id"]: Found(each["_source"], each["_version"], each["_seq_no"], each["_primary_term"])
+        each["_id"]: Found(
+            each.get("_source", {}),
+            each["_version"],
+            each["_seq_no"],
+            each["_primary_term"],
+            tuple(sorted(each.get("_ignored", ()))),
+        )
         for each in documents
         if each.get("found")
     }

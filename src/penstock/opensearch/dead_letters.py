@@ -1,8 +1,8 @@
 """The dead-letter index: one letter for each document that can never be indexed as it is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -20,6 +20,9 @@ from penstock.opensearch.waiting import Patience
 
 DEAD_LETTER_INDEX: Final = "penstock-dead-letters"
 MAX_BODY_BYTES: Final = 8 * 1024
+
+BODIES_KEPT: Final = 10_000
+"""Letters beyond so many of one collection are kept without what was refused: it is at the source."""
 
 _KEPT_ONLY = {"type": "keyword", "index": False, "doc_values": False}
 _BODY: dict[str, Any] = {
@@ -46,23 +49,39 @@ class OpenSearchDeadLetters:
     """Implements `penstock.ports.DeadLetters` by the sink: a letter is a versioned write like any other."""
 
     def __init__(
-        self, client: Client, sink: OpenSearchSink, patience: Patience, *, index: str = DEAD_LETTER_INDEX
+        self,
+        client: Client,
+        sink: OpenSearchSink,
+        patience: Patience,
+        *,
+        index: str = DEAD_LETTER_INDEX,
+        kept: int = 100_000,
+        bodies_kept: int = BODIES_KEPT,
     ) -> None:
         self.index = index
+        self._kept = kept
+        self._bodies_kept = bodies_kept
         self._client = client
         self._sink = sink
         self._patience = patience
         self._exists = False
 
     def store(self, letters: Sequence[Letter]) -> None:
-        """Keep the letters; an older letter never replaces a newer one of the same document. Raises SystemicFault."""
+        """Keep the letters; an older letter never replaces a newer one of the same document.
+
+        Raises SystemicFault when the place for them is full, or one is itself refused.
+        """
         if not letters:
             return
         if not self._exists:
             ensure_system_index(self._client, self._patience, self.index, _BODY)
             self._exists = True
+        counts = self._count("alias", {letter.alias for letter in letters})
+        self._refuse_too_many(letters, counts)
         now = datetime.now(UTC)
-        outcomes = self._sink.write([self._write(letter, now) for letter in letters])
+        outcomes = self._sink.write(
+            [self._write(letter, now, with_body=counts[letter.alias] < self._bodies_kept) for letter in letters]
+        )
         for letter, outcome in zip(letters, outcomes, strict=True):
             if isinstance(outcome, Refusal):
                 raise SystemicFault(
@@ -84,12 +103,19 @@ class OpenSearchDeadLetters:
 
     def count(self, namespaces: Iterable[Namespace]) -> dict[Namespace, int]:
         """How many letters each collection has; up to a second old. Raises SinkUnavailable."""
-        counts = dict.fromkeys(namespaces, 0)
-        by_name = {str(namespace): namespace for namespace in counts}
+        by_name = {str(namespace): namespace for namespace in namespaces}
+        return {by_name[name]: count for name, count in self._count("namespace", by_name).items()}
+
+    def count_of(self, alias: str) -> int:
+        """How many letters a generation has, by its write alias; up to a second old. Raises SinkUnavailable."""
+        return self._count("alias", [alias])[alias]
+
+    def _count(self, field: Literal["namespace", "alias"], names: Iterable[str]) -> dict[str, int]:
+        counts = dict.fromkeys(names, 0)
         body = {
             "size": 0,
-            "query": {"terms": {"namespace": list(by_name)}},
-            "aggs": {"namespaces": {"terms": {"field": "namespace", "size": max(len(by_name), 1)}}},
+            "query": {"terms": {field: list(counts)}},
+            "aggs": {"names": {"terms": {"field": field, "size": max(len(counts), 1)}}},
         }
         answer = ask(self._client, self._patience, "POST", f"/{self.index}/_search", body)
         if not answer.ok:
@@ -97,20 +123,8 @@ class OpenSearchDeadLetters:
             if kind in MISSING:
                 return counts
             raise SinkUnavailable(f"The dead letters in {self.index} cannot be counted: {kind}: {reason}.")
-        for bucket in answer.json()["aggregations"]["namespaces"]["buckets"]:
-            counts[by_name[bucket["key"]]] = bucket["doc_count"]
-        return counts
-
-    def count_of(self, alias: str) -> int:
-        """How many letters a generation has, by its write alias; up to a second old. Raises SinkUnavailable."""
-        body = {"query": {"term": {"alias": alias}}}
-        answer = ask(self._client, self._patience, "POST", f"/{self.index}/_count", body)
-        if answer.ok:
-            return int(answer.json()["count"])
-        kind, reason = error_of(answer)
-        if kind in MISSING:
-            return 0
-        raise SinkUnavailable(f"The dead letters in {self.index} cannot be counted: {kind}: {reason}.")
+        found = answer.json()["aggregations"]["names"]["buckets"]
+        return {**counts, **{bucket["key"]: bucket["doc_count"] for bucket in found}}
 
     def clear(self, alias: str, *, before: int | None = None) -> int:
         """Remove the letters of a generation, by its write alias; answers how many. Raises SinkUnavailable.
@@ -131,7 +145,23 @@ class OpenSearchDeadLetters:
             return 0
         raise SinkUnavailable(f"The dead letters in {self.index} cannot be removed: {kind}: {reason}.")
 
-    def _write(self, letter: Letter, now: datetime) -> Write:
+    def _refuse_too_many(self, letters: Sequence[Letter], counts: Mapping[str, int]) -> None:
+        """By generation: a new one that refuses much must not take the place of the one that serves."""
+        for alias, count in counts.items():
+            its = {letter.id: letter.namespace for letter in letters if letter.alias == alias}
+            namespace = next(iter(its.values()))
+            if (
+                count + len(its) <= self._kept
+                or count + len(its.keys() - self.find(namespace, list(its), alias).keys()) <= self._kept
+            ):
+                continue
+            raise SystemicFault(
+                f"{namespace} has {count:,} dead letters, and [pipeline] dead_letters_kept is {self._kept:,}; going on"
+                f" would lose documents. See `penstock dead-letters list {namespace}`: mend the cause and replay them,"
+                " drop them, or raise the setting; then start again."
+            )
+
+    def _write(self, letter: Letter, now: datetime, *, with_body: bool) -> Write:
         body = letter.body or b""
         document = {
             "schema": SCHEMA,
@@ -142,7 +172,7 @@ class OpenSearchDeadLetters:
             "version": letter.version,
             "position": {"token": letter.position.token, "time": letter.position.time},
             "reason": letter.reason,
-            "body": body[:MAX_BODY_BYTES].decode("utf-8", "ignore") if letter.body is not None else None,
+            "body": body[:MAX_BODY_BYTES].decode("utf-8", "ignore") if with_body and letter.body is not None else None,
             "body_bytes": len(body),
             "stored_at": now,
         }

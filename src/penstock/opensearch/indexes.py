@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from penstock.errors import SettingsError, SystemicFault
 from penstock.opensearch.client import Answer, Client
-from penstock.opensearch.mapping import index_body, read_mapping
+from penstock.opensearch.field_budget import raise_limit
+from penstock.opensearch.mapping import body_for, read_mapping
 from penstock.opensearch.requests import ask, error_of
 from penstock.opensearch.waiting import Patience
 from penstock.settings import CollectionSettings
@@ -69,13 +70,14 @@ class Indexes:
         """
         name = collection.alias
         index = index_of(name, number)
+        mapping = read_mapping(collection.mapping_file) if mapping is None else mapping
         found = self._found(index, name, collection.namespace)
         if found is not None:
+            raise_limit(self._client, self._patience, found.index, collection, mapping)
             return found
         in_use = self._is_alias_in_use(name, collection.namespace)
         meta = {"schema": _META_SCHEMA, "collection": collection.namespace, "generation": number}
-        mapping = read_mapping(collection.mapping_file) if mapping is None else mapping
-        body = index_body(shards=collection.shards, replicas=collection.replicas, mapping=mapping, meta=meta)
+        body = body_for(collection, mapping=mapping, meta=meta)
         searched: dict[str, Any] = {name: {}} if serving and not in_use else {}
         body["aliases"] = {write_alias_of(index): {"is_write_index": True}, **searched}
         answer = ask(self._client, self._patience, "PUT", f"/{quote(index, safe='')}", body)

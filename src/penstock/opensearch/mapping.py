@@ -1,12 +1,15 @@
 """The mapping and settings of the indexes that penstock creates: its own, and the user's file laid over them."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
 
 from penstock.errors import SettingsError
+from penstock.settings import CollectionSettings, ConflictPolicy
 
 GC_DELETES_S: Final = 900
 """How long an index remembers the version of a deleted document (OpenSearch: 60 s). Anything sent later than this
@@ -23,16 +26,27 @@ _SETTINGS: dict[str, Any] = {
     "index.translog.durability": "request",
     "index.mapping.ignore_malformed": True,
     "index.mapping.coerce": False,
-    "index.mapping.total_fields.limit": 2000,
 }
-_NOT_YOURS = frozenset({"index.gc_deletes", "index.translog.durability"})
+FIELD_LIMIT: Final = "index.mapping.total_fields.limit"
+
+_NOT_YOURS = {
+    "index.gc_deletes": "keeps deleted documents from coming back; leave it out",
+    "index.translog.durability": "keeps acknowledged writes through a crash; leave it out",
+    FIELD_LIMIT: "is set by `max_fields` of the collection; leave it out",
+}
 
 _RESERVED = {
     "properties": {
         "id": {"type": "keyword", "index": False, "doc_values": False},
         "not_finite": {"type": "keyword", "ignore_above": 1024},
+        "left_out": {"type": "keyword", "ignore_above": 1024},
     }
 }
+
+TEXT: Final[dict[str, Any]] = {"type": "text", "fields": {"keyword": {"type": "keyword", "ignore_above": 1024}}}
+"""Takes every plain value: found by its words, and as a whole."""
+
+DATE: Final[dict[str, Any]] = {"type": "date", "format": "strict_date_optional_time"}
 
 _MAPPINGS: dict[str, Any] = {
     "date_detection": True,
@@ -41,25 +55,71 @@ _MAPPINGS: dict[str, Any] = {
     "dynamic_templates": [
         {"whole_numbers": {"match_mapping_type": "long", "mapping": {"type": "double"}}},
         {"numbers": {"match_mapping_type": "double", "mapping": {"type": "double"}}},
-        {"dates": {"match_mapping_type": "date", "mapping": {"type": "date", "format": "strict_date_optional_time"}}},
-        {
-            "strings": {
-                "match_mapping_type": "string",
-                "mapping": {"type": "text", "fields": {"keyword": {"type": "keyword", "ignore_above": 1024}}},
-            }
-        },
+        {"dates": {"match_mapping_type": "date", "mapping": DATE}},
+        {"strings": {"match_mapping_type": "string", "mapping": TEXT}},
     ],
 }
 
 
-def index_body(*, shards: int, replicas: int, mapping: Mapping[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
-    """The body that creates an index, without its aliases; `mapping` is the user's, `meta` is kept in the index's."""
-    mappings = {**_MAPPINGS, **mapping.get("mappings", {})}
+_OF_POLICY: Final[dict[ConflictPolicy, dict[str, Any]]] = {
+    "text": TEXT,
+    "flat_object": {"type": "flat_object"},
+    "leave-out": {"type": "object"},
+}
+_TEXTS = ("text", "keyword", "match_only_text", "wildcard")
+
+
+def index_body(
+    *,
+    shards: int,
+    replicas: int,
+    mapping: Mapping[str, Any],
+    meta: dict[str, Any],
+    max_fields: int = 2000,
+    conflicts: Mapping[str, ConflictPolicy] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """The body that creates an index, without its aliases; `mapping` is the user's, `meta` is kept in the index's.
+
+    Raises SettingsError.
+    """
+    mappings = {**_MAPPINGS, **deepcopy(dict(mapping.get("mappings", {})))}
     mappings["properties"] = {**mappings.get("properties", {}), RESERVED_FIELD: _RESERVED}
     mappings["_meta"] = {**mappings.get("_meta", {}), "penstock": meta}
+    if problems := [problem for each in conflicts.items() if (problem := _map_by_policy(mappings, *each))]:
+        raise SettingsError(*(f"mapping_file: {problem}" for problem in problems))
     settings = {"index.number_of_shards": shards, "index.number_of_replicas": replicas, **_SETTINGS}
     settings.update(flat_settings(mapping.get("settings", {})))
-    return {"settings": settings, "mappings": mappings}
+    return {"settings": {**settings, FIELD_LIMIT: max_fields}, "mappings": mappings}
+
+
+def body_for(collection: CollectionSettings, *, mapping: Mapping[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
+    """The body that creates the index of a collection with the user's mapping. Raises SettingsError."""
+    return index_body(
+        shards=collection.shards,
+        replicas=collection.replicas,
+        mapping=mapping,
+        meta=meta,
+        max_fields=collection.max_fields,
+        conflicts=collection.conflicts,
+    )
+
+
+def _map_by_policy(mappings: dict[str, Any], path: str, policy: ConflictPolicy) -> str | None:
+    """Map the field as its policy in `conflicts` asks, unless the user has; answers what is wrong with that."""
+    if path == "*" or policy not in _OF_POLICY:
+        return None
+    *parents, last = path.split(".")
+    within = mappings
+    for name in parents:
+        within = within.setdefault("properties", {}).setdefault(name, {})
+        if within.get("type", "object") not in ("object", "nested"):
+            return f"`conflicts` speaks of `{path}`, but `{name}` is mapped as {within['type']} and holds no fields."
+    wanted = _OF_POLICY[policy]
+    found = within.setdefault("properties", {}).setdefault(last, dict(wanted))
+    kind = found.get("type", "object")
+    if policy == "leave-out" or kind in (_TEXTS if policy == "text" else (wanted["type"],)):
+        return None
+    return f"`conflicts` asks for {policy} of `{path}`, but it is mapped as {kind} there; make the two agree."
 
 
 def flat_settings(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -107,6 +167,6 @@ def _problems(parsed: Any) -> list[str]:
         return ["`mappings.properties` must be an object."]
     if RESERVED_FIELD in properties:
         problems.append(f"the field `{RESERVED_FIELD}` is penstock's own; leave it out.")
-    for name in sorted(_NOT_YOURS & flat_settings(parsed.get("settings", {})).keys()):
-        problems.append(f"the setting `{name}` keeps deleted documents from coming back; leave it out.")
+    for name in sorted(_NOT_YOURS.keys() & flat_settings(parsed.get("settings", {})).keys()):
+        problems.append(f"the setting `{name}` {_NOT_YOURS[name]}.")
     return problems

@@ -15,9 +15,11 @@ from penstock.opensearch.mapping import index_body, read_mapping
 from penstock.settings import CollectionSettings
 from penstock.transform import Transform
 
-_OF_NO_GENERATION = {"namespace", "index", "on_drop", "mapping_file", "pattern"}
-_OF_THE_DOCUMENTS = {"include", "exclude", "rename", "function"}
-_OF_THE_INDEX = {"mapping_file", "shards"}
+_OF_NOW = {"namespace", "index", "on_drop", "max_fields", "when_full", "pattern"}
+"""What may be changed while a generation lives."""
+
+_OF_THE_DOCUMENTS = {"include", "exclude", "rename", "function", "conflicts"}
+_OF_THE_INDEX = {"mapping_file", "shards", "replicas", "conflicts"}
 
 
 @dataclass(frozen=True)
@@ -31,19 +33,25 @@ class Recipe:
     @classmethod
     def of(cls, collection: CollectionSettings, transform: Transform) -> "Recipe":
         """What the settings say now. Raises SettingsError when the mapping file cannot be read."""
-        settings = collection.model_dump(mode="json", exclude=_OF_NO_GENERATION)
+        settings = collection.model_dump(mode="json", exclude=_OF_NOW)
         settings["mapping_file"] = read_mapping(collection.mapping_file)
-        body = index_body(shards=collection.shards, replicas=0, mapping=settings["mapping_file"], meta={})
+        body = index_body(
+            shards=collection.shards,
+            replicas=0,
+            mapping=settings["mapping_file"],
+            meta={},
+            conflicts=collection.conflicts,
+        )
         return cls(settings, transform.fingerprint, _fingerprint(body))
 
     def applied_to(self, collection: CollectionSettings) -> CollectionSettings:
         """The settings of a collection as they were for this generation; the mapping is `settings["mapping_file"]`."""
-        present = collection.model_dump(include=_OF_NO_GENERATION)
+        present = collection.model_dump(include=_OF_NOW)
         return type(collection)(**{**present, **self.settings, "mapping_file": None})
 
     def with_transform_of(self, now: "Recipe") -> "Recipe":
         """The same index, with documents made as `now` says."""
-        kept = {name: value for name, value in self.settings.items() if name in _OF_THE_INDEX | {"replicas"}}
+        kept = {name: value for name, value in self.settings.items() if name in _OF_THE_INDEX - _OF_THE_DOCUMENTS}
         return Recipe({**now.settings, **kept}, now.transform, self.mapping)
 
     def moved_on(self, now: "Recipe") -> list[str]:
@@ -53,7 +61,7 @@ class Recipe:
         if self.transform != now.transform and not _OF_THE_DOCUMENTS.intersection(changed):
             changed.append("the code of the function" if now.settings["function"] else "penstock's form of documents")
         if self.mapping != now.mapping and not _OF_THE_INDEX.intersection(changed):
-            changed.append("penstock's default mapping")
+            changed.append("the mapping")
         return changed
 
 

@@ -31,14 +31,20 @@ def scan(client: Client, patience: Patience, index: str, *, page: int = PAGE) ->
 
     Close the generator when it is left early: the server holds the place for minutes otherwise.
     """
-    name = quote(index, safe="")
-    _asked(client, patience, "POST", f"/{name}/_refresh", None)
     key = f"{RESERVED_FIELD}.id"
     query = {"size": page, "sort": ["_doc"], "version": True, "_source": [key], "query": {"match_all": {}}}
+    for hits in scrolled(client, patience, index, query):
+        yield [entry_of(hit) for hit in hits]
+
+
+def scrolled(client: Client, patience: Patience, index: str, query: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    """Yield what a search finds, page by page, as it was at the start; see `scan`."""
+    name = quote(index, safe="")
+    _asked(client, patience, "POST", f"/{name}/_refresh", None)
     answer = _asked(client, patience, "POST", f"/{name}/_search?scroll={_KEEP}", query)
     try:
         while hits := hits_of(answer, index):
-            yield [entry_of(hit) for hit in hits]
+            yield hits
             body = {"scroll": _KEEP, "scroll_id": answer["_scroll_id"]}
             answer = _asked(client, patience, "POST", "/_search/scroll", body)
     finally:
@@ -48,7 +54,7 @@ def scan(client: Client, patience: Patience, index: str, *, page: int = PAGE) ->
 
 def read_sources(client: Client, patience: Patience, index: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The bodies of documents in real time, by id; those that are not there are left out. Raises SinkUnavailable."""
-    found = read_by_ids(client, patience, quote(index, safe=""), ids)
+    found = read_by_ids(client, patience, index, ids)
     return {text_id: document.source for text_id, document in found.items()}
 
 

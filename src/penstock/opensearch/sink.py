@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from penstock.change import WRITTEN, Outcome, Refusal, Write
 from penstock.errors import ReadAgain
 from penstock.metrics import Metrics
-from penstock.opensearch.bulk import Form, form_of, guards_of, lines_of, requests_of, unsendable
+from penstock.opensearch.bulk import Form, form_of, guards_of, lines_of, refusals, requests_of
 from penstock.opensearch.client import Answer, Client, Unreachable
 from penstock.opensearch.error_table import judge_item, judge_request, lost
 from penstock.opensearch.waiting import Attempts, Patience, Wait
@@ -55,7 +55,7 @@ class OpenSearchSink:
         """
         if not writes:
             return []
-        call = _Call(writes, list(map(unsendable, writes)), form_of({write.alias for write in writes}), send_before)
+        call = _Call(writes, refusals(writes), form_of({write.alias for write in writes}), send_before)
         sendable = call.left(range(len(writes)))
         with self._patience.attempts() as attempts:
             for places in requests_of(writes, sendable, max_bytes=self._max_bytes, max_writes=self._max_writes):

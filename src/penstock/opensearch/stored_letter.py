@@ -49,7 +49,7 @@ def stored_letter(source: dict[str, Any], seq_no: int, primary_term: int) -> Sto
         source["key"],
         source["version"],
         source["reason"],
-        source["body"],
+        source.get("body"),
         source["body_bytes"],
         datetime.fromisoformat(source["stored_at"]),
         seq_no,

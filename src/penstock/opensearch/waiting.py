@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
+from penstock.errors import SinkUnavailable
 from penstock.metrics import Metrics
 from penstock.retry import Backoff
 
@@ -75,6 +76,18 @@ class Patience:
             self._metrics.set("penstock_waiting", 0)
         if said:
             log.info("the index accepts requests again", reasons=sorted(said))
+
+
+class Impatience(Patience):
+    """Waits for nothing: for whom only looks, whatever would make a worker wait is SinkUnavailable."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(Metrics(), threading.Event())
+        self._url = url
+
+    def began(self, who: int, wait: Wait) -> None:  # noqa: ARG002 (as Patience has it)
+        """Raise SinkUnavailable."""
+        raise SinkUnavailable(f"No usable answer from {self._url}: {wait.detail}. Check [sink] url, and that it is up.")
 
 
 class Attempts:

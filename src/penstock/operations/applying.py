@@ -6,7 +6,7 @@ The same pipeline as the worker's does it, from a source that holds one batch.
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock.build import Adapters
 from penstock.change import Batch, Change, Counts, Namespace, Outcome, Position, Write
@@ -15,7 +15,7 @@ from penstock.metrics import Metrics
 from penstock.mongo.current import with_states
 from penstock.opensearch.indexes import Generation
 from penstock.operations.gone import affects, indexed, taken_away
-from penstock.pipeline import Pipeline, Ports
+from penstock.pipeline import Pipeline, Ports, Rules
 from penstock.plans import Collection, Plan
 from penstock.ports import Sink
 from penstock.prepare import Route
@@ -81,12 +81,16 @@ class _UntilStopped:
 
 @dataclass
 class Applying:
-    """Applies changes to the generations of one plan."""
+    """Applies changes to the generations of one plan.
+
+    `dead_letter_limit`: another one than the settings', for changes of which many are expected to be refused.
+    """
 
     plan: Plan
     adapters: Adapters
     generations: Mapping[Namespace, Generation]
     metrics: Metrics
+    dead_letter_limit: int | None = None
 
     def apply(self, changes: Sequence[Change], position: Position, stop: threading.Event) -> Counts:
         """Apply the changes, in order, and answer what became of them; `left` ones are read from the source first.
@@ -109,12 +113,16 @@ class Applying:
                 name: Route(self.generations[name].write_alias, each.transform.bodies)
                 for name, each in collections.items()
             },
-            rules=self.adapters.rules(outside_the_stream=read_outside),
+            rules=self._rules(outside_the_stream=read_outside),
             metrics=self.metrics,
             on_control=self._on_control,
         )
         pipeline.run(stop)
         return pipeline.counts
+
+    def _rules(self, *, outside_the_stream: bool) -> Rules:
+        rules = self.adapters.rules(outside_the_stream=outside_the_stream)
+        return rules if self.dead_letter_limit is None else replace(rules, dead_letter_limit=self.dead_letter_limit)
 
     def _on_control(self, change: Change) -> None:
         for each in self.plan.collections:

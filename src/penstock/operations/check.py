@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from penstock.errors import PenstockError, SettingsError, SinkUnavailable, SourceUnavailable
-from penstock.opensearch.mapping import read_mapping
+from penstock.opensearch.mapping import body_for, read_mapping
 from penstock.operations.check_sink import sink_findings
 from penstock.operations.check_source import source_findings
 from penstock.operations.expanding import exactly
@@ -53,7 +53,7 @@ def _collection_findings(collection: CollectionSettings) -> Iterator[Finding]:
         yield ok("settings", subject, what)
     if collection.mapping_file:
         try:
-            read_mapping(collection.mapping_file)
+            body_for(collection, mapping=read_mapping(collection.mapping_file), meta={})
         except SettingsError as error:
             yield failure("settings", subject, "; ".join(error.problems), "correct the file")
         else:

@@ -12,8 +12,9 @@ from penstock.build import sink_client
 from penstock.counted import counted
 from penstock.errors import SettingsError, SinkUnavailable
 from penstock.opensearch.client import Answer, Client, Unreachable
-from penstock.opensearch.mapping import index_body, read_mapping
+from penstock.opensearch.mapping import body_for, index_body, read_mapping
 from penstock.opensearch.requests import error_of
+from penstock.operations.check_fields import field_findings
 from penstock.operations.finding import Finding, failure, ok, warning
 from penstock.operations.observed import SinkView
 from penstock.plans import Declared
@@ -159,19 +160,21 @@ def _index_findings(client: Client, collection: CollectionSettings, copies: dict
 
 def _mapping_findings(client: Client, collection: CollectionSettings) -> Iterator[Finding]:
     """Whether OpenSearch takes the user's mapping file (its analyzers may be missing), tried on a scratch index."""
-    if collection.mapping_file is None:
+    if collection.mapping_file is None and not collection.conflicts:
         return
+    origin = collection.mapping_file or "`conflicts`"
     name, subject = f"penstock-check-{secrets.token_hex(6)}", f"{collection.alias}: mapping"
     try:
-        body = index_body(shards=1, replicas=0, mapping=read_mapping(collection.mapping_file), meta={})
+        one = collection.model_copy(update={"shards": 1, "replicas": 0})
+        body = body_for(one, mapping=read_mapping(collection.mapping_file), meta={})
     except SettingsError:
         return  # it is among the findings of the settings
     answer = client.request("PUT", f"/{name}", body)
     if answer.ok:
         client.request("DELETE", f"/{name}")
-        yield ok("sink", subject, "OpenSearch takes the mapping file")
+        yield ok("sink", subject, f"OpenSearch takes {origin}")
     else:
-        yield failure("sink", subject, _told(answer), f"correct {collection.mapping_file}")
+        yield failure("sink", subject, _told(answer), f"correct {origin}")
 
 
 def _state_findings(
@@ -191,6 +194,7 @@ def _state_findings(
             "is `async`: what was acknowledged can be lost when a node dies",
             "set index.translog.durability to request",
         )
+    yield from field_findings(collection, index, described)
     blocks = [name for name, value in settings.get("blocks", {}).items() if value == "true"]
     if blocks:
         yield failure(

@@ -1,6 +1,6 @@
 """Compare documents with what the index holds of them, field by field.
 
-`is_same` and `differing` compare one document. `compare` goes through a whole collection, but not while it or the index
+`differences` compares one document. `compare` goes through a whole collection, but not while it or the index
 is written to: what is in flight shows as a difference. `penstock.operations.verify` does that.
 """
 
@@ -12,23 +12,28 @@ import orjson
 
 from penstock.change import Change
 from penstock.document_id import document_id
+from penstock.left_out import as_left_out
 from penstock.prepare import Transformed
 
 _SHOWN = 20
 _MISSING = object()
 
 
-def is_same(body: bytes, indexed: Mapping[str, Any]) -> bool:
-    """Whether an indexed document is what this body says; the order of fields does not count, every type does."""
-    return orjson.dumps(indexed) == body or _canonical(orjson.loads(body)) == _canonical(indexed)
+def differences(body: bytes, indexed: Mapping[str, Any]) -> list[str]:
+    """The names of the fields in which an indexed document is not what this body says, with dots for inner ones.
+
+    The order of fields does not count, every type does. A field that the document says it was left without is equal.
+    """
+    if orjson.dumps(indexed) == body:
+        return []
+    return list(_differing(orjson.loads(as_left_out(body, indexed)), indexed, ""))
 
 
-def differing(wanted: Mapping[str, Any], indexed: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """The names of the fields that differ, with dots where they lie in a document."""
+def _differing(wanted: Mapping[str, Any], indexed: Mapping[str, Any], path: str) -> Iterator[str]:
     for name in sorted(wanted.keys() | indexed.keys()):
         one, other = wanted.get(name, _MISSING), indexed.get(name, _MISSING)
         if isinstance(one, dict) and isinstance(other, dict):
-            yield from differing(one, other, f"{path}{name}.")
+            yield from _differing(one, other, f"{path}{name}.")
         elif one is _MISSING or other is _MISSING or _canonical(one) != _canonical(other):
             yield f"{path}{name}"
 
@@ -85,14 +90,13 @@ def _compare(found: Comparison, text_id: str, body: bytes | None, indexed: Mappi
             found.documents += 1
         return
     found.documents += 1
-    wanted = orjson.loads(body)
-    found.fields += len(wanted)
+    found.fields += len(orjson.loads(body))
     if indexed is None:
         found.missing += 1
         _note(found, f"{text_id}: missing in the index")
-    elif not is_same(body, indexed):
+    elif names := differences(body, indexed):
         found.different += 1
-        _note(found, f"{text_id}: differs in {', '.join(differing(wanted, indexed))}")
+        _note(found, f"{text_id}: differs in {', '.join(names)}")
 
 
 def _note(found: Comparison, difference: str) -> None:

@@ -16,11 +16,11 @@ from penstock.build import Adapters
 from penstock.change import CONTROL, Change, Counts, Namespace, Position
 from penstock.errors import PenstockError, SettingsError, SystemicFault
 from penstock.metrics import Metrics
-from penstock.opensearch.indexes import Generation
+from penstock.opensearch.indexes import Generation, write_alias_of
 from penstock.operations.applying import Applying
 from penstock.operations.expanding import patterns_of
 from penstock.operations.starting import ensure
-from penstock.plans import Plan, Planner
+from penstock.plans import Collection, Plan, Planner
 from penstock.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -46,6 +46,7 @@ class Database:
     planner: Planner
     join: Callable[[Plan, threading.Event], Adapters]
     metrics: Metrics
+    _recorded: set[str] = field(default_factory=set)
     _fed: list[Fed] = field(default_factory=list)
     _looked_at: float = 0.0
 
@@ -61,7 +62,7 @@ class Database:
         fed no more. Raises Stopped, SettingsError, SourceUnavailable, SinkUnavailable, SystemicFault; then nobody knows
         which of the changes were applied.
         """
-        counts, found = Counts(), self._found(stop)
+        counts, found = Counts(), self.fed(stop)
         for fed in found:
             its = _changes_of(fed.plan, changes) if len(found) > 1 else changes
             adapters = self.join(fed.plan, stop)
@@ -72,15 +73,24 @@ class Database:
                 _give_up(fed.plan, adapters, error)
         return counts
 
-    def _found(self, stop: threading.Event) -> list[Fed]:
-        """Raises SettingsError, SystemicFault when an index was replaced behind penstock's back."""
+    def fed(self, stop: threading.Event) -> list[Fed]:
+        """What is to be fed, that which people search first.
+
+        Raises SettingsError, SystemicFault when an index was replaced behind penstock's back.
+        """
         if not self._fed or time.monotonic() - self._looked_at > LOOK_AGAIN_S:
             self._fed = []
             records = self.join(self.planner.plans({})[0], stop).records.read(self.planner.aliases)
+            self._recorded = {write_alias_of(each.index) for record in records.values() for each in record.generations}
             plans = sorted(self.planner.plans(records), key=lambda plan: not plan.serves)
             self._fed = [fed for plan in plans if (fed := self._find(plan, stop))]
             self._looked_at = time.monotonic()
         return self._fed
+
+    def takes(self, collection: Collection, fed: Fed, alias: str) -> bool:
+        """Whether letters of this write alias are the generation's; the serving one takes those of no known one."""
+        is_its_own = alias == fed.generations[collection.namespace].write_alias
+        return is_its_own or (collection.serves and alias not in self._recorded)
 
     def _find(self, plan: Plan, stop: threading.Event) -> Fed | None:
         adapters = self.join(plan, stop)

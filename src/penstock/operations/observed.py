@@ -3,7 +3,6 @@
 A source that is away is no reason to say nothing: its part is then empty, with the reason.
 """
 
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,18 +12,20 @@ from pymongo.errors import PyMongoError
 
 from penstock.build import source_connection
 from penstock.change import Namespace, seconds_of
-from penstock.errors import SinkUnavailable, SourceUnavailable, Stopped
+from penstock.errors import SinkUnavailable, SourceUnavailable
 from penstock.metrics import Metrics
 from penstock.mongo.collections import estimated_count
 from penstock.mongo.connection import address, cluster_time
 from penstock.mongo.error_table import in_words
+from penstock.opensearch.by_ids import Found, read_by_ids
 from penstock.opensearch.client import Client, Unreachable
 from penstock.opensearch.dead_letters import OpenSearchDeadLetters
 from penstock.opensearch.error_table import judge_request
 from penstock.opensearch.records import Record, Records, record_of
 from penstock.opensearch.sink import OpenSearchSink
-from penstock.opensearch.state import STATE_INDEX, StateStore
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.state import StateStore
+from penstock.opensearch.stored_letter import StoredLetter
+from penstock.opensearch.waiting import Impatience
 from penstock.settings import Settings, SourceSettings
 
 
@@ -63,21 +64,15 @@ class SinkView:
     """Looks at the index; whatever would make a worker wait is SinkUnavailable here."""
 
     def __init__(self, settings: Settings, client: Client) -> None:
-        impatient = threading.Event()
-        impatient.set()
         self._client = client
-        self._patience = Patience(Metrics(), impatient)
+        self._patience = Impatience(client.url)
         self._store = StateStore(client, self._patience)
         sink = OpenSearchSink(client, settings.sink, Metrics(), self._patience)
         self._letters = OpenSearchDeadLetters(client, sink, self._patience)
 
     def states(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """The state documents that there are. Raises SettingsError for a newer form."""
-        self._ask(f"/{STATE_INDEX}")
-        try:
-            return {state_id: stored.document for state_id, stored in self._store.get(ids).items()}
-        except Stopped:
-            raise self._unavailable("it cannot be read at present") from None
+        return {state_id: stored.document for state_id, stored in self._store.get(ids).items()}
 
     def records(self, aliases: Sequence[str]) -> dict[str, Record]:
         """The records of generations, by read alias. Raises SettingsError for a newer form."""
@@ -86,17 +81,20 @@ class SinkView:
 
     def dead_letters_of(self, alias: str) -> int:
         """How many dead letters a generation has, by its write alias."""
-        try:
-            return self._letters.count_of(alias)
-        except Stopped:
-            raise self._unavailable("the dead letters cannot be counted at present") from None
+        return self._letters.count_of(alias)
 
     def dead_letters(self, namespaces: Iterable[Namespace]) -> dict[Namespace, int]:
         """How many dead letters each collection has."""
-        try:
-            return self._letters.count(namespaces)
-        except Stopped:
-            raise self._unavailable("the dead letters cannot be counted at present") from None
+        return self._letters.count(namespaces)
+
+    def letter(self, namespace: Namespace, text_id: str, write_aliases: Iterable[str]) -> StoredLetter | None:
+        """The dead letter of a document, of the first of these generations that has one."""
+        found = (self._letters.find(namespace, [text_id], alias).get(text_id) for alias in write_aliases)
+        return next((letter for letter in found if letter), None)
+
+    def documents(self, index: str, ids: Sequence[str]) -> dict[str, Found]:
+        """Documents of an index or alias by their ids, in real time."""
+        return read_by_ids(self._client, self._patience, index, ids)
 
     def index(self, alias: str) -> SeenIndex | None:
         """The index behind the alias, None when there is none."""

@@ -44,6 +44,7 @@ def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozen
     """
     _check_records(plan, adapters)
     generations = {each.namespace: ensure(each, adapters) for each in plan.collections}
+    adapters.sink.count_fields(each.write_alias for each in generations.values())
     everything = again >= generations.keys()
     if not everything:
         _check_source(plan, adapters, state)

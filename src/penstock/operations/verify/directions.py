@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from penstock.change import Batch, Position
 from penstock.document_id import document_id
 from penstock.errors import Stopped
-from penstock.mongo.collections import find_by_ids, sample_ids
+from penstock.mongo.collections import find_by_ids
+from penstock.mongo.sample import sample_ids
 from penstock.opensearch.by_ids import Found
 from penstock.opensearch.point_in_time import Place, walk
 from penstock.opensearch.scan import Entry, sample
@@ -89,8 +90,8 @@ class Directions:
         return self._not_held(sample(adapters.client, adapters.patience, self.looking.index, size), None)
 
     def _wanted(self, batch: Batch) -> dict[str, tuple[Any, Wanted]]:
-        transform = self.looking.collection.transform
-        return {document_id(change.id): (change.id, wanted_of(change, transform)) for change in batch.changes}
+        wanted = wanted_of(batch.changes, self.looking.collection.transform.bodies)
+        return {document_id(change.id): (change.id, each) for change, each in zip(batch.changes, wanted, strict=True)}
 
     def _compared(self, asked: _Asked) -> Passed:
         indexed, tally = asked.indexed.result(), Tally(documents=len(asked.wanted))

@@ -8,9 +8,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
-from urllib.parse import quote
-
-import orjson
 
 from penstock.build import Adapters
 from penstock.change import Change
@@ -19,9 +16,9 @@ from penstock.errors import DocumentError
 from penstock.mongo.collections import committed_time
 from penstock.mongo.current import with_states
 from penstock.opensearch.by_ids import Found, read_by_ids
-from penstock.operations.compare import differing, is_same
+from penstock.operations.compare import differences
 from penstock.plans import Collection
-from penstock.prepare import Transformed
+from penstock.prepare import Bodies
 
 Side = Literal["source", "index"]
 """From which side a document was come upon. The source's side judges what the source holds, the index's the rest."""
@@ -91,23 +88,24 @@ def judged(wanted: Wanted, indexed: Found | None, side: Side) -> Verdict:
         return MISSING
     if wanted.state == "refused":
         return Verdict("different")
-    if is_same(wanted.body, indexed.source):
-        return EQUAL
-    names = list(differing(orjson.loads(wanted.body), indexed.source))
-    return Verdict("different", tuple(names[:_FIELDS]))
+    names = differences(wanted.body, indexed.source)
+    return Verdict("different", tuple(names[:_FIELDS])) if names else EQUAL
 
 
-def wanted_of(change: Change, transform: Transformed) -> Wanted:
-    """What the index should hold for a state of the source; uses the change's document up."""
-    if change.kind == "unreadable":
-        return Wanted("refused", reason=change.reason)
-    if change.document is None:
-        return GONE
-    try:
-        body = transform(change.document)
-    except DocumentError as error:
-        return Wanted("refused", reason=str(error))
-    return Wanted("left out") if body is None else Wanted("body", body)
+def wanted_of(changes: Sequence[Change], bodies: Bodies) -> list[Wanted]:
+    """What the index should hold for states of the source; uses the changes' documents up."""
+    made = iter(bodies([change.document for change in changes if change.document is not None]))
+    return [_unusable(change) if change.document is None else _wanted(next(made)) for change in changes]
+
+
+def _unusable(change: Change) -> Wanted:
+    return Wanted("refused", reason=change.reason) if change.kind == "unreadable" else GONE
+
+
+def _wanted(made: bytes | DocumentError | None) -> Wanted:
+    if isinstance(made, DocumentError):
+        return Wanted("refused", reason=str(made))
+    return Wanted("left out") if made is None else Wanted("body", made)
 
 
 @dataclass
@@ -123,16 +121,15 @@ class Looking:
         indexed = self.indexed(keys)
         read_at = time.monotonic()
         states = self._states(list(keys.values()))
-        transform = self.collection.transform
-        looks = {}
-        for text_id, change in zip(keys, states, strict=True):
-            wanted = wanted_of(change, transform)
-            looks[text_id] = Look(text_id, keys[text_id], indexed.get(text_id), wanted, change.version, read_at)
-        return looks
+        wanted = wanted_of(states, self.collection.transform.bodies)
+        return {
+            text_id: Look(text_id, keys[text_id], indexed.get(text_id), each, state.version, read_at)
+            for text_id, state, each in zip(keys, states, wanted, strict=True)
+        }
 
     def indexed(self, ids: Iterable[str]) -> dict[str, Found]:
         """What the index holds of these documents now."""
-        return read_by_ids(self.adapters.client, self.adapters.patience, quote(self.index, safe=""), ids)
+        return read_by_ids(self.adapters.client, self.adapters.patience, self.index, ids)
 
     def _states(self, keys: Sequence[Any]) -> list[Change]:
         """What the source holds of these documents now; what it cannot hold is a `delete` of the time before."""

@@ -1,0 +1,155 @@
+"""Item 6: more collections, larger documents, more requests in flight, many more documents.
+
+    .venv/bin/python benchmarks/growth.py [--rounds 7] [--documents 100000] [--many 1000000] [--rounds-of-many 3]
+
+The first three are loads in this process beside raw bulk requests of the same bodies; the last one runs the commands
+`penstock load` and `penstock run`, each in a process of its own, on --documents and on --many.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from statistics import median
+
+from ground import DB, Ground, generated
+from item import Given, main
+from load import load_way, raw_way, require_equal_load
+from memory import Peak, catch_up_apart, load_apart
+from results import Section
+from rounds import Took, Way, goal, measured, pairwise, say
+
+from penstock.metrics import Metrics
+from penstock.operations import worker
+
+COLLECTIONS = (1, 10, 100)
+SIZES_KB = (0.5, 5.0, 50.0)
+IN_FLIGHT = (1, 2, 4)
+PAIR = ("penstock load", "raw bulk")
+
+
+class Clock:
+    """Is told of loads, as `penstock.operations.progress.Progress`: the time from the first begin to the last end."""
+
+    def __init__(self) -> None:
+        self.took = Took(0.0)
+        self._began: Took | None = None
+
+    def started(self, _namespace: str, _total: int | None) -> None:
+        self._began = self._began or self._now()
+
+    def advanced(self, _namespace: str, _documents: int) -> None:
+        """See Progress."""
+
+    def finished(self, _namespace: str) -> None:
+        assert self._began is not None
+        self.took = Took(*(now - then for now, then in zip(self._now(), self._began, strict=True)))
+
+    def _now(self) -> Took:
+        return Took(time.perf_counter(), time.process_time())
+
+
+def load_all(at: Ground, names: Sequence[str]) -> Took:
+    clock = Clock()
+    only = frozenset(f"{DB}.{name}" for name in names)
+    worker.load(at.settings(names), stop=threading.Event(), metrics=Metrics(), progress=clock, only=only)
+    return clock.took
+
+
+def collections_case(at: Ground, collections: int, documents: int, rounds: int) -> Section:
+    """So many collections that share the documents."""
+    names = [f"of{collections}-{number}" for number in range(collections)]
+    some = generated(documents)
+    count = sum(at.fill(name, islice(some, documents // collections)) for name in names)
+    load = Way(
+        "penstock load", lambda: load_all(at, names), lambda: at.fresh(names), lambda: at.require_total(names, count)
+    )
+    title = f"{count:,} documents in {collections} {'collection' if collections == 1 else 'collections'}"
+    least = 0.7 if collections == COLLECTIONS[-1] else None
+    found = measured(title, "documents", count, [load, raw_way(at, names, count)], {PAIR: least}, rounds=rounds)
+    at.fresh(names)
+    load_all(at, names)
+    for name in names:
+        at.require_equal(name)
+        at.mongo[DB].drop_collection(name)
+    return found.section()
+
+
+def size_case(at: Ground, size_kb: float, documents: int, rounds: int) -> Section:
+    """Documents of another size, and so many fewer."""
+    name = f"kb{size_kb:g}".replace(".", "-")
+    count = at.fill(name, generated(max(10, int(documents * SIZES_KB[0] / size_kb)), int(size_kb * 1000)))
+    title = f"{count:,} documents of {size_kb:g} KB"
+    both = [load_way(at, name, count), raw_way(at, [name], count)]
+    found = measured(title, "documents", count, both, {PAIR: None}, rounds=rounds)
+    require_equal_load(at, name)
+    at.mongo[DB].drop_collection(name)
+    return found.section()
+
+
+def in_flight_case(at: Ground, name: str, requests: int, count: int, rounds: int) -> Section:
+    """So many requests under way at once, on both sides."""
+    title = f"{requests} {'request' if requests == 1 else 'requests'} in flight, {count:,} documents"
+    both = [load_way(at, name, count, requests_in_flight=requests), raw_way(at, [name], count, threads=requests)]
+    found = measured(title, "documents", count, both, {PAIR: None}, rounds=rounds)
+    require_equal_load(at, name)
+    return found.section()
+
+
+def many_case(at: Ground, some: int, many: int, rounds: int) -> Iterator[Section]:
+    """Rate and memory of the commands, with some documents and with many."""
+    for name, count in (("some", some), ("many", many)):
+        say(f"filling {count:,} documents")
+        at.fill(name, generated(count))
+    loads = _alternating(rounds, lambda name, _: load_apart(at, name), some, many)
+    at.require_equal("many")
+    at.mongo[DB].drop_collection("many")  # the local source keeps everything in memory
+    yield _many("penstock load", loads, some, many)
+    catch_ups = _alternating(rounds, lambda name, count: catch_up_apart(at, name, count), some, many)
+    at.require_equal("many")
+    at.mongo[DB].drop_collection("many")
+    yield _many("penstock run, catching up", catch_ups, some, many)
+
+
+def _alternating(rounds: int, run: Callable[[str, int], Peak], some: int, many: int) -> dict[int, list[Peak]]:
+    """The rounds with some documents and with many, by their number."""
+    found: dict[int, list[Peak]] = {some: [], many: []}
+    for number in range(rounds):
+        for name, count in (("some", some), ("many", many)):
+            say(f"{count:,} documents: round {number + 1} of {rounds}")
+            found[count].append(run(name, count))
+    say()
+    return found
+
+
+def _many(command: str, found: dict[int, list[Peak]], some: int, many: int) -> Section:
+    peaks = {count: [each.megabytes for each in several] for count, several in found.items()}
+    rates = {count: [each.rate for each in several] for count, several in found.items()}
+    return Section(
+        f"{command}: {some:,} documents and {many:,}",
+        ("documents", "peak memory, MB, median", "documents a second, median"),
+        [[count, median(peaks[count]), median(rates[count])] for count in found],
+        [
+            goal(f"peak memory, {many:,} documents", peaks[many], most=150, unit=" MB"),
+            goal(f"peak memory, {many:,} documents / {some:,}", pairwise(peaks[many], peaks[some]), most=1.1),
+            goal(f"documents a second, {many:,} documents / {some:,}", pairwise(rates[many], rates[some])),
+        ],
+        raw={"megabytes": peaks, "rates": rates},
+    )
+
+
+def sections(at: Ground, given: Given, several: Sequence[int] = COLLECTIONS) -> Iterator[Section]:
+    for collections in several:
+        yield collections_case(at, collections, given.documents, given.rounds)
+    for size_kb in SIZES_KB:
+        yield size_case(at, size_kb, given.documents, given.rounds)
+    count = at.fill("flying", generated(given.documents))
+    for requests in IN_FLIGHT:
+        yield in_flight_case(at, "flying", requests, count, given.rounds)
+    at.mongo[DB].drop_collection("flying")
+    at.clear()
+    yield from many_case(at, given.documents, given.many, given.rounds_of_many)
+
+
+if __name__ == "__main__":
+    main("growth", __doc__, sections, documents=100_000, many=1_000_000, rounds_of_many=3)

@@ -1,0 +1,210 @@
+"""Item 3: from a write until the index has acknowledged it, and until a search finds it.
+
+    .venv/bin/python benchmarks/latency.py [--rounds 7] [--seconds 5]
+
+penstock run    the command as users run it, in a process of its own
+script          follow_script.py: watch and helpers.bulk
+A writer in a third process writes at fixed times (writer.py). Latency counts from the time a write was due.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from ground import DB, Ground
+from item import Given, main
+from processes import Beside, penstock
+from results import Goal, Section
+from rounds import numbered, say
+
+RATES = (10, 100, 1000)
+REFRESHES = ("1s", "100ms")
+SEARCH_EVERY_S = 0.01
+WITHIN_S = 60
+GOALS_MS = {"p50": 15.0, "p99": 100.0}
+"""Of penstock, acknowledged, at 100 writes a second."""
+
+_SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+
+
+class Block(NamedTuple):
+    """Writes at one rate, followed by one way, with one refresh interval."""
+
+    way: str
+    rate: int
+    refresh: str
+
+
+class Written(NamedTuple):
+    """What one block wrote: each document's id, when it was due, sent and stored, and when a search found it."""
+
+    ids: list[str]
+    due: list[float]
+    sent: list[float]
+    stored: list[float]
+    found: list[float]
+
+
+COLLECTIONS = {"penstock run": "followed", "script": "scripted"}
+BLOCKS = (
+    *(Block("penstock run", rate, refresh) for refresh in REFRESHES for rate in RATES),
+    *(Block("script", rate, REFRESHES[0]) for rate in RATES),
+)
+
+
+class Field:
+    """The processes that take part, and the searches."""
+
+    def __init__(self, at: Ground, stack: ExitStack) -> None:
+        self._at = at
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-bench-")))
+        followed, scripted = COLLECTIONS.values()
+        for name in (followed, scripted):
+            at.make(name)
+            at.mongo[_db(name)].create_collection(name)
+        self._writer = {
+            name: stack.enter_context(Beside(folder, "writer", at.source_uri, _db(name)))
+            for name in (followed, scripted)
+        }
+        self.worker = stack.enter_context(penstock(folder, at.toml([followed]), ["run"], watched=True))
+        where = (at.source_uri, at.sink_url, _db(scripted), scripted, scripted)
+        self.script = stack.enter_context(Beside(folder, "follow_script", *where))
+        self.script.answer()
+        self._next = dict.fromkeys((followed, scripted), 0)
+
+    def run(self, block: Block, seconds: float) -> Written:
+        """Write, and search until all of it is found."""
+        name = COLLECTIONS[block.way]
+        self._at.client.request("PUT", f"/{name}/_settings", {"index": {"refresh_interval": block.refresh}})
+        first, count = self._next[name], max(3, round(block.rate * seconds))
+        self._next[name] += count
+        writer = self._writer[name]
+        writer.ask({"coll": name, "first": first, "count": count, "rate": block.rate})
+        found = self._found(name, first, count)
+        ids, due, sent, stored = map(list, zip(*writer.answer(), strict=True))
+        return Written(ids, due, sent, stored, found)
+
+    def _found(self, name: str, first: int, count: int) -> list[float]:
+        found: dict[int, float] = {}
+        until, low = time.monotonic() + WITHIN_S + count / 10, first
+        while len(found) < count:
+            began = time.monotonic()
+            for number in self._numbers(name, low):
+                found.setdefault(number, time.monotonic())
+            while low in found:
+                low += 1
+            if began > until:
+                raise SystemExit(f"searches found {len(found)} of {count} documents in {name}: no figures")
+            self.worker.require_running()
+            time.sleep(max(0.0, began + SEARCH_EVERY_S - time.monotonic()))
+        return [found[number] for number in range(first, first + count)]
+
+    def _numbers(self, name: str, low: int) -> list[int]:
+        """The numbers from `low` on that a search finds at present."""
+        query = {
+            "size": 10_000,
+            "query": {"range": {"number": {"gte": low}}},
+            "sort": ["number"],
+            "stored_fields": "_none_",
+        }
+        answer = self._at.client.request("POST", f"/{name}/_search?filter_path=hits.hits.sort", query)
+        hits = answer.json().get("hits", {}).get("hits", [])
+        return [hit["sort"][0] for hit in hits]
+
+
+def _db(name: str) -> str:
+    """The script's collection is in another database, so that neither follower sees the other's changes."""
+    return DB if name == COLLECTIONS["penstock run"] else f"{DB}_script"
+
+
+def percentiles(latencies: Sequence[float]) -> dict[str, float]:
+    """Each share in milliseconds: the latency that so many writes stay within."""
+    ordered = sorted(latencies)
+    last = len(ordered) - 1
+    return {name: ordered[min(last, int(share * len(ordered)))] * 1000 for name, share in _SHARES.items()}
+
+
+class Figure(NamedTuple):
+    """The latencies of one kind in one kind of block, by round."""
+
+    block: Block
+    kind: str
+    rounds: list[list[float]]
+
+    @property
+    def all(self) -> dict[str, float]:
+        return percentiles([each for some in self.rounds for each in some])
+
+    def row(self) -> list[str | float]:
+        return [self.block.way, self.block.rate, self.kind, self.block.refresh, *self.all.values()]
+
+    def goals(self) -> Iterator[Goal]:
+        if self.block != Block("penstock run", 100, REFRESHES[0]) or self.kind != "acknowledged":
+            return
+        for name, most in GOALS_MS.items():
+            spread = [percentiles(some)[name] for some in self.rounds]
+            measure = f"acknowledged at 100 writes a second, {name}"
+            yield Goal(measure, self.all[name], min(spread), max(spread), most=most, unit=" ms")
+
+
+def figures(rounds: dict[Block, list[Written]], acknowledged: dict[str, float]) -> Iterator[Figure]:
+    for block, several in rounds.items():
+        for kind in ("acknowledged", "found"):
+            latencies = []
+            for each in several:
+                ends = each.found if kind == "found" else [acknowledged[text_id] for text_id in each.ids]
+                latencies.append([end - due for end, due in zip(ends, each.due, strict=True)])
+            yield Figure(block, kind, latencies)
+
+
+def lateness(rounds: dict[Block, list[Written]]) -> Iterator[str]:
+    """How much of the latency is the writer's own, and the source's."""
+    for rate in sorted({block.rate for block in rounds}):
+        several = [each for block, some in rounds.items() if block.rate == rate for each in some]
+        late = [sent - due for each in several for sent, due in zip(each.sent, each.due, strict=True)]
+        stored = [stored - due for each in several for stored, due in zip(each.stored, each.due, strict=True)]
+        yield (
+            f"At {rate:,} writes a second the writer sent {percentiles(late)['p50']:.1f} ms after a write was due"
+            f" (p99 {percentiles(late)['p99']:.1f} ms), and the source had it after"
+            f" {percentiles(stored)['p50']:.1f} ms (p99 {percentiles(stored)['p99']:.1f} ms)."
+        )
+
+
+def sections(at: Ground, given: Given, blocks: Sequence[Block] = BLOCKS) -> Iterator[Section]:
+    rounds: dict[Block, list[Written]] = {block: [] for block in blocks}
+    at.clear()
+    with ExitStack() as stack:
+        field = Field(at, stack)
+        for number in numbered(given.rounds):
+            turn = number % len(blocks)
+            for block in [*blocks[turn:], *blocks[:turn]]:
+                say(f"latency: round {number} of {given.rounds}, {block.way}, {block.rate} a second")
+                written = field.run(block, given.seconds if number else min(1, given.seconds))
+                if number:
+                    rounds[block].append(written)
+        say()
+        acknowledged = field.worker.stopped()["acknowledged"] | field.script.stopped()["acknowledged"]
+    at.require_equal(COLLECTIONS["penstock run"])
+    scripted = COLLECTIONS["script"]
+    at.require_count(scripted, at.mongo[_db(scripted)][scripted].count_documents({}))
+    found = list(figures(rounds, acknowledged))
+    yield Section(
+        "latency in milliseconds",
+        ("way", "writes a second", "until", "refresh interval", *_SHARES),
+        [each.row() for each in found],
+        [goal for each in found for goal in each.goals()],
+        list(lateness(rounds)),
+        {
+            f"{each.block.way}, {each.block.rate}, {each.kind}, {each.block.refresh}": [
+                percentiles(some) for some in each.rounds
+            ]
+            for each in found
+        },
+    )
+
+
+if __name__ == "__main__":
+    main("latency", __doc__, sections, seconds=5)

@@ -1,0 +1,126 @@
+"""The stages of a load, each run by itself on what the one before it answered, in one thread: CPU of each document."""
+
+import statistics
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ground import DB, Ground
+from results import Section, spread
+from rounds import Took
+
+from penstock.change import Namespace, Position
+from penstock.errors import DocumentError
+from penstock.metrics import Metrics
+from penstock.mongo.load import changes_of
+from penstock.opensearch.client import Answer
+from penstock.opensearch.sink import OpenSearchSink
+from penstock.opensearch.waiting import Patience
+from penstock.prepare import Route, prepare
+from penstock.settings import SinkSettings
+from penstock.transform import Transform
+
+REPLY_DOCUMENTS = 1000
+BATCH_REPLIES = 2
+"""So that a batch has the 2,000 changes at which it ends by default."""
+
+READ = "read replies (pymongo)"
+DECODE = "decode: BSON to changes"
+ENCODE = "encode: documents to JSON"
+PREPARE = "prepare: ids, folding, writes"
+LINES = "bulk lines, outcomes of the answers"
+SEND = "HTTP: send requests, receive answers"
+SETTLE = "settle: account for every change"
+STAGES = (READ, DECODE, ENCODE, PREPARE, LINES, SEND, SETTLE)
+
+
+class _Instant:
+    """In place of the client: keeps the requests, and answers at once that all was written."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str, bytes]] = []
+
+    def request(self, method: str, path: str, body: bytes) -> Answer:
+        self.requests.append((method, path, body))
+        return Answer(200, b'{"errors":false,"items":[%b]}' % b",".join([_ITEM] * (body.count(b"\n") // 2)))
+
+
+_ITEM = b'{"index":{"status":201}}'
+
+
+class Stages:
+    """One stage after the other, as a way among others; `cpu_us` has the rounds of each."""
+
+    def __init__(self, at: Ground, name: str, count: int) -> None:
+        self._at, self._name, self._count = at, name, count
+        self._namespace = Namespace(DB, name)
+        self._transform = Transform(at.collection(name))
+        self._routes = {self._namespace: Route(f"{name}-g1-write", self._encoded)}
+        self.cpu_us: dict[str, list[float]] = {stage: [] for stage in STAGES}
+
+    def before(self) -> None:
+        self._at.clear()
+        self._at.make(self._name)
+
+    def run(self) -> Took:
+        for rounds in self.cpu_us.values():
+            rounds.append(0.0)
+        replies = self._read()
+        for start in range(0, len(replies), BATCH_REPLIES):
+            self._batch(replies[start : start + BATCH_REPLIES])
+        cpu_us = sum(rounds[-1] for rounds in self.cpu_us.values())
+        return Took(cpu_us * self._count / 1e6, cpu_us * self._count / 1e6)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        began = time.thread_time()
+        yield
+        self.cpu_us[stage][-1] += (time.thread_time() - began) / self._count * 1e6
+
+    def _read(self) -> list[bytes]:
+        found = self._at.mongo[DB][self._name].find_raw_batches({}, batch_size=REPLY_DOCUMENTS)
+        with self._timed(READ):
+            return list(found)
+
+    def _batch(self, replies: list[bytes]) -> None:
+        with self._timed(DECODE):
+            changes = [change for reply in replies for change in changes_of(reply, self._namespace, 1)]
+        encoded = self.cpu_us[ENCODE][-1]
+        with self._timed(PREPARE):
+            prepared = prepare(changes, Position("", 1), self._routes)
+        self.cpu_us[PREPARE][-1] -= self.cpu_us[ENCODE][-1] - encoded  # it calls the transform
+        instant = _Instant()
+        with self._timed(LINES):
+            outcomes = self._sink(instant).write(prepared.writes)
+        with self._timed(SEND):
+            answers = [self._at.client.request(*each) for each in instant.requests]
+        if not all(b'"errors":false' in answer.raw[:64] for answer in answers):
+            raise SystemExit("a bulk request had errors: no figures")
+        with self._timed(SETTLE):
+            prepared.settle(outcomes)
+
+    def _encoded(self, documents: Sequence[dict[str, Any]]) -> list[bytes | DocumentError | None]:
+        with self._timed(ENCODE):
+            return self._transform.bodies(documents)
+
+    def _sink(self, client: Any) -> OpenSearchSink:
+        return OpenSearchSink(client, SinkSettings(), Metrics(), Patience(Metrics(), threading.Event()))
+
+    def section(self, whole_cpu_us: list[float]) -> Section:
+        """The medians of the stages, and of the load as a whole."""
+        rounds = {stage: rounds[-len(whole_cpu_us) :] for stage, rounds in self.cpu_us.items()}
+        sums = [sum(some) for some in zip(*rounds.values(), strict=True)]
+        rounds |= {"sum of the stages": sums, "the whole load, all threads": whole_cpu_us}
+        whole = statistics.median(whole_cpu_us)
+        medians = {stage: statistics.median(some) for stage, some in rounds.items()}
+        return Section(
+            f"CPU of a load by stage, {self._count:,} documents of about 500 bytes",
+            ("stage", "CPU us each, median", "spread", "of the whole"),
+            [
+                [stage, medians[stage], spread(min(some), max(some)), f"{medians[stage] / whole:.0%}"]
+                for stage, some in rounds.items()
+            ],
+            raw=rounds,
+        )

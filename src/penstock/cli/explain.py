@@ -1,0 +1,142 @@
+"""`penstock explain`."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from penstock.change import seconds_of
+from penstock.cli.layout import aligned, on_one_line, terminal_width, wrapped
+from penstock.counted import counted
+from penstock.settings import Settings
+
+# ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
+
+if TYPE_CHECKING:
+    from penstock.operations.conclusion import Seen
+    from penstock.operations.explaining import Explanation
+
+_WAITING = "not in step; waiting for the worker to pass this moment"
+_INDENT = " " * 13
+
+
+def explain(
+    settings: Settings,
+    namespace: Annotated[str, typer.Argument(metavar="COLLECTION", help="As database.collection.")],
+    document: Annotated[
+        str, typer.Argument(metavar="ID", help="The document id as in the index, or the _id as extended JSON.")
+    ],
+    values: Annotated[
+        bool, typer.Option("--values", help="Print the values of the fields that are not equal, too.")
+    ] = False,
+    wait_s: Annotated[
+        float, typer.Option("--wait", min=0, metavar="SECONDS", help="How long a running worker may still bring it.")
+    ] = 15,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Say why a document is, or is not, in the index as one expects it.
+
+    It looks at the source's state now, at what the transform makes of it, at the index, the dead letters, the load and
+    the position of the stream. Exit code 0 when the index is as source and settings say, else 1.
+    """
+    from penstock.logs import set_up_logs
+    from penstock.operations.explaining import explain as explained
+    from penstock.operations.patterns import expanded
+
+    set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
+    settings = expanded(settings, note=False)
+    found = explained(settings, namespace, document, wait_s=wait_s, on_wait=lambda: typer.echo(_WAITING, err=True))
+    if as_json:
+        typer.echo(json.dumps(_json(found, values=values), indent=1))
+    else:
+        for line in _lines(found, values=values, width=terminal_width()):
+            typer.echo(line)
+    raise typer.Exit(0 if found.conclusion.is_expected else 1)
+
+
+def _lines(found: "Explanation", *, values: bool, width: int | None) -> Iterator[str]:
+    rows = [("document", f"{found.seen.namespace} {on_one_line(found.id)}"), *_rows(found)]
+    for name, text in rows:
+        first, *more = wrapped(text, indent=_INDENT, width=width)
+        yield f"{name:{len(_INDENT)}}{first.removeprefix(_INDENT)}"
+        yield from more
+    if values:
+        odd = [(path, each) for path, each in found.seen.fields.items() if each.state != "equal"]
+        yield from aligned(
+            [["field", "", "should be", "is"]]
+            + [[path, each.state, json.dumps(each.wanted), json.dumps(each.indexed)] for path, each in odd],
+            texts=4,
+        )
+    yield from wrapped(found.conclusion.sentence, indent="", width=width)
+
+
+def _rows(found: "Explanation") -> Iterator[tuple[str, str]]:
+    seen, letter = found.seen, found.letter
+    yield "source", f"{seen.source}, at {_time(seen.time)}"
+    yield "transform", f"{seen.transformed}{f': {seen.reason}' if seen.reason else ''}" if seen.transformed else "-"
+    yield "index", _index(seen)
+    yield "fields", _fields(seen)
+    yield "not searched", ", ".join(seen.ignored) or "-"
+    yield "dead letter", f"of {_time(letter.version)}: {letter.reason}" if letter else "-"
+    yield "load", seen.load or "never begun"
+    yield "worker", _worker(seen)
+
+
+def _index(seen: "Seen") -> str:
+    if seen.index is None:
+        return "there is none"
+    if seen.version is None:
+        return f"{seen.index}: not there"
+    return f"{seen.index}: version {seen.version}, of {_time(seen.version)}"
+
+
+def _fields(seen: "Seen") -> str:
+    if not seen.fields:
+        return "-"
+    by_state: dict[str, list[str]] = {}
+    for path, each in seen.fields.items():
+        by_state.setdefault(each.state, []).append(path)
+    equal = by_state.pop("equal", [])
+    odd = [f"{state}: {', '.join(map(on_one_line, paths))}" for state, paths in by_state.items()]
+    return "; ".join([f"{counted(len(equal), 'field')} equal", *odd])
+
+
+def _worker(seen: "Seen") -> str:
+    if seen.position is None:
+        return seen.worker
+    after = "after" if seen.version is not None and seen.position >= seen.version else "before"
+    indexed = f", {after} the version in the index" if seen.version is not None else ""
+    return f"{seen.worker}, position of {_time(seen.position)}, {seen.behind_s:,} s before this look{indexed}"
+
+
+def _time(version: int) -> str:
+    return f"{datetime.fromtimestamp(seconds_of(version), UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _json(found: "Explanation", *, values: bool) -> dict[str, Any]:
+    seen, letter = found.seen, found.letter
+    return {
+        "collection": seen.namespace,
+        "id": found.id,
+        "key": found.key,
+        "expected": found.conclusion.is_expected,
+        "verdict": found.conclusion.verdict,
+        "conclusion": found.conclusion.sentence,
+        "source": seen.source,
+        "source_time": seen.time,
+        "transform": seen.transformed or None,
+        "reason": seen.reason or None,
+        "index": seen.index,
+        "version": seen.version,
+        "fields": {
+            path: {"state": each.state, **({"wanted": each.wanted, "indexed": each.indexed} if values else {})}
+            for path, each in seen.fields.items()
+        },
+        "ignored": list(seen.ignored),
+        "dead_letter": {"reason": letter.reason, "version": letter.version} if letter else None,
+        "load": seen.load,
+        "worker": seen.worker,
+        "position_time": seen.position,
+    }

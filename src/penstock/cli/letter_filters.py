@@ -1,0 +1,64 @@
+"""Which dead letters a command speaks of: collections, a text in the reason, ages."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from penstock.change import Namespace
+
+# ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
+
+if TYPE_CHECKING:
+    from penstock.opensearch.kept_letters import Wanted
+    from penstock.settings import Settings
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AGE = re.compile(r"(\d{1,6})([smhdw])")
+
+
+def age(text: str) -> timedelta:
+    """Read an age such as 90s, 30m, 2h, 7d or 2w."""
+    found = _AGE.fullmatch(text.strip().lower())
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no age; write it as 90s, 30m, 2h, 7d or 2w")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+Collections = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[COLLECTION]...", help="Only of these, as database.collection.", show_default=False),
+]
+Reason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Only with this text in the reason.", show_default=False)
+]
+OlderThan = Annotated[
+    timedelta | None,
+    typer.Option("--older-than", parser=age, metavar="AGE", help="Only those stored before that: 90s, 30m, 2h, 7d."),
+]
+NewerThan = Annotated[
+    timedelta | None,
+    typer.Option("--newer-than", parser=age, metavar="AGE", help="Only those stored since then."),
+]
+
+
+def wanted(
+    settings: "Settings",
+    collections: Sequence[str] | None,
+    reason: str,
+    older_than: timedelta | None,
+    newer_than: timedelta | None,
+) -> "Wanted":
+    """The letters that are meant; without a collection, those of the declared ones."""
+    from penstock.opensearch.kept_letters import Wanted
+    from penstock.operations.letters import declared
+
+    now = datetime.now(UTC)
+    return Wanted(
+        tuple(map(Namespace.named, collections)) if collections else declared(settings),
+        reason,
+        before=now - older_than if older_than else None,
+        after=now - newer_than if newer_than else None,
+    )

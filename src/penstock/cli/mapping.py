@@ -1,0 +1,82 @@
+"""`penstock mapping ...`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from penstock.cli.declared import declared
+from penstock.cli.interrupts import stop_signals
+from penstock.counted import counted
+from penstock.errors import SettingsError
+from penstock.settings import CollectionSettings, Settings
+
+# ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
+
+if TYPE_CHECKING:
+    from penstock.operations.suggest.proposal import Proposal, Remark
+
+
+def suggest(
+    settings: Settings,
+    namespace: Annotated[str, typer.Argument(metavar="NAMESPACE", help="One of the declared collections.")],
+    sample: Annotated[int, typer.Option("--sample", min=1, help="So many documents are looked at.")] = 10_000,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="The file to write; by default it is printed.", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Look at a sample of a collection and propose the mapping of its index, as a `mapping_file`.
+
+    Fields whose values do not go together are told on standard error, with the policy to set for them. Nothing is
+    changed: the file counts when it is named in the settings, for an index that is made after that.
+    """
+    import orjson
+
+    from penstock.cli.progress import progress_display
+    from penstock.operations.init import refuse_existing
+    from penstock.operations.patterns import expanded
+    from penstock.operations.suggest.sampling import suggest as propose
+
+    settings = expanded(settings, note=False)
+    declared(settings, [namespace])
+    collection = next(each for each in settings.collections if each.namespace == namespace)
+    if output:
+        refuse_existing(output, overwrite=force)
+    with stop_signals() as signals, progress_display("looking at", "looked at") as progress:
+        profile, proposal = propose(settings, collection, size=sample, progress=progress, stop=signals.stop)
+        text = orjson.dumps(proposal.content, option=orjson.OPT_INDENT_2).decode() + "\n"
+        if output:
+            _write(output, text)
+        else:
+            typer.echo(text, nl=False)
+        for line in _report(profile.documents, proposal, collection, output):
+            typer.echo(line, err=True)
+    raise typer.Exit(signals.exit_code(endless=False))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def _report(documents: int, proposal: "Proposal", collection: CollectionSettings, output: Path | None) -> Iterator[str]:
+    of_limit = f"{counted(proposal.fields, 'field')} of the {collection.max_fields:,} of max_fields"
+    yield f"{collection.namespace}: {counted(documents, 'document')}, {of_limit}"
+    yield from (f"  {each.path}: {each.text}" if each.path else f"  {each.text}" for each in proposal.remarks)
+    conflicts = [each for each in proposal.remarks if each.policy]
+    if output or conflicts:
+        yield f"to do, in the [[collections]] table of {collection.namespace}:"
+    if output:
+        yield f'  mapping_file = "{output}"'
+    if conflicts:
+        yield f"  conflicts = {{ {', '.join(map(_policy, conflicts))} }}"
+
+
+def _policy(remark: "Remark") -> str:
+    import json
+
+    return f'{json.dumps(remark.path)} = "{remark.policy}"'

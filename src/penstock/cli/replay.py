@@ -1,0 +1,114 @@
+"""`penstock dead-letters replay`."""
+
+import threading
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from penstock.cli.interrupts import stop_signals
+from penstock.cli.letter_filters import Collections, NewerThan, OlderThan, Reason, wanted
+from penstock.counted import counted
+from penstock.errors import SettingsError
+from penstock.settings import Settings
+
+# ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
+
+if TYPE_CHECKING:
+    from penstock.opensearch.kept_letters import Wanted
+    from penstock.operations.replaying import Replayed
+    from penstock.operations.replaying_letters import ReplayedLetters
+
+_TELL_EVERY_S = 5.0
+
+
+def replay(
+    settings: Settings,
+    collections: Collections = None,
+    reason: Reason = "",
+    older_than: OlderThan = None,
+    newer_than: NewerThan = None,
+    queue: Annotated[
+        bool,
+        typer.Option(
+            "--queue", help="Not letters, but the keys that the sync function parked: [pipeline] parking_queue."
+        ),
+    ] = False,
+) -> None:
+    """Write what could not be written before: the present state of each document is read from the source.
+
+    So an old letter never replaces a newer document. A document that is gone by now is deleted from the index, one that
+    is refused again keeps a newer letter. Workers may run meanwhile. May be repeated, and stopped with Ctrl-C: what is
+    not done stays where it is. Exit code 1 when letters remain.
+    """
+    from penstock.logs import set_up_logs
+
+    if queue and (collections or reason or older_than or newer_than):
+        raise SettingsError("--queue replays all parked keys; it takes no collection and no filter")
+    set_up_logs(settings.observe)
+    remain = False
+    with stop_signals() as signals:
+        if queue:
+            _replay_queue(settings, signals.stop)
+        else:
+            remain = _replay_letters(
+                settings, wanted(settings, collections, reason, older_than, newer_than), signals.stop
+            )
+    if signals.received:
+        typer.echo(f"stopped; what was not replayed is still {'in the queue' if queue else 'there'}", err=True)
+    raise typer.Exit(signals.exit_code(endless=False) or int(remain))
+
+
+def _replay_queue(settings: Settings, stop: threading.Event) -> None:
+    from penstock.cli.progress import progress_display
+    from penstock.operations.replaying import replay_parked
+
+    with progress_display() as progress:
+
+        def tell(so_far: "Replayed") -> None:
+            if so_far.messages % 10 == 0 and so_far.messages:
+                progress.say(f"{_of_queue(so_far)} so far")
+
+        replayed = replay_parked(settings, stop=stop, on_message=tell)
+        progress.say(_of_queue(replayed))
+        if replayed.foreign:
+            progress.say(f"{counted(replayed.foreign, 'message')} not written by penstock stay in the queue")
+
+
+def _replay_letters(settings: Settings, which: "Wanted", stop: threading.Event) -> bool:
+    """Replay the letters; answers whether some remain."""
+    from penstock.cli.progress import progress_display
+    from penstock.operations.replaying_letters import replay_letters
+
+    told_at = time.monotonic()
+    with progress_display() as progress:
+
+        def tell(so_far: "ReplayedLetters") -> None:
+            nonlocal told_at
+            if time.monotonic() - told_at > _TELL_EVERY_S:
+                told_at = time.monotonic()
+                progress.say(f"{_of_letters(so_far)} so far")
+
+        replayed = replay_letters(settings, which, stop=stop, on_page=tell)
+        progress.say(_of_letters(replayed))
+    return bool(replayed.refused or replayed.left)
+
+
+def _of_queue(replayed: "Replayed") -> str:
+    counts = replayed.counts
+    parts = [
+        f"{counted(counts.read, 'parked key')} of {counted(replayed.messages, 'message')}",
+        f"{counts.written:,} written",
+    ]
+    parts += [f"{counts.superseded:,} superseded"] if counts.superseded else []
+    parts += [f"{counts.control:,} without effect"] if counts.control else []
+    parts += [counted(counts.dead_lettered, "dead letter")] if counts.dead_lettered else []
+    return ", ".join(parts)
+
+
+def _of_letters(replayed: "ReplayedLetters") -> str:
+    parts = [counted(replayed.letters, "dead letter"), f"{replayed.done:,} in step now"]
+    parts += [f"{replayed.superseded:,} superseded before"] if replayed.superseded else []
+    parts += [f"{replayed.refused:,} refused again"] if replayed.refused else []
+    parts += [f"{replayed.left:,} left as they are"] if replayed.left else []
+    return ", ".join(parts)

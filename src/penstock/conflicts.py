@@ -1,0 +1,45 @@
+"""Fields that hold a document here and a plain value there get one shape: what a collection's `conflicts` say of them.
+
+    text          a document becomes the text of its extended JSON; a plain value stays
+    flat_object   a plain value becomes a document of its own: {"value": 5}; a document stays
+
+Each element of an array counts for itself. What is left out is left to the index: `penstock.left_out`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bson import DBRef, Timestamp
+
+from penstock import field_paths
+from penstock.encode import whole_as_text
+from penstock.errors import DocumentError
+from penstock.settings import ConflictPolicy
+
+
+def shapes(policies: Mapping[str, ConflictPolicy]) -> list[tuple[str, Callable[[Any], Any]]]:
+    """The paths that get one shape, with the form of one value there."""
+    return [(path, _FORMS[policy]) for path, policy in policies.items() if policy in _FORMS]
+
+
+def give_shape(document: dict[str, Any], path: str, form: Callable[[Any], Any]) -> None:
+    """Give the field its one shape, in place. Raises DocumentError when a value has no such form."""
+    try:
+        field_paths.reshape(document, path, form)
+    except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise DocumentError(f"the field `{path}` cannot be made text: {type(error).__name__}") from error
+
+
+def _text(value: Any) -> Any:
+    return whole_as_text(value) if _is_document(value) else value
+
+
+def _flat_object(value: Any) -> Any:
+    return value if value is None or _is_document(value) else {"value": value}
+
+
+def _is_document(value: Any) -> bool:
+    return isinstance(value, dict | DBRef | Timestamp)  # the last two become documents in JSON
+
+
+_FORMS: dict[str, Callable[[Any], Any]] = {"text": _text, "flat_object": _flat_object}

@@ -1,0 +1,66 @@
+"""Fields that one document is indexed without, because the index refuses them; `_penstock.left_out` names them.
+
+Whether the index refuses a field depends on the documents before, so the transform alone cannot tell. Whoever compares
+a document with the index therefore asks `as_left_out`: what the index should hold is the transform's body without the
+fields that the indexed document itself names.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from penstock.field_names import OWN
+
+Body = dict[str, Any]
+
+
+def leave_out(body: bytes, path: str) -> bytes | None:
+    """The body without a field, which it names instead; None when it holds no such field."""
+    document = _parsed(body)
+    return _noted(document, [*left_out(document), path]) if _drop(document, path) else None
+
+
+def left_out(indexed: Mapping[str, Any]) -> list[str]:
+    """The fields that an indexed document says it was left without."""
+    own = indexed.get(OWN)
+    names = own.get("left_out") if isinstance(own, dict) else None
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
+
+def as_left_out(body: bytes, indexed: Mapping[str, Any]) -> bytes:
+    """What the index should hold for the body that the transform made, given what the indexed document names."""
+    names = left_out(indexed)
+    if not names:
+        return body
+    document = _parsed(body)
+    for name in names:
+        _drop(document, name)
+    return _noted(document, names)
+
+
+def _parsed(body: bytes) -> Body:
+    """The document, its numbers with all their digits."""
+    return dict(json.loads(body, parse_float=orjson.Fragment))
+
+
+def _noted(document: Body, names: list[str]) -> bytes:
+    document[OWN] = {**document.get(OWN, {}), "left_out": names}
+    return orjson.dumps(document)
+
+
+def _drop(value: Any, path: str) -> bool:
+    """Take a field out wherever the value holds it, in arrays too; a name may itself be a dotted path."""
+    if isinstance(value, list):
+        return sum(_drop(inner, path) for inner in value) > 0
+    if not isinstance(value, dict):
+        return False
+    found = False
+    for name in list(value):
+        if name == path or name.startswith(f"{path}."):
+            del value[name]
+            found = True
+        elif path.startswith(f"{name}."):
+            found = _drop(value[name], path[len(name) + 1 :]) or found
+    return found

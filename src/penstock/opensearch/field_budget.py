@@ -1,0 +1,67 @@
+"""The fields of one index and their limit, `max_fields`; an index that is full takes no new ones."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+
+from penstock.opensearch.client import Client
+from penstock.opensearch.mapping import FIELD_LIMIT, body_for
+from penstock.opensearch.requests import ask, error_of
+from penstock.opensearch.waiting import Patience
+from penstock.settings import CollectionSettings
+
+log = structlog.get_logger(__name__)
+
+_OPENSEARCHS_OWN = 1000
+
+
+def count_fields(mappings: Mapping[str, Any]) -> int:
+    """The fields of a mapping as OpenSearch counts them: objects, fields, and the sub-fields of these."""
+    return sum(1 + len(each.get("fields", {})) + count_fields(each) for each in mappings.get("properties", {}).values())
+
+
+def limit_of(settings: Mapping[str, Any]) -> int:
+    """The most fields that an index may have, by its settings."""
+    return int(settings.get("mapping", {}).get("total_fields", {}).get("limit", _OPENSEARCHS_OWN))
+
+
+def takes_new_fields(mappings: Mapping[str, Any]) -> bool:
+    """Whether a field that is new to the index becomes searchable."""
+    return str(mappings.get("dynamic", "true")).lower() != "false"
+
+
+def raise_limit(
+    client: Client, patience: Patience, index: str, collection: CollectionSettings, mapping: Mapping[str, Any]
+) -> None:
+    """Where `max_fields` has grown since the index was made, let the index take new fields again."""
+    described = ask(client, patience, "GET", f"/{quote(index, safe='')}").json()[index]
+    if limit_of(described["settings"]["index"]) >= collection.max_fields:
+        return
+    refused = _put(client, patience, f"{index}/_settings", {FIELD_LIMIT: collection.max_fields})
+    if not refused and not takes_new_fields(described["mappings"]):
+        wanted = body_for(collection, mapping=mapping, meta={})["mappings"].get("dynamic", True)
+        refused = _put(client, patience, f"{index}/_mapping", {"dynamic": wanted})
+    if refused:
+        log.warning("the index keeps its limit of fields", index=index, reason=refused)
+    else:
+        log.info("the index may have more fields", index=index, fields=collection.max_fields)
+
+
+def take_no_new_fields(client: Client, patience: Patience, alias: str) -> bool:
+    """Let the index take documents with new fields without making those searchable; they stay in the documents."""
+    return not _put(client, patience, f"{alias}/_mapping", {"dynamic": False})
+
+
+def map_field(client: Client, patience: Patience, alias: str, path: str, mapping: Mapping[str, Any]) -> str:
+    """Map a field; answers why the index keeps the mapping it has, empty when it took this one."""
+    for name in reversed(path.split(".")):
+        mapping = {"properties": {name: mapping}}
+    return _put(client, patience, f"{alias}/_mapping", dict(mapping))
+
+
+def _put(client: Client, patience: Patience, path: str, body: dict[str, Any]) -> str:
+    """Why it was refused, empty when it was not."""
+    answer = ask(client, patience, "PUT", "/" + quote(path), body)
+    return "" if answer.ok else ": ".join(error_of(answer))

@@ -1,0 +1,185 @@
+"""A second attempt for documents that the index refused because of their fields; all others pass as they are.
+
+    objection   what the refusal says: which field, and why                              (objections)
+    mixed       a field that is new gets a mapping that takes every plain value, and the document comes again
+    shapes      the document comes again: another request has decided meanwhile what the field is
+    full        the index takes no new fields from now on, and the document comes again  (`when_full`)
+    field       the document comes without the field, which it names                     (`conflicts`: leave-out)
+
+What the settings say nothing of stays refused. Each attempt carries the version of the first, so the newest state of a
+document wins, whichever attempt it was.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+import structlog
+
+from penstock.change import WRITTEN, Outcome, Refusal, Write
+from penstock.errors import SinkUnavailable
+from penstock.left_out import leave_out
+from penstock.metrics import Metrics
+from penstock.opensearch.client import Client
+from penstock.opensearch.field_budget import count_fields, map_field, take_no_new_fields
+from penstock.opensearch.mapping import TEXT
+from penstock.opensearch.objections import Kind as Reason
+from penstock.opensearch.objections import Objection, objection_in
+from penstock.opensearch.requests import ask
+from penstock.opensearch.waiting import Patience
+from penstock.ports import Sink
+from penstock.settings import CollectionSettings, ConflictPolicy
+
+log = structlog.get_logger(__name__)
+
+_ATTEMPTS = 50
+"""A refusal names one field, and a document may have several that do not fit."""
+
+_COUNT_EVERY_S = 60.0
+
+
+@dataclass
+class _Round:
+    """The documents of one call that are still refused, by their places in it, and what was done for them."""
+
+    writes: dict[int, Write]
+    answered: set[tuple[int, Objection]] = field(default_factory=set)
+    changed: dict[tuple[str, Objection], bool] = field(default_factory=dict)
+    tally: Counter[tuple[str, Reason, str]] = field(default_factory=Counter)
+
+
+class Guard:
+    """A `penstock.ports.Sink` before the sink; several threads may call it at once."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        collections: Sequence[CollectionSettings],
+        *,
+        client: Client,
+        patience: Patience,
+        metrics: Metrics,
+    ) -> None:
+        self._sink = sink
+        self._collections = {each.alias: each for each in collections}
+        self._client = client
+        self._patience = patience
+        self._metrics = metrics
+        self._counted_at = time.monotonic()
+        self._told: set[tuple[str, Reason, str]] = set()
+
+    def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
+        """See `penstock.ports.Sink`."""
+        outcomes = self._sink.write(writes, send_before=send_before)
+        if outcomes.count(WRITTEN) < len(outcomes):
+            refused = {place: writes[place] for place, each in enumerate(outcomes) if isinstance(each, Refusal)}
+            self._attempt_again(_Round(refused), outcomes, send_before)
+        if time.monotonic() - self._counted_at > _COUNT_EVERY_S:
+            self.count_fields({write.alias for write in writes})
+        return outcomes
+
+    def count_fields(self, aliases: Iterable[str]) -> None:
+        """Tell the metrics how many fields the indexes behind the write aliases have; quietly, where it may not ask."""
+        self._counted_at = time.monotonic()
+        for alias in aliases:
+            with suppress(SinkUnavailable):
+                answer = ask(self._client, self._patience, "GET", f"/{quote(alias, safe='')}/_mapping")
+                for index, described in answer.json().items() if answer.ok else ():
+                    self._metrics.set("penstock_index_fields", count_fields(described["mappings"]), index=index)
+
+    def _attempt_again(self, this: _Round, outcomes: list[Outcome], send_before: float | None) -> None:
+        for _ in range(_ATTEMPTS):
+            again = {
+                place: changed
+                for place, write in this.writes.items()
+                if (changed := self._second(place, write, outcomes[place], this)) is not None
+            }
+            if not again:
+                break
+            answers = self._sink.write(list(again.values()), send_before=send_before)
+            outcomes_again = dict(zip(again, answers, strict=True))
+            for place, outcome in outcomes_again.items():
+                outcomes[place] = outcome
+            this.writes = {place: again[place] for place, each in outcomes_again.items() if isinstance(each, Refusal)}
+        self._tell(this.tally)
+
+    def _second(self, place: int, write: Write, outcome: Outcome, this: _Round) -> Write | None:
+        """What to send instead of a refused write; None: it stays refused."""
+        objection = objection_in(outcome.reason) if isinstance(outcome, Refusal) else None
+        settings = self._collections.get(_collection_alias(write.alias))
+        if objection is None or settings is None or write.body is None:
+            return None
+        if (place, objection) not in this.answered:
+            this.answered.add((place, objection))
+            if self._index_is_ready(write.alias, objection, settings, this):
+                this.tally[write.alias, objection.kind, objection.field] += 1
+                return write
+        if objection.field and _policy(objection.field, settings) == "leave-out":
+            return _without(write, write.body, objection.field, this)
+        return None
+
+    def _index_is_ready(self, alias: str, objection: Objection, settings: CollectionSettings, this: _Round) -> bool:
+        """Whether the document may come again as it is: the index was changed for it, once for all that object so."""
+        if objection.kind == "field" or (objection.kind == "full" and settings.when_full == "dead-letter"):
+            return False
+        key = (alias, objection)
+        if key not in this.changed:
+            try:
+                this.changed[key] = self._change_index(alias, objection, settings, this)
+            except SinkUnavailable as error:  # writing documents may be allowed, changing mappings not
+                log.warning("the mapping cannot be changed", index=alias, reason=str(error))
+                this.changed[key] = objection.kind != "full"
+        return this.changed[key]
+
+    def _change_index(self, alias: str, objection: Objection, settings: CollectionSettings, this: _Round) -> bool:
+        if objection.kind == "shapes":
+            return True
+        if objection.kind == "full":
+            return take_no_new_fields(self._client, self._patience, alias)
+        refused = objection_in(map_field(self._client, self._patience, alias, objection.field, TEXT))
+        return refused is None or refused.kind != "full" or self._index_is_ready(alias, refused, settings, this)
+
+    def _tell(self, tally: Counter[tuple[str, Reason, str]]) -> None:
+        for what, documents in tally.items():
+            alias, reason, name = what
+            self._metrics.count("penstock_second_attempts_total", documents, reason=reason)
+            loud = log.warning if reason in ("full", "field") else log.info
+            tell = log.debug if what in self._told else loud
+            tell(_WORDS[reason], index=alias, field=name or None, documents=documents)
+        self._told |= tally.keys()
+
+
+_WORDS: dict[Reason, str] = {
+    "mixed": "a new field got values of two types at once: it is text, unless it had a mapping by then",
+    "shapes": "a new field got a document and a plain value at once; sent again",
+    "full": "the index has as many fields as max_fields allows: new ones are not searchable",
+    "field": "a field that the index refuses was left out of documents",
+}
+
+
+def _without(write: Write, body: bytes, name: str, this: _Round) -> Write | None:
+    """The write without a field; where the refusal names a part of one (`f.keyword`), without the whole of it."""
+    while name:
+        shorter = leave_out(body, name)
+        if shorter is not None:
+            this.tally[write.alias, "field", name] += 1
+            return write._replace(body=shorter)
+        name = name.rpartition(".")[0]
+    return None
+
+
+def _policy(path: str, settings: CollectionSettings) -> ConflictPolicy:
+    """What the settings say of the field, or of the nearest one that it lies within, or of all."""
+    while path:
+        if path in settings.conflicts:
+            return settings.conflicts[path]
+        path = path.rpartition(".")[0]
+    return settings.conflicts.get("*", "dead-letter")
+
+
+def _collection_alias(write_alias: str) -> str:
+    """The alias that people search, of a generation's write alias: orders for orders-g1-write."""
+    return write_alias.rpartition("-g")[0]

@@ -1,0 +1,142 @@
+"""The dead letters that are kept: searched, counted by their reasons, and removed one by one."""
+
+import re
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from penstock.change import Namespace, Refusal
+from penstock.errors import SinkUnavailable
+from penstock.opensearch.by_ids import read_by_ids
+from penstock.opensearch.client import Client
+from penstock.opensearch.dead_letters import DEAD_LETTER_INDEX
+from penstock.opensearch.error_table import MISSING, judge_item
+from penstock.opensearch.requests import ask, error_of
+from penstock.opensearch.scan import scrolled
+from penstock.opensearch.stored_letter import StoredLetter, stored_letter
+from penstock.opensearch.waiting import Patience, Wait
+
+PAGE: Final = 100
+
+_REASONS = 5
+_COLLECTIONS = 1000
+_WILDCARDS = re.compile(r"[*?\\]")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which letters: of these collections (none: of all), with this text in the reason, stored in this time."""
+
+    namespaces: tuple[Namespace, ...] = ()
+    reason: str = ""
+    before: datetime | None = None
+    after: datetime | None = None
+
+    @property
+    def query(self) -> dict[str, Any]:
+        """The same in OpenSearch's form."""
+        conditions: list[dict[str, Any]] = []
+        if self.namespaces:
+            conditions.append({"terms": {"namespace": [str(each) for each in self.namespaces]}})
+        if self.reason:
+            text = _WILDCARDS.sub(r"\\\g<0>", self.reason)
+            within = {"wildcard": {"reason.keyword": {"value": f"*{text}*", "case_insensitive": True}}}
+            words = {"match_phrase": {"reason": self.reason}}  # for a reason too long to be kept as a keyword
+            conditions.append({"bool": {"should": [within, words], "minimum_should_match": 1}})
+        if self.before is not None:
+            conditions.append({"range": {"stored_at": {"lt": self.before.isoformat()}}})
+        if self.after is not None:
+            conditions.append({"range": {"stored_at": {"gte": self.after.isoformat()}}})
+        return {"bool": {"filter": conditions}}
+
+
+class Tally(NamedTuple):
+    """How many letters there are, by collection, and the commonest reasons."""
+
+    total: int
+    collections: Mapping[str, int]
+    reasons: Mapping[str, int]
+
+
+class KeptLetters:
+    """Reads what `OpenSearchDeadLetters` has stored, and removes it. Raises SinkUnavailable, Stopped."""
+
+    def __init__(self, client: Client, patience: Patience, *, index: str = DEAD_LETTER_INDEX) -> None:
+        self.index = index
+        self._client = client
+        self._patience = patience
+
+    def newest(self, wanted: Wanted, limit: int) -> tuple[list[StoredLetter], Tally]:
+        """The latest letters, without their bodies, and how many there are in all."""
+        terms = {"collections": ("namespace", _COLLECTIONS), "reasons": ("reason.keyword", _REASONS)}
+        body = {
+            **_form(wanted),
+            "size": limit,
+            "sort": [{"stored_at": "desc"}],
+            "track_total_hits": True,
+            "aggs": {name: {"terms": {"field": field, "size": size}} for name, (field, size) in terms.items()},
+        }
+        ask(self._client, self._patience, "POST", f"/{self.index}/_refresh")
+        answer = ask(self._client, self._patience, "POST", f"/{self.index}/_search", body)
+        if not answer.ok:
+            kind, reason = error_of(answer)
+            if kind in MISSING:
+                return [], Tally(0, {}, {})
+            raise SinkUnavailable(f"The dead letters in {self.index} cannot be searched: {kind}: {reason}.")
+        found = answer.json()
+        counts = {
+            name: {each["key"]: each["doc_count"] for each in found["aggregations"][name]["buckets"]} for name in terms
+        }
+        total = found["hits"]["total"]["value"]
+        return _letters(found["hits"]["hits"]), Tally(total, counts["collections"], counts["reasons"])
+
+    def tally(self, wanted: Wanted) -> Tally:
+        """How many there are."""
+        return self.newest(wanted, 0)[1]
+
+    def pages(self, wanted: Wanted) -> Generator[list[StoredLetter]]:
+        """Yield the letters as they were at the start, without their bodies. Close it when it is left early."""
+        if not self.tally(wanted).total:
+            return
+        query = {**_form(wanted), "size": PAGE, "sort": ["_doc"]}
+        for hits in scrolled(self._client, self._patience, self.index, query):
+            yield _letters(hits)
+
+    def remove(self, letters: Sequence[StoredLetter]) -> list[StoredLetter]:
+        """Remove exactly these; answers those that stay, because a newer one of the document was stored meanwhile."""
+        if not letters:
+            return []
+        lines = b"".join(_removal(letter) for letter in letters)
+        with self._patience.attempts() as attempts:
+            while (wait := self._send(lines)) is not None:
+                attempts.wait(wait)
+        ids = [letter.letter_id for letter in letters]
+        there = read_by_ids(self._client, self._patience, self.index, ids, with_source=False)
+        return [letter for letter in letters if letter.letter_id in there]
+
+    def _send(self, lines: bytes) -> Wait | None:
+        """Send the removals; answers the wait that one of them asks for. Sending them again is harmless."""
+        answer = ask(self._client, self._patience, "POST", f"/{self.index}/_bulk", lines)
+        for item in (answer.json() or {}).get("items", ()):
+            verdict = judge_item(item["delete"]["status"], item["delete"].get("error"))
+            if isinstance(verdict, Wait):
+                return verdict
+            if isinstance(verdict, Refusal):
+                raise SinkUnavailable(f"A dead letter cannot be removed ({verdict.status}: {verdict.reason}).")
+        return None
+
+
+def _form(wanted: Wanted) -> dict[str, Any]:
+    return {"query": wanted.query, "_source": {"excludes": ["body", "position"]}, "seq_no_primary_term": True}
+
+
+def _letters(hits: Sequence[dict[str, Any]]) -> list[StoredLetter]:
+    return [stored_letter(hit["_source"], hit["_seq_no"], hit["_primary_term"]) for hit in hits]
+
+
+def _removal(letter: StoredLetter) -> bytes:
+    state = {"_id": letter.letter_id, "if_seq_no": letter.seq_no, "if_primary_term": letter.primary_term}
+    return orjson.dumps({"delete": state}) + b"\n"

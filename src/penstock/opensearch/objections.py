@@ -1,0 +1,43 @@
+"""What a refusal says of a document's fields, where it says anything of them.
+
+mixed      the field is new, and gets values of two types at once: within this document, or from two requests
+shapes     the same, where one of the two is a document
+full       the index has as many fields as it may have
+field      the index has the field, and the value does not fit
+"""
+
+import re
+from typing import Literal, NamedTuple
+
+Kind = Literal["mixed", "shapes", "full", "field"]
+
+
+class Objection(NamedTuple):
+    """Why the index refused a document, and at which field (a dotted path; empty where it names none)."""
+
+    kind: Kind
+    field: str = ""
+
+
+_WORDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+    ("full", re.compile(r"Limit of total fields \[\d+\] has been exceeded()")),
+    ("shapes", re.compile(r"mapper \[(.+)\] cannot be changed from type \[.+\] to \[ObjectMapper\]")),
+    ("shapes", re.compile(r"can't merge a non object mapping \[(.+)\] with an object mapping")),
+    ("mixed", re.compile(r"mapper \[(.+)\] cannot be changed from type \[.+\] to \[.+\]")),
+    ("field", re.compile(r"object mapping for \[(.+)\] tried to parse field \[.*\] as object, but found a concrete")),
+    (
+        "field",
+        re.compile(r"Could not dynamically add mapping for field .+ mapping for \[(.+)\] must be of type object"),
+    ),
+    ("field", re.compile(r"failed to parse field \[(.+)\] of type \[")),
+    ("field", re.compile(r'immense term in field="(.+?)"')),
+)
+"""OpenSearch's own words; its error types say less."""
+
+
+def objection_in(reason: str) -> Objection | None:
+    """What the reason of a refusal says of a field, None when it speaks of something else."""
+    for kind, words in _WORDS:
+        if found := words.search(reason):
+            return Objection(kind, found[1])
+    return None

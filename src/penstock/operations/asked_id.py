@@ -1,0 +1,36 @@
+"""A document's id as somebody typed it: the document id as penstock shows it, or the `_id` as extended JSON."""
+
+from typing import Any, NamedTuple
+
+from bson.errors import BSONError
+
+from penstock.document_id import HASHED, document_id, read, read_key
+from penstock.errors import SettingsError
+
+
+class AskedId(NamedTuple):
+    """The document id; `key` is the `_id`, unknown where the document id is a hash."""
+
+    text: str
+    key: Any
+    is_hashed: bool = False
+
+
+def asked_id(typed: str) -> AskedId:
+    """Read an id; what begins with `{` or `"` is extended JSON where it can be. Raises SettingsError."""
+    if typed.startswith(("{", '"')):
+        try:
+            key = read_key(typed)
+        except (ValueError, TypeError, BSONError):
+            key = typed  # a text that only looks so
+        return AskedId(document_id(key), key)
+    if typed.startswith(HASHED):
+        return AskedId(typed, None, is_hashed=True)
+    try:
+        key = read(typed)
+    except (ValueError, ArithmeticError, BSONError) as error:
+        raise SettingsError(
+            f"{typed!r} is no document id: type it as `penstock dead-letters list` shows it, or the _id as extended"
+            f' JSON, such as {{"$oid": "..."}}. A text of this form is s:{typed}.'
+        ) from error
+    return AskedId(document_id(key), key)

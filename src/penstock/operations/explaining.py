@@ -1,0 +1,256 @@
+"""Looks at one document wherever it leaves a trace: source, transform, index, dead letters, load, checkpoint."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+from pymongo.errors import PyMongoError
+
+from penstock.build import sink_client, source_connection
+from penstock.change import Change, Namespace
+from penstock.document_id import key, read_key
+from penstock.errors import DocumentError, SettingsError
+from penstock.left_out import as_left_out, left_out
+from penstock.mongo.collections import committed_time
+from penstock.mongo.connection import Connection
+from penstock.mongo.current import with_states
+from penstock.mongo.error_table import unavailable
+from penstock.opensearch.by_ids import Found
+from penstock.opensearch.indexes import index_of, write_alias_of
+from penstock.opensearch.mapping import RESERVED_FIELD
+from penstock.opensearch.pipeline_state import PipelineState
+from penstock.opensearch.stored_letter import StoredLetter
+from penstock.operations.alive import alive
+from penstock.operations.asked_id import AskedId, asked_id
+from penstock.operations.conclusion import Conclusion, Seen, Source, Transformed, Worker, conclude
+from penstock.operations.field_by_field import Field, field_by_field
+from penstock.operations.observed import SinkView
+from penstock.plans import Collection, Plan, Planner
+from penstock.settings import Settings
+
+_LOOKS = 3
+_LOOK_EVERY_S = 0.3
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What was seen of a document, and the conclusion. `key` is its `_id` as canonical extended JSON."""
+
+    id: str
+    key: str
+    seen: Seen
+    letter: StoredLetter | None
+    conclusion: Conclusion
+
+
+@dataclass(frozen=True)
+class _Shaped:
+    """What the transform made of the source's document."""
+
+    state: Transformed
+    body: dict[str, Any]
+    reason: str = ""
+
+
+def explain(
+    settings: Settings, namespace: str, typed: str, *, wait_s: float = 0.0, on_wait: Callable[[], None] = lambda: None
+) -> Explanation:
+    """Look at one document. Raises SettingsError, SourceUnavailable, SinkUnavailable.
+
+    What a running worker may still bring is waited for, for so long at the most.
+    """
+    if not any(each.namespace == namespace for each in settings.collections):
+        raise SettingsError(
+            f"{namespace} is not among the declared collections, so nobody knows its index and its transform: add a"
+            " [[collections]] table for it."
+        )
+    planner, asked = Planner(settings), asked_id(typed)
+    with closing(sink_client(settings)) as client, source_connection(settings.source) as connection:
+        view = SinkView(settings, client)
+        records = view.records(planner.aliases)
+        plan, collection = _served(planner.plans(records), namespace)
+        record = records.get(collection.settings.alias)
+        moved_on = tuple(record.moved_on(collection.now)) if record else ()
+        look = _Look(settings, plan, collection, asked, view, connection, moved_on)
+        return look_until_passed(look.once, wait_s=wait_s, on_wait=on_wait)
+
+
+def look_until_passed(
+    look: Callable[[], Explanation], *, wait_s: float, on_wait: Callable[[], None] = lambda: None
+) -> Explanation:
+    """Look again while a running worker may still bring what is missing: until it has passed the first look.
+
+    When the index took a write meanwhile, that look is the first.
+    """
+    first = found = look()
+    until = time.monotonic() + wait_s
+    if wait_s and _may_come(found):
+        on_wait()
+    while _may_come(found) and time.monotonic() < until:
+        time.sleep(_LOOK_EVERY_S)
+        before, found = found, look()
+        if found.seen.version != first.seen.version:
+            first = found
+        elif (before.seen.position or 0) >= first.seen.time and _may_come(found):
+            seen = replace(found.seen, is_passed=True)
+            return replace(found, seen=seen, conclusion=conclude(seen))
+    return found
+
+
+def _may_come(found: Explanation) -> bool:
+    return found.conclusion.verdict == "behind" and found.seen.worker == "running"
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Where to look, and for what."""
+
+    settings: Settings
+    plan: Plan
+    collection: Collection
+    asked: AskedId
+    view: SinkView
+    connection: Connection
+    moved_on: tuple[str, ...]
+
+    def once(self) -> Explanation:
+        """Look; again when the index took a write meanwhile."""
+        namespace, text_id = self.collection.namespace, self.asked.text
+        for _ in range(_LOOKS):
+            found, letter = self._indexed(), self._letter()
+            identity = _identity(self.asked, found, letter)
+            change = _at_source(self.connection, namespace, identity)
+            if _version(self._indexed()) == _version(found):
+                break
+        seen = self._seen(found, letter, change)
+        return Explanation(text_id, key(identity), seen, letter, conclude(seen))
+
+    def state(self) -> "_State":
+        """What is saved of pipeline and load at present."""
+        index = self.view.index(self.collection.settings.alias)
+        return _State(self.settings, self.plan, self.view, self.collection.namespace, index.name if index else None)
+
+    def _letter(self) -> StoredLetter | None:
+        alias = write_alias_of(index_of(self.collection.settings.alias, self.collection.number))
+        return self.view.letter(self.collection.namespace, self.asked.text, [alias])
+
+    def _indexed(self) -> Found | None:
+        return self.view.documents(self.collection.settings.alias, [self.asked.text]).get(self.asked.text)
+
+    def _seen(self, found: Found | None, letter: StoredLetter | None, change: Change) -> Seen:
+        shaped, state = _shaped(self.collection, change, found), self.state()
+        return Seen(
+            namespace=str(change.namespace),
+            source=_source(change),
+            time=change.version,
+            index=state.index,
+            version=_version(found),
+            transformed=shaped.state,
+            reason=shaped.reason or change.reason,
+            fields=_fields(shaped, found),
+            ignored=(*found.ignored, *left_out(found.source)) if found else (),
+            letter=letter.reason if letter and letter.version > (_version(found) or -1) else "",
+            load=state.load,
+            worker=state.worker,
+            position=state.position,
+            runs_other_code=self.collection.runs_other_code,
+            moved_on=self.moved_on,
+        )
+
+
+class _State:
+    """What is saved of the pipeline that serves the collection, and of its load."""
+
+    def __init__(self, settings: Settings, plan: Plan, view: SinkView, namespace: Namespace, index: str | None) -> None:
+        pipeline_id, load_id = PipelineState.id_of(plan.name), f"load/{namespace}/{index}"
+        states = view.states([pipeline_id, load_id])
+        self.index = index
+        self.load: str | None = states[load_id]["phase"] if load_id in states else None
+        self._is_mapped = bool(settings.pipeline.parking_queue)
+        self._pipeline: Mapping[str, Any] | None = states.get(pipeline_id)
+        self._is_alive = bool(self._pipeline and alive({pipeline_id: self._pipeline}, view.states))
+
+    @property
+    def worker(self) -> Worker:
+        """Whether somebody feeds the index."""
+        if self._is_mapped:
+            return "mapped"
+        if self._pipeline is None:
+            return "waiting"
+        return "running" if self._is_alive else "stopped"
+
+    @property
+    def position(self) -> int | None:
+        """The time of the saved position."""
+        position = self._pipeline["position"] if self._pipeline and not self._is_mapped else None
+        return position["time"] if position else None
+
+
+def _served(plans: Iterable[Plan], namespace: str) -> tuple[Plan, Collection]:
+    """The generation that people search, and its pipeline. Raises SettingsError when its function is not here."""
+    for plan in plans:
+        if plan.alone and plan.serves and plan.problem:
+            raise SettingsError(plan.problem)
+        for each in plan.collections:
+            if str(each.namespace) == namespace and each.serves:
+                return plan, each
+    raise AssertionError(f"no generation of {namespace} serves")
+
+
+def _identity(asked: AskedId, found: Found | None, letter: StoredLetter | None) -> Any:
+    """The `_id`; that of a hash is known by what is kept beside it."""
+    if not asked.is_hashed:
+        return asked.key
+    if found is not None and (kept := found.source.get(RESERVED_FIELD, {}).get("id")):
+        return read_key(kept)
+    if letter is not None:
+        return read_key(letter.key)
+    raise SettingsError(
+        f"The document id {asked.text} is a hash, and neither the index nor a dead letter has it: type the _id as"
+        " extended JSON."
+    )
+
+
+def _at_source(connection: Connection, namespace: Namespace, identity: Any) -> Change:
+    """What the document is now. Raises SourceUnavailable."""
+    client = connection.client
+    try:
+        version = committed_time(client, namespace)
+        return with_states(client, [Change(namespace, "left", version, identity)])[0]
+    except PyMongoError as error:
+        raise unavailable(error, f"a question about a document of {namespace}") from error
+
+
+def _source(change: Change) -> Source:
+    states: dict[str, Source] = {
+        "upsert": "there",
+        "delete": "not there",
+        "unreadable": "unreadable",
+        "left": "no collection",
+    }
+    return states[change.kind]
+
+
+def _shaped(collection: Collection, change: Change, found: Found | None) -> _Shaped:
+    if change.document is None:
+        return _Shaped("", {})
+    try:
+        body = collection.transform(change.document)
+    except DocumentError as error:
+        return _Shaped("refused", {}, str(error))
+    if body is None:
+        return _Shaped("left out", {})
+    return _Shaped("indexed", orjson.loads(as_left_out(body, found.source) if found else body))
+
+
+def _fields(shaped: _Shaped, found: Found | None) -> dict[str, Field]:
+    if shaped.state != "indexed" and found is None:
+        return {}
+    return field_by_field(shaped.body, found.source if found else {})
+
+
+def _version(found: Found | None) -> int | None:
+    return None if found is None else found.version

@@ -1,0 +1,168 @@
+"""The dead letters as people ask for them: looked at, judged by what index and source hold now, and dropped."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from pymongo.errors import PyMongoError
+
+from penstock.build import sink_client, source_connection
+from penstock.change import Namespace
+from penstock.document_id import document_id, read_key
+from penstock.errors import SourceUnavailable
+from penstock.metrics import Metrics
+from penstock.mongo.collections import exists, find_by_ids
+from penstock.mongo.connection import Client as SourceClient
+from penstock.mongo.error_table import unavailable
+from penstock.opensearch.by_ids import read_by_ids
+from penstock.opensearch.client import Client
+from penstock.opensearch.indexes import index_of, write_alias_of
+from penstock.opensearch.kept_letters import KeptLetters, Tally, Wanted
+from penstock.opensearch.stored_letter import StoredLetter
+from penstock.opensearch.waiting import Impatience, Patience
+from penstock.operations.observed import SinkView
+from penstock.settings import Settings
+
+LetterState = Literal["open", "superseded", "deleted", "no collection", "unknown"]
+"""Open: the document is still to be indexed. Superseded: the index holds its state of then, or a later one. Deleted:
+the source does not hold it any more. No collection: nor its collection. Unknown: the source does not answer, or
+cannot be asked for such an `_id`."""
+
+
+class Judged(NamedTuple):
+    """A letter and what it is worth now."""
+
+    letter: StoredLetter
+    state: LetterState
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The newest letters, how many there are of which reason, and those of collections that are not declared here.
+
+    `source_problem` says why their states are not known.
+    """
+
+    letters: list[Judged]
+    tally: Tally
+    undeclared: dict[str, int]
+    source_problem: str = ""
+
+
+def declared(settings: Settings) -> tuple[Namespace, ...]:
+    """The declared collections."""
+    return tuple(Namespace.named(each.namespace) for each in settings.collections)
+
+
+def list_letters(settings: Settings, wanted: Wanted, *, limit: int) -> Listing:
+    """Look at the newest letters. Raises SettingsError, SinkUnavailable."""
+    with closing(sink_client(settings)) as client:
+        patience = Impatience(client.url)
+        kept = KeptLetters(client, patience)
+        letters, tally = kept.newest(wanted, limit)
+        everywhere = kept.tally(Wanted()).collections
+        ours = {str(each) for each in (*declared(settings), *wanted.namespaces)}
+        undeclared = {name: count for name, count in everywhere.items() if name not in ours}
+        judged, problem = _judge(settings, client, patience, letters)
+    return Listing(judged, tally, undeclared, problem)
+
+
+def find_letter(settings: Settings, namespace: Namespace, text_id: str) -> Judged | None:
+    """One letter, with its body; that of the index that people search first. Raises SettingsError, SinkUnavailable."""
+    with closing(sink_client(settings)) as client:
+        view = SinkView(settings, client)
+        found = view.letter(namespace, text_id, _write_aliases(settings, view, namespace))
+        return _judge(settings, client, Impatience(client.url), [found])[0][0] if found else None
+
+
+def _judge(
+    settings: Settings, client: Client, patience: Patience, letters: Sequence[StoredLetter]
+) -> tuple[list[Judged], str]:
+    """The letters with their states, and why the source was not asked, if it was not."""
+    superseded = superseded_of(client, patience, letters)
+    try:
+        gone, problem = _gone(settings, letters) if letters else {}, ""
+    except SourceUnavailable as error:
+        gone, problem = dict.fromkeys(((each.namespace, each.id) for each in letters), "unknown"), str(error)
+    return [
+        Judged(each, "superseded" if each.letter_id in superseded else gone.get((each.namespace, each.id), "open"))
+        for each in letters
+    ], problem
+
+
+def _write_aliases(settings: Settings, view: SinkView, namespace: Namespace) -> list[str]:
+    """Those of the collection's generations, the serving one first; of one that is not declared the first one's."""
+    alias = next((each.alias for each in settings.collections if each.namespace == str(namespace)), "")
+    record = view.records([alias]).get(alias)
+    generations = sorted(record.generations, key=lambda each: each.role != "serving") if record else []
+    return [write_alias_of(each.index) for each in generations] or [write_alias_of(index_of(alias, 1))]
+
+
+@contextmanager
+def kept_letters(settings: Settings, stop: threading.Event) -> Iterator[KeptLetters]:
+    """The letters, for work that waits for the cluster until `stop` is set."""
+    with closing(sink_client(settings)) as client:
+        yield KeptLetters(client, Patience(Metrics(), stop))
+
+
+def drop(kept: KeptLetters, wanted: Wanted, stop: threading.Event) -> int:
+    """Remove letters; answers how many. A newer letter of a document that is stored meanwhile stays."""
+    dropped = 0
+    with closing(kept.pages(wanted)) as pages:
+        for page in pages:
+            if stop.is_set():
+                break
+            dropped += len(page) - len(kept.remove(page))
+    return dropped
+
+
+def superseded_of(client: Client, patience: Patience, letters: Sequence[StoredLetter]) -> frozenset[str]:
+    """The ids of those letters whose document is in the index in that state or a later one."""
+    by_alias: dict[str, list[StoredLetter]] = defaultdict(list)
+    for letter in letters:
+        by_alias[letter.alias].append(letter)
+    found = set()
+    for alias, its in by_alias.items():
+        indexed = read_by_ids(client, patience, alias, (each.id for each in its), with_source=False)
+        found |= {each.letter_id for each in its if each.id in indexed and indexed[each.id].version >= each.version}
+    return frozenset(found)
+
+
+def can_be_read(letter: StoredLetter) -> bool:
+    """Whether its key is surely the `_id`: not of text that was not UTF-8, nor a number that cannot be spelt."""
+    key = read_key(letter.key)
+    return "\ufffd" not in str(key) and document_id(key) == letter.id
+
+
+def _gone(settings: Settings, letters: Sequence[StoredLetter]) -> dict[tuple[Namespace, str], LetterState]:
+    """Those documents that the source does not hold. Raises SourceUnavailable."""
+    by_namespace: dict[Namespace, list[StoredLetter]] = defaultdict(list)
+    for letter in letters:
+        by_namespace[letter.namespace].append(letter)
+    with source_connection(settings.source) as connection:
+        try:
+            return {
+                (namespace, text_id): state
+                for namespace, its in by_namespace.items()
+                for text_id, state in _gone_of(connection.client, namespace, its)
+            }
+        except PyMongoError as error:
+            raise unavailable(error, "a question about its collections") from error
+
+
+def _gone_of(
+    client: SourceClient, namespace: Namespace, letters: Sequence[StoredLetter]
+) -> Iterator[tuple[str, LetterState]]:
+    there = exists(client, namespace)
+    asked = [letter for letter in letters if can_be_read(letter)]
+    held = {document_id(each) for each in find_by_ids(client, namespace, [read_key(each.key) for each in asked])}
+    for letter in letters:
+        if not there:
+            yield letter.id, "no collection"
+        elif letter not in asked:
+            yield letter.id, "unknown"
+        elif letter.id not in held:
+            yield letter.id, "deleted"

@@ -1,0 +1,125 @@
+"""Replays dead letters: the present state of each document is read from the source and written.
+
+    superseded   the index holds the letter's state or a later one: the letter is removed, nothing is written
+    read         the present state, with the cluster time from before it was read, goes the way of every change
+    removed      exactly the letter that was replayed: where the document was refused again, a newer one has its place
+
+Safe while workers run: versions decide in the index, sequence numbers in the letters.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import structlog
+
+from penstock.build import Adapters, sink_client, source_connection
+from penstock.change import Change, Counts, Namespace, Position
+from penstock.document_id import read_key
+from penstock.errors import SettingsError, SystemicFault
+from penstock.metrics import Metrics
+from penstock.mongo.collections import committed_time
+from penstock.opensearch.kept_letters import KeptLetters, Wanted
+from penstock.opensearch.stored_letter import StoredLetter
+from penstock.opensearch.waiting import Patience
+from penstock.operations.applying import Applying
+from penstock.operations.databases import Fed, databases
+from penstock.operations.letters import can_be_read, declared, superseded_of
+from penstock.plans import Plan
+from penstock.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class ReplayedLetters:
+    """What a replay did.
+
+    `refused`: they are kept, in a newer form. `left`: their collection is not there at present, or their `_id` cannot
+    be asked for.
+    """
+
+    letters: int = 0
+    superseded: int = 0
+    done: int = 0
+    refused: int = 0
+    left: int = 0
+
+
+def replay_letters(
+    settings: Settings,
+    wanted: Wanted,
+    *,
+    stop: threading.Event,
+    on_page: Callable[[ReplayedLetters], None] = lambda _: None,
+) -> ReplayedLetters:
+    """Replay the letters of declared collections until all were tried once, or `stop` is set.
+
+    Raises SettingsError, SourceUnavailable, SinkUnavailable, SystemicFault, Stopped; what was not done stays then.
+    """
+    replayed = ReplayedLetters()
+    if unknown := sorted(set(wanted.namespaces) - set(declared(settings))):
+        raise SettingsError(
+            f"{', '.join(map(str, unknown))} is not among the declared collections, so nobody knows its index and its"
+            " transform: add a [[collections]] table for it, or drop its letters."
+        )
+    metrics = Metrics()
+    with source_connection(settings.source) as connection, closing(sink_client(settings)) as client:
+
+        def join(plan: Plan, stop: threading.Event) -> Adapters:
+            return Adapters(settings, plan, connection=connection, client=client, metrics=metrics, stop=stop)
+
+        kept = KeptLetters(client, Patience(Metrics(), stop))
+        for database in databases(settings, join, metrics).values():
+            for fed in database.fed(stop):
+                replaying = _Replaying(fed, join(fed.plan, stop), kept, metrics, stop, replayed)
+                for collection in fed.plan.collections:
+                    if wanted.namespaces and collection.namespace not in wanted.namespaces:
+                        continue
+                    with closing(kept.pages(replace(wanted, namespaces=(collection.namespace,)))) as pages:
+                        for page in pages:
+                            if stop.is_set():
+                                return replayed
+                            its = [each for each in page if database.takes(collection, fed, each.alias)]
+                            replaying.replay(collection.namespace, its)
+                            on_page(replayed)
+    return replayed
+
+
+@dataclass
+class _Replaying:
+    fed: Fed
+    adapters: Adapters
+    kept: KeptLetters
+    metrics: Metrics
+    stop: threading.Event
+    replayed: ReplayedLetters
+
+    def replay(self, namespace: Namespace, page: Sequence[StoredLetter]) -> None:
+        """Replay letters of one generation of a collection."""
+        superseded = superseded_of(self.adapters.client, self.adapters.patience, page)
+        current = [each for each in page if each.letter_id not in superseded and can_be_read(each)]
+        old = [each for each in page if each.letter_id in superseded]
+        counts = self._apply(namespace, current) if current else Counts()
+        if counts.control:
+            log.warning("the collection is not there, its dead letters stay", collection=str(namespace))
+            current = []
+        refused = len(self.kept.remove(current))
+        self.replayed.letters += len(page)
+        self.replayed.superseded += len(old) - len(self.kept.remove(old))
+        self.replayed.done += len(current) - refused
+        self.replayed.refused += refused
+        self.replayed.left += len(page) - len(old) - len(current)
+
+    def _apply(self, namespace: Namespace, letters: Sequence[StoredLetter]) -> Counts:
+        newest = max(each.version for each in letters)
+        if self.adapters.ask(committed_time, namespace) < newest:
+            raise SystemicFault(
+                f"A dead letter of {namespace} is ahead of the source's cluster time, so the source was restored or is"
+                " another one. Correct [source] uri, or run `penstock load --again` to load it anew."
+            )
+        changes = [Change(namespace, "left", each.version, read_key(each.key)) for each in letters]
+        fed = self.fed
+        applying = Applying(fed.plan, self.adapters, fed.generations, self.metrics, dead_letter_limit=len(letters))
+        return applying.apply(changes, Position("", newest), self.stop)

@@ -1,0 +1,51 @@
+"""Reads a sample of a collection and proposes the mapping of its index."""
+
+import threading
+
+import orjson
+from pymongo.errors import PyMongoError
+
+from penstock.build import source_connection
+from penstock.change import Change, Namespace
+from penstock.errors import DocumentError, SettingsError, Stopped
+from penstock.mongo.error_table import unavailable
+from penstock.mongo.sample import sample
+from penstock.operations.progress import Progress
+from penstock.operations.suggest.profile import Profile
+from penstock.operations.suggest.proposal import Proposal, propose
+from penstock.settings import CollectionSettings, Settings
+from penstock.transform import Transform
+
+
+def suggest(
+    settings: Settings, collection: CollectionSettings, *, size: int, progress: Progress, stop: threading.Event
+) -> tuple[Profile, Proposal]:
+    """Propose a mapping from so many documents. Raises SettingsError, SourceUnavailable, Stopped."""
+    namespace, transform, profile = Namespace.named(collection.namespace), Transform(collection), Profile()
+    progress.started(collection.namespace, size)
+    with source_connection(settings.source) as connection:
+        try:
+            for changes in sample(connection.client, namespace, size):
+                if stop.is_set():
+                    raise Stopped(f"told to stop before the sample of {namespace} was read")
+                for change in changes:
+                    _take(change, transform, profile)
+                progress.advanced(collection.namespace, len(changes))
+        except PyMongoError as error:
+            raise unavailable(error, f"a sample of {namespace}") from error
+    progress.finished(collection.namespace)
+    if not profile.documents:
+        raise SettingsError(f"{namespace} has no documents from which a mapping could be proposed.")
+    return profile, propose(profile, collection)
+
+
+def _take(change: Change, transform: Transform, profile: Profile) -> None:
+    """Take what the index would get; what it would not get has no fields."""
+    if change.document is None:
+        return
+    try:
+        body = transform(change.document)
+    except DocumentError:
+        return
+    if body is not None:
+        profile.add(orjson.loads(body))

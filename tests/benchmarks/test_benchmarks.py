@@ -1,0 +1,65 @@
+"""The benchmarks run, at a tiny size, and have no figures when index and source differ."""
+
+import json
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def run(*words: str | Path) -> None:
+    """Run one in a process of its own. They have their own servers, for they delete every index between two rounds."""
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+def test_every_benchmark_runs_to_its_comparison(tmp_path):
+    run(BENCHMARKS / "tiny.py", tmp_path)
+    for name in ("load", "catch_up", "latency", "cost", "growth", "verify"):
+        sections = json.loads((tmp_path / f"{name}.json").read_text())["sections"]
+        assert sections
+        assert all(section["rows"] for section in sections)
+
+
+def test_the_sync_function_is_measured_as_deployed(tmp_path):
+    run(BENCHMARKS / "lambda_calls.py", "--rounds=1", "--events=10", f"--results={tmp_path}")
+    assert (tmp_path / "lambda_calls.json").exists()
+
+
+@pytest.fixture
+def at(monkeypatch, database, source_uri, sink_url):
+    """The benchmarks' ground on the tests' servers and database."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import ground
+
+    monkeypatch.setattr(ground, "DB", database.name)
+    servers = SimpleNamespace(source=SimpleNamespace(uri=source_uri), opensearch=SimpleNamespace(url=sink_url))
+    with closing(ground.Ground(servers)) as at:
+        yield at
+
+
+def test_there_are_no_figures_when_one_document_differs(at, database, index_prefix, tmp_path):
+    from ground import generated
+    from item import Given, tell
+    from results import Section
+
+    name = f"{index_prefix}documents"
+    at.fill(name, generated(3))
+    at.make(name)
+    for each in database[name].find():
+        key = str(each.pop("_id"))
+        document = {**each, "price": 0.5} if each["number"] == 1 else each
+        at.client.request("PUT", f"/{name}-g1-write/_doc/{key}", document)
+
+    def sections():
+        yield Section("loaded", ("way", "documents a second"), [("fast", 1e9)])
+        at.require_equal(name)
+
+    with pytest.raises(SystemExit, match="no figures"):
+        tell("load", sections(), Given(results=tmp_path), {})
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,41 @@
+"""How long a look waits for a worker: the looks are scripted here, tests/end_to_end/test_explain.py has real ones."""
+
+import pytest
+
+from penstock.operations import explaining
+from penstock.operations.conclusion import Seen, conclude
+from penstock.operations.explaining import Explanation, look_until_passed
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    monkeypatch.setattr(explaining, "_LOOK_EVERY_S", 0)
+
+
+def seen(time, position, *, version=1, worker="running"):
+    found = Seen("shop.orders", "not there", time, "g1", version, load="live", worker=worker, position=position)
+    return Explanation("a", '"a"', found, None, conclude(found))
+
+
+def verdict(*looks, wait_s=60):
+    left = iter(looks)
+    found = look_until_passed(lambda: next(left), wait_s=wait_s)
+    return found.conclusion.verdict, len(list(left))
+
+
+def test_what_stays_wrong_once_the_worker_has_passed_differs():
+    assert verdict(seen(5, 1), seen(6, 4), seen(7, 5), seen(8, 5), seen(9, 9)) == ("differs", 1)
+
+
+def test_what_the_worker_brings_is_in_step():
+    assert verdict(seen(5, 1), seen(6, 5, version=None), seen(7, 7)) == ("absent", 1)
+
+
+def test_a_document_that_moves_is_not_one_that_stays_wrong():
+    moving = [seen(5, 1), seen(6, 5, version=2), seen(7, 6, version=3), seen(8, 8, version=4)]
+    assert verdict(*moving, seen(9, 9, version=None)) == ("absent", 0)
+
+
+def test_only_a_running_worker_is_waited_for():
+    assert verdict(seen(5, 1, worker="stopped"), seen(6, 6)) == ("behind", 1)
+    assert verdict(seen(5, 1), seen(6, 6), wait_s=0) == ("behind", 1)
