@@ -247,11 +247,22 @@ class CollectionSettings(Section):
         "keep",
         description="When it is dropped: keep the index's documents until it reappears and is reconciled, or empty it.",
     )
+    drop_grace_s: int = Field(
+        0,
+        ge=0,
+        description='For `on_drop = "empty"`: how long it may stay away before its index is emptied; when it is back'
+        " by then, it is reconciled instead.",
+    )
 
     @property
     def alias(self) -> str:
         """The alias that people search: `index`, or the namespace in lower case."""
         return self.index or self.namespace.lower()
+
+    @property
+    def outlives_a_drop(self) -> bool:
+        """Whether the index's documents stay, for a while at least, when the collection is gone."""
+        return self.on_drop == "keep" or self.drop_grace_s > 0
 
     @property
     def is_pattern(self) -> bool:
@@ -262,6 +273,13 @@ class CollectionSettings(Section):
     @classmethod
     def _index_can_be_made(cls, index: str | None, others: ValidationInfo) -> str | None:
         return checks.check_index_of(others.data.get("namespace", ""), index)
+
+    @field_validator("drop_grace_s")
+    @classmethod
+    def _grace_before_emptying(cls, grace_s: int, others: ValidationInfo) -> int:
+        if grace_s and others.data.get("on_drop") == "keep":
+            raise ValueError('is of no use while on_drop is "keep"; set on_drop to "empty"')
+        return grace_s
 
     @field_validator("exclude")
     @classmethod

@@ -113,6 +113,11 @@ def databases(
             " event source mapping brings the changes, name each collection."
         )
     source = settings.source.model_copy(update={"cursor_per": "database"})
+    if grace := next((each for each in settings.collections if each.drop_grace_s), None):
+        raise SettingsError(
+            f"[[collections]] {grace.namespace}: drop_grace_s needs `penstock run`, which looks whether the collection"
+            " is back; where an event source mapping brings the changes, leave it out."
+        )
     found: dict[str, Database] = {}
     for db in sorted({Namespace.named(each.namespace).db for each in settings.collections}):
         its = tuple(each for each in settings.collections if Namespace.named(each.namespace).db == db)

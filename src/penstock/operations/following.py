@@ -15,7 +15,7 @@ from typing import Literal
 import structlog
 
 from penstock.build import Adapters
-from penstock.change import Namespace, Outcome, Write
+from penstock.change import Counts, Namespace, Outcome, Position, Write
 from penstock.ending import Ending
 from penstock.errors import LeaseLost, Outdated, Stopped
 from penstock.metrics import Metrics
@@ -152,6 +152,10 @@ class Following:
         )
 
     def _stream(self, term: _Term, loading: Loading) -> None:
+        def settled(position: Position, counts: Counts) -> None:
+            self.standing.settled(position, counts)
+            loading.heard.settled(position, counts)
+
         pipeline = Pipeline(
             name=self.plan.name,
             ports=Ports(term.adapters.stream, loading.sink, term.adapters.dead_letters, term.state),
@@ -159,7 +163,7 @@ class Following:
             rules=term.adapters.rules(),
             metrics=self.metrics,
             on_control=loading.on_control,
-            on_settled=self.standing.settled,
+            on_settled=settled,
         )
         pipeline.run(term.ending)
 
