@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from penstock.change import SUPERSEDED, WRITTEN, Refusal
-from penstock.errors import PenstockError, SinkUnavailable, IndexTakenAway
+from penstock.errors import IndexTakenAway, PenstockError, SinkUnavailable
 from penstock.opensearch.client import Answer
 from penstock.opensearch.error_table import REASON_CHARACTERS, judge_item, judge_request, told, without_values
 from penstock.opensearch.waiting import Wait
