@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts connections when a test says so."""
+"""A TCP proxy that cuts connections, or holds requests back, when a test says so."""
 
 import socket
 import threading
@@ -6,11 +6,20 @@ from contextlib import suppress
 
 
 class Proxy:
-    """Forwards to `upstream`, which may be changed; new connections go to the new one."""
+    """Forwards to `upstream`, which may be changed; new connections go to the new one.
+
+    `hold`: a connection on which these bytes are sent is held back from then on, until `release`.
+    """
 
     def __init__(self, upstream: tuple[str, int]) -> None:
         self.upstream = upstream
         self.accepting = True
+        self.hold: bytes | None = None
+        self.held = threading.Event()
+        self.answered = threading.Event()
+        """What was held back was let go, and has been answered."""
+        self._released = threading.Event()
+        self._holding: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -25,7 +34,13 @@ class Proxy:
                     each.shutdown(socket.SHUT_RDWR)
             self._sockets.clear()
 
+    def release(self) -> None:
+        """Let go what was held back, as it was sent."""
+        self.hold = None
+        self._released.set()
+
     def close(self) -> None:
+        self.release()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -59,6 +74,12 @@ class Proxy:
     def _forward(self, origin: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while received := origin.recv(65536):
+                if self.hold and self.hold in received:
+                    self._holding.add(target)
+                    self.held.set()
+                    self._released.wait()
+                if origin in self._holding:
+                    self.answered.set()
                 target.sendall(received)
         for each in (origin, target):
             with suppress(OSError):

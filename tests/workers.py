@@ -41,9 +41,11 @@ def until(condition, what, *, within_s=WITHIN_S):
         time.sleep(0.05)
 
 
-def _penstock(folder: Path, log: Path, arguments: list[str]) -> None:
-    """The command line, in a process of its own."""
+def _penstock(folder: Path, log: Path, arguments: list[str], clock_s: float) -> None:
+    """The command line, in a process of its own, whose wall clock is so much ahead."""
     os.chdir(folder)
+    wall = time.time
+    time.time = lambda: wall() + clock_s
     for name in [each for each in os.environ if each.startswith("PENSTOCK_")]:
         del os.environ[name]
     with log.open("wb") as stderr, open(os.devnull, "wb") as stdout:
@@ -56,10 +58,10 @@ def _penstock(folder: Path, log: Path, arguments: list[str]) -> None:
 class Worker:
     """A command that runs; its log and its metrics can be read meanwhile."""
 
-    def __init__(self, folder: Path, number: int, arguments: list[str]) -> None:
+    def __init__(self, folder: Path, number: int, arguments: list[str], clock_s: float) -> None:
         self.killed = False
         self._log = folder / f"worker-{number}.log"
-        self.process = _FORKS.Process(target=_penstock, args=(folder, self._log, arguments), daemon=True)
+        self.process = _FORKS.Process(target=_penstock, args=(folder, self._log, arguments, clock_s), daemon=True)
         self.process.start()
 
     @property
@@ -163,8 +165,8 @@ class Site:
         """The alias of a collection's index."""
         return self._prefix + namespace.lower()
 
-    def start(self, *arguments: str) -> Worker:
-        worker = Worker(self.folder, len(self._workers), list(arguments))
+    def start(self, *arguments: str, clock_s: float = 0) -> Worker:
+        worker = Worker(self.folder, len(self._workers), list(arguments), clock_s)
         self._workers.append(worker)
         return worker
 

@@ -102,27 +102,41 @@ class Adapters:
         client: Client,
         metrics: Metrics,
         stop: threading.Event,
+        leased: bool = False,
     ) -> None:
+        """`leased`: nothing is written to the indexes without the lease of `state`."""
         self._settings = settings
         self._plan = plan
-        self._metrics = metrics
         self._stop = stop
         self._owner = f"{socket.gethostname()}/{os.getpid()}"
+        self.metrics = metrics
         self.connection = connection
         self.client = client
         self.patience = Patience(metrics, stop)
         self.indexes = Indexes(client, self.patience)
-        sink = OpenSearchSink(client, settings.sink, metrics, self.patience)
+        self.store = StateStore(client, self.patience)
+        lease_s = settings.pipeline.lease_s
+        self._state = PipelineState(self.store, plan.name, owner=self._owner, lease_s=lease_s, stop=stop)
+        may_send = self._state.assert_held if leased else lambda: None
+        sink = OpenSearchSink(client, settings.sink, metrics, self.patience, may_send=may_send)
         served = [each.settings for each in plan.collections]
         self.sink = Guard(sink, served, client=client, patience=self.patience, metrics=metrics)
         self.dead_letters = OpenSearchDeadLetters(client, sink, self.patience, kept=settings.pipeline.dead_letters_kept)
-        self.store = StateStore(client, self.patience)
         self.records = Records(self.store)
 
     def state(self) -> PipelineState:
         """The pipeline's lease and position."""
-        name, lease_s = self._plan.name, self._settings.pipeline.lease_s
-        return PipelineState(self.store, name, owner=self._owner, lease_s=lease_s, stop=self._stop)
+        return self._state
+
+    @property
+    def reloads(self) -> bool:
+        """Whether a lost position is healed by a reload."""
+        return self._settings.pipeline.on_position_lost == "reload"
+
+    @property
+    def heartbeat_s(self) -> float:
+        """How often the heartbeat is written, where the plan's cursor sees one."""
+        return self._settings.source.heartbeat_s
 
     def load_state(self, collection: Collection, generation: Generation) -> LoadState:
         """How far the load of a collection has come."""
@@ -149,7 +163,7 @@ class Adapters:
             self.connection,
             self._plan.watch,
             name=self._plan.name,
-            metrics=self._metrics,
+            metrics=self.metrics,
             stop=self._stop,
             batch_size=batch_size,
         )
@@ -164,7 +178,7 @@ class Adapters:
             self.connection,
             collection.namespace,
             name=self._plan.name,
-            metrics=self._metrics,
+            metrics=self.metrics,
             stop=stop,
             range_size=self._settings.pipeline.load_range,
             rate=rate,

@@ -8,6 +8,7 @@
       QueueUnavailable       the same for the queue of parked keys                      exit code 5
       SystemicFault          going on would hide a loss: too many dead letters,
                              counters that do not balance, a restored source            exit code 6
+        IndexTakenAway       an index or its write alias is gone                        exit code 6
       LeaseLost              another worker has taken this pipeline over                (the worker waits again)
         Outdated             the generations changed since it was planned               (the worker plans again)
       NotEqual               an index does not hold what its collection says            exit code 8
@@ -37,9 +38,13 @@ class SettingsError(PenstockError):
 
 
 class PositionLost(PenstockError):
-    """The source's change log no longer holds the position that was saved."""
+    """The source's change log no longer holds the saved position, or an index is not the one it was saved for."""
 
     exit_code = 3
+
+    def __init__(self, cause: str, todo: str = "") -> None:
+        self.cause = cause
+        super().__init__(f"{cause} {todo}".strip())
 
 
 class SourceUnavailable(PenstockError):
@@ -69,6 +74,10 @@ class SystemicFault(PenstockError):
     """Going on would hide a loss; the pipeline stops with the reason."""
 
     exit_code = 6
+
+
+class IndexTakenAway(SystemicFault):
+    """An index was deleted, or its write alias was taken away, behind penstock's back."""
 
 
 class LeaseLost(PenstockError):

@@ -41,6 +41,7 @@ class _Pipeline:
     lag_s: float = 0.0
     waiting: str = ""
     waiting_since: float = 0.0
+    lost: str = ""
     reason: str = ""
     lags: deque[tuple[float, float]] = field(default_factory=deque)
 
@@ -54,15 +55,19 @@ class Health:
         self._lock = threading.Lock()
         self._pipelines: dict[str, _Pipeline] = {}
 
-    def beat(self, pipeline: str, *, lag_s: float = 0.0, waiting_reason: str = "", loading: bool = False) -> None:
+    def beat(
+        self, pipeline: str, *, lag_s: float = 0.0, waiting_reason: str = "", loading: bool = False, lost: str = ""
+    ) -> None:
         """Report that the source answered (an empty answer counts), and how far behind the pipeline is.
 
-        `waiting_reason` says why the index accepts nothing at present; whoever waits goes on beating.
+        `waiting_reason` says why the index accepts nothing at present; whoever waits goes on beating. `lost` names
+        what is loaded anew after a loss; no problem that a restart of the process would solve.
         """
         now = self._now()
         with self._lock:
             known = self._in_state(pipeline, "loading" if loading else "live", now)
             known.lag_s = lag_s
+            known.lost = lost
             if waiting_reason and not known.waiting:
                 known.waiting_since = now
             known.waiting = waiting_reason
@@ -121,6 +126,7 @@ class Health:
             "lag_s": round(known.lag_s, 3),
             "silent_s": round(silent_s, 1),
             "waiting": known.waiting,
+            "position_lost": known.lost,
             "reason": known.reason,
             "problems": problems,
         }

@@ -18,6 +18,7 @@ MetricName = Literal[
     "penstock_second_attempts_total",
     "penstock_index_fields",
     "penstock_source_resumes_total",
+    "penstock_positions_lost_total",
     "penstock_checkpoints_total",
     "penstock_checkpoint_age_seconds",
     "penstock_lag_seconds",
@@ -61,6 +62,11 @@ METRICS: dict[MetricName, Metric] = {
         "gauge", "Fields of an index, of which it may have `max_fields`; looked at once a minute.", ("index",)
     ),
     "penstock_source_resumes_total": Metric("counter", "Times a change stream was opened again after a fault."),
+    "penstock_positions_lost_total": Metric(
+        "counter",
+        "Positions that were lost, by reason: history, index_deleted, index_replaced, alias_moved.",
+        ("pipeline", "reason"),
+    ),
     "penstock_checkpoints_total": Metric("counter", "Positions saved."),
     "penstock_checkpoint_age_seconds": Metric("gauge", "Seconds since the position was last saved."),
     "penstock_lag_seconds": Metric("gauge", "Seconds between the source's clock and the position, also when idle."),

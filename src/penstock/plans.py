@@ -4,8 +4,8 @@ The pipeline of a database (or of a collection, where rights are narrower) feeds
 collections. Each later generation has a pipeline of its own, with a cursor of its own on its collection.
 """
 
-from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from penstock.change import Namespace
 from penstock.errors import SettingsError
@@ -114,6 +114,7 @@ class Planner:
 
     def __init__(self, settings: Settings) -> None:
         self._cursor_per = settings.source.cursor_per
+        self._heartbeat = Namespace.named(settings.source.heartbeat or "")
         self.declared: list[Declared] = []
         problems: list[str] = []
         for each in settings.collections:
@@ -153,12 +154,17 @@ class Planner:
                     alone.append(self._alone(each, recorded, renew=renew))
         shared = (
             Plan(watch, tuple(first[Namespace(watch.db, coll)] for coll in watch.colls))
-            for watch in watches(first, self._cursor_per)
+            for watch in self._watches(first)
         )
         return [*shared, *alone]
 
+    def _watches(self, namespaces: Iterable[Namespace]) -> list[Watch]:
+        beats = self._heartbeat
+        found = watches(namespaces, self._cursor_per)
+        return [replace(each, heartbeat=beats.coll if each.db == beats.db else None) for each in found]
+
     def _alone(self, declared: Declared, recorded: Recorded, *, renew: bool) -> Plan:
-        (watch,) = watches([declared.namespace], self._cursor_per)
+        (watch,) = self._watches([declared.namespace])
         try:
             generation = declared.generation(recorded, renew=renew)
         except SettingsError as error:

@@ -59,6 +59,12 @@ class SourceSettings(Section):
         ge=60,
         description="How long the source keeps its change log; `status` then says when a position will be lost.",
     )
+    heartbeat: Annotated[str | None, AfterValidator(checks.check_heartbeat)] = Field(
+        None,
+        description="A collection of penstock's own, `database.collection`, in a database that is followed: one small"
+        " document in it is written anew from time to time, so that the position of an idle stream does not age.",
+    )
+    heartbeat_s: float = Field(60, ge=1, description="How often the heartbeat is written.")
 
     @field_validator("uri")
     @classmethod
@@ -169,17 +175,19 @@ class PipelineSettings(Section):
     dead_letters_kept: int = Field(
         100_000,
         ge=1,
-        description="About so many dead letters of one collection are kept; the next one stops the pipeline, since"
-        " without it the document would be forgotten.",
+        description="About so many dead letters of one generation of a collection are kept; the next one stops the"
+        " pipeline, since without it the document would be forgotten.",
     )
     lease_s: float = Field(15, ge=1, description="A worker that did not renew its lease for so long is replaced.")
     load_rate: float | None = Field(
         None, gt=0, description="Most documents a second that a load reads; none: no limit."
     )
     load_range: int = Field(20_000, ge=100, description="Documents in one range of the load, the unit of its progress.")
-    on_position_lost: Literal["stop"] = Field(
-        "stop",
-        description="What happens when the change log no longer holds the position: stop with exit code 3.",
+    on_position_lost: Literal["reload", "stop"] = Field(
+        "reload",
+        description="When the change log no longer holds the position, or an index was deleted or replaced: say so and"
+        " load what is affected anew, beside the stream and while the index serves; or stop with exit code 3, where a"
+        " load must not begin by itself. `reload`, since nothing else can make up for the loss.",
     )
     parking_queue: Annotated[str | None, AfterValidator(checks.check_queue)] = Field(
         None,
@@ -332,4 +340,14 @@ class Settings(Section):
     def _collections_stay_apart(cls, collections: tuple[CollectionSettings, ...]) -> tuple[CollectionSettings, ...]:
         if problems := checks.collisions((c.namespace, c.alias) for c in collections):
             raise ValueError("\n".join(problems))
+        return collections
+
+    @field_validator("collections")
+    @classmethod
+    def _heartbeat_is_seen(
+        cls, collections: tuple[CollectionSettings, ...], others: ValidationInfo
+    ) -> tuple[CollectionSettings, ...]:
+        source = others.data.get("source")
+        if source and source.heartbeat and collections:
+            checks.check_heartbeat_is_seen(source.heartbeat, source.cursor_per, [c.namespace for c in collections])
         return collections

@@ -76,6 +76,23 @@ def check_namespace(namespace: str) -> str:
     return namespace
 
 
+def check_heartbeat(namespace: str | None) -> str | None:
+    """`database.collection`, where one is given."""
+    return namespace if namespace is None else check_namespace(namespace)
+
+
+def check_heartbeat_is_seen(heartbeat: str, cursor_per: str, collections: Iterable[str]) -> None:
+    """A cursor on the heartbeat's database must see it, and nobody's documents may be in its collection."""
+    declared = sorted(collections)
+    databases = sorted({each.partition(".")[0] for each in declared})
+    if cursor_per == "collection":
+        raise ValueError('[source] heartbeat is of no use with cursor_per = "collection": no cursor sees it')
+    if heartbeat in declared:
+        raise ValueError(f"[source] heartbeat {heartbeat} is one of the declared collections; name one of its own")
+    if heartbeat.partition(".")[0] not in databases:
+        raise ValueError(f"[source] heartbeat {heartbeat} is in no database that is followed: {', '.join(databases)}")
+
+
 def check_index_name(name: str) -> str:
     """The rules of OpenSearch, and the names penstock keeps for itself."""
     if name != name.lower():

@@ -12,6 +12,7 @@ from penstock.opensearch.dead_letters import OpenSearchDeadLetters
 from penstock.opensearch.kept_letters import PAGE, KeptLetters, Wanted
 
 ORDERS, CUSTOMERS = Namespace("shop", "orders"), Namespace("shop", "customers")
+ALIAS = "orders-g1-write"
 NOW = datetime.now(UTC)
 
 
@@ -87,14 +88,14 @@ def test_the_tally_counts_all_of_them_and_names_the_commonest_reasons(
 def test_what_was_refused_is_not_read_with_many_letters(store: OpenSearchDeadLetters, kept: KeptLetters) -> None:
     store.store([letter("a", body=b'{"n":1}')])
     assert [each.body for each in kept.newest(Wanted(), 9)[0]] == [None]
-    assert store.find(ORDERS, ["a"])["a"].body == '{"n":1}'
+    assert store.find(ORDERS, ["a"], ALIAS)["a"].body == '{"n":1}'
 
 
 def test_exactly_a_letter_is_removed_and_a_newer_one_of_its_document_stays(
     store: OpenSearchDeadLetters, kept: KeptLetters
 ) -> None:
     store.store([letter("a", 5), letter("b", 5), letter("c", 5)])
-    read = store.find(ORDERS, ["a", "b"])
+    read = store.find(ORDERS, ["a", "b"], ALIAS)
     store.store([letter("a", 5)])  # as new as before: an idle source's clock stands still
     assert [each.id for each in kept.remove(list(read.values()))] == ["a"]
     assert kept.remove([read["b"]]) == []
@@ -109,9 +110,9 @@ def test_a_removal_whose_answer_was_lost_is_no_newer_letter(
     store.store([letter("a", 5)])
     between.for_bulks("cut")
     through = KeptLetters(relayed.client, relayed.patience, index=index)
-    assert through.remove(list(store.find(ORDERS, ["a"]).values())) == []
+    assert through.remove(list(store.find(ORDERS, ["a"], ALIAS).values())) == []
     assert len(between.bulks()) == 2
-    assert store.find(ORDERS, ["a"]) == {}
+    assert store.find(ORDERS, ["a"], ALIAS) == {}
 
 
 def test_pages_go_on_while_their_letters_are_removed_and_replaced(
@@ -147,7 +148,7 @@ def test_what_has_no_place_stops_the_pipeline_and_is_not_forgotten(
     small.store([letter("c"), letter("a", 2), letter("b", 2)])
     kept.tally(Wanted())
     small.store([letter("a", 3), letter("a", of=CUSTOMERS)])
-    assert small.find(ORDERS, ["a"])["a"].version == 3
+    assert small.find(ORDERS, ["a"], ALIAS)["a"].version == 3
     assert ids(kept, namespaces=(CUSTOMERS,)) == {"a"}
 
 
@@ -157,5 +158,5 @@ def test_beyond_a_number_of_letters_only_the_bodies_are_left_out(
     small.store([letter("a", body=b"{}"), letter("b", body=b"{}")])
     kept.tally(Wanted())
     small.store([letter("c", body=b'{"n":1}')])
-    found = small.find(ORDERS, ["a", "c"])
+    found = small.find(ORDERS, ["a", "c"], ALIAS)
     assert [(found[each].body, found[each].body_bytes) for each in ("a", "c")] == [("{}", 2), (None, 7)]

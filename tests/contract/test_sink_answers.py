@@ -10,7 +10,7 @@ from opensearch_bodies import FIELDS, RECORDED, Server, provoke_wrong_values
 from sink_sides import Asked, Relay, Said, Side, eventually, once_it_waits, side
 
 from penstock.change import SUPERSEDED, WRITTEN, Refusal, Write
-from penstock.errors import ReadAgain, SinkUnavailable, Stopped, SystemicFault
+from penstock.errors import LeaseLost, ReadAgain, SinkUnavailable, Stopped, SystemicFault
 from penstock.opensearch.error_table import judge_item
 
 REQUESTS = json.loads(RECORDED.read_text())["requests"]
@@ -282,6 +282,24 @@ class TestIndexTakenAway:
             way.ask("PUT", f"/{index_prefix}{name}", {"aliases": {f"{index_prefix}both": {}}})
         with pytest.raises(SystemicFault, match="no write index"):
             way.sink.write(writes(f"{index_prefix}both"))
+
+
+class TestMaySend:
+    @pytest.mark.parametrize("step", [OVERLOADED, "drop", TOO_LARGE], ids=["repeated", "unclear", "split"])
+    def test_it_is_asked_before_each_request_of_a_call(
+        self, between: Relay, relayed: Side, index_prefix: str, step: Said | str
+    ) -> None:
+        alias = relayed.generation(f"{index_prefix}a").write_alias
+        between.for_bulks(step)
+
+        def only_once() -> None:
+            if between.bulks():
+                raise LeaseLost("it is another worker's")
+
+        relayed.sink.may_send = only_once
+        with pytest.raises(LeaseLost):
+            relayed.sink.write(writes(alias))
+        assert len(between.bulks()) == 1
 
 
 class TestRefusals:

@@ -26,8 +26,8 @@ def namespace(site, database):
     database.items.insert_many([{"_id": "poison", "customer": "secret"}, {"_id": "fails", "fail": True}])
     database.items.insert_many([{"_id": "hidden", "hidden": True}, {"_id": "dear", "price": "free"}])
     (site.folder / "mapping.json").write_text(json.dumps(MAPPING))
-    (site.folder / "shaping.py").write_text(SHAPE)
-    site.settings(f"{database.name}.items", mapping_file="mapping.json", function="shaping:shaped")
+    (site.folder / "explained_shapes.py").write_text(SHAPE)
+    site.settings(f"{database.name}.items", mapping_file="mapping.json", function="explained_shapes:shaped")
     return f"{database.name}.items"
 
 
@@ -79,7 +79,7 @@ def test_what_was_refused_and_what_cannot_be_searched_by(explained, loaded, site
     assert (found["verdict"], found["ignored"]) == ("ignored", ["price"])
     assert "cannot search it by price" in found["conclusion"]
     penstock("dead-letters", "drop", "--all", "--yes")
-    assert "cannot be indexed (function shaping:shaped raised ValueError" in explained("fails")["conclusion"]
+    assert "cannot be indexed (function explained_shapes:shaped raised ValueError" in explained("fails")["conclusion"]
 
 
 def test_an_index_that_is_behind_a_worker_that_is_not_there(explained, loaded, site, database, penstock, namespace):

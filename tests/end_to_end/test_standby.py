@@ -1,10 +1,12 @@
 """Two workers on one pipeline, and restarts: who writes, and from where."""
 
 import signal
+from urllib.parse import urlsplit
 
 import pytest
 
-from workers import until
+from proxy import Proxy
+from workers import WITHIN_S, until
 
 
 @pytest.fixture
@@ -131,4 +133,144 @@ def test_the_position_of_an_idle_collection_moves_on(site, database, namespace, 
     database.another.insert_one({})
     until(lambda: site.state(database.name)["position"]["time"] > before, "the position moves on")
     assert worker.metric("penstock_changes_total", outcome="control") == 0
+    worker.terminate()
+
+
+@pytest.fixture
+def asleep(site, database, namespace):
+    """A worker that sleeps with a write on the wire, of a document that was written by its standby and deleted since.
+
+    `forget`: the index no longer remembers the delete.
+    """
+    index = f"{site.index(namespace)}-g1"
+    address = urlsplit(site.sink_url)
+    with Proxy((address.hostname, address.port)) as proxy:
+
+        def asleep(*, forget):
+            site.settings(namespace)
+            first = site.start("run", "--sink-url", f"http://127.0.0.1:{proxy.port}")
+            first.until_live()
+            proxy.hold = f"/{index}-write/_bulk".encode()
+            database.items.insert_one({"_id": "late"})
+            assert proxy.held.wait(WITHIN_S)
+            first.signal(signal.SIGSTOP)
+            second = site.start("run")
+            second.until_logged("took the lease")
+            site.until_equal(database, "items")
+            if forget:
+                site.ask("PUT", f"{index}/_settings", {"index.gc_deletes": "100ms"})
+            database.items.delete_one({"_id": "late"})
+            site.until_equal(database, "items")
+            if forget:
+                until_forgotten(site, index)
+            return first, proxy
+
+        yield asleep
+
+
+def until_forgotten(site, index):
+    """Wait until the index takes an older state of a document that was deleted after all others."""
+
+    def write(method, version):
+        return site.ask(method, f"{index}/_doc/probe?version={version}&version_type=external&refresh", None or {})
+
+    write("PUT", 1)
+    write("DELETE", 3)
+    until(lambda: "error" not in write("PUT", 2), "the delete is forgotten")
+    write("DELETE", 3)
+
+
+@pytest.mark.parametrize("forget", [False, True], ids=["remembered", "forgotten"])
+def test_what_a_sleeping_worker_had_on_the_wire_is_refused_while_deletes_are_remembered(site, database, asleep, forget):
+    """The second case shows what the first rests on: deletes are remembered longer than any request is under way."""
+    first, proxy = asleep(forget=forget)
+    proxy.release()
+    assert proxy.answered.wait(WITHIN_S)
+    assert site.differences(database, "items") == (["items: late is too much"] if forget else [])
+    first.signal(signal.SIGCONT)
+    first.until_logged("lease lost")
+
+
+def test_a_worker_that_wakes_up_does_not_send_again_what_was_cut_off(site, database, asleep):
+    """The renewal of its lease does not tell it, for it reaches nobody: its own clock must."""
+    first, proxy = asleep(forget=True)
+    proxy.hold, proxy.accepting = None, False
+    proxy.cut()
+    first.signal(signal.SIGCONT)
+    first.until_logged("lease lost")
+    proxy.accepting = True
+    until(lambda: first.states() == {"standby"}, first.states)
+    assert site.differences(database, "items") == []
+    database.items.insert_one({"_id": "after"})
+    site.until_equal(database, "items")
+
+
+def test_the_wall_clocks_of_the_machines_do_not_matter(site, database, namespace):
+    site.settings(namespace)
+    first = site.start("run", clock_s=-86_400)
+    first.until_live()
+    second = site.start("run", clock_s=86_400)
+    second.until_logged("standby: another worker holds the lease")
+    began = site.state(database.name)
+    until(lambda: site.state(database.name)["beat"] >= began["beat"] + 9, "three times of the lease")
+    assert site.state(database.name)["owner"] == began["owner"]
+    first.kill()
+    database.items.update_many({}, {"$set": {"text": "second"}})
+    second.until_logged("took the lease")
+    site.until_equal(database, "items")
+    second.kill()
+    until(lambda: '"stopped"' in site.run("status", "--json").stdout, "status sees that nobody is there")
+
+
+@pytest.fixture
+def blocked(site):
+    """Block an index; at the end of the test it is free in any case."""
+    done = []
+
+    def block(index, name):
+        done.append((index, name))
+        site.ask("PUT", f"{index}/_settings", {f"index.blocks.{name}": True})
+
+    def free():
+        for index, name in done:
+            site.ask("PUT", f"{index}/_settings", {f"index.blocks.{name}": None})
+        done.clear()
+
+    block.free = free
+    yield block
+    free()
+
+
+@pytest.mark.parametrize("name", ["write", "read_only_allow_delete"])
+def test_a_lease_that_cannot_be_renewed_because_of_a_block_is_waited_for(site, database, namespace, blocked, name):
+    site.settings(namespace)
+    worker = site.start("run")
+    worker.until_live()
+    site.until_equal(database, "items")
+    blocked("penstock-state", name)
+    until(lambda: worker.metric("penstock_waits_total", reason="blocked") >= 7, "it waited for longer than the lease")
+    sent = worker.metric("penstock_bulk_requests_total")
+    database.items.update_many({}, {"$set": {"text": "second"}})
+    until(lambda: worker.metric("penstock_waits_total", reason="blocked") >= 9, "it goes on waiting")
+    assert worker.metric("penstock_bulk_requests_total") == sent
+    blocked.free()
+    site.until_equal(database, "items")
+    worker.until_live()
+    worker.terminate()
+
+
+def test_a_data_index_that_is_read_only_for_longer_than_the_lease_is_waited_for(site, database, namespace, blocked):
+    site.settings(namespace)
+    worker = site.start("run")
+    worker.until_live()
+    site.until_equal(database, "items")
+    blocked(f"{site.index(namespace)}-g1", "read_only_allow_delete")
+    database.items.update_many({}, {"$set": {"text": "second"}})
+    until(lambda: worker.metric("penstock_waiting") == 1, "it waits")
+    began = site.state(database.name)["beat"]
+    until(lambda: site.state(database.name)["beat"] >= began + 6, "two times of the lease")
+    blocked.free()
+    site.until_equal(database, "items")
+    assert worker.lines("lease lost") == []
+    assert site.letters(database) == []
     worker.terminate()

@@ -48,6 +48,7 @@ def test_a_live_pipeline_that_answers_is_healthy(health):
         "lag_s": 0.2,
         "silent_s": 0.0,
         "waiting": "",
+        "position_lost": "",
         "reason": "",
         "problems": [],
     }

@@ -75,6 +75,8 @@ def _rows(line: "CollectionStatus") -> Iterator[Sequence[str]]:
 
 
 def _remarks(line: "CollectionStatus") -> Iterator[str]:
+    if line.lost:
+        yield f"{_loud('position lost')}: {line.namespace}, {line.lost}; it is loaded anew"
     for each in line.generations:
         if each.failed:
             yield f"{_loud(each.index + ' is not fed')}: {each.failed}"

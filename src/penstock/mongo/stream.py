@@ -194,14 +194,15 @@ class MongoStream:
         position = self._position
         if position and position.token and position.time:
             self._position = position_at(position.time)
+            log.warning("the token is of no use, its cluster time is tried", pipeline=self._name, error=in_words(error))
             return
         names = self._watch.names.replace(",", "")
         when = datetime.fromtimestamp(seconds_of(position.time), UTC).isoformat() if position else "now"
         raise PositionLost(
             f"The change log of the source no longer holds the position of {self._watch.names} ({when}):"
-            f" {in_words(error)}. Changes since then cannot be read any more: run `penstock load --again"
-            f" {names}` to load these collections again, and make the change log's retention longer than the longest"
-            " stop."
+            f" {in_words(error)}. Changes since then cannot be read any more.",
+            f"Run `penstock load --again {names}` to load these collections again, and make the change log's retention"
+            " longer than the longest stop.",
         ) from error
 
 

@@ -14,11 +14,15 @@ _OF_DATABASES = ["rename", "dropDatabase", "invalidate"]
 
 @dataclass(frozen=True)
 class Watch:
-    """The collections of one database that one cursor watches; `own` names the only one, on a cursor of its own."""
+    """The collections of one database that one cursor watches; `own` names the only one, on a cursor of its own.
+
+    `heartbeat` names a collection whose changes only move the position.
+    """
 
     db: str
     colls: tuple[str, ...]
     own: str | None = None
+    heartbeat: str | None = None
 
     def __str__(self) -> str:
         return self.db if self.own is None else f"{self.db}.{self.own}"
@@ -44,7 +48,8 @@ class Watch:
             stream["fullDocument"] = "updateLookup"
         stages: list[Document] = [{"$changeStream": stream}]
         if self.own is None:
-            of_documents = {"ns.coll": {"$in": list(self.colls)}}
+            seen = [*self.colls, *([self.heartbeat] if self.heartbeat else ())]
+            of_documents = {"ns.coll": {"$in": seen}}
             stages.append({"$match": {"$or": [of_documents, {"operationType": {"$in": _OF_DATABASES}}]}})
         stages.append({"$project": {"updateDescription": 0} | ({"fullDocument": 0} if keys_only else {})})
         return stages

@@ -134,6 +134,7 @@ class OpenSearchDeadLetters:
         """
         older = [] if before is None else [{"range": {"version": {"lt": before}}}]
         body = {"query": {"bool": {"filter": [{"term": {"alias": alias}}, *older]}}}
+        self._sink.may_send()
         ask(self._client, self._patience, "POST", f"/{self.index}/_refresh")
         answer = ask(
             self._client, self._patience, "POST", f"/{self.index}/_delete_by_query?conflicts=proceed&refresh=true", body

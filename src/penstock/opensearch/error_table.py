@@ -4,7 +4,7 @@
     200, 201; 404 of a delete                                   written
     409 version_conflict_engine_exception                       superseded
     429, 503, other 5xx; blocked or closed index; no answer     wait
-    404 index_not_found_exception, an alias without an index    SystemicFault: the index was taken away
+    404 index_not_found_exception, an alias without an index    IndexTakenAway
     401, 403                                                    SinkUnavailable, after the credentials were renewed
     404, 405, 3xx of a whole request                            SinkUnavailable: something else answers there
     413, 400 and other 4xx of a whole request                   split; of a single write: refused for good
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from penstock.change import SUPERSEDED, WRITTEN, Outcome, Refusal
-from penstock.errors import SinkUnavailable, SystemicFault
+from penstock.errors import IndexTakenAway, SinkUnavailable
 from penstock.opensearch.client import Answer
 from penstock.opensearch.waiting import Wait
 
@@ -33,7 +33,7 @@ _TRY_LATER = frozenset({408, 425, 429})
 
 
 def judge_item(status: int, error: Mapping[str, Any] | None) -> Outcome | Wait:
-    """Say what one item of a bulk answer means; raises SystemicFault, SinkUnavailable."""
+    """Say what one item of a bulk answer means; raises IndexTakenAway, SinkUnavailable."""
     if 200 <= status < 300 or (status == 404 and error is None):
         return WRITTEN
     error = error or {}
@@ -78,8 +78,8 @@ def judge_request(answer: Answer, what: str) -> Wait | Refusal:
     return Refusal(answer.status, detail)
 
 
-def _taken_away(detail: str) -> SystemicFault:
-    return SystemicFault(
+def _taken_away(detail: str) -> IndexTakenAway:
+    return IndexTakenAway(
         f"The index refused a write: {detail}. It was deleted, replaced or lost its alias behind penstock's back, so"
         " the saved position no longer belongs to it. Give it back its aliases if it is unchanged; else run `penstock"
         " load --again` for its collection."

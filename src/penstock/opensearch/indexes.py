@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from penstock.errors import SettingsError, SystemicFault
+from penstock.errors import IndexTakenAway, SettingsError, SystemicFault
 from penstock.opensearch.client import Answer, Client
 from penstock.opensearch.field_budget import raise_limit
 from penstock.opensearch.mapping import body_for, read_mapping
@@ -23,7 +23,7 @@ _META_SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One index of a collection. `uuid` tells it from another index of the same name; `created`: only just now."""
+    """One index of a collection. `uuid` (see `uuid_of`) tells it from others of the name; `created`: only just now."""
 
     index: str
     read_alias: str
@@ -34,6 +34,26 @@ class Generation:
     def was_replaced(self, known: Mapping[str, str]) -> bool:
         """Whether its name stood for another index when the UUIDs were noted."""
         return known.get(self.index) not in (None, self.uuid)
+
+
+class AliasLost(IndexTakenAway):
+    """The index of a generation is there, without its write alias."""
+
+    def __init__(self, generation: Generation) -> None:
+        self.generation = generation
+        super().__init__(
+            f"The index {generation.index} has lost its write alias {generation.write_alias}; another tool has changed"
+            " it. Add the alias again when the index is unchanged, or delete the index to load the collection anew."
+        )
+
+
+def uuid_of(settings: Mapping[str, Any]) -> str:
+    """What tells an index from another one of its name, out of its settings.
+
+    A snapshot that is restored into a closed index leaves its UUID as it was, and gives it another history.
+    """
+    history = settings["index"].get("history", {}).get("uuid")
+    return f"{settings['index']['uuid']}/{history}" if history else str(settings["index"]["uuid"])
 
 
 def index_of(alias: str, number: int) -> str:
@@ -66,7 +86,8 @@ class Indexes:
         It is made with the `mapping`, by default the one of the collection's file. Only a `serving` one gets the read
         alias, when no index has it; another one is made beside it, unseen by those who search.
 
-        Raises SettingsError when the name is taken or the mapping refused, SinkUnavailable, Stopped, SystemicFault.
+        Raises SettingsError when the name is taken or the mapping refused, AliasLost, SinkUnavailable, Stopped,
+        SystemicFault.
         """
         name = collection.alias
         index = index_of(name, number)
@@ -127,7 +148,7 @@ class Indexes:
         for name in names:
             described = self._describe(name)
             if len(described) == 1:
-                found[name] = str(next(iter(described.values()))["settings"]["index"]["uuid"])
+                found[name] = uuid_of(next(iter(described.values()))["settings"])
         return found
 
     def _describe(self, name: str) -> dict[str, Any]:
@@ -151,13 +172,10 @@ class Indexes:
                 f"[[collections]] {namespace}: the index {index} belongs to the collection {meta.get('collection')}."
                 " Give one of them another `index`."
             )
-        write_alias = write_alias_of(index)
-        if write_alias not in described["aliases"]:
-            raise SystemicFault(
-                f"The index {index} has lost its write alias {write_alias}; another tool has changed it. Add the"
-                " alias again when the index is unchanged, or delete the index to load the collection anew."
-            )
-        return Generation(index, name, write_alias, str(described["settings"]["index"]["uuid"]), created=False)
+        generation = Generation(index, name, write_alias_of(index), uuid_of(described["settings"]), created=False)
+        if generation.write_alias not in described["aliases"]:
+            raise AliasLost(generation)
+        return generation
 
     def _is_alias_in_use(self, name: str, namespace: str) -> bool:
         """Whether an earlier generation has the read alias; raises SettingsError when something else has the name."""

@@ -3,6 +3,7 @@
     acquire   waits as standby until the lease is free, then takes it with a new epoch
     renew     says that the worker lives; every write of the document does
     save      the position; save_status, save_source: what `status` and the next start want to know
+    forget    a lost position, or the indexes that no longer belong to it
     release   a clean end: a standby takes over at once
 
 No wall clocks are compared: a standby sees that the document has not changed for the lease's time on its own clock, and
@@ -87,6 +88,14 @@ class PipelineState:
         """Save the identity of the source and the UUIDs of the indexes that the position belongs to."""
         self._write({"source": dict(source), "indexes": dict(indexes)})
 
+    def forget(self, losses: Mapping[str, Any], indexes: Mapping[str, str], *, keep_position: bool) -> None:
+        """Save what was lost, by collection, and which indexes still belong to the position, if it is kept at all.
+
+        All in one write: a start after it loads anew whatever the position does not belong to.
+        """
+        known = {**self.document["lost"], **losses}
+        self._write({"lost": known, "indexes": dict(indexes), **({} if keep_position else {"position": None})})
+
     @property
     def document(self) -> dict[str, Any]:
         """The whole state as this worker last wrote it: source, indexes, status, epoch."""
@@ -125,6 +134,7 @@ class PipelineState:
             "position": before.get("position"),
             "source": before.get("source", {}),
             "indexes": before.get("indexes", {}),
+            "lost": before.get("lost", {}),
             "status": before.get("status", {}),
             "owner": self.owner,
             "lease_s": self._lease_s,

@@ -9,7 +9,7 @@ document's tombstone lives.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from penstock.change import WRITTEN, Outcome, Refusal, Write
@@ -40,7 +40,17 @@ class _Call(NamedTuple):
 class OpenSearchSink:
     """Writes to the generations' write aliases; several threads may call it at once."""
 
-    def __init__(self, client: Client, settings: SinkSettings, metrics: Metrics, patience: Patience) -> None:
+    def __init__(
+        self,
+        client: Client,
+        settings: SinkSettings,
+        metrics: Metrics,
+        patience: Patience,
+        *,
+        may_send: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.may_send = may_send
+        """Asked before each request, repeated ones too; raises when nothing may be sent any more (LeaseLost)."""
         self._client = client
         self._max_bytes = settings.max_request_bytes
         self._max_writes = settings.max_request_writes
@@ -51,7 +61,7 @@ class OpenSearchSink:
     def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
         """Send the writes and answer their outcomes in order; see `penstock.ports.Sink`.
 
-        Raises Stopped, ReadAgain, SinkUnavailable, and SystemicFault when an index was taken away.
+        Raises Stopped, ReadAgain, SinkUnavailable, IndexTakenAway, and what `may_send` raises.
         """
         if not writes:
             return []
@@ -89,6 +99,7 @@ class OpenSearchSink:
             raise ReadAgain("the writes were read too long ago to be sent")
         guards = guards_of(call.writes, places, call.form)
         body = b"".join(guards) + lines_of(call.writes, places, call.form)
+        self.may_send()
         self._metrics.count("penstock_bulk_bytes_total", len(body))
         try:
             answer = self._client.request("POST", call.form.path + self._query, body)

@@ -16,7 +16,7 @@ _LOOK_FOR_LEASES = 0.5
 
 def reported_lately(document: State) -> bool:
     """Whether what the document says of its worker is of now."""
-    age_s = time.time() - document["status"].get("reported_at", 0.0)
+    age_s = abs(time.time() - document["status"].get("reported_at", 0.0))  # the clock of that machine may be ahead
     return not document["released"] and age_s < _GONE_AFTER_LEASES * float(document["lease_s"])
 
 

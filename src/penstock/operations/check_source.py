@@ -14,6 +14,7 @@ from penstock.mongo.connection import Client, Connection, Server, address, serve
 from penstock.mongo.cursor import ChangeCursor
 from penstock.mongo.enabled import enabling, enabling_rules, is_enabled
 from penstock.mongo.error_table import in_words, unavailable
+from penstock.mongo.heartbeat import may_beat
 from penstock.mongo.watch import Watch, watches
 from penstock.operations.expanding import expand, matching, patterns_of
 from penstock.operations.finding import Finding, failure, ok, warning
@@ -43,6 +44,7 @@ def source_findings(settings: Settings) -> Iterator[Finding]:
                 yield from _collection_findings(connection.client, namespace)
             for watch in watches(_namespaces(there), settings.source.cursor_per):
                 yield from _stream_findings(connection, found, watch)
+            yield from _heartbeat_findings(connection.client, found, settings.source.heartbeat)
             yield _retention_finding(connection.client, found, settings)
         except PyMongoError as error:
             yield _refused("connection", unavailable(error, f"the connection at {where}"))
@@ -117,6 +119,22 @@ def _stream_findings(connection: Connection, found: Server, watch: Watch) -> Ite
         yield from (_enabled(connection.client, Namespace(watch.db, coll)) for coll in watch.colls)
     else:
         yield ok("source", subject, "opens")
+
+
+def _heartbeat_findings(client: Client, found: Server, heartbeat: str | None) -> Iterator[Finding]:
+    """Whether the heartbeat may be written, and is seen."""
+    if heartbeat is None:
+        return
+    namespace, subject = Namespace.named(heartbeat), f"{heartbeat}: heartbeat"
+    try:
+        may_beat(client, namespace)
+    except PyMongoError as error:
+        todo = f"give the user the right to insert and update in {heartbeat}"
+        yield failure("source", subject, f"cannot be written: {in_words(error)}", todo)
+        return
+    yield ok("source", subject, "can be written")
+    if found.product == "DocumentDB":
+        yield _enabled(client, namespace)
 
 
 def _enabled(client: Client, namespace: Namespace) -> Finding:

@@ -7,7 +7,7 @@ A term is the time under one lease. In it run side by side: the stream, the load
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -15,38 +15,28 @@ from typing import Literal
 import structlog
 
 from penstock.build import Adapters
-from penstock.change import Counts, Namespace, Outcome, Position, Write
+from penstock.change import Counts, Namespace, Position
 from penstock.ending import Ending
-from penstock.errors import LeaseLost, Outdated, Stopped
+from penstock.errors import IndexTakenAway, LeaseLost, Outdated, SourceUnavailable, Stopped
 from penstock.metrics import Metrics
+from penstock.mongo.heartbeat import beat
 from penstock.opensearch.pipeline_state import PipelineState
 from penstock.operations.loading import Loading
+from penstock.operations.lost import healing, unhealed, watch
 from penstock.operations.progress import LoadResult, Progress
+from penstock.operations.restored import CheckedSink
 from penstock.operations.standing import Standing
 from penstock.operations.starting import start
 from penstock.pipeline import Pipeline, Ports
 from penstock.plans import Plan
-from penstock.ports import Sink
 from penstock.prepare import Route
+from penstock.retry import Backoff
 from penstock.side_by_side import side_by_side
 
 log = structlog.get_logger(__name__)
 
 _TELL_EVERY_S = 1.0
 _SILENT_S = 30.0
-
-
-@dataclass
-class _LeasedSink:
-    """Sends nothing once the lease may be another worker's, by this process's own clock."""
-
-    sink: Sink
-    state: PipelineState
-
-    def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
-        """See `penstock.ports.Sink`; raises LeaseLost too."""
-        self.state.assert_held()
-        return self.sink.write(writes, send_before=send_before)
 
 
 @dataclass
@@ -70,11 +60,15 @@ class Following:
     progress: Progress
 
     def follow(self, stop: threading.Event) -> None:
-        """Serve until `stop` is set, or until the plan is outdated; raises what ends a pipeline for good."""
+        """Serve until `stop` is set, or until the plan is outdated; raises what ends a pipeline for good.
+
+        Where losses are healed, one ends a term only, and the next begins with the heal.
+        """
+        pause = Backoff(stop, first_s=0.1, most_s=60.0)
         while not stop.is_set():
             try:
-                with self._term(stop) as term:
-                    side_by_side(term.ending, lambda: self._renew(term), lambda: self._serve(term))
+                with self._term(stop) as term, healing(self.plan, term.adapters, term.state, pause):
+                    side_by_side(term.ending, lambda: self._renew(term), lambda: self._serve(term, pause.reset))
             except Outdated:
                 return
             except LeaseLost:
@@ -126,7 +120,7 @@ class Following:
         finally:
             ending.set()
             self._stand("standby")
-            with suppress(Stopped):  # a standby waits for the lease to run out when it cannot be told
+            with suppress(Stopped, IndexTakenAway):  # a standby waits for the lease to run out when it cannot be told
                 state.release()
 
     def _begin(self, term: _Term, *, again: frozenset[Namespace] = frozenset()) -> Loading:
@@ -136,19 +130,29 @@ class Following:
             each.namespace: Route(begun.generations[each.namespace].write_alias, each.transform.bodies)
             for each in self.plan.collections
         }
-        sink = _LeasedSink(term.adapters.sink, term.state)
-        return Loading(self.plan, term.adapters, begun, routes, sink, self.metrics, term.ending)
+        adapters = term.adapters
+        sink = CheckedSink(adapters.sink, adapters, begun.generations.values())
+        self.standing.lost = unhealed(term.state, begun.loads)
+        return Loading(self.plan, adapters, begun, routes, sink, self.metrics, term.ending)
 
     def _stand(self, state: Literal["standby", "loading", "live"]) -> None:
         self.standing.state = state
         self.metrics.set("penstock_lease_held", float(state != "standby"), pipeline=self.plan.name)
 
-    def _serve(self, term: _Term) -> None:
+    def _serve(self, term: _Term, is_live: Callable[[], None]) -> None:
         loading = self._begin(term)
+
+        def on_loaded() -> None:
+            self._stand("live")
+            self.standing.lost = ""
+            is_live()
+
         side_by_side(
             term.ending,
             lambda: self._stream(term, loading),
-            lambda: loading.keep_loaded(self.progress, on_loaded=lambda: self._stand("live")),
+            lambda: loading.keep_loaded(self.progress, on_loaded=on_loaded),
+            lambda: watch(self.plan, term.adapters, loading.begun.generations, term.ending),
+            lambda: self._beat(term),
         )
 
     def _stream(self, term: _Term, loading: Loading) -> None:
@@ -166,6 +170,17 @@ class Following:
             on_settled=settled,
         )
         pipeline.run(term.ending)
+
+    def _beat(self, term: _Term) -> None:
+        """Write the heartbeat, where the cursor sees one; it helps an idle stream, so its failure stops nothing."""
+        seen = self.plan.watch
+        while seen.heartbeat and not term.ending.is_set():
+            try:
+                term.state.assert_held()
+                term.adapters.ask(beat, Namespace(seen.db, seen.heartbeat))
+            except SourceUnavailable as error:
+                log.warning("heartbeat refused", pipeline=self.plan.name, cause=str(error))
+            term.ending.wait(term.adapters.heartbeat_s)
 
     def _renew(self, term: _Term) -> None:
         """Every write of the state renews the lease; this one also keeps what `status` shows."""

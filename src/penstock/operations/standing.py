@@ -21,6 +21,8 @@ class Standing:
     metrics: Metrics
     health: Health | None = None
     state: Literal["standby", "loading", "live"] = "standby"
+    lost: str = ""
+    """The collections that are loaded anew because the position was lost."""
     counts: Counts = field(default_factory=Counts)
     _lag_s: float = 0.0
     _settled_at: float = field(default_factory=time.monotonic)
@@ -63,7 +65,8 @@ class Standing:
         if self.state == "standby" and not waiting:
             self.health.standby(self.pipeline)
         elif waiting or heard:
-            self.health.beat(self.pipeline, lag_s=lag_s, waiting_reason=waiting, loading=self.state == "loading")
+            loading = self.state == "loading"
+            self.health.beat(self.pipeline, lag_s=lag_s, waiting_reason=waiting, loading=loading, lost=self.lost)
 
     def _tell_age(self) -> None:
         """Tell how long ago a position was saved, once one was."""

@@ -13,15 +13,17 @@ from dataclasses import dataclass, replace
 import structlog
 
 from penstock.build import Adapters
-from penstock.change import Namespace, Position
-from penstock.errors import Outdated, PositionLost, SettingsError, SystemicFault
+from penstock.change import Namespace
+from penstock.errors import Outdated, SettingsError
 from penstock.mongo.collections import exists, namespaces
-from penstock.mongo.connection import cluster_time, identity
-from penstock.opensearch.indexes import Generation
+from penstock.mongo.connection import identity
+from penstock.opensearch.indexes import AliasLost, Generation
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.pipeline_state import PipelineState
 from penstock.opensearch.recipe import Recipe
 from penstock.opensearch.records import Record
+from penstock.operations.lost import intact
+from penstock.operations.restored import check_source
 from penstock.plans import Collection, Plan
 from penstock.settings import FoundCollection
 
@@ -43,12 +45,12 @@ def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozen
     Raises SettingsError, PositionLost, SystemicFault, SourceUnavailable, SinkUnavailable.
     """
     _check_records(plan, adapters)
-    generations = {each.namespace: ensure(each, adapters) for each in plan.collections}
-    adapters.sink.count_fields(each.write_alias for each in generations.values())
+    generations = {each.namespace: _ensured(each, adapters) for each in plan.collections}
     everything = again >= generations.keys()
     if not everything:
-        _check_source(plan, adapters, state)
-        _check_indexes(plan, state, {name: made for name, made in generations.items() if name not in again})
+        check_source(plan, adapters, state)
+    intact(plan, adapters, state, generations, again=again)
+    adapters.sink.count_fields(each.write_alias for each in generations.values())
     known: Mapping[str, str] = {} if everything or state.load() is None else state.document["indexes"]
     if not any(generation.index in known for generation in generations.values()):
         state.save_source(state.document["source"], {})  # should it end here: no index belongs to the new position
@@ -79,6 +81,16 @@ def ensure(each: Collection, adapters: Adapters) -> Generation:
     """Find or create a generation's index, as it was recorded to be made."""
     mapping = each.recipe.settings["mapping_file"]
     return adapters.indexes.ensure_generation(each.settings, number=each.number, mapping=mapping, serving=each.serves)
+
+
+def _ensured(each: Collection, adapters: Adapters) -> Generation:
+    """One that lost its write alias too, where that is mended (`lost.intact`)."""
+    try:
+        return ensure(each, adapters)
+    except AliasLost as error:
+        if not adapters.reloads:
+            raise
+        return error.generation
 
 
 def _check_records(plan: Plan, adapters: Adapters) -> None:
@@ -134,39 +146,3 @@ def _check_exists(namespace: Namespace, adapters: Adapters) -> None:
         f"[[collections]] {namespace}: there is no such collection; {known}. Correct the name, or create the collection"
         " before penstock follows it."
     )
-
-
-def _check_source(plan: Plan, adapters: Adapters, state: PipelineState) -> None:
-    """Refuse a source that is not the one whose position was saved, or that went back in time."""
-    position: Position | None = state.load()
-    if position is None:
-        return
-    before, now = state.document["source"].get("identity"), adapters.ask(identity)
-    if before and not _is_same(before, now):
-        raise SystemicFault(
-            f"Pipeline {plan.name}: the position belongs to the source {before}, but {now} answers at the address."
-            " Correct [source] uri; or, if the data was moved there, run `penstock load --again` to load it anew."
-        )
-    if position.time > adapters.ask(cluster_time):
-        raise SystemicFault(
-            f"Pipeline {plan.name}: the saved position is ahead of the source's cluster time, so the source was"
-            " restored or is another one. Run `penstock load --again` to load it anew and remove what is not there."
-        )
-
-
-def _is_same(before: str, now: str) -> bool:
-    """Compare `name/id`, or the names alone where one of the two was read without the right to see the id."""
-    if "/" in before and "/" in now:
-        return before == now
-    return before.partition("/")[0] == now.partition("/")[0]
-
-
-def _check_indexes(plan: Plan, state: PipelineState, generations: Mapping[Namespace, Generation]) -> None:
-    """Refuse an index that was deleted, replaced or restored since the position was saved."""
-    before = state.document["indexes"]
-    for namespace, generation in generations.items():
-        if generation.was_replaced(before):
-            raise PositionLost(
-                f"Pipeline {plan.name}: the index {generation.index} was deleted, replaced or restored by someone"
-                f" else, so nobody knows what it lacks. Run `penstock load --again {namespace}` to load it anew."
-            )

@@ -42,7 +42,8 @@ class CollectionStatus:
     """One line of `penstock status`; None is what is not known.
 
     `state` is waiting (no worker has begun), loading, live, dropped, reconciling, stopped (no worker is there), or
-    mapped (an event source mapping feeds the index; only AWS knows its state and its lag);
+    mapped (an event source mapping feeds the index; only AWS knows its state and its lag); `lost` why and since when
+    the position was lost, until all is loaded anew;
     `loaded` the share that is loaded, between 0 and 1. `lag_s` is how far the index is behind the source, and
     `position_left_s` for how long the source still keeps the changes that are needed next. `generations` are told when
     there are several; all else is of the one that serves. `moved_on` names what the settings say otherwise than when
@@ -60,6 +61,7 @@ class CollectionStatus:
     lag_s: float | None
     dead_letters: int
     position_left_s: float | None
+    lost: str | None
     generations: list[GenerationStatus]
     moved_on: list[str]
 
@@ -86,6 +88,7 @@ class _Pipeline:
     has_begun: bool
     lag_s: float | None
     position_left_s: float | None
+    lost: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,7 @@ def status(settings: Settings) -> Status:
                     lag_s=pipeline.lag_s,
                     dead_letters=letters[namespace],
                     position_left_s=pipeline.position_left_s,
+                    lost=_lost(pipeline.lost.get(str(namespace)), load),
                     generations=[looked.generation(each, watch, namespace) for each in _several(record)],
                     moved_on=_moved_on(namespaces[namespace], record),
                 )
@@ -224,14 +228,15 @@ def _pipeline(
 ) -> _Pipeline:
     """Judge the state of a pipeline; what it reported itself counts as long as it is of now."""
     if document is None or settings.pipeline.parking_queue:  # a mapping's position is Lambda's, not ours
-        return _Pipeline(is_running=False, has_begun=False, lag_s=None, position_left_s=None)
+        return _Pipeline(is_running=False, has_begun=False, lag_s=None, position_left_s=None, lost={})
     position, behind_s, left_s = document["position"], None, None
     if position is not None and position["time"] and source.now_s is not None:
         behind_s = max(0.0, source.now_s - seconds_of(position["time"]))
         if settings.source.retention_s is not None:
             left_s = settings.source.retention_s - behind_s
     lag_s = document["status"].get("lag_s") if reported_lately(document) else behind_s
-    return _Pipeline(is_running=is_running, has_begun=True, lag_s=lag_s, position_left_s=left_s)
+    lost = document.get("lost", {})
+    return _Pipeline(is_running=is_running, has_begun=True, lag_s=lag_s, position_left_s=left_s, lost=lost)
 
 
 def _state(pipeline: _Pipeline, load: Mapping[str, Any] | None) -> str:
@@ -240,6 +245,14 @@ def _state(pipeline: _Pipeline, load: Mapping[str, Any] | None) -> str:
     if not pipeline.is_running:
         return "stopped"
     return str(load["phase"]) if load else "loading"
+
+
+def _lost(loss: Mapping[str, Any] | None, load: Mapping[str, Any] | None) -> str | None:
+    """What is still to be made up for: a loss counts until the load after it has ended."""
+    if loss is None or (load and load["phase"] == "live"):
+        return None
+    since = f", changes since {loss['since']}" if loss["reason"] == "history" and loss["since"] else ""
+    return f"{loss['reason']}{since}, noticed {loss['noticed']}"
 
 
 def _mapped(load: Mapping[str, Any] | None) -> str:

@@ -110,17 +110,23 @@ class Joined:
             self.settings, self.connection, FoundState(StateStore(self.client, Patience(self.metrics, stop)))
         )
 
-    def adapters(self, plan: Plan, stop: threading.Event) -> Adapters:
-        """What one pipeline is joined to."""
+    def adapters(self, plan: Plan, stop: threading.Event, *, leased: bool = False) -> Adapters:
+        """What one pipeline is joined to; `leased` writes under its lease only."""
         return Adapters(
-            self.settings, plan, connection=self.connection, client=self.client, metrics=self.metrics, stop=stop
+            self.settings,
+            plan,
+            connection=self.connection,
+            client=self.client,
+            metrics=self.metrics,
+            stop=stop,
+            leased=leased,
         )
 
     def following(self, plan: Plan, progress: Progress) -> Following:
         """The life of one pipeline."""
 
         def adapters(stop: threading.Event) -> Adapters:
-            return self.adapters(plan, stop)
+            return self.adapters(plan, stop, leased=True)
 
         standing = Standing(plan.name, self.metrics, self.health)
         return Following(plan, adapters, self.settings.pipeline.lease_s, self.metrics, standing, progress)

@@ -1,0 +1,20 @@
+"""The heartbeat: one small document that is written anew from time to time, so that an idle stream's position moves."""
+
+from datetime import UTC, datetime
+
+from penstock.change import Namespace
+from penstock.mongo.connection import Client
+
+_ID = "penstock"
+
+
+def beat(client: Client, namespace: Namespace) -> None:
+    """Write the document anew. Raises PyMongoError."""
+    now = {"$set": {"at": datetime.now(UTC)}}
+    client.get_database(namespace.db).get_collection(namespace.coll).update_one({"_id": _ID}, now, upsert=True)
+
+
+def may_beat(client: Client, namespace: Namespace) -> None:
+    """Raise PyMongoError without the right to write it; changes nothing."""
+    nothing = {"_id": "penstock-check"}
+    client.get_database(namespace.db).get_collection(namespace.coll).update_one(nothing, {"$set": {"at": None}})

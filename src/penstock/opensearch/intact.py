@@ -1,0 +1,107 @@
+"""Whether the indexes are still those that the position belongs to, and still have their aliases."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
+from urllib.parse import quote
+
+from penstock.errors import SinkUnavailable, SystemicFault
+from penstock.opensearch.client import Client
+from penstock.opensearch.indexes import Generation, uuid_of
+from penstock.opensearch.requests import ask, error_of
+from penstock.opensearch.waiting import Patience
+
+Damage = Literal["index_deleted", "index_replaced", "alias_moved", "alias_removed", "not_searched"]
+"""What was done behind penstock's back. Replaced: by another index of the name, or by an older state of itself.
+Moved: the write alias is elsewhere, and writes went there. Removed: it is nowhere, so that writes are refused. Not
+searched: the read alias stands for no index at all."""
+
+_PATH_BYTES = 2000
+"""OpenSearch refuses the first line of a request above 4096 bytes."""
+
+_FIELDS = "*.aliases,*.settings.index.uuid,*.settings.index.history"
+
+
+def damages(
+    client: Client, patience: Patience, generations: Iterable[Generation], known: Mapping[str, str]
+) -> dict[str, Damage]:
+    """The damage to each generation, by index; the intact are left out. `known`: the UUIDs as they were, by index.
+
+    Raises Stopped, SinkUnavailable.
+    """
+    found: dict[str, Damage] = {}
+    for some in _portions(generations):
+        names = [name for each in some for name in (each.index, each.write_alias)]
+        seen = _seen(client, patience, names)
+        for each in some:
+            damage = _damage(each, known.get(each.index), seen)
+            if damage is None and not _can_be_searched(client, patience, each, seen):
+                damage = "not_searched"
+            if damage:
+                found[each.index] = damage
+    return found
+
+
+def give_back(client: Client, patience: Patience, generation: Generation, *, serving: bool) -> None:
+    """Let the write alias stand for the generation's index alone, and if it serves, the read alias if nobody has it.
+
+    Raises SystemicFault when that is refused.
+    """
+    index, write, read = generation.index, generation.write_alias, generation.read_alias
+    holders = _seen(client, patience, [write]).keys() - {index}
+    actions: list[dict[str, Any]] = [{"remove": {"index": each, "alias": write}} for each in sorted(holders)]
+    actions.append({"add": {"index": index, "alias": write, "is_write_index": True}})
+    if serving and not _seen(client, patience, [read]):
+        actions.append({"add": {"index": index, "alias": read}})
+    answer = ask(client, patience, "POST", "/_aliases", {"actions": actions})
+    if not answer.ok:
+        kind, reason = error_of(answer)
+        raise SystemicFault(
+            f"The index {index} has lost its write alias {write}, and OpenSearch refuses to give it back: {kind}:"
+            f" {reason}. Remove what is in its way, or delete {index} to load the collection anew."
+        )
+
+
+def _damage(generation: Generation, known: str | None, seen: Mapping[str, Any]) -> Damage | None:
+    described, write = seen.get(generation.index), generation.write_alias
+    if described is None:
+        return "index_deleted"
+    if known not in (None, uuid_of(described["settings"])):
+        return "index_replaced"
+    if any(write in each.get("aliases", {}) for name, each in seen.items() if name != generation.index):
+        return "alias_moved"
+    alias = described.get("aliases", {}).get(write)
+    return "alias_removed" if alias is None or alias.get("is_write_index") is False else None
+
+
+def _can_be_searched(client: Client, patience: Patience, generation: Generation, seen: Mapping[str, Any]) -> bool:
+    """Whether the read alias stands for the index, or for another one: another generation, or somebody's own."""
+    return generation.read_alias in seen[generation.index].get("aliases", {}) or bool(
+        _seen(client, patience, [generation.read_alias])
+    )
+
+
+def _seen(client: Client, patience: Patience, names: Iterable[str]) -> dict[str, Any]:
+    """Aliases and UUIDs of what the names stand for, by index; what does not exist is left out."""
+    path = ",".join(quote(name, safe="") for name in names)
+    answer = ask(client, patience, "GET", f"/{path}?ignore_unavailable=true&filter_path={_FIELDS}")
+    parsed = answer.json()
+    if answer.ok and isinstance(parsed, dict):
+        return parsed
+    if answer.status == 404:
+        return {}
+    raise SinkUnavailable(f"The indexes cannot be looked at ({answer.status} {error_of(answer)}).")
+
+
+def _portions(generations: Iterable[Generation]) -> Iterator[list[Generation]]:
+    """As many at once as one request can name."""
+    some: list[Generation] = []
+    size = 0
+    for each in generations:
+        longer = len(quote(each.index, safe="")) + len(quote(each.write_alias, safe="")) + 2
+        if some and size + longer > _PATH_BYTES:
+            yield some
+            some, size = [], 0
+        some.append(each)
+        size += longer
+    if some:
+        yield some

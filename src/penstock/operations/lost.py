@@ -1,0 +1,180 @@
+"""What becomes of a lost position: it is said loudly, and what it affects is loaded anew; or the pipeline stops.
+
+intact     at the start of a term: indexes that were deleted or replaced, aliases that were taken away
+watch      the same while it runs
+healing    around a term: the history that the source no longer holds
+
+A loss is saved before anything is done about it: a position that is gone, or an index that no longer belongs to the
+position. Whoever has the lease next loads anew what the position does not belong to, so a heal that was cut short is
+taken up again.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from threading import Event
+
+import structlog
+
+from penstock.build import Adapters
+from penstock.change import Namespace, seconds_of
+from penstock.errors import IndexTakenAway, PenstockError, PositionLost, Stopped
+from penstock.opensearch.indexes import Generation
+from penstock.opensearch.intact import Damage, damages, give_back
+from penstock.opensearch.load_state import LoadState
+from penstock.opensearch.pipeline_state import PipelineState
+from penstock.operations.restored import check_source
+from penstock.plans import Plan
+from penstock.retry import Backoff
+
+log = structlog.get_logger(__name__)
+
+_LOOK_EVERY_S = 5.0
+
+_WHAT: dict[Damage, str] = {
+    "index_deleted": "was deleted by someone else",
+    "index_replaced": "was replaced or restored by someone else",
+    "alias_moved": "has lost its write alias to another index, where writes may have gone",
+    "alias_removed": "has lost its write alias",
+    "not_searched": "has lost its read alias, so that nobody can search",
+}
+_LESS: frozenset[Damage] = frozenset({"alias_removed", "not_searched"})
+"""Nothing is missing from the index: an alias is given back, and that is all."""
+
+Generations = Mapping[Namespace, Generation]
+
+
+def intact(
+    plan: Plan, adapters: Adapters, state: PipelineState, generations: Generations, *, again: frozenset[Namespace]
+) -> None:
+    """Make sure that the position belongs to the indexes; those that it does not belong to any more are forgotten.
+
+    Aliases are given back. Those of `again` are loaded anew anyway. Raises PositionLost, IndexTakenAway where the
+    policy is to stop.
+    """
+    known = state.document["indexes"]
+    found = _damages(plan, adapters, generations, known)
+    found |= {name: "index_deleted" for name, each in generations.items() if each.created and each.index in known}
+    lost = {name: damage for name, damage in found.items() if damage not in _LESS and name not in again}
+    if not adapters.reloads:
+        for name, damage in found.items():
+            if name in lost or damage in _LESS:
+                raise _error(plan, generations[name], name, damage)
+    if lost:
+        kept = {index: uuid for index, uuid in known.items() if index not in {generations[each].index for each in lost}}
+        causes = {name: (damage, _told(generations[name], damage)) for name, damage in lost.items()}
+        _give_up(plan, adapters, state, causes, kept)
+    serving = _serving(plan, adapters) if found else frozenset()
+    for name in found:
+        give_back(adapters.client, adapters.patience, generations[name], serving=name in serving)
+        if name not in lost:
+            log.warning("alias given back", collection=str(name), index=generations[name].index)
+
+
+def watch(plan: Plan, adapters: Adapters, generations: Generations, ending: Event) -> None:
+    """Look from time to time whether the indexes are intact; raises what ends the term when one is not."""
+    known = {each.index: each.uuid for each in generations.values()}
+    while not ending.wait(_LOOK_EVERY_S):
+        for name, damage in _damages(plan, adapters, generations, known).items():
+            if adapters.reloads:
+                raise IndexTakenAway(_told(generations[name], damage))
+            raise _error(plan, generations[name], name, damage)
+
+
+@contextmanager
+def healing(plan: Plan, adapters: Adapters, state: PipelineState, pause: Backoff) -> Iterator[None]:
+    """Let a loss end the term only, where the policy is to reload: the next term begins with the heal.
+
+    The term's requests no longer wait by now: what cannot be saved at once is found again by the next one. `pause`
+    keeps losses that follow each other apart.
+    """
+    try:
+        yield
+    except (PositionLost, IndexTakenAway) as error:
+        if not adapters.reloads:
+            raise
+        with suppress(Stopped):
+            if isinstance(error, PositionLost):
+                _history_lost(plan, adapters, state, error)
+            else:
+                log.warning("index taken away", pipeline=plan.name, cause=str(error))
+        pause.wait()
+
+
+def unhealed(state: PipelineState, loads: Mapping[Namespace, LoadState]) -> str:
+    """Which collections are still loaded anew after a loss, and why; empty when none is."""
+    lost = state.document["lost"]
+    reasons = {str(name): lost.get(str(name), {}).get("reason") for name, load in loads.items() if load.phase != "live"}
+    return ", ".join(f"{name} ({reason})" for name, reason in reasons.items() if reason)
+
+
+def _history_lost(plan: Plan, adapters: Adapters, state: PipelineState, error: PositionLost) -> None:
+    check_source(plan, adapters, state)  # a restored source is more than a lost position
+    _give_up(plan, adapters, state, {each.namespace: ("history", error.cause) for each in plan.collections}, None)
+
+
+def _give_up(
+    plan: Plan,
+    adapters: Adapters,
+    state: PipelineState,
+    lost: Mapping[Namespace, tuple[str, str]],
+    indexes: Mapping[str, str] | None,
+) -> None:
+    """Save and say what is lost, a reason and a cause for each collection. `indexes`: what the position still has."""
+    position = state.load()
+    since = _time(seconds_of(position.time)) if position and position.time else None
+    noticed = _time(datetime.now(UTC).timestamp())
+    noted = {str(name): {"reason": reason, "since": since, "noticed": noticed} for name, (reason, _) in lost.items()}
+    state.forget(noted, indexes or {}, keep_position=indexes is not None)
+    for reason, cause in dict.fromkeys(lost.values()):
+        collections = [str(name) for name, why in lost.items() if why == (reason, cause)]
+        log.error(
+            "position lost",
+            pipeline=plan.name,
+            reason=reason,
+            collections=collections,
+            since=since,
+            cause=cause,
+            heal="they are loaded anew, beside the stream and while their indexes serve",
+        )
+        adapters.metrics.count("penstock_positions_lost_total", pipeline=plan.name, reason=reason)
+
+
+def _damages(
+    plan: Plan, adapters: Adapters, generations: Generations, known: Mapping[str, str]
+) -> dict[Namespace, Damage]:
+    seen = damages(adapters.client, adapters.patience, generations.values(), known)
+    found = {name: seen[each.index] for name, each in generations.items() if each.index in seen}
+    if "not_searched" in found.values():
+        serving = _serving(plan, adapters)
+        return {name: damage for name, damage in found.items() if damage != "not_searched" or name in serving}
+    return found
+
+
+def _serving(plan: Plan, adapters: Adapters) -> frozenset[Namespace]:
+    """The collections whose generation in this pipeline people search in, by the records of now."""
+    records = adapters.records.read(each.settings.alias for each in plan.collections)
+    serving = {alias: record.in_role("serving") for alias, record in records.items()}
+    return frozenset(
+        each.namespace
+        for each in plan.collections
+        if (now := serving.get(each.settings.alias)) is None or now.number == each.number
+    )
+
+
+def _told(generation: Generation, damage: Damage) -> str:
+    return f"the index {generation.index} {_WHAT[damage]}."
+
+
+def _error(plan: Plan, generation: Generation, name: Namespace, damage: Damage) -> PenstockError:
+    cause = f"Pipeline {plan.name}: {_told(generation, damage)}"
+    if damage in _LESS:
+        return IndexTakenAway(f"{cause} Give {generation.index} its aliases back when it is unchanged.")
+    todo = f"Nobody knows what it lacks. Run `penstock load --again {name}` to load it anew."
+    if damage == "alias_moved":
+        return IndexTakenAway(f"{cause} Give it back to {generation.index}. {todo}")
+    return PositionLost(cause, todo)
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).isoformat()

@@ -1,0 +1,95 @@
+"""Whether the source is still the one whose changes the index holds, and did not go back in time.
+
+check_source   at the start of a term: its identity, and its cluster time against the saved position
+CheckedSink    while it runs: the index must hold no version above the source's cluster time
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from penstock.build import Adapters
+from penstock.change import SUPERSEDED, Outcome, Position, Write, seconds_of
+from penstock.errors import SystemicFault
+from penstock.mongo.connection import cluster_time, identity
+from penstock.opensearch.by_ids import read_by_ids
+from penstock.opensearch.indexes import Generation
+from penstock.opensearch.pipeline_state import PipelineState
+from penstock.plans import Plan
+from penstock.ports import Sink
+
+_LOOKED_AT = 100
+"""So many of the writes of one call that were superseded, spread over all of them."""
+
+
+def check_source(plan: Plan, adapters: Adapters, state: PipelineState) -> None:
+    """Refuse a source that is not the one whose position was saved, or that went back in time."""
+    position: Position | None = state.load()
+    if position is None:
+        return
+    before, now = state.document["source"].get("identity"), adapters.ask(identity)
+    if before and not _is_same(before, now):
+        raise SystemicFault(
+            f"Pipeline {plan.name}: the position belongs to the source {before}, but {now} answers at the address."
+            " Correct [source] uri; or, if the data was moved there, run `penstock load --again` to load it anew."
+        )
+    if position.time > adapters.ask(cluster_time):
+        raise SystemicFault(
+            f"Pipeline {plan.name}: the saved position is ahead of the source's cluster time, so the source was"
+            " restored or is another one. Run `penstock load --again` to load it anew and remove what is not there."
+        )
+
+
+def _is_same(before: str, now: str) -> bool:
+    """Compare `name/id`, or the names alone where one of the two was read without the right to see the id."""
+    if "/" in before and "/" in now:
+        return before == now
+    return before.partition("/")[0] == now.partition("/")[0]
+
+
+@dataclass
+class CheckedSink:
+    """Looks at what superseded its writes: versions that the source cannot have given yet would refuse every change.
+
+    That is so after the source was restored, or when another tool wrote to the index. A `penstock.ports.Sink`.
+    """
+
+    sink: Sink
+    adapters: Adapters
+    generations: Iterable[Generation]
+
+    def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
+        """See `penstock.ports.Sink`; raises SystemicFault when the index is ahead of the source."""
+        outcomes = self.sink.write(writes, send_before=send_before)
+        if SUPERSEDED in outcomes:
+            superseded = [write for write, outcome in zip(writes, outcomes, strict=True) if outcome == SUPERSEDED]
+            self._look(superseded[:: 1 + len(superseded) // _LOOKED_AT])
+        return outcomes
+
+    def _look(self, superseded: Sequence[Write]) -> None:
+        """The source's time is asked last: it is at or after every version that it gave until then."""
+        indexes = {each.write_alias: each.index for each in self.generations}
+        by_index: dict[str, list[str]] = {}
+        for each in superseded:
+            by_index.setdefault(indexes[each.alias], []).append(each.id)
+        highest = {index: self._highest(index, ids) for index, ids in by_index.items()}
+        now = self.adapters.ask(cluster_time)
+        for index, version in highest.items():
+            if now and version > now:
+                raise SystemicFault(
+                    f"The index {index} holds documents of {_told(version)}, but the source's cluster time is"
+                    f" {_told(now)}: the source was restored or is another one, or another tool wrote to the index."
+                    " Nothing older than that can be written to it. Run `penstock reindex --force` for its"
+                    " collection: it makes a new index from the source as it is now; --finish drops this one."
+                )
+
+    def _highest(self, index: str, ids: Sequence[str]) -> int:
+        """The highest version among documents; 0 when none is there any more."""
+        adapters = self.adapters
+        found = read_by_ids(adapters.client, adapters.patience, quote(index, safe=""), ids, with_source=False)
+        return max((each.version for each in found.values()), default=0)
+
+
+def _told(version: int) -> str:
+    return datetime.fromtimestamp(seconds_of(version), UTC).isoformat()
