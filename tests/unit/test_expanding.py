@@ -35,6 +35,11 @@ def test_a_pattern_stands_for_collections_of_its_database_that_no_other_table_na
     }
 
 
+def test_the_heartbeat_is_nobodys_document():
+    given = Settings(collections=[{"namespace": "shop.*"}], source={"heartbeat": "shop.beat"})
+    assert stand_for(given, "shop.beat", "shop.orders") == {"shop.*": ["shop.orders"]}
+
+
 def test_signs_of_other_pattern_languages_are_names_like_any_other():
     assert stand_for(settings("shop.a.(b)*"), "shop.axbc", "shop.a.(b)c") == {"shop.a.(b)*": ["shop.a.(b)c"]}
 

@@ -30,8 +30,8 @@ def exactly(settings: Settings) -> list[CollectionSettings]:
 
 
 def matching(settings: Settings, there: Iterable[Namespace]) -> dict[str, list[Namespace]]:
-    """By pattern, the collections it stands for; one that is named exactly, or by an earlier pattern, is not among."""
-    taken = {each.namespace for each in exactly(settings)}
+    """By pattern, the collections it stands for: not those that are named exactly, not those of an earlier one."""
+    taken = {each.namespace for each in exactly(settings)} | {settings.source.heartbeat or ""}
     found: dict[str, list[Namespace]] = {}
     names = sorted(set(there))
     for pattern in patterns_of(settings):

@@ -65,6 +65,8 @@ class Patterns:
         found = {pattern: list(map(str, its)) for pattern, its in matching(self.settings, there).items()}
         noted = self.found.read(found)
         new = {pattern: [each for each in its if each not in noted[pattern]] for pattern, its in found.items()}
+        for each in (each for its in new.values() for each in its if note):
+            log.info("collection found by a pattern", collection=each)
         if note:
             noted = {pattern: self.found.note(pattern, its) if its else noted[pattern] for pattern, its in new.items()}
         return self._expanded({pattern: dict.fromkeys([*noted[pattern], *its]) for pattern, its in new.items()})
