@@ -1,6 +1,7 @@
 """What one fault is made on: a database and an index of its own, a writer, workers, and the time until they recover."""
 
 import random
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -46,26 +47,28 @@ class Scene:
         """As the worker is told them; the writer and the comparisons go straight to the servers."""
         self.collections = [ITEMS]
         self._folder = folder
-        self._name = f"faults_{seed:08x}"
+        self._name = f"faults-{secrets.token_hex(6)}"
         self._stack = ExitStack()
         self._began = 0.0
 
     def __enter__(self) -> "Scene":
         folder = self._folder
         folder.mkdir(parents=True)
-        self.site = Site(folder, self.source_uri, self.sink_url, f"{self._name}-".replace("_", "-"))
-        self._stack.callback(self.site.close)
         self._connect(self.ground.source_uri)
+        prefix = f"{self._name}-"
+        self.site = Site(folder, self.source_uri, self.sink_url, prefix)
+        self._stack.callback(self.site.close)
+        self._stack.callback(self.site.ask, "DELETE", f"{prefix}*?expand_wildcards=all")
         return self
 
     def __exit__(self, *_: object) -> None:
         self.writer.abandon()
-        self.database.client.drop_database(self.database.name)
         self._stack.close()
 
     def _connect(self, uri: str) -> None:
         client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(uri, tz_aware=True)
         self._stack.callback(client.close)
+        self._stack.callback(client.drop_database, self._name)
         self.database = client[self._name]
         self.items = self.database[ITEMS]
         self.writer = Writer(self.items, random.Random(self.seed + 1))
@@ -162,10 +165,12 @@ class Scene:
         self.writer.stop()
         assert all(self.writer.edits.values()), f"the writer did not do all it can: {self.writer.edits}"
         changes = self.writer.changes + self.beside + len(self.recovered_s)
-        balanced, counted = self._balance(changes)
+        self.site.until_equal(self.database, *self.collections, within_s=_RECOVERS_WITHIN_S)
+        balanced = self._balances(changes)
+        self.more |= {"counted": self._counted(), "workers": self.workers}
+        self.worker.terminate()
         each = [found(self.site, self.database[coll], self.ground.sink_url) for coll in self.collections]
         letters = len(self.site.letters(self.database))
-        self.more |= {"counted": counted, "workers": self.workers}
         if not all(one.equal for one in each):
             self.more["told"] = [one.told for one in each if not one.equal]
         return Result(
@@ -185,16 +190,26 @@ class Scene:
             more=self.more,
         )
 
-    def _balance(self, changes: int) -> tuple[bool, dict[str, int]]:
-        """Whether each change that the last worker read has its outcome; and was read once, if it was the only one."""
-        self.site.until_equal(self.database, *self.collections, within_s=_RECOVERS_WITHIN_S)
-        if self.workers == 1:
-            until(lambda: sum(self._counted().values()) >= changes, self._counted, within_s=20)
-        counted = self._counted()
-        self.worker.terminate()
-        status = self.site.state(self.database.name)["status"]["counts"]
-        read = status.pop("read")
-        return read == sum(status.values()) and (self.workers > 1 or sum(counted.values()) == changes), counted
+    def _balances(self, changes: int) -> bool:
+        """Whether the last worker's report tells of each change it has read.
+
+        If it was the only one it has read all there were; and each of them once, by its metrics too, unless it has lost
+        its lease meanwhile.
+        """
+        least = changes if self.workers == 1 else 0
+        once = self.workers == 1 and not self.worker.lines("lease lost")
+
+        def balance() -> bool:
+            reported = self.site.state(self.database.name)["status"].get("counts", {})
+            read = reported.pop("read", -1)
+            streamed = sum(self._counted().values()) - self.worker.metric("penstock_load_documents_total")
+            return read == sum(reported.values()) >= least and (not once or read == streamed == changes)
+
+        try:
+            until(balance, "the counters balance", within_s=20)
+        except AssertionError:
+            return False
+        return True
 
     def _counted(self) -> dict[str, int]:
         return {each: int(self.worker.metric("penstock_changes_total", outcome=each)) for each in _OUTCOMES}

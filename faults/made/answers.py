@@ -16,6 +16,9 @@ OVERLOADED = Said(
 )
 AWAY = Said(503, b"<html>upstream is away</html>")
 TOO_LARGE = Said(413, b'{"Message":"Request size exceeded 10485760 bytes"}')
+_LEASE_S = 6
+"""Long enough that no lease is lost: then each change must be read exactly once."""
+
 _REJECTED = {"type": "rejected_execution_exception", "reason": "rejected execution of coordinating operation"}
 _UNAVAILABLE = {"type": "unavailable_shards_exception", "reason": "primary shard is not active"}
 
@@ -56,7 +59,7 @@ def items_refused(scene: Scene) -> None:
 @fault("the answer to a bulk request cut in its middle", quick=True)
 def answer_cut(scene: Scene) -> None:
     proxy = scene.sink_through(CuttingAnswers)
-    scene.begin()
+    scene.begin(lease_s=_LEASE_S)
     for _ in scene.rounds():
         proxy.cuts = scene.chance.randint(1, 4)
 
@@ -64,7 +67,7 @@ def answer_cut(scene: Scene) -> None:
 def _answered(scene: Scene, plan: Plan) -> None:
     """Answer by the plan for one to three seconds."""
     between = scene.sink_through_relay()
-    scene.begin()
+    scene.begin(lease_s=_LEASE_S)
     for _ in scene.rounds():
         between.asked.clear()
         _for_a_while(scene, between, plan)

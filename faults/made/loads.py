@@ -64,7 +64,7 @@ def range_held_back(scene: Scene) -> None:
     between.plan = plan
     scene.writer.fill()
     scene.settings()
-    scene.run()
+    scene.run().until_logged("load begins")
     scene.writer.start()
     for name in names:
         until(lambda name=name: held[name], f"the load of {name} is held", within_s=120)
