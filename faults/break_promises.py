@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,14 +136,14 @@ class Copy:
             command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=_WITHIN_S, check=False
         )
 
-    def replace(self, promise: Promise, old: str, new: str) -> bool:
-        """Put one text in place of another; false when it does not stand there exactly once."""
+    @contextmanager
+    def broken(self, promise: Promise) -> Iterator[bool]:
+        """Break a promise, and mend it on leaving; false when its text does not stand there exactly once."""
         file = self._folder / "penstock" / promise.file
         text = file.read_text(encoding="utf-8")
-        if text.count(old) != 1:
-            return False
-        file.write_text(text.replace(old, new), encoding="utf-8")
-        return True
+        file.write_text(text.replace(promise.old, promise.new), encoding="utf-8")
+        yield text.count(promise.old) == 1
+        file.write_text(text, encoding="utf-8")
 
     def is_used(self) -> bool:
         """Whether a process that is started for the copy imports the copy."""
@@ -155,14 +157,12 @@ class Copy:
         return shown.stdout.startswith(str(self._folder))
 
 
-def broken(copy: Copy, promise: Promise) -> str:
-    """Break a promise, and mend it again; answers why that showed nothing, and an empty text when the tests failed."""
-    if not copy.replace(promise, promise.old, promise.new):
-        return f"the edit does not fit {promise.file} any more"
-    try:
+def shown(copy: Copy, promise: Promise) -> str:
+    """Break a promise; answers why that showed nothing, and an empty text when the tests failed."""
+    with copy.broken(promise) as fits:
+        if not fits:
+            return f"the edit does not fit {promise.file} any more"
         done = copy.test(*promise.tests)
-    finally:
-        copy.replace(promise, promise.new, promise.old)
     if done.returncode == 0:
         return "its tests pass all the same"
     if done.returncode != _TESTS_FAILED or " failed" not in done.stdout:
@@ -188,7 +188,7 @@ def main() -> int:
         console.print(f"without any edit: {whole.stdout.splitlines()[-1]}")
         for each in chosen:
             began = time.monotonic()
-            why = broken(copy, each)
+            why = shown(copy, each)
             failures += bool(why)
             console.print(f"{each.name}: {why or 'its tests fail, as they must'}")
             tests = "\n".join(test.removeprefix("tests/").replace("::", " ") for test in each.tests)

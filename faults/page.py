@@ -39,7 +39,7 @@ def _remarks(results: Sequence[Result]) -> str:
     commits = sorted({each.commit for each in results})
     days = sorted({each.at[:10] for each in results})
     lines = [f"Made on {', '.join(days)}, at commit {', '.join(commits)}." if results else "Not made yet."]
-    lines += [f"- {each.title}: healed by `{healed}`." for each in results if (healed := each.more.get("healed by"))]
+    lines += [f"- {each.title}: mended by `{mended}`." for each in results if (mended := each.more.get("mended by"))]
     lines += [f"- {each.title}: **not kept**, see `faults/results.json`." for each in results if not each.kept]
     return "\n".join(lines[:1] + ([""] if lines[1:] else []) + lines[1:])
 

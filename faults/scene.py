@@ -3,7 +3,7 @@
 import random
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
@@ -142,17 +142,35 @@ class Scene:
         """The fault has done its worst: what is needed from now on counts as recovering."""
         self._began = time.monotonic()
 
-    def recover(self) -> None:
-        """Wait until what is written now is in the index, and note how long that took since `mark`, or since now."""
+    def recover(self, mend: Callable[[], object] | None = None) -> None:
+        """Wait until what is written now is in the index, and note how long that took since `mark`, or since now.
+
+        `mend` is what an operator does when the worker has ended by itself; without it the worker must not.
+        """
         began = self._began or time.monotonic()
         key = f"marker {len(self.recovered_s)}"
         self.items.insert_one({"_id": key, "key": key})
-        until(
-            lambda: self._is_indexed(key),
-            lambda: f"{key} in the index:\n{self.worker.errors[-3000:]}",
-            within_s=_RECOVERS_WITHIN_S,
-        )
+
+        def recovered() -> bool:
+            if mend and self.worker.process.exitcode:
+                self._ended_well()
+                mend()
+            return self._is_indexed(key)
+
+        until(recovered, lambda: f"{key} in the index:\n{self.worker.errors[-3000:]}", within_s=_RECOVERS_WITHIN_S)
         self.recovered_s.append(round(time.monotonic() - began, 2))
+
+    def _ended_well(self) -> None:
+        """The worker has said why it ended; from now on its exit code is no surprise."""
+        assert "Traceback" not in self.worker.errors, self.worker.errors
+        self.worker.killed = True
+
+    def load_again(self) -> None:
+        """Do what the worker asks for when it cannot know what the index lacks."""
+        done = self.site.run("load", "--again")
+        assert done.returncode == 0, done.stderr
+        self.more["mended by"] = "penstock load --again"
+        self.run()
 
     def _is_indexed(self, key: str) -> bool:
         path = f"{self.site.index(f'{self.database.name}.{ITEMS}')}/_doc/{quote(document_id(key), safe='')}"
