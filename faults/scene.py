@@ -4,7 +4,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -22,6 +22,7 @@ from workers import Site, Worker, until
 
 ITEMS = "items"
 _RECOVERS_WITHIN_S = 120
+_SETTLES_WITHIN_S = 60
 _MOST_PAUSE_S = 1.0
 _OUTCOMES = ("written", "folded", "superseded", "filtered", "dead_lettered", "control")
 
@@ -183,7 +184,7 @@ class Scene:
         self.writer.stop()
         assert all(self.writer.edits.values()), f"the writer did not do all it can: {self.writer.edits}"
         changes = self.writer.changes + self.beside + len(self.recovered_s)
-        self.site.until_equal(self.database, *self.collections, within_s=_RECOVERS_WITHIN_S)
+        self._settle()
         balanced = self._balances(changes)
         self.more |= {"counted": self._counted(), "workers": self.workers}
         self.worker.terminate()
@@ -207,6 +208,11 @@ class Scene:
             equal=all(one.equal for one in each),
             more=self.more,
         )
+
+    def _settle(self) -> None:
+        """Give what is under way the time to arrive; what does not is found, and told, by the comparisons."""
+        with suppress(AssertionError):
+            self.site.until_equal(self.database, *self.collections, within_s=_SETTLES_WITHIN_S)
 
     def _balances(self, changes: int) -> bool:
         """Whether the last worker's report tells of each change it has read.
