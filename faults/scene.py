@@ -220,7 +220,7 @@ class Scene:
         If it was the only one it has read all there were; and each of them once, by its metrics too, unless it has lost
         its lease meanwhile.
         """
-        least = changes if self.workers == 1 else 0
+        least = changes if self.workers == 1 else 1
         once = self.workers == 1 and not self.worker.lines("lease lost")
 
         def balance() -> bool:
