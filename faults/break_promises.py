@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +31,14 @@ _TESTS_FAILED = 1
 
 @dataclass(frozen=True)
 class Promise:
-    """How it is broken: a text of a file and what stands there instead; and the tests that must notice."""
+    """How it is broken: a text of a file and what stands there instead; the tests, and the fault, that must notice."""
 
     name: str
     file: str
     old: str
     new: str
     tests: tuple[str, ...]
+    fault: str = ""
 
 
 PROMISES = (
@@ -47,6 +50,7 @@ PROMISES = (
         "        if position:\n"
         "            self.ports.checkpoints.save(position)\n",
         ("tests/unit/test_pipeline.py::test_a_position_behind_an_unfinished_batch_is_never_saved",),
+        fault="worker_killed_while_refused",
     ),
     Promise(
         "`external` instead of `external_gte`",
@@ -76,6 +80,7 @@ PROMISES = (
         "            del last[text_id]  # so that documents stay in the order of their last change\n",
         "            continue\n",
         ("tests/crash/test_stop_anywhere.py",),
+        fault="answers_lost",
     ),
     Promise(
         "a load's version taken after its read",
@@ -94,6 +99,7 @@ PROMISES = (
             "tests/contract/test_sink.py::TestOpenSearchSink::test_nothing_is_sent_after_its_time",
             "tests/contract/test_sink_answers.py::TestWhatIsReadOutsideTheStream",
         ),
+        fault="range_held_back",
     ),
     Promise(
         "no lease: taken while another worker renews it",
@@ -115,6 +121,7 @@ PROMISES = (
         '        if route is None or change.kind == "left":\n',
         '        if route is None or change.kind in ("left", "delete"):\n',
         ("tests/crash/test_stop_anywhere.py", "tests/unit/test_pipeline.py::test_every_change_is_counted"),
+        fault="worker_killed",
     ),
 )  # fmt: skip
 
@@ -128,20 +135,28 @@ class Copy:
 
     def test(self, *tests: str) -> subprocess.CompletedProcess[str]:
         """Run these tests on the copy."""
+        return self._run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests])
+
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         environ = {**os.environ, "PYTHONPATH": str(self._folder), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
         return subprocess.run(
             command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=_WITHIN_S, check=False
         )
 
-    def replace(self, promise: Promise, old: str, new: str) -> bool:
-        """Put one text in place of another; false when it does not stand there exactly once."""
+    def make(self, fault: str) -> subprocess.CompletedProcess[str]:
+        """Make a fault on the copy, with servers of its own."""
+        results = self._folder.parent / "results.json"
+        command = [sys.executable, "-m", "faults", "--rounds", "2", "--results", str(results), fault]
+        return self._run(command)
+
+    @contextmanager
+    def broken(self, promise: Promise) -> Iterator[bool]:
+        """Break a promise, and mend it on leaving; false when its text does not stand there exactly once."""
         file = self._folder / "penstock" / promise.file
         text = file.read_text(encoding="utf-8")
-        if text.count(old) != 1:
-            return False
-        file.write_text(text.replace(old, new), encoding="utf-8")
-        return True
+        file.write_text(text.replace(promise.old, promise.new), encoding="utf-8")
+        yield text.count(promise.old) == 1
+        file.write_text(text, encoding="utf-8")
 
     def is_used(self) -> bool:
         """Whether a process that is started for the copy imports the copy."""
@@ -155,24 +170,28 @@ class Copy:
         return shown.stdout.startswith(str(self._folder))
 
 
-def broken(copy: Copy, promise: Promise) -> str:
-    """Break a promise, and mend it again; answers why that showed nothing, and an empty text when the tests failed."""
-    if not copy.replace(promise, promise.old, promise.new):
-        return f"the edit does not fit {promise.file} any more"
-    try:
+def shown(copy: Copy, promise: Promise, *, faults: bool) -> str:
+    """Break a promise; answers why that showed nothing, and an empty text when the tests failed."""
+    with copy.broken(promise) as fits:
+        if not fits:
+            return f"the edit does not fit {promise.file} any more"
         done = copy.test(*promise.tests)
-    finally:
-        copy.replace(promise, promise.new, promise.old)
+        made = copy.make(promise.fault) if faults and promise.fault else None
     if done.returncode == 0:
         return "its tests pass all the same"
     if done.returncode != _TESTS_FAILED or " failed" not in done.stdout:
         return f"its tests could not run (pytest {done.returncode}): {done.stdout[-1000:]}{done.stderr[-1000:]}"
+    if made and "NOT KEPT" not in made.stdout:
+        return f"the fault {promise.fault} shows nothing: {made.stdout[-1000:]}{made.stderr[-1000:]}"
     return ""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="only promises whose names contain one of these")
+    parser.add_argument(
+        "--faults", action="store_true", help="see the faults of `make faults` notice it too: minutes more"
+    )
     given = parser.parse_args()
     chosen = [each for each in PROMISES if not given.names or any(name in each.name for name in given.names)]
     console = Console()
@@ -188,10 +207,11 @@ def main() -> int:
         console.print(f"without any edit: {whole.stdout.splitlines()[-1]}")
         for each in chosen:
             began = time.monotonic()
-            why = broken(copy, each)
+            why = shown(copy, each, faults=given.faults)
             failures += bool(why)
             console.print(f"{each.name}: {why or 'its tests fail, as they must'}")
             tests = "\n".join(test.removeprefix("tests/").replace("::", " ") for test in each.tests)
+            tests += f"\nmake faults FAULT={each.fault}" if given.faults and each.fault else ""
             table.add_row(each.name, each.file, tests, f"{time.monotonic() - began:.0f}", why or "they fail")
     console.print(table)
     return 1 if failures else 0

@@ -3,8 +3,8 @@
 import random
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -22,6 +22,7 @@ from workers import Site, Worker, until
 
 ITEMS = "items"
 _RECOVERS_WITHIN_S = 120
+_SETTLES_WITHIN_S = 60
 _MOST_PAUSE_S = 1.0
 _OUTCOMES = ("written", "folded", "superseded", "filtered", "dead_lettered", "control")
 
@@ -142,17 +143,35 @@ class Scene:
         """The fault has done its worst: what is needed from now on counts as recovering."""
         self._began = time.monotonic()
 
-    def recover(self) -> None:
-        """Wait until what is written now is in the index, and note how long that took since `mark`, or since now."""
+    def recover(self, mend: Callable[[], object] | None = None) -> None:
+        """Wait until what is written now is in the index, and note how long that took since `mark`, or since now.
+
+        `mend` is what an operator does when the worker has ended by itself; without it the worker must not.
+        """
         began = self._began or time.monotonic()
         key = f"marker {len(self.recovered_s)}"
         self.items.insert_one({"_id": key, "key": key})
-        until(
-            lambda: self._is_indexed(key),
-            lambda: f"{key} in the index:\n{self.worker.errors[-3000:]}",
-            within_s=_RECOVERS_WITHIN_S,
-        )
+
+        def recovered() -> bool:
+            if mend and self.worker.process.exitcode:
+                self._ended_well()
+                mend()
+            return self._is_indexed(key)
+
+        until(recovered, lambda: f"{key} in the index:\n{self.worker.errors[-3000:]}", within_s=_RECOVERS_WITHIN_S)
         self.recovered_s.append(round(time.monotonic() - began, 2))
+
+    def _ended_well(self) -> None:
+        """The worker has said why it ended; from now on its exit code is no surprise."""
+        assert "Traceback" not in self.worker.errors, self.worker.errors
+        self.worker.killed = True
+
+    def load_again(self) -> None:
+        """Do what the worker asks for when it cannot know what the index lacks."""
+        done = self.site.run("load", "--again")
+        assert done.returncode == 0, done.stderr
+        self.more["mended by"] = "penstock load --again"
+        self.run()
 
     def _is_indexed(self, key: str) -> bool:
         path = f"{self.site.index(f'{self.database.name}.{ITEMS}')}/_doc/{quote(document_id(key), safe='')}"
@@ -165,7 +184,7 @@ class Scene:
         self.writer.stop()
         assert all(self.writer.edits.values()), f"the writer did not do all it can: {self.writer.edits}"
         changes = self.writer.changes + self.beside + len(self.recovered_s)
-        self.site.until_equal(self.database, *self.collections, within_s=_RECOVERS_WITHIN_S)
+        self._settle()
         balanced = self._balances(changes)
         self.more |= {"counted": self._counted(), "workers": self.workers}
         self.worker.terminate()
@@ -190,13 +209,18 @@ class Scene:
             more=self.more,
         )
 
+    def _settle(self) -> None:
+        """Give what is under way the time to arrive; what does not is found, and told, by the comparisons."""
+        with suppress(AssertionError):
+            self.site.until_equal(self.database, *self.collections, within_s=_SETTLES_WITHIN_S)
+
     def _balances(self, changes: int) -> bool:
         """Whether the last worker's report tells of each change it has read.
 
         If it was the only one it has read all there were; and each of them once, by its metrics too, unless it has lost
         its lease meanwhile.
         """
-        least = changes if self.workers == 1 else 0
+        least = changes if self.workers == 1 else 1
         once = self.workers == 1 and not self.worker.lines("lease lost")
 
         def balance() -> bool:

@@ -8,14 +8,10 @@ import urllib3
 from sink_sides import Asked, Relay, Said
 
 from faults.fault import fault
+from faults.said import AWAY, OVERLOADED, TOO_LARGE, is_bulk
 from faults.scene import Scene
 from faults.wire import CuttingAnswers
 
-OVERLOADED = Said(
-    429, b'{"error":{"type":"circuit_breaking_exception","reason":"[parent] Data too large"},"status":429}'
-)
-AWAY = Said(503, b"<html>upstream is away</html>")
-TOO_LARGE = Said(413, b'{"Message":"Request size exceeded 10485760 bytes"}')
 _LEASE_S = 6
 """Long enough that no lease is lost: then each change must be read exactly once."""
 
@@ -37,12 +33,12 @@ def service_unavailable(scene: Scene) -> None:
 
 @fault("bulk requests that arrive while their answers are lost", quick=True)
 def answers_lost(scene: Scene) -> None:
-    _answered(scene, lambda asked: "cut" if _is_bulk(asked) and random.random() < 0.5 else "pass")
+    _answered(scene, lambda asked: "cut" if is_bulk(asked) and random.random() < 0.5 else "pass")
 
 
 @fault("413 to bulk requests of more than 2 kB")
 def request_too_large(scene: Scene) -> None:
-    _answered(scene, lambda asked: TOO_LARGE if _is_bulk(asked) and len(asked.body) > 2000 else "pass")
+    _answered(scene, lambda asked: TOO_LARGE if is_bulk(asked) and len(asked.body) > 2000 else "pass")
 
 
 @fault("items of bulk requests refused for now, others written", quick=True)
@@ -50,7 +46,7 @@ def items_refused(scene: Scene) -> None:
     target, http = scene.sink_url, urllib3.PoolManager(retries=False)
 
     def some(asked: Asked) -> Said | str:
-        return _some_refused(asked, target, http) if _is_bulk(asked) else "pass"
+        return _some_refused(asked, target, http) if is_bulk(asked) else "pass"
 
     _answered(scene, some)
     http.clear()
@@ -85,10 +81,6 @@ def _for_a_while(scene: Scene, between: Relay, plan: Plan) -> None:
     while not asked:
         scene.pause(0.1)
     between.plan = lambda _: "pass"
-
-
-def _is_bulk(asked: Asked) -> bool:
-    return "/_bulk" in asked.path and "penstock-" not in asked.path
 
 
 def _some_refused(asked: Asked, target: str, http: urllib3.PoolManager) -> Said:

@@ -3,7 +3,7 @@
 from sink_sides import Asked, Said
 
 from faults.fault import fault
-from faults.made.answers import TOO_LARGE
+from faults.said import TOO_LARGE
 from faults.scene import Scene
 from workers import until
 

@@ -1,7 +1,6 @@
 """What befalls the source's change log."""
 
 from faults.fault import fault
-from faults.made.indexes import heal
 from faults.scene import Scene
 
 _EDITS = 3000
@@ -17,7 +16,8 @@ def log_rolled_over(scene: Scene) -> None:
         scene.worker.terminate()
         _roll_over(scene)
         scene.mark()
-        heal(scene, scene.run())
+        scene.run()
+        scene.recover(scene.load_again)
 
 
 def _roll_over(scene: Scene) -> None:

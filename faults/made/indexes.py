@@ -2,7 +2,6 @@
 
 from faults.fault import fault
 from faults.scene import ITEMS, Scene
-from workers import Worker
 
 
 @fault("the index read-only")
@@ -26,7 +25,7 @@ def index_deleted(scene: Scene) -> None:
     for _ in scene.rounds():
         scene.site.ask("DELETE", index(scene))
         scene.mark()
-        heal(scene, scene.worker)
+        scene.recover(scene.load_again)
 
 
 @fault("the write alias taken away, and put back")
@@ -34,11 +33,8 @@ def alias_taken_away(scene: Scene) -> None:
     scene.begin()
     for _ in scene.rounds():
         _alias(scene, "remove")
-        worker = scene.worker
-        ends(worker)
-        scene.pause()
-        _alias(scene, "add")
-        scene.run()
+        scene.mark()
+        scene.recover(lambda: (_alias(scene, "add"), scene.run()))
 
 
 def _alias(scene: Scene, action: str) -> None:
@@ -52,20 +48,3 @@ def _alias(scene: Scene, action: str) -> None:
 def index(scene: Scene) -> str:
     """The index that the writer's collection has."""
     return f"{scene.site.index(f'{scene.database.name}.{ITEMS}')}-g1"
-
-
-def ends(worker: Worker) -> None:
-    """Wait until a worker has stopped by itself, saying why."""
-    worker.process.join(60)
-    assert worker.process.exitcode, f"it went on, or ended well:\n{worker.errors[-2000:]}"
-    assert "Traceback" not in worker.errors, worker.errors
-    worker.killed = True
-
-
-def heal(scene: Scene, worker: Worker) -> None:
-    """Do what the message says: load again, and start."""
-    ends(worker)
-    done = scene.site.run("load", "--again")
-    assert done.returncode == 0, done.stderr
-    scene.more["healed by"] = "penstock load --again"
-    scene.run()

@@ -7,7 +7,7 @@ from typing import Any
 from sink_sides import Asked, Said
 
 from faults.fault import fault
-from faults.made.answers import OVERLOADED
+from faults.said import OVERLOADED
 from faults.scene import Scene
 from workers import until
 

@@ -3,6 +3,7 @@
 import signal
 
 from faults.fault import fault
+from faults.said import OVERLOADED, is_bulk
 from faults.scene import Scene
 from workers import Worker, until
 
@@ -13,6 +14,21 @@ def worker_killed(scene: Scene) -> None:
     for _ in scene.rounds():
         scene.worker.kill()
         scene.mark()
+        scene.run()
+
+
+@fault("SIGKILL of the worker while the index refuses what it has sent", quick=True)
+def worker_killed_while_refused(scene: Scene) -> None:
+    between = scene.sink_through_relay()
+    scene.begin(checkpoint_every_s=0)
+    for _ in scene.rounds():
+        between.asked.clear()
+        between.plan = lambda asked: OVERLOADED if is_bulk(asked) else "pass"
+        until(lambda: any(map(is_bulk, between.asked)), "something was sent")
+        scene.pause()
+        scene.worker.kill()
+        scene.mark()
+        between.plan = lambda _: "pass"
         scene.run()
 
 

@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 QUICK = (
     "worker_killed",
+    "worker_killed_while_refused",
     "worker_stopped",
     "source_cut",
     "sink_cut",
