@@ -217,11 +217,11 @@ class Scene:
     def _balances(self, changes: int) -> bool:
         """Whether the last worker's report tells of each change it has read.
 
-        If it was the only one it has read all there were; and each of them once, by its metrics too, unless it has lost
-        its lease meanwhile.
+        If it was the only one it has read all there were; and each of them once, by its metrics too, unless it had to
+        take its lease again.
         """
         least = changes if self.workers == 1 else 1
-        once = self.workers == 1 and not self.worker.lines("lease lost")
+        once = self.workers == 1 and len(self.worker.lines("took the lease")) == 1
 
         def balance() -> bool:
             reported = self.site.state(self.database.name)["status"].get("counts", {})
