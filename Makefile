@@ -7,7 +7,7 @@ UV := .tools/bin/uv
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint synth bench bench-all break-promises lock install help
+.PHONY: demo test lint synth bench bench-all faults break-promises lock install help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -46,8 +46,13 @@ bench: install  ## measure load, catch-up, latency and the sync function, in abo
 bench-all: install  ## measure everything at full size, in up to an hour; writes docs/benchmarks.md
 	$(BIN)/python benchmarks --all $(ARGS)
 
-break-promises: install  ## break each promise in a copy of the sources, and see that its tests fail
-	$(BIN)/python faults/break_promises.py
+FAULT ?=
+ROUNDS ?= 5
+faults: install  ## make faults on purpose under a writer, in about 30 minutes (FAULT=name, ROUNDS=n); writes docs/faults.md
+	$(BIN)/python -m faults --rounds $(ROUNDS) $(ARGS) $(FAULT)
+
+break-promises: install  ## break each promise in a copy of the source, and see that its tests fail
+	$(BIN)/python -m faults.break_promises $(ARGS)
 
 lock: $(UV)  ## renew requirements.lock from pyproject.toml (python -m penstock.asset.lock renews those of the functions)
 	$(UV) pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements.lock

@@ -21,6 +21,8 @@ from results import GOAL_COLUMNS, HERE, RESULTS, goal_rows, read
 from rich.console import Console
 from rich.table import Table
 
+from penstock.local.platform import terminated_like_interrupted
+
 _ENDS_WITHIN_S = 60
 
 
@@ -35,12 +37,12 @@ class Benchmark:
 
 
 BENCHMARKS = (
-    Benchmark("load", ("--documents=40000",), 300, 1500),
-    Benchmark("catch_up", ("--changes=40000",), 300, 1200),
+    Benchmark("load", ("--documents=30000",), 300, 1500),
+    Benchmark("catch_up", ("--changes=30000",), 240, 1200),
     Benchmark("latency", ("--seconds=2",), 240, 900),
     Benchmark("lambda_calls", ("--events=1000",), 180, 300),
     Benchmark("cost", None, 0, 900),
-    Benchmark("growth", None, 0, 1800),
+    Benchmark("growth", None, 0, 2400),
     Benchmark("verify", None, 0, 900),
 )
 
@@ -50,20 +52,18 @@ def run(benchmark: Benchmark, folder: Path, *, full: bool) -> str:
     limit_s = benchmark.full_s if full else benchmark.short_s
     flags = () if full else benchmark.short or ()
     command = [sys.executable, str(HERE / f"{benchmark.name}.py"), f"--results={folder}", *flags]
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, start_new_session=True)  # so that Ctrl-C reaches it once, through us
     try:
         code = process.wait(limit_s)
     except subprocess.TimeoutExpired:
-        _end(process)
         return f"not done within {limit_s} s"
-    except KeyboardInterrupt:
+    finally:
         _end(process)
-        raise
     return f"ended with exit code {code}" if code else ""
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let it stop its servers, as after Ctrl-C."""
+    """Let it stop its servers, if it still runs."""
     process.send_signal(signal.SIGINT)
     try:
         process.wait(_ENDS_WITHIN_S)
@@ -73,6 +73,15 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def main() -> int:
+    with terminated_like_interrupted():
+        try:
+            return run_all()
+        except KeyboardInterrupt:
+            print("\nstopped; what was measured before stays", file=sys.stderr)
+            return 130
+
+
+def run_all() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", action="store_true", help="all items, at their full sizes")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER", help="where the figures go")

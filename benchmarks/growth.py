@@ -1,9 +1,10 @@
 """Item 6: more collections, larger documents, more requests in flight, many more documents.
 
-    .venv/bin/python benchmarks/growth.py [--rounds 7] [--documents 100000] [--many 1000000] [--rounds-of-many 3]
+    .venv/bin/python benchmarks/growth.py [--rounds 7] [--documents 50000] [--some 100000] [--many 1000000]
 
 The first three are loads in this process beside raw bulk requests of the same bodies; the last one runs the commands
-`penstock load` and `penstock run`, each in a process of its own, on --documents and on --many.
+`penstock load` and `penstock run`, each in a process of its own, on --some documents and on --many,
+--rounds-of-many times.
 """
 
 import threading
@@ -148,8 +149,8 @@ def sections(at: Ground, given: Given, several: Sequence[int] = COLLECTIONS) -> 
         yield in_flight_case(at, "flying", requests, count, given.rounds)
     at.mongo[DB].drop_collection("flying")
     at.clear()
-    yield from many_case(at, given.documents, given.many, given.rounds_of_many)
+    yield from many_case(at, given.some, given.many, given.rounds_of_many)
 
 
 if __name__ == "__main__":
-    main("growth", __doc__, sections, documents=100_000, many=1_000_000, rounds_of_many=3)
+    main("growth", __doc__, sections, documents=50_000, some=100_000, many=1_000_000, rounds_of_many=3)

@@ -2,7 +2,8 @@
 
 import argparse
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pymongo
@@ -13,7 +14,7 @@ from rounds import ROUNDS, show
 
 from penstock.allocation import for_many_documents
 from penstock.local.java import find_java
-from penstock.local.platform import Platform
+from penstock.local.platform import Platform, terminated_like_interrupted
 
 HEAP = "1g"
 
@@ -25,8 +26,18 @@ def main(name: str, doc: str | None, sections: Sections, *, rounds: int = ROUNDS
     """Run one benchmark by itself, on servers of its own; each of `sizes` is a flag with its default."""
     given = flags(doc, rounds=rounds, **sizes).parse_args()
     quieten()
-    with Platform(heap=HEAP) as platform, ground(platform) as at:
+    with stopped_quietly(), Platform(heap=HEAP) as platform, ground(platform) as at:
         tell(name, sections(at, given), given, versions(at))
+
+
+@contextmanager
+def stopped_quietly() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM stop everything in order, without a traceback."""
+    with terminated_like_interrupted():
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
 
 
 def flags(doc: str | None, *, rounds: int, **sizes: int) -> argparse.ArgumentParser:

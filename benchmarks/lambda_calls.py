@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 from bson import Timestamp
 from ground import DB, Ground, generated, ground
-from item import Given, flags, quieten, tell, versions
+from item import Given, flags, quieten, stopped_quietly, tell, versions
 from results import HERE, Section
 from rounds import ROUNDS, Took, Way, measured
 
@@ -139,6 +139,7 @@ def measure(given: Given) -> None:
         as_in_sample=True,  # without a mapping: the benchmark calls the function itself
     )
     with (
+        stopped_quietly(),
         tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder,
         progress_here() as progress,
         Deployment(Path(folder), settings, progress=progress) as deployment,

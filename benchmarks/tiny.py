@@ -25,7 +25,10 @@ TINY: dict[str, tuple[Sections, dict[str, int]]] = {
     "catch_up": (catch_up.sections, {"changes": 200}),
     "latency": (partial(latency.sections, blocks=BLOCKS), {"seconds": 0}),
     "cost": (cost.sections, {"documents": 300, "memory_documents": 0}),
-    "growth": (partial(growth.sections, several=(2,)), {"documents": 200, "many": 400, "rounds_of_many": 1}),
+    "growth": (
+        partial(growth.sections, several=(2,)),
+        {"documents": 200, "some": 200, "many": 400, "rounds_of_many": 1},
+    ),
     "verify": (verify.sections, {"documents": 200, "many": 400}),
 }
 

@@ -1,135 +1,220 @@
-"""Break each promise on purpose, and see the tests that guard it fail.
+"""Each promise is broken on purpose, in a copy of the source, and the tests that guard it must fail.
 
-    .venv/bin/python faults/break_promises.py [NAME ...]        (make break-promises)
+    .venv/bin/python -m faults.break_promises [NAME]...        all of them: make break-promises
 
-Each defect is an edit of one place in a copy of the sources; the checkout is left as it is. The tests run on that copy,
-and once without an edit. Ends with 1 when an edit does not apply any more, when its tests pass all the same, or when
-they fail without it.
+Without the edit the same tests pass on the same copy. Nothing in the checkout is changed. An edit that no longer fits
+the source, or a test that does not notice it, is a failure.
 """
 
+import argparse
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).parent.parent
-PACKAGE = Path("src/penstock")
-_TESTS_FAILED = 1  # pytest's own exit code; any other means that they did not run
+from faults import HERE
+
+ROOT = HERE.parent
+_WITHIN_S = 300
+_TESTS_FAILED = 1
+"""What pytest answers when tests ran and some failed; everything else means that it could not run them."""
 
 
 @dataclass(frozen=True)
-class Defect:
-    """An edit of one file, and the tests that must see it."""
+class Promise:
+    """How it is broken: a text of a file and what stands there instead; the tests, and the fault, that must notice."""
 
     name: str
     file: str
-    right: str
-    wrong: str
+    old: str
+    new: str
     tests: tuple[str, ...]
+    fault: str = ""
 
 
-DEFECTS = (
-    Defect(
+PROMISES = (
+    Promise(
         "checkpoint before acknowledgement",
         "pipeline.py",
-        "position, read_at, future))\n",
-        "position, read_at, future))\n        self._unsaved = position\n        self._save(every_s=0)\n",
+        "        self._flights.append(_Flight(prepared, position, read_at, future))\n",
+        "        self._flights.append(_Flight(prepared, position, read_at, future))\n"
+        "        if position:\n"
+        "            self.ports.checkpoints.save(position)\n",
         ("tests/unit/test_pipeline.py::test_a_position_behind_an_unfinished_batch_is_never_saved",),
+        fault="worker_killed_while_refused",
     ),
-    Defect(
-        "external instead of external_gte",
+    Promise(
+        "`external` instead of `external_gte`",
         "opensearch/bulk.py",
         '"version_type":"external_gte"',
         '"version_type":"external"',
-        ("tests/contract/test_sink.py", "-k", "equal_version"),
+        ("tests/contract/test_sink.py::TestOpenSearchSink::test_an_equal_version_is_written_again",),
     ),
-    Defect(
-        "no folding of equal cluster times",
+    Promise(
+        "no folding of equal cluster times: a batch ends between them",
         "batch.py",
-        "(room or (whole_times and _one_time(batch, answer)))",
+        "room or (whole_times and _one_time(batch, answer))",
         "room",
         ("tests/unit/test_batch.py::test_a_batch_does_not_end_between_changes_of_one_cluster_time",),
     ),
-    Defect(
-        "the first instead of the last change of a document",
+    Promise(
+        "no folding of equal cluster times: each change is written",
+        "prepare.py",
+        "        text_id = document_id(change.id)\n",
+        '        text_id = type("Each", (str,), {"__hash__": object.__hash__, "__eq__": object.__eq__})'
+        "(document_id(change.id))\n",
+        ("tests/unit/test_pipeline.py::test_every_change_is_counted",),
+    ),
+    Promise(
+        "first instead of last change",
         "prepare.py",
         "            del last[text_id]  # so that documents stay in the order of their last change\n",
         "            continue\n",
         ("tests/crash/test_stop_anywhere.py",),
+        fault="answers_lost",
     ),
-    Defect(
+    Promise(
         "a load's version taken after its read",
         "mongo/load.py",
-        "changes_of(raw, self._namespace, version)",
-        "changes_of(raw, self._namespace, committed_time(self._client, self._namespace))",
-        ("tests/contract/test_source_loads.py",),
+        "                if changes := changes_of(raw, self._namespace, version):\n",
+        "                version = committed_time(self._client, self._namespace)\n"
+        "                if changes := changes_of(raw, self._namespace, version):\n",
+        ("tests/contract/test_load_versions.py",),
     ),
-    Defect(
+    Promise(
         "an old range sent instead of read again",
         "opensearch/sink.py",
-        "if call.send_before is not None and time.monotonic() >= call.send_before:",
-        "if False:",
-        ("tests/contract/test_sink.py", "-k", "after_its_time"),
+        "        if call.send_before is not None and time.monotonic() >= call.send_before:\n",
+        "        if False:\n",
+        (
+            "tests/contract/test_sink.py::TestOpenSearchSink::test_nothing_is_sent_after_its_time",
+            "tests/contract/test_sink_answers.py::TestWhatIsReadOutsideTheStream",
+        ),
+        fault="range_held_back",
     ),
-    Defect(
-        "no lease",
+    Promise(
+        "no lease: taken while another worker renews it",
         "opensearch/pipeline_state.py",
-        'return unchanged_s >= max(lease_s, float(found.document.get("lease_s", 0)))',
-        "return True",
-        ("tests/contract/test_checkpoints_lease.py", "-k", "standby_waits"),
+        "    return unchanged_s >= max(lease_s, float(found.document.get(\"lease_s\", 0)))\n",
+        "    return True\n",
+        ("tests/contract/test_checkpoints_lease.py",),
     ),
-    Defect(
+    Promise(
+        "no lease: taken for held after its time",
+        "opensearch/pipeline_state.py",
+        "        return stored is not None and time.monotonic() - stored.sent_at < self._lease_s\n",
+        "        return stored is not None\n",
+        ("tests/contract/test_checkpoints_lease.py",),
+    ),
+    Promise(
         "delete ignored",
-        "mongo/events.py",
-        'elif operation == "delete":',
-        'elif operation == "never":',
-        ("tests/contract/test_source_streams.py", "-k", "in_order"),
+        "prepare.py",
+        '        if route is None or change.kind == "left":\n',
+        '        if route is None or change.kind in ("left", "delete"):\n',
+        ("tests/crash/test_stop_anywhere.py", "tests/unit/test_pipeline.py::test_every_change_is_counted"),
+        fault="worker_killed",
     ),
-)
+)  # fmt: skip
 
 
-def passes(tests: tuple[str, ...], sources: Path) -> bool:
-    """Run the tests on these sources."""
-    environment = os.environ | {"PYTHONPATH": str(sources)}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
-    if ended.returncode not in (0, _TESTS_FAILED):
-        raise SystemExit(f"{' '.join(tests)} did not run:\n{ended.stdout[-2000:]}{ended.stderr[-2000:]}")
-    return ended.returncode == 0
+class Copy:
+    """The source in a folder of its own, which comes before the installed one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "src"
+        shutil.copytree(ROOT / "src", self._folder, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def test(self, *tests: str) -> subprocess.CompletedProcess[str]:
+        """Run these tests on the copy."""
+        return self._run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests])
+
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        environ = {**os.environ, "PYTHONPATH": str(self._folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        return subprocess.run(
+            command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=_WITHIN_S, check=False
+        )
+
+    def make(self, fault: str) -> subprocess.CompletedProcess[str]:
+        """Make a fault on the copy, with servers of its own."""
+        results = self._folder.parent / "results.json"
+        command = [sys.executable, "-m", "faults", "--rounds", "2", "--results", str(results), fault]
+        return self._run(command)
+
+    @contextmanager
+    def broken(self, promise: Promise) -> Iterator[bool]:
+        """Break a promise, and mend it on leaving; false when its text does not stand there exactly once."""
+        file = self._folder / "penstock" / promise.file
+        text = file.read_text(encoding="utf-8")
+        file.write_text(text.replace(promise.old, promise.new), encoding="utf-8")
+        yield text.count(promise.old) == 1
+        file.write_text(text, encoding="utf-8")
+
+    def is_used(self) -> bool:
+        """Whether a process that is started for the copy imports the copy."""
+        shown = subprocess.run(
+            [sys.executable, "-c", "import penstock; print(penstock.__file__)"],
+            env={**os.environ, "PYTHONPATH": str(self._folder)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return shown.stdout.startswith(str(self._folder))
 
 
-def seen(defect: Defect, folder: Path) -> str:
-    """What became of one defect: `seen` by its tests, or what is wrong."""
-    sources = folder / "src"
-    shutil.copytree(ROOT / PACKAGE, sources / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
-    if not passes(defect.tests, sources):
-        return "its tests fail without it"
-    file = sources / PACKAGE.name / defect.file
-    text = file.read_text()
-    if text.count(defect.right) != 1:
-        return f"{defect.file} has changed: the edit does not apply"
-    file.write_text(text.replace(defect.right, defect.wrong))
-    return "not seen: its tests pass" if passes(defect.tests, sources) else "seen"
+def shown(copy: Copy, promise: Promise, *, faults: bool) -> str:
+    """Break a promise; answers why that showed nothing, and an empty text when the tests failed."""
+    with copy.broken(promise) as fits:
+        if not fits:
+            return f"the edit does not fit {promise.file} any more"
+        done = copy.test(*promise.tests)
+        made = copy.make(promise.fault) if faults and promise.fault else None
+    if done.returncode == 0:
+        return "its tests pass all the same"
+    if done.returncode != _TESTS_FAILED or " failed" not in done.stdout:
+        return f"its tests could not run (pytest {done.returncode}): {done.stdout[-1000:]}{done.stderr[-1000:]}"
+    if made and "NOT KEPT" not in made.stdout:
+        return f"the fault {promise.fault} shows nothing: {made.stdout[-1000:]}{made.stderr[-1000:]}"
+    return ""
 
 
 def main() -> int:
-    asked = [each for each in DEFECTS if not sys.argv[1:] or each.name in sys.argv[1:]]
-    table, console = Table("broken", "in", "guarded by", "is"), Console()
-    unseen = 0
-    for each in asked:
-        with tempfile.TemporaryDirectory() as folder:
-            found = seen(each, Path(folder))
-        unseen += found != "seen"
-        console.print(f"{each.name}: {found}")
-        table.add_row(each.name, each.file, " ".join(each.tests).removeprefix("tests/"), found)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only promises whose names contain one of these")
+    parser.add_argument(
+        "--faults", action="store_true", help="see the faults of `make faults` notice it too: minutes more"
+    )
+    given = parser.parse_args()
+    chosen = [each for each in PROMISES if not given.names or any(name in each.name for name in given.names)]
+    console = Console()
+    table = Table("promise broken on purpose", "in", "tests that guard it", "seconds", "")
+    failures = 0
+    with tempfile.TemporaryDirectory(prefix="penstock-promises-") as folder:
+        copy = Copy(Path(folder))
+        assert copy.is_used(), "the installed source comes before the copy"
+        whole = copy.test(*dict.fromkeys(test for each in chosen for test in each.tests))
+        if whole.returncode:
+            console.print(f"the tests do not pass without any edit:\n{whole.stdout[-3000:]}{whole.stderr[-1000:]}")
+            return 1
+        console.print(f"without any edit: {whole.stdout.splitlines()[-1]}")
+        for each in chosen:
+            began = time.monotonic()
+            why = shown(copy, each, faults=given.faults)
+            failures += bool(why)
+            console.print(f"{each.name}: {why or 'its tests fail, as they must'}")
+            tests = "\n".join(test.removeprefix("tests/").replace("::", " ") for test in each.tests)
+            tests += f"\nmake faults FAULT={each.fault}" if given.faults and each.fault else ""
+            table.add_row(each.name, each.file, tests, f"{time.monotonic() - began:.0f}", why or "they fail")
     console.print(table)
-    return 1 if unseen else 0
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

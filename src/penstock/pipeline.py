@@ -184,7 +184,7 @@ class Pipeline:
             self._limit_dead_letters(flight.reasons.result())
             self._complete(flight)
             self._flights.popleft()
-        self._save(every_s=self.rules.checkpoint_every_s)
+            self._save(every_s=self.rules.checkpoint_every_s)
 
     def _complete(self, flight: _Flight) -> None:
         counts = flight.prepared.counts

@@ -213,10 +213,13 @@ class CollectionSettings(Section):
     """One collection and the index it is served by."""
 
     namespace: Annotated[str, AfterValidator(checks.check_namespace)] = Field(
-        ..., description="The collection: database.collection."
+        ...,
+        description="The collection: database.collection; or with `*` those whose names match: shop.*, shop.orders_*.",
     )
     index: str | None = Field(
-        None, description="Alias that people search; by default `database.collection` in lower case."
+        None,
+        description="Alias that people search; by default `database.collection` in lower case. For a pattern it holds"
+        " `{collection}`, the name of each one in lower case.",
     )
     include: tuple[FieldPath, ...] = Field((), description="Fields to index, as dotted paths; none given: all.")
     exclude: tuple[FieldPath, ...] = Field((), description="Fields to leave out, as dotted paths.")
@@ -252,24 +255,39 @@ class CollectionSettings(Section):
         "keep",
         description="When it is dropped: keep the index's documents until it reappears and is reconciled, or empty it.",
     )
+    drop_grace_s: int = Field(
+        0,
+        ge=0,
+        description='For `on_drop = "empty"`: how long it may stay away before its index is emptied; when it is back'
+        " by then, it is reconciled instead.",
+    )
 
     @property
     def alias(self) -> str:
         """The alias that people search: `index`, or the namespace in lower case."""
         return self.index or self.namespace.lower()
 
+    @property
+    def outlives_a_drop(self) -> bool:
+        """Whether the index's documents stay, for a while at least, when the collection is gone."""
+        return self.on_drop == "keep" or self.drop_grace_s > 0
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it stands for all collections of its database that match, now and later."""
+        return checks.PATTERN_SIGN in self.namespace
+
     @field_validator("index")
     @classmethod
     def _index_can_be_made(cls, index: str | None, others: ValidationInfo) -> str | None:
-        if index is not None:
-            return checks.check_index_name(index)
-        default = others.data.get("namespace", "").lower()
-        if default:
-            try:
-                checks.check_index_name(default)
-            except ValueError as error:
-                raise ValueError(f"must be given: {default} cannot be the name of an index, it {error}") from None
-        return None
+        return checks.check_index_of(others.data.get("namespace", ""), index)
+
+    @field_validator("drop_grace_s")
+    @classmethod
+    def _grace_before_emptying(cls, grace_s: int, others: ValidationInfo) -> int:
+        if grace_s and others.data.get("on_drop") == "keep":
+            raise ValueError('is of no use while on_drop is "keep"; set on_drop to "empty"')
+        return grace_s
 
     @field_validator("exclude")
     @classmethod
@@ -291,6 +309,21 @@ class CollectionSettings(Section):
     def _conflicts_stay_apart(cls, conflicts: dict[str, ConflictPolicy]) -> dict[str, ConflictPolicy]:
         checks.check_conflicts(conflicts)
         return conflicts
+
+
+class FoundCollection(CollectionSettings):
+    """A collection that was found by a pattern; it may be gone again at any time."""
+
+    pattern: str
+
+    @classmethod
+    def by(cls, pattern: CollectionSettings, coll: str) -> "FoundCollection":
+        """The collection of this name, which matches. Raises ValueError when no index can have its name."""
+        db = pattern.namespace.partition(".")[0]
+        index = pattern.index and pattern.index.replace(checks.COLLECTION_PLACE, coll.lower())
+        checks.check_index_name(index or f"{db}.{coll}".lower())
+        same = {**pattern.model_dump(), "mapping_file": None, "namespace": f"{db}.{coll}", "index": index}
+        return cls(**same, pattern=pattern.namespace).model_copy(update={"mapping_file": pattern.mapping_file})
 
 
 class Settings(Section):

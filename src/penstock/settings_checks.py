@@ -8,6 +8,12 @@ from urllib.parse import unquote_plus, urlsplit
 INDEX_NAME_BYTES = 200
 """OpenSearch takes 255 bytes; the indexes of a collection carry a suffix of ours behind its name."""
 
+PATTERN_SIGN = "*"
+"""Stands for any part of the name of a collection."""
+
+COLLECTION_PLACE = "{collection}"
+"""Stands for the name of the collection, in the alias of a pattern."""
+
 _NOT_IN_INDEX_NAMES = '\\/*?"<>| ,#:'
 _NOT_IN_DATABASE_NAMES = '/\\. "$\0'
 _SYSTEM_DATABASES = ("admin", "config", "local")
@@ -57,10 +63,12 @@ def check_listen(listen: str | None) -> str | None:
 
 
 def check_namespace(namespace: str) -> str:
-    """`database.collection`, of a database that has change streams."""
+    """`database.collection`, of a database that has change streams; `*` in the collection makes it a pattern."""
     database, dot, collection = namespace.partition(".")
     if not (database and dot and collection):
         raise ValueError("must look like database.collection")
+    if PATTERN_SIGN in database:
+        raise ValueError("names several databases: a pattern stands for collections of one, as shop.* does")
     if database in _SYSTEM_DATABASES or collection.startswith("system."):
         raise ValueError("is a system collection: it has no change stream")
     if any(sign in _NOT_IN_DATABASE_NAMES for sign in database) or "$" in collection or "\0" in collection:
@@ -98,6 +106,20 @@ def check_index_name(name: str) -> str:
     if len(name.encode()) > INDEX_NAME_BYTES:
         raise ValueError(f"must not be longer than {INDEX_NAME_BYTES} bytes")
     return name
+
+
+def check_index_of(namespace: str, index: str | None) -> str | None:
+    """The alias of a collection, given or by default; that of a pattern has a place for each collection's name."""
+    if PATTERN_SIGN in namespace and index is not None and COLLECTION_PLACE not in index:
+        raise ValueError(f"must hold {COLLECTION_PLACE}, which stands for the name of each collection that is found")
+    if index is not None:
+        check_index_name(index.replace(COLLECTION_PLACE, "x") if PATTERN_SIGN in namespace else index)
+    elif default := namespace.lower().replace(PATTERN_SIGN, "x"):
+        try:
+            check_index_name(default)
+        except ValueError as error:
+            raise ValueError(f"must be given: {default} cannot be the name of an index, it {error}") from None
+    return index
 
 
 def check_field_path(path: str) -> str:

@@ -1,5 +1,7 @@
 """What every load keeps to, in memory and on a real server."""
 
+from contextlib import closing
+
 import bson
 import pytest
 from source_sides import MemorySide, RealSide, changes_of, read_changes
@@ -85,6 +87,19 @@ def test_a_version_is_not_before_what_was_written_and_below_what_comes(side):
     side.replace("orders", {"_id": 1, "n": 2})
     (later,) = read_changes(stream, position, 1)
     assert all(written <= change.version < later.version for change in changes)
+
+
+def test_a_version_is_from_before_the_reading_of_its_range_began(side):
+    """The server may have read any document of the range by then, so the version of none may be later."""
+    side.insert("orders", *({"_id": number} for number in range(1500)))
+    load = side.load("orders", range_size=1500)
+    with closing(load.batches(None)) as batches:
+        read = list(next(batches).changes)
+        side.update("orders", 1499, changed=True)
+        changed_at = side.time()
+        read += changes_of(batches)
+    assert len(read) == 1500
+    assert all(change.version < changed_at for change in read)
 
 
 def test_documents_that_stay_are_read_while_others_come_and_go(side):

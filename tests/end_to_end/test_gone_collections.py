@@ -123,7 +123,7 @@ def test_loading_a_dropped_collection_again_keeps_its_documents(site, database, 
     database.items.drop()
     done = site.run("load", "--again")
     assert done.returncode == 0
-    assert "collection not there, documents kept" in done.stderr
+    assert "collection gone, documents kept" in done.stderr
     assert kept(site, database) == 300
     database.items.insert_one({"_id": 7, "text": "second"})
     assert site.run("load").returncode == 0

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from penstock.change import SUPERSEDED, WRITTEN, Refusal
-from penstock.errors import PenstockError, SinkUnavailable, SystemicFault
+from penstock.errors import IndexTakenAway, PenstockError, SinkUnavailable
 from penstock.opensearch.client import Answer
 from penstock.opensearch.error_table import REASON_CHARACTERS, judge_item, judge_request, told, without_values
 from penstock.opensearch.waiting import Wait
@@ -26,9 +26,9 @@ ITEMS: dict[str, Any] = {
     "block write": "blocked",
     "closed": "closed",
     "no primary": "unavailable",
-    "missing alias": SystemicFault,
-    "an index, not an alias": SystemicFault,
-    "no write index": SystemicFault,
+    "missing alias": IndexTakenAway,
+    "an index, not an alias": IndexTakenAway,
+    "no write index": IndexTakenAway,
 }
 """What each recorded item means; every other one is refused for good."""
 
@@ -114,7 +114,7 @@ def test_unrecorded_items_are_judged_by_status_and_type(status: int, kind: str, 
         (401, b"Unauthorized", SinkUnavailable),
         (403, b'{"Message":"User is not authorized"}', SinkUnavailable),
         (403, b"[]", SinkUnavailable),
-        (404, b'{"error":{"type":"index_not_found_exception","reason":"no such index [x]"}}', SystemicFault),
+        (404, b'{"error":{"type":"index_not_found_exception","reason":"no such index [x]"}}', IndexTakenAway),
     ],
 )
 def test_whole_requests_are_judged_also_when_the_answer_is_no_json(status: int, body: bytes, expected: Any) -> None:

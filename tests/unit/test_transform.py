@@ -119,10 +119,10 @@ def test_a_function_may_return_another_document_or_leave_it_out(module):
 
 
 def test_a_function_that_raises_is_the_documents_error_without_what_it_says_of_the_document(module):
-    module("faults", "def fail(document):\n    raise KeyError(document['city'] + 'Nice')\n")
+    module("failing", "def fail(document):\n    raise KeyError(document['city'] + 'Nice')\n")
     with pytest.raises(DocumentError) as caught:
-        transform(function="faults:fail")({"_id": 1, "city": "Nice"})
-    assert str(caught.value) == "function faults:fail raised KeyError in line 2 of faults.py"
+        transform(function="failing:fail")({"_id": 1, "city": "Nice"})
+    assert str(caught.value) == "function failing:fail raised KeyError in line 2 of failing.py"
 
 
 def test_a_function_that_does_not_take_one_argument_is_refused_at_the_start(module):

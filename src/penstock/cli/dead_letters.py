@@ -44,8 +44,10 @@ def list_(
     """
     from penstock.logs import set_up_logs
     from penstock.operations.letters import list_letters
+    from penstock.operations.patterns import expanded
 
     set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
+    settings = expanded(settings, note=False)
     listing = list_letters(settings, wanted(settings, collections, reason, older_than, newer_than), limit=limit)
     if as_json:
         typer.echo(json.dumps(_listing(listing), indent=1))
@@ -71,8 +73,10 @@ def show(
     from penstock.logs import set_up_logs
     from penstock.operations.asked_id import asked_id
     from penstock.operations.letters import find_letter
+    from penstock.operations.patterns import expanded
 
     set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
+    settings = expanded(settings, note=False)
     text = asked_id(document).text
     found = find_letter(settings, Namespace.named(namespace), text)
     if found is None:
@@ -102,10 +106,12 @@ def drop(
     """
     from penstock.logs import set_up_logs
     from penstock.operations import letters
+    from penstock.operations.patterns import expanded
 
     if not (collections or reason or older_than or newer_than or everything):
         raise SettingsError("say which letters to drop: a collection, --reason, --older-than, --newer-than, or --all")
     set_up_logs(settings.observe)
+    settings = expanded(settings, note=False)
     which = wanted(settings, collections, reason, older_than, newer_than)
     if not yes:
         _ask(letters.list_letters(settings, which, limit=0).tally)

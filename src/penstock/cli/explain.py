@@ -43,8 +43,10 @@ def explain(
     """
     from penstock.logs import set_up_logs
     from penstock.operations.explaining import explain as explained
+    from penstock.operations.patterns import expanded
 
     set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
+    settings = expanded(settings, note=False)
     found = explained(settings, namespace, document, wait_s=wait_s, on_wait=lambda: typer.echo(_WAITING, err=True))
     if as_json:
         typer.echo(json.dumps(_json(found, values=values), indent=1))

@@ -36,9 +36,11 @@ def load(
     from penstock.logs import set_up_logs
     from penstock.metrics import Metrics
     from penstock.operations import worker
+    from penstock.operations.patterns import expanded
 
     set_up_logs(settings.observe)
     for_many_documents()
+    settings = expanded(settings)
     only = declared(settings, namespaces or [])
     with stop_signals() as signals, progress_display() as progress:
         results = worker.load(settings, stop=signals.stop, metrics=Metrics(), progress=progress, only=only, again=again)

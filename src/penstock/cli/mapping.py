@@ -36,8 +36,10 @@ def suggest(
 
     from penstock.cli.progress import progress_display
     from penstock.operations.init import refuse_existing
+    from penstock.operations.patterns import expanded
     from penstock.operations.suggest.sampling import suggest as propose
 
+    settings = expanded(settings, note=False)
     declared(settings, [namespace])
     collection = next(each for each in settings.collections if each.namespace == namespace)
     if output:

@@ -43,11 +43,13 @@ def reindex(
     from penstock.cli.progress import progress_display
     from penstock.logs import set_up_logs
     from penstock.operations import moving, reindexing
+    from penstock.operations.patterns import expanded
 
     if sum((rollback, finish, abandon)) > 1:
         raise SettingsError("--rollback, --finish and --abandon exclude each other")
     set_up_logs(settings.observe)
     for_many_documents()
+    settings = expanded(settings)
     declared(settings, [namespace])
     with stop_signals() as signals, progress_display("going through", "done") as progress:
         stop, say = signals.stop, progress.say

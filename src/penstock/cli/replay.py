@@ -42,10 +42,12 @@ def replay(
     not done stays where it is. Exit code 1 when letters remain.
     """
     from penstock.logs import set_up_logs
+    from penstock.operations.patterns import expanded
 
     if queue and (collections or reason or older_than or newer_than):
         raise SettingsError("--queue replays all parked keys; it takes no collection and no filter")
     set_up_logs(settings.observe)
+    settings = settings if queue else expanded(settings, note=False)
     remain = False
     with stop_signals() as signals:
         if queue:

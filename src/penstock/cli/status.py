@@ -35,9 +35,10 @@ def status(
     """
     from penstock.logs import set_up_logs
     from penstock.operations import status as looking
+    from penstock.operations.patterns import expanded
 
     set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
-    found = looking.status(settings)
+    found = looking.status(expanded(settings, note=False))
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found.collections], indent=1))
     else:

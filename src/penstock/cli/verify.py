@@ -55,11 +55,13 @@ def verify(
     from penstock.allocation import for_many_documents
     from penstock.cli.progress import progress_display
     from penstock.logs import set_up_logs
+    from penstock.operations.patterns import expanded
     from penstock.operations.verify import How, Telling
     from penstock.operations.verify.everything import verify_all
 
     set_up_logs(settings.observe)
     for_many_documents()
+    settings = expanded(settings)
     only = declared(settings, namespaces or [])
     how = How(repair=repair, wait_s=wait, rate=rate, sample=sample, restart=restart)
     results: list[Verified] = []

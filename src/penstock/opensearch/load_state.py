@@ -65,10 +65,18 @@ class LoadState:
         """Save the position and the counts at that position together."""
         self._write({"position": {"token": position.token, "time": position.time}, "counts": dict(counts)})
 
-    def enter(self, phase: LoadPhase) -> None:
+    @property
+    def empty_at(self) -> int | None:
+        """The cluster time at which the index of a dropped collection is to be emptied; None: never, or it was."""
+        at: int | None = self._open().get("empty_at")
+        return at
+
+    def enter(self, phase: LoadPhase, *, empty_at: int | None = None) -> None:
         """Save the phase; `loading` and `reconciling` begin a load from the start, without a position."""
         from_the_start = phase in ("loading", "reconciling")
-        self._write({"phase": phase, **({"position": None, "counts": {}} if from_the_start else {})})
+        self._write(
+            {"phase": phase, "empty_at": empty_at, **({"position": None, "counts": {}} if from_the_start else {})}
+        )
 
     def _open(self) -> dict[str, Any]:
         if self._stored is None:

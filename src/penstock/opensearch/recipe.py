@@ -15,7 +15,7 @@ from penstock.opensearch.mapping import index_body, read_mapping
 from penstock.settings import CollectionSettings
 from penstock.transform import Transform
 
-_OF_NOW = {"namespace", "index", "on_drop", "max_fields", "when_full"}
+_OF_NOW = {"namespace", "index", "on_drop", "drop_grace_s", "max_fields", "when_full", "pattern"}
 """What may be changed while a generation lives."""
 
 _OF_THE_DOCUMENTS = {"include", "exclude", "rename", "function", "conflicts"}
@@ -47,7 +47,7 @@ class Recipe:
     def applied_to(self, collection: CollectionSettings) -> CollectionSettings:
         """The settings of a collection as they were for this generation; the mapping is `settings["mapping_file"]`."""
         present = collection.model_dump(include=_OF_NOW)
-        return CollectionSettings(**{**present, **self.settings, "mapping_file": None})
+        return type(collection)(**{**present, **self.settings, "mapping_file": None})
 
     def with_transform_of(self, now: "Recipe") -> "Recipe":
         """The same index, with documents made as `now` says."""

@@ -6,7 +6,9 @@ from penstock.errors import PenstockError, SettingsError, SinkUnavailable, Sourc
 from penstock.opensearch.mapping import body_for, read_mapping
 from penstock.operations.check_sink import sink_findings
 from penstock.operations.check_source import source_findings
+from penstock.operations.expanding import exactly
 from penstock.operations.finding import Area, Finding, failure, ok
+from penstock.operations.patterns import expanded
 from penstock.settings import CollectionSettings, Settings
 from penstock.transform import Transform
 
@@ -22,7 +24,15 @@ def check(settings: Settings) -> Iterator[Finding]:
     for collection in settings.collections:
         yield from _collection_findings(collection)
     yield from source_findings(settings)
-    yield from sink_findings(settings)
+    yield from sink_findings(_without_patterns(settings))
+
+
+def _without_patterns(settings: Settings) -> Settings:
+    """With what is found for them; whether a server is there is among its findings."""
+    try:
+        return expanded(settings, note=False)
+    except PenstockError:
+        return settings.model_copy(update={"collections": tuple(exactly(settings))})
 
 
 def exit_code(findings: list[Finding]) -> int:

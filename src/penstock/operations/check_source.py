@@ -1,7 +1,7 @@
 """The source's part of `check`: what it is, its collections, change streams and rights, how long it remembers."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from pymongo.errors import PyMongoError
 
@@ -12,9 +12,11 @@ from penstock.errors import SettingsError, SourceUnavailable
 from penstock.mongo import collections as source
 from penstock.mongo.connection import Client, Connection, Server, address, server
 from penstock.mongo.cursor import ChangeCursor
+from penstock.mongo.enabled import enabling, enabling_rules, is_enabled
 from penstock.mongo.error_table import in_words, unavailable
 from penstock.mongo.heartbeat import may_beat
 from penstock.mongo.watch import Watch, watches
+from penstock.operations.expanding import expand, matching, patterns_of
 from penstock.operations.finding import Finding, failure, ok, warning
 from penstock.settings import Settings
 
@@ -37,9 +39,10 @@ def source_findings(settings: Settings) -> Iterator[Finding]:
         try:
             found = server(connection.client)
             yield from _server_findings(found, where)
-            for namespace in _namespaces(settings):
+            there = yield from _pattern_findings(connection.client, found, settings)
+            for namespace in _namespaces(there):
                 yield from _collection_findings(connection.client, namespace)
-            for watch in watches(_namespaces(settings), settings.source.cursor_per):
+            for watch in watches(_namespaces(there), settings.source.cursor_per):
                 yield from _stream_findings(connection, found, watch)
             yield from _heartbeat_findings(connection.client, found, settings.source.heartbeat)
             yield _retention_finding(connection.client, found, settings)
@@ -49,6 +52,21 @@ def source_findings(settings: Settings) -> Iterator[Finding]:
 
 def _namespaces(settings: Settings) -> list[Namespace]:
     return [Namespace.named(collection.namespace) for collection in settings.collections]
+
+
+def _pattern_findings(client: Client, found: Server, settings: Settings) -> Generator[Finding, None, Settings]:
+    """What each pattern stands for at present; answers the settings with that in its place."""
+    dbs = {Namespace.named(each.namespace).db for each in patterns_of(settings)}
+    matches = matching(settings, (each for db in dbs for each in source.namespaces(client, db)))
+    for pattern, its in matches.items():
+        yield ok("source", pattern, f"stands for {counted(len(its), 'collection')} at present")
+        if found.product == "DocumentDB":
+            yield _enabled(client, Namespace(Namespace.named(pattern).db, ""))
+    expanded = expand(settings, matches)
+    for namespace, reason in expanded.left_out.items():
+        todo = "name it in a [[collections]] table of its own, with another `index`"
+        yield failure("source", namespace, f"matches a pattern and cannot be served: {reason}", todo)
+    return expanded.settings
 
 
 def _server_findings(found: Server, where: str) -> Iterator[Finding]:
@@ -120,22 +138,19 @@ def _heartbeat_findings(client: Client, found: Server, heartbeat: str | None) ->
 
 
 def _enabled(client: Client, namespace: Namespace) -> Finding:
-    """DocumentDB may open a stream that was never enabled and then yields nothing, so its own list is asked."""
-    subject = f"{namespace}: change stream"
+    """DocumentDB may open a stream that was never enabled and then yields nothing, so its own list is asked.
+
+    Without a collection it is asked for all of the database, now and later: a pattern needs that.
+    """
+    subject = f"{namespace if namespace.coll else f'all of {namespace.db}'}: change stream"
     try:
-        rules = list(client.admin.aggregate([{"$listChangeStreams": 1}]))
+        rules = enabling_rules(client)
     except PyMongoError as error:
         what = f"opens; whether it is enabled cannot be seen: {in_words(error)}"
-        return warning("source", subject, what, _enable(namespace))
-    enabled = {(rule.get("database", ""), rule.get("collection", "")) for rule in rules}
-    if enabled & {("", ""), (namespace.db, ""), (namespace.db, namespace.coll)}:
+        return warning("source", subject, what, enabling(namespace))
+    if is_enabled(rules, namespace):
         return ok("source", subject, "opens, and is enabled")
-    return failure("source", subject, "opens, but change streams are not enabled for it", _enable(namespace))
-
-
-def _enable(namespace: Namespace) -> str:
-    command = f'{{modifyChangeStreams: 1, database: "{namespace.db}", collection: "{namespace.coll}", enable: true}}'
-    return f"run db.adminCommand({command})"
+    return failure("source", subject, "opens, but change streams are not enabled for it", enabling(namespace))
 
 
 def _retention_finding(client: Client, found: Server, settings: Settings) -> Finding:

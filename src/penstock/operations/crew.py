@@ -44,16 +44,16 @@ class _Member:
 
 @dataclass
 class Crew:
-    """Runs the pipelines that the records ask for."""
+    """Runs the pipelines that the records ask for; `planner` is of the collections that there are by now."""
 
-    planner: Planner
+    planner: Callable[[], Planner]
     records: Records
     make_following: Callable[[Plan], Following]
     metrics: Metrics
     health: Health | None = None
     _members: dict[str, _Member] = field(default_factory=dict)
     _resting: dict[str, float] = field(default_factory=dict)
-    _seen: Mapping[str, Record] | None = None
+    _seen: tuple[Planner, Mapping[str, Record]] | None = None
     _plans: list[Plan] = field(default_factory=list)
 
     def run(self, stop: threading.Event) -> None:
@@ -84,9 +84,10 @@ class Crew:
                 self._begin(plan, stop, threads)
 
     def _look(self) -> list[Plan]:
-        records = self.records.read(self.planner.aliases)
-        if records != self._seen:
-            self._seen, self._plans = records, self.planner.plans(records)
+        planner = self.planner()
+        records = self.records.read(planner.aliases)
+        if self._seen != (planner, records):
+            self._seen, self._plans = (planner, records), planner.plans(records)
             self._forget_dropped(records)
         return self._plans
 

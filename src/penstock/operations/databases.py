@@ -18,6 +18,7 @@ from penstock.errors import PenstockError, SettingsError, SystemicFault
 from penstock.metrics import Metrics
 from penstock.opensearch.indexes import Generation, write_alias_of
 from penstock.operations.applying import Applying
+from penstock.operations.expanding import patterns_of
 from penstock.operations.starting import ensure
 from penstock.plans import Collection, Plan, Planner
 from penstock.settings import Settings
@@ -106,7 +107,17 @@ def databases(
     settings: Settings, join: Callable[[Plan, threading.Event], Adapters], metrics: Metrics
 ) -> dict[str, Database]:
     """One for each database, whatever cursors a worker would have. Raises SettingsError."""
+    if patterns := patterns_of(settings):
+        raise SettingsError(
+            f"[[collections]] {patterns[0].namespace}: only `penstock run` looks for what matches a pattern; where an"
+            " event source mapping brings the changes, name each collection."
+        )
     source = settings.source.model_copy(update={"cursor_per": "database"})
+    if grace := next((each for each in settings.collections if each.drop_grace_s), None):
+        raise SettingsError(
+            f"[[collections]] {grace.namespace}: drop_grace_s needs `penstock run`, which looks whether the collection"
+            " is back; where an event source mapping brings the changes, leave it out."
+        )
     found: dict[str, Database] = {}
     for db in sorted({Namespace.named(each.namespace).db for each in settings.collections}):
         its = tuple(each for each in settings.collections if Namespace.named(each.namespace).db == db)

@@ -15,7 +15,7 @@ from typing import Literal
 import structlog
 
 from penstock.build import Adapters
-from penstock.change import Namespace
+from penstock.change import Counts, Namespace, Position
 from penstock.ending import Ending
 from penstock.errors import IndexTakenAway, LeaseLost, Outdated, SourceUnavailable, Stopped
 from penstock.metrics import Metrics
@@ -156,6 +156,10 @@ class Following:
         )
 
     def _stream(self, term: _Term, loading: Loading) -> None:
+        def settled(position: Position, counts: Counts) -> None:
+            self.standing.settled(position, counts)
+            loading.heard.settled(position, counts)
+
         pipeline = Pipeline(
             name=self.plan.name,
             ports=Ports(term.adapters.stream, loading.sink, term.adapters.dead_letters, term.state),
@@ -163,7 +167,7 @@ class Following:
             rules=term.adapters.rules(),
             metrics=self.metrics,
             on_control=loading.on_control,
-            on_settled=self.standing.settled,
+            on_settled=settled,
         )
         pipeline.run(term.ending)
 

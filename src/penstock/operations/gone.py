@@ -1,4 +1,4 @@
-"""What becomes of a collection's index when the collection is dropped or renamed."""
+"""What becomes of a collection's index when the collection is dropped or renamed, or is not there any more."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -34,16 +34,23 @@ def taken_away(
     sink: Sink,
     alias: str,
 ) -> None:
-    """Apply the collection's policy: keep the index's documents until it is back, or delete them."""
+    """Apply the collection's policy: keep the index's documents until it is back, or for a while, or delete them."""
     name = collection.namespace
-    if collection.settings.on_drop == "keep":
-        load.enter("dropped")
-        log.warning("collection gone, documents kept", collection=str(name), by=change.kind)
+    if collection.settings.outlives_a_drop:
+        stays_away(collection, load, since=change.version, by=change.kind)
         return
     deleted = empty(documents, sink, alias=alias, version=change.version)
     log.warning("collection gone, index emptied", collection=str(name), by=change.kind, documents=deleted)
     if name == change.to or load.phase != "live":
         load.enter("reconciling")
+
+
+def stays_away(collection: Collection, load: LoadState, *, since: int, by: str) -> None:
+    """Keep the documents for now; `since` is the cluster time from which the grace period counts."""
+    settings = collection.settings
+    load.enter("dropped", empty_at=None if settings.on_drop == "keep" else since + (settings.drop_grace_s << 32))
+    grace = {} if settings.on_drop == "keep" else {"emptied_after_s": settings.drop_grace_s}
+    log.warning("collection gone, documents kept", collection=str(collection.namespace), by=by, **grace)
 
 
 def indexed(client: Client, patience: Patience, index: str) -> Iterator[list[Indexed]]:

@@ -2,7 +2,7 @@
 
 loading       not every document was read yet; goes on where it stopped
 live          the stream keeps the index in step
-dropped       the collection is gone, its documents are kept until it is back
+dropped       the collection is gone, its documents are kept until it is back, or until its grace period is over
 reconciling   loaded anew into the same index, then swept: what the collection does not hold is deleted
 """
 
@@ -21,14 +21,16 @@ from penstock.change import Change, Counts, Namespace, Position
 from penstock.ending import Ending
 from penstock.errors import ReadAgain, Stopped
 from penstock.metrics import Metrics
-from penstock.mongo.collections import committed_time, estimated_count, exists, find_by_ids
+from penstock.mongo.collections import committed_time, estimated_count, exists, find_by_ids, identities
+from penstock.mongo.connection import cluster_time
 from penstock.mongo.load import MongoLoad
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.mapping import GC_DELETES_S
-from penstock.operations.gone import affects, indexed, taken_away
+from penstock.operations.gone import affects, indexed, stays_away, taken_away
+from penstock.operations.heard import Heard, Moment
 from penstock.operations.progress import LoadResult, Progress
 from penstock.operations.starting import Start
-from penstock.operations.sweep import Held, Indexed, sweep
+from penstock.operations.sweep import Held, Indexed, empty, sweep
 from penstock.operations.turns import Turns
 from penstock.pipeline import Pipeline, Ports
 from penstock.plans import Collection, Plan
@@ -41,6 +43,9 @@ Answer = TypeVar("Answer")
 
 _LOOK_EVERY_S = 2.0
 """How often it is looked whether a dropped collection is back."""
+
+_COMPARE_EVERY_S = 10.0
+"""How often it is looked whether a collection is gone without a word of it in the stream."""
 
 
 @dataclass
@@ -56,6 +61,9 @@ class Loading:
     ending: threading.Event
     _turns: Turns = field(init=False)
     _look: Ending = field(init=False)
+    heard: Heard = field(default_factory=Heard)
+    _missing: dict[Namespace, Moment] = field(default_factory=dict)
+    _compared_at: float = 0.0
 
     def __post_init__(self) -> None:
         self._turns = Turns(self.ending)
@@ -67,6 +75,8 @@ class Loading:
             self._look.clear()
             self.load_all(progress)
             on_loaded()
+            if self._missing or time.monotonic() - self._compared_at > _COMPARE_EVERY_S:
+                self._see_what_is_missing()
             self._look.wait(_LOOK_EVERY_S)
         raise Stopped("the term ends")
 
@@ -106,10 +116,43 @@ class Loading:
         load = self.begun.loads[collection.namespace]
         if load.phase == "dropped" and self._exists(collection):
             load.enter("reconciling")
+        elif load.phase == "dropped" and load.empty_at and self._ask(cluster_time) >= load.empty_at:
+            self._empty(collection, load)
         elif load.phase == "reconciling" and self._is_to_be_kept(collection):
-            load.enter("dropped")
-            log.warning("collection not there, documents kept", collection=str(collection.namespace))
+            stays_away(collection, load, since=self._ask(cluster_time), by="not found")
         return load.phase in ("loading", "reconciling")
+
+    def _empty(self, collection: Collection, load: LoadState) -> None:
+        """The grace period is over; what comes after this look is newer, and stays."""
+        version = self._ask(committed_time, collection.namespace)
+        if self._exists(collection):
+            return
+        deleted = empty(self._indexed(collection), self.sink, alias=self._alias(collection.namespace), version=version)
+        load.enter("dropped")
+        log.warning("collection stayed away, index emptied", collection=str(collection.namespace), documents=deleted)
+
+    def _see_what_is_missing(self) -> None:
+        """Find what is gone without a word of it: DocumentDB tells of no rename and of no dropped database.
+
+        What the stream still has to tell comes first, so a collection is missing once that was heard.
+        """
+        live = [each for each in self.plan.collections if self.begun.loads[each.namespace].phase == "live"]
+        names = [each.namespace.coll for each in live]
+        there = self._ask(identities, self.plan.watch.db, names) if names else {}
+        now = self.heard.moment(self._ask(cluster_time))
+        gone = [each for each in live if each.namespace.coll not in there]
+        self._missing = {each.namespace: self._missing.get(each.namespace, now) for each in gone}
+        self._compared_at = time.monotonic()
+        for each in gone:
+            if self.heard.has_passed(self._missing[each.namespace]):
+                self._is_missing(each, now.time)
+
+    def _is_missing(self, collection: Collection, since: int) -> None:
+        load = self.begun.loads[collection.namespace]
+        with self._turns.of_load():
+            if load.phase == "live":
+                stays_away(collection, load, since=since, by="not found")
+        del self._missing[collection.namespace]
 
     def _load(self, collection: Collection, progress: Progress) -> LoadResult:
         load, name = self.begun.loads[collection.namespace], str(collection.namespace)
@@ -180,7 +223,7 @@ class Loading:
 
     def _is_to_be_kept(self, collection: Collection) -> bool:
         """Whether there is no such collection at present, so that its index must stay as it is."""
-        return collection.settings.on_drop == "keep" and not self._exists(collection)
+        return collection.settings.outlives_a_drop and not self._exists(collection)
 
     def _exists(self, collection: Collection) -> bool:
         return self._ask(exists, collection.namespace)

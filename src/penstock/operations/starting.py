@@ -25,6 +25,7 @@ from penstock.opensearch.records import Record
 from penstock.operations.lost import intact
 from penstock.operations.restored import check_source
 from penstock.plans import Collection, Plan
+from penstock.settings import FoundCollection
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +60,7 @@ def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozen
         name, generation = each.namespace, generations[each.namespace]
         load = loads[name] = adapters.load_state(each, generation).open()
         is_new = load.phase == "loading" and load.load() is None
-        if is_new and generation.index not in known:
+        if is_new and generation.index not in known and not isinstance(each.settings, FoundCollection):
             _check_exists(name, adapters)
         is_known = known.get(generation.index) == generation.uuid and name not in again
         if not is_known and not (is_new and generation.created):

@@ -9,22 +9,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import structlog
+
 from penstock.build import Adapters, sink_client, source_connection
 from penstock.change import Namespace
+from penstock.ending import Ending
 from penstock.health import Health
 from penstock.metrics import Metrics
 from penstock.mongo.connection import Connection
 from penstock.opensearch.client import Client
+from penstock.opensearch.found_state import FoundState
 from penstock.opensearch.records import Records
 from penstock.opensearch.server import require_server
 from penstock.opensearch.state import StateStore
 from penstock.opensearch.waiting import Patience
 from penstock.operations.crew import Crew
+from penstock.operations.expanding import patterns_of
 from penstock.operations.following import Following
+from penstock.operations.patterns import Patterns
 from penstock.operations.progress import LoadResult, NoProgress, Progress
 from penstock.operations.standing import Standing
 from penstock.plans import Plan, Planner
 from penstock.settings import Settings
+from penstock.side_by_side import side_by_side
+
+log = structlog.get_logger(__name__)
 
 
 def run(
@@ -35,17 +44,28 @@ def run(
     health: Health | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Serve all collections until `stop` is set. A pipeline in which people search ends the others when it fails.
+    """Serve all collections, and what matches a pattern as it appears, until `stop` is set.
+
+    A pipeline in which people search ends the others when it fails.
 
     Raises SettingsError, PositionLost, SourceUnavailable, SinkUnavailable, SystemicFault.
     """
-    planner = Planner(settings)
+    Planner(settings)  # what is wrong with the settings is said before anybody is asked
     with joined(settings, metrics=metrics, health=health) as site:
+        patterns = site.patterns(stop)
+        patterns.begin(stop)
+        if patterns_of(settings) and not patterns.planner.declared:
+            log.info("nothing matches the patterns yet")
+        done = Ending(stop)
 
         def following(plan: Plan) -> Following:
             return site.following(plan, progress or NoProgress())
 
-        Crew(planner, site.records(stop), following, metrics, health).run(stop)
+        def work() -> None:
+            Crew(lambda: patterns.planner, site.records(stop), following, metrics, health).run(done)
+            done.set()
+
+        side_by_side(done, work, lambda: patterns.keep_looking(done))
 
 
 def load(
@@ -83,6 +103,12 @@ class Joined:
     def records(self, stop: threading.Event) -> Records:
         """The records of all collections."""
         return Records(StateStore(self.client, Patience(self.metrics, stop)))
+
+    def patterns(self, stop: threading.Event) -> Patterns:
+        """What the patterns of the settings stand for."""
+        return Patterns(
+            self.settings, self.connection, FoundState(StateStore(self.client, Patience(self.metrics, stop)))
+        )
 
     def adapters(self, plan: Plan, stop: threading.Event, *, leased: bool = False) -> Adapters:
         """What one pipeline is joined to; `leased` writes under its lease only."""

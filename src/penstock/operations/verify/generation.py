@@ -133,7 +133,7 @@ class _Verifying:
 
     def _require_collection(self) -> None:
         """A collection that is not there has nothing to be compared with, unless its index is to be emptied."""
-        if self.collection.settings.on_drop == "keep" and not self.adapters.ask(exists, self.collection.namespace):
+        if self.collection.settings.outlives_a_drop and not self.adapters.ask(exists, self.collection.namespace):
             raise CollectionGone
 
     def _basis(self) -> dict[str, Any]:

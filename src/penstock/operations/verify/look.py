@@ -137,7 +137,7 @@ class Looking:
         now = self.adapters.ask(committed_time, name)
         asked = [Change(name, "left", now, each) for each in keys if each is not FOREIGN]
         read = self.adapters.ask(with_states, asked) if asked else []
-        if any(state.kind == "left" for state in read) and self.collection.settings.on_drop == "keep":
+        if any(state.kind == "left" for state in read) and self.collection.settings.outlives_a_drop:
             raise CollectionGone
         states = iter(read)
         return [Change(name, "delete", now) if each is FOREIGN else next(states) for each in keys]

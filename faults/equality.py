@@ -1,0 +1,92 @@
+"""Whether index and source are equal: by `penstock verify`, and by a comparison that shares no code with it."""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import bson
+from pymongo.collection import Collection
+
+from penstock.build import sink_client
+from penstock.change import Change, Namespace
+from penstock.encode import CODEC
+from penstock.metrics import Metrics
+from penstock.opensearch.client import Client
+from penstock.opensearch.scan import count, read_sources, scan
+from penstock.opensearch.waiting import Patience
+from penstock.operations.compare import Comparison, compare
+from penstock.settings import CollectionSettings, Settings, SinkSettings
+from penstock.transform import Transform
+from workers import Site
+
+_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Found:
+    """What both found of one collection."""
+
+    equal: bool
+    documents: int
+    lost: int
+    doubled: int
+    resurrected: int
+    told: str
+
+
+def found(site: Site, collection: Collection[dict[str, Any]], sink_url: str) -> Found:
+    """Ask both; nothing may be written meanwhile."""
+    namespace = Namespace(collection.database.name, collection.name)
+    verified, exit_code = _verified(site, str(namespace))
+    patience = Patience(Metrics(), threading.Event())
+    settings = Settings(sink=SinkSettings(url=sink_url))
+    with closing(sink_client(settings, connections=2)) as client:
+        index = site.index(str(namespace))
+        compared = _compared(collection, namespace, client, patience, index)
+        doubled = _doubled(client, patience, index)
+    return Found(
+        equal=exit_code == 0 and compared.equal,
+        documents=compared.documents,
+        lost=max(verified["missing"] + verified["different"], compared.missing + compared.different),
+        doubled=doubled,
+        resurrected=max(verified["too_many"], compared.too_many),
+        told=f"verify {exit_code} {verified}, compare {compared}",
+    )
+
+
+def _verified(site: Site, namespace: str) -> tuple[dict[str, Any], int]:
+    done = site.run("verify", namespace, "--json", "--restart", "--wait", "20")
+    lines = done.stdout.splitlines()
+    assert lines, done.stderr
+    return json.loads(lines[-1]), done.returncode
+
+
+def _compared(
+    collection: Collection[dict[str, Any]], namespace: Namespace, client: Client, patience: Patience, index: str
+) -> Comparison:
+    client.request("POST", f"/{index}/_refresh")
+
+    def pages() -> Iterator[list[Change]]:
+        for raw in collection.find_raw_batches({}, batch_size=_AT_ONCE):
+            documents = bson.decode_all(raw, CODEC)
+            yield [Change(namespace, "upsert", 0, each["_id"], each) for each in documents]
+
+    return compare(
+        pages(),
+        Transform(CollectionSettings(namespace=str(namespace))),
+        lambda ids: read_sources(client, patience, index, ids),
+        lambda: count(client, patience, index),
+    )
+
+
+def _doubled(client: Client, patience: Patience, index: str) -> int:
+    """How many documents of the index are there once more under another id."""
+    keys: Counter[str] = Counter()
+    for page in scan(client, patience, index):
+        bodies = read_sources(client, patience, index, [each.id for each in page])
+        keys.update(str(body.get("key", text_id)) for text_id, body in bodies.items())
+    return keys.total() - len(keys)

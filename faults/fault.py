@@ -1,0 +1,49 @@
+"""The faults by name, and how one is made."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from faults.ground import Ground
+from faults.result import Result
+from faults.scene import Scene
+
+Making = Callable[[Scene], None]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """How a fault is made. `times`: always so often; none: as often as is asked for. `quick`: part of `make test`."""
+
+    name: str
+    title: str
+    make: Making
+    times: int | None
+    quick: bool
+    own_servers: bool
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(
+    title: str, *, times: int | None = None, quick: bool = False, own_servers: bool = False
+) -> Callable[[Making], Making]:
+    """Register a fault under the name of its function."""
+
+    def registered(make: Making) -> Making:
+        name = make.__name__
+        FAULTS[name] = Fault(name, title, make, times, quick, own_servers)
+        return make
+
+    return registered
+
+
+def made(one: Fault, ground: Ground, folder: Path, *, times: int, seed: int | None = None) -> Result:
+    """Make a fault so often, and tell what was found afterwards."""
+    seed = random.randrange(2**32) if seed is None else seed
+    print(f"{one.name}: seed {seed}", flush=True)
+    with Scene(ground, folder / one.name, seed=seed, times=one.times or times) as scene:
+        one.make(scene)
+        return scene.result(one.name, one.title)

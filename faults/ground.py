@@ -1,0 +1,65 @@
+"""The servers that the faults are made on; OpenSearch can be killed and started again with its data."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock.local.opensearch import DEFAULT_HEAP, OpenSearch
+from penstock.local.progress import Progress
+from penstock.local.source import LocalSource, SourceSettings, local_source
+
+_LOG_SIZE = 2000
+"""Changes that the small source's log holds: it rolls over within seconds."""
+
+
+class OwnOpenSearch:
+    """A server whose data outlives it; it answers at one address throughout."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._server = self._started(port=0)
+        self.url = self._server.url
+
+    def kill(self) -> None:
+        """End it as if the power had failed."""
+        os.killpg(self._server.child.pid, signal.SIGKILL)
+        self._server.child.stop()
+
+    def start(self) -> None:
+        self._server = self._started(port=int(self.url.rpartition(":")[2]))
+
+    def stop(self) -> None:
+        self._server.child.stop()
+
+    def _started(self, port: int) -> OpenSearch:
+        server = OpenSearch(self._folder, port=port, heap=DEFAULT_HEAP, progress=Progress())
+        server.wait_ready()
+        return server
+
+
+@dataclass
+class Ground:
+    """Where the faults are made. Without `opensearch` and `small_log` the faults that need them cannot be."""
+
+    source_uri: str
+    sink_url: str
+    folder: Path
+    opensearch: OwnOpenSearch | None = None
+    small_log: LocalSource | None = None
+
+
+@contextmanager
+def own_ground(folder: Path) -> Iterator[Ground]:
+    """Servers of our own, stopped on leaving."""
+    with (
+        local_source(folder / "source") as source,
+        local_source(folder / "small-log", SourceSettings(log_size=_LOG_SIZE)) as small,
+    ):
+        opensearch = OwnOpenSearch(folder)
+        try:
+            yield Ground(source.uri, opensearch.url, folder, opensearch, small)
+        finally:
+            opensearch.stop()

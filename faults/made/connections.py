@@ -1,0 +1,63 @@
+"""What befalls connections, on either side."""
+
+import time
+
+from faults.fault import fault
+from faults.scene import Scene
+from faults.wire import Cutting, HalfClosing, Slow
+from proxy import Proxy
+
+
+@fault("all connections to the source cut, and none accepted for a while", quick=True)
+def source_cut(scene: Scene) -> None:
+    _cut(scene, scene.source_through(Cutting))
+
+
+@fault("all connections to OpenSearch cut, and none accepted for a while", quick=True)
+def sink_cut(scene: Scene) -> None:
+    _cut(scene, scene.sink_through(Cutting))
+
+
+def _cut(scene: Scene, proxy: Proxy) -> None:
+    scene.begin()
+    for _ in scene.rounds():
+        proxy.accepting = False
+        proxy.cut()
+        scene.pause(2)
+        proxy.accepting = True
+
+
+@fault("everything from and to the source delayed by up to half a second")
+def source_delayed(scene: Scene) -> None:
+    _delay(scene, scene.source_through(Slow))
+
+
+@fault("everything from and to OpenSearch delayed by up to half a second")
+def sink_delayed(scene: Scene) -> None:
+    _delay(scene, scene.sink_through(Slow))
+
+
+def _delay(scene: Scene, proxy: Slow) -> None:
+    scene.begin()
+    for _ in scene.rounds():
+        proxy.delay_s = 0.5
+        time.sleep(scene.chance.uniform(2, 4))
+        proxy.delay_s = 0
+
+
+@fault("connections to the source closed in one direction only")
+def source_half_closed(scene: Scene) -> None:
+    _half_close(scene, scene.source_through(HalfClosing))
+
+
+@fault("connections to OpenSearch closed in one direction only")
+def sink_half_closed(scene: Scene) -> None:
+    _half_close(scene, scene.sink_through(HalfClosing))
+
+
+def _half_close(scene: Scene, proxy: HalfClosing) -> None:
+    scene.begin()
+    for _ in scene.rounds():
+        proxy.close_half(answers=True)
+        scene.pause()
+        proxy.close_half(answers=False)

@@ -1,0 +1,87 @@
+"""What befalls the load."""
+
+import signal
+import time
+from typing import Any
+
+from sink_sides import Asked, Said
+
+from faults.fault import fault
+from faults.said import OVERLOADED
+from faults.scene import Scene
+from workers import until
+
+_DOCUMENTS = 4000
+_RATE = "60"
+_HELD_S = 35
+"""Longer than half of `gc_deletes`, which is 60 s: after that nothing may be sent that was read before."""
+
+_HELD = 200
+
+
+@fault("the load interrupted 50 times, by SIGKILL and SIGTERM in turn", times=50)
+def load_interrupted(scene: Scene) -> None:
+    scene.writer.fill()
+    scene.items.insert_many([{"_id": f"more {each}", "key": f"more {each}"} for each in range(_DOCUMENTS)])
+    scene.settings(load_range=100, checkpoint_every_s=0)
+    scene.writer.start()
+    following = scene.run("--pipeline-load-rate", _RATE)
+    for number in range(scene.times):
+        worker, following = following, scene.another("--pipeline-load-rate", _RATE)
+        until(lambda worker=worker: worker.lines("took the lease"), "the lease is taken")
+        scene.pause()
+        worker.signal(signal.SIGTERM if number % 2 else signal.SIGKILL)
+        worker.killed = True
+        worker.process.join()
+    assert not any("load ends" in each for each in _logs(scene)), "the load was over before the interruptions were"
+    following.kill()
+    scene.mark()
+    scene.run().until_live()
+    scene.recover()
+
+
+def _logs(scene: Scene) -> list[str]:
+    return [file.read_text() for file in scene.site.folder.glob("worker-*.log")]
+
+
+@fault("a range of the load held back past gc_deletes, while its documents are deleted")
+def range_held_back(scene: Scene) -> None:
+    names = [f"held{number}" for number in range(scene.times)]
+    scene.collections += names
+    for name in names:
+        documents = [{"_id": each, "key": f"{name} {each}", "text": f"{name}, as read"} for each in range(_HELD)]
+        scene.database[name].insert_many(documents)
+    between = scene.sink_through_relay()
+    held: dict[str, int] = dict.fromkeys(names, 0)
+
+    def plan(asked: Asked) -> Said | str:
+        for name in held:
+            if f'"{name}, as read"'.encode() in asked.body:
+                held[name] += 1
+                return OVERLOADED
+        return "pass"
+
+    between.plan = plan
+    scene.writer.fill()
+    scene.settings()
+    scene.run().until_logged("load begins")
+    scene.writer.start()
+    for name in names:
+        until(lambda name=name: held[name], f"the load of {name} is held", within_s=120)
+        _forget_deletes_at_once(scene, name)
+        began = time.monotonic()
+        deleted = scene.database[name].delete_many({"_id": {"$gte": _HELD // 2}})
+        scene.beside += deleted.deleted_count
+        time.sleep(max(0.0, began + _HELD_S - time.monotonic()))
+        del held[name]
+        scene.mark()
+        scene.worker.until_logged("load ends", collection=f"{scene.database.name}.{name}")
+        scene.recover()
+        scene.more["ranges read again"] = len(scene.worker.lines("reading again"))
+
+
+def _forget_deletes_at_once(scene: Scene, name: str) -> None:
+    """Let this index forget what was deleted within a second, and not after 60."""
+    settings: dict[str, Any] = {"index.gc_deletes": "1s", "index.refresh_interval": "500ms"}
+    answer = scene.site.ask("PUT", f"{scene.site.index(f'{scene.database.name}.{name}')}-g1/_settings", settings)
+    assert answer.get("acknowledged"), answer

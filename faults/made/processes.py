@@ -1,0 +1,86 @@
+"""What befalls the worker's process."""
+
+import signal
+
+from faults.fault import fault
+from faults.said import OVERLOADED, is_bulk
+from faults.scene import Scene
+from workers import Worker, until
+
+
+@fault("SIGKILL of the worker", quick=True)
+def worker_killed(scene: Scene) -> None:
+    scene.begin()
+    for _ in scene.rounds():
+        scene.worker.kill()
+        scene.mark()
+        scene.run()
+
+
+@fault("SIGKILL of the worker while the index refuses what it has sent", quick=True)
+def worker_killed_while_refused(scene: Scene) -> None:
+    between = scene.sink_through_relay()
+    scene.begin(checkpoint_every_s=0)
+    for _ in scene.rounds():
+        between.asked.clear()
+        between.plan = lambda asked: OVERLOADED if is_bulk(asked) else "pass"
+        until(lambda: any(map(is_bulk, between.asked)), "something was sent")
+        scene.pause()
+        scene.worker.kill()
+        scene.mark()
+        between.plan = lambda _: "pass"
+        scene.run()
+
+
+@fault("SIGKILL of the worker that holds the lease; a standby takes over")
+def worker_killed_with_standby(scene: Scene) -> None:
+    scene.begin()
+    for _ in scene.rounds():
+        standby = scene.another()
+        standby.until_logged("standby: another worker holds the lease")
+        scene.pause()
+        scene.worker.kill()
+        scene.mark()
+        scene.worker = standby
+
+
+@fault("SIGSTOP for longer than the lease; a standby takes over, the sleeper wakes up", quick=True)
+def worker_stopped(scene: Scene) -> None:
+    scene.begin()
+    standby = scene.another()
+    standby.until_logged("standby: another worker holds the lease")
+    for _ in scene.rounds():
+        sleeper = scene.worker
+        sleeper.signal(signal.SIGSTOP)
+        scene.mark()
+        scene.worker, standby = standby, sleeper
+        scene.recover()
+        scene.pause()
+        sleeper.signal(signal.SIGCONT)
+        _until_standby(sleeper)
+
+
+@fault("two workers started at once, again and again")
+def two_workers(scene: Scene) -> None:
+    scene.begin()
+    pair = [scene.worker]
+    for _ in scene.rounds():
+        for each in pair:
+            each.kill()
+        scene.mark()
+        pair = [scene.another(), scene.another()]
+        scene.worker = _holder(pair)
+        scene.recover()
+        assert [each for each in pair if each.metric("penstock_lease_held")] == [scene.worker]
+    for each in pair:
+        if each is not scene.worker:
+            each.kill()
+
+
+def _until_standby(worker: Worker) -> None:
+    until(lambda: worker.states() == {"standby"}, worker.states)
+
+
+def _holder(pair: list[Worker]) -> Worker:
+    """The one that takes the lease."""
+    return until(lambda: next((each for each in pair if each.lines("took the lease")), None), "one took the lease")

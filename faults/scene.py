@@ -1,0 +1,239 @@
+"""What one fault is made on: a database and an index of its own, a writer, workers, and the time until they recover."""
+
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import pymongo
+from sink_sides import Relay, relay
+
+from faults.equality import found
+from faults.ground import Ground
+from faults.result import Result
+from faults.writer import Writer
+from penstock.document_id import document_id
+from proxy import Proxy
+from workers import Site, Worker, until
+
+ITEMS = "items"
+_RECOVERS_WITHIN_S = 120
+_SETTLES_WITHIN_S = 60
+_MOST_PAUSE_S = 1.0
+_OUTCOMES = ("written", "folded", "superseded", "filtered", "dead_lettered", "control")
+
+AnyProxy = TypeVar("AnyProxy", bound=Proxy)
+
+
+class Scene:
+    """One fault's stage. `worker` is the one that follows at present."""
+
+    worker: Worker
+
+    def __init__(self, ground: Ground, folder: Path, *, seed: int, times: int) -> None:
+        self.ground = ground
+        self.chance = random.Random(seed)
+        self.seed = seed
+        self.times = times
+        self.recovered_s: list[float] = []
+        self.more: dict[str, Any] = {}
+        self.workers = 0
+        self.beside = 0
+        """Changes that a fault made itself, beside the writer."""
+        self.source_uri, self.sink_url = ground.source_uri, ground.sink_url
+        """As the worker is told them; the writer and the comparisons go straight to the servers."""
+        self.collections = [ITEMS]
+        self._folder = folder
+        self._name = f"faults-{secrets.token_hex(6)}"
+        self._stack = ExitStack()
+        self._began = 0.0
+
+    def __enter__(self) -> "Scene":
+        folder = self._folder
+        folder.mkdir(parents=True)
+        self._connect(self.ground.source_uri)
+        prefix = f"{self._name}-"
+        self.site = Site(folder, self.source_uri, self.sink_url, prefix)
+        self._stack.callback(self.site.close)
+        self._stack.callback(self.site.ask, "DELETE", f"{prefix}*?expand_wildcards=all")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.writer.abandon()
+        self._stack.close()
+
+    def _connect(self, uri: str) -> None:
+        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(uri, tz_aware=True)
+        self._stack.callback(client.close)
+        self._stack.callback(client.drop_database, self._name)
+        self.database = client[self._name]
+        self.items = self.database[ITEMS]
+        self.writer = Writer(self.items, random.Random(self.seed + 1))
+
+    # --- before the fault
+
+    def on_source(self, uri: str) -> None:
+        """Use another source."""
+        self.source_uri = uri
+        self._connect(uri)
+
+    def source_through(self, proxy: type[AnyProxy]) -> AnyProxy:
+        """Put a proxy between the worker and the source."""
+        address = pymongo.uri_parser.parse_uri(self.source_uri)["nodelist"][0]
+        made = self._stack.enter_context(proxy(address))
+        self.source_uri = f"mongodb://127.0.0.1:{made.port}/?directConnection=true&serverSelectionTimeoutMS=1000"
+        return made
+
+    def sink_through(self, proxy: type[AnyProxy]) -> AnyProxy:
+        """Put a proxy between the worker and OpenSearch."""
+        address = urlsplit(self.sink_url)
+        made = self._stack.enter_context(proxy((address.hostname or "", address.port or 0)))
+        self.sink_url = f"http://127.0.0.1:{made.port}"
+        return made
+
+    def sink_through_relay(self) -> Relay:
+        """Put something between the worker and OpenSearch that answers in its place."""
+        made = self._stack.enter_context(relay(self.sink_url))
+        self.sink_url = made.url
+        return made
+
+    def settings(self, **pipeline: Any) -> None:
+        """Write the settings file; the lease is a second long."""
+        self.site.source_uri, self.site.sink_url = self.source_uri, self.sink_url
+        names = [f"{self.database.name}.{each}" for each in self.collections]
+        self.site.settings(*names, pipeline=pipeline)
+        self.site.sink_url = self.ground.sink_url
+
+    def begin(self, **pipeline: Any) -> None:
+        """Load what the writer filled in, follow the changes, and let the writer write."""
+        self.writer.fill()
+        self.settings(**pipeline)
+        self.run().until_live()
+        self.writer.start()
+
+    def run(self, *flags: str) -> Worker:
+        """Start a worker: from now on this is the one that follows."""
+        self.worker = self.another(*flags)
+        return self.worker
+
+    def another(self, *flags: str) -> Worker:
+        self.workers += 1
+        return self.site.start("run", *flags)
+
+    # --- the fault
+
+    def rounds(self) -> Iterator[int]:
+        """Pass the turn at random moments; the fault ends with the turn, unless `mark` or `recover` is called in it."""
+        for number in range(self.times):
+            self.pause()
+            self._began = 0.0
+            before = len(self.recovered_s)
+            yield number
+            if len(self.recovered_s) == before:
+                self.recover()
+
+    def pause(self, most_s: float = _MOST_PAUSE_S) -> None:
+        time.sleep(self.chance.uniform(0, most_s))
+
+    def mark(self) -> None:
+        """The fault has done its worst: what is needed from now on counts as recovering."""
+        self._began = time.monotonic()
+
+    def recover(self, mend: Callable[[], object] | None = None) -> None:
+        """Wait until what is written now is in the index, and note how long that took since `mark`, or since now.
+
+        `mend` is what an operator does when the worker has ended by itself; without it the worker must not.
+        """
+        began = self._began or time.monotonic()
+        key = f"marker {len(self.recovered_s)}"
+        self.items.insert_one({"_id": key, "key": key})
+
+        def recovered() -> bool:
+            if mend and self.worker.process.exitcode:
+                self._ended_well()
+                mend()
+            return self._is_indexed(key)
+
+        until(recovered, lambda: f"{key} in the index:\n{self.worker.errors[-3000:]}", within_s=_RECOVERS_WITHIN_S)
+        self.recovered_s.append(round(time.monotonic() - began, 2))
+
+    def _ended_well(self) -> None:
+        """The worker has said why it ended; from now on its exit code is no surprise."""
+        assert "Traceback" not in self.worker.errors, self.worker.errors
+        self.worker.killed = True
+
+    def load_again(self) -> None:
+        """Do what the worker asks for when it cannot know what the index lacks."""
+        done = self.site.run("load", "--again")
+        assert done.returncode == 0, done.stderr
+        self.more["mended by"] = "penstock load --again"
+        self.run()
+
+    def _is_indexed(self, key: str) -> bool:
+        path = f"{self.site.index(f'{self.database.name}.{ITEMS}')}/_doc/{quote(document_id(key), safe='')}"
+        return bool(self.site.ask("GET", path).get("found"))
+
+    # --- after the fault
+
+    def result(self, name: str, title: str) -> Result:
+        """Stop the writer and compare."""
+        self.writer.stop()
+        assert all(self.writer.edits.values()), f"the writer did not do all it can: {self.writer.edits}"
+        changes = self.writer.changes + self.beside + len(self.recovered_s)
+        self._settle()
+        balanced = self._balances(changes)
+        self.more |= {"counted": self._counted(), "workers": self.workers}
+        self.worker.terminate()
+        each = [found(self.site, self.database[coll], self.ground.sink_url) for coll in self.collections]
+        letters = len(self.site.letters(self.database))
+        if not all(one.equal for one in each):
+            self.more["told"] = [one.told for one in each if not one.equal]
+        return Result(
+            name=name,
+            title=title,
+            seed=self.seed,
+            times=self.times,
+            lost=sum(one.lost for one in each),
+            doubled=sum(one.doubled for one in each),
+            resurrected=sum(one.resurrected for one in each),
+            balanced=balanced,
+            recovered_s=self.recovered_s,
+            changes=changes,
+            documents=sum(one.documents for one in each),
+            dead_letters=letters,
+            equal=all(one.equal for one in each),
+            more=self.more,
+        )
+
+    def _settle(self) -> None:
+        """Give what is under way the time to arrive; what does not is found, and told, by the comparisons."""
+        with suppress(AssertionError):
+            self.site.until_equal(self.database, *self.collections, within_s=_SETTLES_WITHIN_S)
+
+    def _balances(self, changes: int) -> bool:
+        """Whether the last worker's report tells of each change it has read.
+
+        If it was the only one it has read all there were; and each of them once, by its metrics too, unless it had to
+        take its lease again.
+        """
+        least = changes if self.workers == 1 else 1
+        once = self.workers == 1 and len(self.worker.lines("took the lease")) == 1
+
+        def balance() -> bool:
+            reported = self.site.state(self.database.name)["status"].get("counts", {})
+            read = reported.pop("read", -1)
+            streamed = sum(self._counted().values()) - self.worker.metric("penstock_load_documents_total")
+            return read == sum(reported.values()) >= least and (not once or read == streamed == changes)
+
+        try:
+            until(balance, "the counters balance", within_s=20)
+        except AssertionError:
+            return False
+        return True
+
+    def _counted(self) -> dict[str, int]:
+        return {each: int(self.worker.metric("penstock_changes_total", outcome=each)) for each in _OUTCOMES}

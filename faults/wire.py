@@ -1,0 +1,101 @@
+"""Proxies that do to connections what networks do: delay, close one side only, cut an answer in its middle."""
+
+import random
+import socket
+import time
+from contextlib import suppress
+
+from proxy import Proxy
+
+
+class Cutting(Proxy):
+    """Cuts connections; nothing more than its base can."""
+
+
+class Slow(Proxy):
+    """Delays each piece by up to `delay_s`, both ways."""
+
+    delay_s = 0.0
+
+    def _forward(self, origin: socket.socket, target: socket.socket) -> None:
+        super()._forward(_Wrapped(origin, self._wait), target)  # type: ignore[arg-type]
+
+    def _wait(self, received: bytes) -> bytes:
+        time.sleep(random.uniform(0, self.delay_s))
+        return received
+
+
+class HalfClosing(Proxy):
+    """Ends one direction of every connection there is, and leaves the other one open."""
+
+    def close_half(self, *, answers: bool) -> None:
+        """Tell the worker that there are no more answers; or tell the server that there are no more requests."""
+        with self._lock:
+            for each in self._sockets:
+                from_worker = _port(each) == self.port
+                if from_worker == answers:
+                    with suppress(OSError):
+                        each.shutdown(socket.SHUT_WR)
+
+
+class CuttingAnswers(Proxy):
+    """Cuts a connection after so many bytes of the next answers from the server."""
+
+    def __init__(self, upstream: tuple[str, int]) -> None:
+        self.cuts = 0
+        super().__init__(upstream)
+
+    def _forward(self, origin: socket.socket, target: socket.socket) -> None:
+        is_answer = _port(target) == self.port
+        super()._forward(_Wrapped(origin, self._half) if is_answer else origin, target)  # type: ignore[arg-type]
+
+    def _half(self, received: bytes) -> bytes:
+        """The first half of an answer to a bulk request; then the connection ends."""
+        if self.cuts <= 0 or b'"items"' not in received:
+            return received
+        self.cuts -= 1
+        raise _CutError(received[: random.randrange(1, len(received))])
+
+
+class _CutError(Exception):
+    """What still gets through before the end."""
+
+    def __init__(self, rest: bytes) -> None:
+        self.rest = rest
+        super().__init__("cut")
+
+
+class _Wrapped:
+    """A socket of which what is received goes through a function first."""
+
+    def __init__(self, wrapped: socket.socket, through) -> None:
+        self._socket = wrapped
+        self._through = through
+        self._over = False
+
+    def recv(self, size: int) -> bytes:
+        if self._over:
+            return b""
+        received = self._socket.recv(size)
+        try:
+            return self._through(received) if received else received
+        except _CutError as cut:
+            self._over = True
+            return cut.rest
+
+    def __getattr__(self, name: str):
+        return getattr(self._socket, name)
+
+    def __hash__(self) -> int:
+        return hash(self._socket)
+
+    def __eq__(self, other: object) -> bool:
+        return self._socket == other
+
+
+def _port(side: socket.socket) -> int:
+    """The port on our side; 0 of a socket that is closed."""
+    try:
+        return int(side.getsockname()[1])
+    except OSError:
+        return 0

@@ -1,0 +1,119 @@
+"""People who write: inserts, updates, replaces, deletes, several writes of one cluster time, ids that come back."""
+
+import random
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from bson import Int64, ObjectId
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError
+
+_EACH = 80
+_RATE = 150
+_WITHIN_S = 60
+
+
+def ids(chance: random.Random) -> list[Any]:
+    """Few enough that deleted ones come back again and again."""
+    numbers = range(_EACH)
+    return [
+        *numbers,
+        *(Int64(10**12 + each) for each in numbers),
+        *(f"text {each}" for each in numbers),
+        *(ObjectId(chance.randbytes(12)) for _ in numbers),
+        *({"tenant": each % 3, "number": each} for each in numbers),
+    ]
+
+
+class Writer:
+    """Edits a collection until it is stopped; `changes` are all events it has made, `edits` how often by kind."""
+
+    def __init__(self, collection: Collection[dict[str, Any]], chance: random.Random) -> None:
+        self.changes = 0
+        self.edits: dict[str, int] = {}
+        self._collection = collection
+        self._chance = chance
+        self._ids = ids(chance)
+        self._stop = threading.Event()
+        self._failed: list[BaseException] = []
+        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._kinds: tuple[Callable[..., int], ...] = (
+            self._insert, self._insert, self._update, self._replace, self._delete, self._at_one_time
+        )  # fmt: skip
+
+    def fill(self) -> None:
+        self._collection.insert_many([self.document(each) for each in self._ids])
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop, and raise what went wrong meanwhile."""
+        self.abandon()
+        assert not self._thread.is_alive(), "the writer hangs"
+        if self._failed:
+            raise self._failed[0]
+
+    def abandon(self) -> None:
+        """Stop, whatever went wrong."""
+        self._stop.set()
+        if self._thread.ident:
+            self._thread.join(_WITHIN_S)
+
+    def write(self, count: int) -> None:
+        """So many edits at once."""
+        for _ in range(count):
+            self._edit()
+
+    def document(self, key: Any) -> dict[str, Any]:
+        """A new state; `key` tells two documents of one id apart from two ids."""
+        return {"_id": key, "key": repr(key), "text": f"{self._chance.random()}", "n": self._chance.randrange(1000)}
+
+    def _write(self) -> None:
+        try:
+            while not self._stop.wait(self._chance.expovariate(_RATE)):
+                self._edit()
+        except BaseException as error:  # noqa: BLE001 - raised by `stop`, in the caller's thread
+            self._failed.append(error)
+
+    def _edit(self) -> None:
+        kind = self._chance.choice(self._kinds)
+        made = kind(self._chance.choice(self._ids))
+        self.changes += made
+        name = kind.__name__.strip("_")
+        self.edits[name] = self.edits.get(name, 0) + bool(made)
+
+    def _insert(self, key: Any, session: ClientSession | None = None) -> int:
+        try:
+            self._collection.insert_one(self.document(key), session=session)
+        except DuplicateKeyError:
+            return 0
+        return 1
+
+    def _update(self, key: Any, session: ClientSession | None = None) -> int:
+        change = {"$inc": {"edits": 1}, "$set": {"text": f"{self._chance.random()}"}}
+        return int(self._collection.update_one({"_id": key}, change, session=session).modified_count)
+
+    def _replace(self, key: Any, session: ClientSession | None = None) -> int:
+        return int(self._collection.replace_one({"_id": key}, self.document(key), session=session).modified_count)
+
+    def _delete(self, key: Any, session: ClientSession | None = None) -> int:
+        return int(self._collection.delete_one({"_id": key}, session=session).deleted_count)
+
+    def _at_one_time(self, key: Any) -> int:
+        """A transaction that changes one document several times, deletes it and makes it again."""
+        steps = [self._update, self._replace, self._delete, *[self._recreate] * self._chance.randrange(2)]
+        self._chance.shuffle(steps)
+
+        def writes(session: ClientSession) -> int:
+            return sum(step(key, session) for step in steps)
+
+        with self._collection.database.client.start_session() as session:
+            return session.with_transaction(writes)
+
+    def _recreate(self, key: Any, session: ClientSession) -> int:
+        """Insert where nothing is; a duplicate would end the transaction."""
+        gone = self._collection.find_one({"_id": key}, session=session) is None
+        return self._insert(key, session) if gone else 0

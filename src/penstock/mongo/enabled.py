@@ -1,0 +1,25 @@
+"""Change streams that DocumentDB was told to keep: a stream that was never enabled may open and yield nothing."""
+
+from collections.abc import Set
+
+from penstock.change import Namespace
+from penstock.mongo.connection import Client
+
+Rules = Set[tuple[str, str]]
+
+
+def enabling_rules(client: Client) -> Rules:
+    """What is enabled, as (database, collection); an empty name stands for all. Raises PyMongoError."""
+    rules = client.admin.aggregate([{"$listChangeStreams": 1}])
+    return {(rule.get("database", ""), rule.get("collection", "")) for rule in rules}
+
+
+def is_enabled(rules: Rules, namespace: Namespace) -> bool:
+    """Whether a collection's stream is enabled; without a collection: that of its whole database."""
+    return not rules.isdisjoint({("", ""), (namespace.db, ""), (namespace.db, namespace.coll)})
+
+
+def enabling(namespace: Namespace) -> str:
+    """What to do about one that is not."""
+    command = f'{{modifyChangeStreams: 1, database: "{namespace.db}", collection: "{namespace.coll}", enable: true}}'
+    return f"run db.adminCommand({command})"

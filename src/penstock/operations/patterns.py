@@ -1,0 +1,125 @@
+"""Finds the collections that match a pattern: at the start, and from time to time afterwards.
+
+The names of a database's collections are asked for and compared, since not every source tells in its stream that a
+collection was made. Nothing is missed by that: a collection is noted, a term of its pipeline begins with it, from a
+position that was saved before its first document is read, and it is loaded like any other.
+"""
+
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import structlog
+from pymongo.errors import OperationFailure
+
+from penstock.build import sink_client, source_connection
+from penstock.change import Namespace
+from penstock.errors import SourceUnavailable
+from penstock.metrics import Metrics
+from penstock.mongo.asking import ask
+from penstock.mongo.collections import namespaces
+from penstock.mongo.connection import Client, Connection, server
+from penstock.mongo.enabled import enabling, enabling_rules, is_enabled
+from penstock.opensearch.found_state import FoundState
+from penstock.opensearch.server import require_server
+from penstock.opensearch.state import StateStore
+from penstock.opensearch.waiting import Patience
+from penstock.operations.expanding import expand, matching, patterns_of
+from penstock.plans import Declared, Planner
+from penstock.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_LOOK_EVERY_S = 5.0
+
+
+@dataclass
+class Patterns:
+    """The patterns of the settings; `planner` is of what they stand for now, and may be another one any time."""
+
+    settings: Settings
+    connection: Connection
+    found: FoundState
+    planner: Planner = field(init=False)
+    _told: set[str] = field(default_factory=set)
+
+    def begin(self, stop: threading.Event) -> None:
+        """Look for the first time. Raises SettingsError, SourceUnavailable, Stopped."""
+        for each in patterns_of(self.settings):
+            Declared.by(each)
+            ask(self.connection, stop, _require_enabled, Namespace.named(each.namespace).db)
+        self.planner = Planner(self.look(stop))
+
+    def keep_looking(self, stop: threading.Event) -> None:
+        """Look from time to time, until `stop` is set. Raises SourceUnavailable."""
+        while patterns_of(self.settings) and not stop.wait(_LOOK_EVERY_S):
+            settings = self.look(stop)
+            if [each.alias for each in settings.collections] != self.planner.aliases:
+                self.planner = Planner(settings)
+
+    def look(self, stop: threading.Event, *, note: bool = True) -> Settings:
+        """The settings with what was found by now in the place of the patterns; `note` keeps it on record."""
+        dbs = {Namespace.named(each.namespace).db for each in patterns_of(self.settings)}
+        there = [each for db in sorted(dbs) for each in ask(self.connection, stop, namespaces, db)]
+        found = {pattern: list(map(str, its)) for pattern, its in matching(self.settings, there).items()}
+        noted = self.found.read(found)
+        new = {pattern: [each for each in its if each not in noted[pattern]] for pattern, its in found.items()}
+        for each in (each for its in new.values() for each in its if note):
+            log.info("collection found by a pattern", collection=each)
+        if note:
+            noted = {pattern: self.found.note(pattern, its) if its else noted[pattern] for pattern, its in new.items()}
+        return self._expanded({pattern: dict.fromkeys([*noted[pattern], *its]) for pattern, its in new.items()})
+
+    def known(self) -> Settings:
+        """The same without asking the source: what was found before."""
+        return self._expanded(self.found.read(each.namespace for each in patterns_of(self.settings)))
+
+    def _expanded(self, found: Mapping[str, Iterable[str]]) -> Settings:
+        """What was noted under a pattern is its own as long as the settings say so."""
+        names = {pattern: list(map(Namespace.named, its)) for pattern, its in found.items()}
+        still = matching(self.settings, (each for its in names.values() for each in its))
+        expanded = expand(
+            self.settings, {pattern: [each for each in its if each in still[pattern]] for pattern, its in names.items()}
+        )
+        for namespace in expanded.left_out.keys() - self._told:
+            self._told.add(namespace)
+            reason = expanded.left_out[namespace]
+            log.error("collection matches a pattern and cannot be served", collection=namespace, reason=reason)
+        return expanded.settings
+
+
+def expanded(settings: Settings, *, note: bool = True) -> Settings:
+    """The settings for a command that looks once: with collections in the place of patterns.
+
+    Raises SettingsError, SourceUnavailable, SinkUnavailable.
+    """
+    if not patterns_of(settings):
+        return settings
+    with closing(sink_client(settings)) as client:
+        require_server(client)
+        found = FoundState(StateStore(client, Patience(Metrics(), threading.Event())))
+        try:
+            with source_connection(settings.source) as connection:
+                return Patterns(settings, connection, found).look(threading.Event(), note=note)
+        except SourceUnavailable as error:
+            log.warning("the source cannot be asked what matches; what was found before is served", reason=str(error))
+            with source_connection(settings.source, lazily=True) as unused:
+                return Patterns(settings, unused, found).known()
+
+
+def _require_enabled(client: Client, db: str) -> None:
+    """On DocumentDB a collection that is made later has a stream only if the whole database has."""
+    if server(client).product != "DocumentDB":
+        return
+    try:
+        rules = enabling_rules(client)
+    except OperationFailure:
+        log.warning("whether change streams are enabled for the whole database cannot be seen", database=db)
+        return
+    if not is_enabled(rules, Namespace(db, "")):
+        raise SourceUnavailable(
+            f"A pattern stands for collections of {db} that are made later, and change streams are not enabled for"
+            " the whole database.",
+            f"To enable them, {enabling(Namespace(db, ''))}.",
+        )
