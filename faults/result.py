@@ -17,7 +17,7 @@ class Result:
 
     `lost`: documents that are missing or old in the index. `doubled`: those that stand there twice. `resurrected`:
     those that are there and no longer in the source. `balanced`: every change read has its outcome, and where one
-    worker lived through it all, it read each change of the source once.
+    worker lived through it all, it read every change of the source.
     """
 
     name: str
