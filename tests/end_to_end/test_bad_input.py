@@ -137,7 +137,7 @@ def test_a_lost_position_is_told_and_healed_by_loading_again(forgetful, index_pr
     with pymongo.MongoClient(forgetful.source_uri) as client:
         database = client[name]
         database.items.insert_many([{"_id": number, "text": "first"} for number in range(40)])
-        forgetful.settings(f"{name}.items")
+        forgetful.settings(f"{name}.items", pipeline={"on_position_lost": "stop"})
         assert forgetful.run("load").returncode == 0
         database.items.delete_many({"_id": {"$lt": 10}})
         for number in range(100):
