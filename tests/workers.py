@@ -188,7 +188,12 @@ class Site:
         for worker in self._workers:
             worker.kill()
         self._http.clear()
-        assert not any("Traceback" in worker.errors for worker in self._workers)
+        traces = [
+            worker.errors[worker.errors.index("Traceback") :]
+            for worker in self._workers
+            if "Traceback" in worker.errors
+        ]
+        assert not traces, traces[0]
 
     def ask(self, method: str, path: str, body=None) -> dict:
         """One request to the index; answers its JSON."""

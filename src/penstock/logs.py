@@ -44,6 +44,9 @@ def set_up_logs(settings: ObserveSettings) -> None:
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=[without_meta, *rendering])
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("urllib3.connection").setLevel(
+        logging.ERROR
+    )  # an answer cut in its headers: we wait and tell why
 
 
 def mask_credentials(text: str) -> str:

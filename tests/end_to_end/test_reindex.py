@@ -292,7 +292,7 @@ def test_a_new_index_that_lacks_documents_does_not_serve_unless_that_is_accepted
     assert number_of(site, namespace) == 1
     reindex(site, namespace, "--accept-dead-letters", "--wait", "1")
     assert number_of(site, namespace) == 2
-    assert site.run("dead-letters", "replay", namespace).returncode == 0
+    assert site.run("dead-letters", "replay", namespace).returncode == 1
     (letter,) = site.letters(database)
     assert letter["alias"] == f"{site.index(namespace)}-g2-write", "it was refused again where it was refused"
     assert held(site, f"{site.index(namespace)}-g1")["n:7"]["more"] == 1

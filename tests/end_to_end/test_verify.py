@@ -75,7 +75,7 @@ def test_while_people_write_and_a_worker_follows_nothing_is_told_that_is_not_wro
         done = site.run("verify", "--json")
         assert (done.returncode, verified(done)[0]) == (0, []), done.stdout
         harm(site, namespace)
-        done = site.run("verify", "--repair", "--wait", "3", "--json")
+        done = site.run("verify", "--repair", "--wait", "8", "--json")
         findings, collection = verified(done)
         assert (done.returncode, collection["verdict"]) == (0, "equal"), done.stdout
         assert {each["finding"] for each in findings} == {"missing", "different", "too many"}
