@@ -5,7 +5,7 @@ Any other is first rewritten, value by value: names that OpenSearch refuses, num
 are too deep. Both ways give the same bytes for a clean document. docs/bson.md tells people the rules.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import chain, repeat
 from math import isfinite
@@ -68,14 +68,21 @@ def encode_all(documents: Sequence[dict[str, Any]]) -> list[bytes | DocumentErro
             return list(map(orjson.dumps, documents, repeat(json_form), repeat(options)))
     except (TypeError, OverflowError):  # one of them holds such a value
         pass
-    return [_encoded_or_error(each) for each in documents]
+    return one_by_one(encode, documents)
 
 
-def _encoded_or_error(document: dict[str, Any]) -> bytes | DocumentError:
-    try:
-        return encode(document)
-    except DocumentError as error:
-        return error
+def one_by_one(
+    make: Callable[[dict[str, Any]], bytes | None], documents: Iterable[dict[str, Any]]
+) -> list[bytes | DocumentError | None]:
+    """Answer for each document what `make` answers or raises."""
+
+    def body_of(document: dict[str, Any]) -> bytes | DocumentError | None:
+        try:
+            return make(document)
+        except DocumentError as error:
+            return error
+
+    return list(map(body_of, documents))
 
 
 def encode_rewritten(document: dict[str, Any], long_id: str | None = None) -> bytes:

@@ -4,18 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import repeat
 from operator import attrgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from penstock.change import CONTROL, WRITTEN, Change, Counts, Letter, Namespace, Outcome, Position, Refusal, Write
 from penstock.document_id import document_id, key
 from penstock.errors import DocumentError, SystemicFault
-
-
-class Transformed(Protocol):
-    """Makes the body of one document; None leaves it out. Raises DocumentError."""
-
-    def __call__(self, document: dict[str, object], /) -> bytes | None: ...
-
 
 Bodies = Callable[[Sequence[dict[str, Any]]], list[bytes | DocumentError | None]]
 """Makes the bodies of documents; None leaves one out, a DocumentError refuses it. The documents are used up."""

@@ -10,7 +10,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -21,7 +21,7 @@ from bson import ObjectId
 from penstock import field_paths
 from penstock.conflicts import give_shape, shapes
 from penstock.document_id import HASHED, are_short, document_id, key
-from penstock.encode import FORM, encode, encode_all
+from penstock.encode import FORM, encode, encode_all, one_by_one
 from penstock.errors import DocumentError, SettingsError
 from penstock.field_names import RESERVED
 from penstock.settings import CollectionSettings
@@ -94,20 +94,6 @@ class Transform:
         if returned is not None and not isinstance(returned, dict):
             raise DocumentError(f"function {self._name} returned {type(returned).__name__}, not a document or None")
         return returned
-
-
-def one_by_one(
-    transform: Callable[[dict[str, Any]], bytes | None], documents: Iterable[dict[str, Any]]
-) -> list[bytes | DocumentError | None]:
-    """Answer for each document what the transform answers or raises."""
-
-    def body_of(document: dict[str, Any]) -> bytes | DocumentError | None:
-        try:
-            return transform(document)
-        except DocumentError as error:
-            return error
-
-    return list(map(body_of, documents))
 
 
 def _place_of(error: Exception) -> str:

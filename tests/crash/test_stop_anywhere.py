@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from penstock.batch import Limits
 from penstock.change import Batch, Namespace, Position
 from penstock.document_id import document_id
+from penstock.encode import one_by_one
 from penstock.memory import MemoryCheckpoints, MemoryDeadLetters, MemorySink
 from penstock.memory_source import MemorySource
 from penstock.metrics import Metrics
 from penstock.pipeline import Pipeline, Ports, Rules
 from penstock.prepare import Route
-from penstock.transform import one_by_one
 
 ORDERS, ITEMS = Namespace("shop", "orders"), Namespace("shop", "items")
 POISON, SKIPPED = 7, 8

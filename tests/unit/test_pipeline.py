@@ -10,12 +10,12 @@ import pytest
 
 from penstock.batch import Limits
 from penstock.change import Batch, Change, Counts, Namespace, Outcome, Position
+from penstock.encode import one_by_one
 from penstock.errors import DocumentError, ReadAgain, SinkUnavailable, Stopped, SystemicFault
 from penstock.memory import MemoryCheckpoints, MemoryDeadLetters, MemorySink
 from penstock.metrics import Metrics
 from penstock.pipeline import Pipeline, Ports, Rules
 from penstock.prepare import Route
-from penstock.transform import one_by_one
 
 SHOP = Namespace("shop", "orders")
 ONE_EACH = Limits(1, 1_000_000)

@@ -4,9 +4,8 @@ Versions decide at the index (`external_gte`). Ids never stand in a URL, and nev
 index is never created by a write.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 import orjson
@@ -18,7 +17,7 @@ MAX_ID_BYTES: Final = 512
 
 _MAX_VERSION: Final = (1 << 63) - 1
 _AROUND_BYTES: Final = 120
-"""At least what stands in the lines of one write beside its index, its id and its body."""
+"""At most what stands in the lines of one write beside its index, its id and its body."""
 
 _INDEX = b'{"index":{%b"_id":'
 _DELETE = b'{"delete":{%b"_id":'
@@ -26,11 +25,6 @@ _VERSION = b',"version":%d,"version_type":"external_gte","require_alias":true}}\
 _GUARD = b'{"update":{%b"_id":"penstock-guard","require_alias":true}}\n{"doc":{}}\n'
 """A bulk request of deletes with external versions creates a missing index, `require_alias` or not. An update of a
 document that is not there changes nothing, and its `require_alias` holds for the whole request."""
-
-
-_id_of: Callable[[Any], str] = attrgetter("id")
-_alias_of: Callable[[Any], str] = attrgetter("alias")
-_body_of: Callable[[Any], bytes | None] = attrgetter("body")
 
 
 class Form(NamedTuple):
@@ -68,7 +62,7 @@ def lines_of(writes: Sequence[Write], places: Sequence[int], form: Form) -> byte
 def guards_of(writes: Sequence[Write], places: Sequence[int], form: Form) -> list[bytes]:
     """The lines that keep a request from creating a missing index: one for each alias that has only deletes."""
     some = [writes[place] for place in places]
-    deleted = {write.alias for write in some if write.body is None} if None in map(_body_of, some) else set()
+    deleted = {write.alias for write in some if write.body is None}
     if deleted:
         deleted -= {write.alias for write in some if write.body is not None}
     return [_GUARD % form.names[alias] for alias in sorted(deleted)]
@@ -78,9 +72,6 @@ def requests_of(
     writes: Sequence[Write], places: Sequence[int], *, max_bytes: int, max_writes: int
 ) -> Iterator[Sequence[int]]:
     """Cut the places into those of one request each, bounded by bytes and count."""
-    if len(places) <= max_writes and _most_bytes(writes) <= max_bytes:  # the usual case
-        yield from [places] if places else []
-        return
     start, size = 0, 0
     for count, (alias, text_id, _, body) in enumerate(map(writes.__getitem__, places)):
         added = _AROUND_BYTES + len(alias) + len(text_id) + (len(body) if body is not None else 0)
@@ -90,12 +81,6 @@ def requests_of(
         size += added
     if len(places) > start:
         yield places[start:]
-
-
-def _most_bytes(writes: Sequence[Write]) -> int:
-    """More than the lines of the writes have, unless their ids need many escapes."""
-    names = sum(map(len, map(_id_of, writes))) + sum(map(len, map(_alias_of, writes)))
-    return names + sum(map(len, filter(None, map(_body_of, writes)))) + len(writes) * _AROUND_BYTES
 
 
 def refusals(writes: Sequence[Write]) -> list[Outcome | None]:

@@ -6,14 +6,13 @@ is written to: what is in flight shows as a difference. `penstock.operations.ver
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from penstock.change import Change
 from penstock.document_id import document_id
 from penstock.left_out import as_left_out
-from penstock.prepare import Transformed
 
 _SHOWN = 20
 _MISSING = object()
@@ -41,6 +40,12 @@ def _differing(wanted: Mapping[str, Any], indexed: Mapping[str, Any], path: str)
 def _canonical(value: Any) -> bytes:
     """A form that tells true from 1, and 1 from 1.0, as Python's own comparison does not."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+class Transformed(Protocol):
+    """Makes the body of one document; None leaves it out. Raises DocumentError."""
+
+    def __call__(self, document: dict[str, object], /) -> bytes | None: ...
 
 
 @dataclass
