@@ -3,22 +3,23 @@
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from itertools import chain
 from typing import Any
 
 from ground import DB, Ground
 from results import Section, spread
 from rounds import Took
 
-from penstock.change import Namespace, Position
-from penstock.errors import DocumentError
+from penstock.change import Change, Namespace, Position
 from penstock.metrics import Metrics
+from penstock.mongo.cursor import FindCursor, Reply
 from penstock.mongo.load import changes_of
 from penstock.opensearch.client import Answer
 from penstock.opensearch.sink import OpenSearchSink
 from penstock.opensearch.waiting import Patience
-from penstock.prepare import Route, prepare
+from penstock.prepare import Route, prepare, shape
 from penstock.settings import SinkSettings
 from penstock.transform import Transform
 
@@ -26,14 +27,14 @@ REPLY_DOCUMENTS = 1000
 BATCH_REPLIES = 2
 """So that a batch has the 2,000 changes at which it ends by default."""
 
-READ = "read replies (pymongo)"
+READ = "read replies, take them apart"
 DECODE = "decode: BSON to changes"
-ENCODE = "encode: documents to JSON"
+SHAPE = "shape: documents to JSON"
 PREPARE = "prepare: ids, folding, writes"
 LINES = "bulk lines, outcomes of the answers"
 SEND = "HTTP: send requests, receive answers"
 SETTLE = "settle: account for every change"
-STAGES = (READ, DECODE, ENCODE, PREPARE, LINES, SEND, SETTLE)
+STAGES = (READ, DECODE, SHAPE, PREPARE, LINES, SEND, SETTLE)
 
 
 class _Instant:
@@ -56,8 +57,7 @@ class Stages:
     def __init__(self, at: Ground, name: str, count: int) -> None:
         self._at, self._name, self._count = at, name, count
         self._namespace = Namespace(DB, name)
-        self._transform = Transform(at.collection(name))
-        self._routes = {self._namespace: Route(f"{name}-g1-write", self._encoded)}
+        self._routes = {self._namespace: Route(f"{name}-g1-write", Transform(at.collection(name)).bodies)}
         self.cpu_us: dict[str, list[float]] = {stage: [] for stage in STAGES}
 
     def before(self) -> None:
@@ -79,18 +79,24 @@ class Stages:
         yield
         self.cpu_us[stage][-1] += (time.thread_time() - began) / self._count * 1e6
 
-    def _read(self) -> list[bytes]:
-        found = self._at.mongo[DB][self._name].find_raw_batches({}, batch_size=REPLY_DOCUMENTS)
-        with self._timed(READ):
-            return list(found)
+    def _read(self) -> list[Reply]:
+        cursor = FindCursor(self._at.mongo, DB, self._name, batch_size=REPLY_DOCUMENTS)
+        with closing(cursor), self._timed(READ):
+            replies = [cursor.open({}, limit=0)]
+            while cursor.alive:
+                replies.append(cursor.next())
+        return replies
 
-    def _batch(self, replies: list[bytes]) -> None:
-        with self._timed(DECODE):
-            changes = [change for reply in replies for change in changes_of(reply, self._namespace, 1)]
-        encoded = self.cpu_us[ENCODE][-1]
+    def _batch(self, replies: list[Reply]) -> None:
+        changes: list[Change] = []
+        for piece in chain.from_iterable(reply.pieces() for reply in replies):
+            with self._timed(DECODE):
+                decoded = changes_of(b"".join(piece), self._namespace, 1)
+            with self._timed(SHAPE):
+                changes += shape(decoded, self._routes)
+            del decoded
         with self._timed(PREPARE):
             prepared = prepare(changes, Position("", 1), self._routes)
-        self.cpu_us[PREPARE][-1] -= self.cpu_us[ENCODE][-1] - encoded  # it calls the transform
         instant = _Instant()
         with self._timed(LINES):
             outcomes = self._sink(instant).write(prepared.writes)
@@ -100,10 +106,6 @@ class Stages:
             raise SystemExit("a bulk request had errors: no figures")
         with self._timed(SETTLE):
             prepared.settle(outcomes)
-
-    def _encoded(self, documents: Sequence[dict[str, Any]]) -> list[bytes | DocumentError | None]:
-        with self._timed(ENCODE):
-            return self._transform.bodies(documents)
 
     def _sink(self, client: Any) -> OpenSearchSink:
         return OpenSearchSink(client, SinkSettings(), Metrics(), Patience(Metrics(), threading.Event()))

@@ -14,12 +14,12 @@ from contextvars import copy_context
 from typing import NamedTuple
 
 from penstock.change import Batch, Position
-from penstock.ports import Source
+from penstock.ports import Shape, Source, unshaped
 
 _AHEAD = 3
 """Answers of the source that may wait; each is bounded by the source (16 MB at the most)."""
 
-_MOST_AGE_S = 0.25
+_MOST_AGE_S = 0.1
 """How long a batch waits for the rest that the source promised, since its first answer came."""
 
 
@@ -43,10 +43,11 @@ class _End(NamedTuple):
 class _Reader:
     """Reads a source in a thread of its own; `answers` holds what was read and not yet taken."""
 
-    def __init__(self, source: Source, after: Position | None) -> None:
+    def __init__(self, source: Source, after: Position | None, shape: Shape) -> None:
         self.answers: queue.Queue[Batch | _End] = queue.Queue(maxsize=_AHEAD)
         self._source = source
         self._after = after
+        self._shape = shape
         self._closed = threading.Event()
         self._thread = threading.Thread(
             target=copy_context().run, args=(self._read,), name="penstock-reader", daemon=True
@@ -58,7 +59,7 @@ class _Reader:
     def _read(self) -> None:
         error: BaseException | None = None
         try:
-            for batch in self._source.batches(self._after):
+            for batch in self._source.batches(self._after, self._shape):
                 if self._closed.is_set():
                     return
                 self.answers.put(batch)
@@ -81,8 +82,8 @@ class _Reader:
 
 
 @contextmanager
-def _reading(source: Source, after: Position | None) -> Iterator[_Reader]:
-    reader = _Reader(source, after)
+def _reading(source: Source, after: Position | None, shape: Shape) -> Iterator[_Reader]:
+    reader = _Reader(source, after, shape)
     reader.start()
     try:
         yield reader
@@ -90,13 +91,15 @@ def _reading(source: Source, after: Position | None) -> Iterator[_Reader]:
         reader.close()
 
 
-def gather(source: Source, after: Position | None, limits: Limits, *, whole_times: bool = True) -> Generator[Batch]:
-    """Yield batches after a position; raises in the caller's thread whatever the source raised.
+def gather(
+    source: Source, after: Position | None, limits: Limits, shape: Shape = unshaped, *, whole_times: bool = True
+) -> Generator[Batch]:
+    """Yield batches after a position, shaped in the reader's thread; raises in the caller's whatever the source raised.
 
     `whole_times`: never end a batch between changes of one cluster time; not for a load, whose ranges have one each.
     Close the generator to stop: it closes the source and waits for the reader thread.
     """
-    with _reading(source, after) as reader:
+    with _reading(source, after, shape) as reader:
         batch: Batch | None = None
         ends_at = 0.0
         while True:

@@ -6,6 +6,8 @@ source -> Batch of Change -> Write -> Outcome, and a Position once everything be
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from penstock.errors import DocumentError
+
 Kind = Literal["upsert", "delete", "unreadable", "left", "drop", "rename", "drop_database", "invalidate"]
 """What happened. `upsert` carries the document's state, `unreadable` the reason why it has none (a dead letter);
 `left` is a document whose collection is gone, so that its state cannot be known and there is nothing to write;
@@ -57,6 +59,8 @@ class Change(NamedTuple):
 
     `id` is the stored `_id` as a BSON value; `document` the whole document at or after the change, `_id` included,
     for an `upsert` only. `to` is a rename's new name. `reason` says why an `unreadable` change has no document.
+    Once it is shaped, an upsert has in place of its document the `body` that the transform made of it: None where the
+    transform left it out, the error where it refused it.
     """
 
     namespace: Namespace
@@ -66,6 +70,7 @@ class Change(NamedTuple):
     document: dict[str, Any] | None = None
     to: Namespace | None = None
     reason: str = ""
+    body: bytes | DocumentError | None = None
 
 
 @dataclass(slots=True)

@@ -148,18 +148,32 @@ def _array_options(values: Sequence[Any], level: int, arrays: int) -> int | None
 
 
 def _options_of_all(documents: Sequence[dict[str, Any]], clean: set[str], level: int, arrays: int) -> int | None:
-    """Answer how orjson writes all these documents; None where that has to be found out one by one."""
-    if not all(map(clean.issuperset, documents)) and not all(learn(each, top=level == 1) for each in documents):
+    """Answer how orjson writes all these documents; None where that has to be found out one by one.
+
+    Those of one collection mostly have the same fields in the same order: then each field is looked at by itself.
+    """
+    forms = set(map(tuple, documents))
+    if not all(map(clean.issuperset, forms)) and not all(learn(each, top=level == 1) for each in documents):
         return None
-    return _options_of_values(list(chain.from_iterable(map(dict.values, documents))), level, arrays)
+    columns: Iterable[Sequence[Any]] = zip(*map(dict.values, documents), strict=True)
+    if len(forms) > 1:
+        columns = [list(chain.from_iterable(map(dict.values, documents)))]
+    options = _NATIVE
+    for values in columns:
+        found = _options_of_values(values, level, arrays)
+        if found is None:
+            return None
+        options |= found
+    return options
 
 
 def _options_of_values(values: Sequence[Any], level: int, arrays: int) -> int | None:
     options = _NATIVE
-    rest = [value for value in values if value.__class__ not in _ATOMS]
-    for kind in set(map(type, rest)):
+    kinds = set(map(type, values))
+    for kind in kinds - _ATOMS:
         options_of = _OF_KIND.get(kind)
-        found = options_of([each for each in rest if each.__class__ is kind], level, arrays) if options_of else None
+        some = values if len(kinds) == 1 else [each for each in values if each.__class__ is kind]
+        found = options_of(some, level, arrays) if options_of else None
         if found is None:
             return None
         options |= found

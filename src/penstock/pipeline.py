@@ -1,7 +1,7 @@
 """The loop: source -> batch -> transform -> sink -> checkpoint.
 
-    gather      reads ahead and ends batches                        (batch)
-    prepare     folds and transforms a batch into writes            (prepare)
+    gather      reads ahead, shapes what was read, ends batches     (batch, prepare)
+    prepare     folds a batch into writes                           (prepare)
     _send       hands them to the sink; several batches may be in flight, never two that touch the same document
     _settle     takes finished batches from the oldest on, checks that their counts balance, saves the position
 
@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -24,7 +25,7 @@ from penstock.change import Batch, Change, Counts, Letter, Position
 from penstock.errors import ReadAgain, Stopped, SystemicFault
 from penstock.metrics import Metrics
 from penstock.ports import Checkpoints, DeadLetters, Sink, Source
-from penstock.prepare import Prepared, Routes, prepare, split
+from penstock.prepare import Prepared, Routes, prepare, shape, split
 
 log = structlog.get_logger(__name__)
 
@@ -111,7 +112,8 @@ class Pipeline:
         after = self.ports.checkpoints.load()
         workers = ThreadPoolExecutor(self.rules.in_flight, thread_name_prefix="penstock-sink")
         is_stream = self.rules.send_within_s is None
-        read = gather(self.ports.source(), after, self.rules.limits, whole_times=is_stream)
+        shaped = partial(shape, routes=self.routes)
+        read = gather(self.ports.source(), after, self.rules.limits, shaped, whole_times=is_stream)
         with workers, closing(read) as batches:
             try:
                 for batch in batches:

@@ -1,4 +1,4 @@
-"""Changes -> writes: the last change of a document wins, the transform makes the body, nothing goes uncounted."""
+"""Changes -> writes: the transform makes the body, the last change of a document wins, nothing goes uncounted."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -88,23 +88,50 @@ def split(changes: Sequence[Change]) -> Iterator[tuple[Sequence[Change], Change 
     yield changes[start:] if start else changes, None
 
 
-def prepare(changes: Sequence[Change], position: Position, routes: Routes) -> Prepared:
-    """Fold and transform changes that hold no control change.
+def shape(changes: list[Change], routes: Routes) -> list[Change]:
+    """Put the bodies that the transforms make in the place of the documents, which are used up."""
+    if not changes:
+        return changes
+    namespaces, kinds, versions, ids, documents, targets, reasons, _ = zip(*changes, strict=True)
+    bodies = _bodies(namespaces, documents, routes)
+    columns = zip(namespaces, kinds, versions, ids, repeat(None), targets, reasons, bodies)
+    return list(map(Change._make, columns))
 
-    A document that the transform refuses becomes a dead letter; one that it leaves out becomes a delete, since an
+
+def _bodies(
+    namespaces: Sequence[Namespace], documents: Sequence[dict[str, Any] | None], routes: Routes
+) -> Sequence[bytes | DocumentError | None]:
+    """The body for each document, None where there is no document or nobody wants it."""
+    if None not in documents and len(set(namespaces)) == 1 and (route := routes.get(namespaces[0])):
+        return route.bodies(documents)  # type: ignore[arg-type]
+    wanted: dict[Namespace, list[dict[str, Any]]] = {namespace: [] for namespace in routes}
+    for namespace, document in zip(namespaces, documents, strict=True):
+        if document is not None and namespace in wanted:
+            wanted[namespace].append(document)
+    made = {namespace: iter(routes[namespace].bodies(some)) for namespace, some in wanted.items() if some}
+    return [
+        next(made[namespace]) if document is not None and namespace in made else None
+        for namespace, document in zip(namespaces, documents, strict=True)
+    ]
+
+
+def prepare(changes: Sequence[Change], position: Position, routes: Routes) -> Prepared:
+    """Fold shaped changes that hold no control change into writes.
+
+    A document that the transform refused becomes a dead letter; one that it left out becomes a delete, since an
     earlier state of it may be indexed.
     """
     prepared = Prepared(position, counts=Counts(read=len(changes)))
     folded = _fold(changes, routes, prepared.counts)
-    for alias, (route, last) in folded.items():
+    for alias, last in folded.items():
         prepared.documents[alias] = last.keys()
-        _transform(route, last, prepared)
+        _write(alias, last, prepared)
     return prepared
 
 
-def _fold(changes: Sequence[Change], routes: Routes, counts: Counts) -> dict[str, tuple[Route, dict[str, Change]]]:
+def _fold(changes: Sequence[Change], routes: Routes, counts: Counts) -> dict[str, dict[str, Change]]:
     """The last change of each document, by alias and document id, in the order of these changes."""
-    folded: dict[str, tuple[Route, dict[str, Change]]] = {}
+    folded: dict[str, dict[str, Change]] = {}
     namespace: Namespace | None = None
     route: Route | None = None
     last: dict[str, Change] = {}
@@ -112,7 +139,7 @@ def _fold(changes: Sequence[Change], routes: Routes, counts: Counts) -> dict[str
         if change.namespace is not namespace:
             namespace = change.namespace
             route = routes.get(namespace)
-            last = folded.setdefault(route.alias, (route, {}))[1] if route else {}
+            last = folded.setdefault(route.alias, {}) if route else {}
         if route is None or change.kind == "left":
             counts.control += 1
             continue
@@ -124,29 +151,25 @@ def _fold(changes: Sequence[Change], routes: Routes, counts: Counts) -> dict[str
     return folded
 
 
-_version_of = attrgetter("version")
+_version_of, _body_of, _kind_of = attrgetter("version"), attrgetter("body"), attrgetter("kind")
+_BODIES = frozenset({bytes, type(None)})
 
 
-def _transform(route: Route, last: Mapping[str, Change], prepared: Prepared) -> None:
+def _write(alias: str, last: Mapping[str, Change], prepared: Prepared) -> None:
     changes = list(last.values())
-    documents = [change.document for change in changes if change.document is not None]
-    bodies = route.bodies(documents)
-    if len(bodies) == len(changes) and {bytes}.issuperset(map(type, bodies)):  # the usual case, in one go
-        prepared.writes += map(Write._make, zip(repeat(route.alias), last, map(_version_of, changes), bodies))
+    bodies = list(map(_body_of, changes))
+    bodiless = bodies.count(None)
+    if _BODIES.issuperset(map(type, bodies)) and bodiless == list(map(_kind_of, changes)).count("delete"):
+        # the usual case, in one go
+        prepared.writes += map(Write._make, zip(repeat(alias), last, map(_version_of, changes), bodies))
         prepared.changes += changes
         return
-    rest = iter(bodies)
     for text_id, change in last.items():
-        body = next(rest) if change.document is not None else _bodiless(change)
+        body = change.body if change.kind != "unreadable" else DocumentError(change.reason)
         if isinstance(body, DocumentError):
-            prepared.letters.append(letter(change, route.alias, text_id, prepared.position, str(body)))
+            prepared.letters.append(letter(change, alias, text_id, prepared.position, str(body)))
             continue
-        if body is None and change.document is not None:
+        if body is None and change.kind == "upsert":
             prepared.left_out.add(len(prepared.writes))
-        prepared.writes.append(Write(route.alias, text_id, change.version, body))
+        prepared.writes.append(Write(alias, text_id, change.version, body))
         prepared.changes.append(change)
-
-
-def _bodiless(change: Change) -> DocumentError | None:
-    """What a change without a document has in place of a body: nothing, a delete; or why it could not be read."""
-    return DocumentError(change.reason) if change.kind == "unreadable" else None

@@ -1,12 +1,14 @@
 """A load's version is older than anything written since its read, so that the stream's later change wins."""
 
-from contextlib import closing
+from collections.abc import Callable
+from typing import ClassVar
 
 import pytest
 from source_sides import RealSide, changes_of, read_changes
 
 from penstock.mongo import load
 from penstock.mongo.connection import connect
+from penstock.mongo.cursor import FindCursor
 from penstock.settings import SourceSettings
 
 
@@ -16,28 +18,23 @@ def side(source_uri, database):
         yield RealSide(connection, database)
 
 
-class Overtaken:
-    """A collection that is edited between the server's answer and its arrival."""
+class Overtaken(FindCursor):
+    """A cursor on a collection that is edited between the server's answer and its arrival."""
 
-    def __init__(self, collection, edit) -> None:
-        self._collection, self._edit = collection, edit
+    edit: ClassVar[Callable[[], None]]
 
-    def find_raw_batches(self, *arguments, **options):
-        with closing(self._collection.find_raw_batches(*arguments, **options)) as found:
-            for raw in found:
-                self._edit()
-                yield raw
+    def open(self, wanted, *, limit):
+        reply = super().open(wanted, limit=limit)
+        if reply.documents:
+            Overtaken.edit()
+        return reply
 
 
 def test_what_is_written_after_the_read_has_a_higher_version_than_what_was_read(side, monkeypatch):
     side.insert("orders", {"_id": 1, "text": "old"})
     position = side.now(side.stream("orders"))
-    real = load.collection
-
-    def edit():
-        side.replace("orders", {"_id": 1, "text": "new"})
-
-    monkeypatch.setattr(load, "collection", lambda *given: Overtaken(real(*given), edit))
+    monkeypatch.setattr(Overtaken, "edit", lambda: side.replace("orders", {"_id": 1, "text": "new"}), raising=False)
+    monkeypatch.setattr(load, "FindCursor", Overtaken)
     (loaded,) = changes_of(side.load("orders").batches(None))
     (streamed,) = read_changes(side.stream("orders"), position, 1)
     assert (loaded.document["text"], streamed.document["text"]) == ("old", "new")

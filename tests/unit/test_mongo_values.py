@@ -6,6 +6,8 @@ import time
 
 import bson
 import pytest
+from bson import Int64
+from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from penstock.change import Change, Namespace, version_of
 from penstock.ending import Ending
 from penstock.errors import PositionLost
-from penstock.mongo.cursor import Undecodable, event_of
+from penstock.mongo.cursor import Reply, Undecodable, event_of, events_of, taken_apart
 from penstock.mongo.events import EventReader
 from penstock.mongo.load import changes_of, last_exact
 from penstock.mongo.position import position_after, position_at, resume_option, time_within
@@ -128,14 +130,49 @@ def reader(missing="delete") -> EventReader:
     return EventReader("shop", ["orders", "customers"], lambda _: missing)
 
 
-def test_an_event_with_a_damaged_document_keeps_its_key():
-    raw = bytearray(bson.encode(event("insert", 1, documentKey={"_id": 5}, fullDocument={"_id": 5, "x": {"deep": 1}})))
+def damaged_event(key: int) -> bytes:
+    raw = bytearray(
+        bson.encode(event("insert", 1, documentKey={"_id": key}, fullDocument={"_id": key, "x": {"deep": 1}}))
+    )
     raw[raw.index(b"deep") - 5] = 0xFF
-    decoded = event_of(bytes(raw))
+    return bytes(raw)
+
+
+def test_an_event_with_a_damaged_document_keeps_its_key():
+    decoded = event_of(damaged_event(5))
     assert isinstance(decoded["fullDocument"], Undecodable)
     (change,) = reader().changes([decoded])
     assert (change.kind, change.id, change.version) == ("unreadable", 5, version_of(1, 1))
     assert "cannot be decoded" in change.reason
+
+
+@pytest.mark.parametrize("order", [["firstBatch", "id", "ns"], ["ns", "id", "firstBatch"]])
+@pytest.mark.parametrize("count", [0, 1, 11, 1001])
+def test_a_reply_is_taken_apart_without_decoding_its_documents(order, count):
+    documents = [bson.encode({"_id": number, "name": "firstBatch"}) for number in range(count)]
+    cursor = {"firstBatch": [RawBSONDocument(each) for each in documents], "id": Int64(7), "ns": "shop.orders"}
+    raw = bson.encode({"cursor": {name: cursor[name] for name in order}, "ok": 1.0, "operationTime": Timestamp(1, 2)})
+    envelope, found = taken_apart(raw, "firstBatch")
+    assert found == documents
+    assert envelope["cursor"] == {"firstBatch": [], "id": 7, "ns": "shop.orders"}
+    assert envelope["operationTime"] == Timestamp(1, 2)
+
+
+def test_a_reply_is_given_in_pieces_bounded_by_bytes():
+    documents = [bson.encode({"_id": number, "text": "x" * 1000}) for number in range(200)]
+    pieces = list(Reply(documents, None, 1, sum(map(len, documents)), full=True).pieces())
+    assert [each for piece in pieces for each in piece] == documents
+    assert len(pieces) > 1
+    assert all(sum(map(len, piece)) < 64 * 1024 for piece in pieces)
+    large = [bson.encode({"text": "x" * 1_000_000})] * 3
+    assert list(map(len, Reply(large, None, 1, 3_000_000, full=True).pieces())) == [1, 1, 1]
+
+
+def test_one_damaged_event_spoils_no_other():
+    good = bson.encode(event("insert", 1, documentKey={"_id": 1}, fullDocument={"_id": 1}))
+    bad = damaged_event(2)
+    changes = reader().changes(events_of([good, bad, good]))
+    assert [(change.kind, change.id) for change in changes] == [("upsert", 1), ("unreadable", 2), ("upsert", 1)]
 
 
 def test_control_events_name_their_collections():

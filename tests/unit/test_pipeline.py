@@ -15,6 +15,7 @@ from penstock.errors import DocumentError, ReadAgain, SinkUnavailable, Stopped, 
 from penstock.memory import MemoryCheckpoints, MemoryDeadLetters, MemorySink
 from penstock.metrics import Metrics
 from penstock.pipeline import Pipeline, Ports, Rules
+from penstock.ports import Shape, unshaped
 from penstock.prepare import Route
 
 SHOP = Namespace("shop", "orders")
@@ -31,12 +32,12 @@ class Scripted:
     def __init__(self, *batches: list[Change], then: Exception | None = None) -> None:
         self.batches_given, self.then, self.asked_after = batches, then, []
 
-    def batches(self, after: Position | None) -> Iterator[Batch]:
+    def batches(self, after: Position | None, shape: Shape = unshaped) -> Iterator[Batch]:
         self.asked_after.append(after)
         start = int(after.token) if after else 0
         for number, changes in list(enumerate(self.batches_given, 1))[start:]:
             time_of = changes[-1].version if changes else 0
-            yield Batch(list(changes), Position(str(number), time_of), time.monotonic())
+            yield Batch(shape(list(changes)), Position(str(number), time_of), time.monotonic())
         if self.then:
             raise self.then
 

@@ -11,7 +11,7 @@ from pymongo.errors import OperationFailure
 from penstock.change import Namespace
 from penstock.encode import CODEC
 from penstock.mongo.collections import collection
-from penstock.mongo.connection import Client
+from penstock.mongo.connection import Client, Document
 from penstock.mongo.cursor import Reply, Undecodable
 from penstock.mongo.error_table import Fault, fault_of
 
@@ -21,17 +21,21 @@ _LARGE = 4 * 1024 * 1024
 """An event above 16 MB holds a document, and maybe what was changed in it; this leaves room for doubt."""
 
 
-def looked_up(client: Client, reply: Reply) -> tuple[Reply, bool]:
-    """Put the documents of now into events that came without; says too whether one of them may have been too large."""
-    size = reply.bytes
+def looked_up(client: Client, reply: Reply) -> tuple[list[Document], int, bool]:
+    """The events of a reply that came without documents, with those of now.
+
+    Answers the bytes that were read too, and whether one of the documents may have been too large.
+    """
+    size = reply.size
     large = False
-    for event in reply.events:
+    events = reply.events
+    for event in events:
         if event["operationType"] in ("insert", "update", "replace"):
             namespace = Namespace(event["ns"]["db"], event["ns"]["coll"])
             event["fullDocument"], bytes_read = _look_up(client, namespace, event["documentKey"]["_id"])
             size += bytes_read
             large = large or bytes_read > _LARGE
-    return reply._replace(bytes=size), large
+    return events, size, large
 
 
 def _look_up(client: Client, namespace: Namespace, key: Any) -> tuple[Any, int]:

@@ -21,7 +21,7 @@ Missing = Literal["delete", "left"]
 
 
 class EventReader:
-    """Turns events of one database into changes; `missing` is asked at most once for each collection in a call."""
+    """Turns events of one database into changes; `missing` is asked about a collection."""
 
     def __init__(self, db: str, colls: Collection[str], missing: Callable[[str], Missing]) -> None:
         self._db = db
@@ -29,9 +29,12 @@ class EventReader:
         self._namespaces = {namespace.coll: namespace for namespace in self._watched}
         self._missing = missing
 
-    def changes(self, events: Sequence[Document]) -> list[Change]:
-        """Answer the changes, in order. Events of other kinds say nothing about a document and are left out."""
-        missing: dict[str, Missing] = {}
+    def changes(self, events: Sequence[Document], missing: dict[str, Missing] | None = None) -> list[Change]:
+        """Answer the changes, in order. Events of other kinds say nothing about a document and are left out.
+
+        `missing` remembers what was asked about the collections: nothing is asked twice with the same one.
+        """
+        missing = {} if missing is None else missing
         changes: list[Change] = []
         for event in events:
             operation = event["operationType"]

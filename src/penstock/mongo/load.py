@@ -21,10 +21,12 @@ from penstock.encode import CODEC
 from penstock.ending import Ending
 from penstock.errors import SourceUnavailable, Stopped
 from penstock.metrics import Metrics
-from penstock.mongo.collections import collection, committed_time
+from penstock.mongo.collections import committed_time
 from penstock.mongo.connection import Connection, Document
+from penstock.mongo.cursor import FindCursor, Reply
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
 from penstock.mongo.ranges import BRACKETS, Progress, progress_of
+from penstock.ports import Shape, unshaped
 from penstock.retry import Backoff
 
 log = structlog.get_logger(__name__)
@@ -59,16 +61,18 @@ class MongoLoad:
         self._ending = Ending(stop)
         self._range_size = max(1, min(range_size, int(rate))) if rate else range_size
         self._rate = rate
+        self._shape: Shape = unshaped
         self._progress = Progress()
         self._logins = 0
 
-    def batches(self, after: Position | None) -> Generator[Batch]:
+    def batches(self, after: Position | None, shape: Shape = unshaped) -> Generator[Batch]:
         """Yield each reply of the server until all is read.
 
         Told to stop, it raises Stopped: an end without an error means that everything was read, or `close`. After a
         close it may be called again.
         """
         self._ending.clear()
+        self._shape = shape
         self._progress = progress_of(after)
         backoff = Backoff(self._ending)
         try:
@@ -116,13 +120,21 @@ class MongoLoad:
 
     def _replies(self, wanted: Document, limit: int, version: int) -> Iterator[tuple[list[Change], int]]:
         """Answer the changes and the bytes of each reply that holds any."""
-        found = collection(self._client, self._namespace).find_raw_batches(
-            wanted, sort=[("_id", 1)], limit=limit, batch_size=min(limit or _REPLY_DOCUMENTS, _REPLY_DOCUMENTS)
-        )
-        with closing(found):
-            for raw in found:
-                if changes := changes_of(raw, self._namespace, version):
-                    yield changes, len(raw)
+        size = min(limit or _REPLY_DOCUMENTS, _REPLY_DOCUMENTS)
+        with closing(FindCursor(self._client, self._namespace.db, self._namespace.coll, batch_size=size)) as cursor:
+            reply = cursor.open(wanted, limit=limit)
+            while True:
+                if reply.documents:
+                    yield self._changes(reply, version), reply.size
+                if not cursor.alive:
+                    return
+                reply = cursor.next()
+
+    def _changes(self, reply: Reply, version: int) -> list[Change]:
+        changes: list[Change] = []
+        for piece in reply.pieces():
+            changes += self._shape(changes_of(b"".join(piece), self._namespace, version))
+        return changes
 
     def _keep_to_the_rate(self, count: int, since: float) -> None:
         if self._rate:

@@ -7,7 +7,7 @@ _detour    past an event above 16 MB: keys only, each document looked up
 
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 
@@ -19,13 +19,14 @@ from penstock.ending import Ending
 from penstock.errors import PositionLost, Stopped
 from penstock.metrics import Metrics
 from penstock.mongo.collections import committed_time, identities
-from penstock.mongo.connection import Client, Connection
-from penstock.mongo.cursor import ChangeCursor, Reply
+from penstock.mongo.connection import Client, Connection, Document
+from penstock.mongo.cursor import ChangeCursor, Reply, events_of
 from penstock.mongo.detour import looked_up
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
 from penstock.mongo.events import EventReader, Missing
 from penstock.mongo.position import position_after, position_at, time_within
 from penstock.mongo.watch import Watch
+from penstock.ports import Shape, unshaped
 from penstock.retry import Backoff
 
 log = structlog.get_logger(__name__)
@@ -57,15 +58,17 @@ class MongoStream:
         self._batch_size = batch_size
         self._wait_ms = wait_ms
         self._events = EventReader(watch.db, watch.colls, self._missing)
+        self._shape: Shape = unshaped
         self._identities: dict[str, str] = {}
         self._position: Position | None = None
         self._floor = 0
         self._too_large = False
         self._logins = 0
 
-    def batches(self, after: Position | None) -> Generator[Batch]:
+    def batches(self, after: Position | None, shape: Shape = unshaped) -> Generator[Batch]:
         """Yield each answer of the server; may be called again after `close`. `ports.Source` says the rest."""
         self._ending.clear()
+        self._shape = shape
         self._position = after
         backoff = Backoff(self._ending)
         try:
@@ -95,15 +98,15 @@ class MongoStream:
     def _straight(self, backoff: Backoff) -> Iterator[Batch]:
         with closing(self._cursor(self._batch_size)) as cursor:
             for reply, asked_at in self._replies(cursor, backoff):
-                yield self._batch(reply, asked_at)
+                yield self._batch(map(events_of, reply.pieces()), reply, asked_at)
 
     def _detour(self, backoff: Backoff) -> Iterator[Batch]:
         """Read one event at a time, keys only, until the one that was too large is likely to be behind."""
         with closing(self._cursor(1)) as cursor:
             for seen, (reply, asked_at) in enumerate(self._replies(cursor, backoff)):
-                full, maybe_the_one = looked_up(self._client, reply)
-                yield self._batch(full, asked_at)
-                if maybe_the_one or seen > self._batch_size or (seen and not reply.events):
+                events, size, maybe_the_one = looked_up(self._client, reply)
+                yield self._batch([events], reply._replace(size=size), asked_at)
+                if maybe_the_one or seen > self._batch_size or (seen and not events):
                     break
         self._too_large = False
 
@@ -129,15 +132,22 @@ class MongoStream:
         if self._position is None:
             self._floor = committed_time(self._client, self._watch.first)
 
-    def _batch(self, reply: Reply, asked_at: float) -> Batch:
-        changes = self._events.changes(reply.events)
-        for change in changes:
-            if change.kind in CONTROL:
-                self._forget(change)
-        return Batch(changes, self._reached(reply, changes), asked_at, reply.bytes, reply.full)
+    def _batch(self, pieces: Iterable[list[Document]], reply: Reply, asked_at: float) -> Batch:
+        """Make changes of a reply's events, which come in pieces."""
+        changes: list[Change] = []
+        missing: dict[str, Missing] = {}
+        token: Document | None = None
+        for events in pieces:
+            found = self._events.changes(events, missing)
+            for change in found:
+                if change.kind in CONTROL:
+                    self._forget(change)
+            changes += self._shape(found)
+            token = events[-1]["_id"] if events else token
+        return Batch(changes, self._reached(reply, changes, token), asked_at, reply.size, reply.full)
 
-    def _reached(self, reply: Reply, changes: Sequence[Change]) -> Position:
-        """The position after a reply.
+    def _reached(self, reply: Reply, changes: Sequence[Change], token: Document | None) -> Position:
+        """The position after a reply, whose last event has this token.
 
         Nothing resumes after an invalidate's token, so its successor is named by time. Where idle replies carry no
         token (MongoDB 4.0) the position stays.
@@ -147,8 +157,8 @@ class MongoStream:
             return position_at(lowest + 1)
         if reply.token:
             return position_after(reply.token, time_within(reply.token, lowest, reply.time))
-        if reply.events:
-            return position_after(reply.events[-1]["_id"], lowest)
+        if token:
+            return position_after(token, lowest)
         return self._position or position_at(reply.time or self._floor)
 
     def _missing(self, coll: str) -> Missing:

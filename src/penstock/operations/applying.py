@@ -6,6 +6,7 @@ The same pipeline as the worker's does it, from a source that holds one batch.
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 
 from penstock.build import Adapters
@@ -17,7 +18,7 @@ from penstock.opensearch.indexes import Generation
 from penstock.operations.gone import affects, indexed, taken_away
 from penstock.pipeline import Pipeline, Ports, Rules
 from penstock.plans import Collection, Plan
-from penstock.ports import Sink
+from penstock.ports import Shape, Sink, unshaped
 from penstock.prepare import Route
 from penstock.retry import Backoff
 
@@ -46,16 +47,21 @@ class OneBatch:
     again: Backoff
     reads: int = 0
 
-    def batches(self, after: Position | None) -> Iterator[Batch]:  # noqa: ARG002 (of the port)
+    def batches(
+        self,
+        after: Position | None,  # noqa: ARG002 (of the port)
+        shape: Shape = unshaped,
+    ) -> Iterator[Batch]:
         """Yield the one batch. Raises SourceUnavailable, Stopped."""
         if self.reads:
             self.again.wait()
         self.reads += 1
         read_at = time.monotonic()
-        changes = self.changes
-        if any(change.kind == "left" for change in changes):
-            changes = self.adapters.ask(with_states, changes)
-        yield Batch(list(changes), self.position, read_at)
+        changes = list(self.changes)
+        if any(change.kind == "left" for change in changes):  # may be read again, and documents are used up
+            kept = [change._replace(document=deepcopy(change.document)) for change in changes]
+            changes = self.adapters.ask(with_states, kept)
+        yield Batch(shape(changes), self.position, read_at)
 
     def close(self) -> None:
         """There is nothing to close."""
