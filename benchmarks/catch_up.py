@@ -185,7 +185,11 @@ def sections(at: Ground, given: Given) -> Iterable[Section]:
             Way("raw bulk", partial(timed, partial(raw_bulk, at, requests, http, THREADS)), fresh, checked),
             Way("watch + bulk", partial(timed, partial(watch_and_bulk, changes)), fresh, checked),
         ],
-        {("penstock catch-up", "raw bulk"): 0.7, ("penstock catch-up", "watch + bulk"): 2.0},
+        {
+            ("penstock catch-up", "raw bulk"): 0.7,
+            ("penstock catch-up", "watch + bulk"): 2.0,
+            ("raw bulk", "watch + bulk"): None,
+        },
         rounds=given.rounds,
     )
     fresh()

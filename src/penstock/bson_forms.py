@@ -16,6 +16,7 @@ _EPOCH = dt.datetime(1970, 1, 1)
 _NAIVE_UTC = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 _MILLISECOND = dt.timedelta(milliseconds=1)
 _CYCLE_MS = 146_097 * 86_400_000  # the calendar repeats every 400 years
+_EXPONENT_BIAS, _COEFFICIENT, _MOST_COEFFICIENT = 6176, (1 << 113) - 1, 10**34 - 1  # of IEEE 754 decimal128
 _FLAGS = {"i": re.I, "l": re.L, "m": re.M, "s": re.S, "u": re.U, "x": re.X}
 
 
@@ -102,6 +103,17 @@ def _number(value: Decimal) -> orjson.Fragment:
     return orjson.Fragment(text if "." in text or "E" in text else f"{text}.0")
 
 
+def _decimal128(value: Decimal128) -> orjson.Fragment:
+    """The same of what nearly all decimals are: up to six digits after the point. The driver's way takes longer."""
+    bits = int.from_bytes(value.bid, "little")
+    exponent = (bits >> 113 & 0x3FFF) - _EXPONENT_BIAS
+    coefficient = bits & _COEFFICIENT
+    if not -7 < exponent < 0 or bits >> 125 & 3 == 3 or coefficient > _MOST_COEFFICIENT:
+        return _number(decimal(value))
+    digits = str(coefficient).zfill(1 - exponent)
+    return orjson.Fragment(f"{'-' if bits >> 127 else ''}{digits[:exponent]}.{digits[exponent:]}")
+
+
 def _is_long(value: int) -> bool:
     return -(2**63) <= value < 2**63
 
@@ -137,7 +149,7 @@ FORMS: dict[type, Callable[[Any], Any]] = {
     ObjectId: str,
     dt.datetime: _date,
     DatetimeMS: _any_date,
-    Decimal128: lambda value: _number(decimal(value)),
+    Decimal128: _decimal128,
     bytes: _binary,
     Binary: _binary,
     Timestamp: lambda value: {"t": value.time, "i": value.inc},

@@ -1,8 +1,9 @@
 import json
+import re
 import uuid
 from collections import Counter
 from datetime import datetime, timedelta, timezone
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import bson
 import pytest
@@ -10,7 +11,7 @@ from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, Min
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bson_values import DOCUMENTS, decoded, nested
+from bson_values import DOCUMENTS, VALUES, decoded, nested
 from penstock.document_id import document_id, key
 from penstock.encode import CODEC, encode, encode_all, encode_rewritten
 from penstock.errors import DocumentError
@@ -222,6 +223,17 @@ def test_what_only_a_function_can_add_has_a_form_too(value, form):
     assert encode({"f": value}).decode() == f'{{"f":{form}}}'
 
 
+@settings(deadline=None)
+@given(st.integers(-(10**34) + 1, 10**34 - 1), st.integers(-9, 3))
+@example(-1, -6)
+@example(10**34 - 1, -1)
+def test_a_decimal_keeps_all_its_digits(coefficient, exponent):
+    value = Decimal(coefficient).scaleb(exponent, Context(prec=34))
+    (text,) = re.fullmatch(rb'\{"d":(.+)\}', encode({"d": Decimal128(value)})).groups()
+    expected = str(value)
+    assert text.decode() == (expected if "." in expected or "E" in expected else f"{expected}.0")
+
+
 @pytest.mark.parametrize("value", [{1, 2}, object(), 1j])
 def test_a_value_without_a_form_is_the_documents_error_and_is_not_shown(value):
     with pytest.raises(DocumentError, match=f"type {type(value).__name__}") as caught:
@@ -249,6 +261,13 @@ def test_the_fast_way_and_the_careful_way_agree(document):
 @example([{"a": 1.5}, {"a": NAN}])
 @example([{"a": [1, {"b": 2}]}, {"a": [1, {"": 2}]}])
 def test_many_at_once_become_what_each_becomes_alone(documents):
+    assert encode_all(documents) == [encode(document) for document in documents]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.fixed_dictionaries({"a": VALUES, "b": st.fixed_dictionaries({"c": VALUES})}), max_size=4))
+def test_many_of_one_form_become_what_each_becomes_alone(documents):
+    documents = [decoded(each) for each in documents]
     assert encode_all(documents) == [encode(document) for document in documents]
 
 
