@@ -30,7 +30,10 @@ PAIR = ("penstock load", "raw bulk")
 
 
 class Clock:
-    """Is told of loads, as `penstock.operations.progress.Progress`: the time from the first begin to the last end."""
+    """Is told of loads, as `penstock.operations.progress.Progress`: the time from the first begin to the last end.
+
+    The indexes are made before the first begins.
+    """
 
     def __init__(self) -> None:
         self.took = Took(0.0)
@@ -62,13 +65,11 @@ def collections_case(at: Ground, collections: int, documents: int, rounds: int) 
     names = [f"of{collections}-{number}" for number in range(collections)]
     some = generated(documents)
     count = sum(at.fill(name, islice(some, documents // collections)) for name in names)
-    load = Way(
-        "penstock load", lambda: load_all(at, names), lambda: at.fresh(names), lambda: at.require_total(names, count)
-    )
+    load = Way("penstock load", lambda: load_all(at, names), at.clear, lambda: at.require_total(names, count))
     title = f"{count:,} documents in {collections} {'collection' if collections == 1 else 'collections'}"
     least = 0.7 if collections == COLLECTIONS[-1] else None
     found = measured(title, "documents", count, [load, raw_way(at, names, count)], {PAIR: least}, rounds=rounds)
-    at.fresh(names)
+    at.clear()
     load_all(at, names)
     for name in names:
         at.require_equal(name)

@@ -90,6 +90,10 @@ def _signer(settings: Settings) -> Authorisation | None:
     return Signer(settings.sink)
 
 
+_LOADS_AT_ONCE = 3
+"""While one load asks about its collection and keeps its state, others have documents to send."""
+
+
 class Adapters:
     """What one pipeline is joined to. Everything in it ends when `stop` is set."""
 
@@ -183,6 +187,11 @@ class Adapters:
             range_size=self._settings.pipeline.load_range,
             rate=rate,
         )
+
+    @property
+    def loads_at_once(self) -> int:
+        """How many collections are loaded side by side; one at a time where a rate is to be kept."""
+        return 1 if self._settings.pipeline.load_rate else min(_LOADS_AT_ONCE, self._settings.sink.requests_in_flight)
 
     def rules(self, *, outside_the_stream: bool = False) -> Rules:
         """What the pipeline is bound to; what is read outside the stream must be sent in time."""

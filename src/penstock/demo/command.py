@@ -28,7 +28,7 @@ from penstock.mongo.connection import Connection, connect
 from penstock.mongo.load import MongoLoad
 from penstock.operations import worker
 from penstock.operations.compare import Comparison, compare
-from penstock.operations.loading import peak_memory_bytes
+from penstock.operations.progress import peak_memory_bytes
 from penstock.settings import CollectionSettings, ObserveSettings, Settings, SinkSettings, SourceSettings
 from penstock.transform import Transform
 

@@ -6,8 +6,6 @@ dropped       the collection is gone, its documents are kept until it is back, o
 reconciling   loaded anew into the same index, then swept: what the collection does not hold is deleted
 """
 
-import resource
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,9 +24,10 @@ from penstock.mongo.connection import cluster_time
 from penstock.mongo.load import MongoLoad
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.mapping import GC_DELETES_S
+from penstock.operations.at_most import AtMost
 from penstock.operations.gone import affects, indexed, stays_away, taken_away
 from penstock.operations.heard import Heard, Moment
-from penstock.operations.progress import LoadResult, Progress
+from penstock.operations.progress import LoadResult, Progress, peak_memory_bytes
 from penstock.operations.starting import Start
 from penstock.operations.sweep import Held, Indexed, empty, sweep
 from penstock.operations.turns import Turns
@@ -36,6 +35,7 @@ from penstock.pipeline import Pipeline, Ports
 from penstock.plans import Collection, Plan
 from penstock.ports import Sink
 from penstock.prepare import Routes
+from penstock.side_by_side import side_by_side
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ _COMPARE_EVERY_S = 10.0
 
 @dataclass
 class Loading:
-    """Loads the collections of one pipeline, one after the other, within one term of its lease."""
+    """Loads the collections of one pipeline, a few at a time, within one term of its lease."""
 
     plan: Plan
     adapters: Adapters
@@ -61,6 +61,7 @@ class Loading:
     ending: threading.Event
     _turns: Turns = field(init=False)
     _look: Ending = field(init=False)
+    _shared_sink: AtMost = field(init=False)
     heard: Heard = field(default_factory=Heard)
     _missing: dict[Namespace, Moment] = field(default_factory=dict)
     _compared_at: float = 0.0
@@ -68,6 +69,7 @@ class Loading:
     def __post_init__(self) -> None:
         self._turns = Turns(self.ending)
         self._look = Ending(self.ending)
+        self._shared_sink = AtMost(self.sink, self.adapters.rules().in_flight)
 
     def keep_loaded(self, progress: Progress, *, on_loaded: Callable[[], None]) -> None:
         """Load what is not loaded, and reconcile what was dropped once it is back, until the term ends."""
@@ -83,8 +85,17 @@ class Loading:
     def load_all(self, progress: Progress, *, only: frozenset[Namespace] | None = None) -> list[LoadResult]:
         """Load every collection that has to be (of `only`); answers a result for each of them."""
         asked = [each for each in self.plan.collections if only is None or each.namespace in only]
-        results = (self._load_if_due(each, progress) for each in asked)
-        return [each for each in results if each]
+        waiting, results = iter(asked), list[LoadResult]()
+
+        def load() -> None:
+            while not self.ending.is_set() and (each := next(waiting, None)):
+                if result := self._load_if_due(each, progress):
+                    results.append(result)
+
+        side_by_side(self.ending, *[load] * min(self.adapters.loads_at_once, len(asked)))
+        if self.ending.is_set():
+            raise Stopped("the term ends")
+        return results
 
     def on_control(self, change: Change) -> None:
         """Apply the policy of each collection that a control change took away; nothing else is in flight meanwhile."""
@@ -187,7 +198,7 @@ class Loading:
 
         return Pipeline(
             name=self.plan.name,
-            ports=Ports(source, self.sink, adapters.dead_letters, load),
+            ports=Ports(source, self._shared_sink, adapters.dead_letters, load),
             routes=self.routes,
             rules=adapters.rules(outside_the_stream=True),
             metrics=self.metrics,
@@ -233,9 +244,3 @@ class Loading:
 
     def _alias(self, namespace: Namespace) -> str:
         return self.begun.generations[namespace].write_alias
-
-
-def peak_memory_bytes() -> int:
-    """The most memory that this process has held."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

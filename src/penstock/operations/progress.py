@@ -1,5 +1,7 @@
 """What a load or a verify tells while it runs, and what a load answers in the end."""
 
+import resource
+import sys
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,3 +44,9 @@ class LoadResult:
     cpu_s: float
     peak_memory_bytes: int
     counts: Counts
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that this process has held."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

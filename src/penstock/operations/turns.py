@@ -1,4 +1,4 @@
-"""Turns of the two threads that work on one collection: the load, and what becomes of a drop in the stream."""
+"""Turns of the threads that work on collections: the loads, and what becomes of a drop in the stream."""
 
 import threading
 from collections.abc import Iterator
@@ -8,28 +8,39 @@ from penstock.ending import Ending
 
 
 class Turns:
-    """The loading thread gives way as soon as the stream's thread asks, and nothing of its load is in flight then."""
+    """The loading threads give way as soon as the stream's thread asks, and nothing of a load is in flight then."""
 
     def __init__(self, ending: threading.Event) -> None:
         self.give_way = Ending(ending)
-        """Set while the loading thread should end its turn."""
-        self._next = threading.Lock()
-        self._mine = threading.Lock()
+        """Set while the loading threads should end their turns."""
+        self._changed = threading.Condition()
+        self._loads = 0
+        self._stream = False
 
     @contextmanager
     def of_load(self) -> Iterator[None]:
-        """A turn of the loading thread; comes after the stream's, if that waits."""
-        with self._next:
-            self._mine.acquire()
+        """A turn of a loading thread, beside others; comes after the stream's, if that waits."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._stream)
+            self._loads += 1
         try:
             yield
         finally:
-            self._mine.release()
+            with self._changed:
+                self._loads -= 1
+                self._changed.notify_all()
 
     @contextmanager
     def of_stream(self) -> Iterator[None]:
-        """A turn of the stream's thread; begins when the loading thread has given way."""
-        self.give_way.set()
-        with self._next, self._mine:
+        """A turn of the stream's thread; begins when the loading threads have given way."""
+        with self._changed:
+            self._stream = True
+            self.give_way.set()
+            self._changed.wait_for(lambda: not self._loads)
             self.give_way.clear()
+        try:
             yield
+        finally:
+            with self._changed:
+                self._stream = False
+                self._changed.notify_all()

@@ -16,7 +16,7 @@ from penstock.opensearch.indexes import Generation
 from penstock.opensearch.point_in_time import PlaceLost
 from penstock.opensearch.scan import count
 from penstock.opensearch.verify_state import VerifyState
-from penstock.operations.loading import peak_memory_bytes
+from penstock.operations.progress import peak_memory_bytes
 from penstock.operations.progress import NoProgress, Progress
 from penstock.operations.verify.directions import Directions, Passed
 from penstock.operations.verify.findings import Finding, Tally, Verified

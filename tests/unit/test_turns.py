@@ -1,0 +1,75 @@
+"""The stream's turn: alone, after the loads have given way."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from penstock.change import WRITTEN, Write
+from penstock.operations.at_most import AtMost
+from penstock.operations.turns import Turns
+
+WITHIN_S = 10
+
+
+def test_loads_have_their_turns_side_by_side():
+    turns, both = Turns(threading.Event()), threading.Barrier(2)
+
+    def load() -> None:
+        with turns.of_load():
+            both.wait(WITHIN_S)  # broken, and an error, when the other one cannot begin
+
+    with ThreadPoolExecutor() as pool:
+        for future in [pool.submit(load), pool.submit(load)]:
+            future.result(WITHIN_S)
+
+
+def test_the_streams_turn_begins_when_all_loads_have_given_way_and_none_begins_before_it_ends():
+    turns, order = Turns(threading.Event()), []
+    loading, told = threading.Barrier(3), threading.Barrier(2)
+
+    def load(name: str) -> None:
+        with turns.of_load():
+            loading.wait(WITHIN_S)
+            assert turns.give_way.wait(WITHIN_S)
+            order.append(name)
+            if name == "last":
+                told.wait(WITHIN_S)
+        with turns.of_load():
+            assert not turns.give_way.is_set()
+            order.append("again")
+
+    def stream() -> None:
+        with turns.of_stream():
+            order.append("stream")
+
+    with ThreadPoolExecutor() as pool:
+        loads = [pool.submit(load, name) for name in ("first", "last")]
+        loading.wait(WITHIN_S)
+        streaming = pool.submit(stream)
+        assert turns.give_way.wait(WITHIN_S)
+        assert "stream" not in order
+        told.wait(WITHIN_S)
+        for future in [streaming, *loads]:
+            future.result(WITHIN_S)
+    assert sorted(order[:2]) == ["first", "last"]
+    assert order[2:] == ["stream", "again", "again"]
+
+
+def test_loads_share_the_requests_that_may_be_in_flight():
+    most, now, lock = [0], [0], threading.Lock()
+    two = threading.Barrier(2)
+
+    class Sink:
+        def write(self, writes, *, send_before=None):
+            with lock:
+                now[0] += 1
+                most[0] = max(most[0], now[0])
+            two.wait(WITHIN_S)
+            with lock:
+                now[0] -= 1
+            return [WRITTEN for _ in writes]
+
+    sink = AtMost(Sink(), 2)
+    with ThreadPoolExecutor(6) as pool:
+        outcomes = list(pool.map(lambda _: sink.write([Write("orders", "1", 1, None)]), range(6)))
+    assert outcomes == [[WRITTEN]] * 6
+    assert most == [2]
