@@ -13,7 +13,7 @@ def source_cut(scene: Scene) -> None:
     _cut(scene, scene.source_through(Cutting))
 
 
-@fault("all connections to OpenSearch cut, and none accepted for a while")
+@fault("all connections to OpenSearch cut, and none accepted for a while", quick=True)
 def sink_cut(scene: Scene) -> None:
     _cut(scene, scene.sink_through(Cutting))
 
