@@ -14,7 +14,7 @@ _LIMIT_BYTES = 1_000_000
 @fault("a thousand documents refused by the mapping, mended in the source later")
 def dead_letters(scene: Scene) -> None:
     scene.items.insert_one({"_id": "shape", "key": "shape", "o": {"a": 1}})
-    scene.begin(dead_letter_limit=1_000_000)
+    scene.begin(exactly_once=True, dead_letter_limit=1_000_000)
     for number in scene.rounds():
         keys = [f"poison {number} {each}" for each in range(_POISON)]
         scene.items.insert_many([{"_id": each, "key": each, "o": 5} for each in keys])
@@ -33,7 +33,7 @@ def document_too_large(scene: Scene) -> None:
         return TOO_LARGE if "/_bulk" in asked.path and len(asked.body) > _LIMIT_BYTES else "pass"
 
     between.plan = plan
-    scene.begin()
+    scene.begin(exactly_once=True)
     for number in scene.rounds():
         between.asked.clear()
         key = f"large {number}"
