@@ -149,35 +149,27 @@ class Scene:
         """The fault has done its worst: what is needed from now on counts as recovering."""
         self._began = time.monotonic()
 
-    def recover(self, mend: Callable[[], object] | None = None) -> None:
+    def recover(self) -> None:
         """Wait until what is written now is in the index, and note how long that took since `mark`, or since now.
 
-        `mend` is what an operator does when the worker has ended by itself; without it the worker must not.
+        Nobody helps: the worker must not end, and what was lost it mends by itself.
         """
         began = self._began or time.monotonic()
         key = f"marker {len(self.recovered_s)}"
         self.items.insert_one({"_id": key, "key": key})
-
-        def recovered() -> bool:
-            if mend and self.worker.process.exitcode:
-                self._ended_well()
-                mend()
-            return self._is_indexed(key)
-
-        until(recovered, lambda: f"{key} in the index:\n{self.worker.errors[-3000:]}", within_s=_RECOVERS_WITHIN_S)
+        self._until(lambda: self._is_indexed(key), f"{key} is in the index")
         self.recovered_s.append(round(time.monotonic() - began, 2))
 
-    def _ended_well(self) -> None:
-        """The worker has said why it ended; from now on its exit code is no surprise."""
-        assert "Traceback" not in self.worker.errors, self.worker.errors
-        self.worker.killed = True
+    def until_said(self, event: str, times: int) -> None:
+        """Wait until the worker has said it so often."""
+        self._until(lambda: len(self.worker.lines(event)) >= times, f"{event}, {times} times")
 
-    def load_again(self) -> None:
-        """Do what the worker asks for when it cannot know what the index lacks."""
-        done = self.site.run("load", "--again")
-        assert done.returncode == 0, done.stderr
-        self.more["mended by"] = "penstock load --again"
-        self.run()
+    def _until(self, condition: Callable[[], bool], what: str) -> None:
+        def come() -> bool:
+            assert self.worker.process.exitcode is None, self.worker.errors[-3000:]
+            return condition()
+
+        until(come, lambda: f"{what}:\n{self.worker.errors[-3000:]}", within_s=_RECOVERS_WITHIN_S)
 
     def _is_indexed(self, key: str) -> bool:
         path = f"{self.site.index(f'{self.database.name}.{ITEMS}')}/_doc/{quote(document_id(key), safe='')}"
@@ -224,9 +216,9 @@ class Scene:
         """Whether the last worker's report tells of each change it has read; of all there were, if it was the only one.
 
         It has read each of them once, by its metrics too, when it kept its lease; what was not known to be safe when a
-        lease was lost is read again.
+        lease was lost is read again. What came before a new position, after a loss, was loaded and not read as changes.
         """
-        least = changes if self.workers == 1 else 1
+        least = changes if self.workers == 1 and not self.worker.lines("position lost") else 1
         once = self.exactly_once or (self.workers == 1 and self._terms() == 1)
 
         def balance() -> bool:
