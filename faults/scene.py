@@ -24,6 +24,9 @@ ITEMS = "items"
 _RECOVERS_WITHIN_S = 120
 _SETTLES_WITHIN_S = 60
 _MOST_PAUSE_S = 1.0
+_LONG_LEASE_S = 10
+"""A lease that no fault outlasts: nothing is read again then."""
+
 _OUTCOMES = ("written", "folded", "superseded", "filtered", "dead_lettered", "control")
 
 AnyProxy = TypeVar("AnyProxy", bound=Proxy)
@@ -42,6 +45,8 @@ class Scene:
         self.recovered_s: list[float] = []
         self.more: dict[str, Any] = {}
         self.workers = 0
+        self.exactly_once = False
+        """Whether the one worker keeps its lease throughout, so that it must read each change once."""
         self.beside = 0
         """Changes that a fault made itself, beside the writer."""
         self.source_uri, self.sink_url = ground.source_uri, ground.sink_url
@@ -102,16 +107,17 @@ class Scene:
         return made
 
     def settings(self, **pipeline: Any) -> None:
-        """Write the settings file; the lease is a second long."""
+        """Write the settings file; the lease is a second long unless it is given."""
         self.site.source_uri, self.site.sink_url = self.source_uri, self.sink_url
         names = [f"{self.database.name}.{each}" for each in self.collections]
         self.site.settings(*names, pipeline=pipeline)
         self.site.sink_url = self.ground.sink_url
 
-    def begin(self, **pipeline: Any) -> None:
+    def begin(self, *, exactly_once: bool = False, **pipeline: Any) -> None:
         """Load what the writer filled in, follow the changes, and let the writer write."""
         self.writer.fill()
-        self.settings(**pipeline)
+        self.exactly_once = exactly_once
+        self.settings(**({"lease_s": _LONG_LEASE_S} if exactly_once else {}), **pipeline)
         self.run().until_live()
         self.writer.start()
 
@@ -143,35 +149,27 @@ class Scene:
         """The fault has done its worst: what is needed from now on counts as recovering."""
         self._began = time.monotonic()
 
-    def recover(self, mend: Callable[[], object] | None = None) -> None:
+    def recover(self) -> None:
         """Wait until what is written now is in the index, and note how long that took since `mark`, or since now.
 
-        `mend` is what an operator does when the worker has ended by itself; without it the worker must not.
+        Nobody helps: the worker must not end, and what was lost it mends by itself.
         """
         began = self._began or time.monotonic()
         key = f"marker {len(self.recovered_s)}"
         self.items.insert_one({"_id": key, "key": key})
-
-        def recovered() -> bool:
-            if mend and self.worker.process.exitcode:
-                self._ended_well()
-                mend()
-            return self._is_indexed(key)
-
-        until(recovered, lambda: f"{key} in the index:\n{self.worker.errors[-3000:]}", within_s=_RECOVERS_WITHIN_S)
+        self._until(lambda: self._is_indexed(key), f"{key} is in the index")
         self.recovered_s.append(round(time.monotonic() - began, 2))
 
-    def _ended_well(self) -> None:
-        """The worker has said why it ended; from now on its exit code is no surprise."""
-        assert "Traceback" not in self.worker.errors, self.worker.errors
-        self.worker.killed = True
+    def until_said(self, event: str, times: int) -> None:
+        """Wait until the worker has said it so often."""
+        self._until(lambda: len(self.worker.lines(event)) >= times, f"{event}, {times} times")
 
-    def load_again(self) -> None:
-        """Do what the worker asks for when it cannot know what the index lacks."""
-        done = self.site.run("load", "--again")
-        assert done.returncode == 0, done.stderr
-        self.more["mended by"] = "penstock load --again"
-        self.run()
+    def _until(self, condition: Callable[[], bool], what: str) -> None:
+        def come() -> bool:
+            assert self.worker.process.exitcode is None, self.worker.errors[-3000:]
+            return condition()
+
+        until(come, lambda: f"{what}:\n{self.worker.errors[-3000:]}", within_s=_RECOVERS_WITHIN_S)
 
     def _is_indexed(self, key: str) -> bool:
         path = f"{self.site.index(f'{self.database.name}.{ITEMS}')}/_doc/{quote(document_id(key), safe='')}"
@@ -182,11 +180,11 @@ class Scene:
     def result(self, name: str, title: str) -> Result:
         """Stop the writer and compare."""
         self.writer.stop()
-        assert any(self.writer.edits.values()), "the writer wrote nothing"
+        assert all(self.writer.edits.values()), f"the writer did not do all it can: {self.writer.edits}"
         changes = self.writer.changes + self.beside + len(self.recovered_s)
         self._settle()
         balanced = self._balances(changes)
-        self.more |= {"counted": self._counted(), "workers": self.workers}
+        self.more |= {"counted": self._counted(), "workers": self.workers, "terms": self._terms()}
         self.worker.terminate()
         each = [found(self.site, self.database[coll], self.ground.sink_url) for coll in self.collections]
         letters = len(self.site.letters(self.database))
@@ -217,20 +215,27 @@ class Scene:
     def _balances(self, changes: int) -> bool:
         """Whether the last worker's report tells of each change it has read; of all there were, if it was the only one.
 
-        It may have read some of them twice: what is not known to be safe is read again.
+        It has read each of them once, by its metrics too, when it kept its lease; what was not known to be safe when a
+        lease was lost is read again. What came before a new position, after a loss, was loaded and not read as changes.
         """
-        least = changes if self.workers == 1 else 1
+        least = changes if self.workers == 1 and not self.worker.lines("position lost") else 1
+        once = self.exactly_once or (self.workers == 1 and self._terms() == 1)
 
         def balance() -> bool:
             reported = self.site.state(self.database.name)["status"].get("counts", {})
             read = reported.pop("read", -1)
-            return read == sum(reported.values()) >= least
+            streamed = sum(self._counted().values()) - self.worker.metric("penstock_load_documents_total")
+            return read == sum(reported.values()) >= least and (not once or read == streamed == changes)
 
         try:
             until(balance, "the counters balance", within_s=20)
         except AssertionError:
             return False
         return True
+
+    def _terms(self) -> int:
+        """How often the last worker took its lease."""
+        return len(self.worker.lines("took the lease"))
 
     def _counted(self) -> dict[str, int]:
         return {each: int(self.worker.metric("penstock_changes_total", outcome=each)) for each in _OUTCOMES}

@@ -32,7 +32,6 @@ class Writer:
 
     def __init__(self, collection: Collection[dict[str, Any]], chance: random.Random) -> None:
         self.changes = 0
-        self.edits: dict[str, int] = {}
         self._collection = collection
         self._chance = chance
         self._ids = ids(chance)
@@ -42,6 +41,7 @@ class Writer:
         self._kinds: tuple[Callable[..., int], ...] = (
             self._insert, self._insert, self._update, self._replace, self._delete, self._at_one_time
         )  # fmt: skip
+        self.edits = {_name(each): 0 for each in self._kinds}
 
     def fill(self) -> None:
         self._collection.insert_many([self.document(each) for each in self._ids])
@@ -62,28 +62,31 @@ class Writer:
         if self._thread.ident:
             self._thread.join(_WITHIN_S)
 
-    def write(self, count: int) -> None:
-        """So many edits at once."""
-        for _ in range(count):
-            self._edit()
-
     def document(self, key: Any) -> dict[str, Any]:
         """A new state; `key` tells two documents of one id apart from two ids."""
         return {"_id": key, "key": repr(key), "text": f"{self._chance.random()}", "n": self._chance.randrange(1000)}
 
     def _write(self) -> None:
         try:
+            self._edit_in_every_way()
             while not self._stop.wait(self._chance.expovariate(_RATE)):
                 self._edit()
         except BaseException as error:  # noqa: BLE001 - raised by `stop`, in the caller's thread
             self._failed.append(error)
 
+    def _edit_in_every_way(self) -> None:
+        """Make each kind of edit once, in an order in which each finds what it needs: all documents are there."""
+        key = self._chance.choice(self._ids)
+        for kind in (self._delete, self._insert, self._update, self._replace, self._at_one_time):
+            self._make(kind, key)
+
     def _edit(self) -> None:
-        kind = self._chance.choice(self._kinds)
-        made = kind(self._chance.choice(self._ids))
+        self._make(self._chance.choice(self._kinds), self._chance.choice(self._ids))
+
+    def _make(self, kind: Callable[..., int], key: Any) -> None:
+        made = kind(key)
         self.changes += made
-        name = kind.__name__.strip("_")
-        self.edits[name] = self.edits.get(name, 0) + bool(made)
+        self.edits[_name(kind)] += bool(made)
 
     def _insert(self, key: Any, session: ClientSession | None = None) -> int:
         try:
@@ -117,3 +120,7 @@ class Writer:
         """Insert where nothing is; a duplicate would end the transaction."""
         gone = self._collection.find_one({"_id": key}, session=session) is None
         return self._insert(key, session) if gone else 0
+
+
+def _name(kind: Callable[..., int]) -> str:
+    return kind.__name__.strip("_")

@@ -12,9 +12,6 @@ from faults.said import AWAY, OVERLOADED, TOO_LARGE, is_bulk
 from faults.scene import Scene
 from faults.wire import CuttingAnswers
 
-_LEASE_S = 6
-"""Long enough that no lease is lost: then each change must be read exactly once."""
-
 _REJECTED = {"type": "rejected_execution_exception", "reason": "rejected execution of coordinating operation"}
 _UNAVAILABLE = {"type": "unavailable_shards_exception", "reason": "primary shard is not active"}
 
@@ -55,7 +52,7 @@ def items_refused(scene: Scene) -> None:
 @fault("the answer to a bulk request cut in its middle", quick=True)
 def answer_cut(scene: Scene) -> None:
     proxy = scene.sink_through(CuttingAnswers)
-    scene.begin(lease_s=_LEASE_S)
+    scene.begin(exactly_once=True)
     for _ in scene.rounds():
         proxy.cuts = scene.chance.randint(1, 4)
 
@@ -63,7 +60,7 @@ def answer_cut(scene: Scene) -> None:
 def _answered(scene: Scene, plan: Plan) -> None:
     """Answer by the plan for one to three seconds."""
     between = scene.sink_through_relay()
-    scene.begin(lease_s=_LEASE_S)
+    scene.begin(exactly_once=True)
     for _ in scene.rounds():
         between.asked.clear()
         _for_a_while(scene, between, plan)

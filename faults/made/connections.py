@@ -10,16 +10,16 @@ from proxy import Proxy
 
 @fault("all connections to the source cut, and none accepted for a while", quick=True)
 def source_cut(scene: Scene) -> None:
-    _cut(scene, scene.source_through(Cutting))
+    _cut(scene, scene.source_through(Cutting), exactly_once=True)
 
 
-@fault("all connections to OpenSearch cut, and none accepted for a while")
+@fault("all connections to OpenSearch cut, and none accepted for a while", quick=True)
 def sink_cut(scene: Scene) -> None:
     _cut(scene, scene.sink_through(Cutting))
 
 
-def _cut(scene: Scene, proxy: Proxy) -> None:
-    scene.begin()
+def _cut(scene: Scene, proxy: Proxy, *, exactly_once: bool = False) -> None:
+    scene.begin(exactly_once=exactly_once)
     for _ in scene.rounds():
         proxy.accepting = False
         proxy.cut()
@@ -29,7 +29,7 @@ def _cut(scene: Scene, proxy: Proxy) -> None:
 
 @fault("everything from and to the source delayed by up to half a second")
 def source_delayed(scene: Scene) -> None:
-    _delay(scene, scene.source_through(Slow))
+    _delay(scene, scene.source_through(Slow), exactly_once=True)
 
 
 @fault("everything from and to OpenSearch delayed by up to half a second")
@@ -37,8 +37,8 @@ def sink_delayed(scene: Scene) -> None:
     _delay(scene, scene.sink_through(Slow))
 
 
-def _delay(scene: Scene, proxy: Slow) -> None:
-    scene.begin()
+def _delay(scene: Scene, proxy: Slow, *, exactly_once: bool = False) -> None:
+    scene.begin(exactly_once=exactly_once)
     for _ in scene.rounds():
         proxy.delay_s = 0.5
         time.sleep(scene.chance.uniform(2, 4))
@@ -47,7 +47,7 @@ def _delay(scene: Scene, proxy: Slow) -> None:
 
 @fault("connections to the source closed in one direction only")
 def source_half_closed(scene: Scene) -> None:
-    _half_close(scene, scene.source_through(HalfClosing))
+    _half_close(scene, scene.source_through(HalfClosing), exactly_once=True)
 
 
 @fault("connections to OpenSearch closed in one direction only")
@@ -55,8 +55,8 @@ def sink_half_closed(scene: Scene) -> None:
     _half_close(scene, scene.sink_through(HalfClosing))
 
 
-def _half_close(scene: Scene, proxy: HalfClosing) -> None:
-    scene.begin()
+def _half_close(scene: Scene, proxy: HalfClosing, *, exactly_once: bool = False) -> None:
+    scene.begin(exactly_once=exactly_once)
     for _ in scene.rounds():
         proxy.close_half(answers=True)
         scene.pause()

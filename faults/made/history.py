@@ -17,7 +17,8 @@ def log_rolled_over(scene: Scene) -> None:
         _roll_over(scene)
         scene.mark()
         scene.run()
-        scene.recover(scene.load_again)
+        scene.recover()
+        scene.until_said("position lost", 1)
 
 
 def _roll_over(scene: Scene) -> None:

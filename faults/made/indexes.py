@@ -22,29 +22,76 @@ def _settings(scene: Scene, settings: dict[str, bool | None]) -> None:
 @fault("the index deleted while it is written")
 def index_deleted(scene: Scene) -> None:
     scene.begin()
-    for _ in scene.rounds():
+    for number in scene.rounds():
         scene.site.ask("DELETE", index(scene))
         scene.mark()
-        scene.recover(scene.load_again)
+        scene.recover()
+        scene.until_said("position lost", number + 1)
 
 
-@fault("the write alias taken away, and put back")
+@fault("the write alias taken away")
 def alias_taken_away(scene: Scene) -> None:
     scene.begin()
     for _ in scene.rounds():
-        _alias(scene, "remove")
+        _aliases(scene, _remove(index(scene), write_alias(scene)))
         scene.mark()
-        scene.recover(lambda: (_alias(scene, "add"), scene.run()))
 
 
-def _alias(scene: Scene, action: str) -> None:
-    change: dict[str, object] = {"index": index(scene), "alias": f"{index(scene)}-write"}
-    if action == "add":
-        change["is_write_index"] = True
-    answer = scene.site.ask("POST", "_aliases", {"actions": [{action: change}]})
+@fault("the write alias moved to another index, which takes the writes")
+def write_alias_moved(scene: Scene) -> None:
+    other = _another(scene)
+    scene.begin()
+    for number in scene.rounds():
+        _move(scene, write_alias(scene), index(scene), other)
+        scene.mark()
+        scene.recover()
+        scene.until_said("position lost", number + 1)
+
+
+@fault("the read alias moved to another index, and back once the worker has said so")
+def read_alias_moved(scene: Scene) -> None:
+    other = _another(scene)
+    scene.begin(exactly_once=True)
+    for number in scene.rounds():
+        _move(scene, read_alias(scene), index(scene), other)
+        scene.until_said("people search in another index", number + 1)
+        _move(scene, read_alias(scene), other, index(scene))
+        scene.mark()
+        scene.until_said("people search in the index again", number + 1)
+        scene.recover()
+
+
+def _another(scene: Scene) -> str:
+    """An index that is not penstock's."""
+    name = f"{read_alias(scene)}-another"
+    answer = scene.site.ask("PUT", name, {"settings": {"number_of_replicas": 0}})
     assert answer.get("acknowledged"), answer
+    return name
+
+
+def _move(scene: Scene, alias: str, origin: str, target: str) -> None:
+    _aliases(scene, _remove(origin, alias), {"add": {"index": target, "alias": alias}})
+
+
+def _remove(name: str, alias: str) -> dict[str, object]:
+    return {"remove": {"index": name, "alias": alias}}
+
+
+def _aliases(scene: Scene, *actions: dict[str, object]) -> None:
+    answer = scene.site.ask("POST", "_aliases", {"actions": actions})
+    assert answer.get("acknowledged"), answer
+
+
+def read_alias(scene: Scene) -> str:
+    """What people search in."""
+    return scene.site.index(f"{scene.database.name}.{ITEMS}")
+
+
+def write_alias(scene: Scene) -> str:
+    """What penstock writes to."""
+    return f"{index(scene)}-write"
 
 
 def index(scene: Scene) -> str:
     """The index that the writer's collection has."""
-    return f"{scene.site.index(f'{scene.database.name}.{ITEMS}')}-g1"
+    return f"{read_alias(scene)}-g1"

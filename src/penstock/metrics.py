@@ -26,6 +26,7 @@ MetricName = Literal[
     "penstock_load_documents_total",
     "penstock_lease_held",
     "penstock_generation_failed",
+    "penstock_searched_elsewhere",
 ]
 
 
@@ -77,6 +78,9 @@ METRICS: dict[MetricName, Metric] = {
     "penstock_lease_held": Metric("gauge", "1 while this worker holds the pipeline's lease, 0 on standby."),
     "penstock_generation_failed": Metric(
         "gauge", "1 while a generation that nobody searches in is not fed because it failed; the others go on."
+    ),
+    "penstock_searched_elsewhere": Metric(
+        "gauge", "Collections whose read alias was moved to an index that is not penstock's; people search there."
     ),
 }
 

@@ -201,6 +201,42 @@ def test_an_alias_that_was_moved_comes_back_and_what_was_written_elsewhere_is_lo
     assert site.ask("GET", f"{name}-elsewhere/_alias")[f"{name}-elsewhere"]["aliases"] == {}
 
 
+def test_a_read_alias_that_was_moved_is_told_and_left_to_whoever_moved_it(site, database, loaded):
+    name = site.index(loaded)
+    worker = site.start("run")
+    worker.until_live()
+    site.ask("PUT", f"{name}-elsewhere")
+
+    def move(origin, target):
+        aliases(
+            site,
+            {"remove": {"index": f"{name}-{origin}", "alias": name}},
+            {"add": {"index": f"{name}-{target}", "alias": name}},
+        )
+
+    def told():
+        found = {each["namespace"]: each for each in json.loads(site.run("status", "--json").stdout)}
+        return found[loaded]["searched_in"], found[loaded]["state"]
+
+    assert told() == (None, "live")
+    move("g1", "elsewhere")
+    line = worker.until_logged("people search in another index", collection=loaded)
+    assert line["level"] == "error"
+    assert line["searched"] == [f"{name}-elsewhere"]
+    assert worker.metric("penstock_searched_elsewhere") == 1
+    assert told() == (f"{name}-elsewhere", "live")
+    assert f"{name}-elsewhere, which is not fed" in site.run("status").stdout
+    edit(database.items)
+    move("elsewhere", "g1")
+    site.until_equal(database, "items")
+    worker.until_logged("people search in the index again", collection=loaded)
+    assert worker.metric("penstock_searched_elsewhere") == 0
+    assert worker.metric("penstock_load_documents_total") == 0
+    assert len(worker.lines("people search in another index")) == 1
+    assert len(worker.lines("took the lease")) == 1
+    worker.terminate()
+
+
 def test_state_that_was_deleted_under_a_worker_is_made_anew_and_everything_is_reconciled(site, database, loaded):
     worker = site.start("run")
     worker.until_live()

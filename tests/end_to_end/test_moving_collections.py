@@ -80,6 +80,25 @@ def test_a_collection_that_appears_later_is_loaded_and_followed_without_a_loss(s
     assert {each["collection"] for each in worker.lines("load ends")} == {f"{database.name}.while_away"}
 
 
+def test_a_pipeline_that_begins_anew_with_another_collection_counts_on(site, database):
+    database.orders.insert_many(documents(1, 2))
+    any_of(site, database)
+    worker = site.start("run")
+    worker.until_live()
+    database.orders.insert_many(documents(3, 4, 5))
+
+    def read():
+        return site.state(database.name)["status"].get("counts", {}).get("read")
+
+    until(lambda: read() == 3, read)
+    database.later.insert_many(documents(1, 2))
+    worker.until_logged("load ends", collection=f"{database.name}.later")
+    database.orders.insert_one({"_id": 6})
+    site.until_equal(database, "orders", "later")
+    until(lambda: (read() or 0) >= 4, read)
+    worker.terminate()
+
+
 def test_what_was_found_is_remembered_when_it_is_gone(site, database):
     database.orders.insert_many(documents(1, 2))
     database.kept.insert_many(documents(1))

@@ -12,6 +12,7 @@ QUICK = (
     "worker_killed_while_refused",
     "worker_stopped",
     "source_cut",
+    "sink_cut",
     "too_many_requests",
     "service_unavailable",
     "answers_lost",

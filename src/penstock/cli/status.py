@@ -77,6 +77,9 @@ def _rows(line: "CollectionStatus") -> Iterator[Sequence[str]]:
 def _remarks(line: "CollectionStatus") -> Iterator[str]:
     if line.lost:
         yield f"{_loud('position lost')}: {line.namespace}, {line.lost}; it is loaded anew"
+    if line.searched_in:
+        where = f"people search {line.index} in {line.searched_in}, which is not fed"
+        yield f"{_loud(where)}; move the alias back if that was not meant"
     for each in line.generations:
         if each.failed:
             yield f"{_loud(each.index + ' is not fed')}: {each.failed}"

@@ -10,10 +10,13 @@ from penstock.opensearch.indexes import Generation, uuid_of
 from penstock.opensearch.requests import ask, error_of
 from penstock.opensearch.waiting import Patience
 
-Damage = Literal["index_deleted", "index_replaced", "alias_moved", "alias_removed", "not_searched"]
+Damage = Literal[
+    "index_deleted", "index_replaced", "alias_moved", "alias_removed", "not_searched", "searched_elsewhere"
+]
 """What was done behind penstock's back. Replaced: by another index of the name, or by an older state of itself.
 Moved: the write alias is elsewhere, and writes went there. Removed: it is nowhere, so that writes are refused. Not
-searched: the read alias stands for no index at all."""
+searched: the read alias stands for no index at all. Elsewhere: it stands for other indexes only, such as a generation
+that serves, or somebody's own."""
 
 _PATH_BYTES = 2000
 """OpenSearch refuses the first line of a request above 4096 bytes."""
@@ -34,11 +37,16 @@ def damages(
         seen = _seen(client, patience, names)
         for each in some:
             damage = _damage(each, known.get(each.index), seen)
-            if damage is None and not _can_be_searched(client, patience, each, seen):
-                damage = "not_searched"
+            if damage is None and each.read_alias not in seen[each.index].get("aliases", {}):
+                damage = "searched_elsewhere" if searched_in(client, patience, each) else "not_searched"
             if damage:
                 found[each.index] = damage
     return found
+
+
+def searched_in(client: Client, patience: Patience, generation: Generation) -> frozenset[str]:
+    """The indexes that a generation's read alias stands for. Raises Stopped, SinkUnavailable."""
+    return frozenset(_seen(client, patience, [generation.read_alias]))
 
 
 def give_back(client: Client, patience: Patience, generation: Generation, *, serving: bool) -> None:
@@ -71,13 +79,6 @@ def _damage(generation: Generation, known: str | None, seen: Mapping[str, Any]) 
         return "alias_moved"
     alias = described.get("aliases", {}).get(write)
     return "alias_removed" if alias is None or alias.get("is_write_index") is False else None
-
-
-def _can_be_searched(client: Client, patience: Patience, generation: Generation, seen: Mapping[str, Any]) -> bool:
-    """Whether the read alias stands for the index, or for another one: another generation, or somebody's own."""
-    return generation.read_alias in seen[generation.index].get("aliases", {}) or bool(
-        _seen(client, patience, [generation.read_alias])
-    )
 
 
 def _seen(client: Client, patience: Patience, names: Iterable[str]) -> dict[str, Any]:

@@ -37,9 +37,14 @@ _MOST = 1000
 class _Member:
     """A pipeline that runs; `ending` ends it."""
 
-    plan: Plan
+    following: Following
     ending: Ending
     done: Future[None]
+
+    @property
+    def plan(self) -> Plan:
+        """What it feeds, as it was known last."""
+        return self.following.plan
 
 
 @dataclass
@@ -78,7 +83,7 @@ class Crew:
             if name not in wanted or not wanted[name].is_like(member.plan):
                 member.ending.set()
             else:
-                member.plan = wanted[name]  # people may search in it by now
+                member.following.plan = wanted[name]  # on record, or searched, by now: its next term begins with that
         for name, plan in wanted.items():
             if name not in self._members and self._resting.get(name, 0.0) <= time.monotonic():
                 self._begin(plan, stop, threads)
@@ -106,8 +111,9 @@ class Crew:
             return
         self.metrics.set("penstock_generation_failed", 0, pipeline=plan.name)
         ending = Ending(stop)
-        done = threads.submit(copy_context().run, self._follow, self.make_following(plan), ending)
-        self._members[plan.name] = _Member(plan, ending, done)
+        following = self.make_following(plan)
+        done = threads.submit(copy_context().run, self._follow, following, ending)
+        self._members[plan.name] = _Member(following, ending, done)
 
     def _follow(self, following: Following, ending: Ending) -> None:
         try:

@@ -50,7 +50,7 @@ class _Term:
 
 @dataclass
 class Following:
-    """The life of one pipeline in this process."""
+    """The life of one pipeline in this process. `plan` may be replaced by one that is like it, at any time."""
 
     plan: Plan
     make_adapters: Callable[[threading.Event], Adapters]

@@ -1,7 +1,7 @@
 """What becomes of a lost position: it is said loudly, and what it affects is loaded anew; or the pipeline stops.
 
 intact     at the start of a term: indexes that were deleted or replaced, aliases that were taken away
-watch      the same while it runs
+watch      the same while it runs; and where people search
 healing    around a term: the history that the source no longer holds
 
 A loss is saved before anything is done about it: a position that is gone, or an index that no longer belongs to the
@@ -24,6 +24,7 @@ from penstock.opensearch.intact import Damage, damages, give_back
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.pipeline_state import PipelineState
 from penstock.operations.restored import check_source
+from penstock.operations.searched import Searched
 from penstock.plans import Plan
 from penstock.retry import Backoff
 
@@ -37,9 +38,14 @@ _WHAT: dict[Damage, str] = {
     "alias_moved": "has lost its write alias to another index, where writes may have gone",
     "alias_removed": "has lost its write alias",
     "not_searched": "has lost its read alias, so that nobody can search",
+    "searched_elsewhere": "has lost its read alias to another index",
 }
+_ONLY_TOLD: Damage = "searched_elsewhere"
 _LESS: frozenset[Damage] = frozenset({"alias_removed", "not_searched"})
 """Nothing is missing from the index: an alias is given back, and that is all."""
+
+_OF_SERVING: frozenset[Damage] = frozenset({"not_searched", "searched_elsewhere"})
+"""As it should be for a generation in which nobody searches yet, or any more."""
 
 Generations = Mapping[Namespace, Generation]
 
@@ -54,6 +60,7 @@ def intact(
     """
     known = state.document["indexes"]
     found = _damages(plan, adapters, generations, known)
+    found = {name: damage for name, damage in found.items() if damage != _ONLY_TOLD}
     found |= {name: "index_deleted" for name, each in generations.items() if each.created and each.index in known}
     lost = {name: damage for name, damage in found.items() if damage not in _LESS and name not in again}
     if not adapters.reloads:
@@ -74,11 +81,16 @@ def intact(
 def watch(plan: Plan, adapters: Adapters, generations: Generations, ending: Event) -> None:
     """Look from time to time whether the indexes are intact; raises what ends the term when one is not."""
     known = {each.index: each.uuid for each in generations.values()}
-    while not ending.wait(_LOOK_EVERY_S):
-        for name, damage in _damages(plan, adapters, generations, known).items():
-            if adapters.reloads:
-                raise IndexTakenAway(_told(generations[name], damage))
-            raise _error(plan, generations[name], name, damage)
+    searched = Searched(plan.name, adapters)
+    try:
+        while not ending.wait(_LOOK_EVERY_S):
+            found = _damages(plan, adapters, generations, known)
+            searched.look({name: generations[name] for name, damage in found.items() if damage == _ONLY_TOLD})
+            for name, damage in found.items():
+                if damage != _ONLY_TOLD:
+                    raise _taken_away(plan, adapters, generations[name], name, damage)
+    finally:
+        searched.end()
 
 
 @contextmanager
@@ -145,9 +157,9 @@ def _damages(
 ) -> dict[Namespace, Damage]:
     seen = damages(adapters.client, adapters.patience, generations.values(), known)
     found = {name: seen[each.index] for name, each in generations.items() if each.index in seen}
-    if "not_searched" in found.values():
+    if _OF_SERVING & set(found.values()):
         serving = _serving(plan, adapters)
-        return {name: damage for name, damage in found.items() if damage != "not_searched" or name in serving}
+        return {name: damage for name, damage in found.items() if damage not in _OF_SERVING or name in serving}
     return found
 
 
@@ -164,6 +176,14 @@ def _serving(plan: Plan, adapters: Adapters) -> frozenset[Namespace]:
 
 def _told(generation: Generation, damage: Damage) -> str:
     return f"the index {generation.index} {_WHAT[damage]}."
+
+
+def _taken_away(
+    plan: Plan, adapters: Adapters, generation: Generation, name: Namespace, damage: Damage
+) -> PenstockError:
+    if adapters.reloads:
+        return IndexTakenAway(_told(generation, damage))
+    return _error(plan, generation, name, damage)
 
 
 def _error(plan: Plan, generation: Generation, name: Namespace, damage: Damage) -> PenstockError:

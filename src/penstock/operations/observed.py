@@ -40,11 +40,15 @@ class SeenSource:
 
 @dataclass(frozen=True)
 class SeenIndex:
-    """The index behind an alias: how many documents it holds, how many writes it took since it was opened."""
+    """The index behind an alias: how many documents it holds, how many writes it took since it was opened.
+
+    `others` stand behind the alias too, which somebody else must have made so.
+    """
 
     name: str
     documents: int | None
     writes: int | None
+    others: frozenset[str] = frozenset()
 
 
 def see_source(settings: SourceSettings, namespaces: Iterable[Namespace]) -> SeenSource:
@@ -106,7 +110,7 @@ class SinkView:
         stats = self._ask(f"/{quote(name, safe='')}/_stats/indexing") or {}
         indexing = stats.get("_all", {}).get("primaries", {}).get("indexing")
         writes = indexing["index_total"] + indexing["delete_total"] if indexing else None
-        return SeenIndex(name, count.get("count"), writes)
+        return SeenIndex(name, count.get("count"), writes, frozenset(aliases) - {name})
 
     def _ask(self, path: str) -> Any:
         """The answer's JSON, None when there is no such thing (or no such request, as on serverless)."""

@@ -7,13 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.build import parking_queue, sink_client
-from penstock.change import Namespace, seconds_of
+from penstock.change import Namespace
 from penstock.errors import QueueUnavailable, SettingsError
 from penstock.mongo.watch import Watch, watches
 from penstock.opensearch.indexes import write_alias_of
 from penstock.opensearch.records import Record, Recorded
-from penstock.operations.alive import alive, reported_lately
+from penstock.operations.alive import alive
 from penstock.operations.observed import SeenIndex, SeenSource, SinkView, see_source
+from penstock.operations.seen_state import (
+    SeenPipeline,
+    loss_of,
+    mapped_state,
+    pipeline_of_state,
+    share_loaded,
+    state_of,
+)
 from penstock.plans import Declared, pipeline_of
 from penstock.settings import CollectionSettings, Settings
 
@@ -47,7 +55,7 @@ class CollectionStatus:
     `loaded` the share that is loaded, between 0 and 1. `lag_s` is how far the index is behind the source, and
     `position_left_s` for how long the source still keeps the changes that are needed next. `generations` are told when
     there are several; all else is of the one that serves. `moved_on` names what the settings say otherwise than when
-    this one was made.
+    this one was made; `searched_in` the index that is not penstock's and has the read alias: people search there.
     """
 
     namespace: str
@@ -64,6 +72,7 @@ class CollectionStatus:
     lost: str | None
     generations: list[GenerationStatus]
     moved_on: list[str]
+    searched_in: str | None
 
 
 @dataclass(frozen=True)
@@ -81,17 +90,6 @@ class Status:
 
 
 @dataclass(frozen=True)
-class _Pipeline:
-    """What the state says of a pipeline."""
-
-    is_running: bool
-    has_begun: bool
-    lag_s: float | None
-    position_left_s: float | None
-    lost: Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
 class _Looked:
     """What was seen of all; `beside` has, by index, the documents and the dead letters of several generations."""
 
@@ -101,10 +99,10 @@ class _Looked:
     there: Container[str]
     beside: Mapping[str, tuple[int | None, int]]
 
-    def pipeline(self, name: str) -> _Pipeline:
+    def pipeline(self, name: str) -> SeenPipeline:
         state_id = f"pipeline/{name}"
         is_running = state_id in self.there
-        return _pipeline(self.states.get(state_id), self.settings, self.source, is_running=is_running)
+        return pipeline_of_state(self.states.get(state_id), self.settings, self.source, is_running=is_running)
 
     def load(self, namespace: Namespace, index: str) -> Mapping[str, Any] | None:
         return self.states.get(_load_id(namespace, index))
@@ -116,8 +114,8 @@ class _Looked:
         return GenerationStatus(
             index=recorded.index,
             role=recorded.role,
-            state="failed" if recorded.failed else _mapped(load) if by_mapping else _state(pipeline, load),
-            loaded=_loaded(load, documents, self.source.documents.get(namespace)),
+            state="failed" if recorded.failed else mapped_state(load) if by_mapping else state_of(pipeline, load),
+            loaded=share_loaded(load, documents, self.source.documents.get(namespace)),
             documents_index=documents,
             lag_s=pipeline.lag_s,
             dead_letters=letters,
@@ -147,25 +145,28 @@ def status(settings: Settings) -> Status:
         for coll in watch.colls:
             namespace = Namespace(watch.db, coll)
             index, record = after[namespace], records.get(namespaces[namespace].alias)
-            name = _feeding(record.in_role("serving") if record else None, watch)
-            pipeline, load = looked.pipeline(name), looked.load(namespace, index.name) if index else None
+            serving = record.in_role("serving") if record else None
+            name, elsewhere = _feeding(serving, watch), _elsewhere(index, record)
+            fed = serving.index if serving and elsewhere else index.name if index else None
+            pipeline, load = looked.pipeline(name), looked.load(namespace, fed) if fed else None
             documents = index.documents if index else None
             lines.append(
                 CollectionStatus(
                     namespace=str(namespace),
                     index=namespaces[namespace].alias,
                     pipeline=name,
-                    state=_mapped(load) if settings.pipeline.parking_queue else _state(pipeline, load),
-                    loaded=_loaded(load, documents, source.documents.get(namespace)),
+                    state=mapped_state(load) if settings.pipeline.parking_queue else state_of(pipeline, load),
+                    loaded=share_loaded(load, documents, source.documents.get(namespace)),
                     documents_source=source.documents.get(namespace),
                     documents_index=documents,
                     writes_per_s=_rate(before[namespace], index, seconds),
                     lag_s=pipeline.lag_s,
                     dead_letters=letters[namespace],
                     position_left_s=pipeline.position_left_s,
-                    lost=_lost(pipeline.lost.get(str(namespace)), load),
+                    lost=loss_of(pipeline.lost.get(str(namespace)), load),
                     generations=[looked.generation(each, watch, namespace) for each in _several(record)],
                     moved_on=_moved_on(namespaces[namespace], record),
+                    searched_in=elsewhere,
                 )
             )
     if not settings.pipeline.parking_queue:
@@ -223,50 +224,10 @@ def _moved_on(collection: CollectionSettings, record: Record | None) -> list[str
         return []  # `check` says what is wrong with them
 
 
-def _pipeline(
-    document: Mapping[str, Any] | None, settings: Settings, source: SeenSource, *, is_running: bool
-) -> _Pipeline:
-    """Judge the state of a pipeline; what it reported itself counts as long as it is of now."""
-    if document is None or settings.pipeline.parking_queue:  # a mapping's position is Lambda's, not ours
-        return _Pipeline(is_running=False, has_begun=False, lag_s=None, position_left_s=None, lost={})
-    position, behind_s, left_s = document["position"], None, None
-    if position is not None and position["time"] and source.now_s is not None:
-        behind_s = max(0.0, source.now_s - seconds_of(position["time"]))
-        if settings.source.retention_s is not None:
-            left_s = settings.source.retention_s - behind_s
-    lag_s = document["status"].get("lag_s") if reported_lately(document) else behind_s
-    lost = document.get("lost", {})
-    return _Pipeline(is_running=is_running, has_begun=True, lag_s=lag_s, position_left_s=left_s, lost=lost)
-
-
-def _state(pipeline: _Pipeline, load: Mapping[str, Any] | None) -> str:
-    if not pipeline.has_begun:
-        return "waiting"
-    if not pipeline.is_running:
-        return "stopped"
-    return str(load["phase"]) if load else "loading"
-
-
-def _lost(loss: Mapping[str, Any] | None, load: Mapping[str, Any] | None) -> str | None:
-    """What is still to be made up for: a loss counts until the load after it has ended."""
-    if loss is None or (load and load["phase"] == "live"):
-        return None
-    since = f", changes since {loss['since']}" if loss["reason"] == "history" and loss["since"] else ""
-    return f"{loss['reason']}{since}, noticed {loss['noticed']}"
-
-
-def _mapped(load: Mapping[str, Any] | None) -> str:
-    """The state of what a mapping feeds: a load beside it, or what is left of a dropped collection, is told."""
-    return str(load["phase"]) if load and load["phase"] != "live" else "mapped"
-
-
-def _loaded(load: Mapping[str, Any] | None, in_index: int | None, documents: int | None) -> float | None:
-    """The share that is loaded, by the counts of both sides; what is being loaded is never all of it."""
-    if load is None or in_index is None:
-        return None
-    if load["phase"] not in ("loading", "reconciling"):
-        return 1.0
-    return min(0.99, in_index / documents) if documents else None
+def _elsewhere(index: SeenIndex | None, record: Record | None) -> str | None:
+    """The index that people search in, when it is none of the collection's generations."""
+    ours = {each.index for each in record.generations} if record else set()
+    return index.name if index and ours and not ours & {index.name, *index.others} else None
 
 
 def _rate(before: SeenIndex | None, after: SeenIndex | None, seconds: float) -> float | None:

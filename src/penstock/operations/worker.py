@@ -7,12 +7,12 @@ load    the loads alone
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
 from penstock.build import Adapters, sink_client, source_connection
-from penstock.change import Namespace
+from penstock.change import Counts, Namespace
 from penstock.ending import Ending
 from penstock.health import Health
 from penstock.metrics import Metrics
@@ -92,13 +92,14 @@ def load(
 
 @dataclass(frozen=True)
 class Joined:
-    """A process's ways to the source and to the index."""
+    """A process's ways to the source and to the index; `counts` is what its pipelines have done, by their names."""
 
     settings: Settings
     connection: Connection
     client: Client
     metrics: Metrics
     health: Health | None
+    counts: dict[str, Counts] = field(default_factory=dict)
 
     def records(self, stop: threading.Event) -> Records:
         """The records of all collections."""
@@ -123,12 +124,13 @@ class Joined:
         )
 
     def following(self, plan: Plan, progress: Progress) -> Following:
-        """The life of one pipeline."""
+        """The life of one pipeline; one that begins anew counts on."""
 
         def adapters(stop: threading.Event) -> Adapters:
             return self.adapters(plan, stop, leased=True)
 
-        standing = Standing(plan.name, self.metrics, self.health)
+        counts = self.counts.setdefault(plan.name, Counts())
+        standing = Standing(plan.name, self.metrics, self.health, counts=counts)
         return Following(plan, adapters, self.settings.pipeline.lease_s, self.metrics, standing, progress)
 
 

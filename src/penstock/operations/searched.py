@@ -1,0 +1,66 @@
+"""Where people search: said when their alias was moved to an index that is not penstock's. It is left alone there.
+
+Whoever moved it may have meant it, so it is not taken away from them. But they search in what nobody keeps in step.
+"""
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+
+import structlog
+
+from penstock.build import Adapters
+from penstock.change import Namespace
+from penstock.opensearch.indexes import Generation
+from penstock.opensearch.intact import searched_in
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Searched:
+    """Tells of each collection of a pipeline once, and again when people search somewhere else."""
+
+    pipeline: str
+    adapters: Adapters
+    _told: dict[Namespace, Set[str]] = field(default_factory=dict)
+
+    def look(self, generations: Mapping[Namespace, Generation]) -> None:
+        """Look where people search in place of these generations; they search in all others as they should."""
+        elsewhere = self._elsewhere(generations) if generations else {}
+        for name in self._told.keys() - elsewhere.keys():
+            log.info("people search in the index again", collection=str(name))
+        for name, indexes in elsewhere.items():
+            if indexes != self._told.get(name):
+                self._tell(name, generations[name], indexes)
+        self._told = elsewhere
+        self._count()
+
+    def end(self) -> None:
+        """Tell nothing any more; another worker does."""
+        self._told = {}
+        self._count()
+
+    def _elsewhere(self, generations: Mapping[Namespace, Generation]) -> dict[Namespace, Set[str]]:
+        """The indexes that are none of penstock's; a generation of ours serves, or is about to."""
+        adapters, found = self.adapters, dict[Namespace, Set[str]]()
+        records = adapters.records.read(each.read_alias for each in generations.values())
+        for name, generation in generations.items():
+            record = records.get(generation.read_alias)
+            ours = {each.index for each in record.generations} if record else {generation.index}
+            indexes = searched_in(adapters.client, adapters.patience, generation)
+            if indexes and not indexes & ours:
+                found[name] = indexes
+        return found
+
+    def _tell(self, name: Namespace, generation: Generation, indexes: Set[str]) -> None:
+        log.error(
+            "people search in another index",
+            collection=str(name),
+            alias=generation.read_alias,
+            searched=sorted(indexes),
+            fed=generation.index,
+            heal=f"if that was not meant: move the alias {generation.read_alias} back to {generation.index}",
+        )
+
+    def _count(self) -> None:
+        self.adapters.metrics.set("penstock_searched_elsewhere", len(self._told), pipeline=self.pipeline)
