@@ -8,12 +8,13 @@ from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import OperationFailure
 
-from penstock.change import Namespace
+from penstock.change import Namespace, version_of
 from penstock.encode import CODEC
 from penstock.mongo.collections import collection
 from penstock.mongo.connection import Client
 from penstock.mongo.cursor import Reply, Undecodable
 from penstock.mongo.error_table import Fault, fault_of
+from penstock.mongo.watch import Watch
 
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
@@ -21,13 +22,14 @@ _LARGE = 4 * 1024 * 1024
 """An event above 16 MB holds a document, and maybe what was changed in it; this leaves room for doubt."""
 
 
-def looked_up(client: Client, reply: Reply) -> tuple[Reply, bool]:
+def looked_up(client: Client, reply: Reply, watch: Watch) -> tuple[Reply, bool]:
     """Put the documents of now into events that came without; says too whether one of them may have been too large."""
     size = reply.bytes
     large = False
     for event in reply.events:
         if event["operationType"] in ("insert", "update", "replace"):
-            namespace = Namespace(event["ns"]["db"], event["ns"]["coll"])
+            version = version_of(event["clusterTime"].time, event["clusterTime"].inc)
+            namespace = Namespace(watch.db, watch.present(event["ns"]["coll"], version))
             event["fullDocument"], bytes_read = _look_up(client, namespace, event["documentKey"]["_id"])
             size += bytes_read
             large = large or bytes_read > _LARGE

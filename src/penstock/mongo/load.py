@@ -45,15 +45,18 @@ class MongoLoad:
         connection: Connection,
         namespace: Namespace,
         *,
+        served_as: Namespace | None = None,
         name: str,
         metrics: Metrics,
         stop: threading.Event,
         range_size: int = 20_000,
         rate: float | None = None,
     ) -> None:
+        """`served_as` is the name that its changes go by, where the source has another one."""
         self._connection = connection
         self._client = connection.client
         self._namespace = namespace
+        self._served_as = served_as or namespace
         self._name = name
         self._metrics = metrics
         self._ending = Ending(stop)
@@ -121,7 +124,7 @@ class MongoLoad:
         )
         with closing(found):
             for raw in found:
-                if changes := changes_of(raw, self._namespace, version):
+                if changes := changes_of(raw, self._served_as, version):
                     yield changes, len(raw)
 
     def _keep_to_the_rate(self, count: int, since: float) -> None:

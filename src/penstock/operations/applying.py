@@ -12,7 +12,6 @@ from penstock.build import Adapters
 from penstock.change import Batch, Change, Counts, Namespace, Outcome, Position, Write
 from penstock.errors import Stopped
 from penstock.metrics import Metrics
-from penstock.mongo.current import with_states
 from penstock.opensearch.indexes import Generation
 from penstock.operations.gone import affects, indexed, taken_away
 from penstock.pipeline import Pipeline, Ports, Rules
@@ -54,7 +53,7 @@ class OneBatch:
         read_at = time.monotonic()
         changes = self.changes
         if any(change.kind == "left" for change in changes):
-            changes = self.adapters.ask(with_states, changes)
+            changes = self.adapters.states(changes)
         yield Batch(list(changes), self.position, read_at)
 
     def close(self) -> None:
@@ -126,7 +125,7 @@ class Applying:
 
     def _on_control(self, change: Change) -> None:
         for each in self.plan.collections:
-            if affects(change, each.namespace):
+            if affects(change, each.names.at(change.version)):
                 self._taken_away(each, change)
 
     def _taken_away(self, collection: Collection, change: Change) -> None:

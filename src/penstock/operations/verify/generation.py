@@ -133,7 +133,7 @@ class _Verifying:
 
     def _require_collection(self) -> None:
         """A collection that is not there has nothing to be compared with, unless its index is to be emptied."""
-        if self.collection.settings.outlives_a_drop and not self.adapters.ask(exists, self.collection.namespace):
+        if self.collection.settings.is_awaited and not self.adapters.ask(exists, self.collection.source):
             raise CollectionGone
 
     def _basis(self) -> dict[str, Any]:
@@ -155,7 +155,7 @@ class _Verifying:
 
     def _left(self) -> int:
         """About how many documents are left to be gone through, on both sides."""
-        source = self.adapters.ask(estimated_count, self.collection.namespace)
+        source = self.adapters.ask(estimated_count, self.collection.source)
         index = count(self.adapters.client, self.adapters.patience, self.generation.index)
         return max(0, source + index - self._source.tally.documents - self._index.tally.documents)
 
