@@ -66,7 +66,7 @@ class Loading:
         self._turns = Turns(self.ending)
         self._look = Ending(self.ending)
         self._renames = Renames(self.adapters)
-        self._missing = Missing(self.plan, self.adapters, self.begun.loads, self._turns, self._renames)
+        self._missing = Missing(self.plan, self.adapters, self.begun.loads, self._turns, self._renames, self.ending)
 
     def settled(self, position: Position, counts: Counts) -> None:
         """Hear that a batch of the stream is safe."""
@@ -97,8 +97,8 @@ class Loading:
             for each in affected:
                 if not self._renames.follow(each, change, self.begun.loads[each.namespace]):
                     self._taken_away(each, change)
+            self._renames.require_known(affected, self.ending)
         self._look.set()
-        self._renames.require_known(affected)
 
     def _taken_away(self, collection: Collection, change: Change) -> None:
         name = collection.namespace
@@ -125,6 +125,8 @@ class Loading:
         elif load.phase == "dropped" and load.empty_at and self._ask(cluster_time) >= load.empty_at:
             self._empty(collection, load)
         elif load.phase == "reconciling" and self._is_to_be_kept(collection):
+            if collection.settings.follows:
+                return False  # the stream may still tell of its new name; `_missing` sees to it after that
             stays_away(collection, load, since=self._ask(cluster_time), by="not found")
         return load.phase in ("loading", "reconciling")
 

@@ -7,6 +7,7 @@ that was heard.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from threading import Event
 
 from penstock.build import Adapters
 from penstock.change import Namespace
@@ -32,6 +33,7 @@ class Missing:
     loads: Mapping[Namespace, LoadState]
     turns: Turns
     renames: Renames
+    ending: Event
     heard: Heard = field(default_factory=Heard)
     _since: dict[Namespace, Moment] = field(default_factory=dict)
     _compared_at: float = 0.0
@@ -56,14 +58,16 @@ class Missing:
                 self._is_missing(each, now.time)
 
     def _is_expected(self, collection: Collection) -> bool:
-        """Whether there should be such a collection; one that goes by another name is looked for as long as it does."""
-        return self.loads[collection.namespace].phase == "live" or collection.source != collection.namespace
+        """Whether there should be such a collection, or the stream has still to tell what became of it."""
+        phase = self.loads[collection.namespace].phase
+        may_be_elsewhere = phase == "reconciling" and collection.settings.follows
+        return phase == "live" or may_be_elsewhere or collection.source != collection.namespace
 
     def _is_missing(self, collection: Collection, since: int) -> None:
         load = self.loads[collection.namespace]
         with self.turns.of_load():
-            if load.phase == "live":
+            if load.phase in ("live", "reconciling"):
                 stays_away(collection, load, since=since, by="not found")
             self.renames.lost(collection, load, since)
+            self.renames.require_known([collection], self.ending)
         del self._since[collection.namespace]
-        self.renames.require_known([collection])

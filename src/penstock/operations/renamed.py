@@ -8,6 +8,7 @@ names is taken: a change goes by the name of its moment (`penstock.change.Names`
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from threading import Event
 
 import structlog
 
@@ -64,12 +65,19 @@ class Renames:
             load.enter("reconciling")
         self._record(collection, collection.namespace, since)
 
-    def require_known(self, collections: Iterable[Collection]) -> None:
-        """Raise Outdated when one goes by another name by now than it was planned with."""
+    def require_known(self, collections: Iterable[Collection], ending: Event) -> None:
+        """Raise Outdated when one goes by another name by now than it was planned with; the term ends before that.
+
+        Whose turn is next must not look for it under the old name.
+        """
         those = list(collections)
         records = self.adapters.records.read(each.settings.alias for each in those)
         for each in those:
-            require_known(each, records.get(each.settings.alias))
+            try:
+                require_known(each, records.get(each.settings.alias))
+            except Outdated:
+                ending.set()
+                raise
 
     def tell_of_namesakes(self, collections: Iterable[Collection], there: Iterable[str]) -> None:
         """Say once that a collection has come that goes by the declared name of one that was followed."""
