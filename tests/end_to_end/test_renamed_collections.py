@@ -186,8 +186,8 @@ def test_all_commands_take_the_declared_name_and_read_the_present_one(site, data
     assert site.letters(database) == []
     assert site.run("verify", name).returncode == 0
     database.moved.delete_one({"_id": 8})
-    assert site.run("verify", name).returncode == 8
-    assert site.run("verify", name, "--repair").returncode == 0
+    assert site.run("verify", name, "--wait", "1").returncode == 8
+    assert site.run("verify", name, "--wait", "1", "--repair").returncode == 0
     assert site.run("mapping", "suggest", name).returncode == 0
     database.moved.delete_one({"_id": 9})
     done = site.run("load", "--again", name)
