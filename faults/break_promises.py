@@ -28,6 +28,8 @@ _WITHIN_S = 300
 _TESTS_FAILED = 1
 """What pytest answers when tests ran and some failed; everything else means that it could not run them."""
 
+_RENAMED = "tests/end_to_end/test_renamed_collections.py"
+
 
 @dataclass(frozen=True)
 class Promise:
@@ -128,10 +130,7 @@ PROMISES = (
         "operations/loading.py",
         "            self._renames.require_known(affected, self.ending)\n",
         "",
-        (
-            "tests/end_to_end/test_renamed_collections.py::"
-            "test_a_renamed_collection_is_served_by_the_same_index_and_nothing_is_loaded_again",
-        ),
+        (f"{_RENAMED}::test_a_renamed_collection_is_served_by_the_same_index_and_nothing_is_loaded_again",),
     ),
     Promise(
         "changes go by the name of now instead of the one of their moment",
