@@ -28,6 +28,8 @@ _WITHIN_S = 300
 _TESTS_FAILED = 1
 """What pytest answers when tests ran and some failed; everything else means that it could not run them."""
 
+_RENAMED = "tests/end_to_end/test_renamed_collections.py"
+
 
 @dataclass(frozen=True)
 class Promise:
@@ -85,9 +87,9 @@ PROMISES = (
     Promise(
         "a load's version taken after its read",
         "mongo/load.py",
-        "                if changes := changes_of(raw, self._namespace, version):\n",
+        "                if reply.documents:\n",
         "                version = committed_time(self._client, self._namespace)\n"
-        "                if changes := changes_of(raw, self._namespace, version):\n",
+        "                if reply.documents:\n",
         ("tests/contract/test_load_versions.py",),
     ),
     Promise(
@@ -122,6 +124,20 @@ PROMISES = (
         '        if route is None or change.kind in ("left", "delete"):\n',
         ("tests/crash/test_stop_anywhere.py", "tests/unit/test_pipeline.py::test_every_change_is_counted"),
         fault="worker_killed",
+    ),
+    Promise(
+        "the position passes a rename before the new name is watched",
+        "operations/loading.py",
+        "            self._renames.require_known(affected, self.ending)\n",
+        "",
+        (f"{_RENAMED}::test_a_renamed_collection_is_served_by_the_same_index_and_nothing_is_loaded_again",),
+    ),
+    Promise(
+        "changes go by the name of now instead of the one of their moment",
+        "change.py",
+        "in reversed(self.later) if since < version)",
+        "in reversed(self.later))",
+        ("tests/unit/test_mongo_values.py",),
     ),
 )  # fmt: skip
 

@@ -221,11 +221,11 @@ class Site:
         assert found["hits"]["total"]["value"] == len(hits), "more than this comparison reads"
         return {hit["_id"]: hit["_source"] for hit in hits}
 
-    def differences(self, database: Database, *colls: str) -> list[str]:
-        """How the indexes differ from these collections, document by document."""
+    def differences(self, database: Database, *colls: str, served_as: str = "") -> list[str]:
+        """How the indexes differ from these collections, document by document; one may go by another declared name."""
         found = []
         for coll in colls:
-            namespace = f"{database.name}.{coll}"
+            namespace = f"{database.name}.{served_as or coll}"
             transform = Transform(CollectionSettings(namespace=namespace))
             held = database.get_collection(coll, codec_options=CODEC).find()
             wanted = {document_id(each["_id"]): orjson.loads(transform(each)) for each in held}
@@ -240,13 +240,13 @@ class Site:
             ]
         return found
 
-    def until_equal(self, database: Database, *colls: str, within_s=WITHIN_S) -> None:
+    def until_equal(self, database: Database, *colls: str, served_as: str = "", within_s=WITHIN_S) -> None:
         """Wait until the indexes hold exactly what these collections hold."""
 
         def found() -> str:
             for each in self._workers:
                 assert each.killed or not each.process.exitcode, each.errors
-            return "\n".join(self.differences(database, *colls)[:20])
+            return "\n".join(self.differences(database, *colls, served_as=served_as)[:20])
 
         until(lambda: not found(), found, within_s=within_s)
 

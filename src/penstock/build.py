@@ -6,14 +6,16 @@ Adapters   what one pipeline of `penstock.plans` is joined to, made anew for eac
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from penstock.batch import Limits
+from penstock.change import Change
 from penstock.errors import SettingsError
 from penstock.metrics import Metrics
 from penstock.mongo.asking import ask
 from penstock.mongo.connection import Connection, Login, address, connect
+from penstock.mongo.current import with_states
 from penstock.mongo.load import MongoLoad
 from penstock.mongo.stream import MongoStream
 from penstock.opensearch.authorisation import Authorisation
@@ -128,6 +130,11 @@ class Adapters:
         self.dead_letters = OpenSearchDeadLetters(client, sink, self.patience, kept=settings.pipeline.dead_letters_kept)
         self.records = Records(self.store)
 
+    @property
+    def settings(self) -> Settings:
+        """What it was joined by."""
+        return self._settings
+
     def state(self) -> PipelineState:
         """The pipeline's lease and position."""
         return self._state
@@ -160,6 +167,14 @@ class Adapters:
         """Put a question to the source; see `penstock.mongo.asking`."""
         return ask(self.connection, stop or self._stop, question, *arguments)
 
+    def states(self, changes: Sequence[Change]) -> list[Change]:
+        """The changes, with what the documents of the `left` ones are now; see `penstock.mongo.current`."""
+        names = {each.namespace: each.source for each in self._plan.collections}
+        declared = {source: namespace for namespace, source in names.items()}
+        asked = [each._replace(namespace=names.get(each.namespace, each.namespace)) for each in changes]
+        found = self.ask(with_states, asked)
+        return [each._replace(namespace=declared.get(each.namespace, each.namespace)) for each in found]
+
     def stream(self) -> MongoStream:
         """The pipeline's cursor."""
         batch_size = min(1000, self._settings.pipeline.batch_changes)
@@ -180,7 +195,8 @@ class Adapters:
         """All documents of a collection, at most `rate` of them a second."""
         return MongoLoad(
             self.connection,
-            collection.namespace,
+            collection.source,
+            served_as=collection.namespace,
             name=self._plan.name,
             metrics=self.metrics,
             stop=stop,

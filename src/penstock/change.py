@@ -43,6 +43,38 @@ class Namespace(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Names:
+    """The names that one collection has had at the source, as far as its renames were followed.
+
+    `declared` is the one by which people speak of it; `later` are those since, each with the version of the change that
+    gave it. What is told of a version goes by the name of that moment, so that nothing depends on when it is heard.
+    """
+
+    declared: Namespace
+    later: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def present(self) -> Namespace:
+        """The name by which the source knows it now."""
+        return Namespace(self.declared.db, self.later[-1][0]) if self.later else self.declared
+
+    @property
+    def since(self) -> int:
+        """The version of the change that gave the present name, 0 when none did."""
+        return self.later[-1][1] if self.later else 0
+
+    def at(self, version: int) -> Namespace:
+        """The name in a change of this version; a rename still carries the name before."""
+        names = (coll for coll, since in reversed(self.later) if since < version)
+        return Namespace(self.declared.db, next(names, self.declared.coll))
+
+    def carried(self, since: int) -> list[str]:
+        """The names, without the database, that changes of this version or a later one may carry, each once."""
+        later = (coll for coll, version in self.later if version >= since)
+        return list(dict.fromkeys([self.at(since).coll, *later]))
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """Where a cursor stands in the source's order.
 

@@ -7,7 +7,7 @@ collections. Each later generation has a pipeline of its own, with a cursor of i
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from penstock.change import Namespace
+from penstock.change import Names, Namespace
 from penstock.errors import SettingsError
 from penstock.mongo.watch import Watch, watches
 from penstock.opensearch.recipe import Recipe
@@ -20,15 +20,22 @@ from penstock.transform import Transform
 class Collection:
     """One generation of a collection: how it is fed, and what is recorded of it, once something is.
 
-    `now` is what the settings would make of the collection today.
+    `namespace` is its declared name, by which people and records speak of it; `names` has the one at the source. `now`
+    is what the settings would make of the collection today.
     """
 
     namespace: Namespace
+    names: Names
     settings: CollectionSettings
     transform: Transform
     recipe: Recipe
     now: Recipe
     recorded: Recorded | None = None
+
+    @property
+    def source(self) -> Namespace:
+        """The name by which the source knows it now."""
+        return self.names.present
 
     @property
     def number(self) -> int:
@@ -96,14 +103,18 @@ class Declared:
         transform = Transform(settings)
         return cls(Namespace.named(settings.namespace), settings, transform, Recipe.of(settings, transform))
 
-    def generation(self, recorded: Recorded | None, *, renew: bool = False) -> Collection:
+    def names(self, record: Record | None) -> Names:
+        """The names that it has had, by its record."""
+        return Names(self.namespace, record.names if record else ())
+
+    def generation(self, recorded: Recorded | None, names: Names, *, renew: bool = False) -> Collection:
         """One of its generations; with `renew` its documents are made as declared now. Raises SettingsError."""
         if recorded is None:
-            return Collection(self.namespace, self.settings, self.transform, self.recipe, self.recipe)
+            return Collection(self.namespace, names, self.settings, self.transform, self.recipe, self.recipe)
         recipe = recorded.recipe.with_transform_of(self.recipe) if renew else recorded.recipe
         settings = recipe.applied_to(self.settings)
         transform = self.transform if recipe.settings == self.recipe.settings else Transform(settings)
-        return Collection(self.namespace, settings, transform, recipe, self.recipe, recorded)
+        return Collection(self.namespace, names, settings, transform, recipe, self.recipe, recorded)
 
 
 class Planner:
@@ -141,32 +152,51 @@ class Planner:
         """
         first: dict[Namespace, Collection] = {}
         alone: list[Plan] = []
+        self._refuse_shared(records)
         for each in self.declared:
             record = records.get(each.settings.alias)
+            names = each.names(record)
             fed = record.fed if record else (None,)
             for recorded in fed:
                 if recorded and recorded.failed:
                     continue
                 renew = len(fed) == 1 and each.namespace in renewed
                 if recorded is None or recorded.number == 1:
-                    first[each.namespace] = each.generation(recorded, renew=renew)
+                    first[each.namespace] = each.generation(recorded, names, renew=renew)
                 else:
-                    alone.append(self._alone(each, recorded, renew=renew))
+                    alone.append(self._alone(each, recorded, names, renew=renew))
         shared = (
             Plan(watch, tuple(first[Namespace(watch.db, coll)] for coll in watch.colls))
-            for watch in self._watches(first)
+            for watch in self._watches(each.names for each in first.values())
         )
         return [*shared, *alone]
 
-    def _watches(self, namespaces: Iterable[Namespace]) -> list[Watch]:
-        beats = self._heartbeat
-        found = watches(namespaces, self._cursor_per)
-        return [replace(each, heartbeat=beats.coll if each.db == beats.db else None) for each in found]
+    def _refuse_shared(self, records: Mapping[str, Record]) -> None:
+        """Two tables must not stand for one collection because one of them followed a rename. Raises SettingsError."""
+        declared = {each.namespace for each in self.declared}
+        for each in self.declared:
+            names = each.names(records.get(each.settings.alias))
+            if names.later and names.present in declared - {each.namespace}:
+                raise SettingsError(
+                    f"[[collections]] {each.namespace}: it was renamed to {names.present} and is served from there, and"
+                    f" {names.present} has a table of its own now: take one of the two tables away"
+                )
 
-    def _alone(self, declared: Declared, recorded: Recorded, *, renew: bool) -> Plan:
-        (watch,) = self._watches([declared.namespace])
+    def _watches(self, collections: Iterable[Names]) -> list[Watch]:
+        names, beats = {each.declared: each for each in collections}, self._heartbeat
+        return [
+            replace(
+                each,
+                heartbeat=beats.coll if each.db == beats.db else None,
+                renamed=tuple(names[its] for coll in each.colls if names[its := Namespace(each.db, coll)].later),
+            )
+            for each in watches(names, self._cursor_per)
+        ]
+
+    def _alone(self, declared: Declared, recorded: Recorded, names: Names, *, renew: bool) -> Plan:
+        (watch,) = self._watches([names])
         try:
-            generation = declared.generation(recorded, renew=renew)
+            generation = declared.generation(recorded, names, renew=renew)
         except SettingsError as error:
             return Plan(watch, (), recorded, problem=str(error))
         if recorded.role == "building" and generation.runs_other_code:

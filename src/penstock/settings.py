@@ -261,6 +261,11 @@ class CollectionSettings(Section):
         description='For `on_drop = "empty"`: how long it may stay away before its index is emptied; when it is back'
         " by then, it is reconciled instead.",
     )
+    on_rename: Literal["drop", "follow"] = Field(
+        "drop",
+        description="When it is renamed: as if it were dropped, by `on_drop`; or follow it: its index stays and is fed"
+        " from the new name, unless another table names that.",
+    )
 
     @property
     def alias(self) -> str:
@@ -271,6 +276,16 @@ class CollectionSettings(Section):
     def outlives_a_drop(self) -> bool:
         """Whether the index's documents stay, for a while at least, when the collection is gone."""
         return self.on_drop == "keep" or self.drop_grace_s > 0
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether nothing may be deleted because it is not there: it will be back, or goes by another name by now."""
+        return self.outlives_a_drop or self.follows
+
+    @property
+    def follows(self) -> bool:
+        """Whether it is still the same collection when it is renamed."""
+        return self.on_rename == "follow"
 
     @property
     def is_pattern(self) -> bool:
@@ -288,6 +303,16 @@ class CollectionSettings(Section):
         if grace_s and others.data.get("on_drop") == "keep":
             raise ValueError('is of no use while on_drop is "keep"; set on_drop to "empty"')
         return grace_s
+
+    @field_validator("on_rename")
+    @classmethod
+    def _follows_one(cls, on_rename: str, others: ValidationInfo) -> str:
+        if on_rename == "follow" and checks.PATTERN_SIGN in others.data.get("namespace", ""):
+            raise ValueError(
+                'must not be "follow" for a pattern: a new name is another collection to it; name the collection that'
+                " is followed in a table of its own"
+            )
+        return on_rename
 
     @field_validator("exclude")
     @classmethod
@@ -335,10 +360,17 @@ class Settings(Section):
     observe: ObserveSettings = Field(default_factory=ObserveSettings)
     collections: tuple[CollectionSettings, ...] = ()
 
+    @property
+    def aliases(self) -> list[str]:
+        """What people search, collection by collection."""
+        return [each.alias for each in self.collections]
+
     @field_validator("collections")
     @classmethod
     def _collections_stay_apart(cls, collections: tuple[CollectionSettings, ...]) -> tuple[CollectionSettings, ...]:
-        if problems := checks.collisions((c.namespace, c.alias) for c in collections):
+        problems = checks.collisions((c.namespace, c.alias) for c in collections)
+        problems += checks.unfollowable((c.namespace, c.follows) for c in collections)
+        if problems:
             raise ValueError("\n".join(problems))
         return collections
 

@@ -175,6 +175,18 @@ def collisions(collections: Iterable[tuple[str, str]]) -> list[str]:
     return problems
 
 
+def unfollowable(collections: Iterable[tuple[str, bool]]) -> list[str]:
+    """What is wrong between collections, given as (namespace, whether its renames are followed), and patterns."""
+    those = list(collections)
+    patterns = {name.partition(".")[0]: name for name, _ in those if PATTERN_SIGN in name}
+    return [
+        f'{name} has on_rename = "follow", and a new name of it could be found by {patterns[db]} too; name the'
+        f" collections of {db} exactly, or leave on_rename out"
+        for name, follows in those
+        if follows and PATTERN_SIGN not in name and (db := name.partition(".")[0]) in patterns
+    ]
+
+
 def _port_of(url: str) -> int | None:
     try:
         return urlsplit(url).port

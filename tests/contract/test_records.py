@@ -9,7 +9,7 @@ from sink_sides import Side
 
 from penstock.change import WRITTEN, Write
 from penstock.opensearch.recipe import Recipe
-from penstock.opensearch.records import Record, Records
+from penstock.opensearch.records import Record, Records, record_of
 from penstock.opensearch.state import Conflict, StateStore
 
 RECIPE = Recipe({"exclude": ["a"], "mapping_file": {}}, "t", "m")
@@ -45,6 +45,15 @@ def test_changes_of_several_at_once_are_all_kept(records: Records) -> None:
 def test_numbers_are_never_used_twice(records: Records) -> None:
     record = Record("shop.orders", "orders").added(RECIPE, "serving").added(RECIPE, "building").without(2)
     assert [each.index for each in record.added(RECIPE, "building").generations] == ["orders-g1", "orders-g3"]
+
+
+def test_the_names_of_a_collection_are_kept_and_a_record_without_them_has_none(records: Records) -> None:
+    records.create(Record("shop.orders", "orders").added(RECIPE, "serving"))
+    renamed = records.change("orders", lambda record: record.renamed("moved", 5).renamed("orders", 9))
+    assert records.read(["orders"])["orders"] == renamed
+    assert renamed.names == (("moved", 5), ("orders", 9))
+    older = {"name": "shop.orders", "alias": "orders", "last": 0, "generations": []}
+    assert record_of(older).names == ()
 
 
 def test_who_serves_has_not_failed_and_does_not_fail_by_a_note(records: Records) -> None:

@@ -12,7 +12,7 @@ from bson.timestamp import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.change import Change, Namespace, version_of
+from penstock.change import Change, Names, Namespace, version_of
 from penstock.ending import Ending
 from penstock.errors import PositionLost
 from penstock.mongo.cursor import Reply, Undecodable, event_of, events_of, taken_apart
@@ -192,6 +192,66 @@ def test_control_events_name_their_collections():
         ("drop_database", Namespace("shop", ""), None),
         ("invalidate", Namespace("shop", ""), None),
     ]
+
+
+NAMES = Names(ORDERS, (("moved", version_of(10, 1)), ("orders", version_of(20, 1)), ("moved", version_of(30, 1))))
+
+
+def test_a_name_is_that_of_its_moment_and_a_rename_carries_the_one_before():
+    found = [NAMES.at(version_of(seconds, 1)).coll for seconds in (1, 10, 11, 20, 21, 30, 31)]
+    assert found == ["orders", "orders", "moved", "moved", "orders", "orders", "moved"]
+    assert (NAMES.present, NAMES.since) == (Namespace("shop", "moved"), version_of(30, 1))
+    assert [NAMES.carried(version_of(seconds, 1)) for seconds in (10, 20, 30)] == [
+        ["orders", "moved"],
+        ["moved", "orders"],
+        ["orders", "moved"],
+    ]
+    assert NAMES.carried(version_of(30, 2)) == ["moved"]
+    assert (Names(ORDERS).present, Names(ORDERS).at(0), Names(ORDERS).carried(0)) == (ORDERS, ORDERS, ["orders"])
+
+
+@pytest.mark.parametrize("operation", ["insert", "update", "delete"])
+def test_changes_of_a_renamed_collection_go_by_its_declared_name_and_those_of_others_are_left_out(operation):
+    events = [
+        event(operation, seconds, ns={"db": "shop", "coll": coll}, documentKey={"_id": coll}, fullDocument={"_id": 1})
+        for seconds in (5, 15, 25, 35)
+        for coll in ("orders", "moved", "customers")
+    ]
+    changes = EventReader("shop", ["orders", "customers"], lambda _: "left", [NAMES]).changes(events)
+    assert {each.namespace for each in changes if each.id != "customers"} == {ORDERS}
+    assert {each.namespace for each in changes if each.id == "customers"} == {CUSTOMERS}
+    assert [each.id for each in changes if each.id != "customers"] == ["orders", "moved", "orders", "moved"]
+
+
+def test_control_events_go_by_the_names_at_the_source():
+    events = [
+        event("drop", 35, ns={"db": "shop", "coll": "moved"}),
+        event("rename", 36, ns={"db": "shop", "coll": "moved"}, to={"db": "shop", "coll": "else"}),
+        event("rename", 37, ns={"db": "shop", "coll": "a"}, to={"db": "shop", "coll": "b"}),
+    ]
+    changes = EventReader("shop", ["orders"], lambda _: "left", [NAMES]).changes(events)
+    assert [(each.kind, each.namespace.coll) for each in changes] == [("drop", "moved"), ("rename", "moved")]
+
+
+def test_a_cursor_watches_every_name_that_may_still_come_and_its_own_collection_by_the_name_there():
+    shared = Watch("shop", ("customers", "orders"), renamed=(NAMES,))
+    own = Watch("shop", ("orders",), "orders", renamed=(NAMES,))
+
+    def watched(position):
+        return shared.pipeline(position)[1]["$match"]["$or"][0]["ns.coll"]["$in"]
+
+    assert watched(None) == ["customers", "moved"]
+    assert watched(position_at(version_of(30, 1))) == ["customers", "orders", "moved"]
+    assert watched(position_at(version_of(30, 2))) == ["customers", "moved"]
+    assert [own.target(position_at(version_of(*at))) for at in ((5, 1), (10, 1), (10, 2), (30, 1), (30, 2))] == [
+        "orders",
+        "orders",
+        "moved",
+        "orders",
+        "moved",
+    ]
+    assert (own.target(None), str(own), str(shared)) == ("moved", "shop.orders", "shop")
+    assert shared.present("orders", version_of(5, 1)) == "moved"
 
 
 def test_what_a_missing_document_means_is_asked_once_for_a_batch():

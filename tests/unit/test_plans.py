@@ -5,6 +5,7 @@ import json
 import pytest
 
 from penstock.change import Namespace
+from penstock.errors import SettingsError
 from penstock.opensearch.recipe import Recipe
 from penstock.opensearch.records import Record
 from penstock.plans import Planner
@@ -107,3 +108,29 @@ def test_a_recipe_tells_what_has_moved_on(tmp_path):
 def test_a_recipe_is_the_same_when_it_is_read_back():
     made = recipe(rename={"a": "b"}, include=["a"])
     assert Recipe(**json.loads(json.dumps(made.__dict__))) == made
+
+
+def test_a_pipeline_keeps_its_name_when_its_collection_is_renamed_and_feeds_it_from_the_new_one():
+    renamed = record("serving").renamed("moved", 5)
+    for cursor_per, name in (("database", "shop"), ("collection", "shop.orders")):
+        (plan,) = planner(ORDERS, cursor_per=cursor_per).plans({"shop.orders": renamed})
+        assert (plan.name, str(plan.collections[0].namespace), str(plan.collections[0].source)) == (
+            name,
+            "shop.orders",
+            "shop.moved",
+        )
+        (before,) = planner(ORDERS, cursor_per=cursor_per).plans({"shop.orders": record("serving")})
+        assert not plan.is_like(before)
+
+
+def test_a_rename_that_is_told_late_changes_nothing():
+    renamed = record("serving").renamed("moved", 5)
+    assert renamed.renamed("moved", 5) == renamed.renamed("else", 4) == renamed
+    assert renamed.renamed("orders", 6).names == (("moved", 5), ("orders", 6))
+
+
+def test_a_table_for_the_name_that_another_one_was_followed_to_is_refused():
+    both = planner(ORDERS, {"namespace": "shop.moved"})
+    with pytest.raises(SettingsError, match=r"shop.orders: it was renamed to shop.moved .* take one of the two"):
+        both.plans({"shop.orders": record("serving").renamed("moved", 5)})
+    assert both.plans({"shop.orders": record("serving").renamed("moved", 5).renamed("orders", 6)})

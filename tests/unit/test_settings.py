@@ -235,3 +235,11 @@ def test_a_password_without_a_user_is_told_under_its_own_name(tmp_path):
     assert problem(SourceSettings, password="x")[0][0] == "password"
     assert problem(SourceSettings, password_file=file)[0][0] == "password_file"
     assert "is of no use without a user name" in problem(SourceSettings, password="x")[0][1]
+
+
+def test_a_pattern_is_not_followed_and_neither_is_what_it_could_find():
+    told = problem(CollectionSettings, namespace="shop.*", on_rename="follow")
+    assert 'must not be "follow" for a pattern' in str(told)
+    told = problem(Settings, collections=[{"namespace": "shop.*"}, {"namespace": "shop.a", "on_rename": "follow"}])
+    assert 'shop.a has on_rename = "follow", and a new name of it could be found by shop.* too' in str(told)
+    assert Settings(collections=[{"namespace": "other.*"}, {"namespace": "shop.a", "on_rename": "follow"}])

@@ -83,6 +83,8 @@ def _remarks(line: "CollectionStatus") -> Iterator[str]:
     for each in line.generations:
         if each.failed:
             yield f"{_loud(each.index + ' is not fed')}: {each.failed}"
+    if line.renamed_to:
+        yield f"{line.namespace}: was renamed, and is served from {line.renamed_to}"
     if line.moved_on:
         changed = ", ".join(line.moved_on)
         yield f"{line.namespace}: the settings have moved on ({changed}): penstock reindex {line.namespace}"

@@ -27,7 +27,7 @@ from penstock.lambdas.events import changes_of, events_of, latest_time, token_of
 from penstock.lambdas.in_time import in_time
 from penstock.metrics import Metrics
 from penstock.opensearch.mapping import GC_DELETES_S
-from penstock.operations.databases import Database, databases
+from penstock.operations.databases import Database, databases, require_mappable
 from penstock.parked import texts_of
 from penstock.plans import Plan
 
@@ -110,6 +110,7 @@ def _join(plan: Plan, stop: threading.Event) -> Adapters:
 
 @cache
 def _serving() -> dict[str, Database]:
+    require_mappable(settings())
     return databases(settings(), _join, _metrics())
 
 

@@ -8,12 +8,13 @@ from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import OperationFailure
 
-from penstock.change import Namespace
+from penstock.change import Namespace, version_of
 from penstock.encode import CODEC
 from penstock.mongo.collections import collection
 from penstock.mongo.connection import Client, Document
 from penstock.mongo.cursor import Reply, Undecodable
 from penstock.mongo.error_table import Fault, fault_of
+from penstock.mongo.watch import Watch
 
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
@@ -21,7 +22,7 @@ _LARGE = 4 * 1024 * 1024
 """An event above 16 MB holds a document, and maybe what was changed in it; this leaves room for doubt."""
 
 
-def looked_up(client: Client, reply: Reply) -> tuple[list[Document], int, bool]:
+def looked_up(client: Client, reply: Reply, watch: Watch) -> tuple[list[Document], int, bool]:
     """The events of a reply that came without documents, with those of now.
 
     Answers the bytes that were read too, and whether one of the documents may have been too large.
@@ -31,7 +32,8 @@ def looked_up(client: Client, reply: Reply) -> tuple[list[Document], int, bool]:
     events = reply.events
     for event in events:
         if event["operationType"] in ("insert", "update", "replace"):
-            namespace = Namespace(event["ns"]["db"], event["ns"]["coll"])
+            version = version_of(event["clusterTime"].time, event["clusterTime"].inc)
+            namespace = Namespace(watch.db, watch.present(event["ns"]["coll"], version))
             event["fullDocument"], bytes_read = _look_up(client, namespace, event["documentKey"]["_id"])
             size += bytes_read
             large = large or bytes_read > _LARGE

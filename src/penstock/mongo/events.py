@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
-from penstock.change import Change, Kind, Namespace
+from penstock.change import Change, Kind, Names, Namespace
 from penstock.mongo.connection import Document
 from penstock.mongo.cursor import Undecodable
 
@@ -21,12 +21,21 @@ Missing = Literal["delete", "left"]
 
 
 class EventReader:
-    """Turns events of one database into changes; `missing` is asked about a collection."""
+    """Turns events of one database into changes; `missing` is asked about a collection.
 
-    def __init__(self, db: str, colls: Collection[str], missing: Callable[[str], Missing]) -> None:
+    Changes of documents go by the declared name of their collection, control changes by the names at the source.
+    """
+
+    def __init__(
+        self, db: str, colls: Collection[str], missing: Callable[[str], Missing], renamed: Sequence[Names] = ()
+    ) -> None:
         self._db = db
-        self._watched = frozenset(Namespace(db, coll) for coll in colls)
-        self._namespaces = {namespace.coll: namespace for namespace in self._watched}
+        self._renamed: dict[str, list[Names]] = {}
+        for names in renamed:
+            for coll in names.carried(0):
+                self._renamed.setdefault(coll, []).append(names)
+        self._watched = frozenset(Namespace(db, coll) for coll in (*colls, *self._renamed))
+        self._namespaces = {coll: Namespace(db, coll) for coll in colls}
         self._missing = missing
 
     def changes(self, events: Sequence[Document], missing: dict[str, Missing] | None = None) -> list[Change]:
@@ -40,19 +49,18 @@ class EventReader:
             operation = event["operationType"]
             time = event["clusterTime"]
             version = (time.time << 32) | time.inc
-            if operation in STATES:
-                changes.append(self._state(event, version, missing))
-            elif operation == "delete":
-                namespace = self._namespace(event["ns"]["coll"])
-                changes.append(Change(namespace, "delete", version, event["documentKey"]["_id"]))
+            if operation in STATES or operation == "delete":
+                if namespace := self._namespace(event["ns"]["coll"], version):
+                    changes.append(self._document(event, namespace, version, missing))
             elif operation in CONTROL_KINDS and (change := self._control(event, version)):
                 changes.append(change)
         return changes
 
-    def _state(self, event: Document, version: int, missing: dict[str, Missing]) -> Change:
+    def _document(self, event: Document, namespace: Namespace, version: int, missing: dict[str, Missing]) -> Change:
         coll = event["ns"]["coll"]
-        namespace = self._namespace(coll)
         key = event["documentKey"]["_id"]
+        if event["operationType"] == "delete":
+            return Change(namespace, "delete", version, key)
         document = event.get("fullDocument")
         if type(document) is dict:
             return Change(namespace, "upsert", version, key, document)
@@ -71,9 +79,19 @@ class EventReader:
             return None
         return Change(namespace, kind, version, to=to)
 
-    def _namespace(self, coll: str) -> Namespace:
+    def _namespace(self, coll: str, version: int) -> Namespace | None:
+        """Whose change it is, by the declared name; none where the name was another collection's at the time."""
+        if coll in self._renamed:
+            return self._namespace_then(coll, version)
         found = self._namespaces.get(coll)
         return found or self._namespaces.setdefault(coll, Namespace(self._db, coll))
+
+    def _namespace_then(self, coll: str, version: int) -> Namespace | None:
+        names = next((each for each in self._renamed[coll] if each.at(version).coll == coll), None)
+        if names:
+            return names.declared
+        moved = {each.declared.coll for each in self._renamed[coll]}
+        return None if coll in moved else self._namespaces.get(coll)
 
 
 def _namespace_of(ns: dict[str, Any], db: str) -> Namespace:

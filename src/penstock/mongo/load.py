@@ -47,15 +47,18 @@ class MongoLoad:
         connection: Connection,
         namespace: Namespace,
         *,
+        served_as: Namespace | None = None,
         name: str,
         metrics: Metrics,
         stop: threading.Event,
         range_size: int = 20_000,
         rate: float | None = None,
     ) -> None:
+        """`served_as` is the name that its changes go by, where the source has another one."""
         self._connection = connection
         self._client = connection.client
         self._namespace = namespace
+        self._served_as = served_as or namespace
         self._name = name
         self._metrics = metrics
         self._ending = Ending(stop)
@@ -133,7 +136,7 @@ class MongoLoad:
     def _changes(self, reply: Reply, version: int) -> list[Change]:
         changes: list[Change] = []
         for piece in reply.pieces():
-            changes += self._shape(changes_of(b"".join(piece), self._namespace, version))
+            changes += self._shape(changes_of(b"".join(piece), self._served_as, version))
         return changes
 
     def _keep_to_the_rate(self, count: int, since: float) -> None:

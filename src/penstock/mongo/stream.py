@@ -57,7 +57,7 @@ class MongoStream:
         self._ending = Ending(stop)
         self._batch_size = batch_size
         self._wait_ms = wait_ms
-        self._events = EventReader(watch.db, watch.colls, self._missing)
+        self._events = EventReader(watch.db, watch.colls, self._missing, watch.renamed)
         self._shape: Shape = unshaped
         self._identities: dict[str, str] = {}
         self._position: Position | None = None
@@ -104,7 +104,7 @@ class MongoStream:
         """Read one event at a time, keys only, until the one that was too large is likely to be behind."""
         with closing(self._cursor(1)) as cursor:
             for seen, (reply, asked_at) in enumerate(self._replies(cursor, backoff)):
-                events, size, maybe_the_one = looked_up(self._client, reply)
+                events, size, maybe_the_one = looked_up(self._client, reply, self._watch)
                 yield self._batch([events], reply._replace(size=size), asked_at)
                 if maybe_the_one or seen > self._batch_size or (seen and not events):
                     break
@@ -124,7 +124,8 @@ class MongoStream:
 
     def _cursor(self, batch_size: int) -> ChangeCursor:
         watch = self._watch
-        return ChangeCursor(self._client, watch.db, watch.own, batch_size=batch_size, wait_ms=self._wait_ms)
+        coll = watch.target(self._position)
+        return ChangeCursor(self._client, watch.db, coll, batch_size=batch_size, wait_ms=self._wait_ms)
 
     def _remember(self) -> None:
         """Note, before the cursor is opened, which collections there are, and a time that is surely before it."""
@@ -219,7 +220,7 @@ class MongoStream:
 def _identities(client: Client, watch: Watch) -> dict[str, str]:
     """The collections that exist; none where the user may not list them (then nothing is taken for deleted)."""
     try:
-        return identities(client, watch.db, watch.colls)
+        return identities(client, watch.db, watch.carried(0))
     except OperationFailure as error:
         if fault_of(error) is Fault.NOT_ALLOWED:
             return {}

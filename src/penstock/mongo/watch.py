@@ -5,37 +5,60 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
 
-from penstock.change import Namespace, Position
+from penstock.change import Names, Namespace, Position
 from penstock.mongo.connection import Document
 from penstock.mongo.position import resume_option
 
 _OF_DATABASES = ["rename", "dropDatabase", "invalidate"]
+
+_LAST = 2**63 - 1
+"""No change has a higher version."""
 
 
 @dataclass(frozen=True)
 class Watch:
     """The collections of one database that one cursor watches; `own` names the only one, on a cursor of its own.
 
-    `heartbeat` names a collection whose changes only move the position.
+    All go by their declared names; `renamed` has those that go by others at the source, or have gone. `heartbeat` names
+    a collection whose changes only move the position.
     """
 
     db: str
     colls: tuple[str, ...]
     own: str | None = None
     heartbeat: str | None = None
+    renamed: tuple[Names, ...] = ()
 
     def __str__(self) -> str:
         return self.db if self.own is None else f"{self.db}.{self.own}"
 
     @property
     def first(self) -> Namespace:
-        """One of the collections."""
-        return Namespace(self.db, self.colls[0])
+        """One of the collections, by its name at the source."""
+        return Namespace(self.db, self.carried(_LAST)[0])
 
     @property
     def names(self) -> str:
         """The collections, for messages."""
         return ", ".join(f"{self.db}.{coll}" for coll in self.colls)
+
+    def carried(self, since: int) -> list[str]:
+        """The names at the source that changes of this version or a later one may carry."""
+        renamed = {each.declared.coll: each for each in self.renamed}
+        names = (renamed[coll].carried(since) if coll in renamed else [coll] for coll in self.colls)
+        return list(dict.fromkeys(name for each in names for name in each))
+
+    def present(self, coll: str, version: int) -> str:
+        """The name at the source now of what a change of this version calls so."""
+        names = (each for each in self.renamed if each.at(version).coll == coll)
+        return next((each.present.coll for each in names), coll)
+
+    def target(self, position: Position | None) -> str | None:
+        """The collection, by its name at the source there, that a cursor of its own is opened on at the position."""
+        if self.own is None or not self.renamed:
+            return self.own
+        (names,) = self.renamed
+        return (names.at(position.time) if position else names.present).coll
 
     def pipeline(self, position: Position | None, *, keys_only: bool = False) -> list[Document]:
         """The stages that begin at the position. `keys_only`: events without documents, which are never too large.
@@ -48,7 +71,8 @@ class Watch:
             stream["fullDocument"] = "updateLookup"
         stages: list[Document] = [{"$changeStream": stream}]
         if self.own is None:
-            seen = [*self.colls, *([self.heartbeat] if self.heartbeat else ())]
+            names = self.carried(position.time if position else _LAST)
+            seen = [*names, *([self.heartbeat] if self.heartbeat else ())]
             of_documents = {"ns.coll": {"$in": seen}}
             stages.append({"$match": {"$or": [of_documents, {"operationType": {"$in": _OF_DATABASES}}]}})
         stages.append({"$project": {"updateDescription": 0} | ({"fullDocument": 0} if keys_only else {})})

@@ -71,12 +71,15 @@ class LoadState:
         at: int | None = self._open().get("empty_at")
         return at
 
-    def enter(self, phase: LoadPhase, *, empty_at: int | None = None) -> None:
+    @property
+    def whole_at(self) -> int:
+        """A cluster time at which all of a `live` collection had been read; 0: long ago."""
+        return int(self._open().get("whole_at", 0))
+
+    def enter(self, phase: LoadPhase, *, empty_at: int | None = None, whole_at: int = 0) -> None:
         """Save the phase; `loading` and `reconciling` begin a load from the start, without a position."""
-        from_the_start = phase in ("loading", "reconciling")
-        self._write(
-            {"phase": phase, "empty_at": empty_at, **({"position": None, "counts": {}} if from_the_start else {})}
-        )
+        begun: dict[str, Any] = {"position": None, "counts": {}} if phase in ("loading", "reconciling") else {}
+        self._write({"phase": phase, "empty_at": empty_at, "whole_at": whole_at, **begun})
 
     def _open(self) -> dict[str, Any]:
         if self._stored is None:

@@ -15,7 +15,7 @@ from penstock.opensearch.mapping import index_body, read_mapping
 from penstock.settings import CollectionSettings
 from penstock.transform import Transform
 
-_OF_NOW = {"namespace", "index", "on_drop", "drop_grace_s", "max_fields", "when_full", "pattern"}
+_OF_NOW = {"namespace", "index", "on_drop", "drop_grace_s", "on_rename", "max_fields", "when_full", "pattern"}
 """What may be changed while a generation lives."""
 
 _OF_THE_DOCUMENTS = {"include", "exclude", "rename", "function", "conflicts"}

@@ -33,12 +33,16 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Record:
-    """The generations of one collection behind one read alias; `last` is the highest number that was ever used."""
+    """The generations of one collection behind one read alias; `last` is the highest number that was ever used.
+
+    `names` are those that the collection got by renames that were followed: see `penstock.change.Names`.
+    """
 
     collection: str
     alias: str
     last: int = 0
     generations: tuple[Recorded, ...] = field(default=())
+    names: tuple[tuple[str, int], ...] = ()
 
     @property
     def fed(self) -> tuple[Recorded, ...]:
@@ -76,6 +80,11 @@ class Record:
         before = self.in_role("serving")
         record = self if before is None or before.number == number else self.changed(before.number, role="kept")
         return record.changed(number, role="serving", failed="")
+
+    def renamed(self, coll: str, since: int) -> "Record":
+        """With another name of the collection; unchanged when a pipeline that is behind tells what is known."""
+        known = self.names[-1][1] if self.names else 0
+        return replace(self, names=(*self.names, (coll, since))) if since > known else self
 
     def found(self, number: int) -> Recorded:
         """The generation of this number, whatever becomes of it."""
@@ -138,7 +147,8 @@ class Records:
 def record_of(document: Mapping[str, Any]) -> Record:
     """The record that a state document holds."""
     generations = (Recorded(**{**each, "recipe": Recipe(**each["recipe"])}) for each in document["generations"])
-    return Record(document["name"], document["alias"], document["last"], tuple(generations))
+    names = tuple((each["collection"], each["since"]) for each in document.get("names", ()))
+    return Record(document["name"], document["alias"], document["last"], tuple(generations), names)
 
 
 def _document(record: Record) -> dict[str, Any]:
@@ -148,5 +158,6 @@ def _document(record: Record) -> dict[str, Any]:
         "alias": record.alias,
         "last": record.last,
         "generations": [asdict(each) for each in record.generations],
+        "names": [{"collection": coll, "since": since} for coll, since in record.names],
         "written": secrets.token_hex(4),
     }

@@ -13,10 +13,11 @@ from penstock.opensearch.error_table import judge_item, judge_request, lost
 from penstock.opensearch.system_index import ensure_system_index
 from penstock.opensearch.waiting import Patience, Wait
 
-SCHEMA: Final = 2
-"""Written with every document. 1 was before generations had records; its documents are read, and written again as 2."""
+SCHEMA: Final = 3
+"""Written with every document. 1 was before generations had records, 2 before renames were followed; their documents
+are read, and written again as 3."""
 
-_READ: Final = frozenset({1, SCHEMA})
+_READ: Final = frozenset({1, 2, SCHEMA})
 
 STATE_INDEX: Final = "penstock-state"
 

@@ -13,7 +13,6 @@ from penstock.build import Adapters
 from penstock.change import Batch, Change, Counts, Namespace, Outcome, Position, Write
 from penstock.errors import Stopped
 from penstock.metrics import Metrics
-from penstock.mongo.current import with_states
 from penstock.opensearch.indexes import Generation
 from penstock.operations.gone import affects, indexed, taken_away
 from penstock.pipeline import Pipeline, Ports, Rules
@@ -60,7 +59,7 @@ class OneBatch:
         changes = list(self.changes)
         if any(change.kind == "left" for change in changes):  # may be read again, and documents are used up
             kept = [change._replace(document=deepcopy(change.document)) for change in changes]
-            changes = self.adapters.ask(with_states, kept)
+            changes = self.adapters.states(kept)
         yield Batch(shape(changes), self.position, read_at)
 
     def close(self) -> None:
@@ -132,7 +131,7 @@ class Applying:
 
     def _on_control(self, change: Change) -> None:
         for each in self.plan.collections:
-            if affects(change, each.namespace):
+            if affects(change, each.names.at(change.version)):
                 self._taken_away(each, change)
 
     def _taken_away(self, collection: Collection, change: Change) -> None:

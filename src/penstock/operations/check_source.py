@@ -1,7 +1,7 @@
 """The source's part of `check`: what it is, its collections, change streams and rights, how long it remembers."""
 
 import difflib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 
 from pymongo.errors import PyMongoError
 
@@ -18,6 +18,7 @@ from penstock.mongo.heartbeat import may_beat
 from penstock.mongo.watch import Watch, watches
 from penstock.operations.expanding import expand, matching, patterns_of
 from penstock.operations.finding import Finding, failure, ok, warning
+from penstock.operations.renamed import look_up_names
 from penstock.settings import Settings
 
 _FIRST_MONGODB = (4, 0)
@@ -40,18 +41,16 @@ def source_findings(settings: Settings) -> Iterator[Finding]:
             found = server(connection.client)
             yield from _server_findings(found, where)
             there = yield from _pattern_findings(connection.client, found, settings)
-            for namespace in _namespaces(there):
+            names = look_up_names(there)
+            yield from _rename_findings(connection.client, found, there, names)
+            for namespace in names.values():
                 yield from _collection_findings(connection.client, namespace)
-            for watch in watches(_namespaces(there), settings.source.cursor_per):
+            for watch in watches(names.values(), settings.source.cursor_per):
                 yield from _stream_findings(connection, found, watch)
             yield from _heartbeat_findings(connection.client, found, settings.source.heartbeat)
             yield _retention_finding(connection.client, found, settings)
         except PyMongoError as error:
             yield _refused("connection", unavailable(error, f"the connection at {where}"))
-
-
-def _namespaces(settings: Settings) -> list[Namespace]:
-    return [Namespace.named(collection.namespace) for collection in settings.collections]
 
 
 def _pattern_findings(client: Client, found: Server, settings: Settings) -> Generator[Finding, None, Settings]:
@@ -67,6 +66,23 @@ def _pattern_findings(client: Client, found: Server, settings: Settings) -> Gene
         todo = "name it in a [[collections]] table of its own, with another `index`"
         yield failure("source", namespace, f"matches a pattern and cannot be served: {reason}", todo)
     return expanded.settings
+
+
+def _rename_findings(
+    client: Client, found: Server, settings: Settings, names: Mapping[Namespace, Namespace]
+) -> Iterator[Finding]:
+    """Where renames are to be followed: whether the source tells of them, and what was followed."""
+    for each in settings.collections:
+        declared = Namespace.named(each.namespace)
+        if each.follows and found.product == "DocumentDB":
+            what = "DocumentDB was not seen to tell of renames, so none can be followed: the collection counts as gone"
+            yield warning("source", f"{declared}: on_rename", what, 'leave on_rename = "follow" out')
+        if (present := names[declared]) == declared:
+            continue
+        yield ok("source", str(declared), f"was renamed, and is served from {present}")
+        if source.exists(client, declared):
+            todo = f"rename it and give it a table of its own; or drop {present}, and {declared} counts"
+            yield warning("source", str(declared), f"there is another collection {declared}, which is not served", todo)
 
 
 def _server_findings(found: Server, where: str) -> Iterator[Finding]:

@@ -107,23 +107,32 @@ def databases(
     settings: Settings, join: Callable[[Plan, threading.Event], Adapters], metrics: Metrics
 ) -> dict[str, Database]:
     """One for each database, whatever cursors a worker would have. Raises SettingsError."""
-    if patterns := patterns_of(settings):
-        raise SettingsError(
-            f"[[collections]] {patterns[0].namespace}: only `penstock run` looks for what matches a pattern; where an"
-            " event source mapping brings the changes, name each collection."
-        )
     source = settings.source.model_copy(update={"cursor_per": "database"})
-    if grace := next((each for each in settings.collections if each.drop_grace_s), None):
-        raise SettingsError(
-            f"[[collections]] {grace.namespace}: drop_grace_s needs `penstock run`, which looks whether the collection"
-            " is back; where an event source mapping brings the changes, leave it out."
-        )
     found: dict[str, Database] = {}
     for db in sorted({Namespace.named(each.namespace).db for each in settings.collections}):
         its = tuple(each for each in settings.collections if Namespace.named(each.namespace).db == db)
         planner = Planner(settings.model_copy(update={"source": source, "collections": its}))
         found[db] = Database(planner, join, metrics)
     return found
+
+
+def require_mappable(settings: Settings) -> None:
+    """Refuse what a worker alone can do where an event source mapping brings the changes. Raises SettingsError."""
+    if patterns := patterns_of(settings):
+        raise SettingsError(
+            f"[[collections]] {patterns[0].namespace}: only `penstock run` looks for what matches a pattern; where an"
+            " event source mapping brings the changes, name each collection."
+        )
+    if grace := next((each for each in settings.collections if each.drop_grace_s), None):
+        raise SettingsError(
+            f"[[collections]] {grace.namespace}: drop_grace_s needs `penstock run`, which looks whether the collection"
+            " is back; where an event source mapping brings the changes, leave it out."
+        )
+    if following := next((each for each in settings.collections if each.follows), None):
+        raise SettingsError(
+            f'[[collections]] {following.namespace}: on_rename = "follow" needs `penstock run`, which opens the change'
+            " stream anew under the new name; where an event source mapping brings the changes, leave it out."
+        )
 
 
 def _generations(plan: Plan, adapters: Adapters) -> Mapping[Namespace, Generation]:

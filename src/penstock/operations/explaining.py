@@ -122,7 +122,7 @@ class _Look:
         for _ in range(_LOOKS):
             found, letter = self._indexed(), self._letter()
             identity = _identity(self.asked, found, letter)
-            change = _at_source(self.connection, namespace, identity)
+            change = _at_source(self.connection, self.collection.source, identity)._replace(namespace=namespace)
             if _version(self._indexed()) == _version(found):
                 break
         seen = self._seen(found, letter, change)

@@ -114,6 +114,8 @@ class Following:
         self._stand("loading")
         try:
             yield _Term(ending, adapters, state)
+        except Outdated:
+            raise
         except LeaseLost as lost:
             log.warning("lease lost", pipeline=self.plan.name, reason=str(lost))
             raise
@@ -158,7 +160,7 @@ class Following:
     def _stream(self, term: _Term, loading: Loading) -> None:
         def settled(position: Position, counts: Counts) -> None:
             self.standing.settled(position, counts)
-            loading.heard.settled(position, counts)
+            loading.settled(position, counts)
 
         pipeline = Pipeline(
             name=self.plan.name,

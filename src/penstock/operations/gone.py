@@ -35,13 +35,13 @@ def taken_away(
     alias: str,
 ) -> None:
     """Apply the collection's policy: keep the index's documents until it is back, or for a while, or delete them."""
-    name = collection.namespace
     if collection.settings.outlives_a_drop:
         stays_away(collection, load, since=change.version, by=change.kind)
         return
     deleted = empty(documents, sink, alias=alias, version=change.version)
-    log.warning("collection gone, index emptied", collection=str(name), by=change.kind, documents=deleted)
-    if name == change.to or load.phase != "live":
+    name = str(collection.namespace)
+    log.warning("collection gone, index emptied", collection=name, by=change.kind, documents=deleted)
+    if collection.names.at(change.version) == change.to or load.phase != "live":
         load.enter("reconciling")
 
 

@@ -24,6 +24,7 @@ from penstock.opensearch.kept_letters import KeptLetters, Tally, Wanted
 from penstock.opensearch.stored_letter import StoredLetter
 from penstock.opensearch.waiting import Impatience, Patience
 from penstock.operations.observed import SinkView
+from penstock.operations.renamed import present_names
 from penstock.settings import Settings
 
 LetterState = Literal["open", "superseded", "deleted", "no collection", "unknown"]
@@ -84,7 +85,7 @@ def _judge(
     """The letters with their states, and why the source was not asked, if it was not."""
     superseded = superseded_of(client, patience, letters)
     try:
-        gone, problem = _gone(settings, letters) if letters else {}, ""
+        gone, problem = _gone(settings, client, letters) if letters else {}, ""
     except SourceUnavailable as error:
         gone, problem = dict.fromkeys(((each.namespace, each.id) for each in letters), "unknown"), str(error)
     return [
@@ -137,17 +138,20 @@ def can_be_read(letter: StoredLetter) -> bool:
     return "\ufffd" not in str(key) and document_id(key) == letter.id
 
 
-def _gone(settings: Settings, letters: Sequence[StoredLetter]) -> dict[tuple[Namespace, str], LetterState]:
+def _gone(
+    settings: Settings, client: Client, letters: Sequence[StoredLetter]
+) -> dict[tuple[Namespace, str], LetterState]:
     """Those documents that the source does not hold. Raises SourceUnavailable."""
     by_namespace: dict[Namespace, list[StoredLetter]] = defaultdict(list)
     for letter in letters:
         by_namespace[letter.namespace].append(letter)
+    names = present_names(settings, SinkView(settings, client).records(settings.aliases))
     with source_connection(settings.source) as connection:
         try:
             return {
                 (namespace, text_id): state
                 for namespace, its in by_namespace.items()
-                for text_id, state in _gone_of(connection.client, namespace, its)
+                for text_id, state in _gone_of(connection.client, names.get(namespace, namespace), its)
             }
         except PyMongoError as error:
             raise unavailable(error, "a question about its collections") from error

@@ -19,15 +19,16 @@ from penstock.change import Change, Counts, Namespace, Position
 from penstock.ending import Ending
 from penstock.errors import ReadAgain, Stopped
 from penstock.metrics import Metrics
-from penstock.mongo.collections import committed_time, estimated_count, exists, find_by_ids, identities
+from penstock.mongo.collections import committed_time, estimated_count, exists, find_by_ids
 from penstock.mongo.connection import cluster_time
 from penstock.mongo.load import MongoLoad
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.mapping import GC_DELETES_S
 from penstock.operations.at_most import AtMost
 from penstock.operations.gone import affects, indexed, stays_away, taken_away
-from penstock.operations.heard import Heard, Moment
+from penstock.operations.missing import Missing
 from penstock.operations.progress import LoadResult, Progress, peak_memory_bytes
+from penstock.operations.renamed import Renames
 from penstock.operations.starting import Start
 from penstock.operations.sweep import Held, Indexed, empty, sweep
 from penstock.operations.turns import Turns
@@ -44,9 +45,6 @@ Answer = TypeVar("Answer")
 _LOOK_EVERY_S = 2.0
 """How often it is looked whether a dropped collection is back."""
 
-_COMPARE_EVERY_S = 10.0
-"""How often it is looked whether a collection is gone without a word of it in the stream."""
-
 
 @dataclass
 class Loading:
@@ -62,14 +60,19 @@ class Loading:
     _turns: Turns = field(init=False)
     _look: Ending = field(init=False)
     _shared_sink: AtMost = field(init=False)
-    heard: Heard = field(default_factory=Heard)
-    _missing: dict[Namespace, Moment] = field(default_factory=dict)
-    _compared_at: float = 0.0
+    _renames: Renames = field(init=False)
+    _missing: Missing = field(init=False)
 
     def __post_init__(self) -> None:
         self._turns = Turns(self.ending)
         self._look = Ending(self.ending)
         self._shared_sink = AtMost(self.sink, self.adapters.rules().in_flight)
+        self._renames = Renames(self.adapters)
+        self._missing = Missing(self.plan, self.adapters, self.begun.loads, self._turns, self._renames, self.ending)
+
+    def settled(self, position: Position, counts: Counts) -> None:
+        """Hear that a batch of the stream is safe."""
+        self._missing.heard.settled(position, counts)
 
     def keep_loaded(self, progress: Progress, *, on_loaded: Callable[[], None]) -> None:
         """Load what is not loaded, and reconcile what was dropped once it is back, until the term ends."""
@@ -77,8 +80,7 @@ class Loading:
             self._look.clear()
             self.load_all(progress)
             on_loaded()
-            if self._missing or time.monotonic() - self._compared_at > _COMPARE_EVERY_S:
-                self._see_what_is_missing()
+            self._missing.look_if_due()
             self._look.wait(_LOOK_EVERY_S)
         raise Stopped("the term ends")
 
@@ -99,18 +101,22 @@ class Loading:
 
     def on_control(self, change: Change) -> None:
         """Apply the policy of each collection that a control change took away; nothing else is in flight meanwhile."""
-        affected = [each for each in self.plan.collections if affects(change, each.namespace)]
+        affected = [each for each in self.plan.collections if affects(change, each.names.at(change.version))]
         if not affected:
             return
         with self._turns.of_stream():
             for each in affected:
-                self._taken_away(each, change)
+                if not self._renames.follow(each, change, self.begun.loads[each.namespace]):
+                    self._taken_away(each, change)
+            self._renames.require_known(affected, self.ending)
         self._look.set()
 
     def _taken_away(self, collection: Collection, change: Change) -> None:
         name = collection.namespace
         load, documents = self.begun.loads[name], self._indexed(collection)
         taken_away(collection, change, load=load, documents=documents, sink=self.sink, alias=self._alias(name))
+        if change.to != collection.names.at(change.version):
+            self._renames.lost(collection, load, change.version)
 
     def _load_if_due(self, collection: Collection, progress: Progress) -> LoadResult | None:
         """Load a collection that has to be; begins again when the stream brought a drop or a rename meanwhile."""
@@ -130,54 +136,33 @@ class Loading:
         elif load.phase == "dropped" and load.empty_at and self._ask(cluster_time) >= load.empty_at:
             self._empty(collection, load)
         elif load.phase == "reconciling" and self._is_to_be_kept(collection):
+            if collection.settings.follows:
+                return False  # the stream may still tell of its new name; `_missing` sees to it after that
             stays_away(collection, load, since=self._ask(cluster_time), by="not found")
         return load.phase in ("loading", "reconciling")
 
     def _empty(self, collection: Collection, load: LoadState) -> None:
         """The grace period is over; what comes after this look is newer, and stays."""
-        version = self._ask(committed_time, collection.namespace)
+        version = self._ask(committed_time, collection.source)
         if self._exists(collection):
             return
         deleted = empty(self._indexed(collection), self.sink, alias=self._alias(collection.namespace), version=version)
         load.enter("dropped")
         log.warning("collection stayed away, index emptied", collection=str(collection.namespace), documents=deleted)
 
-    def _see_what_is_missing(self) -> None:
-        """Find what is gone without a word of it: DocumentDB tells of no rename and of no dropped database.
-
-        What the stream still has to tell comes first, so a collection is missing once that was heard.
-        """
-        live = [each for each in self.plan.collections if self.begun.loads[each.namespace].phase == "live"]
-        names = [each.namespace.coll for each in live]
-        there = self._ask(identities, self.plan.watch.db, names) if names else {}
-        now = self.heard.moment(self._ask(cluster_time))
-        gone = [each for each in live if each.namespace.coll not in there]
-        self._missing = {each.namespace: self._missing.get(each.namespace, now) for each in gone}
-        self._compared_at = time.monotonic()
-        for each in gone:
-            if self.heard.has_passed(self._missing[each.namespace]):
-                self._is_missing(each, now.time)
-
-    def _is_missing(self, collection: Collection, since: int) -> None:
-        load = self.begun.loads[collection.namespace]
-        with self._turns.of_load():
-            if load.phase == "live":
-                stays_away(collection, load, since=since, by="not found")
-        del self._missing[collection.namespace]
-
     def _load(self, collection: Collection, progress: Progress) -> LoadResult:
         load, name = self.begun.loads[collection.namespace], str(collection.namespace)
         phase, resumed, index = load.phase, load.load() is not None, self.begun.generations[collection.namespace].index
         log.info("load begins", collection=name, index=index, phase=phase, resumed=resumed)
-        version = self._ask(committed_time, collection.namespace)
-        progress.started(name, self._ask(estimated_count, collection.namespace))
+        version = self._ask(committed_time, collection.source)
+        progress.started(name, self._ask(estimated_count, collection.source))
         began, cpu = time.monotonic(), time.process_time()
         pipeline = self._pipeline(collection, load, progress)
         pipeline.run(self._turns.give_way)
         deleted = self._sweep(collection) if phase == "reconciling" else 0
         if not resumed:  # every document was read since: older letters have been answered by a write or a newer letter
             self.adapters.dead_letters.clear(self._alias(collection.namespace), before=version)
-        load.enter("live")
+        load.enter("live", whole_at=self._ask(cluster_time))
         progress.finished(name)
         seconds = time.monotonic() - began
         counts = pipeline.counts
@@ -210,8 +195,8 @@ class Loading:
         namespace = collection.namespace
 
         def held(keys: Sequence[Any]) -> Held:
-            version = self._ask(committed_time, namespace)
-            found = self._ask(find_by_ids, namespace, keys)
+            version = self._ask(committed_time, collection.source)
+            found = self._ask(find_by_ids, collection.source, keys)
             if self._turns.give_way.is_set() or self._is_to_be_kept(collection):
                 raise Stopped(f"{namespace} was taken away")
             return Held(version, found)
@@ -234,10 +219,10 @@ class Loading:
 
     def _is_to_be_kept(self, collection: Collection) -> bool:
         """Whether there is no such collection at present, so that its index must stay as it is."""
-        return collection.settings.outlives_a_drop and not self._exists(collection)
+        return collection.settings.is_awaited and not self._exists(collection)
 
     def _exists(self, collection: Collection) -> bool:
-        return self._ask(exists, collection.namespace)
+        return self._ask(exists, collection.source)
 
     def _ask(self, question: Callable[..., Answer], *arguments: object) -> Answer:
         return self.adapters.ask(question, *arguments, stop=self._turns.give_way)

@@ -51,12 +51,15 @@ class SeenIndex:
     others: frozenset[str] = frozenset()
 
 
-def see_source(settings: SourceSettings, namespaces: Iterable[Namespace]) -> SeenSource:
-    """Look at the source; answers the reason when it cannot be seen. Raises SettingsError."""
+def see_source(settings: SourceSettings, names: Mapping[Namespace, Namespace]) -> SeenSource:
+    """Look at the source; answers the reason when it cannot be seen. `names` has those at the source by the declared.
+
+    Raises SettingsError.
+    """
     try:
         with source_connection(settings) as connection:
             client = connection.client
-            documents = {namespace: estimated_count(client, namespace) for namespace in namespaces}
+            documents = {declared: estimated_count(client, present) for declared, present in names.items()}
             return SeenSource(seconds_of(cluster_time(client)) or None, documents)
     except SourceUnavailable as error:
         return SeenSource(problem=str(error))

@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import structlog
+
 from penstock.build import Adapters
 from penstock.change import seconds_of
 from penstock.ending import Ending
-from penstock.errors import NotEqual, PositionLost, SettingsError, Stopped, SystemicFault
+from penstock.errors import NotEqual, Outdated, PositionLost, SettingsError, Stopped, SystemicFault
 from penstock.metrics import Metrics
 from penstock.mongo.collections import estimated_count
 from penstock.mongo.connection import cluster_time
@@ -25,6 +27,7 @@ from penstock.operations.databases import LOOK_AGAIN_S
 from penstock.operations.following import Following
 from penstock.operations.generations import LOOK_EVERY_S, Generations
 from penstock.operations.progress import NoProgress, Progress
+from penstock.operations.renamed import require_known
 from penstock.operations.verify import How, Kind, Telling, verify
 from penstock.operations.worker import Joined, joined
 from penstock.plans import Plan, Planner
@@ -37,6 +40,8 @@ _WRONG: tuple[Kind, ...] = ("missing", "different", "too many", "dead-lettered")
 """What keeps a generation from serving. A document that somebody writes just now (moving) does not."""
 
 _SHOWN = 5
+
+log = structlog.get_logger(__name__)
 
 _NEAR_S = 15
 """A position so close behind the source's time is in step; an idle one is saved every ten seconds."""
@@ -65,13 +70,17 @@ def reindex(
     with joined(settings, metrics=Metrics()) as site:
         them = Generations(settings, planner.of(namespace), site.client, stop)
         record = _begin(them, force=force, say=say)
-        building = record.in_role("building") if record else None
-        if record is None or building is None:
-            return
-        plan = next(each for each in planner.plans({them.alias: record}) if each.alone == building)
-        if plan.problem:
-            raise SettingsError(plan.problem)
-        _Reindexing(site, them, plan, building, progress, say, wait_s, accept_dead_letters).run(stop)
+        while record and (building := record.in_role("building")):
+            plan = next(each for each in planner.plans({them.alias: record}) if each.alone == building)
+            if plan.problem:
+                raise SettingsError(plan.problem)
+            try:
+                _Reindexing(site, them, plan, building, progress, say, wait_s, accept_dead_letters).run(stop)
+            except Outdated as outdated:
+                log.info("the reindex begins again", collection=them.name, reason=str(outdated))
+                record = them.record()
+            else:
+                return
 
 
 def _begin(them: Generations, *, force: bool, say: Say) -> Record | None:
@@ -161,7 +170,7 @@ class _Reindexing:
 
         With a mapping, its sync function feeds the generation after us: until its containers know of it, we do.
         """
-        total, shown = self.adapters.ask(estimated_count, self.them.declared.namespace), 0
+        total, shown = self.adapters.ask(estimated_count, self.plan.collections[0].source), 0
         self.progress.started(self.them.name, total)
         known_at = time.monotonic() + (LOOK_AGAIN_S + _NEAR_S if self.them.is_mapped else 0.0)
         while not self._is_in_step() or time.monotonic() < known_at:
@@ -173,10 +182,12 @@ class _Reindexing:
         self.progress.finished(self.them.name)
 
     def _is_in_step(self) -> bool:
-        """Whether all is loaded and the stream is followed closely. Raises SystemicFault when it failed."""
-        building = self.them.record().numbered(self.building.number)
+        """Whether all is loaded and the stream is followed closely. Raises SystemicFault when it failed, Outdated."""
+        record = self.them.record()
+        building = record.numbered(self.building.number)
         if building is None or building.failed:
             raise SystemicFault(building.failed if building else f"{self.building.index} was given up meanwhile.")
+        require_known(self.plan.collections[0], record)
         load = self.them.load(building)
         if load and load["phase"] == "dropped":
             raise SystemicFault(f"{self.them.name} is not there at present: reindex it when it is back.")
@@ -205,6 +216,7 @@ class _Reindexing:
         generation = self.them.indexes.ensure_generation(collection.settings, number=collection.number, serving=False)
         telling = Telling(self.progress)
         found = verify(self.adapters, collection, generation, How(wait_s=self.wait_s), stop=done, telling=telling)
+        require_known(collection, self.them.record())
         kinds = [kind for kind in _WRONG if kind != "dead-lettered" or not self.accept_dead_letters]
         wrong = [f"{found.tally.found[kind]:,} {kind}" for kind in kinds if found.tally.found[kind]]
         if wrong or found.dropped:

@@ -12,7 +12,7 @@ from penstock.build import Adapters, parking_queue, sink_client, source_connecti
 from penstock.change import Change, Counts, Position
 from penstock.errors import DocumentError, QueueUnavailable, SettingsError
 from penstock.metrics import Metrics
-from penstock.operations.databases import Database, databases
+from penstock.operations.databases import Database, databases, require_mappable
 from penstock.parked import changes_of
 from penstock.plans import Plan
 from penstock.settings import Settings
@@ -45,6 +45,7 @@ def replay_parked(
     Raises QueueUnavailable, SourceUnavailable, SinkUnavailable, SystemicFault, Stopped; the message that was at work is
     in the queue again then. Raises SettingsError, for messages of collections that are not declared at the end only.
     """
+    require_mappable(settings)
     queue, replayed, left = parking_queue(settings), Replayed(), list["Message"]()
     with (
         source_connection(settings.source) as connection,

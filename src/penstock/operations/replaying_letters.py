@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from penstock.build import Adapters, sink_client, source_connection
-from penstock.change import Change, Counts, Namespace, Position
+from penstock.change import Change, Counts, Position
 from penstock.document_id import read_key
 from penstock.errors import SettingsError, SystemicFault
 from penstock.metrics import Metrics
@@ -26,7 +26,7 @@ from penstock.opensearch.waiting import Patience
 from penstock.operations.applying import Applying
 from penstock.operations.databases import Fed, databases
 from penstock.operations.letters import can_be_read, declared, superseded_of
-from penstock.plans import Plan
+from penstock.plans import Collection, Plan
 from penstock.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -82,7 +82,7 @@ def replay_letters(
                             if stop.is_set():
                                 return replayed
                             its = [each for each in page if database.takes(collection, fed, each.alias)]
-                            replaying.replay(collection.namespace, its)
+                            replaying.replay(collection, its)
                             on_page(replayed)
     return replayed
 
@@ -96,14 +96,14 @@ class _Replaying:
     stop: threading.Event
     replayed: ReplayedLetters
 
-    def replay(self, namespace: Namespace, page: Sequence[StoredLetter]) -> None:
+    def replay(self, collection: Collection, page: Sequence[StoredLetter]) -> None:
         """Replay letters of one generation of a collection."""
         superseded = superseded_of(self.adapters.client, self.adapters.patience, page)
         current = [each for each in page if each.letter_id not in superseded and can_be_read(each)]
         old = [each for each in page if each.letter_id in superseded]
-        counts = self._apply(namespace, current) if current else Counts()
+        counts = self._apply(collection, current) if current else Counts()
         if counts.control:
-            log.warning("the collection is not there, its dead letters stay", collection=str(namespace))
+            log.warning("the collection is not there, its dead letters stay", collection=str(collection.namespace))
             current = []
         refused = len(self.kept.remove(current))
         self.replayed.letters += len(page)
@@ -112,9 +112,9 @@ class _Replaying:
         self.replayed.refused += refused
         self.replayed.left += len(page) - len(old) - len(current)
 
-    def _apply(self, namespace: Namespace, letters: Sequence[StoredLetter]) -> Counts:
-        newest = max(each.version for each in letters)
-        if self.adapters.ask(committed_time, namespace) < newest:
+    def _apply(self, collection: Collection, letters: Sequence[StoredLetter]) -> Counts:
+        newest, namespace = max(each.version for each in letters), collection.namespace
+        if self.adapters.ask(committed_time, collection.source) < newest:
             raise SystemicFault(
                 f"A dead letter of {namespace} is ahead of the source's cluster time, so the source was restored or is"
                 " another one. Correct [source] uri, or run `penstock load --again` to load it anew."

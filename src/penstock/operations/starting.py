@@ -23,6 +23,7 @@ from penstock.opensearch.pipeline_state import PipelineState
 from penstock.opensearch.recipe import Recipe
 from penstock.opensearch.records import Record
 from penstock.operations.lost import intact
+from penstock.operations.renamed import require_known
 from penstock.operations.restored import check_source
 from penstock.plans import Collection, Plan
 from penstock.settings import FoundCollection
@@ -61,7 +62,7 @@ def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozen
         load = loads[name] = adapters.load_state(each, generation).open()
         is_new = load.phase == "loading" and load.load() is None
         if is_new and generation.index not in known and not isinstance(each.settings, FoundCollection):
-            _check_exists(name, adapters)
+            _check_exists(each.source, adapters)
         is_known = known.get(generation.index) == generation.uuid and name not in again
         if not is_known and not (is_new and generation.created):
             log.info("will be loaded anew", collection=str(name), index=generation.index)
@@ -114,6 +115,7 @@ def _check_records(plan: Plan, adapters: Adapters) -> None:
         record = records.get(each.settings.alias)
         now = record.numbered(each.number) if record else None
         before = each.recorded
+        require_known(each, record)
         if (before and before.recipe) != (now and now.recipe) or (record and now is None):
             raise Outdated(f"The generations of {each.namespace} have changed meanwhile. Begin again.")
 

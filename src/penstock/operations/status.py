@@ -14,6 +14,7 @@ from penstock.opensearch.indexes import write_alias_of
 from penstock.opensearch.records import Record, Recorded
 from penstock.operations.alive import alive
 from penstock.operations.observed import SeenIndex, SeenSource, SinkView, see_source
+from penstock.operations.renamed import present_names
 from penstock.operations.seen_state import (
     SeenPipeline,
     loss_of,
@@ -56,6 +57,7 @@ class CollectionStatus:
     `position_left_s` for how long the source still keeps the changes that are needed next. `generations` are told when
     there are several; all else is of the one that serves. `moved_on` names what the settings say otherwise than when
     this one was made; `searched_in` the index that is not penstock's and has the read alias: people search there.
+    `renamed_to` is the name by which the source knows a collection whose rename was followed.
     """
 
     namespace: str
@@ -73,6 +75,7 @@ class CollectionStatus:
     generations: list[GenerationStatus]
     moved_on: list[str]
     searched_in: str | None
+    renamed_to: str | None = None
 
 
 @dataclass(frozen=True)
@@ -126,12 +129,13 @@ class _Looked:
 def status(settings: Settings) -> Status:
     """Look at everything; takes about a second, for the rate. Raises SettingsError, SinkUnavailable."""
     namespaces = {_namespace(each): each for each in settings.collections}
-    source = see_source(settings.source, namespaces)
     with closing(sink_client(settings)) as client:
         view = SinkView(settings, client)
         began = time.monotonic()
         before = {namespace: view.index(each.alias) for namespace, each in namespaces.items()}
-        records = view.records([each.alias for each in settings.collections])
+        records = view.records(settings.aliases)
+        names = present_names(settings, records)
+        source = see_source(settings.source, names)
         letters = view.dead_letters(namespaces)
         beside = {each.index: _beside(view, each) for record in records.values() for each in _several(record)}
         time.sleep(max(0.0, began + _RATE_OVER_S - time.monotonic()))
@@ -167,6 +171,7 @@ def status(settings: Settings) -> Status:
                     generations=[looked.generation(each, watch, namespace) for each in _several(record)],
                     moved_on=_moved_on(namespaces[namespace], record),
                     searched_in=elsewhere,
+                    renamed_to=str(names[namespace]) if names[namespace] != namespace else None,
                 )
             )
     if not settings.pipeline.parking_queue:

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from penstock.ending import Ending
+from penstock.errors import Stopped
 
 
 class Turns:
     """The loading threads give way as soon as the stream's thread asks, and nothing of a load is in flight then."""
 
     def __init__(self, ending: threading.Event) -> None:
+        self._ending = ending
         self.give_way = Ending(ending)
         """Set while the loading threads should end their turns."""
         self._changed = threading.Condition()
@@ -19,11 +21,16 @@ class Turns:
 
     @contextmanager
     def of_load(self) -> Iterator[None]:
-        """A turn of a loading thread, beside others; comes after the stream's, if that waits."""
+        """A turn of a loading thread, beside others; comes after the stream's, if that waits.
+
+        Raises Stopped when the term ends.
+        """
         with self._changed:
             self._changed.wait_for(lambda: not self._stream)
             self._loads += 1
         try:
+            if self._ending.is_set():
+                raise Stopped("the term ends")
             yield
         finally:
             with self._changed:

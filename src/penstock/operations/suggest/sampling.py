@@ -11,6 +11,7 @@ from penstock.errors import DocumentError, SettingsError, Stopped
 from penstock.mongo.error_table import unavailable
 from penstock.mongo.sample import sample
 from penstock.operations.progress import Progress
+from penstock.operations.renamed import look_up_names
 from penstock.operations.suggest.profile import Profile
 from penstock.operations.suggest.proposal import Proposal, propose
 from penstock.settings import CollectionSettings, Settings
@@ -21,7 +22,8 @@ def suggest(
     settings: Settings, collection: CollectionSettings, *, size: int, progress: Progress, stop: threading.Event
 ) -> tuple[Profile, Proposal]:
     """Propose a mapping from so many documents. Raises SettingsError, SourceUnavailable, Stopped."""
-    namespace, transform, profile = Namespace.named(collection.namespace), Transform(collection), Profile()
+    transform, profile = Transform(collection), Profile()
+    namespace = look_up_names(settings)[Namespace.named(collection.namespace)]
     progress.started(collection.namespace, size)
     with source_connection(settings.source) as connection:
         try:

@@ -79,7 +79,7 @@ class Directions:
     def sample_of_source(self, size: int) -> Passed:
         """So many documents of the source by chance."""
         adapters, collection = self.looking.adapters, self.looking.collection
-        keys = {document_id(key): key for key in adapters.ask(sample_ids, collection.namespace, size)}
+        keys = {document_id(key): key for key in adapters.ask(sample_ids, collection.source, size)}
         page = Page(None, Tally(documents=len(keys)))
         until = time.monotonic() + self.wait_s
         return Passed(page, [Suspect(text_id, key, "source", page, until) for text_id, key in keys.items()])
@@ -115,7 +115,7 @@ class Directions:
         """A page of the index; its suspects are the documents that the source does not hold."""
         keys = {each.id: key_of(each.id, each.key) for each in entries}
         asked = [key for key in keys.values() if key is not FOREIGN and can_be_asked_for(key)]
-        namespace = self.looking.collection.namespace
+        namespace = self.looking.collection.source
         held = {document_id(key) for key in self.looking.adapters.ask(find_by_ids, namespace, asked)}
         page, until = Page(place, Tally(documents=len(entries))), time.monotonic() + self.wait_s
         suspects = [

@@ -16,8 +16,7 @@ from penstock.opensearch.indexes import Generation
 from penstock.opensearch.point_in_time import PlaceLost
 from penstock.opensearch.scan import count
 from penstock.opensearch.verify_state import VerifyState
-from penstock.operations.progress import peak_memory_bytes
-from penstock.operations.progress import NoProgress, Progress
+from penstock.operations.progress import NoProgress, Progress, peak_memory_bytes
 from penstock.operations.verify.directions import Directions, Passed
 from penstock.operations.verify.findings import Finding, Tally, Verified
 from penstock.operations.verify.judging import Judging
@@ -133,7 +132,7 @@ class _Verifying:
 
     def _require_collection(self) -> None:
         """A collection that is not there has nothing to be compared with, unless its index is to be emptied."""
-        if self.collection.settings.outlives_a_drop and not self.adapters.ask(exists, self.collection.namespace):
+        if self.collection.settings.is_awaited and not self.adapters.ask(exists, self.collection.source):
             raise CollectionGone
 
     def _basis(self) -> dict[str, Any]:
@@ -155,7 +154,7 @@ class _Verifying:
 
     def _left(self) -> int:
         """About how many documents are left to be gone through, on both sides."""
-        source = self.adapters.ask(estimated_count, self.collection.namespace)
+        source = self.adapters.ask(estimated_count, self.collection.source)
         index = count(self.adapters.client, self.adapters.patience, self.generation.index)
         return max(0, source + index - self._source.tally.documents - self._index.tally.documents)
 

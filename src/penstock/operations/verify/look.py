@@ -14,7 +14,6 @@ from penstock.change import Change
 from penstock.document_id import document_id, read, read_key
 from penstock.errors import DocumentError
 from penstock.mongo.collections import committed_time
-from penstock.mongo.current import with_states
 from penstock.opensearch.by_ids import Found, read_by_ids
 from penstock.operations.compare import differences
 from penstock.plans import Collection
@@ -134,10 +133,10 @@ class Looking:
     def _states(self, keys: Sequence[Any]) -> list[Change]:
         """What the source holds of these documents now; what it cannot hold is a `delete` of the time before."""
         name = self.collection.namespace
-        now = self.adapters.ask(committed_time, name)
+        now = self.adapters.ask(committed_time, self.collection.source)
         asked = [Change(name, "left", now, each) for each in keys if each is not FOREIGN]
-        read = self.adapters.ask(with_states, asked) if asked else []
-        if any(state.kind == "left" for state in read) and self.collection.settings.outlives_a_drop:
+        read = self.adapters.states(asked) if asked else []
+        if any(state.kind == "left" for state in read) and self.collection.settings.is_awaited:
             raise CollectionGone
         states = iter(read)
         return [Change(name, "delete", now) if each is FOREIGN else next(states) for each in keys]

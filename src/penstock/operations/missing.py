@@ -1,0 +1,73 @@
+"""Collections that are gone without a word of it: DocumentDB tells of no rename and of no dropped database.
+
+Names are compared from time to time. What the stream still has to tell comes first, so a collection is missing once
+that was heard.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from threading import Event
+
+from penstock.build import Adapters
+from penstock.change import Namespace
+from penstock.mongo.collections import identities
+from penstock.mongo.connection import cluster_time
+from penstock.opensearch.load_state import LoadState
+from penstock.operations.gone import stays_away
+from penstock.operations.heard import Heard, Moment
+from penstock.operations.renamed import Renames
+from penstock.operations.turns import Turns
+from penstock.plans import Collection, Plan
+
+_COMPARE_EVERY_S = 10.0
+"""How often it is looked whether a collection is gone."""
+
+
+@dataclass
+class Missing:
+    """Finds what is missing among the collections of one pipeline."""
+
+    plan: Plan
+    adapters: Adapters
+    loads: Mapping[Namespace, LoadState]
+    turns: Turns
+    renames: Renames
+    ending: Event
+    heard: Heard = field(default_factory=Heard)
+    _since: dict[Namespace, Moment] = field(default_factory=dict)
+    _compared_at: float = 0.0
+
+    def look_if_due(self) -> None:
+        """Compare names, more often while one seems to be missing. Raises Outdated, SourceUnavailable, Stopped."""
+        if self._since or time.monotonic() - self._compared_at > _COMPARE_EVERY_S:
+            self._look()
+
+    def _look(self) -> None:
+        asked = [each for each in self.plan.collections if self._is_expected(each)]
+        names = [name.coll for each in asked for name in (each.source, each.namespace)]
+        give_way = self.turns.give_way
+        there = self.adapters.ask(identities, self.plan.watch.db, names, stop=give_way) if names else {}
+        now = self.heard.moment(self.adapters.ask(cluster_time, stop=give_way))
+        gone = [each for each in asked if each.source.coll not in there]
+        self._since = {each.namespace: self._since.get(each.namespace, now) for each in gone}
+        self._compared_at = time.monotonic()
+        self.renames.tell_of_namesakes(asked, there)
+        for each in gone:
+            if self.heard.has_passed(self._since[each.namespace]):
+                self._is_missing(each, now.time)
+
+    def _is_expected(self, collection: Collection) -> bool:
+        """Whether there should be such a collection, or the stream has still to tell what became of it."""
+        phase = self.loads[collection.namespace].phase
+        may_be_elsewhere = phase == "reconciling" and collection.settings.follows
+        return phase == "live" or may_be_elsewhere or collection.source != collection.namespace
+
+    def _is_missing(self, collection: Collection, since: int) -> None:
+        load = self.loads[collection.namespace]
+        with self.turns.of_load():
+            if load.phase in ("live", "reconciling"):
+                stays_away(collection, load, since=since, by="not found")
+            self.renames.lost(collection, load, since)
+            self.renames.require_known([collection], self.ending)
+        del self._since[collection.namespace]

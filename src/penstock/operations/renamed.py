@@ -1,0 +1,136 @@
+"""Collections that go by another name at the source: renames that are followed, and the way back to the declared name.
+
+A rename is recorded before the position passes it, and what feeds the collection begins anew with the new name, from a
+position before the rename. Nothing is missed by that, and nothing of another collection that had, or has, one of the
+names is taken: a change goes by the name of its moment (`penstock.change.Names`).
+"""
+
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from threading import Event
+
+import structlog
+
+from penstock.build import Adapters, sink_client
+from penstock.change import Change, Names, Namespace
+from penstock.errors import Outdated, SinkUnavailable
+from penstock.opensearch.load_state import LoadState
+from penstock.opensearch.records import Record, Records
+from penstock.opensearch.server import require_server
+from penstock.opensearch.state import StateStore
+from penstock.opensearch.waiting import Impatience
+from penstock.plans import Collection
+from penstock.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Renames:
+    """Follows the collections of one pipeline; used by the threads of its stream and of its loads, in turns."""
+
+    adapters: Adapters
+    _told: set[Namespace] = field(default_factory=set)
+
+    def follow(self, collection: Collection, change: Change, load: LoadState) -> bool:
+        """Say whether a control change only gave the collection another name, which is followed then.
+
+        What was loaded is right when all of it was read before the rename; nobody knows what a later read has missed.
+        """
+        if not self._leads_on(collection, change):
+            return False
+        if load.phase != "live" or load.whole_at >= change.version:
+            load.enter("reconciling")
+        if change.version > collection.names.since and change.to:
+            log.warning(
+                "collection renamed, its index is fed from the new name",
+                collection=str(collection.namespace),
+                before=str(change.namespace),
+                now=str(change.to),
+            )
+            self._record(collection, change.to, change.version)
+        return True
+
+    def lost(self, collection: Collection, load: LoadState, since: int) -> None:
+        """What has the present name is gone: from then on the declared name counts again."""
+        if collection.source == collection.namespace or since <= collection.names.since:
+            return
+        log.warning(
+            "the renamed collection is gone, its declared name counts again",
+            collection=str(collection.namespace),
+            gone=str(collection.source),
+        )
+        if load.phase == "live":
+            load.enter("reconciling")
+        self._record(collection, collection.namespace, since)
+
+    def require_known(self, collections: Iterable[Collection], ending: Event) -> None:
+        """Raise Outdated when one goes by another name by now than it was planned with; the term ends before that.
+
+        Whose turn is next must not look for it under the old name.
+        """
+        those = list(collections)
+        records = self.adapters.records.read(each.settings.alias for each in those)
+        for each in those:
+            try:
+                require_known(each, records.get(each.settings.alias))
+            except Outdated:
+                ending.set()
+                raise
+
+    def tell_of_namesakes(self, collections: Iterable[Collection], there: Iterable[str]) -> None:
+        """Say once that a collection has come that goes by the declared name of one that was followed."""
+        for each in collections:
+            if each.source != each.namespace and each.namespace.coll in there and each.namespace not in self._told:
+                self._told.add(each.namespace)
+                log.error(
+                    "another collection has the declared name of a renamed one, and is not served",
+                    collection=str(each.namespace),
+                    served=str(each.source),
+                    heal=f"give it another name and a table of its own; or drop {each.source}",
+                )
+
+    def _leads_on(self, collection: Collection, change: Change) -> bool:
+        names, version = collection.names, change.version
+        if change.kind != "rename" or change.namespace != names.at(version):
+            return False
+        if version <= names.since:  # it was decided before, by a pipeline that is ahead or by this one
+            return names.at(version + 1) == change.to
+        return collection.settings.follows and change.to is not None and self._is_free(collection, change.to)
+
+    def _is_free(self, collection: Collection, to: Namespace) -> bool:
+        """Whether the name is in the same database, which is one stream, and nobody else's."""
+        settings = self.adapters.settings
+        served = present_names(settings, self.adapters.records.read(settings.aliases))
+        taken = {name for each in served.items() for name in each if each[0] != collection.namespace}
+        return to.db == collection.namespace.db and to not in taken and str(to) != settings.source.heartbeat
+
+    def _record(self, collection: Collection, to: Namespace, since: int) -> None:
+        self.adapters.records.change(collection.settings.alias, lambda record: record.renamed(to.coll, since))
+
+
+def require_known(collection: Collection, record: Record | None) -> None:
+    """Raise Outdated when the collection goes by another name than it was planned with."""
+    if (record.names if record else ()) != collection.names.later:
+        raise Outdated(f"The name of {collection.namespace} at the source has changed meanwhile. Begin again.")
+
+
+def present_names(settings: Settings, records: Mapping[str, Record]) -> dict[Namespace, Namespace]:
+    """By its declared name, the one by which the source knows each collection now; the records go by alias."""
+    declared = {each.alias: Namespace.named(each.namespace) for each in settings.collections}
+    names = {alias: Names(name, records[alias].names if alias in records else ()) for alias, name in declared.items()}
+    return {each.declared: each.present for each in names.values()}
+
+
+def look_up_names(settings: Settings) -> dict[Namespace, Namespace]:
+    """The same for a command that needs no index otherwise; without one, the declared names. Raises SettingsError."""
+    records: Mapping[str, Record] = {}
+    if any(each.follows for each in settings.collections):
+        try:
+            with closing(sink_client(settings)) as client:
+                require_server(client)
+                records = Records(StateStore(client, Impatience(client.url))).read(settings.aliases)
+        except SinkUnavailable as error:
+            log.warning("whether collections were renamed cannot be seen", reason=str(error))
+    return present_names(settings, records)
