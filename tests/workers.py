@@ -16,9 +16,11 @@ import orjson
 import urllib3
 from pymongo.database import Database
 
+from penstock import build
 from penstock.cli import main
 from penstock.document_id import document_id
 from penstock.encode import CODEC
+from penstock.operations import loading
 from penstock.settings import CollectionSettings
 from penstock.transform import Transform
 
@@ -41,9 +43,14 @@ def until(condition, what, *, within_s=WITHIN_S):
         time.sleep(0.05)
 
 
-def _penstock(folder: Path, log: Path, arguments: list[str], clock_s: float) -> None:
-    """The command line, in a process of its own, whose wall clock is so much ahead."""
+def _penstock(folder: Path, log: Path, arguments: list[str], clock_s: float, gc_deletes_s: int) -> None:
+    """The command line, in a process of its own, whose wall clock is so much ahead.
+
+    `gc_deletes_s`: for how long it takes the indexes to remember deletes, if not for as long as it lets them.
+    """
     os.chdir(folder)
+    for module in (build, loading) if gc_deletes_s else ():
+        module.GC_DELETES_S = gc_deletes_s
     wall = time.time
     time.time = lambda: wall() + clock_s
     for name in [each for each in os.environ if each.startswith("PENSTOCK_")]:
@@ -58,10 +65,11 @@ def _penstock(folder: Path, log: Path, arguments: list[str], clock_s: float) -> 
 class Worker:
     """A command that runs; its log and its metrics can be read meanwhile."""
 
-    def __init__(self, folder: Path, number: int, arguments: list[str], clock_s: float) -> None:
+    def __init__(self, folder: Path, number: int, arguments: list[str], clock_s: float, gc_deletes_s: int) -> None:
         self.killed = False
         self._log = folder / f"worker-{number}.log"
-        self.process = _FORKS.Process(target=_penstock, args=(folder, self._log, arguments, clock_s), daemon=True)
+        given = (folder, self._log, arguments, clock_s, gc_deletes_s)
+        self.process = _FORKS.Process(target=_penstock, args=given, daemon=True)
         self.process.start()
 
     @property
@@ -165,8 +173,8 @@ class Site:
         """The alias of a collection's index."""
         return self._prefix + namespace.lower()
 
-    def start(self, *arguments: str, clock_s: float = 0) -> Worker:
-        worker = Worker(self.folder, len(self._workers), list(arguments), clock_s)
+    def start(self, *arguments: str, clock_s: float = 0, gc_deletes_s: int = 0) -> Worker:
+        worker = Worker(self.folder, len(self._workers), list(arguments), clock_s, gc_deletes_s)
         self._workers.append(worker)
         return worker
 

@@ -7,14 +7,18 @@ from typing import Any
 from sink_sides import Asked, Said
 
 from faults.fault import fault
+from faults.made.processes import holder
 from faults.said import OVERLOADED
 from faults.scene import Scene
 from workers import until
 
 _DOCUMENTS = 4000
 _RATE = "60"
+_GC_DELETES_S = 60
+"""In place of 900, so that it can be waited for."""
+
 _HELD_S = 35
-"""Longer than half of `gc_deletes`, which is 60 s: after that nothing may be sent that was read before."""
+"""Longer than half of it: after that nothing may be sent that was read before."""
 
 _HELD = 200
 
@@ -27,8 +31,9 @@ def load_interrupted(scene: Scene) -> None:
     scene.writer.start()
     following = scene.run("--pipeline-load-rate", _RATE)
     for number in range(scene.times):
-        worker, following = following, scene.another("--pipeline-load-rate", _RATE)
-        until(lambda worker=worker: worker.lines("took the lease"), "the lease is taken")
+        pair = [following, scene.another("--pipeline-load-rate", _RATE)]
+        worker = holder(pair)
+        (following,) = (each for each in pair if each is not worker)
         scene.pause()
         worker.signal(signal.SIGTERM if number % 2 else signal.SIGKILL)
         worker.killed = True
@@ -44,7 +49,7 @@ def _logs(scene: Scene) -> list[str]:
     return [file.read_text() for file in scene.site.folder.glob("worker-*.log")]
 
 
-@fault("a range of the load held back past gc_deletes, while its documents are deleted")
+@fault("a range of the load held back past gc_deletes (60 s here), while its documents are deleted")
 def range_held_back(scene: Scene) -> None:
     names = [f"held{number}" for number in range(scene.times)]
     scene.collections += names
@@ -64,7 +69,7 @@ def range_held_back(scene: Scene) -> None:
     between.plan = plan
     scene.writer.fill()
     scene.settings()
-    scene.run().until_logged("load begins")
+    scene.run(gc_deletes_s=_GC_DELETES_S).until_logged("load begins")
     scene.writer.start()
     for name in names:
         until(lambda name=name: held[name], f"the load of {name} is held", within_s=120)
@@ -78,10 +83,11 @@ def range_held_back(scene: Scene) -> None:
         scene.worker.until_logged("load ends", collection=f"{scene.database.name}.{name}")
         scene.recover()
         scene.more["ranges read again"] = len(scene.worker.lines("reading again"))
+        assert scene.more["ranges read again"], "no range was read again"
 
 
 def _forget_deletes_at_once(scene: Scene, name: str) -> None:
-    """Let this index forget what was deleted within a second, and not after 60."""
+    """Let this index forget what was deleted within a second."""
     settings: dict[str, Any] = {"index.gc_deletes": "1s", "index.refresh_interval": "500ms"}
     answer = scene.site.ask("PUT", f"{scene.site.index(f'{scene.database.name}.{name}')}-g1/_settings", settings)
     assert answer.get("acknowledged"), answer

@@ -69,7 +69,7 @@ def two_workers(scene: Scene) -> None:
             each.kill()
         scene.mark()
         pair = [scene.another(), scene.another()]
-        scene.worker = _holder(pair)
+        scene.worker = holder(pair)
         scene.recover()
         assert [each for each in pair if each.metric("penstock_lease_held")] == [scene.worker]
     for each in pair:
@@ -81,6 +81,6 @@ def _until_standby(worker: Worker) -> None:
     until(lambda: worker.states() == {"standby"}, worker.states)
 
 
-def _holder(pair: list[Worker]) -> Worker:
-    """The one that takes the lease."""
+def holder(pair: list[Worker]) -> Worker:
+    """The one that takes the lease; neither had it before."""
     return until(lambda: next((each for each in pair if each.lines("took the lease")), None), "one took the lease")
