@@ -170,7 +170,7 @@ def test_all_commands_take_the_declared_name_and_read_the_present_one(site, data
     name, present = f"{database.name}.items", f"{database.name}.moved"
     database["items"].rename("moved")
     database.moved.update_one({"_id": 7}, {"$set": {"customer": "none"}})
-    until(lambda: site.letters(database), "a dead letter")
+    worker.until_logged("dead letter")
     assert site.letters(database)[0]["namespace"] == name
     worker.terminate()
     (line,) = json.loads(site.run("status", "--json").stdout)

@@ -14,7 +14,7 @@ import structlog
 
 from penstock.build import Adapters, sink_client
 from penstock.change import Change, Names, Namespace
-from penstock.errors import Outdated, SinkUnavailable
+from penstock.errors import Outdated, SettingsError, SinkUnavailable
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.records import Record, Records
 from penstock.opensearch.server import require_server
@@ -124,13 +124,13 @@ def present_names(settings: Settings, records: Mapping[str, Record]) -> dict[Nam
 
 
 def look_up_names(settings: Settings) -> dict[Namespace, Namespace]:
-    """The same for a command that needs no index otherwise; without one, the declared names. Raises SettingsError."""
+    """The same for a command that needs no index otherwise; the declared names where it cannot be asked."""
     records: Mapping[str, Record] = {}
     if any(each.follows for each in settings.collections):
         try:
             with closing(sink_client(settings)) as client:
                 require_server(client)
                 records = Records(StateStore(client, Impatience(client.url))).read(settings.aliases)
-        except SinkUnavailable as error:
+        except (SettingsError, SinkUnavailable) as error:
             log.warning("whether collections were renamed cannot be seen", reason=str(error))
     return present_names(settings, records)
