@@ -139,7 +139,7 @@ class FindCursor(_Cursor):
                 "find": self._target,
                 "filter": wanted,
                 "sort": {"_id": 1},
-                "limit": limit,
+                **({"limit": limit} if limit else {}),
                 "batchSize": self._batch_size,
                 "readConcern": {"level": "majority"},
             }
