@@ -363,17 +363,17 @@ def test_check_leaves_nothing_behind(run, settings, sink_url):
     assert http.request("GET", f"{sink_url}/_cat/indices/penstock-check-*?h=index").data == b""
 
 
-def test_check_sees_a_block_an_async_translog_and_too_many_replicas(run, settings, sink_url, index_prefix):
+def test_check_sees_a_block_settings_that_forget_and_too_many_replicas(run, settings, sink_url, index_prefix):
     assert run("load").returncode == 0
     http = urllib3.PoolManager()
-    changed = {
-        "index": {"translog.durability": "async", "number_of_replicas": 3, "blocks.read_only_allow_delete": True}
-    }
+    forgets = {"translog.durability": "async", "gc_deletes": "14m"}
+    changed = {"index": {**forgets, "number_of_replicas": 3, "blocks.read_only_allow_delete": True}}
     assert http.request("PUT", f"{sink_url}/{index_prefix}items/_settings", json=changed).status == 200
     done = run("check", "--json")
     verdicts = {each["subject"]: each["verdict"] for each in json.loads(done.stdout)}
     assert done.returncode == 5
     assert verdicts[f"{index_prefix}items-g1: translog"] == "warning"
+    assert verdicts[f"{index_prefix}items-g1: gc_deletes"] == "warning"
     assert verdicts[f"{index_prefix}items-g1: blocks"] == "failure"
     assert verdicts[f"{index_prefix}items: replicas"] == "warning"
 

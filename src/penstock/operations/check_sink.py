@@ -14,6 +14,7 @@ from penstock.errors import SettingsError, SinkUnavailable
 from penstock.opensearch.client import Answer, Client, Unreachable
 from penstock.opensearch.mapping import body_for, index_body, read_mapping
 from penstock.opensearch.requests import error_of
+from penstock.operations.check_durable import durable_findings
 from penstock.operations.check_fields import field_findings
 from penstock.operations.finding import Finding, failure, ok, warning
 from penstock.operations.observed import SinkView
@@ -187,19 +188,8 @@ def _state_findings(
         yield failure("sink", alias, f"{what} ({index})", "give the collection another `index`, or delete it")
         return
     yield ok("sink", alias, f"stands for {index}")
-    if settings.get("translog", {}).get("durability") == "async":
-        yield warning(
-            "sink",
-            f"{index}: translog",
-            "is `async`: what was acknowledged can be lost when a node dies",
-            "set index.translog.durability to request",
-        )
+    yield from durable_findings(index, settings)
     yield from field_findings(collection, index, described)
-    blocks = [name for name, value in settings.get("blocks", {}).items() if value == "true"]
-    if blocks:
-        yield failure(
-            "sink", f"{index}: blocks", f"{', '.join(blocks)}: writes wait", "make room on the disk, remove the block"
-        )
     copies.setdefault(int(settings.get("number_of_replicas", 0)), []).append(alias)
 
 
