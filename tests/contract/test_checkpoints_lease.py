@@ -12,7 +12,7 @@ from penstock.change import Position
 from penstock.errors import LeaseLost, SettingsError, Stopped, SystemicFault
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.pipeline_state import PipelineState
-from penstock.opensearch.state import Conflict, StateStore
+from penstock.opensearch.state import SCHEMA, Conflict, StateStore
 
 HERE = Position("here", 1)
 THERE = Position("there", 2)
@@ -216,13 +216,13 @@ class TestStateStore:
             store.put("a/ü ?", {"n": 3}, first)
         with pytest.raises(Conflict):
             store.put("a/ü ?", {"n": 3}, None)
-        assert store.get(["a/ü ?"])["a/ü ?"].document == second.document == {"schema": 2, "n": 2}
+        assert store.get(["a/ü ?"])["a/ü ?"].document == second.document == {"schema": SCHEMA, "n": 2}
 
     def test_state_of_a_newer_form_is_refused(self, way: Side, store: StateStore, worker: OpenState) -> None:
         store.put("other", {}, None)
-        lines = b'{"index":{"_id":"pipeline/shop"}}\n{"schema":3}\n'
+        lines = b'{"index":{"_id":"pipeline/shop"}}\n{"schema":99}\n'
         way.ask("POST", f"/{store.index}/_bulk", lines)
-        with pytest.raises(SettingsError, match="has the form 3"):
+        with pytest.raises(SettingsError, match="has the form 99"):
             worker().acquire()
 
     def test_a_blocked_state_index_is_waited_for(self, way: Side, store: StateStore, worker: OpenState) -> None:
