@@ -19,7 +19,7 @@ from penstock.ports import Shape, Source, unshaped
 _AHEAD = 3
 """Answers of the source that may wait; each is bounded by the source (16 MB at the most)."""
 
-_MOST_AGE_S = 0.1
+_MOST_AGE_S = 0.05
 """How long a batch waits for the rest that the source promised, since its first answer came."""
 
 

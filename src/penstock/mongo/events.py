@@ -36,6 +36,7 @@ class EventReader:
                 self._renamed.setdefault(coll, []).append(names)
         self._watched = frozenset(Namespace(db, coll) for coll in (*colls, *self._renamed))
         self._namespaces = {coll: Namespace(db, coll) for coll in colls}
+        self._simple = {coll: name for coll, name in self._namespaces.items() if coll not in self._renamed}
         self._missing = missing
 
     def changes(self, events: Sequence[Document], missing: dict[str, Missing] | None = None) -> list[Change]:
@@ -50,20 +51,22 @@ class EventReader:
             time = event["clusterTime"]
             version = (time.time << 32) | time.inc
             if operation in STATES or operation == "delete":
-                if namespace := self._namespace(event["ns"]["coll"], version):
-                    changes.append(self._document(event, namespace, version, missing))
+                coll, document = event["ns"]["coll"], event.get("fullDocument")
+                namespace = self._simple.get(coll) or self._namespace(coll, version)
+                if namespace and document.__class__ is dict and operation in STATES:
+                    changes.append(Change(namespace, "upsert", version, event["documentKey"]["_id"], document))
+                elif namespace:
+                    changes.append(self._without_document(event, namespace, version, missing))
             elif operation in CONTROL_KINDS and (change := self._control(event, version)):
                 changes.append(change)
         return changes
 
-    def _document(self, event: Document, namespace: Namespace, version: int, missing: dict[str, Missing]) -> Change:
-        coll = event["ns"]["coll"]
-        key = event["documentKey"]["_id"]
+    def _without_document(
+        self, event: Document, namespace: Namespace, version: int, missing: dict[str, Missing]
+    ) -> Change:
+        coll, key, document = event["ns"]["coll"], event["documentKey"]["_id"], event.get("fullDocument")
         if event["operationType"] == "delete":
             return Change(namespace, "delete", version, key)
-        document = event.get("fullDocument")
-        if type(document) is dict:
-            return Change(namespace, "upsert", version, key, document)
         if isinstance(document, Undecodable):
             return Change(namespace, "unreadable", version, key, reason=document.reason)
         if coll not in missing:

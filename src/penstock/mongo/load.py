@@ -66,6 +66,8 @@ class MongoLoad:
         self._rate = rate
         self._shape: Shape = unshaped
         self._progress = Progress()
+        self._moment: tuple[float, int] | None = None
+        """When the next range's version was asked for, and the version; it serves until something was read."""
         self._logins = 0
 
     def batches(self, after: Position | None, shape: Shape = unshaped) -> Generator[Batch]:
@@ -76,7 +78,7 @@ class MongoLoad:
         """
         self._ending.clear()
         self._shape = shape
-        self._progress = progress_of(after)
+        self._progress, self._moment = progress_of(after), None
         backoff = Backoff(self._ending)
         try:
             while not self._progress.over:
@@ -107,11 +109,13 @@ class MongoLoad:
             self._progress = Progress(number + 1)
             return
         limit = self._range_size if steps else 0
-        read_at = time.monotonic()
-        version = committed_time(self._client, self._namespace)
+        if self._moment is None:
+            self._moment = (time.monotonic(), committed_time(self._client, self._namespace))
+        read_at, version = self._moment
         count = 0
         for changes, size in self._replies(bracket.filter(self._progress), limit, version):
             count += len(changes)
+            self._moment = None
             if bracket.way != "type":
                 self._progress = Progress(number, last_exact(changes), begun=True)
             yield Batch(changes, self._progress.position(version), read_at, size, more=True)
@@ -150,6 +154,7 @@ class MongoLoad:
 
     def _recover(self, error: PyMongoError, backoff: Backoff) -> None:
         """Prepare going on after an error, or raise what ends the load."""
+        self._moment = None
         fault = fault_of(error)
         if fault is Fault.REFUSED and BRACKETS[self._progress.bracket].way != "steps":
             self._progress = Progress(self._progress.bracket + 1)  # a server that cannot ask for a type holds none

@@ -73,6 +73,9 @@ def requests_of(
 ) -> Iterator[Sequence[int]]:
     """Cut the places into those of one request each, bounded by bytes and count."""
     start, size = 0, 0
+    if len(places) <= max_writes and _at_most(writes) <= max_bytes:  # the usual case, in one go
+        yield from [places] if places else []
+        return
     for count, (alias, text_id, _, body) in enumerate(map(writes.__getitem__, places)):
         added = _AROUND_BYTES + len(alias) + len(text_id) + (len(body) if body is not None else 0)
         if count > start and (size + added > max_bytes or count - start >= max_writes):
@@ -81,6 +84,12 @@ def requests_of(
         size += added
     if len(places) > start:
         yield places[start:]
+
+
+def _at_most(writes: Sequence[Write]) -> int:
+    """More bytes than the lines of these writes have."""
+    around = _AROUND_BYTES + MAX_ID_BYTES + max((len(write.alias) for write in writes), default=0)
+    return around * len(writes) + sum(len(write.body) for write in writes if write.body is not None)
 
 
 def refusals(writes: Sequence[Write]) -> list[Outcome | None]:

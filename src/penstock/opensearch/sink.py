@@ -114,7 +114,7 @@ class OpenSearchSink:
 
 def _settle(places: Sequence[int], answer: Answer, guards: int, outcomes: list[Outcome | None]) -> Wait | None:
     """Note the outcome of each item; answers the wait that items ask for, None when none does."""
-    if not guards and answer.raw.count(b'"status":20') == len(places) and _no_errors(answer.raw):
+    if not guards and _all_written(answer.raw, len(places)):
         for place in places:
             outcomes[place] = WRITTEN
         return None
@@ -135,9 +135,12 @@ def _settle(places: Sequence[int], answer: Answer, guards: int, outcomes: list[O
     return wait
 
 
-def _no_errors(raw: bytes) -> bool:
-    """Say whether the answer begins by telling that no item failed. Inside strings its quotes would be escaped."""
-    return b'"errors":false' in raw[:64]
+def _all_written(raw: bytes, count: int) -> bool:
+    """Say whether the answer tells that none of so many items failed; a delete of what is absent is a 404.
+
+    Inside strings its quotes would be escaped.
+    """
+    return b'"errors":false' in raw[:64] and raw.count(b'"status":20') + raw.count(b'"status":404') == count
 
 
 def _items(answer: Answer) -> list[tuple[int, dict[str, Any] | None]] | None:
