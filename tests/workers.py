@@ -7,9 +7,11 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
@@ -41,6 +43,20 @@ def until(condition, what, *, within_s=WITHIN_S):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within_s} s: {what() if callable(what) else what}")
         time.sleep(0.05)
+
+
+@contextmanager
+def meanwhile(work):
+    """Run `work` in a thread, on an event that tells it to end; it must end within the time."""
+    stop = threading.Event()
+    thread = threading.Thread(target=work, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(WITHIN_S)
+    assert not thread.is_alive()
 
 
 def _penstock(folder: Path, log: Path, arguments: list[str], clock_s: float, gc_deletes_s: int) -> None:

@@ -11,7 +11,7 @@ from bson import Binary, Decimal128, Int64, ObjectId
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from workers import WITHIN_S, Site
+from workers import Site, meanwhile
 
 KILLS_IN_LOAD, KILLS_IN_STREAM = 10, 9
 DOCUMENTS = 600
@@ -36,34 +36,23 @@ def ids(chance: random.Random) -> list:
 
 
 class Writer:
-    """Edits both collections, a little faster than a person could follow, until it is stopped."""
+    """Edits both collections, a little faster than a person could follow."""
 
     def __init__(self, database: Database, chance: random.Random) -> None:
         self._database = database
         self._chance = chance
         self._ids = ids(chance)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._write)
         self.edits = dict.fromkeys(("insert", "update", "replace", "delete"), 0)
 
     def fill(self) -> None:
         for coll in COLLECTIONS:
             self._database[coll].insert_many([self._document(each) for each in self._ids])
 
-    def __enter__(self) -> "Writer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(WITHIN_S)
-        assert not self._thread.is_alive()
-
     def _document(self, key) -> dict:
         return {"_id": key, "text": f"{self._chance.random()}", "number": self._chance.randrange(1000)}
 
-    def _write(self) -> None:
-        while not self._stop.wait(self._chance.expovariate(200)):
+    def write(self, stop: threading.Event) -> None:
+        while not stop.wait(self._chance.expovariate(200)):
             self._edit(self._database[self._chance.choice(COLLECTIONS)], self._chance.choice(self._ids))
 
     def _edit(self, collection, key) -> None:
@@ -98,7 +87,7 @@ def test_a_worker_killed_at_random_moments_loses_nothing(site: Site, database: D
     site.settings(*(f"{database.name}.{coll}" for coll in COLLECTIONS), pipeline={"load_range": 100})
     writer = Writer(database, random.Random(seed + 1))
     writer.fill()
-    with writer:
+    with meanwhile(writer.write):
         logs = killed(site, chance, KILLS_IN_LOAD, "--pipeline-load-rate", "150")
         assert logs.count("load ends") < len(COLLECTIONS), "the load was over before the kills were"
         loader = site.start("run")

@@ -13,7 +13,7 @@ from penstock.opensearch.pipeline_state import PipelineState
 from penstock.operations import worker
 from penstock.operations.renamed import Renames
 from penstock.settings import CollectionSettings, PipelineSettings, Settings, SinkSettings, SourceSettings
-from workers import WITHIN_S
+from workers import meanwhile, until
 
 KILLS = 8
 NAMES = ("items", "moved", "moved_on")
@@ -91,35 +91,17 @@ def test_a_process_that_ends_at_a_moment_of_the_rename_has_lost_nothing(site, da
 
 
 class Renamer:
-    """Edits a collection and renames it now and then, until it is stopped."""
+    """Edits a collection and renames it now and then."""
 
     def __init__(self, database, chance) -> None:
         self._database, self._chance = database, chance
-        self._stop, self._moved = threading.Event(), threading.Condition()
-        self._thread = threading.Thread(target=self._write)
         self.name, self.renames, self.edits = "items", 0, 0
 
-    def __enter__(self) -> "Renamer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(WITHIN_S)
-        assert not self._thread.is_alive()
-
-    def has_done(self, *, renames: int, edits: int) -> bool:
-        """Wait until it has done so much; says whether it did."""
-        with self._moved:
-            return self._moved.wait_for(lambda: self.renames >= renames and self.edits >= edits, WITHIN_S)
-
-    def _write(self) -> None:
-        while not self._stop.wait(self._chance.expovariate(200)):
+    def write(self, stop: threading.Event) -> None:
+        while not stop.wait(self._chance.expovariate(200)):
             if self._chance.random() < 0.004:
                 self._rename()
             self._edit(self._database[self.name], self._chance.randrange(200))
-            with self._moved:
-                self._moved.notify_all()
 
     def _rename(self) -> None:
         """The name that is free gets, now and then, another collection for a while."""
@@ -147,12 +129,13 @@ def test_a_worker_killed_at_random_moments_among_renames_loses_nothing(site, dat
     site.settings(f"{database.name}.items", on_rename="follow", source={"cursor_per": cursor_per})
     following = site.start("run")
     following.until_live()
-    with Renamer(database, random.Random(seed + 1)) as renamer:
+    renamer = Renamer(database, random.Random(seed + 1))
+    with meanwhile(renamer.write):
         for _ in range(KILLS):
             running, following = following, site.start("run")
             time.sleep(chance.uniform(0, 2))
             running.kill()
             following.until_logged("took the lease")
-        assert renamer.has_done(renames=4, edits=500)
+        until(lambda: renamer.renames > 3 and renamer.edits > 500, lambda: f"{renamer.renames} renames")
     site.until_equal(database, renamer.name, served_as="items")
     assert site.letters(database) == []
