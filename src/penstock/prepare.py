@@ -170,6 +170,8 @@ def _write(alias: str, last: Mapping[str, Change], prepared: Prepared) -> None:
             prepared.letters.append(letter(change, alias, text_id, prepared.position, str(body)))
             continue
         if body is None and change.kind == "upsert":
+            if change.document is not None:
+                raise AssertionError(f"a change of {change.namespace} was not shaped: it would be taken for left out")
             prepared.left_out.add(len(prepared.writes))
         prepared.writes.append(Write(alias, text_id, change.version, body))
         prepared.changes.append(change)

@@ -160,6 +160,17 @@ def test_every_change_is_counted():
     }
 
 
+def test_a_document_that_no_transform_has_seen_is_never_taken_for_left_out():
+    class Unshaped(Scripted):
+        def batches(self, after, shape=unshaped):
+            return super().batches(after)
+
+    sink, checkpoints = MemorySink(), MemoryCheckpoints()
+    with pytest.raises(AssertionError, match="not shaped"):
+        pipeline(Unshaped([upsert(1, 1)]), sink, checkpoints=checkpoints).run(threading.Event())
+    assert checkpoints.load() is None
+
+
 def test_an_older_state_counts_as_superseded():
     sink = MemorySink()
     pipeline(Scripted([upsert(1, 5, "new")]), sink).run(threading.Event())
