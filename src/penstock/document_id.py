@@ -65,6 +65,13 @@ def document_id(value: Any) -> str:
     return head + octets[: MAX_BYTES - len(head)].decode("utf-8", "ignore")
 
 
+def document_ids(values: Sequence[Any]) -> list[str]:
+    """Answer the document id of each."""
+    if set(map(type, values)) == {ObjectId}:
+        return [value.binary.hex() for value in values]
+    return list(map(document_id, values))
+
+
 def are_short(values: Sequence[Any]) -> bool:
     """Whether the document ids of all these `_id`s are surely no longer than the limit."""
     kinds = set(map(type, values))

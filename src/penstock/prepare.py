@@ -1,13 +1,12 @@
 """Changes -> writes: the transform makes the body, the last change of a document wins, nothing goes uncounted."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import repeat
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 from penstock.change import CONTROL, WRITTEN, Change, Counts, Letter, Namespace, Outcome, Position, Refusal, Write
-from penstock.document_id import document_id, key
+from penstock.document_id import document_ids, key
 from penstock.errors import DocumentError, SystemicFault
 
 Bodies = Callable[[Sequence[dict[str, Any]]], list[bytes | DocumentError | None]]
@@ -102,8 +101,8 @@ def _bodies(
     namespaces: Sequence[Namespace], documents: Sequence[dict[str, Any] | None], routes: Routes
 ) -> Sequence[bytes | DocumentError | None]:
     """The body for each document, None where there is no document or nobody wants it."""
-    if None not in documents and len(set(namespaces)) == 1 and (route := routes.get(namespaces[0])):
-        return route.bodies(documents)  # type: ignore[arg-type]
+    if namespaces.count(namespaces[0]) == len(namespaces):
+        return _bodies_of_one(documents, routes.get(namespaces[0]))
     wanted: dict[Namespace, list[dict[str, Any]]] = {namespace: [] for namespace in routes}
     for namespace, document in zip(namespaces, documents, strict=True):
         if document is not None and namespace in wanted:
@@ -115,6 +114,20 @@ def _bodies(
     ]
 
 
+def _bodies_of_one(
+    documents: Sequence[dict[str, Any] | None], route: Route | None
+) -> Sequence[bytes | DocumentError | None]:
+    """The bodies for documents of one collection."""
+    some = [document for document in documents if document is not None] if route else []
+    if route is None or not some:
+        return [None] * len(documents)
+    bodies = route.bodies(some)
+    if len(some) == len(documents):
+        return bodies
+    made = iter(bodies)
+    return [None if document is None else next(made) for document in documents]
+
+
 def prepare(changes: Sequence[Change], position: Position, routes: Routes) -> Prepared:
     """Fold shaped changes that hold no control change into writes.
 
@@ -122,46 +135,54 @@ def prepare(changes: Sequence[Change], position: Position, routes: Routes) -> Pr
     earlier state of it may be indexed.
     """
     prepared = Prepared(position, counts=Counts(read=len(changes)))
-    folded = _fold(changes, routes, prepared.counts)
-    for alias, last in folded.items():
-        prepared.documents[alias] = last.keys()
-        _write(alias, last, prepared)
+    for namespace, some in _by_namespace(changes):
+        route = routes.get(namespace)
+        if route is None:
+            prepared.counts.control += len(some)
+            continue
+        last = _folded(some, prepared.counts)
+        prepared.documents[route.alias] = last.keys()
+        if last:
+            _write(route.alias, last, prepared)
     return prepared
 
 
-def _fold(changes: Sequence[Change], routes: Routes, counts: Counts) -> dict[str, dict[str, Change]]:
-    """The last change of each document, by alias and document id, in the order of these changes."""
-    folded: dict[str, dict[str, Change]] = {}
-    namespace: Namespace | None = None
-    route: Route | None = None
-    last: dict[str, Change] = {}
+def _by_namespace(changes: Sequence[Change]) -> Iterable[tuple[Namespace, Sequence[Change]]]:
+    """The changes of each collection, in their order."""
+    namespaces = [change.namespace for change in changes]
+    if namespaces and namespaces.count(namespaces[0]) == len(namespaces):
+        return [(namespaces[0], changes)]
+    grouped: dict[Namespace, list[Change]] = {namespace: [] for namespace in namespaces}
     for change in changes:
-        if change.namespace is not namespace:
-            namespace = change.namespace
-            route = routes.get(namespace)
-            last = folded.setdefault(route.alias, {}) if route else {}
-        if route is None or change.kind == "left":
-            counts.control += 1
-            continue
-        text_id = document_id(change.id)
-        if text_id in last:
-            counts.folded += 1
-            del last[text_id]  # so that documents stay in the order of their last change
-        last[text_id] = change
-    return folded
+        grouped[change.namespace].append(change)
+    return grouped.items()
 
 
-_version_of, _body_of, _kind_of = attrgetter("version"), attrgetter("body"), attrgetter("kind")
+def _folded(changes: Sequence[Change], counts: Counts) -> dict[str, Change]:
+    """The last change of each document by its document id, in the order of these changes."""
+    if any(change.kind == "left" for change in changes):
+        counts.control += sum(change.kind == "left" for change in changes)
+        changes = [change for change in changes if change.kind != "left"]
+    ids = document_ids([change.id for change in changes])
+    last = dict(zip(ids, changes, strict=True))
+    counts.folded += len(changes) - len(last)
+    if len(last) < len(changes):
+        last.clear()
+        for text_id, change in zip(ids, changes, strict=True):
+            last.pop(text_id, None)  # so that documents stay in the order of their last change
+            last[text_id] = change
+    return last
+
+
 _BODIES = frozenset({bytes, type(None)})
 
 
 def _write(alias: str, last: Mapping[str, Change], prepared: Prepared) -> None:
     changes = list(last.values())
-    bodies = list(map(_body_of, changes))
-    bodiless = bodies.count(None)
-    if _BODIES.issuperset(map(type, bodies)) and bodiless == list(map(_kind_of, changes)).count("delete"):
+    _, kinds, versions, _, _, _, _, bodies = zip(*changes, strict=True)
+    if _BODIES.issuperset(map(type, bodies)) and bodies.count(None) == kinds.count("delete"):
         # the usual case, in one go
-        prepared.writes += map(Write._make, zip(repeat(alias), last, map(_version_of, changes), bodies))
+        prepared.writes += map(Write._make, zip(repeat(alias), last, versions, bodies))
         prepared.changes += changes
         return
     for text_id, change in last.items():

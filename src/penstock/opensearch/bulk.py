@@ -19,9 +19,8 @@ _MAX_VERSION: Final = (1 << 63) - 1
 _AROUND_BYTES: Final = 120
 """At most what stands in the lines of one write beside its index, its id and its body."""
 
-_INDEX = b'{"index":{%b"_id":'
-_DELETE = b'{"delete":{%b"_id":'
-_VERSION = b',"version":%d,"version_type":"external_gte","require_alias":true}}\n'
+_ACTION = b'{"%b":{%b"_id":%%b,"version":%%d,"version_type":"external_gte","require_alias":true}}\n'
+_LINE_BREAK = ord("\n")
 _GUARD = b'{"update":{%b"_id":"penstock-guard","require_alias":true}}\n{"doc":{}}\n'
 """A bulk request of deletes with external versions creates a missing index, `require_alias` or not. An update of a
 document that is not there changes nothing, and its `require_alias` holds for the whole request."""
@@ -46,17 +45,20 @@ def form_of(aliases: set[str]) -> Form:
 def lines_of(writes: Sequence[Write], places: Sequence[int], form: Form) -> bytes:
     """The lines of the writes at these places."""
     dumps = orjson.dumps
-    index = {alias: _INDEX % name for alias, name in form.names.items()}
-    version, after_id = -1, b""
+    index, delete = _actions(b"index", form), _actions(b"delete", form)
     pieces: list[bytes] = []
-    for alias, text_id, its_version, body in map(writes.__getitem__, places):
-        if its_version != version:  # many follow each other with the same one
-            version, after_id = its_version, _VERSION % its_version
+    for alias, text_id, version, body in map(writes.__getitem__, places):
         if body is None:
-            pieces += (_DELETE % form.names[alias], dumps(text_id), after_id)
+            pieces.append(delete[alias] % (dumps(text_id), version))
         else:
-            pieces += (index[alias], dumps(text_id), after_id, body if b"\n" not in body else _one_line(body), b"\n")
+            line = body if _LINE_BREAK not in body else _one_line(body)
+            pieces += (index[alias] % (dumps(text_id), version), line, b"\n")
     return b"".join(pieces)
+
+
+def _actions(operation: bytes, form: Form) -> dict[str, bytes]:
+    """The action line for each alias, which lacks the id and the version."""
+    return {alias: _ACTION % (operation, name.replace(b"%", b"%%")) for alias, name in form.names.items()}
 
 
 def guards_of(writes: Sequence[Write], places: Sequence[int], form: Form) -> list[bytes]:
@@ -73,8 +75,8 @@ def requests_of(
 ) -> Iterator[Sequence[int]]:
     """Cut the places into those of one request each, bounded by bytes and count."""
     start, size = 0, 0
-    if len(places) <= max_writes and _at_most(writes) <= max_bytes:  # the usual case, in one go
-        yield from [places] if places else []
+    if 0 < len(places) <= max_writes and _at_most(writes) <= max_bytes:  # the usual case, in one go
+        yield places
         return
     for count, (alias, text_id, _, body) in enumerate(map(writes.__getitem__, places)):
         added = _AROUND_BYTES + len(alias) + len(text_id) + (len(body) if body is not None else 0)
@@ -88,14 +90,15 @@ def requests_of(
 
 def _at_most(writes: Sequence[Write]) -> int:
     """More bytes than the lines of these writes have."""
-    around = _AROUND_BYTES + MAX_ID_BYTES + max((len(write.alias) for write in writes), default=0)
-    return around * len(writes) + sum(len(write.body) for write in writes if write.body is not None)
+    aliases, _, _, bodies = zip(*writes, strict=True)
+    around = _AROUND_BYTES + MAX_ID_BYTES + max(map(len, set(aliases)))
+    return around * len(writes) + sum(map(len, filter(None, bodies)))
 
 
 def refusals(writes: Sequence[Write]) -> list[Outcome | None]:
     """For each write, why OpenSearch would refuse a whole request for it; None for nearly all."""
-    ids = [write.id for write in writes]
-    sizes, versions = set(map(len, ids)), [write.version for write in writes]
+    _, ids, versions, _ = zip(*writes, strict=True)
+    sizes = set(map(len, ids))
     is_short = min(sizes) > 0 and max(sizes) <= MAX_ID_BYTES and "".join(ids).isascii()
     if is_short and min(versions) >= 0 and max(versions) <= _MAX_VERSION:
         return [None] * len(writes)
