@@ -56,12 +56,18 @@ class Options:
 
     def __init__(self, stage):
         self.stage = stage
-        stage.do("db.drop_collection('c')", "db.drop_collection('d2')")
-        stage.do("db.create_collection('c')", "db.create_collection('d2')")
+        self._play_events()
+        while self.update_time.time != self.events[1]["clusterTime"].time:  # a second ended among them
+            self._play_events()
+
+    def _play_events(self):
+        self.stage.do("db.drop_collection('c')", "db.drop_collection('d2')")
+        self.stage.do("db.create_collection('c')", "db.create_collection('d2')")
         self.events = self._events("c", "c.insert_many([{'_id': i} for i in range(5)])", 5)
         self.tokens = [event["_id"] for event in self.events]
         self.others = self._events("d2", "d2.insert_many([{'_id': i} for i in range(3)])", 3)
-        self.update = self._events("c", "c.update_one({'_id': 0}, {'$set': {'q': 1}})", 1)[0]["_id"]
+        (updated,) = self._events("c", "c.update_one({'_id': 0}, {'$set': {'q': 1}})", 1)
+        self.update, self.update_time = updated["_id"], updated["clusterTime"]
 
     def _events(self, collection, operation, count):
         watch = self.stage.watch(namespace=("rec", collection))

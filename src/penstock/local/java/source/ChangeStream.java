@@ -23,8 +23,9 @@ final class ChangeStream extends OpenCursor {
   /** The event whose invalidate is still to be given. */
   private Event ending;
 
-  /** Where the stream stands after the last event it looked at. */
+  /** Where the stream stands; null right after an event, whose token says it. */
   private Document position;
+  private Event reached;
 
   ChangeStream(Source source, StreamRequest request) {
     super(request.scope.namespace());
@@ -80,7 +81,7 @@ final class ChangeStream extends OpenCursor {
         await(deadline);
       }
     }
-    return new Batch(filling.documents, filling.ended, source.dialect.showsIdlePosition() ? position : null);
+    return new Batch(filling.documents, filling.ended, source.dialect.showsIdlePosition() ? position() : null);
   }
 
   /** A cursor that met a change of role ends at its next use; a wait under way just ends. */
@@ -126,6 +127,13 @@ final class ChangeStream extends OpenCursor {
 
   private boolean endsWith(Event event) {
     return source.dialect.invalidates() && request.scope.endsWith(event);
+  }
+
+  private Document position() {
+    if (position == null && reached != null) {
+      position = token(reached);
+    }
+    return position;
   }
 
   private Document token(Event event) {
@@ -208,7 +216,8 @@ final class ChangeStream extends OpenCursor {
         bytes += size;
         documents.add(document);
       }
-      position = token(event);
+      reached = event;
+      position = null;
       sequence++;
     }
 

@@ -4,8 +4,10 @@ import de.bwaldvogel.mongo.backend.aggregation.Aggregation;
 import de.bwaldvogel.mongo.backend.aggregation.stage.AggregationStage;
 import de.bwaldvogel.mongo.bson.Document;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.stream.Stream;
 
@@ -23,6 +25,11 @@ final class StreamPipeline {
   private final List<Step> steps = new ArrayList<>();
   private final Set<String> leftOut = new HashSet<>();
   private Query early;
+
+  /** What `early` says of events, as long as it looks at nothing else of them. */
+  private final Map<Kind, Boolean> earlyAnswers = new HashMap<>();
+
+  private record Kind(String type, String database, String collection) {}
 
   StreamPipeline(List<Document> stages, Dialect dialect) {
     for (Document stage : stages) {
@@ -107,7 +114,14 @@ final class StreamPipeline {
 
   /** Whether an event is filtered out by what does not depend on its documents. */
   boolean rejects(Event event, Document token) {
-    return early != null && !early.matches(event.outline(token));
+    if (early == null) {
+      return false;
+    }
+    if (early.looksAt("_id") || early.looksAt("clusterTime") || early.looksAt("documentKey")) {
+      return !early.matches(event.outline(token));
+    }
+    Kind kind = new Kind(event.type, event.database, event.collection);
+    return !earlyAnswers.computeIfAbsent(kind, ignored -> early.matches(event.outline(token)));
   }
 
   /** Take out of an event what the first stages leave out; so it need not be encoded for them. */
