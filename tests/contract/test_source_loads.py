@@ -62,6 +62,18 @@ def test_every_document_is_read_once_whatever_the_type_of_its_id(side):
     assert all(change.document["n"] == 1 for change in changes)
 
 
+@pytest.mark.parametrize("ids", [["a", "b", ""], [-5, 2**40], [bson.ObjectId(), bson.ObjectId()], [b"", b"xyz"], [1.5]])
+def test_ids_of_one_type_are_all_read(side, ids):
+    side.insert("orders", *({"_id": each} for each in ids))
+    assert texts(changes_of(side.load("orders", range_size=2).batches(None))) == sorted(map(document_id, ids))
+
+
+@pytest.mark.parametrize("others", [(None, "a"), ("a", True), (bson.MinKey(), bson.MaxKey())])
+def test_no_id_between_the_others_is_passed_over(side, others):
+    side.insert("orders", {"_id": others[0]}, {"_id": bson.ObjectId("5" * 24)}, {"_id": others[1]})
+    assert len(changes_of(side.load("orders").batches(None))) == 3
+
+
 @pytest.mark.parametrize("range_size", [1, 2, 7])
 def test_ranges_of_any_size_read_the_same(side, range_size):
     side.insert("orders", *({"_id": each} for each in ONE_OF_EACH))

@@ -19,7 +19,7 @@ from penstock.mongo.cursor import Reply, Undecodable, event_of, events_of, taken
 from penstock.mongo.events import EventReader
 from penstock.mongo.load import changes_of, last_exact
 from penstock.mongo.position import position_after, position_at, resume_option, time_within
-from penstock.mongo.ranges import BRACKETS, Progress, progress_of
+from penstock.mongo.ranges import BRACKETS, Progress, brackets_between, progress_of
 from penstock.mongo.watch import Watch, watches
 
 ORDERS = Namespace("shop", "orders")
@@ -289,3 +289,19 @@ def test_a_reader_ends_when_it_is_closed_or_the_process_stops():
     assert not ending.closed
     ending.set()
     assert ending.closed
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "names"),
+    [
+        (0x07, 0x07, ["object_id"]),
+        (0x10, 0x12, ["number"]),
+        (0x02, 0x02, ["string"]),
+        (None, None, []),
+        (0x02, 0x07, [each.name for each in BRACKETS]),
+        (0x01, 0x01, [each.name for each in BRACKETS]),  # a double may be NaN, which is a bracket of its own
+        (None, 0x07, [each.name for each in BRACKETS]),
+    ],
+)
+def test_the_types_of_the_lowest_and_the_highest_id_tell_where_documents_are(lowest, highest, names):
+    assert [BRACKETS[number].name for number in brackets_between(lowest, highest)] == names

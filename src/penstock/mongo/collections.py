@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
@@ -15,6 +17,9 @@ from penstock.mongo.connection import Client, Document, cluster_time, time_of
 MAJORITY = ReadConcern("majority")
 _OWN = frozenset({"admin", "local", "config"})
 _IDS_AT_ONCE = 1000
+_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+_FIRST_ELEMENT = 4
+"""Where the type of a raw document's first element stands: behind the document's size."""
 
 
 class Documents(NamedTuple):
@@ -59,6 +64,19 @@ def exists(client: Client, namespace: Namespace) -> bool:
 def estimated_count(client: Client, namespace: Namespace) -> int:
     """How many documents there are, by the server's own count, which is quick and may be a little wrong."""
     return client.get_database(namespace.db).get_collection(namespace.coll).estimated_document_count()
+
+
+def types_of_ends(client: Client, namespace: Namespace) -> tuple[int | None, int | None]:
+    """The BSON types of the lowest and of the highest `_id`; None where there is no document."""
+    lowest, highest = (_type_of_end(client, namespace, direction) for direction in (1, -1))
+    return lowest, highest
+
+
+def _type_of_end(client: Client, namespace: Namespace, direction: int) -> int | None:
+    """Asked raw: such an `_id` need not be one that can be decoded."""
+    raw = collection(client, namespace).with_options(codec_options=_RAW)
+    found = raw.find_one({}, {"_id": 1}, sort=[("_id", direction)])
+    return None if found is None else found.raw[_FIRST_ELEMENT]
 
 
 def committed_time(client: Client, namespace: Namespace) -> int:

@@ -21,11 +21,11 @@ from penstock.encode import CODEC
 from penstock.ending import Ending
 from penstock.errors import SourceUnavailable, Stopped
 from penstock.metrics import Metrics
-from penstock.mongo.collections import committed_time
+from penstock.mongo.collections import committed_time, types_of_ends
 from penstock.mongo.connection import Connection, Document
 from penstock.mongo.cursor import FindCursor, Reply
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
-from penstock.mongo.ranges import BRACKETS, Progress, progress_of
+from penstock.mongo.ranges import BRACKETS, Progress, brackets_between, progress_of
 from penstock.ports import Shape, unshaped
 from penstock.retry import Backoff
 
@@ -66,6 +66,8 @@ class MongoLoad:
         self._rate = rate
         self._shape: Shape = unshaped
         self._progress = Progress()
+        self._brackets: range | None = None
+        """Those that hold documents; what comes into others after this was asked comes with the stream."""
         self._moment: tuple[float, int] | None = None
         """When the next range's version was asked for, and the version; it serves until something was read."""
         self._logins = 0
@@ -78,7 +80,7 @@ class MongoLoad:
         """
         self._ending.clear()
         self._shape = shape
-        self._progress, self._moment = progress_of(after), None
+        self._progress, self._brackets, self._moment = progress_of(after), None, None
         backoff = Backoff(self._ending)
         try:
             while not self._progress.over:
@@ -105,7 +107,9 @@ class MongoLoad:
         self._end_when_told()
         number, bracket = self._progress.bracket, BRACKETS[self._progress.bracket]
         steps = bracket.way == "steps"
-        if self._progress.begun and not steps:
+        if self._brackets is None:
+            self._brackets = brackets_between(*types_of_ends(self._client, self._namespace))
+        if number not in self._brackets or (self._progress.begun and not steps):
             self._progress = Progress(number + 1)
             return
         limit = self._range_size if steps else 0

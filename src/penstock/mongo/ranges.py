@@ -60,6 +60,24 @@ BRACKETS: tuple[Bracket, ...] = (
 )
 """In the order of MongoDB. An `_id` is never an array, a regular expression or undefined."""
 
+_BY_TYPE = {0x02: "string", 0x05: "binary", 0x07: "object_id", 0x10: "number", 0x12: "number"}
+"""The brackets of the usual BSON types (https://bsonspec.org/spec.html), each of which is all of its bracket's kind."""
+
+
+def brackets_between(lowest: int | None, highest: int | None) -> range:
+    """The brackets, by number, that hold what lies between two values of these BSON types; None: there is no value.
+
+    A server keeps what is of one bracket together, so between two values of one lies nothing else, whatever its order
+    of the brackets is. Where the types do not tell, all brackets are answered.
+    """
+    if lowest is None and highest is None:
+        return range(0)
+    name = _BY_TYPE.get(lowest or 0)
+    if name is None or name != _BY_TYPE.get(highest or 0):
+        return range(len(BRACKETS))
+    number = next(number for number, bracket in enumerate(BRACKETS) if bracket.name == name)
+    return range(number, number + 1)
+
 
 @dataclass(frozen=True)
 class Progress:
