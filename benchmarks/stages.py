@@ -15,7 +15,7 @@ from rounds import Took
 from penstock.change import Change, Namespace, Position
 from penstock.metrics import Metrics
 from penstock.mongo.cursor import FindCursor, Reply
-from penstock.mongo.load import changes_of
+from penstock.mongo.load import changes_in
 from penstock.opensearch.client import Answer
 from penstock.opensearch.sink import OpenSearchSink
 from penstock.opensearch.waiting import Patience
@@ -91,7 +91,7 @@ class Stages:
         changes: list[Change] = []
         for piece in chain.from_iterable(reply.pieces() for reply in replies):
             with self._timed(DECODE):
-                decoded = changes_of(b"".join(piece), self._namespace, 1)
+                decoded = changes_in(piece, self._namespace, 1)
             with self._timed(SHAPE):
                 changes += shape(decoded, self._routes)
             del decoded

@@ -3,10 +3,14 @@
 source -> Batch of Change -> Write -> Outcome, and a Position once everything before it is safe.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from penstock.errors import DocumentError
+
+Row = TypeVar("Row", bound=tuple[Any, ...])
 
 Kind = Literal["upsert", "delete", "unreadable", "left", "drop", "rename", "drop_database", "invalidate"]
 """What happened. `upsert` carries the document's state, `unreadable` the reason why it has none (a dead letter);
@@ -131,6 +135,14 @@ class Write(NamedTuple):
     id: str
     version: int
     body: bytes | None
+
+
+def in_rows(kind: type[Row], *columns: Iterable[Any]) -> list[Row]:
+    """Make named tuples from the columns of all their fields, in the fields' order; one column may be an endless one.
+
+    Quicker than calling the type, or its `_make`, for each.
+    """
+    return list(map(partial(tuple.__new__, kind), zip(*columns, strict=False)))
 
 
 class Refusal(NamedTuple):

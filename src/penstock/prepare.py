@@ -5,7 +5,19 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, NamedTuple
 
-from penstock.change import CONTROL, WRITTEN, Change, Counts, Letter, Namespace, Outcome, Position, Refusal, Write
+from penstock.change import (
+    CONTROL,
+    WRITTEN,
+    Change,
+    Counts,
+    Letter,
+    Namespace,
+    Outcome,
+    Position,
+    Refusal,
+    Write,
+    in_rows,
+)
 from penstock.document_id import document_ids, key
 from penstock.errors import DocumentError, SystemicFault
 
@@ -93,8 +105,7 @@ def shape(changes: list[Change], routes: Routes) -> list[Change]:
         return changes
     namespaces, kinds, versions, ids, documents, targets, reasons, _ = zip(*changes, strict=True)
     bodies = _bodies(namespaces, documents, routes)
-    columns = zip(namespaces, kinds, versions, ids, repeat(None), targets, reasons, bodies)
-    return list(map(Change._make, columns))
+    return in_rows(Change, namespaces, kinds, versions, ids, repeat(None), targets, reasons, bodies)
 
 
 def _bodies(
@@ -182,7 +193,7 @@ def _write(alias: str, last: Mapping[str, Change], prepared: Prepared) -> None:
     _, kinds, versions, _, _, _, _, bodies = zip(*changes, strict=True)
     if _BODIES.issuperset(map(type, bodies)) and bodies.count(None) == kinds.count("delete"):
         # the usual case, in one go
-        prepared.writes += map(Write._make, zip(repeat(alias), last, versions, bodies))
+        prepared.writes += in_rows(Write, repeat(alias), last, versions, bodies)
         prepared.changes += changes
         return
     for text_id, change in last.items():

@@ -25,7 +25,7 @@ class Overtaken(FindCursor):
 
     def open(self, wanted, *, limit):
         reply = super().open(wanted, limit=limit)
-        if reply.documents:
+        if reply.count:
             Overtaken.edit()
         return reply
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from penstock.change import Change, Names, Namespace, version_of
 from penstock.ending import Ending
 from penstock.errors import PositionLost
-from penstock.mongo.cursor import Reply, Undecodable, event_of, events_of, taken_apart
+from penstock.mongo.cursor import Reply, Undecodable, bounds_of, decoded, event_of, events_in, taken_apart, undecoded
 from penstock.mongo.events import EventReader
-from penstock.mongo.load import changes_of, last_exact
+from penstock.mongo.load import changes_in, changes_of, last_exact
 from penstock.mongo.position import position_after, position_at, resume_option, time_within
 from penstock.mongo.ranges import BRACKETS, Progress, brackets_between, progress_of
 from penstock.mongo.watch import Watch, watches
@@ -110,9 +110,19 @@ def damaged(document: dict[str, object]) -> bytes:
     return bytes(raw)
 
 
-def test_one_damaged_document_spoils_no_other():
-    raw = bson.encode({"_id": 1}) + damaged({"_id": {"k": 2}}) + bson.encode({"_id": 3})
-    changes = changes_of(raw, ORDERS, ONE_TIME)
+def reply_of(documents: list[bytes]) -> Reply:
+    array = bson.encode({str(number): RawBSONDocument(each) for number, each in enumerate(documents)})
+    return Reply(array, bounds_of(array), None, 1, len(array), full=True)
+
+
+@pytest.mark.parametrize("in_pieces", [True, False])
+def test_one_damaged_document_spoils_no_other(in_pieces):
+    documents = [bson.encode({"_id": 1}), damaged({"_id": {"k": 2}}), bson.encode({"_id": 3})]
+    if in_pieces:
+        (piece,) = reply_of(documents).pieces()
+        changes = changes_in(piece, ORDERS, ONE_TIME)
+    else:
+        changes = changes_of(b"".join(documents), ORDERS, ONE_TIME)
     assert [(change.kind, change.id) for change in changes] == [("upsert", 1), ("unreadable", {"k": 2}), ("upsert", 3)]
     assert "cannot be decoded" in changes[1].reason
 
@@ -139,9 +149,9 @@ def damaged_event(key: int) -> bytes:
 
 
 def test_an_event_with_a_damaged_document_keeps_its_key():
-    decoded = event_of(damaged_event(5))
-    assert isinstance(decoded["fullDocument"], Undecodable)
-    (change,) = reader().changes([decoded])
+    found = event_of(damaged_event(5))
+    assert isinstance(found["fullDocument"], Undecodable)
+    (change,) = reader().changes([found])
     assert (change.kind, change.id, change.version) == ("unreadable", 5, version_of(1, 1))
     assert "cannot be decoded" in change.reason
 
@@ -152,26 +162,31 @@ def test_a_reply_is_taken_apart_without_decoding_its_documents(order, count):
     documents = [bson.encode({"_id": number, "name": "firstBatch"}) for number in range(count)]
     cursor = {"firstBatch": [RawBSONDocument(each) for each in documents], "id": Int64(7), "ns": "shop.orders"}
     raw = bson.encode({"cursor": {name: cursor[name] for name in order}, "ok": 1.0, "operationTime": Timestamp(1, 2)})
-    envelope, found = taken_apart(raw, "firstBatch")
-    assert found == documents
+    envelope, array = taken_apart(raw, "firstBatch")
+    reply = Reply(array, bounds_of(array), None, 1, len(raw), full=True)
+    assert [each for piece in reply.pieces() for each in undecoded(piece)] == documents
+    assert reply.count == count
+    assert [each["_id"] for each in reply.events] == list(range(count))
     assert envelope["cursor"] == {"firstBatch": [], "id": 7, "ns": "shop.orders"}
     assert envelope["operationTime"] == Timestamp(1, 2)
 
 
 def test_a_reply_is_given_in_pieces_bounded_by_bytes():
     documents = [bson.encode({"_id": number, "text": "x" * 1000}) for number in range(200)]
-    pieces = list(Reply(documents, None, 1, sum(map(len, documents)), full=True).pieces())
-    assert [each for piece in pieces for each in piece] == documents
+    pieces = list(reply_of(documents).pieces())
+    assert [each for piece in pieces for each in undecoded(piece)] == documents
+    assert [each for piece in pieces for each in decoded(piece)] == list(map(bson.decode, documents))
     assert len(pieces) > 1
-    assert all(sum(map(len, piece)) < 64 * 1024 for piece in pieces)
-    large = [bson.encode({"text": "x" * 1_000_000})] * 3
-    assert list(map(len, Reply(large, None, 1, 3_000_000, full=True).pieces())) == [1, 1, 1]
+    assert all(len(piece) < 64 * 1024 for piece in pieces)
+    large = reply_of([bson.encode({"text": "x" * 1_000_000})] * 3)
+    assert [len(decoded(piece)) for piece in large.pieces()] == [1, 1, 1]
 
 
 def test_one_damaged_event_spoils_no_other():
     good = bson.encode(event("insert", 1, documentKey={"_id": 1}, fullDocument={"_id": 1}))
     bad = damaged_event(2)
-    changes = reader().changes(events_of([good, bad, good]))
+    (piece,) = reply_of([good, bad, good]).pieces()
+    changes = reader().changes(events_in(piece))
     assert [(change.kind, change.id) for change in changes] == [("upsert", 1), ("unreadable", 2), ("upsert", 1)]
 
 

@@ -5,6 +5,9 @@ and hides the token of an idle reply. Its cursors of raw batches make an object 
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from struct import Struct
 from typing import NamedTuple
 
 import bson
@@ -26,32 +29,48 @@ _EMPTY = b"\5\0\0\0\0"
 _PIECE_BYTES = 48 * 1024
 """Raw; decoded it takes some 5 times as much, and the level-two cache of a core holds 1 MB or 2."""
 
+_BEFORE_ARRAY = 6
+"""The bytes of a piece before its array: its size, the array's type, a name without letters."""
+
+_SIZE = Struct("<I").unpack_from
+
 _FULL = 12 * 1024 * 1024
 """A reply above this was ended by its size (16 MB), not for want of events."""
 
 
-class Reply(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Reply:
     """One answer of the server. `time` is its cluster time, `token` where an idle stream stands, if it says so.
 
-    `documents` are raw: those of a find, or the events of a change stream; `size` is the reply's, in bytes.
+    `batch` is its array of documents, raw: those of a find, or the events of a change stream. `bounds` tells where in
+    it the first element begins and where each ends; `size` is the reply's, in bytes.
     """
 
-    documents: list[bytes]
+    batch: bytes
+    bounds: list[int]
     token: Document | None
     time: int
     size: int
     full: bool
 
     @property
+    def count(self) -> int:
+        """How many documents there are."""
+        return len(self.bounds) - 1
+
+    @property
     def events(self) -> list[Document]:
         """All documents, as events."""
-        return events_of(self.documents)
+        return events_in(_piece(self.batch[self.bounds[0] : self.bounds[-1]]))
 
-    def pieces(self) -> Iterator[list[bytes]]:
-        """Yield the documents, a few at a time: what is decoded from them then fits the cache of a processor core."""
-        count = max(1, len(self.documents) * _PIECE_BYTES // self.size)
-        for start in range(0, len(self.documents), count):
-            yield self.documents[start : start + count]
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the documents, a few at a time: what is decoded from them then fits the cache of a processor core.
+
+        A piece is for `events_in`, `decoded` and `undecoded`.
+        """
+        step = max(1, self.count * _PIECE_BYTES // self.size)
+        for first in range(0, self.count, step):
+            yield _piece(self.batch[self.bounds[first] : self.bounds[min(first + step, self.count)]])
 
 
 class Undecodable(NamedTuple):
@@ -104,11 +123,11 @@ class _Cursor:
 
     def _ask(self, command: Document, batch: str) -> Reply:
         raw = self._database.command(command, codec_options=_RAW, session=self._session).raw
-        reply, documents = taken_apart(raw, batch)
-        cursor = reply["cursor"]
+        envelope, array = taken_apart(raw, batch)
+        cursor, bounds = envelope["cursor"], bounds_of(array)
         self.id = cursor["id"]
-        full = len(documents) >= self._batch_size or len(raw) > _FULL
-        return Reply(documents, cursor.get("postBatchResumeToken"), time_of(reply), len(raw), full)
+        full = len(bounds) > self._batch_size or len(raw) > _FULL
+        return Reply(array, bounds, cursor.get("postBatchResumeToken"), time_of(envelope), len(raw), full)
 
 
 class ChangeCursor(_Cursor):
@@ -146,33 +165,55 @@ class FindCursor(_Cursor):
         )
 
 
-def taken_apart(raw: bytes, batch: str) -> tuple[Document, list[bytes]]:
-    """Answer a reply whose batch is empty, and the raw documents of the batch.
-
-    The array in a cursor's reply holds nothing but documents, each after its type, its name and a zero byte.
-    """
+def taken_apart(raw: bytes, batch: str) -> tuple[Document, bytes]:
+    """Answer a reply whose batch is empty, and the raw array of the batch."""
     envelope = dict(RawBSONDocument(raw))
     cursor = envelope["cursor"].raw
     start = cursor.index(b"\x04%b\0" % batch.encode()) + len(batch) + 2
     end = start + int.from_bytes(cursor[start : start + 4], "little")
-    documents = []
-    at = start + 4
-    while at < end - 1:
-        at = cursor.index(b"\0", at) + 1
-        after = at + int.from_bytes(cursor[at : at + 4], "little")
-        documents.append(cursor[at:after])
-        at = after
     around = cursor[4:start] + _EMPTY + cursor[end:]
     envelope["cursor"] = bson.decode((len(around) + 4).to_bytes(4, "little") + around, CODEC)
-    return envelope, documents
+    return envelope, cursor[start:end]
 
 
-def events_of(documents: Sequence[bytes]) -> list[Document]:
-    """Decode events; one that is damaged spoils no other."""
+def bounds_of(array: bytes) -> list[int]:
+    """Where the first element of a raw array of documents begins, and where each ends.
+
+    An element is the document after its type, its name and a zero byte.
+    """
+    at, end = 4, len(array) - 1
+    bounds = [at]
+    while at < end:
+        at = array.index(0, at) + 1
+        at += _SIZE(array, at)[0]
+        bounds.append(at)
+    return bounds
+
+
+def _piece(elements: bytes) -> bytes:
+    """A document whose one field is an array of these elements: their names are not looked at when it is decoded."""
+    size = len(elements) + 5
+    return (size + 7).to_bytes(4, "little") + b"\x04\0" + size.to_bytes(4, "little") + elements + b"\0\0"
+
+
+def decoded(piece: bytes) -> list[Document]:
+    """The documents of a piece. Raises InvalidBSON when one of them is damaged."""
+    found: list[Document] = bson.decode(piece, CODEC)[""]
+    return found
+
+
+def undecoded(piece: bytes) -> list[bytes]:
+    """The documents of a piece, raw."""
+    array = piece[_BEFORE_ARRAY:-1]
+    return [array[array.index(0, first) + 1 : end] for first, end in pairwise(bounds_of(array))]
+
+
+def events_in(piece: bytes) -> list[Document]:
+    """The events of a piece; one that is damaged spoils no other."""
     try:
-        return bson.decode_all(b"".join(documents), CODEC)
+        return decoded(piece)
     except InvalidBSON:
-        return list(map(event_of, documents))
+        return list(map(event_of, undecoded(piece)))
 
 
 def event_of(raw: bytes) -> Document:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from itertools import repeat
 from typing import Any
 
 import bson
@@ -16,14 +17,14 @@ from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import PyMongoError
 
-from penstock.change import Batch, Change, Namespace, Position
+from penstock.change import Batch, Change, Namespace, Position, in_rows
 from penstock.encode import CODEC
 from penstock.ending import Ending
 from penstock.errors import SourceUnavailable, Stopped
 from penstock.metrics import Metrics
 from penstock.mongo.collections import committed_time, types_of_ends
 from penstock.mongo.connection import Connection, Document
-from penstock.mongo.cursor import FindCursor, Reply
+from penstock.mongo.cursor import FindCursor, Reply, decoded, undecoded
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
 from penstock.mongo.ranges import BRACKETS, Progress, brackets_between, progress_of
 from penstock.ports import Shape, unshaped
@@ -135,7 +136,7 @@ class MongoLoad:
         with closing(FindCursor(self._client, self._namespace.db, self._namespace.coll, batch_size=size)) as cursor:
             reply = cursor.open(wanted, limit=limit)
             while True:
-                if reply.documents:
+                if reply.count:
                     yield self._changes(reply, version), reply.size
                 if not cursor.alive:
                     return
@@ -144,7 +145,7 @@ class MongoLoad:
     def _changes(self, reply: Reply, version: int) -> list[Change]:
         changes: list[Change] = []
         for piece in reply.pieces():
-            changes += self._shape(changes_of(b"".join(piece), self._served_as, version))
+            changes += self._shape(changes_in(piece, self._served_as, version))
         return changes
 
     def _keep_to_the_rate(self, count: int, since: float) -> None:
@@ -182,10 +183,23 @@ class MongoLoad:
 def changes_of(raw: bytes, namespace: Namespace, version: int) -> list[Change]:
     """Decode documents that follow each other; one that cannot be decoded becomes `unreadable`, alone."""
     try:
-        documents = bson.decode_all(raw, CODEC)
+        return _upserts(bson.decode_all(raw, CODEC), namespace, version)
     except InvalidBSON:
         return [_change_of(each, namespace, version) for each in _split(raw)]
-    return [Change(namespace, "upsert", version, document["_id"], document) for document in documents]
+
+
+def changes_in(piece: bytes, namespace: Namespace, version: int) -> list[Change]:
+    """The same of a piece of a reply."""
+    try:
+        return _upserts(decoded(piece), namespace, version)
+    except InvalidBSON:
+        return [_change_of(each, namespace, version) for each in undecoded(piece)]
+
+
+def _upserts(documents: Sequence[Document], namespace: Namespace, version: int) -> list[Change]:
+    ids = [document["_id"] for document in documents]
+    known = (repeat(namespace), repeat("upsert"), repeat(version))
+    return in_rows(Change, *known, ids, documents, repeat(None), repeat(""), repeat(None))
 
 
 def last_exact(changes: Sequence[Change]) -> Any:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -20,7 +21,7 @@ from penstock.errors import PositionLost, Stopped
 from penstock.metrics import Metrics
 from penstock.mongo.collections import committed_time, identities
 from penstock.mongo.connection import Client, Connection, Document
-from penstock.mongo.cursor import ChangeCursor, Reply, events_of
+from penstock.mongo.cursor import ChangeCursor, Reply, events_in
 from penstock.mongo.detour import looked_up
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
 from penstock.mongo.events import EventReader, Missing
@@ -98,14 +99,14 @@ class MongoStream:
     def _straight(self, backoff: Backoff) -> Iterator[Batch]:
         with closing(self._cursor(self._batch_size)) as cursor:
             for reply, asked_at in self._replies(cursor, backoff):
-                yield self._batch(map(events_of, reply.pieces()), reply, asked_at)
+                yield self._batch(map(events_in, reply.pieces()), reply, asked_at)
 
     def _detour(self, backoff: Backoff) -> Iterator[Batch]:
         """Read one event at a time, keys only, until the one that was too large is likely to be behind."""
         with closing(self._cursor(1)) as cursor:
             for seen, (reply, asked_at) in enumerate(self._replies(cursor, backoff)):
                 events, size, maybe_the_one = looked_up(self._client, reply, self._watch)
-                yield self._batch([events], reply._replace(size=size), asked_at)
+                yield self._batch([events], replace(reply, size=size), asked_at)
                 if maybe_the_one or seen > self._batch_size or (seen and not events):
                     break
         self._too_large = False
