@@ -37,9 +37,9 @@ def learned_options(
         learned.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="rehearse-", dir=learned.parent) as folder:
             new = _learn(program, arguments(Path(folder, "server")), rehearse, Path(folder, "new.aot"))
-            for outdated in learned.parent.glob(f"{program.name}-*.aot"):
-                outdated.unlink(missing_ok=True)
             new.replace(learned)
+        for outdated in set(learned.parent.glob(f"{program.name}-*.aot")) - {learned}:
+            outdated.unlink(missing_ok=True)
     return [f"-XX:AOTCache={learned}"] if learned.stat().st_size else []
 
 
