@@ -37,9 +37,9 @@ lint: install  ## format, lint, types, import rules
 synth: install  ## write the templates of the AWS deployment to cdk.out, checked by cdk-nag; no credentials needed
 	$(BIN)/python -m infra.app $(ARGS)
 
-PROCESSES ?= 2
-test: lint  ## every check: lint, types, import rules, tests on real servers (each of PROCESSES has its own)
-	$(BIN)/pytest --numprocesses $(PROCESSES) --dist loadfile $(PYTEST_ARGS)
+PROCESSES ?= 1
+test: lint  ## every check: lint, types, import rules, tests on real servers (PROCESSES=2 takes half the time)
+	$(BIN)/pytest $(if $(filter-out 1,$(PROCESSES)),--numprocesses $(PROCESSES) --dist loadfile) $(PYTEST_ARGS)
 
 bench: install  ## measure load, catch-up, latency and the sync function, in about ten minutes; writes docs/benchmarks.md
 	$(BIN)/python benchmarks $(ARGS)

@@ -1,5 +1,6 @@
 """A worker as a process, the settings it runs on, and the comparison of what it leaves in the index."""
 
+import faulthandler
 import json
 import multiprocessing
 import os
@@ -74,6 +75,7 @@ def _penstock(folder: Path, log: Path, arguments: list[str], clock_s: float, gc_
     with log.open("wb") as stderr, open(os.devnull, "wb") as stdout:
         os.dup2(stderr.fileno(), 2)
         os.dup2(stdout.fileno(), 1)
+    faulthandler.register(signal.SIGUSR1)
     sys.argv = ["penstock", *arguments]
     main()
 
@@ -150,9 +152,15 @@ class Worker:
     def end(self) -> int:
         """Wait for its end and answer the exit code."""
         self.process.join(WITHIN_S)
-        assert self.process.exitcode is not None, self.errors
+        assert self.process.exitcode is not None, self._stuck()
         assert "Traceback" not in self.errors, self.errors
         return self.process.exitcode
+
+    def _stuck(self) -> str:
+        """Its log, with what each of its threads is doing."""
+        self.signal(signal.SIGUSR1)
+        until(lambda: "Current thread" in self.errors, "the threads in the log")
+        return self.errors
 
 
 def _environ() -> dict[str, str]:

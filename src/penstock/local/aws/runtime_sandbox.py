@@ -74,7 +74,13 @@ class Sandbox:
 
     def alive(self) -> bool:
         """Tell whether the process runs."""
-        return self._process.poll() is None
+        if self._process.poll() is not None:
+            return False
+        try:
+            os.kill(self._process.pid, 0)
+        except ProcessLookupError:  # the watching thread has its exit status, and has not come to note it yet
+            return False
+        return True
 
     def kill(self) -> None:
         """End the process and what it started, at once, as Lambda does. May be called from any thread, and twice."""
