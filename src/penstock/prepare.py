@@ -112,7 +112,7 @@ def _bodies(
     namespaces: Sequence[Namespace], documents: Sequence[dict[str, Any] | None], routes: Routes
 ) -> Sequence[bytes | DocumentError | None]:
     """The body for each document, None where there is no document or nobody wants it."""
-    if namespaces.count(namespaces[0]) == len(namespaces):
+    if _all_one(namespaces):
         return _bodies_of_one(documents, routes.get(namespaces[0]))
     wanted: dict[Namespace, list[dict[str, Any]]] = {namespace: [] for namespace in routes}
     for namespace, document in zip(namespaces, documents, strict=True):
@@ -129,13 +129,9 @@ def _bodies_of_one(
     documents: Sequence[dict[str, Any] | None], route: Route | None
 ) -> Sequence[bytes | DocumentError | None]:
     """The bodies for documents of one collection."""
-    some = [document for document in documents if document is not None] if route else []
-    if route is None or not some:
+    if route is None:
         return [None] * len(documents)
-    bodies = route.bodies(some)
-    if len(some) == len(documents):
-        return bodies
-    made = iter(bodies)
+    made = iter(route.bodies([document for document in documents if document is not None]))
     return [None if document is None else next(made) for document in documents]
 
 
@@ -161,7 +157,7 @@ def prepare(changes: Sequence[Change], position: Position, routes: Routes) -> Pr
 def _by_namespace(changes: Sequence[Change]) -> Iterable[tuple[Namespace, Sequence[Change]]]:
     """The changes of each collection, in their order."""
     namespaces = [change.namespace for change in changes]
-    if namespaces and namespaces.count(namespaces[0]) == len(namespaces):
+    if namespaces and _all_one(namespaces):
         return [(namespaces[0], changes)]
     grouped: dict[Namespace, list[Change]] = {namespace: [] for namespace in namespaces}
     for change in changes:
@@ -169,17 +165,20 @@ def _by_namespace(changes: Sequence[Change]) -> Iterable[tuple[Namespace, Sequen
     return grouped.items()
 
 
+def _all_one(namespaces: Sequence[Namespace]) -> bool:
+    return namespaces.count(namespaces[0]) == len(namespaces)
+
+
 def _folded(changes: Sequence[Change], counts: Counts) -> dict[str, Change]:
     """The last change of each document by its document id, in the order of these changes."""
-    if any(change.kind == "left" for change in changes):
-        counts.control += sum(change.kind == "left" for change in changes)
-        changes = [change for change in changes if change.kind != "left"]
-    ids = document_ids([change.id for change in changes])
-    last = dict(zip(ids, changes, strict=True))
-    counts.folded += len(changes) - len(last)
-    if len(last) < len(changes):
+    known = [change for change in changes if change.kind != "left"]
+    counts.control += len(changes) - len(known)
+    ids = document_ids([change.id for change in known])
+    last = dict(zip(ids, known, strict=True))
+    counts.folded += len(known) - len(last)
+    if len(last) < len(known):
         last.clear()
-        for text_id, change in zip(ids, changes, strict=True):
+        for text_id, change in zip(ids, known, strict=True):
             last.pop(text_id, None)  # so that documents stay in the order of their last change
             last[text_id] = change
     return last

@@ -4,20 +4,17 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from bson.codec_options import CodecOptions
-from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
 from penstock.change import Namespace
 from penstock.encode import CODEC
-from penstock.mongo.connection import Client, Document, cluster_time, time_of
+from penstock.mongo.connection import RAW, Client, Document, cluster_time, time_of
 
 MAJORITY = ReadConcern("majority")
 _OWN = frozenset({"admin", "local", "config"})
 _IDS_AT_ONCE = 1000
-_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 _FIRST_ELEMENT = 4
 """Where the type of a raw document's first element stands: behind the document's size."""
 
@@ -74,7 +71,7 @@ def types_of_ends(client: Client, namespace: Namespace) -> tuple[int | None, int
 
 def _type_of_end(client: Client, namespace: Namespace, direction: int) -> int | None:
     """Asked raw: such an `_id` need not be one that can be decoded."""
-    raw = collection(client, namespace).with_options(codec_options=_RAW)
+    raw = collection(client, namespace).with_options(codec_options=RAW)
     found = raw.find_one({}, {"_id": 1}, sort=[("_id", direction)])
     return None if found is None else found.raw[_FIRST_ELEMENT]
 

@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeAlias
 
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -20,6 +22,9 @@ from penstock.settings import SourceSettings
 
 Document: TypeAlias = dict[str, Any]
 Client: TypeAlias = MongoClient[Document]
+
+RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+"""For what is read without being decoded."""
 
 _UNLESS_NAMED = {
     "appName": "penstock",

@@ -11,7 +11,6 @@ from struct import Struct
 from typing import NamedTuple
 
 import bson
-from bson.codec_options import CodecOptions
 from bson.errors import InvalidBSON
 from bson.int64 import Int64
 from bson.raw_bson import RawBSONDocument
@@ -19,9 +18,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
 from penstock.encode import CODEC
-from penstock.mongo.connection import Client, Document, time_of
-
-_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+from penstock.mongo.connection import RAW, Client, Document, time_of
 
 _EMPTY = b"\5\0\0\0\0"
 """An array of nothing."""
@@ -61,7 +58,7 @@ class Reply:
     @property
     def events(self) -> list[Document]:
         """All documents, as events."""
-        return events_in(_piece(self.batch[self.bounds[0] : self.bounds[-1]]))
+        return events_in(self._piece(0, self.count))
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the documents, a few at a time: what is decoded from them then fits the cache of a processor core.
@@ -70,7 +67,13 @@ class Reply:
         """
         step = max(1, self.count * _PIECE_BYTES // self.size)
         for first in range(0, self.count, step):
-            yield _piece(self.batch[self.bounds[first] : self.bounds[min(first + step, self.count)]])
+            yield self._piece(first, min(first + step, self.count))
+
+    def _piece(self, first: int, end: int) -> bytes:
+        """A document whose one field is the array of these: their names are not looked at when it is decoded."""
+        elements = self.batch[self.bounds[first] : self.bounds[end]]
+        size = len(elements) + 5
+        return (size + 7).to_bytes(4, "little") + b"\x04\0" + size.to_bytes(4, "little") + elements + b"\0\0"
 
 
 class Undecodable(NamedTuple):
@@ -122,7 +125,7 @@ class _Cursor:
         return self._ask(command, "firstBatch")
 
     def _ask(self, command: Document, batch: str) -> Reply:
-        raw = self._database.command(command, codec_options=_RAW, session=self._session).raw
+        raw = self._database.command(command, codec_options=RAW, session=self._session).raw
         envelope, array = taken_apart(raw, batch)
         cursor, bounds = envelope["cursor"], bounds_of(array)
         self.id = cursor["id"]
@@ -188,12 +191,6 @@ def bounds_of(array: bytes) -> list[int]:
         at += _SIZE(array, at)[0]
         bounds.append(at)
     return bounds
-
-
-def _piece(elements: bytes) -> bytes:
-    """A document whose one field is an array of these elements: their names are not looked at when it is decoded."""
-    size = len(elements) + 5
-    return (size + 7).to_bytes(4, "little") + b"\x04\0" + size.to_bytes(4, "little") + elements + b"\0\0"
 
 
 def decoded(piece: bytes) -> list[Document]:

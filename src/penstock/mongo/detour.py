@@ -3,20 +3,16 @@
 from typing import Any
 
 import bson
-from bson.codec_options import CodecOptions
 from bson.errors import InvalidBSON
-from bson.raw_bson import RawBSONDocument
 from pymongo.errors import OperationFailure
 
 from penstock.change import Namespace, version_of
 from penstock.encode import CODEC
 from penstock.mongo.collections import collection
-from penstock.mongo.connection import Client, Document
+from penstock.mongo.connection import RAW, Client, Document
 from penstock.mongo.cursor import Reply, Undecodable
 from penstock.mongo.error_table import Fault, fault_of
 from penstock.mongo.watch import Watch
-
-_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
 _LARGE = 4 * 1024 * 1024
 """An event above 16 MB holds a document, and maybe what was changed in it; this leaves room for doubt."""
@@ -42,7 +38,7 @@ def looked_up(client: Client, reply: Reply, watch: Watch) -> tuple[list[Document
 
 def _look_up(client: Client, namespace: Namespace, key: Any) -> tuple[Any, int]:
     try:
-        found = collection(client, namespace).with_options(codec_options=_RAW).find_one({"_id": key})
+        found = collection(client, namespace).with_options(codec_options=RAW).find_one({"_id": key})
         if found is None:
             return None, 0
         return bson.decode(found.raw, CODEC), len(found.raw)
