@@ -57,8 +57,9 @@ def test_an_interrupted_load_goes_on_where_it_was(site, database, namespace, how
     left = database.items.count_documents({"_id": {"$gt": reached}})
     assert 0 < left < database.items.count_documents({})
     second = site.start("run", "--pipeline-load-rate", "100000")
+    second.until_live()
     site.until_equal(database, "items")
-    second.until_logged("load begins", resumed=True)
+    assert second.lines("load begins", resumed=True)
     assert second.metric("penstock_load_documents_total") == left
 
 

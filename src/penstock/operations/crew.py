@@ -144,8 +144,8 @@ class Crew:
         self._rest(plan, str(error))
 
     def _rest(self, plan: Plan, reason: str) -> None:
-        log.error("a generation is not fed; the others go on", pipeline=plan.name, reason=reason)
         self._resting[plan.name] = time.monotonic() + _AGAIN_AFTER_S
         self.metrics.set("penstock_generation_failed", 1, pipeline=plan.name)
         if self.health:
             self.health.failed(plan.name, reason)
+        log.error("a generation is not fed; the others go on", pipeline=plan.name, reason=reason)

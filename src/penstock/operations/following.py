@@ -138,8 +138,8 @@ class Following:
         return Loading(self.plan, adapters, begun, routes, sink, self.metrics, term.ending)
 
     def _stand(self, state: Literal["standby", "loading", "live"]) -> None:
-        self.standing.state = state
         self.metrics.set("penstock_lease_held", float(state != "standby"), pipeline=self.plan.name)
+        self.standing.state = state
 
     def _serve(self, term: _Term, is_live: Callable[[], None]) -> None:
         loading = self._begin(term)

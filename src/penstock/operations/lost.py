@@ -140,6 +140,7 @@ def _give_up(
     state.forget(noted, indexes or {}, keep_position=indexes is not None)
     for reason, cause in dict.fromkeys(lost.values()):
         collections = [str(name) for name, why in lost.items() if why == (reason, cause)]
+        adapters.metrics.count("penstock_positions_lost_total", pipeline=plan.name, reason=reason)
         log.error(
             "position lost",
             pipeline=plan.name,
@@ -149,7 +150,6 @@ def _give_up(
             cause=cause,
             heal="they are loaded anew, beside the stream and while their indexes serve",
         )
-        adapters.metrics.count("penstock_positions_lost_total", pipeline=plan.name, reason=reason)
 
 
 def _damages(

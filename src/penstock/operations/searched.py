@@ -27,13 +27,13 @@ class Searched:
     def look(self, generations: Mapping[Namespace, Generation]) -> None:
         """Look where people search in place of these generations; they search in all others as they should."""
         elsewhere = self._elsewhere(generations) if generations else {}
-        for name in self._told.keys() - elsewhere.keys():
+        before, self._told = self._told, elsewhere
+        self._count()
+        for name in before.keys() - elsewhere.keys():
             log.info("people search in the index again", collection=str(name))
         for name, indexes in elsewhere.items():
-            if indexes != self._told.get(name):
+            if indexes != before.get(name):
                 self._tell(name, generations[name], indexes)
-        self._told = elsewhere
-        self._count()
 
     def end(self) -> None:
         """Tell nothing any more; another worker does."""
