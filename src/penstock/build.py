@@ -124,10 +124,17 @@ class Adapters:
         lease_s = settings.pipeline.lease_s
         self._state = PipelineState(self.store, plan.name, owner=self._owner, lease_s=lease_s, stop=stop)
         may_send = self._state.assert_held if leased else lambda: None
-        sink = OpenSearchSink(client, settings.sink, metrics, self.patience, may_send=may_send)
         served = [each.settings for each in plan.collections]
-        self.sink = Guard(sink, served, client=client, patience=self.patience, metrics=metrics)
-        self.dead_letters = OpenSearchDeadLetters(client, sink, self.patience, kept=settings.pipeline.dead_letters_kept)
+
+        def sink() -> OpenSearchSink:
+            return OpenSearchSink(client, settings.sink, metrics, self.patience, may_send=may_send)
+
+        def guarded() -> Guard:
+            return Guard(sink(), served, client=client, patience=self.patience, metrics=metrics)
+
+        self.sink, self.sink_of_loads = guarded(), guarded()
+        kept = settings.pipeline.dead_letters_kept
+        self.dead_letters = OpenSearchDeadLetters(client, sink(), self.patience, kept=kept)
         self.records = Records(self.store)
 
     @property

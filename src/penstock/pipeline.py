@@ -11,8 +11,8 @@ So the saved position is always the end of the longest unbroken run of completed
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Mapping, Set
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -28,6 +28,10 @@ from penstock.ports import Checkpoints, DeadLetters, Sink, Source
 from penstock.prepare import Prepared, Routes, prepare, shape, split
 
 log = structlog.get_logger(__name__)
+
+_UNSETTLED = 4
+"""So many batches for each request in flight may be on their way, those included that are safe before an older one is.
+One slow request of an index holds up the position, not the others."""
 
 _IDLE_SAVE_S = 10.0
 """How often the position of an idle source is saved, so that it does not age out of the change log."""
@@ -62,10 +66,9 @@ class Ports:
 class _Flight:
     """A batch, or the part of one before a control change, on its way to the sink. No position: not its last part."""
 
-    prepared: Prepared
+    documents: Mapping[str, Set[str]]
     position: Position | None
-    read_at: float
-    reasons: Future[Counter[str]]
+    delivered: Future[tuple[Counts, Counter[str]]]
 
 
 @dataclass(slots=True)
@@ -110,7 +113,7 @@ class Pipeline:
     def _follow(self, stop: threading.Event) -> None:
         self._forget()
         after = self.ports.checkpoints.load()
-        workers = ThreadPoolExecutor(self.rules.in_flight, thread_name_prefix="penstock-sink")
+        workers = ThreadPoolExecutor(self.rules.in_flight + 1, thread_name_prefix="penstock-sink")
         is_stream = self.rules.send_within_s is None
         shaped = partial(shape, routes=self.routes)
         read = gather(self.ports.source(), after, self.rules.limits, shaped, whole_times=is_stream)
@@ -118,7 +121,7 @@ class Pipeline:
             try:
                 for batch in batches:
                     self._take(batch, workers)
-                    self._settle(down_to=self.rules.in_flight + 1)
+                    self._settle()
                     if stop.is_set():
                         raise Stopped(f"pipeline {self.name} was told to stop")
             except Stopped:
@@ -128,7 +131,7 @@ class Pipeline:
 
     def _finish(self) -> None:
         """Wait for what is in flight, and save the position after it."""
-        self._settle(down_to=0)
+        self._settle_all()
         self._save(every_s=0)
 
     def _forget(self) -> None:
@@ -144,21 +147,28 @@ class Pipeline:
                 prepared.counts.control += 1
             self._send(prepared, None if control else batch.position, batch.read_at, workers)
             if control:
-                self._settle(down_to=0)
+                self._settle_all()
                 self.on_control(control)
 
     def _send(self, prepared: Prepared, position: Position | None, read_at: float, workers: ThreadPoolExecutor) -> None:
-        """Send once there is room and nothing in flight touches the same documents."""
-        while self._flights and (
-            len(self._flights) > self.rules.in_flight  # one more than are sent at once: it waits at the door
-            or any(flight.prepared.touches(prepared) for flight in self._flights)
-        ):
-            self._settle(down_to=len(self._flights) - 1)
-        future = workers.submit(copy_context().run, self._deliver, prepared, read_at)
-        self._flights.append(_Flight(prepared, position, read_at, future))
+        """Send once there is room and nothing under way touches the same documents."""
+        self._settle()
+        while not self._has_room_for(prepared):
+            wait([each.delivered for each in self._flights if not each.delivered.done()], return_when=FIRST_COMPLETED)
+            self._settle()
+        delivered = workers.submit(copy_context().run, self._deliver, prepared, read_at)
+        self._flights.append(_Flight(prepared.documents, position, delivered))
 
-    def _deliver(self, prepared: Prepared, read_at: float) -> Counter[str]:
-        """Write, store the dead letters, count; answers the dead letters' reasons. Runs in a thread of its own."""
+    def _has_room_for(self, prepared: Prepared) -> bool:
+        under_way = [flight for flight in self._flights if not flight.delivered.done()]
+        return (
+            len(under_way) <= self.rules.in_flight  # one more than the sink sends at once: it is made ready
+            and len(self._flights) < _UNSETTLED * self.rules.in_flight
+            and not any(prepared.touches(flight.documents) for flight in under_way)
+        )
+
+    def _deliver(self, prepared: Prepared, read_at: float) -> tuple[Counts, Counter[str]]:
+        """Write, store the dead letters, count; answers the counts and the dead letters' reasons. Runs in a thread."""
         within = self.rules.send_within_s
         send_before = None if within is None else read_at + within
         outcomes = self.ports.sink.write(prepared.writes, send_before=send_before) if prepared.writes else []
@@ -167,7 +177,7 @@ class Pipeline:
             self._store(letters)
         if prepared.writes:
             self.metrics.observe("penstock_write_seconds", time.monotonic() - read_at, pipeline=self.name)
-        return Counter(letter.reason for letter in letters)
+        return prepared.counts, Counter(letter.reason for letter in letters)
 
     def _store(self, letters: list[Letter]) -> None:
         self.ports.dead_letters.store(letters)
@@ -178,33 +188,36 @@ class Pipeline:
         if len(letters) > 10:
             log.warning("dead letters", pipeline=self.name, more=len(letters) - 10)
 
-    def _settle(self, *, down_to: int) -> None:
-        """Complete flights from the oldest on: those that are done, and so many more that `down_to` are left."""
-        while self._flights and (len(self._flights) > down_to or self._flights[0].reasons.done()):
-            flight = self._flights[0]
-            wait([flight.reasons])
-            self._limit_dead_letters(flight.reasons.result())
-            self._complete(flight)
+    def _settle_all(self) -> None:
+        """Complete every flight, once it is done."""
+        wait([flight.delivered for flight in self._flights])
+        self._settle()
+
+    def _settle(self) -> None:
+        """Complete the flights that are done, from the oldest on, up to one that is under way."""
+        while self._flights and self._flights[0].delivered.done():
+            counts, reasons = self._flights[0].delivered.result()
+            self._limit_dead_letters(reasons)
+            self._complete(counts, self._flights[0].position)
             self._flights.popleft()
             self._save(every_s=self.rules.checkpoint_every_s)
 
-    def _complete(self, flight: _Flight) -> None:
-        counts = flight.prepared.counts
+    def _complete(self, counts: Counts, position: Position | None) -> None:
         if counts.lost:
             raise SystemicFault(
                 f"pipeline {self.name}: the counts of a batch do not balance, {counts.lost} changes are not accounted"
                 f" for ({counts}); stopped before saving the position. Please report this with the log."
             )
         self._pending.add(counts)
-        if flight.position is None:
+        if position is None:
             return
-        self._unsaved = flight.position
+        self._unsaved = position
         self.counts.add(self._pending)
         self.metrics.count("penstock_batches_total", pipeline=self.name)
         for outcome in ("written", "folded", "superseded", "filtered", "dead_lettered", "control"):
             if amount := getattr(self._pending, outcome):
                 self.metrics.count("penstock_changes_total", amount, pipeline=self.name, outcome=outcome)
-        self.on_settled(flight.position, self._pending)
+        self.on_settled(position, self._pending)
         self._pending = Counts()
 
     def _limit_dead_letters(self, reasons: Counter[str]) -> None:

@@ -51,10 +51,10 @@ class Prepared:
     documents: dict[str, Set[str]] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
 
-    def touches(self, other: "Prepared") -> bool:
-        """Whether both hold a change of one document."""
-        shared = self.documents.keys() & other.documents.keys()
-        return any(not self.documents[alias].isdisjoint(other.documents[alias]) for alias in shared)
+    def touches(self, documents: Mapping[str, Set[str]]) -> bool:
+        """Whether it holds a change of one of these documents."""
+        shared = self.documents.keys() & documents.keys()
+        return any(not self.documents[alias].isdisjoint(documents[alias]) for alias in shared)
 
     def settle(self, outcomes: Sequence[Outcome]) -> list[Letter]:
         """Count what became of the writes; answer the dead letters to store, those of the transform included."""
@@ -148,7 +148,7 @@ def prepare(changes: Sequence[Change], position: Position, routes: Routes) -> Pr
             prepared.counts.control += len(some)
             continue
         last = _folded(some, prepared.counts)
-        prepared.documents[route.alias] = last.keys()
+        prepared.documents[route.alias] = set(last)
         if last:
             _write(route.alias, last, prepared)
     return prepared

@@ -3,13 +3,14 @@
 import json
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from opensearch_bodies import FIELDS, RECORDED, Server, provoke_wrong_values
-from sink_sides import Asked, Relay, Said, Side, eventually, once_it_waits, side
+from sink_sides import Asked, Relay, Said, Side, eventually, once_it_waits, relay, side
 
-from penstock.change import SUPERSEDED, WRITTEN, Refusal, Write
+from penstock.change import SUPERSEDED, WRITTEN, Outcome, Refusal, Write
 from penstock.errors import LeaseLost, ReadAgain, SinkUnavailable, Stopped, SystemicFault
 from penstock.opensearch.error_table import judge_item
 
@@ -300,6 +301,56 @@ class TestMaySend:
         with pytest.raises(LeaseLost):
             relayed.sink.write(writes(alias))
         assert len(between.bulks()) == 1
+
+
+class TestRequestsInFlight:
+    def test_many_callers_have_no_more_requests_under_way_than_the_settings_allow(
+        self, sink_url: str, index_prefix: str
+    ) -> None:
+        under_way, most, lock = [0], [0], threading.Lock()
+        two, third = threading.Barrier(2), threading.Event()
+
+        def plan(asked: Asked) -> str:
+            if "/_bulk" in asked.path:
+                with lock:
+                    under_way[0] += 1
+                    most[0] = max(most[0], under_way[0])
+                if under_way[0] > 2:
+                    third.set()
+                two.wait(20)  # broken, and an error, when two are never under way together
+                third.wait(0.1)  # the time in which a third one would have come
+                with lock:
+                    under_way[0] -= 1
+            return "pass"
+
+        with relay(sink_url) as between, side(between.url, requests_in_flight=2) as way:
+            alias = way.generation(f"{index_prefix}a").write_alias
+            between.plan = plan
+            with ThreadPoolExecutor(6) as pool:
+                outcomes = list(pool.map(lambda _: way.sink.write(writes(alias)), range(6)))
+        assert outcomes == [[WRITTEN] * 4] * 6
+        assert most == [2]
+
+    def test_whether_a_request_may_still_be_sent_is_asked_when_there_is_room_for_it(
+        self, sink_url: str, index_prefix: str
+    ) -> None:
+        in_time = 0.3
+        with relay(sink_url) as between, side(between.url, requests_in_flight=1) as way, ThreadPoolExecutor() as pool:
+            alias = way.generation(f"{index_prefix}a").write_alias
+            second: list[Future[list[Outcome]]] = []
+
+            def plan(asked: Asked) -> str:
+                if "/_bulk" in asked.path and not second:
+                    until = time.monotonic() + in_time
+                    second.append(pool.submit(way.sink.write, writes(alias), send_before=until))
+                    eventually(lambda: time.monotonic() > until)
+                return "pass"
+
+            between.plan = plan
+            assert way.sink.write(writes(alias)) == [WRITTEN] * 4
+            with pytest.raises(ReadAgain):
+                second[0].result(20)
+            assert len(between.bulks()) == 1
 
 
 class TestRefusals:

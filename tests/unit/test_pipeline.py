@@ -103,6 +103,42 @@ def test_batches_are_in_flight_together():
     assert sink.versions("orders") == {"n:1": 1, "n:2": 2}
 
 
+def test_a_slow_batch_holds_up_the_position_and_no_other_batch():
+    """As long as there is room for batches that wait for it, which are more than those under way."""
+    slow, others, checkpoints = threading.Event(), [], MemoryCheckpoints()
+    rules = Rules(ONE_EACH, in_flight=2, checkpoint_every_s=0)
+
+    def before(ids):
+        if ids == ["n:0"]:
+            assert slow.wait(5)
+            assert checkpoints.load() is None
+        else:
+            others.extend(ids)
+            if len(others) == 6:
+                slow.set()
+
+    source = Scripted(*([upsert(number, number + 1)] for number in range(20)))
+    pipeline(source, Sink(before), checkpoints=checkpoints, rules=rules).run(threading.Event())
+    assert sorted(others) == sorted(f"n:{number}" for number in range(1, 20))
+    assert checkpoints.load() == Position("20", 20)
+
+
+def test_the_batches_that_wait_for_an_older_one_are_bounded():
+    sent: list[str] = []
+    rules = Rules(ONE_EACH, in_flight=2, checkpoint_every_s=0)
+
+    def before(ids):
+        if ids == ["n:0"]:
+            assert not threading.Event().wait(0.5)  # the time in which all would have been sent
+            assert len(sent) < 4 * 2
+        else:
+            sent.extend(ids)
+
+    source = Scripted(*([upsert(number, number + 1)] for number in range(20)))
+    pipeline(source, Sink(before), rules=rules).run(threading.Event())
+    assert len(sent) == 19
+
+
 def test_two_batches_that_touch_one_document_are_never_in_flight_together():
     begun: list[int] = []
     second_began = threading.Event()

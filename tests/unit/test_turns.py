@@ -3,8 +3,6 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from penstock.change import WRITTEN, Write
-from penstock.operations.at_most import AtMost
 from penstock.operations.turns import Turns
 
 WITHIN_S = 10
@@ -52,24 +50,3 @@ def test_the_streams_turn_begins_when_all_loads_have_given_way_and_none_begins_b
             future.result(WITHIN_S)
     assert sorted(order[:2]) == ["first", "last"]
     assert order[2:] == ["stream", "again", "again"]
-
-
-def test_loads_share_the_requests_that_may_be_in_flight():
-    most, now, lock = [0], [0], threading.Lock()
-    two = threading.Barrier(2)
-
-    class Sink:
-        def write(self, writes, *, send_before=None):
-            with lock:
-                now[0] += 1
-                most[0] = max(most[0], now[0])
-            two.wait(WITHIN_S)
-            with lock:
-                now[0] -= 1
-            return [WRITTEN for _ in writes]
-
-    sink = AtMost(Sink(), 2)
-    with ThreadPoolExecutor(6) as pool:
-        outcomes = list(pool.map(lambda _: sink.write([Write("orders", "1", 1, None)]), range(6)))
-    assert outcomes == [[WRITTEN]] * 6
-    assert most == [2]

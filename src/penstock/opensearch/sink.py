@@ -8,6 +8,7 @@ What a request looks like stands in bulk. Versions decide at the index, so sendi
 document's tombstone lives.
 """
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -38,7 +39,10 @@ class _Call(NamedTuple):
 
 
 class OpenSearchSink:
-    """Writes to the generations' write aliases; several threads may call it at once."""
+    """Writes to the generations' write aliases; several threads may call it at once.
+
+    At most `requests_in_flight` of its requests are under way; one more is made meanwhile, other calls wait.
+    """
 
     def __init__(
         self,
@@ -57,6 +61,8 @@ class OpenSearchSink:
         self._query = f"?timeout={max(1, int(settings.timeout_s / 2))}s&{_ANSWER_FIELDS}"
         self._metrics = metrics
         self._patience = patience
+        self._made = threading.BoundedSemaphore(settings.requests_in_flight + 1)
+        self._sent = threading.BoundedSemaphore(settings.requests_in_flight)
 
     def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
         """Send the writes and answer their outcomes in order; see `penstock.ports.Sink`.
@@ -95,21 +101,27 @@ class OpenSearchSink:
 
     def _send(self, places: Sequence[int], call: _Call) -> Wait | Refusal | None:
         """Send one request and note the outcomes; answers why some are missing, or a Refusal of it as a whole."""
-        if call.send_before is not None and time.monotonic() >= call.send_before:
-            raise ReadAgain("the writes were read too long ago to be sent")
-        guards = guards_of(call.writes, places, call.form)
-        body = b"".join(guards) + lines_of(call.writes, places, call.form)
-        self.may_send()
-        self._metrics.count("penstock_bulk_bytes_total", len(body))
-        try:
-            answer = self._client.request("POST", call.form.path + self._query, body)
-        except Unreachable as error:
-            self._metrics.count("penstock_bulk_requests_total", status="lost")
-            return lost(str(error), unclear=error.unclear)
+        with self._made:
+            guards = guards_of(call.writes, places, call.form)
+            body = b"".join(guards) + lines_of(call.writes, places, call.form)
+            try:
+                answer = self._ask(body, call)
+            except Unreachable as error:
+                self._metrics.count("penstock_bulk_requests_total", status="lost")
+                return lost(str(error), unclear=error.unclear)
         self._metrics.count("penstock_bulk_requests_total", status=str(answer.status))
         if not answer.ok:
             return judge_request(answer, f"POST {call.form.path}")
         return _settle(places, answer, len(guards), call.outcomes)
+
+    def _ask(self, body: bytes, call: _Call) -> Answer:
+        """Send a request once there is room for it; whether it may be sent is asked last."""
+        with self._sent:
+            if call.send_before is not None and time.monotonic() >= call.send_before:
+                raise ReadAgain("the writes were read too long ago to be sent")
+            self.may_send()
+            self._metrics.count("penstock_bulk_bytes_total", len(body))
+            return self._client.request("POST", call.form.path + self._query, body)
 
 
 def _settle(places: Sequence[int], answer: Answer, guards: int, outcomes: list[Outcome | None]) -> Wait | None:

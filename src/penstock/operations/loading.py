@@ -24,11 +24,11 @@ from penstock.mongo.connection import cluster_time
 from penstock.mongo.load import MongoLoad
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.mapping import GC_DELETES_S
-from penstock.operations.at_most import AtMost
 from penstock.operations.gone import affects, indexed, stays_away, taken_away
 from penstock.operations.missing import Missing
 from penstock.operations.progress import LoadResult, Progress, peak_memory_bytes
 from penstock.operations.renamed import Renames
+from penstock.operations.restored import CheckedSink
 from penstock.operations.starting import Start
 from penstock.operations.sweep import Held, Indexed, empty, sweep
 from penstock.operations.turns import Turns
@@ -59,14 +59,15 @@ class Loading:
     ending: threading.Event
     _turns: Turns = field(init=False)
     _look: Ending = field(init=False)
-    _shared_sink: AtMost = field(init=False)
+    _sink_of_loads: Sink = field(init=False)
     _renames: Renames = field(init=False)
     _missing: Missing = field(init=False)
 
     def __post_init__(self) -> None:
         self._turns = Turns(self.ending)
         self._look = Ending(self.ending)
-        self._shared_sink = AtMost(self.sink, self.adapters.rules().in_flight)
+        generations = self.begun.generations.values()
+        self._sink_of_loads = CheckedSink(self.adapters.sink_of_loads, self.adapters, generations)
         self._renames = Renames(self.adapters)
         self._missing = Missing(self.plan, self.adapters, self.begun.loads, self._turns, self._renames, self.ending)
 
@@ -183,7 +184,7 @@ class Loading:
 
         return Pipeline(
             name=self.plan.name,
-            ports=Ports(source, self._shared_sink, adapters.dead_letters, load),
+            ports=Ports(source, self._sink_of_loads, adapters.dead_letters, load),
             routes=self.routes,
             rules=adapters.rules(outside_the_stream=True),
             metrics=self.metrics,
@@ -206,7 +207,7 @@ class Loading:
                 return sweep(
                     self._indexed(collection),
                     held,
-                    self.sink,
+                    self._sink_of_loads,
                     alias=self._alias(namespace),
                     send_within_s=GC_DELETES_S / 2,
                 )
