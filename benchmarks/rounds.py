@@ -95,7 +95,7 @@ def measured(
     """
     figures = {way.name: Figure(way.name) for way in ways}
     for number in numbered(rounds):
-        for way in [*ways[number % len(ways) :], *ways[: number % len(ways)]]:
+        for way in in_turn(ways, number):
             say(f"{title}: round {number} of {rounds}, {way.name}" if number else f"{title}: warming up, {way.name}")
             way.before()
             took = way.run()
@@ -113,6 +113,15 @@ def measured(
         for (one, other), most in (cpu_ratios or {}).items()
     ]
     return Case(title, things, count, list(figures.values()), goals)
+
+
+def in_turn(ways: Sequence[Way], number: int) -> list[Way]:
+    """The order of a round: from another way on, forwards and backwards, so that none always comes after the same one,
+    whose remains (garbage, merges, caches) it would have to bear.
+    """
+    first = number // 2 % len(ways)
+    order = [*ways[first:], *ways[:first]]
+    return order[::-1] if number % 2 else order
 
 
 def numbered(rounds: int) -> range:

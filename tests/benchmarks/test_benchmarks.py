@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -63,3 +64,15 @@ def test_there_are_no_figures_when_one_document_differs(at, database, index_pref
     with pytest.raises(SystemExit, match="no figures"):
         tell("load", sections(), Given(results=tmp_path), {})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("count", [3, 4, 5])
+def test_no_way_always_comes_after_the_same_one(monkeypatch, count):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from rounds import in_turn
+
+    rounds = [in_turn(range(count), number) for number in range(1, 8)]
+    assert all(sorted(order) == list(range(count)) for order in rounds)
+    neighbours = [pair for order in rounds for pair in pairwise(order)]
+    for way in range(count):
+        assert len({before for before, after in neighbours if after == way}) > 1
