@@ -34,6 +34,12 @@ class Goal:
         return (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
 
     @property
+    def told(self) -> str:
+        """The value; with more digits where the usual ones would show a goal that was missed as reached."""
+        just_missed = not self.reached and shown(self.value) in (shown(self.least), shown(self.most))
+        return f"{self.value:.4g}{self.unit}" if just_missed else f"{shown(self.value)}{self.unit}"
+
+    @property
     def wanted(self) -> str:
         if self.least is None and self.most is None:
             return ""
@@ -89,10 +95,7 @@ def spread(low: float, high: float) -> str:
 
 def goal_rows(goals: Sequence[Goal]) -> list[list[str]]:
     """Goals as rows of a table."""
-    return [
-        [each.measure, f"{shown(each.value)}{each.unit}", spread(each.low, each.high), each.wanted, each.verdict]
-        for each in goals
-    ]
+    return [[each.measure, each.told, spread(each.low, each.high), each.wanted, each.verdict] for each in goals]
 
 
 GOAL_COLUMNS = ("measure", "median", "spread", "goal", "")

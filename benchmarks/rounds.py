@@ -162,7 +162,6 @@ def show(found: Section | Case) -> None:
     console.print(table)
     for each in section.goals:
         wanted = f"; goal: {each.wanted}: {each.verdict}" if each.wanted else ""
-        value = f"{shown(each.value)}{each.unit}"
-        console.print(f"  {each.measure}: {value} ({spread(each.low, each.high)}){wanted}", highlight=False)
+        console.print(f"  {each.measure}: {each.told} ({spread(each.low, each.high)}){wanted}", highlight=False)
     for note in section.notes:
         console.print(f"  {note}", highlight=False)

@@ -76,3 +76,12 @@ def test_no_way_always_comes_after_the_same_one(monkeypatch, count):
     neighbours = [pair for order in rounds for pair in pairwise(order)]
     for way in range(count):
         assert len({before for before, after in neighbours if after == way}) > 1
+
+
+def test_a_goal_that_is_just_missed_does_not_look_reached(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from results import Goal
+
+    told = [Goal("", value, 0.7, 0.9, least=0.85).told for value in (0.8475, 0.85, 0.8)]
+    assert told == ["0.8475", "0.85", "0.80"]
+    assert Goal("", 150.4, 140, 151, most=150.0, unit=" MB").told == "150.4 MB"
