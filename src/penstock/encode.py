@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import chain, repeat
 from math import isfinite
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -150,21 +151,29 @@ def _array_options(values: Sequence[Any], level: int, arrays: int) -> int | None
 def _options_of_all(documents: Sequence[dict[str, Any]], clean: set[str], level: int, arrays: int) -> int | None:
     """Answer how orjson writes all these documents; None where that has to be found out one by one.
 
-    Those of one collection mostly have the same fields in the same order: then each field is looked at by itself.
+    Those of one collection mostly have the same fields: then each field is looked at by itself.
     """
-    forms = set(map(tuple, documents))
-    if not all(map(clean.issuperset, forms)) and not all(learn(each, top=level == 1) for each in documents):
+    fields = _fields(documents)
+    some = documents[:1] if fields else documents
+    if not all(map(clean.issuperset, some)) and not all(learn(each, top=level == 1) for each in documents):
         return None
-    columns: Iterable[Sequence[Any]] = zip(*map(dict.values, documents), strict=True)
-    if len(forms) > 1:
-        columns = [list(chain.from_iterable(map(dict.values, documents)))]
     options = _NATIVE
-    for values in columns:
+    for values in fields or [list(chain.from_iterable(map(dict.values, documents)))]:
         found = _options_of_values(values, level, arrays)
         if found is None:
             return None
         options |= found
     return options
+
+
+def _fields(documents: Sequence[dict[str, Any]]) -> Sequence[Sequence[Any]] | None:
+    """The values of each field, where all documents have the same ones, two or more; None where they differ."""
+    if not documents or len(documents[0]) < 2 or set(map(len, documents)) != {len(documents[0])}:
+        return None
+    try:
+        return list(zip(*map(itemgetter(*documents[0]), documents), strict=True))
+    except KeyError:
+        return None
 
 
 def _options_of_values(values: Sequence[Any], level: int, arrays: int) -> int | None:

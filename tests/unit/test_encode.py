@@ -260,6 +260,9 @@ def test_the_fast_way_and_the_careful_way_agree(document):
 @example([{"at": datetime(2024, 1, 2, 3, 4, 5, 678000)}, {"at": datetime(2024, 1, 2)}])
 @example([{"a": 1.5}, {"a": NAN}])
 @example([{"a": [1, {"b": 2}]}, {"a": [1, {"": 2}]}])
+@example([{"a": 1, "b": 2}, {"b": NAN, "a": 3}])
+@example([{"a": 1, "b": 2}, {"a": 1, "": 2}])
+@example([{"a": 1, "b": 2}, {"a": 1, "b": 2, "c": NAN}])
 def test_many_at_once_become_what_each_becomes_alone(documents):
     assert encode_all(documents) == [encode(document) for document in documents]
 
