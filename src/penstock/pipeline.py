@@ -152,15 +152,17 @@ class Pipeline:
 
     def _send(self, prepared: Prepared, position: Position | None, read_at: float, workers: ThreadPoolExecutor) -> None:
         """Send once there is room and nothing under way touches the same documents."""
-        self._settle()
-        while not self._has_room_for(prepared):
-            wait([each.delivered for each in self._flights if not each.delivered.done()], return_when=FIRST_COMPLETED)
-            self._settle()
+        while not self._has_room(prepared, under_way := self._under_way()):
+            wait([each.delivered for each in under_way], return_when=FIRST_COMPLETED)
         delivered = workers.submit(copy_context().run, self._deliver, prepared, read_at)
         self._flights.append(_Flight(prepared.documents, position, delivered))
 
-    def _has_room_for(self, prepared: Prepared) -> bool:
-        under_way = [flight for flight in self._flights if not flight.delivered.done()]
+    def _under_way(self) -> list[_Flight]:
+        """The flights that are not done, after the others were completed as far as possible."""
+        self._settle()
+        return [flight for flight in self._flights if not flight.delivered.done()]
+
+    def _has_room(self, prepared: Prepared, under_way: list[_Flight]) -> bool:
         return (
             len(under_way) <= self.rules.in_flight  # one more than the sink sends at once: it is made ready
             and len(self._flights) < _UNSETTLED * self.rules.in_flight

@@ -148,7 +148,7 @@ def prepare(changes: Sequence[Change], position: Position, routes: Routes) -> Pr
             prepared.counts.control += len(some)
             continue
         last = _folded(some, prepared.counts)
-        prepared.documents[route.alias] = set(last)
+        prepared.documents[route.alias] = set(last)  # not the keys of `last`: they would keep its changes
         if last:
             _write(route.alias, last, prepared)
     return prepared
