@@ -141,6 +141,23 @@ def test_a_document_that_others_write_all_the_time_is_moving_and_one_that_nobody
     assert (result.is_equal, result.tally.repaired) == (False, 1)
 
 
+def test_what_moves_is_given_its_time_once_more(made: Made) -> None:
+    at = made()
+    at.items.insert_many([{"_id": key, "n": 0} for key in ("late", "stuck")])
+    at.load()
+    for key in ("late", "stuck"):
+        at.tamper(key, {"n": -1})
+    version = at.now()
+    times = [threading.Timer(1.0, at.write, [key, {"n": -2}, version + 1]) for key in ("late", "stuck")]
+    times += [threading.Timer(5.0, at.write, ["late", {"n": 0}, version + 2])]
+    for each in times:
+        each.start()
+    result = at.verify(wait_s=4)
+    for each in times:
+        each.join()
+    assert (at.kinds(), result.tally.equal) == ({"stuck": "different"}, 1)
+
+
 def test_a_letter_of_an_earlier_state_does_not_hide_a_missing_document(made: Made) -> None:
     at = made()
     at.items.insert_many([{"_id": 1, "a": {"b": 1}}, {"_id": 2, "a": 5}])

@@ -74,7 +74,7 @@ def in_threads(*works):
 
 
 def writer(database):
-    """Insert, update and delete, always with the first 1000 documents there."""
+    """Insert, update and delete, always with the first 1000 documents there, and at most 1000 more."""
 
     def write():
         number = next(NUMBERS)
@@ -82,6 +82,8 @@ def writer(database):
         database.items.update_one({"_id": number % 1000}, {"$set": {"text": f"time {number}"}})
         if number % 3 == 0:
             database.items.delete_one({"_id": 1000 + number - 1})
+        if number >= 1000:
+            database.items.delete_one({"_id": number})
 
     return write
 
@@ -111,9 +113,9 @@ def number_of(site, namespace):
 
 def held(site, index):
     site.ask("POST", f"{index}/_refresh")
-    return {
-        hit["_id"]: hit["_source"] for hit in site.ask("POST", f"{index}/_search", {"size": 10_000})["hits"]["hits"]
-    }
+    found = site.ask("POST", f"{index}/_search", {"size": 10_000, "track_total_hits": True})["hits"]
+    assert found["total"]["value"] == len(found["hits"]), "one search shows all"
+    return {hit["_id"]: hit["_source"] for hit in found["hits"]}
 
 
 def until_in_step(site, database, namespace, number, **shape):

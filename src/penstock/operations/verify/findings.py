@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 Kind = Literal["missing", "different", "too many", "moving", "left out", "dead-lettered"]
 """Missing, different, too many: of the document in the index. Moving: it differs, and its version in the index has
-moved between the last two looks, so somebody is writing it. Left out: by the transform, and not in the index.
+moved all the time that it was looked at, so somebody is writing it. Left out: by the transform, and not in the index.
 Dead-lettered: what it is now was refused by the index or the transform, and a dead letter says so."""
 
 KINDS: Final[tuple[Kind, ...]] = ("missing", "different", "too many", "moving", "left out", "dead-lettered")

@@ -15,7 +15,7 @@ from penstock.operations.verify.directions import Passed
 from penstock.operations.verify.findings import Finding, Kind
 from penstock.operations.verify.look import Look, Looking, Verdict, Wanted, judged
 from penstock.operations.verify.repair import Repairing
-from penstock.operations.verify.suspects import UNSEEN, Suspect, Suspects
+from penstock.operations.verify.suspects import Suspect, Suspects
 
 log = structlog.get_logger(__name__)
 
@@ -68,12 +68,12 @@ class Judging:
         for suspect in batch:
             look = looks[suspect.id]
             verdict = judged(look.wanted, look.indexed, suspect.side)
+            suspect.saw(look.indexed_version)
             if verdict.kind in ("equal", "left out"):
                 self._settled(suspect, verdict)
-            elif not suspect.is_over:
-                suspect.version = look.indexed_version
+            elif not suspect.is_over or (suspect.moved and suspect.gets_more_time(self.wait_s)):
                 self.suspects.put(suspect)
-            elif suspect.version not in (UNSEEN, look.indexed_version):
+            elif suspect.moved:
                 self._found(suspect, "moving", verdict)
             else:
                 over.append(_Case(suspect, look, verdict))

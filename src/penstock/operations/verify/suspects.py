@@ -25,7 +25,8 @@ _TOGETHER_S = 0.2
 class Suspect:
     """One document. `version` is its version in the index at the last look (0: not there), `size` a guess of bytes.
 
-    `written` and `tries` are of its repair; `first` is what was wrong when the repair began.
+    `moved`: that version has changed since its time began. `written` and `tries` are of its repair; `first` is what was
+    wrong when the repair began.
     """
 
     id: str
@@ -36,6 +37,8 @@ class Suspect:
     version: int = UNSEEN
     size: int = 64 * 1024
     pause_s: float = _FIRST_PAUSE_S
+    moved: bool = False
+    has_more_time: bool = False
     written: bool = False
     tries: int = 0
     first: Verdict | None = None
@@ -45,11 +48,28 @@ class Suspect:
         """Whether its time is over, or as good as."""
         return time.monotonic() + _TOGETHER_S >= self.until
 
+    def saw(self, version: int) -> None:
+        """Note its version in the index."""
+        self.moved = self.moved or self.version not in (UNSEEN, version)
+        self.version = version
+
+    def gets_more_time(self, wait_s: float) -> bool:
+        """Begin its time anew, once: what was delivered meanwhile may just have been overtaken by the next change."""
+        if self.has_more_time:
+            return False
+        self._begin(wait_s)
+        self.has_more_time = True
+        return True
+
     def was_mended(self, verdict: Verdict, wait_s: float, *, written: bool) -> None:
         """Begin again after a repair; what was wrong at first is remembered."""
         self.first, self.written = self.first or verdict, self.written or written
         self.tries += 1
-        self.version, self.until, self.pause_s = UNSEEN, time.monotonic() + wait_s, _FIRST_PAUSE_S
+        self._begin(wait_s)
+        self.version, self.has_more_time = UNSEEN, False
+
+    def _begin(self, wait_s: float) -> None:
+        self.until, self.pause_s, self.moved = time.monotonic() + wait_s, _FIRST_PAUSE_S, False
 
 
 @dataclass
