@@ -37,7 +37,7 @@ from penstock.opensearch.bulk import form_of, lines_of
 from penstock.pipeline import Pipeline, Ports
 from penstock.plans import plans
 from penstock.ports import Sink
-from penstock.prepare import Route, Routes, prepare, shape
+from penstock.prepare import Route, Routes, prepare, shape_by
 
 NAME = "changed"
 AT_ONCE = 1000
@@ -91,8 +91,7 @@ class Changes:
         bodies, read = [], 0
         with self.adapters() as adapters:
             routes = self.routes()
-            shaped = partial(shape, routes=routes)
-            for batch in gather(adapters.stream(), self.begin, adapters.rules().limits, shaped):
+            for batch in gather(adapters.stream(), self.begin, adapters.rules().limits, shape_by(routes)):
                 writes = prepare(batch.changes, batch.position, routes).writes
                 if writes:
                     bodies.append(lines_of(writes, range(len(writes)), form_of({f"{NAME}-g1-write"})))

@@ -3,7 +3,7 @@
 import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain
 from typing import Any
@@ -12,14 +12,14 @@ from ground import DB, Ground
 from results import Section, spread
 from rounds import Took
 
-from penstock.change import Change, Namespace, Position
+from penstock.change import Body, Change, Namespace, Position
 from penstock.metrics import Metrics
 from penstock.mongo.cursor import FindCursor, Reply
 from penstock.mongo.load import changes_in
 from penstock.opensearch.client import Answer
 from penstock.opensearch.sink import OpenSearchSink
 from penstock.opensearch.waiting import Patience
-from penstock.prepare import Route, prepare, shape
+from penstock.prepare import Route, prepare, shape_by
 from penstock.settings import SinkSettings
 from penstock.transform import Transform
 
@@ -70,6 +70,7 @@ class Stages:
         replies = self._read()
         for start in range(0, len(replies), BATCH_REPLIES):
             self._batch(replies[start : start + BATCH_REPLIES])
+        self.cpu_us[DECODE][-1] -= self.cpu_us[SHAPE][-1]  # which is done within it
         cpu_us = sum(rounds[-1] for rounds in self.cpu_us.values())
         return Took(cpu_us * self._count / 1e6, cpu_us * self._count / 1e6)
 
@@ -91,10 +92,7 @@ class Stages:
         changes: list[Change] = []
         for piece in chain.from_iterable(reply.pieces() for reply in replies):
             with self._timed(DECODE):
-                decoded = changes_in(piece, self._namespace, 1)
-            with self._timed(SHAPE):
-                changes += shape(decoded, self._routes)
-            del decoded
+                changes += changes_in(piece, self._namespace, 1, self._shape)
         with self._timed(PREPARE):
             prepared = prepare(changes, Position("", 1), self._routes)
         instant = _Instant()
@@ -106,6 +104,10 @@ class Stages:
             raise SystemExit("a bulk request had errors: no figures")
         with self._timed(SETTLE):
             prepared.settle(outcomes)
+
+    def _shape(self, namespace: Namespace, documents: Sequence[dict[str, Any]]) -> Sequence[Body]:
+        with self._timed(SHAPE):
+            return shape_by(self._routes)(namespace, documents)
 
     def _sink(self, client: Any) -> OpenSearchSink:
         return OpenSearchSink(client, SinkSettings(), Metrics(), Patience(Metrics(), threading.Event()))

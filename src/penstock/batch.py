@@ -14,7 +14,8 @@ from contextvars import copy_context
 from typing import NamedTuple
 
 from penstock.change import Batch, Position
-from penstock.ports import Shape, Source, unshaped
+from penstock.ports import Source
+from penstock.shaping import Shape
 
 _AHEAD = 3
 """Answers of the source that may wait; each is bounded by the source (16 MB at the most)."""
@@ -43,7 +44,7 @@ class _End(NamedTuple):
 class _Reader:
     """Reads a source in a thread of its own; `answers` holds what was read and not yet taken."""
 
-    def __init__(self, source: Source, after: Position | None, shape: Shape) -> None:
+    def __init__(self, source: Source, after: Position | None, shape: Shape | None) -> None:
         self.answers: queue.Queue[Batch | _End] = queue.Queue(maxsize=_AHEAD)
         self._source = source
         self._after = after
@@ -82,7 +83,7 @@ class _Reader:
 
 
 @contextmanager
-def _reading(source: Source, after: Position | None, shape: Shape) -> Iterator[_Reader]:
+def _reading(source: Source, after: Position | None, shape: Shape | None) -> Iterator[_Reader]:
     reader = _Reader(source, after, shape)
     reader.start()
     try:
@@ -92,7 +93,7 @@ def _reading(source: Source, after: Position | None, shape: Shape) -> Iterator[_
 
 
 def gather(
-    source: Source, after: Position | None, limits: Limits, shape: Shape = unshaped, *, whole_times: bool = True
+    source: Source, after: Position | None, limits: Limits, shape: Shape | None = None, *, whole_times: bool = True
 ) -> Generator[Batch]:
     """Yield batches after a position, shaped in the reader's thread; raises in the caller's whatever the source raised.
 

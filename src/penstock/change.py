@@ -90,13 +90,16 @@ class Position:
     time: int
 
 
+Body = bytes | DocumentError | None
+"""What a transform made of a document: None where it left it out, the error where it refused it."""
+
+
 class Change(NamedTuple):
     """One change of one document, or a control change of a collection.
 
     `id` is the stored `_id` as a BSON value; `document` the whole document at or after the change, `_id` included,
     for an `upsert` only. `to` is a rename's new name. `reason` says why an `unreadable` change has no document.
-    Once it is shaped, an upsert has in place of its document the `body` that the transform made of it: None where the
-    transform left it out, the error where it refused it.
+    Once it is shaped, an upsert has in place of its document the `body` that the transform made of it.
     """
 
     namespace: Namespace
@@ -106,7 +109,7 @@ class Change(NamedTuple):
     document: dict[str, Any] | None = None
     to: Namespace | None = None
     reason: str = ""
-    body: bytes | DocumentError | None = None
+    body: Body = None
 
 
 @dataclass(slots=True)

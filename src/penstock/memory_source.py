@@ -18,7 +18,7 @@ import bson
 from penstock.change import Batch, Change, Kind, Namespace, Position
 from penstock.document_id import document_id
 from penstock.errors import PositionLost, Stopped
-from penstock.ports import Shape, unshaped
+from penstock.shaping import Shape, shaped
 
 _Kind = Kind | Literal["update"]
 """`update`: the document is looked up when the entry is read, as a change stream does."""
@@ -229,7 +229,7 @@ class MemoryStream:
         self._batch_size, self._wait_s = limits
         self._closed = threading.Event()
 
-    def batches(self, after: Position | None, shape: Shape = unshaped) -> Generator[Batch]:
+    def batches(self, after: Position | None, shape: Shape | None = None) -> Generator[Batch]:
         """See `penstock.ports.Source`; may be called again after `close`."""
         self._closed.clear()
         position = after or self._source.position()
@@ -240,7 +240,7 @@ class MemoryStream:
             changes, position = self._source.read_log(_number(position), self._namespaces, self._batch_size)
             full = len(changes) == self._batch_size
             size = _size(changes)
-            yield Batch(shape(changes), position, read_at, size, full)
+            yield Batch(shaped(changes, shape), position, read_at, size, full)
             if not full and not self._closed.is_set():
                 self._source.await_writes(_number(position), self._wait_s)
 
@@ -264,7 +264,7 @@ class MemoryLoad:
         self._range_size = range_size
         self._closed = threading.Event()
 
-    def batches(self, after: Position | None, shape: Shape = unshaped) -> Generator[Batch]:
+    def batches(self, after: Position | None, shape: Shape | None = None) -> Generator[Batch]:
         """See `penstock.ports.Source`; may be called again after `close`."""
         self._closed.clear()
         last = after.token if after else ""
@@ -278,7 +278,7 @@ class MemoryLoad:
             last = found[-1][0]
             changes = [Change(self._namespace, "upsert", version, each["_id"], each) for _, each in found]
             size = _size(changes)
-            yield Batch(shape(changes), Position(last, version), read_at, size, more=True)
+            yield Batch(shaped(changes, shape), Position(last, version), read_at, size, more=True)
 
     def close(self) -> None:
         """See `penstock.ports.Source`."""

@@ -3,7 +3,7 @@
     gather      reads ahead, shapes what was read, ends batches     (batch, prepare)
     prepare     folds a batch into writes                           (prepare)
     _send       hands them to the sink; several batches may be in flight, never two that touch the same document
-    _settle     takes finished batches from the oldest on, checks that their counts balance, saves the position
+    _settle     takes finished batches from the oldest on, checks that their counts balance, has the position saved
 
 So the saved position is always the end of the longest unbroken run of completed batches.
 """
@@ -16,7 +16,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from functools import partial
 
 import structlog
 
@@ -25,16 +24,14 @@ from penstock.change import Batch, Change, Counts, Letter, Position
 from penstock.errors import ReadAgain, Stopped, SystemicFault
 from penstock.metrics import Metrics
 from penstock.ports import Checkpoints, DeadLetters, Sink, Source
-from penstock.prepare import Prepared, Routes, prepare, shape, split
+from penstock.prepare import Prepared, Routes, prepare, shape_by, split
+from penstock.saving import Saving
 
 log = structlog.get_logger(__name__)
 
 _UNSETTLED = 4
 """So many batches for each request in flight may be on their way, those included that are safe before an older one is.
 One slow request of an index holds up the position, not the others."""
-
-_IDLE_SAVE_S = 10.0
-"""How often the position of an idle source is saved, so that it does not age out of the change log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +87,7 @@ class Pipeline:
     _flights: deque[_Flight] = field(default_factory=deque)
     _pending: Counts = field(default_factory=Counts)
     _letters_at: deque[tuple[float, Counter[str]]] = field(default_factory=deque)
-    _saved: Position | None = None
-    _saved_at: float = 0.0
-    _saved_read: int = -1
-    _unsaved: Position | None = None
+    _saving: Saving = field(init=False)
 
     def run(self, stop: threading.Event) -> None:
         """Go on from the checkpoint until the source ends.
@@ -111,13 +105,14 @@ class Pipeline:
                 return
 
     def _follow(self, stop: threading.Event) -> None:
-        self._forget()
+        self._flights.clear()
+        self._pending = Counts()
+        self._saving = Saving(self._save, every_s=self.rules.checkpoint_every_s)
         after = self.ports.checkpoints.load()
         workers = ThreadPoolExecutor(self.rules.in_flight + 1, thread_name_prefix="penstock-sink")
         is_stream = self.rules.send_within_s is None
-        shaped = partial(shape, routes=self.routes)
-        read = gather(self.ports.source(), after, self.rules.limits, shaped, whole_times=is_stream)
-        with workers, closing(read) as batches:
+        read = gather(self.ports.source(), after, self.rules.limits, shape_by(self.routes), whole_times=is_stream)
+        with self._saving, workers, closing(read) as batches:
             try:
                 for batch in batches:
                     self._take(batch, workers)
@@ -132,12 +127,7 @@ class Pipeline:
     def _finish(self) -> None:
         """Wait for what is in flight, and save the position after it."""
         self._settle_all()
-        self._save(every_s=0)
-
-    def _forget(self) -> None:
-        self._flights.clear()
-        self._pending = Counts()
-        self._saved = self._unsaved = None
+        self._saving.finish()
 
     def _take(self, batch: Batch, workers: ThreadPoolExecutor) -> None:
         for changes, control in split(batch.changes):
@@ -199,10 +189,9 @@ class Pipeline:
         """Complete the flights that are done, from the oldest on, up to one that is under way."""
         while self._flights and self._flights[0].delivered.done():
             counts, reasons = self._flights[0].delivered.result()
+            position = self._flights.popleft().position
             self._limit_dead_letters(reasons)
-            self._complete(counts, self._flights[0].position)
-            self._flights.popleft()
-            self._save(every_s=self.rules.checkpoint_every_s)
+            self._complete(counts, position)
 
     def _complete(self, counts: Counts, position: Position | None) -> None:
         if counts.lost:
@@ -213,7 +202,6 @@ class Pipeline:
         self._pending.add(counts)
         if position is None:
             return
-        self._unsaved = position
         self.counts.add(self._pending)
         self.metrics.count("penstock_batches_total", pipeline=self.name)
         for outcome in ("written", "folded", "superseded", "filtered", "dead_lettered", "control"):
@@ -221,6 +209,7 @@ class Pipeline:
                 self.metrics.count("penstock_changes_total", amount, pipeline=self.name, outcome=outcome)
         self.on_settled(position, self._pending)
         self._pending = Counts()
+        self._saving.reached(position, self.counts.read)
 
     def _limit_dead_letters(self, reasons: Counter[str]) -> None:
         now = time.monotonic()
@@ -237,17 +226,9 @@ class Pipeline:
                 " dead-letters list`. Mend the cause, or raise [pipeline] dead_letter_limit."
             )
 
-    def _save(self, *, every_s: float) -> None:
-        if self._unsaved is None or self._unsaved == self._saved:
-            return
-        if self._saved is not None and self.counts.read == self._saved_read and every_s:
-            every_s = _IDLE_SAVE_S
-        now = time.monotonic()
-        if now - self._saved_at < every_s:
-            return
-        self.ports.checkpoints.save(self._unsaved)
+    def _save(self, position: Position) -> None:
+        self.ports.checkpoints.save(position)
         self.metrics.count("penstock_checkpoints_total", pipeline=self.name)
-        self._saved, self._saved_at, self._saved_read = self._unsaved, now, self.counts.read
 
 
 def _commonest(counts: Iterable[Counter[str]]) -> str:

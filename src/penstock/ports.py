@@ -5,30 +5,23 @@ waits by itself, says so in the log and in the metrics, and raises `Stopped` whe
 sees only final answers.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from penstock.change import Batch, Change, Letter, Outcome, Position, Write
-
-Shape = Callable[[list[Change]], list[Change]]
-"""Puts bodies in the place of documents (`penstock.prepare.shape`)."""
-
-
-def unshaped(changes: list[Change]) -> list[Change]:
-    """Leave the documents."""
-    return changes
+from penstock.change import Batch, Letter, Outcome, Position, Write
+from penstock.shaping import Shape
 
 
 class Source(Protocol):
     """Gives changes after a position: a change stream, or the load of one collection."""
 
-    def batches(self, after: Position | None, shape: Shape = unshaped) -> Iterator[Batch]:
+    def batches(self, after: Position | None, shape: Shape | None = None) -> Iterator[Batch]:
         """Yield what the source answers, as it comes; an idle stream yields empty batches about once a second.
 
         A stream goes on for ever, a load ends. `None` means: from the start (a load), from now (a stream).
-        All changes go through `shape`, a few at a time, right after they were decoded: what they hold is in the
-        processor's cache then, and need not be kept. Transient faults are waited for and resumed inside. Raises
-        PositionLost, SourceUnavailable.
+        All documents are shaped, a few at a time, right after they were decoded: what they hold is in the processor's
+        cache then, and need not be kept. Without a `shape` the changes keep them. Transient faults are waited for and
+        resumed inside. Raises PositionLost, SourceUnavailable.
         """
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from penstock.change import (
     CONTROL,
     WRITTEN,
+    Body,
     Change,
     Counts,
     Letter,
@@ -20,9 +21,10 @@ from penstock.change import (
 )
 from penstock.document_id import document_ids, key
 from penstock.errors import DocumentError, SystemicFault
+from penstock.shaping import Shape, all_one
 
-Bodies = Callable[[Sequence[dict[str, Any]]], list[bytes | DocumentError | None]]
-"""Makes the bodies of documents; None leaves one out, a DocumentError refuses it. The documents are used up."""
+Bodies = Callable[[Sequence[dict[str, Any]]], list[Body]]
+"""Makes the bodies of documents, which are used up."""
 
 
 class Route(NamedTuple):
@@ -99,40 +101,14 @@ def split(changes: Sequence[Change]) -> Iterator[tuple[Sequence[Change], Change 
     yield changes[start:] if start else changes, None
 
 
-def shape(changes: list[Change], routes: Routes) -> list[Change]:
-    """Put the bodies that the transforms make in the place of the documents, which are used up."""
-    if not changes:
-        return changes
-    namespaces, kinds, versions, ids, documents, targets, reasons, _ = zip(*changes, strict=True)
-    bodies = _bodies(namespaces, documents, routes)
-    return in_rows(Change, namespaces, kinds, versions, ids, repeat(None), targets, reasons, bodies)
+def shape_by(routes: Routes) -> Shape:
+    """Make bodies by the transform of each collection's route; None where nobody wants its documents."""
 
+    def bodies(namespace: Namespace, documents: Sequence[dict[str, Any]]) -> Sequence[Body]:
+        route = routes.get(namespace)
+        return route.bodies(documents) if route else [None] * len(documents)
 
-def _bodies(
-    namespaces: Sequence[Namespace], documents: Sequence[dict[str, Any] | None], routes: Routes
-) -> Sequence[bytes | DocumentError | None]:
-    """The body for each document, None where there is no document or nobody wants it."""
-    if _all_one(namespaces):
-        return _bodies_of_one(documents, routes.get(namespaces[0]))
-    wanted: dict[Namespace, list[dict[str, Any]]] = {namespace: [] for namespace in routes}
-    for namespace, document in zip(namespaces, documents, strict=True):
-        if document is not None and namespace in wanted:
-            wanted[namespace].append(document)
-    made = {namespace: iter(routes[namespace].bodies(some)) for namespace, some in wanted.items() if some}
-    return [
-        next(made[namespace]) if document is not None and namespace in made else None
-        for namespace, document in zip(namespaces, documents, strict=True)
-    ]
-
-
-def _bodies_of_one(
-    documents: Sequence[dict[str, Any] | None], route: Route | None
-) -> Sequence[bytes | DocumentError | None]:
-    """The bodies for documents of one collection."""
-    if route is None:
-        return [None] * len(documents)
-    made = iter(route.bodies([document for document in documents if document is not None]))
-    return [None if document is None else next(made) for document in documents]
+    return bodies
 
 
 def prepare(changes: Sequence[Change], position: Position, routes: Routes) -> Prepared:
@@ -157,16 +133,12 @@ def prepare(changes: Sequence[Change], position: Position, routes: Routes) -> Pr
 def _by_namespace(changes: Sequence[Change]) -> Iterable[tuple[Namespace, Sequence[Change]]]:
     """The changes of each collection, in their order."""
     namespaces = [change.namespace for change in changes]
-    if namespaces and _all_one(namespaces):
+    if namespaces and all_one(namespaces):
         return [(namespaces[0], changes)]
     grouped: dict[Namespace, list[Change]] = {namespace: [] for namespace in namespaces}
     for change in changes:
         grouped[change.namespace].append(change)
     return grouped.items()
-
-
-def _all_one(namespaces: Sequence[Namespace]) -> bool:
-    return namespaces.count(namespaces[0]) == len(namespaces)
 
 
 def _folded(changes: Sequence[Change], counts: Counts) -> dict[str, Change]:

@@ -19,8 +19,8 @@ from penstock.memory import MemoryCheckpoints, MemoryDeadLetters, MemorySink
 from penstock.memory_source import MemorySource
 from penstock.metrics import Metrics
 from penstock.pipeline import Pipeline, Ports, Rules
-from penstock.ports import Shape, unshaped
 from penstock.prepare import Route
+from penstock.shaping import Shape
 
 ORDERS, ITEMS = Namespace("shop", "orders"), Namespace("shop", "items")
 POISON, SKIPPED = 7, 8
@@ -81,7 +81,7 @@ class CaughtUp:
     def __init__(self, source, meanwhile=lambda: None) -> None:
         self._source, self._meanwhile = source, meanwhile
 
-    def batches(self, after: Position | None, shape: Shape = unshaped) -> Iterator[Batch]:
+    def batches(self, after: Position | None, shape: Shape | None = None) -> Iterator[Batch]:
         for batch in self._source.batches(after, shape):
             yield batch
             self._meanwhile()

@@ -8,7 +8,7 @@ import pytest
 from penstock.batch import Limits, gather
 from penstock.change import Batch, Change, Namespace, Position
 from penstock.errors import PositionLost
-from penstock.ports import Shape, unshaped
+from penstock.shaping import Shape
 
 SHOP = Namespace("shop", "orders")
 WIDE = Limits(1000, 1_000_000)
@@ -28,7 +28,7 @@ class ScriptedSource:
         self.answers, self.error, self.endless, self.every_s = answers, error, endless, every_s
         self.closed = threading.Event()
 
-    def batches(self, after: Position | None, shape: Shape = unshaped) -> Iterator[Batch]:
+    def batches(self, after: Position | None, shape: Shape | None = None) -> Iterator[Batch]:
         for each in self.answers:
             yield each
             self.closed.wait(self.every_s)

@@ -11,12 +11,12 @@ import pytest
 from penstock.batch import Limits
 from penstock.change import Batch, Change, Counts, Namespace, Outcome, Position
 from penstock.encode import one_by_one
-from penstock.errors import DocumentError, ReadAgain, SinkUnavailable, Stopped, SystemicFault
+from penstock.errors import DocumentError, LeaseLost, ReadAgain, SinkUnavailable, Stopped, SystemicFault
 from penstock.memory import MemoryCheckpoints, MemoryDeadLetters, MemorySink
 from penstock.metrics import Metrics
 from penstock.pipeline import Pipeline, Ports, Rules
-from penstock.ports import Shape, unshaped
 from penstock.prepare import Route
+from penstock.shaping import Shape, shaped
 
 SHOP = Namespace("shop", "orders")
 ONE_EACH = Limits(1, 1_000_000)
@@ -32,12 +32,12 @@ class Scripted:
     def __init__(self, *batches: list[Change], then: Exception | None = None) -> None:
         self.batches_given, self.then, self.asked_after = batches, then, []
 
-    def batches(self, after: Position | None, shape: Shape = unshaped) -> Iterator[Batch]:
+    def batches(self, after: Position | None, shape: Shape | None = None) -> Iterator[Batch]:
         self.asked_after.append(after)
         start = int(after.token) if after else 0
         for number, changes in list(enumerate(self.batches_given, 1))[start:]:
             time_of = changes[-1].version if changes else 0
-            yield Batch(shape(list(changes)), Position(str(number), time_of), time.monotonic())
+            yield Batch(shaped(list(changes), shape), Position(str(number), time_of), time.monotonic())
         if self.then:
             raise self.then
 
@@ -198,7 +198,7 @@ def test_every_change_is_counted():
 
 def test_a_document_that_no_transform_has_seen_is_never_taken_for_left_out():
     class Unshaped(Scripted):
-        def batches(self, after, shape=unshaped):
+        def batches(self, after, shape=None):
             return super().batches(after)
 
     sink, checkpoints = MemorySink(), MemoryCheckpoints()
@@ -274,3 +274,45 @@ def test_the_position_of_an_idle_source_is_saved_too():
     checkpoints = MemoryCheckpoints()
     pipeline(Scripted([upsert(1, 1)], [], []), checkpoints=checkpoints).run(threading.Event())
     assert checkpoints.load() == Position("3", 0)
+
+
+class Busy(MemoryCheckpoints):
+    """Its first save takes until `may` is set, and raises `then`."""
+
+    def __init__(self, then: Exception | None = None) -> None:
+        super().__init__()
+        self.may, self.then, self.saves = threading.Event(), then, 0
+
+    def save(self, position: Position) -> None:
+        self.saves += 1
+        if self.saves == 1:
+            assert self.may.wait(10)
+            if self.then:
+                raise self.then
+        super().save(position)
+
+
+def test_a_slow_save_of_the_position_holds_nothing_up():
+    checkpoints, written = Busy(), []
+
+    def before(ids):
+        written.extend(ids)
+        if len(written) == 20:
+            checkpoints.may.set()
+
+    source = Scripted(*([upsert(number, number)] for number in range(1, 21)))
+    pipeline(source, Sink(before), checkpoints=checkpoints).run(threading.Event())
+    assert checkpoints.load() == Position("20", 20)
+
+
+@pytest.mark.parametrize("fault", [Stopped("told to stop"), LeaseLost("taken")])
+def test_a_position_that_cannot_be_saved_ends_the_run_and_nothing_is_counted_twice(fault):
+    checkpoints, settled = Busy(then=fault), []
+    source = Scripted(*([upsert(number, number)] for number in range(1, 21)), then=Stopped("told to stop"))
+    checkpoints.may.set()
+    moving = pipeline(source, checkpoints=checkpoints, on_settled=lambda position, _: settled.append(position.time))
+    with pytest.raises(type(fault), match=str(fault)):
+        moving.run(threading.Event())
+    assert checkpoints.load() is None
+    assert settled == list(range(1, len(settled) + 1))
+    assert moving.counts.read == len(settled)

@@ -27,8 +27,8 @@ from penstock.mongo.connection import Connection, Document
 from penstock.mongo.cursor import FindCursor, Reply, decoded, undecoded
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
 from penstock.mongo.ranges import BRACKETS, Progress, brackets_between, progress_of
-from penstock.ports import Shape, unshaped
 from penstock.retry import Backoff
+from penstock.shaping import Shape, shaped
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +65,7 @@ class MongoLoad:
         self._ending = Ending(stop)
         self._range_size = max(1, min(range_size, int(rate))) if rate else range_size
         self._rate = rate
-        self._shape: Shape = unshaped
+        self._shape: Shape | None = None
         self._progress = Progress()
         self._brackets: range | None = None
         """Those that hold documents; what comes into others after this was asked comes with the stream."""
@@ -73,7 +73,7 @@ class MongoLoad:
         """When the next range's version was asked for, and the version; it serves until something was read."""
         self._logins = 0
 
-    def batches(self, after: Position | None, shape: Shape = unshaped) -> Generator[Batch]:
+    def batches(self, after: Position | None, shape: Shape | None = None) -> Generator[Batch]:
         """Yield each reply of the server until all is read.
 
         Told to stop, it raises Stopped: an end without an error means that everything was read, or `close`. After a
@@ -145,7 +145,7 @@ class MongoLoad:
     def _changes(self, reply: Reply, version: int) -> list[Change]:
         changes: list[Change] = []
         for piece in reply.pieces():
-            changes += self._shape(changes_in(piece, self._served_as, version))
+            changes += changes_in(piece, self._served_as, version, self._shape)
         return changes
 
     def _keep_to_the_rate(self, count: int, since: float) -> None:
@@ -188,18 +188,22 @@ def changes_of(raw: bytes, namespace: Namespace, version: int) -> list[Change]:
         return [_change_of(each, namespace, version) for each in _split(raw)]
 
 
-def changes_in(piece: bytes, namespace: Namespace, version: int) -> list[Change]:
-    """The same of a piece of a reply."""
+def changes_in(piece: bytes, namespace: Namespace, version: int, shape: Shape | None = None) -> list[Change]:
+    """The same of a piece of a reply, shaped."""
     try:
-        return _upserts(decoded(piece), namespace, version)
+        documents = decoded(piece)
     except InvalidBSON:
-        return [_change_of(each, namespace, version) for each in undecoded(piece)]
+        return shaped([_change_of(each, namespace, version) for each in undecoded(piece)], shape)
+    return _upserts(documents, namespace, version, shape)
 
 
-def _upserts(documents: Sequence[Document], namespace: Namespace, version: int) -> list[Change]:
-    ids = [document["_id"] for document in documents]
-    known = (repeat(namespace), repeat("upsert"), repeat(version))
-    return in_rows(Change, *known, ids, documents, repeat(None), repeat(""), repeat(None))
+def _upserts(
+    documents: Sequence[Document], namespace: Namespace, version: int, shape: Shape | None = None
+) -> list[Change]:
+    known = (repeat(namespace), repeat("upsert"), repeat(version), [document["_id"] for document in documents])
+    if shape is None:
+        return in_rows(Change, *known, documents, repeat(None), repeat(""), repeat(None))
+    return in_rows(Change, *known, repeat(None), repeat(None), repeat(""), shape(namespace, documents))
 
 
 def last_exact(changes: Sequence[Change]) -> Any:

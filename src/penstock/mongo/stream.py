@@ -27,8 +27,8 @@ from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
 from penstock.mongo.events import EventReader, Missing
 from penstock.mongo.position import position_after, position_at, time_within
 from penstock.mongo.watch import Watch
-from penstock.ports import Shape, unshaped
 from penstock.retry import Backoff
+from penstock.shaping import Shape, shaped
 
 log = structlog.get_logger(__name__)
 
@@ -59,14 +59,14 @@ class MongoStream:
         self._batch_size = batch_size
         self._wait_ms = wait_ms
         self._events = EventReader(watch.db, watch.colls, self._missing, watch.renamed)
-        self._shape: Shape = unshaped
+        self._shape: Shape | None = None
         self._identities: dict[str, str] = {}
         self._position: Position | None = None
         self._floor = 0
         self._too_large = False
         self._logins = 0
 
-    def batches(self, after: Position | None, shape: Shape = unshaped) -> Generator[Batch]:
+    def batches(self, after: Position | None, shape: Shape | None = None) -> Generator[Batch]:
         """Yield each answer of the server; may be called again after `close`. `ports.Source` says the rest."""
         self._ending.clear()
         self._shape = shape
@@ -144,7 +144,7 @@ class MongoStream:
             for change in found:
                 if change.kind in CONTROL:
                     self._forget(change)
-            changes += self._shape(found)
+            changes += shaped(found, self._shape)
             token = events[-1]["_id"] if events else token
         return Batch(changes, self._reached(reply, changes, token), asked_at, reply.size, reply.full)
 

@@ -17,9 +17,10 @@ from penstock.opensearch.indexes import Generation
 from penstock.operations.gone import affects, indexed, taken_away
 from penstock.pipeline import Pipeline, Ports, Rules
 from penstock.plans import Collection, Plan
-from penstock.ports import Shape, Sink, unshaped
+from penstock.ports import Sink
 from penstock.prepare import Route
 from penstock.retry import Backoff
+from penstock.shaping import Shape, shaped
 
 
 class NothingKept:
@@ -49,7 +50,7 @@ class OneBatch:
     def batches(
         self,
         after: Position | None,  # noqa: ARG002 (of the port)
-        shape: Shape = unshaped,
+        shape: Shape | None = None,
     ) -> Iterator[Batch]:
         """Yield the one batch. Raises SourceUnavailable, Stopped."""
         if self.reads:
@@ -60,7 +61,7 @@ class OneBatch:
         if any(change.kind == "left" for change in changes):  # may be read again, and documents are used up
             kept = [change._replace(document=deepcopy(change.document)) for change in changes]
             changes = self.adapters.states(kept)
-        yield Batch(shape(changes), self.position, read_at)
+        yield Batch(shaped(changes, shape), self.position, read_at)
 
     def close(self) -> None:
         """There is nothing to close."""

@@ -1,0 +1,63 @@
+"""Saves a pipeline's position every now and then, beside its work: a busy index takes its time to answer."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Self
+
+from penstock.change import Position
+
+_IDLE_SAVE_S = 10.0
+"""How often the position of an idle source is saved, so that it does not age out of the change log."""
+
+
+class Saving:
+    """Saves in a thread of its own, one position after the other; leaving the context waits for the last one.
+
+    What `save` raised is raised by the next call.
+    """
+
+    def __init__(self, save: Callable[[Position], None], *, every_s: float) -> None:
+        self._save = save
+        self._every_s = every_s
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="penstock-checkpoint")
+        self._under_way: Future[None] | None = None
+        self._position: Position | None = None
+        self._saved: Position | None = None
+        self._saved_at = 0.0
+        self._saved_read = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+
+    def reached(self, position: Position, read: int) -> None:
+        """Everything before this position is safe, `read` changes by now: save it, unless that was done just now."""
+        self._position = position
+        if self._under_way is not None and not self._under_way.done():
+            return
+        every_s = self._every_s if read != self._saved_read or self._saved is None else _IDLE_SAVE_S
+        if time.monotonic() - self._saved_at >= every_s:
+            self._begin()
+            self._saved_read = read
+
+    def finish(self) -> None:
+        """Save the last position that was reached, and wait for it."""
+        self._begin()
+        self._wait()
+
+    def _begin(self) -> None:
+        self._wait()
+        if self._position is None or self._position == self._saved:
+            return
+        self._saved, self._saved_at = self._position, time.monotonic()
+        self._under_way = self._thread.submit(copy_context().run, self._save, self._position)
+
+    def _wait(self) -> None:
+        """For the save that is under way; raises what it raised."""
+        if self._under_way is not None:
+            self._under_way.result()
+            self._under_way = None
