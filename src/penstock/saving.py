@@ -39,6 +39,7 @@ class Saving:
         self._position = position
         if self._under_way is not None and not self._under_way.done():
             return
+        self._wait()
         every_s = self._every_s if read != self._saved_read or self._saved is None else _IDLE_SAVE_S
         if time.monotonic() - self._saved_at >= every_s:
             self._begin()

@@ -65,11 +65,12 @@ def test_positions_are_saved_at_their_intervals_and_those_of_an_idle_source_less
     assert saved == [at(1), at(3), at(4), at(5)]
 
 
-def test_what_a_save_raised_is_raised_by_every_call_that_follows():
+@pytest.mark.parametrize("every_s", [0, 3600])
+def test_what_a_save_raised_is_raised_by_every_call_that_follows(every_s):
     def save(_):
         raise LeaseLost("taken")
 
-    with Saving(save, every_s=0) as saving:
+    with Saving(save, every_s=every_s) as saving:
         saving.reached(at(1), read=1)
         with pytest.raises(LeaseLost, match="taken"):
             until(lambda: saving.reached(at(2), read=2), "the failure")
