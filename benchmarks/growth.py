@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from statistics import median
+from typing import TypeVar
 
 from ground import DB, Ground, generated
 from item import Given, main
@@ -27,6 +28,7 @@ COLLECTIONS = (1, 10, 100)
 SIZES_KB = (0.5, 5.0, 50.0)
 IN_FLIGHT = (1, 2, 4)
 PAIR = ("penstock load", "raw bulk")
+Found = TypeVar("Found")
 
 
 class Clock:
@@ -103,19 +105,28 @@ def many_case(at: Ground, some: int, many: int, rounds: int) -> Iterator[Section
     for name, count in (("some", some), ("many", many)):
         say(f"filling {count:,} documents")
         at.fill(name, generated(count))
-    loads = _alternating(rounds, lambda name, _: load_apart(at, name), some, many)
+    raw = {name: raw_way(at, [name], count) for name, count in (("some", some), ("many", many))}
+    both = _alternating(rounds, lambda name, count: (_rate(raw[name], count), load_apart(at, name)), some, many)
     at.require_equal("many")
     at.mongo[DB].drop_collection("many")  # the local source keeps everything in memory
-    yield _many("penstock load", loads, some, many)
+    loads = {count: [load for _, load in several] for count, several in both.items()}
+    yield _many("penstock load", loads, some, many, {count: [rate for rate, _ in both[count]] for count in both})
     catch_ups = _alternating(rounds, lambda name, count: catch_up_apart(at, name, count), some, many)
     at.require_equal("many")
     at.mongo[DB].drop_collection("many")
     yield _many("penstock run, catching up", catch_ups, some, many)
 
 
-def _alternating(rounds: int, run: Callable[[str, int], Peak], some: int, many: int) -> dict[int, list[Peak]]:
+def _rate(way: Way, count: int) -> float:
+    way.before()
+    took = way.run()
+    way.check()
+    return count / took.seconds
+
+
+def _alternating(rounds: int, run: Callable[[str, int], Found], some: int, many: int) -> dict[int, list[Found]]:
     """The rounds with some documents and with many, by their number."""
-    found: dict[int, list[Peak]] = {some: [], many: []}
+    found: dict[int, list[Found]] = {some: [], many: []}
     for number in range(rounds):
         for name, count in (("some", some), ("many", many)):
             say(f"{count:,} documents: round {number + 1} of {rounds}")
@@ -124,9 +135,13 @@ def _alternating(rounds: int, run: Callable[[str, int], Peak], some: int, many: 
     return found
 
 
-def _many(command: str, found: dict[int, list[Peak]], some: int, many: int) -> Section:
+def _many(
+    command: str, found: dict[int, list[Peak]], some: int, many: int, raw: dict[int, list[float]] | None = None
+) -> Section:
+    """`raw` are the rates of raw bulk requests of the same documents, the limit."""
     peaks = {count: [each.megabytes for each in several] for count, several in found.items()}
     rates = {count: [each.rate for each in several] for count, several in found.items()}
+    of_raw = [goal(f"raw bulk: {many:,} documents / {some:,}", pairwise(raw[many], raw[some]))] if raw else []
     return Section(
         f"{command}: {some:,} documents and {many:,}",
         ("documents", "peak memory, MB, median", "documents a second, median"),
@@ -134,9 +149,10 @@ def _many(command: str, found: dict[int, list[Peak]], some: int, many: int) -> S
         [
             goal(f"peak memory, {many:,} documents", peaks[many], most=150, unit=" MB"),
             goal(f"peak memory, {many:,} documents / {some:,}", pairwise(peaks[many], peaks[some]), most=1.1),
-            goal(f"documents a second, {many:,} documents / {some:,}", pairwise(rates[many], rates[some])),
+            goal(f"documents a second: {many:,} documents / {some:,}", pairwise(rates[many], rates[some])),
+            *of_raw,
         ],
-        raw={"megabytes": peaks, "rates": rates},
+        raw={"megabytes": peaks, "rates": rates, "raw bulk": raw},
     )
 
 
