@@ -106,7 +106,9 @@ def many_case(at: Ground, some: int, many: int, rounds: int) -> Iterator[Section
         say(f"filling {count:,} documents")
         at.fill(name, generated(count))
     raw = {name: raw_way(at, [name], count) for name, count in (("some", some), ("many", many))}
-    both = _alternating(rounds, lambda name, count: (_rate(raw[name], count), load_apart(at, name)), some, many)
+    both = _alternating(
+        rounds, lambda name, count: (count / raw[name].round().seconds, load_apart(at, name)), some, many
+    )
     at.require_equal("many")
     at.mongo[DB].drop_collection("many")  # the local source keeps everything in memory
     loads = {count: [load for _, load in several] for count, several in both.items()}
@@ -115,13 +117,6 @@ def many_case(at: Ground, some: int, many: int, rounds: int) -> Iterator[Section
     at.require_equal("many")
     at.mongo[DB].drop_collection("many")
     yield _many("penstock run, catching up", catch_ups, some, many)
-
-
-def _rate(way: Way, count: int) -> float:
-    way.before()
-    took = way.run()
-    way.check()
-    return count / took.seconds
 
 
 def _alternating(rounds: int, run: Callable[[str, int], Found], some: int, many: int) -> dict[int, list[Found]]:

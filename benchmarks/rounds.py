@@ -40,6 +40,13 @@ class Way:
     before: Callable[[], None] = lambda: None
     check: Callable[[], None] = lambda: None
 
+    def round(self) -> Took:
+        """Do it once, with what comes before and after."""
+        self.before()
+        took = self.run()
+        self.check()
+        return took
+
 
 @dataclass
 class Figure:
@@ -97,9 +104,7 @@ def measured(
     for number in numbered(rounds):
         for way in in_turn(ways, number):
             say(f"{title}: round {number} of {rounds}, {way.name}" if number else f"{title}: warming up, {way.name}")
-            way.before()
-            took = way.run()
-            way.check()
+            took = way.round()
             if number:
                 figures[way.name].rates.append(count / took.seconds)
                 figures[way.name].cpu_us.append(took.cpu_s / count * 1e6)

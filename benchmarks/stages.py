@@ -58,6 +58,7 @@ class Stages:
         self._at, self._name, self._count = at, name, count
         self._namespace = Namespace(DB, name)
         self._routes = {self._namespace: Route(f"{name}-g1-write", Transform(at.collection(name)).bodies)}
+        self._bodies = shape_by(self._routes)
         self.cpu_us: dict[str, list[float]] = {stage: [] for stage in STAGES}
 
     def before(self) -> None:
@@ -107,7 +108,7 @@ class Stages:
 
     def _shape(self, namespace: Namespace, documents: Sequence[dict[str, Any]]) -> Sequence[Body]:
         with self._timed(SHAPE):
-            return shape_by(self._routes)(namespace, documents)
+            return self._bodies(namespace, documents)
 
     def _sink(self, client: Any) -> OpenSearchSink:
         return OpenSearchSink(client, SinkSettings(), Metrics(), Patience(Metrics(), threading.Event()))

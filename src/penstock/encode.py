@@ -20,6 +20,7 @@ from bson.json_util import RELAXED_JSON_OPTIONS
 from bson.json_util import dumps as extended_json
 
 from penstock.bson_forms import json_form, not_finite
+from penstock.change import Body
 from penstock.errors import DocumentError
 from penstock.field_names import CLEAN_ANYWHERE, CLEAN_AT_TOP, MAX_DEPTH, OWN, as_text, learn, map_names
 
@@ -61,7 +62,7 @@ def encode(document: dict[str, Any], long_id: str | None = None) -> bytes:
     return encode_rewritten(document, long_id)
 
 
-def encode_all(documents: Sequence[dict[str, Any]]) -> list[bytes | DocumentError | None]:
+def encode_all(documents: Sequence[dict[str, Any]]) -> list[Body]:
     """Answer what `encode` answers or raises for each document: the look at them, and the writing, are one for all."""
     try:
         options = _options_of_all(documents, CLEAN_AT_TOP, 1, 0)
@@ -72,12 +73,10 @@ def encode_all(documents: Sequence[dict[str, Any]]) -> list[bytes | DocumentErro
     return one_by_one(encode, documents)
 
 
-def one_by_one(
-    make: Callable[[dict[str, Any]], bytes | None], documents: Iterable[dict[str, Any]]
-) -> list[bytes | DocumentError | None]:
+def one_by_one(make: Callable[[dict[str, Any]], bytes | None], documents: Iterable[dict[str, Any]]) -> list[Body]:
     """Answer for each document what `make` answers or raises."""
 
-    def body_of(document: dict[str, Any]) -> bytes | DocumentError | None:
+    def body_of(document: dict[str, Any]) -> Body:
         try:
             return make(document)
         except DocumentError as error:

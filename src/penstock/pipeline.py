@@ -1,6 +1,6 @@
 """The loop: source -> batch -> transform -> sink -> checkpoint.
 
-    gather      reads ahead, shapes what was read, ends batches     (batch, prepare)
+    gather      reads ahead, shapes what was read, ends batches     (batch, shaping)
     prepare     folds a batch into writes                           (prepare)
     _send       hands them to the sink; several batches may be in flight, never two that touch the same document
     _settle     takes finished batches from the oldest on, checks that their counts balance, has the position saved

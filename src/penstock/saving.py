@@ -40,18 +40,18 @@ class Saving:
         if self._under_way is not None and not self._under_way.done():
             return
         self._wait()
-        every_s = self._every_s if read != self._saved_read or self._saved is None else _IDLE_SAVE_S
+        every_s = self._every_s if read != self._saved_read else _IDLE_SAVE_S
         if time.monotonic() - self._saved_at >= every_s:
             self._begin()
             self._saved_read = read
 
     def finish(self) -> None:
         """Save the last position that was reached, and wait for it."""
+        self._wait()
         self._begin()
         self._wait()
 
     def _begin(self) -> None:
-        self._wait()
         if self._position is None or self._position == self._saved:
             return
         self._saved, self._saved_at = self._position, time.monotonic()

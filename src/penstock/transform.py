@@ -19,6 +19,7 @@ import orjson
 from bson import ObjectId
 
 from penstock import field_paths
+from penstock.change import Body
 from penstock.conflicts import give_shape, shapes
 from penstock.document_id import HASHED, are_short, document_id, key
 from penstock.encode import FORM, encode, encode_all, one_by_one
@@ -64,7 +65,7 @@ class Transform:
         shaped.pop("_id", None)
         return encode(shaped, _long_id(identity))
 
-    def bodies(self, documents: Sequence[dict[str, Any]]) -> list[bytes | DocumentError | None]:
+    def bodies(self, documents: Sequence[dict[str, Any]]) -> list[Body]:
         """Answer for each document what a call answers or raises, faster for many."""
         if self._is_plain and are_short([each.get("_id") for each in documents]):
             for each in documents:

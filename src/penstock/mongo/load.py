@@ -200,10 +200,10 @@ def changes_in(piece: bytes, namespace: Namespace, version: int, shape: Shape | 
 def _upserts(
     documents: Sequence[Document], namespace: Namespace, version: int, shape: Shape | None = None
 ) -> list[Change]:
-    known = (repeat(namespace), repeat("upsert"), repeat(version), [document["_id"] for document in documents])
-    if shape is None:
-        return in_rows(Change, *known, documents, repeat(None), repeat(""), repeat(None))
-    return in_rows(Change, *known, repeat(None), repeat(None), repeat(""), shape(namespace, documents))
+    ids = [document["_id"] for document in documents]  # before the shape uses them up
+    kept, bodies = (documents, repeat(None)) if shape is None else (repeat(None), shape(namespace, documents))
+    known = (repeat(namespace), repeat("upsert"), repeat(version))
+    return in_rows(Change, *known, ids, kept, repeat(None), repeat(""), bodies)
 
 
 def last_exact(changes: Sequence[Change]) -> Any:

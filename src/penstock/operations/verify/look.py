@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from penstock.build import Adapters
-from penstock.change import Change
+from penstock.change import Body, Change
 from penstock.document_id import document_id, read, read_key
 from penstock.errors import DocumentError
 from penstock.mongo.collections import committed_time
@@ -101,7 +101,7 @@ def _unusable(change: Change) -> Wanted:
     return Wanted("refused", reason=change.reason) if change.kind == "unreadable" else GONE
 
 
-def _wanted(made: bytes | DocumentError | None) -> Wanted:
+def _wanted(made: Body) -> Wanted:
     if isinstance(made, DocumentError):
         return Wanted("refused", reason=str(made))
     return Wanted("left out") if made is None else Wanted("body", made)
