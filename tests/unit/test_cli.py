@@ -1,4 +1,4 @@
-"""The command line's own parts; the commands as processes are in tests/end_to_end/test_commands.py."""
+"""The command line's own parts; the commands as processes are in tests/end_to_end."""
 
 import os
 import signal
