@@ -55,5 +55,5 @@ faults: install  ## make faults on purpose under a writer, in about a quarter of
 break-promises: install  ## break each promise in a copy of the source, and see that its tests fail
 	$(BIN)/python -m faults.break_promises $(ARGS)
 
-lock: $(UV)  ## renew requirements.lock from pyproject.toml (python -m penstock.asset.lock renews those of the functions)
+lock: $(UV)  ## renew requirements.lock from pyproject.toml (python -m penstock_tools.bundle.lock renews those of the functions)
 	$(UV) pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements.lock

@@ -21,7 +21,7 @@ from results import GOAL_COLUMNS, HERE, RESULTS, goal_rows, read
 from rich.console import Console
 from rich.table import Table
 
-from penstock.local.platform import terminated_like_interrupted
+from penstock_tools.servers.platform import terminated_like_interrupted
 
 _ENDS_WITHIN_S = 60
 

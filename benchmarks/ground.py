@@ -17,7 +17,6 @@ from pymongo import MongoClient
 from penstock.build import sink_client
 from penstock.change import Change, Namespace
 from penstock.encode import CODEC
-from penstock.local.platform import Platform
 from penstock.metrics import Metrics
 from penstock.opensearch.indexes import Generation, Indexes
 from penstock.opensearch.scan import count, read_sources
@@ -25,6 +24,7 @@ from penstock.opensearch.waiting import Patience
 from penstock.operations.compare import compare
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
 from penstock.transform import Transform
+from penstock_tools.servers.platform import Platform
 
 DB = "bench"
 _AT_ONCE = 2000

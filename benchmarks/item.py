@@ -13,8 +13,8 @@ from results import Item, Section, commit, machine, now, write
 from rounds import ROUNDS, show
 
 from penstock.allocation import for_many_documents
-from penstock.local.java import find_java
-from penstock.local.platform import Platform, terminated_like_interrupted
+from penstock_tools.servers.java import find_java
+from penstock_tools.servers.platform import Platform, terminated_like_interrupted
 
 HEAP = "1g"
 

@@ -22,9 +22,9 @@ from results import HERE, Section
 from rounds import ROUNDS, Took, Way, measured
 
 from penstock.lambdas.environment import function_name
-from penstock.local.aws.deployment import Deployment, DeploymentSettings
-from penstock.local.aws.envelope import EventForm, envelope, event_json
-from penstock.local.progress import progress_here
+from penstock_tools.aws.deployment import Deployment, DeploymentSettings
+from penstock_tools.aws.mapping.envelope import EventForm, envelope, event_json
+from penstock_tools.servers.progress import progress_here
 
 COLL = "events"
 OF_THE_SAMPLE = f"{COLL}-g0"

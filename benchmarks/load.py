@@ -30,13 +30,13 @@ from pinned import can_pin, pinned
 from results import Section
 from rounds import Took, Way, measured, timed
 
-from penstock.demo.cities import cities
 from penstock.document_id import document_id
 from penstock.encode import CODEC
 from penstock.metrics import Metrics
 from penstock.operations import worker
 from penstock.operations.progress import NoProgress
 from penstock.transform import Transform
+from penstock_tools.demo.cities import cities
 
 THREADS = 3
 REQUEST_DOCUMENTS = 2000

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from penstock.lambdas.environment import HANDLERS, function_name
-from penstock.local.aws.deployment import Deployment, DeploymentSettings
-from penstock.local.progress import progress_here
+from penstock_tools.aws.deployment import Deployment, DeploymentSettings
+from penstock_tools.servers.progress import progress_here
 
 HERE = Path(__file__).parent
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from penstock.local.platform import Platform
+from penstock_tools.servers.platform import Platform
 
 
 def can_pin() -> bool:

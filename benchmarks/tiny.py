@@ -17,7 +17,7 @@ import verify
 from ground import DB, ground
 from item import Given, Sections, quieten, tell, versions
 
-from penstock.local.platform import Platform
+from penstock_tools.servers.platform import Platform
 
 BLOCKS = (latency.Block("penstock run", 100, "100ms"), latency.Block("script", 100, "1s"))
 TINY: dict[str, tuple[Sections, dict[str, int]]] = {

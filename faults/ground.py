@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock.local.opensearch import DEFAULT_HEAP, OpenSearch
-from penstock.local.progress import Progress
-from penstock.local.source import LocalSource, SourceSettings, local_source
+from penstock_tools.servers.opensearch import DEFAULT_HEAP, OpenSearch
+from penstock_tools.servers.progress import Progress
+from penstock_tools.servers.source import LocalSource, SourceSettings, local_source
 
 _LOG_SIZE = 2000
 """Changes that the small source's log holds: it rolls over within seconds."""

@@ -19,8 +19,8 @@ from pymongo.database import Database
 
 from penstock.cli import main
 from penstock.errors import PenstockError
-from penstock.local.opensearch import local_opensearch
-from penstock.local.source import local_source
+from penstock_tools.servers.opensearch import local_opensearch
+from penstock_tools.servers.source import local_source
 from workers import Site
 
 Server = TypeVar("Server")

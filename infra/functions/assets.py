@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from constructs import Node
 
-from penstock.asset import build_functions, build_operations
+from penstock_tools.bundle import build_functions, build_operations
 
 CONTEXT_KEY: Final = "asset_folder"
 """A folder that holds `functions` and `operations` already: nothing is built then."""

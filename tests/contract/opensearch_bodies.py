@@ -195,7 +195,7 @@ def provoke_cluster(server: Server) -> dict[str, Any]:
 
 
 def record() -> None:
-    from penstock.local.opensearch import local_opensearch
+    from penstock_tools.servers.opensearch import local_opensearch
 
     with tempfile.TemporaryDirectory() as folder, local_opensearch(Path(folder)) as running:
         server = Server(running.url, "index-")

@@ -13,8 +13,8 @@ from function_calls import Context, function_settings, parsed, proxy_event
 from penstock.change import seconds_of
 from penstock.errors import SettingsError, SourceUnavailable
 from penstock.lambdas import config
-from penstock.local.source import SourceSettings, local_source
 from penstock.mongo.connection import cluster_time
+from penstock_tools.servers.source import SourceSettings, local_source
 from proxy import Proxy
 
 

@@ -11,7 +11,7 @@ from pymongo.uri_parser import parse_uri
 from function_calls import Context, function_settings, parsed, proxy_event
 from penstock.encode import CODEC
 from penstock.lambdas import clients, writer
-from penstock.local.source import SourceSettings, local_source
+from penstock_tools.servers.source import SourceSettings, local_source
 from proxy import Proxy
 
 NEW = "66f0000000000000000000aa"

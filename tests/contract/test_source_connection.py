@@ -9,11 +9,11 @@ from source_sides import RealSide
 
 from penstock.change import Namespace
 from penstock.errors import SettingsError, SourceUnavailable
-from penstock.local.source import SourceSettings as LocalSourceSettings
-from penstock.local.source import local_source
 from penstock.mongo import collections
 from penstock.mongo.connection import cluster_time, connect, identity, server
 from penstock.settings import SourceSettings
+from penstock_tools.servers.source import SourceSettings as LocalSourceSettings
+from penstock_tools.servers.source import local_source
 from proxy import Proxy
 
 QUICK = "serverSelectionTimeoutMS=1000"

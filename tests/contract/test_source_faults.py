@@ -11,13 +11,13 @@ from source_sides import RealSide, changes_of, read_changes, read_until, shown
 
 from penstock.change import Position
 from penstock.errors import PositionLost, SourceUnavailable, Stopped
-from penstock.local.source import MODES, local_source
-from penstock.local.source import SourceSettings as LocalSourceSettings
 from penstock.mongo.connection import connect
 from penstock.mongo.cursor import ChangeCursor
 from penstock.mongo.stream import MongoStream
 from penstock.mongo.watch import Watch
 from penstock.settings import SourceSettings
+from penstock_tools.servers.source import MODES, local_source
+from penstock_tools.servers.source import SourceSettings as LocalSourceSettings
 from proxy import Proxy
 
 SPOKEN = [mode for mode in MODES if mode != "mongodb-4.0" or pymongo.version_tuple < (4, 14)]

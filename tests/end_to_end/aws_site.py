@@ -18,9 +18,9 @@ from pymongo.collection import Collection
 from penstock.document_id import document_id
 from penstock.encode import CODEC
 from penstock.lambdas.environment import function_name
-from penstock.local.aws.deployment import REGION, Deployment
 from penstock.settings import CollectionSettings
 from penstock.transform import Transform
+from penstock_tools.aws.deployment import REGION, Deployment
 
 BIN = Path(sys.executable).parent
 

@@ -16,8 +16,8 @@ from aws_site import AwsSite, eventually
 from bson import Decimal128, Int64, ObjectId
 
 from penstock.lambdas.environment import function_name
-from penstock.local.aws.deployment import Deployment, DeploymentSettings
-from penstock.local.aws.mapping_behaviour import Behaviour
+from penstock_tools.aws.deployment import Deployment, DeploymentSettings
+from penstock_tools.aws.mapping.behaviour import Behaviour
 
 POISON = frozenset({"poison"})
 """The one document that the index refuses: `shape` is a text where the others have a document."""

@@ -6,7 +6,7 @@ import pymongo
 import pytest
 from bson import Binary, encode
 
-from penstock.local.source import SourceSettings, local_source
+from penstock_tools.servers.source import SourceSettings, local_source
 from proxy import Proxy
 from workers import Site, until
 

@@ -11,7 +11,7 @@ import pymongo
 import pytest
 
 from penstock.document_id import document_id
-from penstock.local.source import SourceSettings, local_source
+from penstock_tools.servers.source import SourceSettings, local_source
 from workers import Site, until
 
 UNREADABLE = {"token": '{"_data": "no token of any server"}', "time": 0}

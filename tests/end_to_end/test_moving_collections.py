@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 from pymongo import MongoClient
 
-from penstock.local.source import SourceSettings, local_source
+from penstock_tools.servers.source import SourceSettings, local_source
 from workers import Site, until
 
 

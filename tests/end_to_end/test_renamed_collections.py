@@ -5,7 +5,7 @@ import json
 import pytest
 from pymongo import MongoClient
 
-from penstock.local.source import SourceSettings, local_source
+from penstock_tools.servers.source import SourceSettings, local_source
 from workers import until
 
 

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from penstock.local.child import Child
-from penstock.local.errors import LocalServerError
+from penstock_tools.servers.child import Child
+from penstock_tools.servers.errors import LocalServerError
 
 OBEDIENT = "import sys; print('READY 4711', flush=True); sys.stdin.read()"
 STUBBORN = (

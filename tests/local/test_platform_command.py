@@ -11,8 +11,8 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from penstock.local.command import app
-from penstock.local.errors import LocalServerError
+from penstock_tools.servers.command import app
+from penstock_tools.servers.errors import LocalServerError
 
 UP = [str(Path(sys.executable).with_name("penstock")), "local", "up"]
 STOP_SECONDS = 30

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from penstock.local.errors import LocalServerError
-from penstock.local.jars import JAR_SETS, jar_paths, pinned
+from penstock_tools.servers.errors import LocalServerError
+from penstock_tools.servers.jars import JAR_SETS, jar_paths, pinned
 
 JAR = pinned("compiler")[0]
 
@@ -71,7 +71,7 @@ def test_without_the_extra_the_install_command_is_named(empty_cache, monkeypatch
 
 def test_with_every_jar_cached_nothing_is_fetched_or_imported_for_it(compiler_jar):
     code = (
-        "import sys; from penstock.local.jars import jar_paths, pinned; jar_paths(pinned('compiler'));"
+        "import sys; from penstock_tools.servers.jars import jar_paths, pinned; jar_paths(pinned('compiler'));"
         "sys.exit('jgo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

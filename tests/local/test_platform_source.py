@@ -4,8 +4,8 @@ import pymongo
 import pytest
 from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 
-from penstock.local.errors import LocalServerError
-from penstock.local.source import SourceSettings, local_source
+from penstock_tools.servers.errors import LocalServerError
+from penstock_tools.servers.source import SourceSettings, local_source
 
 PASSWORD = "sesame & open/up"
 

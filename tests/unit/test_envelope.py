@@ -9,8 +9,8 @@ import pytest
 from bson import Binary, DatetimeMS, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp, json_util
 
 from penstock.encode import CODEC
-from penstock.local.aws.envelope import EventForm, envelope, event_json, size_of
 from penstock.mongo.cursor import Undecodable
+from penstock_tools.aws.mapping.envelope import EventForm, envelope, event_json, size_of
 
 SAMPLE_ARN = "arn:aws:rds:us-east-1:123456789012:cluster:canaryclusterb2a659a2-qo5tcmqkcl03"
 SAMPLE = (

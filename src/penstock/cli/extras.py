@@ -21,9 +21,9 @@ class Extra:
 
 
 EXTRAS = (
-    Extra("demo", "penstock.demo.command", "Show the main job on real servers of its own."),
-    Extra("local", "penstock.local.command", "Real servers on this machine, without Docker."),
-    Extra("aws", "penstock.local.aws.command", "The deployment on AWS, on this machine.", "aws-local"),
+    Extra("demo", "penstock_tools.demo.command", "Show the main job on real servers of its own."),
+    Extra("local", "penstock_tools.servers.command", "Real servers on this machine, without Docker."),
+    Extra("aws", "penstock_tools.aws.command", "The deployment on AWS, on this machine.", "aws-local"),
 )
 
 

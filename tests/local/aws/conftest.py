@@ -5,9 +5,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from penstock.local.aws.function import Function
-from penstock.local.aws.runtime_folder import runtime_folder
-from penstock.local.cache import cache_folder
+from penstock_tools.aws.runtime.folder import runtime_folder
+from penstock_tools.aws.runtime.function import Function
+from penstock_tools.servers.cache import cache_folder
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from penstock.local.aws.invocation import Invocation
-from penstock.local.aws.mapping_behaviour import Behaviour
-from penstock.local.aws.mapping_reader import Cluster
-from penstock.local.aws.mappings import Mappings
+from penstock_tools.aws.mapping.behaviour import Behaviour
+from penstock_tools.aws.mapping.mappings import Mappings
+from penstock_tools.aws.mapping.reader import Cluster
+from penstock_tools.aws.runtime.invocation import Invocation
 
 CLUSTER = "arn:aws:rds:us-east-1:123456789012:cluster:orders"
 NEWER = "arn:aws:rds:us-east-1:123456789012:cluster:newer"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.asset import ARCHITECTURES, AssetError, build_functions, build_local, build_operations, digest
-from penstock.asset.packages import FUNCTIONS_LOCK, OPERATIONS_LOCK, Target, install
+from penstock_tools.bundle import ARCHITECTURES, AssetError, build_functions, build_local, build_operations, digest
+from penstock_tools.bundle.packages import FUNCTIONS_LOCK, OPERATIONS_LOCK, Target, install
 
 ELF_MACHINE = {"x86_64": 0x3E, "arm64": 0xB7}
 PINNED = re.compile(r"^([a-z0-9-]+)==(\S+)", re.M)

@@ -8,9 +8,9 @@ import time
 import pytest
 import urllib3
 
-from penstock.local.aws.functions import Functions
-from penstock.local.aws.gateway import BODY_LIMIT, Gateway
-from penstock.local.errors import LocalServerError
+from penstock_tools.aws.gateway.gateway import BODY_LIMIT, Gateway
+from penstock_tools.aws.runtime.functions import Functions
+from penstock_tools.servers.errors import LocalServerError
 
 ECHO = """
     import json

@@ -14,8 +14,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from mapping_site import CLUSTER, NEWER, RAISED, SECRET, mapping_site, wait_until
 
-from penstock.local.aws.invocation import Invocation
-from penstock.local.aws.mapping_api import mapping_api
+from penstock_tools.aws.mapping.api import mapping_api
+from penstock_tools.aws.runtime.invocation import Invocation
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 

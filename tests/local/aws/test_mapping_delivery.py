@@ -8,7 +8,7 @@ import pytest
 from bson import Int64
 from mapping_site import CLUSTER, RAISED, mapping_site, wait_until
 
-from penstock.local.aws.invocation import Invocation
+from penstock_tools.aws.runtime.invocation import Invocation
 
 OK = Invocation(b"null")
 

@@ -7,9 +7,9 @@ import pymongo
 import pytest
 from mapping_site import RAISED, MappingSite, wait_until
 
-from penstock.local.aws.invocation import Invocation
-from penstock.local.aws.mapping_reader import Cluster
-from penstock.local.source import SourceSettings, local_source
+from penstock_tools.aws.mapping.reader import Cluster
+from penstock_tools.aws.runtime.invocation import Invocation
+from penstock_tools.servers.source import SourceSettings, local_source
 
 PASSWORD = "sesame & open/up"
 LOG_SIZE = 200

@@ -5,8 +5,8 @@ import re
 import pytest
 from mapping_site import CLUSTER, SECRET, TIMEOUTS
 
-from penstock.local.aws import mapping_rules as rules
-from penstock.local.aws.mapping_errors import InvalidParameterValue, ResourceNotFound
+from penstock_tools.aws.mapping import rules
+from penstock_tools.aws.mapping.errors import InvalidParameterValue, ResourceNotFound
 
 NOW = 1_800_000_000.0
 

@@ -7,9 +7,9 @@ import pytest
 from bson import Timestamp
 from mapping_site import SECRET, MappingSite, mapping_site, open_cluster, wait_until
 
-from penstock.local.aws.mapping_batch import PAYLOAD_BYTES, Batcher
-from penstock.local.aws.mapping_reader import Cluster
-from penstock.local.errors import LocalServerError
+from penstock_tools.aws.mapping.batch import PAYLOAD_BYTES, Batcher
+from penstock_tools.aws.mapping.reader import Cluster
+from penstock_tools.servers.errors import LocalServerError
 from proxy import Proxy
 
 

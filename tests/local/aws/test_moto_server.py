@@ -13,12 +13,12 @@ from penstock.aws import session
 from penstock.aws.queue import Queue
 from penstock.aws.secret import read_secret
 from penstock.errors import SettingsError
-from penstock.local.aws.moto_server import moto_server
+from penstock_tools.aws.moto_server import moto_server
 
 PARENT = """
     import sys
     from pathlib import Path
-    from penstock.local.aws.moto_server import moto_server
+    from penstock_tools.aws.moto_server import moto_server
 
     with moto_server(Path(sys.argv[1])) as server:
         print(server.url, flush=True)

@@ -14,11 +14,11 @@ import psutil
 import pytest
 import urllib3
 
-from penstock.local.aws import runtime_folder as installing
-from penstock.local.aws.function import REQUEST_LIMIT, RequestEntityTooLarge
-from penstock.local.aws.functions import Functions
-from penstock.local.aws.runtime_api import RESPONSE_LIMIT, Answered, Event, Ready, RuntimeApi
-from penstock.local.errors import LocalServerError
+from penstock_tools.aws.runtime import folder as installing
+from penstock_tools.aws.runtime.api import RESPONSE_LIMIT, Answered, Event, Ready, RuntimeApi
+from penstock_tools.aws.runtime.function import REQUEST_LIMIT, RequestEntityTooLarge
+from penstock_tools.aws.runtime.functions import Functions
+from penstock_tools.servers.errors import LocalServerError
 
 MANY = """
     import os, signal, subprocess, time
@@ -204,7 +204,7 @@ def test_a_call_that_takes_too_long_is_ended_and_the_sandbox_replaced(start):
 
 
 def test_an_init_that_never_ends_is_a_timeout(start, monkeypatch):
-    monkeypatch.setattr("penstock.local.aws.runtime_sandbox._INIT_LIMIT_S", 0.3)
+    monkeypatch.setattr("penstock_tools.aws.runtime.sandbox._INIT_LIMIT_S", 0.3)
     function = start("import time; time.sleep(600)", timeout_s=0.2)
     assert error(function.invoke(b"{}"))["errorType"] == "Sandbox.Timedout"
     assert function.init_s is None
@@ -351,7 +351,7 @@ def test_leaving_ends_a_call_that_goes_on_and_what_it_started(new_function, tmp_
 OWNER = """
 import sys, time
 from pathlib import Path
-from penstock.local.aws.function import Function
+from penstock_tools.aws.runtime.function import Function
 
 folder, runtime = map(Path, sys.argv[1:])
 options = {"timeout_s": 60.0, "memory_mb": 128, "region": "eu-west-1", "account": "123456789012", "environment": {}}

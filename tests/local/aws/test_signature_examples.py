@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from penstock.local.aws.signature import Received, SignatureRefused, Verifier
+from penstock_tools.aws.domain.signature import Received, SignatureRefused, Verifier
 
 KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 AT = datetime(2015, 8, 30, 12, 36, tzinfo=UTC)

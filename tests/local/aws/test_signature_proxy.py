@@ -22,11 +22,11 @@ from botocore.credentials import Credentials
 from penstock.aws.sigv4 import Signer
 from penstock.errors import SinkUnavailable
 from penstock.lambdas.domain_requests import allows, reader_requests, sync_requests
-from penstock.local.aws.signature_proxy import SignatureProxy
-from penstock.local.certificate import new_certificate
-from penstock.local.errors import LocalServerError
 from penstock.opensearch.client import Client, Unreachable
 from penstock.settings import SinkSettings
+from penstock_tools.aws.domain.signature_proxy import SignatureProxy
+from penstock_tools.servers.certificate import new_certificate
+from penstock_tools.servers.errors import LocalServerError
 
 REGION = "eu-west-1"
 KEYS = {"AKIDALL": "secret of all", "AKIDREADER": "secret of reader", "AKIDSYNC": "secret of sync", "ASIATEMP": "tmp"}

@@ -10,7 +10,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from penstock.local.aws.signature import Received, SignatureRefused, Verifier
+from penstock_tools.aws.domain.signature import Received, SignatureRefused, Verifier
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 URL = "https://127.0.0.1:9999"

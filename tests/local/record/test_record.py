@@ -13,7 +13,7 @@ import record_positions
 import record_shapes
 from record_stage import Stage
 
-from penstock.local.source import SourceSettings, local_source
+from penstock_tools.servers.source import SourceSettings, local_source
 
 _HERE = Path(__file__).parent
 RECORD = json.loads((_HERE / "events.json").read_text())["sections"]

@@ -6,9 +6,9 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 from typer.testing import CliRunner
 
-from penstock.local.command import app
-from penstock.local.errors import LocalServerError
-from penstock.local.source import SourceSettings, local_source
+from penstock_tools.servers.command import app
+from penstock_tools.servers.errors import LocalServerError
+from penstock_tools.servers.source import SourceSettings, local_source
 
 
 @pytest.fixture(scope="module")

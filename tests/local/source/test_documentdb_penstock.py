@@ -8,8 +8,6 @@ from pymongo import MongoClient
 
 from penstock.change import Namespace, Position
 from penstock.errors import PositionLost, SourceUnavailable
-from penstock.local.source import SourceSettings as LocalSourceSettings
-from penstock.local.source import local_source
 from penstock.metrics import Metrics
 from penstock.mongo.connection import connect, identity, server
 from penstock.mongo.load import MongoLoad
@@ -17,6 +15,8 @@ from penstock.mongo.stream import MongoStream
 from penstock.mongo.watch import watches
 from penstock.operations.check_source import source_findings
 from penstock.settings import CollectionSettings, Settings, SourceSettings
+from penstock_tools.servers.source import SourceSettings as LocalSourceSettings
+from penstock_tools.servers.source import local_source
 
 ORDERS = Namespace("shop", "orders")
 LOG_SIZE = 100

@@ -7,7 +7,7 @@ from bson import Timestamp
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from penstock.local.source import SourceSettings, local_source
+from penstock_tools.servers.source import SourceSettings, local_source
 
 LOST = "CappedPositionLost: CollectionScan died due to position in capped collection being deleted."
 

@@ -4,7 +4,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from penstock.local.source import SourceSettings, local_source
+from penstock_tools.servers.source import SourceSettings, local_source
 
 NOT_ENABLED = "modifyChangeStreams has not been run for this collection/database/cluster"
 

@@ -9,7 +9,7 @@ from bson import SON, Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId,
 from pymongo import MongoClient, ReadPreference
 from pymongo.errors import AutoReconnect, ConnectionFailure, OperationFailure
 
-from penstock.local.source import SourceSettings, local_source
+from penstock_tools.servers.source import SourceSettings, local_source
 
 # In the order of the server: MinKey, null, numbers with NaN first, text, documents, binary, and so on.
 IDS_IN_ORDER = [

@@ -1,0 +1,148 @@
+"""`penstock aws local`: the reference deployment on this machine, until Ctrl-C."""
+
+import os
+import shlex
+import sys
+import tempfile
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from penstock.logs import set_up_logs
+from penstock.settings import ObserveSettings
+from penstock_tools.aws.deployment import REGION, Deployment, DeploymentSettings
+from penstock_tools.aws.mapping.behaviour import Behaviour
+from penstock_tools.servers.errors import LocalServerError
+from penstock_tools.servers.platform import terminated_like_interrupted
+from penstock_tools.servers.ports import require_free
+from penstock_tools.servers.progress import progress_here
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The deployment on AWS, on this machine.",
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_MOST_PORT = 65_535
+
+
+@app.callback()
+def _aws() -> None:
+    """Keep `local` a command of its own: typer drops the name of an only command."""
+
+
+@app.command()
+def local(  # noqa: PLR0913 (one argument for each flag)
+    *,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False, help="Folder for logs and operations.env, kept. Without it a temporary one is used."
+        ),
+    ] = None,
+    as_in_sample: Annotated[
+        bool,
+        typer.Option("--as-in-sample", help="The sample's order: the mapping disabled, POST /config, then enable."),
+    ] = False,
+    open_api: Annotated[bool, typer.Option("--open-api", help="No API key, as in the sample.")] = False,
+    retry: Annotated[
+        Literal["forever", "six"],
+        typer.Option(help="After a function's error: again for ever (documented), or six times and then never."),
+    ] = "forever",
+    scope: Annotated[
+        Literal["strict", "documented"],
+        typer.Option(help="Which rule of modifyChangeStreams a mapping wants: its own, or any that covers it."),
+    ] = "strict",
+    batch_size: Annotated[int, typer.Option(min=1, max=10_000, help="Most events of a batch.")] = 1000,
+    batch_window: Annotated[int, typer.Option(min=0, max=300, help="Seconds that a batch waits for more.")] = 1,
+    gateway_port: Annotated[
+        int, typer.Option(min=0, max=_MOST_PORT, help="Port of the API gateway; 0 takes a free one.")
+    ] = 0,
+    lambda_port: Annotated[
+        int, typer.Option(min=0, max=_MOST_PORT, help="Port of Lambda's API; 0 takes a free one.")
+    ] = 0,
+) -> None:
+    """Start the cluster, the domain, the functions, their mapping and the API; print their addresses."""
+    settings = DeploymentSettings(
+        as_in_sample=as_in_sample,
+        open_api=open_api,
+        behaviour=Behaviour(retry=retry, scope=scope),
+        batch_size=batch_size,
+        batch_window_s=batch_window,
+        gateway_port=gateway_port,
+        lambda_port=lambda_port,
+    )
+    require_free(gateway_port, "The API gateway")
+    require_free(lambda_port, "Lambda's API")
+    _leave_account_alone()
+    set_up_logs(ObserveSettings(log_level="warning"))
+    with ExitStack() as stack:
+        stack.enter_context(suppress(KeyboardInterrupt))
+        stack.enter_context(terminated_like_interrupted())
+        place = (
+            _made(folder) if folder else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-aws-")))
+        )
+        with progress_here() as progress:  # ended before anything is printed: it would break the lines
+            deployment = stack.enter_context(Deployment(place, settings, progress=progress))
+        if as_in_sample:
+            deployment.mapping_id = deployment.create_mapping()
+        print(described(deployment), flush=True)
+        deployment.platform.watch()
+
+
+def _leave_account_alone() -> None:
+    """Forget the AWS account that the user's shell works with: everything here has logins and endpoints of its own."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LocalServerError(f"The folder {folder} cannot be made: {error.strerror}. Name another one") from error
+    return folder
+
+
+def _program(name: str) -> str:
+    """How another terminal calls a program of this installation, whose folder need not be on its PATH."""
+    here = Path(sys.executable).parent / name
+    return shlex.quote(str(here)) if here.exists() else name
+
+
+def described(deployment: Deployment) -> str:
+    """What there is, and the first commands to try, as lines."""
+    key = f" -H 'x-api-key: {deployment.api_key}'" if deployment.api_key else ""
+    api, mapping, settings = deployment.gateway.url, deployment.mapping_id, deployment.settings
+    penstock = _program("penstock")
+    cli = f"{_program('aws')} --no-sign-request --region {REGION} --endpoint-url {deployment.lambda_url} lambda"
+    enable = [
+        f"  curl -X POST{key} {api}/config",
+        f"  {cli} update-event-source-mapping --uuid {mapping} --enabled",
+    ]
+    never = settings.as_in_sample and settings.behaviour.scope == "strict"
+    return "\n".join(
+        [
+            f"api         {api}",
+            *([f"api key     {deployment.api_key}"] if deployment.api_key else []),
+            f"esm-id      {mapping}",
+            f"lambda      {deployment.lambda_url}",
+            f"cluster     {deployment.platform.source.shown_uri}",
+            f"domain      {deployment.domain.url} (signed requests), {deployment.platform.opensearch.url} (open)",
+            f"queue       {deployment.queue_url}",
+            f"logs        {deployment.folder / 'logs'}",
+            "",
+            *(["This mapping was made before POST /config: with --scope strict it never reads."] if never else []),
+            "Try in another terminal; a document is found a few seconds after it is stored:",
+            *(enable if settings.as_in_sample else []),
+            f'  curl{key} {api}/demo-data -d \'{{"title": "penstock", "year": 2026}}\'',
+            f"  curl{key} '{api}/demo-data?q=penstock'",
+            f"  {cli} get-event-source-mapping --uuid {mapping}",
+            f"  . {shlex.quote(str(deployment.folder / 'operations.env'))} && {penstock} load && {penstock} status",
+            "Stop with Ctrl-C.",
+        ]
+    )

@@ -1,0 +1,301 @@
+"""The reference deployment, joined on one machine: what the stack joins on AWS.
+
+client -> gateway -> writer, reader, config
+source (DocumentDB mode, TLS, a login) -> mapping -> sync -> signature proxy -> OpenSearch
+secrets and the queue of parked keys: moto's server
+"""
+
+import json
+import secrets
+import shlex
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from penstock.lambdas import domain_requests as rights
+from penstock.lambdas import environment
+from penstock.lambdas.environment import (
+    APPLICATION,
+    HANDLERS,
+    OPERATIONS_VARIABLES,
+    VARIABLES,
+    FunctionName,
+    function_name,
+)
+from penstock_tools.aws.domain.signature_proxy import SignatureProxy
+from penstock_tools.aws.gateway.gateway import Gateway
+from penstock_tools.aws.mapping.api import mapping_api
+from penstock_tools.aws.mapping.behaviour import Behaviour
+from penstock_tools.aws.mapping.mappings import Mappings
+from penstock_tools.aws.mapping.reader import Cluster
+from penstock_tools.aws.mapping.record import Account
+from penstock_tools.aws.moto_server import MotoServer, moto_server
+from penstock_tools.aws.runtime.folder import runtime_folder
+from penstock_tools.aws.runtime.function import Function
+from penstock_tools.aws.runtime.functions import Functions
+from penstock_tools.bundle import build_local
+from penstock_tools.servers.cache import cache_folder
+from penstock_tools.servers.certificate import Certificate, new_certificate
+from penstock_tools.servers.errors import LocalServerError
+from penstock_tools.servers.opensearch import DEFAULT_HEAP
+from penstock_tools.servers.platform import Platform
+from penstock_tools.servers.progress import Progress
+from penstock_tools.servers.source import SourceSettings
+
+REGION: Final = "us-east-1"
+USER: Final = "penstock"
+
+_OPERATIONS: Final = "operations"
+_ROUTES: Final[dict[tuple[str, str], FunctionName]] = {
+    ("POST", "/demo-data"): "writer",
+    ("GET", "/demo-data"): "reader",
+    ("POST", "/config"): "config",
+}
+_API_TIMEOUT_S: Final = 30.0
+_MEMORY_MB: Final = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentSettings:
+    """What a deployment can be told; the defaults are those of the stack. Ports: 0 takes a free one.
+
+    `extra_code` are files put beside the functions' own code, `sync_handler` is what the mapping calls.
+    """
+
+    database: str = "demo-database"
+    collection: str = "demo-collection"
+    index: str = "demo-index"
+    batch_size: int = 1000
+    batch_window_s: int = 1
+    function_timeout_s: float = 300.0
+    sink_timeout_s: float = 20.0
+    as_in_sample: bool = False
+    open_api: bool = False
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    unenabled_streams: str = "refuse"
+    extra_code: tuple[Path, ...] = ()
+    sync_handler: str = HANDLERS["sync"]
+    gateway_port: int = 0
+    lambda_port: int = 0
+    heap: str = DEFAULT_HEAP
+
+    @property
+    def namespace(self) -> str:
+        """The collection's full name."""
+        return f"{self.database}.{self.collection}"
+
+
+class Deployment:
+    """A context manager that starts everything and stops it on leaving; then nothing of it is left but `folder`."""
+
+    platform: Platform
+    aws: MotoServer
+    domain: SignatureProxy
+    functions: Functions
+    mappings: Mappings
+    gateway: Gateway
+    secret_arn: str
+    queue_url: str
+    lambda_url: str
+
+    def __init__(
+        self, folder: Path, settings: DeploymentSettings | None = None, *, progress: Progress | None = None
+    ) -> None:
+        """Keep logs, certificates and `operations.env` in the folder."""
+        self.folder = folder.absolute()
+        self.settings = settings or DeploymentSettings()
+        self.progress = progress or Progress()
+        self.account = Account(region=REGION)
+        self.api_key = None if self.settings.open_api else secrets.token_urlsafe(24)
+        self.cluster_arn = f"arn:aws:rds:{REGION}:{self.account.id}:cluster:{APPLICATION}"
+        self.mapping_id: str | None = None
+        self._password = secrets.token_urlsafe(24)
+        self._keys = {role: (f"LOCAL{role.upper()}", secrets.token_urlsafe(24)) for role in (*HANDLERS, _OPERATIONS)}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Deployment":
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            self._start_servers(stack)
+            self._start_functions(stack)
+            self._start_mappings(stack)
+            self.gateway = stack.enter_context(self._gateway())
+            self._write_environment()
+            if not self.settings.as_in_sample:
+                self.mapping_id = self.create_mapping(enabled_at=self.enable_change_stream())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def enable_change_stream(self) -> int:
+        """What the stack's custom resource does before the mapping is made; answers when, in Unix seconds."""
+        self.progress.step("Enabling the change stream")
+        properties = {"Database": self.settings.database, "Collection": self.settings.collection}
+        event = {"RequestType": "Create", "ResourceProperties": properties}
+        answer = self.functions.invoke(function_name("config"), json.dumps(event).encode())
+        if answer.function_error:
+            raise LocalServerError(
+                f"The config function could not enable the change stream, see {self.log_of('config')}:"
+                f" {answer.payload[:500].decode(errors='replace')}"
+            )
+        return int(json.loads(answer.payload)["Data"]["EnabledAt"])
+
+    def create_mapping(self, *, enabled_at: int | None = None, **more: Any) -> str:
+        """Make the mapping as the stack does, from a time on or (as in the sample) disabled; answers its id."""
+        settings = self.settings
+        start: dict[str, Any] = {"StartingPosition": "LATEST", "Enabled": False}
+        if enabled_at is not None:
+            start = {"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": enabled_at}
+        made = self.mappings.create(
+            {
+                "EventSourceArn": self.cluster_arn,
+                "FunctionName": function_name("sync"),
+                "BatchSize": settings.batch_size,
+                "MaximumBatchingWindowInSeconds": settings.batch_window_s,
+                "SourceAccessConfigurations": [{"Type": "BASIC_AUTH", "URI": self.secret_arn}],
+                "DocumentDBEventSourceConfig": {
+                    "DatabaseName": settings.database,
+                    "CollectionName": settings.collection,
+                    "FullDocument": "UpdateLookup",
+                },
+                **start,
+                **more,
+            }
+        )
+        return str(made["UUID"])
+
+    def log_of(self, name: FunctionName) -> Path:
+        """The log of a function."""
+        return self.folder / "logs" / f"{name}.log"
+
+    def operations(self) -> dict[str, str]:
+        """The environment of a `penstock` command, as the stack's task has it."""
+        return self._told(_OPERATIONS, OPERATIONS_VARIABLES)
+
+    def _start_servers(self, stack: ExitStack) -> None:
+        source = SourceSettings(
+            mode="documentdb-5.0",
+            user=USER,
+            password=self._password,
+            tls=True,
+            unenabled_streams=self.settings.unenabled_streams,
+        )
+        data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-")))
+        self.platform = stack.enter_context(
+            Platform(data, source=source, heap=self.settings.heap, progress=self.progress)
+        )
+        self.progress.step("Starting Secrets Manager, SQS and the domain's endpoint")
+        self.aws = stack.enter_context(moto_server(self.folder / "logs"))
+        login = {"username": USER, "password": self._password}
+        self.secret_arn = self.aws.create_secret(f"{APPLICATION}-documentdb", json.dumps(login))
+        self.queue_url = self.aws.create_queue(f"{APPLICATION}-parked")
+        self._certificate = new_certificate(self.folder / "domain-certificate")
+        self.domain = stack.enter_context(self._domain(self._certificate))
+
+    def _domain(self, certificate: Certificate) -> SignatureProxy:
+        index = self.settings.index
+        of_role = {
+            "writer": [],
+            "config": [],
+            "reader": rights.reader_requests(index),
+            "sync": rights.sync_requests(index),
+            _OPERATIONS: rights.operations_requests(index),
+        }
+        return SignatureProxy(
+            self.platform.opensearch.url,
+            credentials=dict(self._keys.values()),
+            region=REGION,
+            certificate=certificate,
+            allow={self._keys[role][0]: partial(rights.allows, requests) for role, requests in of_role.items()},
+        )
+
+    def _start_functions(self, stack: ExitStack) -> None:
+        self.progress.step("Building the functions' folder")
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-functions-"))) / "code"
+        build_local(folder)
+        for file in self.settings.extra_code:
+            shutil.copy(file, folder)
+        runtime = runtime_folder(cache_folder())
+        self.functions = stack.enter_context(
+            Functions(
+                Function(
+                    function_name(name),
+                    folder=folder,
+                    runtime=runtime,
+                    handler=handler,
+                    environment=self._told(name, VARIABLES[name]),
+                    timeout_s=self._timeout(function_name(name)),
+                    memory_mb=_MEMORY_MB,
+                    log=self.log_of(name),
+                    region=REGION,
+                    account=self.account.id,
+                )
+                for name, handler in {**HANDLERS, "sync": self.settings.sync_handler}.items()
+            )
+        )
+
+    def _told(self, role: str, variables: tuple[str, ...]) -> dict[str, str]:
+        """What the stack sets on a function, and what is local: keys of its own, endpoints, authorities."""
+        collections = [{"namespace": self.settings.namespace, "index": self.settings.index, "replicas": 0}]
+        values = {
+            environment.SECRET: self.secret_arn,
+            environment.ENDPOINT: f"127.0.0.1:{self.platform.source.child.port}",
+            environment.DOMAIN: self.domain.endpoint,
+            environment.COLLECTIONS: json.dumps(collections),
+            environment.QUEUE: self.queue_url,
+            environment.CURSORS: "collection",
+            environment.RETENTION: str(self.settings.behaviour.retention_s),
+            environment.TIMEOUT: f"{self.settings.sink_timeout_s:g}",
+            environment.LOG_FORMAT: "json",
+        }
+        key, secret = self._keys[role]
+        return {
+            **{name: values[name] for name in variables},
+            "AWS_ACCESS_KEY_ID": key,
+            "AWS_SECRET_ACCESS_KEY": secret,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER": self.aws.url,
+            "AWS_ENDPOINT_URL_SQS": self.aws.url,
+            "PENSTOCK_SOURCE_TLS_CA_FILE": str(self.platform.source.authority),
+            "PENSTOCK_SINK_TLS_CA_FILE": str(self._certificate.authority),
+        }
+
+    def _timeout(self, name: str) -> float:
+        known = {function_name(each): each for each in HANDLERS}[name]
+        return self.settings.function_timeout_s if known == "sync" else _API_TIMEOUT_S
+
+    def _start_mappings(self, stack: ExitStack) -> None:
+        cluster = Cluster(f"127.0.0.1:{self.platform.source.child.port}", self.platform.source.authority)
+        self.mappings = stack.enter_context(
+            Mappings(
+                clusters={self.cluster_arn: cluster},
+                secret=self._secret,
+                invoke=self.functions.invoke,
+                timeout=self._timeout,
+                account=self.account,
+                behaviour=self.settings.behaviour,
+            )
+        )
+        self.lambda_url = stack.enter_context(mapping_api(self.mappings, self.settings.lambda_port))
+
+    def _secret(self, arn: str) -> Mapping[str, str]:
+        held: dict[str, str] = json.loads(self.aws.secret(arn))
+        return held
+
+    def _gateway(self) -> Gateway:
+        routes = {route: function_name(name) for route, name in _ROUTES.items()}
+        return Gateway(routes, self.functions.invoke, port=self.settings.gateway_port, api_key=self.api_key)
+
+    def _write_environment(self) -> None:
+        file = self.folder / "operations.env"
+        file.touch(mode=0o600)
+        lines = ["unset AWS_PROFILE AWS_SESSION_TOKEN\n"]  # of the shell's own account
+        lines += (f"export {name}={shlex.quote(value)}\n" for name, value in self.operations().items())
+        file.write_text("".join(lines), encoding="utf-8")

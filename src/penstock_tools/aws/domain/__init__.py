@@ -1,0 +1,1 @@
+"""A proxy before the index that checks signatures as a domain does."""

@@ -1,0 +1,1 @@
+"""The event source mapping, and Lambda's API for it."""

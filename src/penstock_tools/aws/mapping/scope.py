@@ -1,0 +1,27 @@
+"""Whether change streams are enabled for what a mapping reads, as `modifyChangeStreams` has left its rules."""
+
+from collections.abc import Set
+from typing import Literal
+
+from penstock_tools.aws.mapping.record import Record
+
+Rules = Set[tuple[str, str]]
+"""Pairs of database and collection; an empty name stands for all."""
+
+
+def has_own_rule(record: Record, rules: Rules) -> bool:
+    """Whether there is a rule of exactly the mapping's own scope."""
+    return (record.db, record.coll or "") in rules
+
+
+def has_rule(record: Record, rules: Rules) -> bool:
+    """Whether the collection, its database or the cluster is enabled."""
+    return has_own_rule(record, rules) or not rules.isdisjoint({(record.db, ""), ("", "")})
+
+
+def not_enabled(record: Record, scope: Literal["strict", "documented", "none"]) -> str:
+    """Say what is wrong, and what to do."""
+    names = f"{record.db}.{record.coll}" if record.coll else record.db
+    command = f'{{modifyChangeStreams: 1, database: "{record.db}", collection: "{record.coll or ""}", enable: true}}'
+    late = " and create the mapping again" if scope == "strict" else ""
+    return f"modifyChangeStreams has not been run for {names}: run db.adminCommand({command}){late}"

@@ -1,0 +1,64 @@
+"""The mappings of an account in a JSON file, so that a restart goes on where it was."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+
+from penstock.change import Position
+from penstock_tools.aws.mapping.record import Record
+from penstock_tools.servers.errors import LocalServerError
+
+
+class Store:
+    """The records by UUID, in the order of their creation. Every change is made within `changing`."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Read what the file holds; without a file the records live as long as the process."""
+        self._path = path
+        self._lock = threading.RLock()
+        self._written = b""
+        self.records: dict[str, Record] = self._read()
+
+    @contextmanager
+    def changing(self) -> Iterator[dict[str, Record]]:
+        """Hold the lock, and write the file afterwards when something is different."""
+        with self._lock:
+            yield self.records
+            self._write()
+
+    def commit(self, record: Record, position: Position) -> None:
+        """The next batch of the mapping begins there."""
+        with self.changing():
+            record.position = position
+
+    def show(self, record: Record, result: str) -> None:
+        """Let the API show this as the last result."""
+        with self.changing():
+            record.result = result
+
+    def _read(self) -> dict[str, Record]:
+        if self._path is None or not self._path.exists():
+            return {}
+        try:
+            kept = orjson.loads(self._path.read_bytes())
+            records = [Record.from_json(each) for each in kept["mappings"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise LocalServerError(
+                f"The event source mappings in {self._path} cannot be read ({type(error).__name__}). Delete the file"
+                " to begin without mappings."
+            ) from error
+        return {record.uuid: record for record in records}
+
+    def _write(self) -> None:
+        if self._path is None:
+            return
+        kept = {"mappings": [record.to_json() for record in self.records.values()]}
+        content = orjson.dumps(kept, option=orjson.OPT_INDENT_2)
+        if content != self._written:
+            aside = self._path.with_suffix(".new")
+            aside.write_bytes(content)
+            aside.replace(self._path)
+            self._written = content

@@ -1,0 +1,224 @@
+"""One event source mapping at work: a thread that reads a change stream and calls a function, one batch at a time."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Literal
+
+import structlog
+from bson.errors import BSONError
+from pymongo.errors import OperationFailure, PyMongoError
+
+from penstock.change import Position
+from penstock.errors import PositionLost, Stopped
+from penstock.mongo.cursor import Reply
+from penstock.mongo.error_table import Fault, fault_of, in_words
+from penstock.mongo.position import position_at
+from penstock.retry import Backoff
+from penstock_tools.aws.mapping.batch import Batcher
+from penstock_tools.aws.mapping.behaviour import Behaviour, Counters
+from penstock_tools.aws.mapping.delivery import FAILED, OK, Delivery, MustDisable, lost
+from penstock_tools.aws.mapping.reader import Reader, after_event, latest, starting_time
+from penstock_tools.aws.mapping.record import NOTHING_YET, Record, State
+from penstock_tools.aws.mapping.scope import has_own_rule, has_rule, not_enabled
+from penstock_tools.aws.mapping.store import Store
+from penstock_tools.aws.runtime.invocation import Invoke
+
+log = structlog.get_logger(__name__)
+
+_RESULTS = (NOTHING_YET, OK, FAILED)
+
+
+class Worker:
+    """The thread of one mapping, from its creation to its deletion or the end of the process.
+
+    It makes every change of state that a user has asked for: `tell` says that the record is different, and the thread
+    goes by it after the call that is under way.
+    """
+
+    def __init__(
+        self, record: Record, store: Store, connect: Callable[[Record], Reader], invoke: Invoke, behaviour: Behaviour
+    ) -> None:
+        self._told = threading.Event()
+        self._record = record
+        self._store = store
+        self._connect = connect
+        self._behaviour = behaviour
+        self._delivery = Delivery(record, store, invoke, behaviour, told=self._told)
+        self._ends: Literal["deleted", "closed"] | None = None
+        self._invalidated_at: Position | None = None
+        self._thread = threading.Thread(target=self._run, name=f"mapping-{record.uuid[:8]}", daemon=True)
+
+    @property
+    def counters(self) -> Counters:
+        """What was counted since the process began."""
+        return self._delivery.counters
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def tell(self) -> None:
+        """The record has been changed: go by it. Within the store's `changing`."""
+        self._told.set()
+
+    def end(self, how: Literal["deleted", "closed"]) -> None:
+        """Delete the mapping, or stop without changing it, after the call that is under way."""
+        self._ends = how
+        self._told.set()
+
+    def join(self) -> None:
+        """Wait until the thread has ended."""
+        self._thread.join()
+
+    def redeliver(self, timeout_s: float = 30.0) -> None:
+        """Have the last batch that succeeded delivered once more, and wait for it.
+
+        Raises LookupError when there is none in this process, TimeoutError when the mapping does not come to it.
+        """
+        self._delivery.redeliver(timeout_s)
+
+    def _run(self) -> None:
+        while not self._ends:
+            self._told.clear()
+            if self._ends:
+                break
+            try:
+                self._live()
+            except Stopped:
+                pass
+            except MustDisable as reason:
+                self._disable(str(reason))
+        if self._ends == "deleted":
+            with self._store.changing() as records:
+                records.pop(self._record.uuid, None)
+
+    def _live(self) -> None:
+        """Be what the record says until told that it is different. Raises Stopped, MustDisable."""
+        if self._behaviour.scope == "strict" and self._record.rule_found is None:
+            with self._problems(), closing(self._connect(self._record)) as reader:
+                self._look_for_rule(reader)
+        if not self._record.enabled:
+            self._move_to("Disabled")
+            self._told.wait()
+        elif self._behaviour.scope == "strict" and self._record.rule_found is False:
+            self._store.show(self._record, f"PROBLEM: {not_enabled(self._record, 'strict')}")
+            self._move_to("Enabled")
+            self._told.wait()
+        else:
+            self._work()
+
+    def _work(self) -> None:
+        """Read and deliver; come back to it after every fault, and when the stream has ended."""
+        backoff = Backoff(self._told, self._behaviour.first_wait_s, self._behaviour.most_wait_s)
+        while not self._told.is_set():
+            with self._problems(), closing(self._connect(self._record)) as reader:
+                self._require_rule(reader)
+                self._read(reader, backoff)
+            self._move_to("Enabled")  # it is, whatever keeps it from reading
+            backoff.wait()
+
+    @contextmanager
+    def _problems(self) -> Iterator[None]:
+        """Show what keeps the mapping from reading. A position that is lost disables it."""
+        try:
+            yield
+        except PositionLost as error:
+            raise MustDisable(str(error)) from error
+        except OperationFailure as error:
+            if fault_of(error) is Fault.LOST and self._record.position is not None:
+                raise lost(self._record, in_words(error)) from error
+            self._store.show(self._record, f"PROBLEM: {in_words(error)}")
+        except PyMongoError as error:
+            self._store.show(self._record, f"PROBLEM: Connection error. {in_words(error)}")
+        except LookupError as error:
+            self._store.show(self._record, f"PROBLEM: {error.args[0]}")
+        except BSONError as error:
+            self._store.show(self._record, f"PROBLEM: an answer of the cluster cannot be read: {error}")
+
+    def _read(self, reader: Reader, backoff: Backoff) -> None:
+        """Read and deliver from the committed position on until told otherwise, or until the stream ends."""
+        self._invalidated_at = None
+        reply: Reply | None = self._open(reader)
+        self._move_to("Enabled")
+        record = self._record
+        if record.result not in _RESULTS:  # what kept it from reading is over
+            self._store.show(record, NOTHING_YET)
+        batcher = Batcher(record.arn, batch_size=record.batch_size, window_s=record.window_s, form=self._behaviour.form)
+        while not self._told.is_set():
+            self._take_in(reply, batcher)
+            while batcher.due and not self._told.is_set():
+                self._delivery.deliver(batcher.take(), reader)
+            self._delivery.deliver_again(reader)
+            if reply is None:
+                self._after_the_end()
+                return
+            backoff.reset()
+            reply = reader.next()
+
+    def _open(self, reader: Reader) -> Reply:
+        """Open the stream at the committed position; at the very first time, at the one the mapping starts from."""
+        if self._record.position is not None:
+            return reader.open(self._record.position)
+        started = starting_time(self._record.request, self._behaviour.retention_s)
+        if started is None:
+            reply = reader.open(None)
+            begin = latest(reply)
+        else:
+            begin = position_at(started)
+            if not reader.holds(begin):  # not active for so long: it begins where the log does
+                begin = reader.oldest(started)
+            reply = reader.open(begin)
+        if begin is not None:
+            self._store.commit(self._record, begin)
+        return reply
+
+    def _take_in(self, reply: Reply | None, batcher: Batcher) -> None:
+        if reply is None:
+            batcher.end()
+            return
+        for event in reply.events:
+            if event["operationType"] == "invalidate":
+                self._invalidated_at = after_event(event)
+                if self._behaviour.on_invalidate == "reopen":
+                    continue
+            batcher.add(event)
+
+    def _after_the_end(self) -> None:
+        """The stream has ended and what it gave is delivered: pass the invalidate, if it was one."""
+        if self._told.is_set() or self._invalidated_at is None:
+            return
+        self._store.commit(self._record, self._invalidated_at)
+        self._invalidated_at = None
+        if self._behaviour.on_invalidate == "disable":
+            raise MustDisable("The change stream was invalidated: its collection or database was dropped or renamed.")
+
+    def _look_for_rule(self, reader: Reader) -> bool:
+        found = has_own_rule(self._record, reader.rules())
+        with self._store.changing():
+            self._record.rule_found = found
+        return found
+
+    def _require_rule(self, reader: Reader) -> None:
+        """Raise LookupError where change streams are not enabled. In strict scope that is looked for only once."""
+        if self._behaviour.scope == "none" or self._record.rule_found:
+            return
+        if self._behaviour.scope == "strict":
+            enabled = self._look_for_rule(reader)
+        else:
+            enabled = has_rule(self._record, reader.rules())
+        if not enabled:
+            raise LookupError(not_enabled(self._record, self._behaviour.scope))
+
+    def _move_to(self, state: State) -> None:
+        """Arrive in a state, unless the user has asked for another one meanwhile."""
+        with self._store.changing():
+            if not self._told.is_set() and self._record.state != state:
+                self._record.move(state)
+
+    def _disable(self, reason: str) -> None:
+        with self._store.changing():
+            if not self._told.is_set():
+                self._record.enabled = False
+                self._record.move("Disabled", reason)
+        log.warning("mapping is disabled", mapping=self._record.uuid, reason=reason)

@@ -1,0 +1,69 @@
+"""Secrets Manager and SQS on this machine: moto's server, which keeps everything in memory."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from botocore.config import Config
+from botocore.session import Session
+
+from penstock_tools.servers.child import Child
+
+_START_SECONDS = 60
+
+
+@contextmanager
+def moto_server(logs: Path, *, region: str = "us-east-1") -> Iterator["MotoServer"]:
+    """Run the server, its log in the folder. Stopped on leaving."""
+    child = Child("moto", [sys.executable, "-m", "penstock_tools.aws.moto_process"], log=logs / "moto.log")
+    try:
+        yield MotoServer(f"http://127.0.0.1:{child.wait_ready(_START_SECONDS)}", region)
+    finally:
+        child.stop()
+
+
+class MotoServer:
+    """What people do with a console: secrets and queues."""
+
+    def __init__(self, url: str, region: str) -> None:
+        self.url = url
+        self._region = region
+        self._secrets = self._client("secretsmanager")
+        self._sqs = self._client("sqs")
+
+    def create_secret(self, name: str, value: str) -> str:
+        """Make a secret; answers its ARN."""
+        return str(self._secrets.create_secret(Name=name, SecretString=value)["ARN"])
+
+    def rotate(self, secret: str, value: str) -> None:
+        """Give a secret, by its ARN or name, another value."""
+        self._secrets.put_secret_value(SecretId=secret, SecretString=value)
+
+    def secret(self, secret: str) -> str:
+        """The value of a secret as it is now. Raises LookupError for an unknown one."""
+        try:
+            return str(self._secrets.get_secret_value(SecretId=secret)["SecretString"])
+        except self._secrets.exceptions.ResourceNotFoundException:
+            raise LookupError(secret) from None
+
+    def create_queue(self, name: str) -> str:
+        """Make a queue; answers its URL."""
+        return str(self._sqs.create_queue(QueueName=name)["QueueUrl"])
+
+    def messages(self, queue_url: str) -> int:
+        """How many messages a queue holds, those that someone is working on included."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self._sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"]
+        return sum(int(found[name]) for name in names)
+
+    def _client(self, service: str) -> Any:
+        return Session().create_client(
+            service,
+            region_name=self._region,
+            endpoint_url=self.url,
+            config=Config(proxies={}),  # it is on this machine, whatever HTTP_PROXY says
+            aws_access_key_id="local",
+            aws_secret_access_key="local",  # noqa: S106 (moto checks none)
+        )

@@ -1,0 +1,1 @@
+"""The functions as processes under Lambda's own runtime API."""

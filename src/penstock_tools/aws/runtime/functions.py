@@ -1,0 +1,35 @@
+"""The functions of a deployment, by name."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+
+from penstock_tools.aws.runtime.function import Function
+from penstock_tools.aws.runtime.invocation import Invocation
+
+
+class Functions:
+    """A context manager that enters every function and leaves all of them; `invoke` is an `Invoke`."""
+
+    def __init__(self, functions: Iterable[Function]) -> None:
+        self._by_name = {function.name: function for function in functions}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Functions":
+        with ExitStack() as stack:
+            for function in self:
+                stack.enter_context(function)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def __iter__(self) -> Iterator[Function]:
+        return iter(self._by_name.values())
+
+    def __getitem__(self, name: str) -> Function:
+        return self._by_name[name]
+
+    def invoke(self, name: str, payload: bytes) -> Invocation:
+        """Call a function by its name; KeyError for an unknown one."""
+        return self[name].invoke(payload)

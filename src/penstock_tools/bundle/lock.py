@@ -1,0 +1,65 @@
+"""Writes functions.lock and operations.lock after a dependency has changed: `python -m penstock_tools.bundle.lock`.
+
+For maintainers. Versions that the files hold already are kept where they still fit; flags of `uv pip compile` are
+handed on, so `python -m penstock_tools.bundle.lock --upgrade` takes the newest. One file serves both architectures and
+every Python from 3.11 on.
+"""
+
+import re
+import sys
+import tempfile
+from importlib.metadata import requires
+from pathlib import Path
+from typing import Final
+
+from penstock_tools.bundle.packages import FUNCTIONS_LOCK, OPERATIONS_LOCK, uv
+
+_ONLY_FOR_THE_COMMAND_LINE: Final = ("rich", "typer")
+_PINNED: Final = {"pymongo": "pymongo==4.13.2"}
+"""The newest pymongo that speaks to DocumentDB 4.0; later ones require wire version 8, which only 5.0 has."""
+
+_HEADING = """\
+# The packages of the deployed {what}, pinned by hash. `python -m penstock_tools.bundle.lock` writes this file.
+"""
+
+
+def main(flags: list[str]) -> None:
+    """Resolve both sets; the second keeps to the versions of the first."""
+    everything = _required()
+    functions = [name for name in everything if _package(name) not in _ONLY_FOR_THE_COMMAND_LINE]
+    _write(FUNCTIONS_LOCK, "functions", functions, flags)
+    _write(OPERATIONS_LOCK, "operations task", everything, [*flags, "--constraint", str(FUNCTIONS_LOCK)])
+
+
+def _required() -> list[str]:
+    """What penstock with its extra `aws` declares, as it is installed."""
+    wanted = (line.partition(";") for line in requires("penstock") or [])
+    declared = [name.strip() for name, _, marker in wanted if not marker or marker.strip() == "extra == 'aws'"]
+    return [_PINNED.get(_package(name), name) for name in declared]
+
+
+def _package(requirement: str) -> str:
+    return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower()
+
+
+def _write(lock: Path, what: str, requirements: list[str], flags: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = Path(folder, "requirements.in")
+        wanted.write_text("\n".join(requirements), encoding="utf-8")
+        words: list[str | Path] = [
+            "pip",
+            "compile",
+            wanted,
+            "--output-file",
+            lock,
+            "--universal",
+            "--python-version",
+            "3.11",
+        ]
+        words += ["--generate-hashes", "--no-annotate", "--no-header", *flags]
+        uv(f"{lock.name} cannot be resolved", *words)
+    lock.write_text(_HEADING.format(what=what) + lock.read_text(encoding="utf-8"), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

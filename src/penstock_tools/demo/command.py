@@ -1,0 +1,208 @@
+"""The command: start the servers, load, edit, search; then stay, or compare and end."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Annotated
+
+import typer
+from pydantic import SecretStr
+from rich.console import Console
+
+from penstock.allocation import for_many_documents
+from penstock.change import Change, Namespace
+from penstock.cli.progress import Progress, progress_display
+from penstock.logs import set_up_logs
+from penstock.metrics import Metrics
+from penstock.mongo.connection import Connection, connect
+from penstock.mongo.load import MongoLoad
+from penstock.operations import worker
+from penstock.operations.compare import Comparison, compare
+from penstock.operations.progress import peak_memory_bytes
+from penstock.settings import CollectionSettings, ObserveSettings, Settings, SinkSettings, SourceSettings
+from penstock.transform import Transform
+from penstock_tools.demo.cities import CREDIT, cities
+from penstock_tools.demo.edits import Cities, gentle, one_of_each
+from penstock_tools.demo.index import DemoIndex
+from penstock_tools.demo.searches import IN_ANOTHER_SCRIPT, LARGE_IN_INDIA, table
+from penstock_tools.servers.platform import Platform, terminated_like_interrupted
+from penstock_tools.servers.progress import progress_here
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+console = Console(highlight=False)
+
+NAMESPACE = Namespace("world", "cities")
+INDEX = "cities"
+_AT_ONCE = 2000
+_LOOKS = 5
+_EQUAL, _DIFFERENT, _INTERRUPTED = 0, 1, 130
+
+
+@app.command()
+def demo(
+    *,
+    once: Annotated[
+        bool, typer.Option("--once", help="Compare source and index field by field at the end, and stop.")
+    ] = False,
+    edits: Annotated[int, typer.Option(min=2, help="How many edits measure the latency.")] = 100,
+    a_second: Annotated[float, typer.Option("--rate", min=0.1, help="Edits a second.")] = 20.0,
+) -> None:
+    """Load 34,006 cities into OpenSearch, watch edits arrive, search them; stays up until Ctrl-C."""
+    set_up_logs(ObserveSettings(log_level="warning"))
+    for_many_documents()
+    begun = time.monotonic()
+    try:
+        with terminated_like_interrupted(), _platform() as platform, _parts(platform) as parts:
+            _fill(parts.source)
+            with _running(parts.settings):
+                console.print(f"[bold]live[/] {time.monotonic() - begun:.1f} s after the start\n")
+                _show(parts, edits=edits, a_second=a_second)
+                if once:
+                    raise typer.Exit(_EQUAL if _compared(parts).equal else _DIFFERENT)
+                _stay(platform, parts.index)
+    except KeyboardInterrupt:
+        console.print("stopped")
+        raise typer.Exit(_INTERRUPTED if once else 0) from None
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What the demo works with besides the servers."""
+
+    settings: Settings
+    source: Connection
+    index: DemoIndex
+
+    @property
+    def cities(self) -> Cities:
+        return self.source.database(NAMESPACE.db)[NAMESPACE.coll]
+
+
+@contextmanager
+def _platform() -> Iterator[Platform]:
+    """The servers; what is downloaded and started is told meanwhile."""
+    with ExitStack() as stack:
+        with progress_here() as progress:
+            platform = stack.enter_context(Platform(progress=progress))
+        yield platform
+
+
+@contextmanager
+def _parts(platform: Platform) -> Iterator[_Parts]:
+    settings = Settings(
+        source=SourceSettings(uri=SecretStr(platform.source.uri)),
+        sink=SinkSettings(url=platform.opensearch.url),
+        collections=(CollectionSettings(namespace=str(NAMESPACE), index=INDEX, replicas=0),),
+    )
+    with connect(settings.source) as source, closing(DemoIndex(settings.sink, INDEX)) as index:
+        yield _Parts(settings, source, index)
+
+
+def _fill(source: Connection) -> None:
+    """Put the cities into the source, as an application would have done."""
+    collection = source.database(NAMESPACE.db)[NAMESPACE.coll]
+    rest = cities()
+    while some := list(islice(rest, _AT_ONCE)):
+        collection.insert_many(some)
+    console.print(f"[bold]{collection.estimated_document_count():,}[/] cities in {NAMESPACE} of the source")
+    console.print(f"[dim]{CREDIT}[/]")
+
+
+@contextmanager
+def _running(settings: Settings) -> Iterator[None]:
+    """A worker in a thread, from the moment on when everything is loaded; stopped at the end."""
+    stop, loaded = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            with progress_display() as display:
+                running = pool.submit(
+                    worker.run, settings, stop=stop, metrics=Metrics(), progress=_Until(display, loaded)
+                )
+                while not loaded.wait(0.1):
+                    if running.done():
+                        running.result()
+            yield
+        finally:
+            stop.set()
+        running.result()
+
+
+class _Until(Progress):
+    """Passes on what a load tells, and says when it has finished."""
+
+    def __init__(self, display: Progress, loaded: threading.Event) -> None:
+        self._display = display
+        self._loaded = loaded
+        self._documents = 0
+        self._begun = 0.0
+
+    def started(self, namespace: str, total: int | None) -> None:
+        self._begun = time.monotonic()
+        self._display.started(namespace, total)
+
+    def advanced(self, namespace: str, documents: int) -> None:
+        self._documents += documents
+        self._display.advanced(namespace, documents)
+
+    def finished(self, namespace: str) -> None:
+        self._display.finished(namespace)
+        seconds = time.monotonic() - self._begun
+        rate, memory = self._documents / seconds, peak_memory_bytes() / 2**20
+        console.print(
+            f"[bold]{self._documents:,}[/] documents loaded in {seconds:.1f} s, {rate:,.0f} a second,"
+            f" peak memory {memory:,.0f} MiB"
+        )
+        self._loaded.set()
+
+
+def _show(parts: _Parts, *, edits: int, a_second: float) -> None:
+    console.print("[bold]live edits[/], from the source's acknowledgement until the index has them")
+    for edit in one_of_each(parts.cities, parts.index):
+        console.print(f"  {edit.words:32} {edit.milliseconds:8.1f} ms")
+    latencies = gentle(parts.cities, parts.index, edits=edits, a_second=a_second)
+    console.print(f"  {edits} updates at {a_second:g} a second: [bold]{latencies}[/]\n")
+    for words, search in (
+        ("a city by its name in another script: 東京", IN_ANOTHER_SCRIPT),
+        ("cities of India above 3 million", LARGE_IN_INDIA),
+    ):
+        console.print(f"[bold]{words}[/]")
+        console.print(table(parts.index, search))
+
+
+def _stay(platform: Platform, index: DemoIndex) -> None:
+    """Give the addresses to try, until Ctrl-C."""
+    console.print("\n[bold]try it[/]: edit the source and search again")
+    console.print(f"  source      {platform.source.uri}", soft_wrap=True)
+    console.print(f"  opensearch  {platform.opensearch.url}/{INDEX}", soft_wrap=True)
+    console.print(f"  {index.curl(IN_ANOTHER_SCRIPT)}", soft_wrap=True, markup=False)
+    console.print("Stop with Ctrl-C.")
+    platform.watch()
+
+
+def _compared(parts: _Parts) -> Comparison:
+    """Compare everything; once more while the last edits are still on their way."""
+    transform = Transform(parts.settings.collections[0])
+    for _ in range(_LOOKS):
+        comparison = compare(_pages(parts.source), transform, parts.index.documents, parts.index.documents_in_all)
+        if comparison.equal:
+            break
+    verdict = "[bold green]equal[/]" if comparison.equal else "[bold red]not equal[/]"
+    console.print(
+        f"\ncompared {comparison.documents:,} documents with {comparison.fields:,} fields: {verdict}"
+        f" ({comparison.missing} missing, {comparison.different} different, {comparison.too_many} too many)",
+        soft_wrap=True,
+    )
+    for difference in comparison.differences:
+        console.print(f"  {difference}", markup=False)
+    return comparison
+
+
+def _pages(source: Connection) -> Iterator[list[Change]]:
+    """The documents of the source."""
+    load = MongoLoad(source, NAMESPACE, name="demo", metrics=Metrics(), stop=threading.Event(), range_size=_AT_ONCE)
+    for batch in load.batches(None):
+        yield batch.changes

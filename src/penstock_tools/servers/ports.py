@@ -1,0 +1,18 @@
+"""TCP ports of this machine."""
+
+import socket
+
+from penstock_tools.servers.errors import LocalServerError
+
+
+def require_free(port: int, server: str) -> None:
+    """Raise LocalServerError when the port is taken on the loopback address; port 0 means any free one."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise LocalServerError(
+                f"{server} cannot use port {port} of 127.0.0.1: {error.strerror}. "
+                "Name another port, or 0 for any free one"
+            ) from error

@@ -1,0 +1,148 @@
+"""The local source: a one-member replica set with change streams, on this machine. It keeps its documents in memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus, urlencode
+
+import pymongo
+
+from penstock_tools.servers.certificate import Certificate, new_certificate
+from penstock_tools.servers.child import Child
+from penstock_tools.servers.jars import jar_paths, pinned
+from penstock_tools.servers.java import Program, compiled
+from penstock_tools.servers.ports import require_free
+from penstock_tools.servers.progress import Progress
+from penstock_tools.servers.rehearsal import learned_options
+
+MODES = ("mongodb-5.0", "mongodb-4.0", "documentdb-5.0")
+UNENABLED = ("refuse", "silent")
+"""What becomes of a change stream that nobody enabled, on a DocumentDB: an error, or nothing ever comes."""
+
+_SOURCES = Path(__file__).parent / "java" / "source"
+_MAIN = "penstock.source.SourceServer"
+PASSWORD_VARIABLE = "PENSTOCK_SOURCE_PASSWORD"  # noqa: S105 (a name, not a password)
+_START_SECONDS = 60
+_JVM = (
+    "-Xlog:all=error",
+    "-Xmx2g",
+    "-XX:+UseSerialGC",
+    "--enable-native-access=ALL-UNNAMED",
+    "-Dfile.encoding=UTF-8",
+    "-Dio.netty.noUnsafe=true",
+    "-Dslf4j.internal.verbosity=ERROR",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceSettings:
+    """What the local source can be told; the defaults give an open MongoDB 5.0."""
+
+    port: int = 0
+    mode: str = MODES[0]
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: bool = False
+    log_size: int | None = None
+    log_retention_s: int | None = None
+    unenabled_streams: str = UNENABLED[0]
+    one_time_per_command: bool = False
+
+    def flags(self, certificate: Certificate | None = None) -> list[str | Path]:
+        """Answer the server's command line; the password travels in the environment."""
+        valued: dict[str, str | Path | None] = {
+            "--port": str(self.port),
+            "--mode": self.mode,
+            "--user": self.user,
+            "--tls-cert": certificate.certificate if certificate else None,
+            "--tls-key": certificate.key if certificate else None,
+            "--log-size": None if self.log_size is None else str(self.log_size),
+            "--log-retention-s": None if self.log_retention_s is None else str(self.log_retention_s),
+            "--unenabled-streams": self.unenabled_streams,
+        }
+        flags = [word for name, value in valued.items() if value is not None for word in (name, value)]
+        return [*flags, "--one-time-per-command"] if self.one_time_per_command else flags
+
+
+@contextmanager
+def local_source(
+    folder: Path, settings: SourceSettings | None = None, *, progress: Progress | None = None
+) -> Iterator["LocalSource"]:
+    """Run the local source, its log under the folder. Stopped on leaving."""
+    server = LocalSource(folder, settings or SourceSettings(), progress=progress or Progress())
+    try:
+        server.wait_ready()
+        yield server
+    finally:
+        server.child.stop()
+
+
+class LocalSource:
+    """A server that is starting, or has started: `uri` is known once `wait_ready` has returned."""
+
+    def __init__(self, folder: Path, settings: SourceSettings, *, progress: Progress) -> None:
+        require_free(settings.port, "The local source")
+        program = _program(progress)
+        learned = learned_options(program, lambda _folder: SourceSettings().flags(), _rehearse, progress)
+        self._settings = settings
+        self._certificate = new_certificate(folder / "certificates") if settings.tls else None
+        self._progress = progress
+        progress.step("Starting the local source")
+        self.child = Child(
+            "The local source",
+            program.command(*settings.flags(self._certificate), options=learned),
+            log=folder / "logs" / "source.log",
+            env={PASSWORD_VARIABLE: settings.password} if settings.password else {},
+        )
+
+    def wait_ready(self) -> None:
+        """Wait until the port is open; raises LocalServerError with the server's last log lines."""
+        self.child.wait_ready(_START_SECONDS)
+        self._progress.step(f"The local source is ready after {self.child.seconds_to_ready:.1f} s: {self.shown_uri}")
+
+    @property
+    def uri(self) -> str:
+        """The connection string, with the password if there is one."""
+        return self._uri(self._settings.password or "")
+
+    @property
+    def authority(self) -> Path | None:
+        """The CA that signed its certificate; None without TLS."""
+        return self._certificate.authority if self._certificate else None
+
+    @property
+    def shown_uri(self) -> str:
+        """The connection string as it may be shown."""
+        return self._uri("PASSWORD")
+
+    def _uri(self, password: str) -> str:
+        user = self._settings.user
+        login = f"{quote_plus(user)}:{quote_plus(password)}@" if user else ""
+        options = {"replicaSet": "rs0"}
+        if self._settings.mode.startswith("documentdb"):
+            options["retryWrites"] = "false"
+        if self._certificate:
+            options |= {"tls": "true", "tlsCAFile": str(self._certificate.authority)}
+        return f"mongodb://{login}127.0.0.1:{self.child.port}/?{urlencode(options)}"
+
+
+def _program(progress: Progress) -> Program:
+    jars = jar_paths(pinned("source"), progress)
+    classes = compiled(_SOURCES, jars, progress)
+    return Program("local-source", _MAIN, _JVM, (classes, *jars))
+
+
+def _rehearse(port: int) -> None:
+    """Do once what every user of the source does: write, read, and watch."""
+    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient("127.0.0.1", port, directConnection=True)
+    with client:
+        collection = client["rehearsal"]["rehearsal"]
+        with collection.watch(full_document="updateLookup", max_await_time_ms=100) as stream:
+            for number in range(200):
+                collection.insert_one({"_id": number})
+                collection.update_one({"_id": number}, {"$set": {"n": number}})
+            while stream.try_next():
+                pass
+        list(collection.find().sort("_id"))
