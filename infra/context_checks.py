@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from penstock import settings_checks
+from penstock.settings import checks
 
 Read = Callable[[Any], Any]
 
@@ -56,7 +56,7 @@ def database(value: Any) -> str:
     """A database that penstock and the mapping both take."""
     if not re.fullmatch(r'[^ /\\.$"]{1,63}', str(value)):
         raise ValueError('allowed are 1 to 63 characters without space / \\ . $ "')
-    settings_checks.check_namespace(f"{value}.collection")
+    checks.check_namespace(f"{value}.collection")
     return str(value)
 
 
@@ -69,7 +69,7 @@ def collection(value: Any) -> str:
 
 def index(value: Any) -> str:
     """An index name by penstock's own rules."""
-    return settings_checks.check_index_name(str(value))
+    return checks.check_index_name(str(value))
 
 
 def schedule(value: Any) -> str:

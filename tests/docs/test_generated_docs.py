@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from penstock.cli.interrupts import INTERRUPTED, TERMINATED
-from penstock.settings_reading import read_settings
-from penstock.settings_table import collection_table
+from penstock.settings import read_settings
+from penstock.settings.table import collection_table
 
 ROOT = Path(__file__).resolve().parents[2]
 

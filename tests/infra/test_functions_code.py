@@ -62,7 +62,7 @@ def test_the_time_of_a_request_leaves_time_for_more_in_one_call(synth, context):
 
 def test_penstock_takes_what_the_functions_are_told(synth):
     """The real reader of settings takes the names and the kinds of values; references stand as some text."""
-    from penstock.settings_reading import read_settings
+    from penstock.settings import read_settings
 
     for name in HANDLERS:
         told = function(synth({})[STACK], name)["Environment"]["Variables"]

@@ -20,7 +20,7 @@ from penstock.cli.options import with_settings
 from penstock.cli.progress import PlainProgress
 from penstock.errors import PositionLost, SettingsError, Stopped
 from penstock.operations.progress import LoadResult
-from penstock.settings_table import settings_table
+from penstock.settings.table import settings_table
 
 NO_COLLECTION = (
     "no collection is named: add a [[collections]] table to penstock.toml, set PENSTOCK_COLLECTIONS, or give"

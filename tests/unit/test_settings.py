@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
-from penstock.settings_table import SECTIONS, collection_table, section_class, settings_table
+from penstock.settings.table import SECTIONS, collection_table, section_class, settings_table
 
 
 def problem(kind, **values):

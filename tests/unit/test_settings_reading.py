@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.errors import SettingsError
-from penstock.settings_reading import read_settings, settings_path
-from penstock.settings_table import settings_table
+from penstock.settings import read_settings, settings_path
+from penstock.settings.table import settings_table
 
 
 @pytest.fixture

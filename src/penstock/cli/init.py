@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from penstock.settings import Settings
-from penstock.settings_table import DEFAULT_FILE
+from penstock.settings.table import DEFAULT_FILE
 
 
 def init(

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from penstock.settings_reading import read_settings, settings_path
-from penstock.settings_table import (
+from penstock.settings import read_settings, settings_path
+from penstock.settings.table import (
     COLLECTIONS_FLAG,
     COLLECTIONS_VARIABLE,
     DEFAULT_FILE,

@@ -7,8 +7,7 @@ from penstock.build import sink_client, source_connection
 from penstock.logs import set_up_logs
 from penstock.mongo.connection import Connection
 from penstock.opensearch.client import Client
-from penstock.settings import CollectionSettings, Settings
-from penstock.settings_reading import read_settings
+from penstock.settings import CollectionSettings, Settings, read_settings
 
 
 @cache

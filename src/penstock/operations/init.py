@@ -18,8 +18,8 @@ from penstock.mongo.collections import databases, estimated_count, namespaces
 from penstock.mongo.connection import address
 from penstock.mongo.error_table import unavailable
 from penstock.settings import SourceSettings
-from penstock.settings_checks import check_index_name, check_namespace
-from penstock.settings_table import SECTIONS, Setting, collection_table, section_class, settings_table
+from penstock.settings.checks import check_index_name, check_namespace
+from penstock.settings.table import SECTIONS, Setting, collection_table, section_class, settings_table
 
 _EXAMPLE_TABLE = [
     "",

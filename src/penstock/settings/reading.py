@@ -11,11 +11,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from penstock.errors import SettingsError
-from penstock.settings import CollectionSettings, Settings
-from penstock.settings_aliases import ALIASES, SIGNED_BY
-from penstock.settings_checks import collisions
-from penstock.settings_problems import problems_of, unknown
-from penstock.settings_table import (
+from penstock.settings.aws_names import ALIASES, SIGNED_BY
+from penstock.settings.checks import collisions
+from penstock.settings.declared import CollectionSettings, Settings
+from penstock.settings.problems import problems_of, unknown
+from penstock.settings.table import (
     COLLECTIONS_FLAG,
     COLLECTIONS_VARIABLE,
     DEFAULT_FILE,

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
-from penstock import settings_checks as checks
+from penstock.settings import checks
 
 ExistingFile = Annotated[Path, AfterValidator(checks.existing_file)]
 FieldPath = Annotated[str, AfterValidator(checks.check_field_path)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from penstock.settings_table import SECTIONS, Setting, collection_table, settings_table
+from penstock.settings.table import SECTIONS, Setting, collection_table, settings_table
 
 SHOWN_CHARACTERS = 60
 

@@ -1,4 +1,4 @@
-"""The declarations of `penstock.settings` as rows: what a setting is called in the file, the environment, the flags.
+"""The declarations of `declared` as rows: what a setting is called in the file, the environment, the flags.
 
 The reader, the command line, `penstock init` and docs/settings.md are all made from these rows.
 """
@@ -13,8 +13,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from penstock.settings import CollectionSettings, Section, Settings
-from penstock.settings_aliases import ALIASES
+from penstock.settings.aws_names import ALIASES
+from penstock.settings.declared import CollectionSettings, Section, Settings
 
 SECTIONS = ("source", "sink", "pipeline", "observe")
 
