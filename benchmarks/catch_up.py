@@ -32,7 +32,7 @@ from penstock.batch import gather
 from penstock.build import Adapters, source_connection
 from penstock.change import Outcome, Write
 from penstock.errors import Stopped
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.bulk import form_of, lines_of
 from penstock.pipeline import Pipeline, Ports
 from penstock.plans import plans

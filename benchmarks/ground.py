@@ -17,7 +17,7 @@ from pymongo import MongoClient
 from penstock.build import sink_client
 from penstock.change import Change, Namespace
 from penstock.encode import CODEC
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.indexes import Generation, Indexes
 from penstock.opensearch.scan import count, read_sources
 from penstock.opensearch.waiting import Patience

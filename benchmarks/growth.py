@@ -21,7 +21,7 @@ from memory import Peak, catch_up_apart, load_apart
 from results import Section
 from rounds import Took, Way, goal, measured, pairwise, say
 
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.operations import worker
 
 COLLECTIONS = (1, 10, 100)

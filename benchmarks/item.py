@@ -12,7 +12,7 @@ from ground import Ground, ground
 from results import Item, Section, commit, machine, now, write
 from rounds import ROUNDS, show
 
-from penstock.allocation import for_many_documents
+from penstock.runtime.allocation import for_many_documents
 from penstock_tools.servers.java import find_java
 from penstock_tools.servers.platform import Platform, terminated_like_interrupted
 

@@ -32,7 +32,7 @@ from rounds import Took, Way, measured, timed
 
 from penstock.document_id import document_id
 from penstock.encode import CODEC
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.operations import worker
 from penstock.operations.progress import NoProgress
 from penstock.transform import Transform

@@ -13,9 +13,9 @@ from results import Section, spread
 from rounds import Took
 
 from penstock.change import Body, Change, Namespace, Position
-from penstock.metrics import Metrics
 from penstock.mongo.cursor import FindCursor, Reply
 from penstock.mongo.load import changes_in
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.client import Answer
 from penstock.opensearch.sink import OpenSearchSink
 from penstock.opensearch.waiting import Patience

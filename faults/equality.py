@@ -14,7 +14,7 @@ from pymongo.collection import Collection
 from penstock.build import sink_client
 from penstock.change import Change, Namespace
 from penstock.encode import CODEC
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.client import Client
 from penstock.opensearch.scan import count, read_sources, scan
 from penstock.opensearch.waiting import Patience

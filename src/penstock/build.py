@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, TypeVar
 from penstock.batch import Limits
 from penstock.change import Change
 from penstock.errors import SettingsError
-from penstock.metrics import Metrics
 from penstock.mongo.asking import ask
 from penstock.mongo.connection import Connection, Login, address, connect
 from penstock.mongo.current import with_states
 from penstock.mongo.load import MongoLoad
 from penstock.mongo.stream import MongoStream
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.authorisation import Authorisation
 from penstock.opensearch.client import Client
 from penstock.opensearch.dead_letters import OpenSearchDeadLetters

@@ -22,7 +22,7 @@ import structlog
 from penstock.batch import Limits, gather
 from penstock.change import Batch, Change, Counts, Letter, Position
 from penstock.errors import ReadAgain, Stopped, SystemicFault
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.ports import Checkpoints, DeadLetters, Sink, Source
 from penstock.prepare import Prepared, Routes, prepare, shape_by, split
 from penstock.saving import Saving

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.errors import PenstockError
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.client import Client, Unreachable
 from penstock.opensearch.indexes import Generation, Indexes
 from penstock.opensearch.sink import OpenSearchSink

@@ -9,12 +9,12 @@ from pymongo.database import Database
 
 from penstock.change import Batch, Change, Namespace, Position
 from penstock.memory_source import MemorySource
-from penstock.metrics import Metrics
 from penstock.mongo.collections import identities
 from penstock.mongo.connection import Connection, cluster_time
 from penstock.mongo.load import MongoLoad
 from penstock.mongo.stream import MongoStream
 from penstock.mongo.watch import watches
+from penstock.observe.metrics import Metrics
 
 IDLE_BATCHES = 40
 """So many answers without what a test waits for, and it will not come."""

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.pipeline_state import PipelineState
 from penstock.opensearch.state import StateStore
 from penstock.operations import worker

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.pipeline_state import PipelineState
 from penstock.operations import worker

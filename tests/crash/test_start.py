@@ -6,8 +6,8 @@ import pytest
 
 from penstock.build import Adapters, sink_client
 from penstock.errors import Outdated
-from penstock.metrics import Metrics
 from penstock.mongo.connection import connect
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.pipeline_state import PipelineState
 from penstock.opensearch.records import Records
 from penstock.opensearch.state import StateStore

@@ -17,7 +17,7 @@ from penstock.document_id import document_id
 from penstock.encode import one_by_one
 from penstock.memory import MemoryCheckpoints, MemoryDeadLetters, MemorySink
 from penstock.memory_source import MemorySource
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.pipeline import Pipeline, Ports, Rules
 from penstock.prepare import Route
 from penstock.shaping import Shape

@@ -17,7 +17,7 @@ from typer.main import get_command
 from penstock import errors
 from penstock.cli.app import app
 from penstock.cli.extras import EXTRAS
-from penstock.metrics import METRICS
+from penstock.observe.metrics import METRICS
 from penstock.settings.table import SECTIONS, Setting, collection_table, section_class, settings_table, shown
 
 _EXTRAS = {extra.name for extra in EXTRAS}

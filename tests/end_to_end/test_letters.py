@@ -11,7 +11,7 @@ from penstock.build import sink_client
 from penstock.change import Letter, Namespace, Position
 from penstock.document_id import document_id, key
 from penstock.errors import SystemicFault
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.dead_letters import OpenSearchDeadLetters
 from penstock.opensearch.kept_letters import Wanted
 from penstock.opensearch.sink import OpenSearchSink

@@ -2,7 +2,7 @@
 
 import threading
 
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.recipe import Recipe
 from penstock.opensearch.records import Record
 from penstock.operations import crew

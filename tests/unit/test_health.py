@@ -9,8 +9,8 @@ import urllib.request
 import pytest
 
 from penstock.errors import SettingsError
-from penstock.health import GROWING_WITHIN_S, STALLED_AFTER_S, WAITING_AFTER_S, Health, serving
-from penstock.metrics import Metrics
+from penstock.observe.health import GROWING_WITHIN_S, STALLED_AFTER_S, WAITING_AFTER_S, Health, serving
+from penstock.observe.metrics import Metrics
 
 
 class Clock:

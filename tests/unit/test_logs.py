@@ -6,7 +6,7 @@ import logging
 import pytest
 import structlog
 
-from penstock.logs import mask_credentials, set_up_logs
+from penstock.observe.logs import mask_credentials, set_up_logs
 from penstock.settings import ObserveSettings
 
 

@@ -8,7 +8,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from penstock.errors import Stopped
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.waiting import Patience, Wait
 
 BLOCKED, LOST = Wait("blocked", "read-only"), Wait("lost", "refused")

@@ -13,7 +13,7 @@ from penstock.change import Batch, Change, Counts, Namespace, Outcome, Position
 from penstock.encode import one_by_one
 from penstock.errors import DocumentError, LeaseLost, ReadAgain, SinkUnavailable, Stopped, SystemicFault
 from penstock.memory import MemoryCheckpoints, MemoryDeadLetters, MemorySink
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.pipeline import Pipeline, Ports, Rules
 from penstock.prepare import Route
 from penstock.shaping import Shape, shaped

@@ -12,8 +12,8 @@ from penstock.change import Namespace, seconds_of
 from penstock.cli.interrupts import stop_signals
 from penstock.cli.layout import aligned, as_table_or_lists, cut, on_one_line, terminal_width
 from penstock.cli.letter_filters import Collections, NewerThan, OlderThan, Reason, wanted
-from penstock.counted import counted
 from penstock.errors import SettingsError, SourceUnavailable
+from penstock.observe.wording import counted
 from penstock.settings import Settings
 
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
@@ -42,7 +42,7 @@ def list_(
     one), deleted (the source does not hold it any more), no collection (nor its collection) and unknown. A replay
     removes what is superseded, and what was deleted.
     """
-    from penstock.logs import set_up_logs
+    from penstock.observe.logs import set_up_logs
     from penstock.operations.letters import list_letters
     from penstock.operations.patterns import expanded
 
@@ -70,7 +70,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Show one dead letter whole. Exit code 1 when there is none."""
-    from penstock.logs import set_up_logs
+    from penstock.observe.logs import set_up_logs
     from penstock.operations.asked_id import asked_id
     from penstock.operations.letters import find_letter
     from penstock.operations.patterns import expanded
@@ -104,7 +104,7 @@ def drop(
 
     It asks before it does. A letter that is stored meanwhile stays.
     """
-    from penstock.logs import set_up_logs
+    from penstock.observe.logs import set_up_logs
     from penstock.operations import letters
     from penstock.operations.patterns import expanded
 

@@ -9,7 +9,7 @@ import typer
 
 from penstock.change import seconds_of
 from penstock.cli.layout import aligned, on_one_line, terminal_width, wrapped
-from penstock.counted import counted
+from penstock.observe.wording import counted
 from penstock.settings import Settings
 
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
@@ -41,7 +41,7 @@ def explain(
     It looks at the source's state now, at what the transform makes of it, at the index, the dead letters, the load and
     the position of the stream. Exit code 0 when the index is as source and settings say, else 1.
     """
-    from penstock.logs import set_up_logs
+    from penstock.observe.logs import set_up_logs
     from penstock.operations.explaining import explain as explained
     from penstock.operations.patterns import expanded
 

@@ -7,7 +7,7 @@ import typer
 
 from penstock.cli.declared import declared
 from penstock.cli.interrupts import stop_signals
-from penstock.counted import counted
+from penstock.observe.wording import counted
 from penstock.operations.progress import LoadResult
 from penstock.settings import Settings
 
@@ -31,12 +31,12 @@ def load(
     The position of the change stream is saved first, so that `penstock run` goes on from there without a gap. A load
     that was stopped goes on where it stopped.
     """
-    from penstock.allocation import for_many_documents
     from penstock.cli.progress import progress_display
-    from penstock.logs import set_up_logs
-    from penstock.metrics import Metrics
+    from penstock.observe.logs import set_up_logs
+    from penstock.observe.metrics import Metrics
     from penstock.operations import worker
     from penstock.operations.patterns import expanded
+    from penstock.runtime.allocation import for_many_documents
 
     set_up_logs(settings.observe)
     for_many_documents()

@@ -8,8 +8,8 @@ import typer
 
 from penstock.cli.declared import declared
 from penstock.cli.interrupts import stop_signals
-from penstock.counted import counted
 from penstock.errors import SettingsError
+from penstock.observe.wording import counted
 from penstock.settings import CollectionSettings, Settings
 
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from penstock.counted import counted
+from penstock.observe.wording import counted
 
 LINE_EVERY_S = 10.0
 

@@ -39,11 +39,11 @@ def reindex(
     is kept and fed for --rollback until --finish drops it. Whatever ends the command, run it again: it goes on where
     it was. A worker (`penstock run`) goes on all the while, and feeds both.
     """
-    from penstock.allocation import for_many_documents
     from penstock.cli.progress import progress_display
-    from penstock.logs import set_up_logs
+    from penstock.observe.logs import set_up_logs
     from penstock.operations import moving, reindexing
     from penstock.operations.patterns import expanded
+    from penstock.runtime.allocation import for_many_documents
 
     if sum((rollback, finish, abandon)) > 1:
         raise SettingsError("--rollback, --finish and --abandon exclude each other")

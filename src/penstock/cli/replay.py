@@ -8,8 +8,8 @@ import typer
 
 from penstock.cli.interrupts import stop_signals
 from penstock.cli.letter_filters import Collections, NewerThan, OlderThan, Reason, wanted
-from penstock.counted import counted
 from penstock.errors import SettingsError
+from penstock.observe.wording import counted
 from penstock.settings import Settings
 
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
@@ -41,7 +41,7 @@ def replay(
     is refused again keeps a newer letter. Workers may run meanwhile. May be repeated, and stopped with Ctrl-C: what is
     not done stays where it is. Exit code 1 when letters remain.
     """
-    from penstock.logs import set_up_logs
+    from penstock.observe.logs import set_up_logs
     from penstock.operations.patterns import expanded
 
     if queue and (collections or reason or older_than or newer_than):

@@ -17,11 +17,11 @@ def run(settings: Settings) -> None:
     """
     import structlog
 
-    from penstock.allocation import for_many_documents
-    from penstock.health import Health, serving
-    from penstock.logs import set_up_logs
-    from penstock.metrics import Metrics
+    from penstock.observe.health import Health, serving
+    from penstock.observe.logs import set_up_logs
+    from penstock.observe.metrics import Metrics
     from penstock.operations import worker
+    from penstock.runtime.allocation import for_many_documents
 
     set_up_logs(settings.observe)
     log = structlog.get_logger(__name__)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from penstock.cli.layout import as_table_or_lists, terminal_width
-from penstock.counted import counted
 from penstock.errors import QueueUnavailable, SourceUnavailable
+from penstock.observe.wording import counted
 from penstock.settings import Settings
 
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
@@ -33,7 +33,7 @@ def status(
     AWS Lambda feeds the index, and only AWS knows how it stands). The time left is how long the
     source still keeps the changes that are needed next; it needs [source] retention_s.
     """
-    from penstock.logs import set_up_logs
+    from penstock.observe.logs import set_up_logs
     from penstock.operations import status as looking
     from penstock.operations.patterns import expanded
 

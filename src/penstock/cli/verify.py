@@ -52,12 +52,12 @@ def verify(
     A difference is looked at again until it is gone or --wait ends, so what is under way is not told. Exit code 0 when
     all is equal, by now, after --repair; else 8. Stopped with Ctrl-C, the next one goes on from there.
     """
-    from penstock.allocation import for_many_documents
     from penstock.cli.progress import progress_display
-    from penstock.logs import set_up_logs
+    from penstock.observe.logs import set_up_logs
     from penstock.operations.patterns import expanded
     from penstock.operations.verify import How, Telling
     from penstock.operations.verify.everything import verify_all
+    from penstock.runtime.allocation import for_many_documents
 
     set_up_logs(settings.observe)
     for_many_documents()

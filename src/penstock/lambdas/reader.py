@@ -24,12 +24,12 @@ from penstock.errors import SinkUnavailable
 from penstock.lambdas.clients import collection, sink
 from penstock.lambdas.http import BadRequest, Proxied, Reply, Request, answer, message
 from penstock.lambdas.paging import SORT, Place, from_text, place_after, to_text
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.client import Answer
 from penstock.opensearch.error_table import MISSING
 from penstock.opensearch.requests import ask, error_of
 from penstock.opensearch.waiting import Patience
-from penstock.retry import Backoff
+from penstock.runtime.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 

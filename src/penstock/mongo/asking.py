@@ -9,7 +9,7 @@ from pymongo.errors import PyMongoError
 
 from penstock.mongo.connection import Connection
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
-from penstock.retry import Backoff
+from penstock.runtime.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 

@@ -19,15 +19,15 @@ from pymongo.errors import PyMongoError
 
 from penstock.change import Batch, Change, Namespace, Position, in_rows
 from penstock.encode import CODEC
-from penstock.ending import Ending
 from penstock.errors import SourceUnavailable, Stopped
-from penstock.metrics import Metrics
 from penstock.mongo.collections import committed_time, types_of_ends
 from penstock.mongo.connection import Connection, Document
 from penstock.mongo.cursor import FindCursor, Reply, decoded, undecoded
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
 from penstock.mongo.ranges import BRACKETS, Progress, brackets_between, progress_of
-from penstock.retry import Backoff
+from penstock.observe.metrics import Metrics
+from penstock.runtime.backoff import Backoff
+from penstock.runtime.threads import Ending
 from penstock.shaping import Shape, shaped
 
 log = structlog.get_logger(__name__)

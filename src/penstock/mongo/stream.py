@@ -16,9 +16,7 @@ import structlog
 from pymongo.errors import OperationFailure, PyMongoError
 
 from penstock.change import CONTROL, Batch, Change, Position, seconds_of
-from penstock.ending import Ending
 from penstock.errors import PositionLost, Stopped
-from penstock.metrics import Metrics
 from penstock.mongo.collections import committed_time, identities
 from penstock.mongo.connection import Client, Connection, Document
 from penstock.mongo.cursor import ChangeCursor, Reply, events_in
@@ -27,7 +25,9 @@ from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
 from penstock.mongo.events import EventReader, Missing
 from penstock.mongo.position import position_after, position_at, time_within
 from penstock.mongo.watch import Watch
-from penstock.retry import Backoff
+from penstock.observe.metrics import Metrics
+from penstock.runtime.backoff import Backoff
+from penstock.runtime.threads import Ending
 from penstock.shaping import Shape, shaped
 
 log = structlog.get_logger(__name__)

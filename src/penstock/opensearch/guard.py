@@ -22,7 +22,7 @@ import structlog
 from penstock.change import WRITTEN, Outcome, Refusal, Write
 from penstock.errors import SinkUnavailable
 from penstock.left_out import leave_out
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.client import Client
 from penstock.opensearch.field_budget import count_fields, map_field, take_no_new_fields
 from penstock.opensearch.mapping import TEXT

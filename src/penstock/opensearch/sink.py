@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from penstock.change import WRITTEN, Outcome, Refusal, Write
 from penstock.errors import ReadAgain
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.bulk import Form, form_of, guards_of, lines_of, refusals, requests_of
 from penstock.opensearch.client import Answer, Client, Unreachable
 from penstock.opensearch.error_table import judge_item, judge_request, lost

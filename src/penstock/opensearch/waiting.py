@@ -8,8 +8,8 @@ from weakref import WeakKeyDictionary
 import structlog
 
 from penstock.errors import SinkUnavailable
-from penstock.metrics import Metrics
-from penstock.retry import Backoff
+from penstock.observe.metrics import Metrics
+from penstock.runtime.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 

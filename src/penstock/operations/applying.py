@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from penstock.build import Adapters
 from penstock.change import Batch, Change, Counts, Namespace, Outcome, Position, Write
 from penstock.errors import Stopped
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.indexes import Generation
 from penstock.operations.gone import affects, indexed, taken_away
 from penstock.pipeline import Pipeline, Ports, Rules
 from penstock.plans import Collection, Plan
 from penstock.ports import Sink
 from penstock.prepare import Route
-from penstock.retry import Backoff
+from penstock.runtime.backoff import Backoff
 from penstock.shaping import Shape, shaped
 
 

@@ -9,8 +9,8 @@ from urllib.parse import quote
 import orjson
 
 from penstock.build import sink_client
-from penstock.counted import counted
 from penstock.errors import SettingsError, SinkUnavailable
+from penstock.observe.wording import counted
 from penstock.opensearch.client import Answer, Client, Unreachable
 from penstock.opensearch.mapping import body_for, index_body, read_mapping
 from penstock.opensearch.requests import error_of

@@ -7,7 +7,6 @@ from pymongo.errors import PyMongoError
 
 from penstock.build import source_connection
 from penstock.change import Namespace, seconds_of
-from penstock.counted import counted
 from penstock.errors import SettingsError, SourceUnavailable
 from penstock.mongo import collections as source
 from penstock.mongo.connection import Client, Connection, Server, address, server
@@ -16,6 +15,7 @@ from penstock.mongo.enabled import enabling, enabling_rules, is_enabled
 from penstock.mongo.error_table import in_words, unavailable
 from penstock.mongo.heartbeat import may_beat
 from penstock.mongo.watch import Watch, watches
+from penstock.observe.wording import counted
 from penstock.operations.expanding import expand, matching, patterns_of
 from penstock.operations.finding import Finding, failure, ok, warning
 from penstock.operations.renamed import look_up_names

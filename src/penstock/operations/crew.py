@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from penstock.ending import Ending
 from penstock.errors import PenstockError, PositionLost, Stopped, SystemicFault
-from penstock.health import Health
-from penstock.metrics import Metrics
+from penstock.observe.health import Health
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.records import Record, Records
 from penstock.operations.following import Following
 from penstock.plans import Plan, Planner, pipeline_of
+from penstock.runtime.threads import Ending
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ import structlog
 from penstock.build import Adapters
 from penstock.change import CONTROL, Change, Counts, Namespace, Position
 from penstock.errors import PenstockError, SettingsError, SystemicFault
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.indexes import Generation, write_alias_of
 from penstock.operations.applying import Applying
 from penstock.operations.expanding import patterns_of

@@ -16,10 +16,9 @@ import structlog
 
 from penstock.build import Adapters
 from penstock.change import Counts, Namespace, Position
-from penstock.ending import Ending
 from penstock.errors import IndexTakenAway, LeaseLost, Outdated, SourceUnavailable, Stopped
-from penstock.metrics import Metrics
 from penstock.mongo.heartbeat import beat
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.pipeline_state import PipelineState
 from penstock.operations.loading import Loading
 from penstock.operations.lost import healing, unhealed, watch
@@ -30,8 +29,8 @@ from penstock.operations.starting import start
 from penstock.pipeline import Pipeline, Ports
 from penstock.plans import Plan
 from penstock.prepare import Route
-from penstock.retry import Backoff
-from penstock.side_by_side import side_by_side
+from penstock.runtime.backoff import Backoff
+from penstock.runtime.threads import Ending, side_by_side
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ import structlog
 
 from penstock.build import sink_client
 from penstock.errors import SettingsError, Stopped, SystemicFault
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.client import Client
 from penstock.opensearch.dead_letters import OpenSearchDeadLetters
 from penstock.opensearch.indexes import Indexes, write_alias_of

@@ -12,11 +12,11 @@ from urllib.parse import unquote
 from pymongo.errors import PyMongoError
 
 from penstock.build import source_connection
-from penstock.counted import counted
 from penstock.errors import SettingsError
 from penstock.mongo.collections import databases, estimated_count, namespaces
 from penstock.mongo.connection import address
 from penstock.mongo.error_table import unavailable
+from penstock.observe.wording import counted
 from penstock.settings import SourceSettings
 from penstock.settings.checks import check_index_name, check_namespace
 from penstock.settings.table import SECTIONS, Setting, collection_table, section_class, settings_table

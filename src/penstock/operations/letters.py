@@ -13,10 +13,10 @@ from penstock.build import sink_client, source_connection
 from penstock.change import Namespace
 from penstock.document_id import document_id, read_key
 from penstock.errors import SourceUnavailable
-from penstock.metrics import Metrics
 from penstock.mongo.collections import exists, find_by_ids
 from penstock.mongo.connection import Client as SourceClient
 from penstock.mongo.error_table import unavailable
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.by_ids import read_by_ids
 from penstock.opensearch.client import Client
 from penstock.opensearch.indexes import index_of, write_alias_of

@@ -16,12 +16,11 @@ import structlog
 
 from penstock.build import Adapters
 from penstock.change import Change, Counts, Namespace, Position
-from penstock.ending import Ending
 from penstock.errors import ReadAgain, Stopped
-from penstock.metrics import Metrics
 from penstock.mongo.collections import committed_time, estimated_count, exists, find_by_ids
 from penstock.mongo.connection import cluster_time
 from penstock.mongo.load import MongoLoad
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.load_state import LoadState
 from penstock.opensearch.mapping import GC_DELETES_S
 from penstock.operations.gone import affects, indexed, stays_away, taken_away
@@ -36,7 +35,7 @@ from penstock.pipeline import Pipeline, Ports
 from penstock.plans import Collection, Plan
 from penstock.ports import Sink
 from penstock.prepare import Routes
-from penstock.side_by_side import side_by_side
+from penstock.runtime.threads import Ending, side_by_side
 
 log = structlog.get_logger(__name__)
 

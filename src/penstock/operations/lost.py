@@ -26,7 +26,7 @@ from penstock.opensearch.pipeline_state import PipelineState
 from penstock.operations.restored import check_source
 from penstock.operations.searched import Searched
 from penstock.plans import Plan
-from penstock.retry import Backoff
+from penstock.runtime.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 

@@ -13,10 +13,10 @@ from pymongo.errors import PyMongoError
 from penstock.build import source_connection
 from penstock.change import Namespace, seconds_of
 from penstock.errors import SinkUnavailable, SourceUnavailable
-from penstock.metrics import Metrics
 from penstock.mongo.collections import estimated_count
 from penstock.mongo.connection import address, cluster_time
 from penstock.mongo.error_table import in_words
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.by_ids import Found, read_by_ids
 from penstock.opensearch.client import Client, Unreachable
 from penstock.opensearch.dead_letters import OpenSearchDeadLetters

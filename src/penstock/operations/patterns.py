@@ -16,11 +16,11 @@ from pymongo.errors import OperationFailure
 from penstock.build import sink_client, source_connection
 from penstock.change import Namespace
 from penstock.errors import SourceUnavailable
-from penstock.metrics import Metrics
 from penstock.mongo.asking import ask
 from penstock.mongo.collections import namespaces
 from penstock.mongo.connection import Client, Connection, server
 from penstock.mongo.enabled import enabling, enabling_rules, is_enabled
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.found_state import FoundState
 from penstock.opensearch.server import require_server
 from penstock.opensearch.state import StateStore

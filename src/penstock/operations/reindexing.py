@@ -16,11 +16,10 @@ import structlog
 
 from penstock.build import Adapters
 from penstock.change import seconds_of
-from penstock.ending import Ending
 from penstock.errors import NotEqual, Outdated, PositionLost, SettingsError, Stopped, SystemicFault
-from penstock.metrics import Metrics
 from penstock.mongo.collections import estimated_count
 from penstock.mongo.connection import cluster_time
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.records import Record, Recorded
 from penstock.opensearch.scan import count
 from penstock.operations.databases import LOOK_AGAIN_S
@@ -31,8 +30,8 @@ from penstock.operations.renamed import require_known
 from penstock.operations.verify import How, Kind, Telling, verify
 from penstock.operations.worker import Joined, joined
 from penstock.plans import Plan, Planner
+from penstock.runtime.threads import Ending, side_by_side
 from penstock.settings import Settings
-from penstock.side_by_side import side_by_side
 
 Say = Callable[[str], None]
 

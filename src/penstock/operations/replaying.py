@@ -11,7 +11,7 @@ import structlog
 from penstock.build import Adapters, parking_queue, sink_client, source_connection
 from penstock.change import Change, Counts, Position
 from penstock.errors import DocumentError, QueueUnavailable, SettingsError
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.operations.databases import Database, databases, require_mappable
 from penstock.parked import changes_of
 from penstock.plans import Plan

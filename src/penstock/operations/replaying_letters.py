@@ -18,8 +18,8 @@ from penstock.build import Adapters, sink_client, source_connection
 from penstock.change import Change, Counts, Position
 from penstock.document_id import read_key
 from penstock.errors import SettingsError, SystemicFault
-from penstock.metrics import Metrics
 from penstock.mongo.collections import committed_time
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.kept_letters import KeptLetters, Wanted
 from penstock.opensearch.stored_letter import StoredLetter
 from penstock.opensearch.waiting import Patience

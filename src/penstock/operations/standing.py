@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from penstock.change import Counts, Position, seconds_of
-from penstock.health import Health
-from penstock.metrics import Metrics
+from penstock.observe.health import Health
+from penstock.observe.metrics import Metrics
 
 _SILENT_S = 3.0
 """An idle source answers about once a second; after so long without an answer the lag is counted on."""

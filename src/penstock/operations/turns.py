@@ -4,8 +4,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from penstock.ending import Ending
 from penstock.errors import Stopped
+from penstock.runtime.threads import Ending
 
 
 class Turns:

@@ -13,10 +13,9 @@ import structlog
 
 from penstock.build import Adapters, sink_client, source_connection
 from penstock.change import Counts, Namespace
-from penstock.ending import Ending
-from penstock.health import Health
-from penstock.metrics import Metrics
 from penstock.mongo.connection import Connection
+from penstock.observe.health import Health
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.client import Client
 from penstock.opensearch.found_state import FoundState
 from penstock.opensearch.records import Records
@@ -30,8 +29,8 @@ from penstock.operations.patterns import Patterns
 from penstock.operations.progress import LoadResult, NoProgress, Progress
 from penstock.operations.standing import Standing
 from penstock.plans import Plan, Planner
+from penstock.runtime.threads import Ending, side_by_side
 from penstock.settings import Settings
-from penstock.side_by_side import side_by_side
 
 log = structlog.get_logger(__name__)
 

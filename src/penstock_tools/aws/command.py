@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from penstock.logs import set_up_logs
+from penstock.observe.logs import set_up_logs
 from penstock.settings import ObserveSettings
 from penstock_tools.aws.deployment import REGION, Deployment, DeploymentSettings
 from penstock_tools.aws.mapping.behaviour import Behaviour

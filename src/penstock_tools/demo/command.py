@@ -13,16 +13,16 @@ import typer
 from pydantic import SecretStr
 from rich.console import Console
 
-from penstock.allocation import for_many_documents
 from penstock.change import Change, Namespace
 from penstock.cli.progress import Progress, progress_display
-from penstock.logs import set_up_logs
-from penstock.metrics import Metrics
 from penstock.mongo.connection import Connection, connect
 from penstock.mongo.load import MongoLoad
+from penstock.observe.logs import set_up_logs
+from penstock.observe.metrics import Metrics
 from penstock.operations import worker
 from penstock.operations.compare import Comparison, compare
 from penstock.operations.progress import peak_memory_bytes
+from penstock.runtime.allocation import for_many_documents
 from penstock.settings import CollectionSettings, ObserveSettings, Settings, SinkSettings, SourceSettings
 from penstock.transform import Transform
 from penstock_tools.demo.cities import CREDIT, cities

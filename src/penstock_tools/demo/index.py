@@ -5,7 +5,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.client import Client
 from penstock.opensearch.requests import ask
 from penstock.opensearch.scan import count, read_sources

@@ -8,11 +8,11 @@ from pymongo import MongoClient
 
 from penstock.change import Namespace, Position
 from penstock.errors import PositionLost, SourceUnavailable
-from penstock.metrics import Metrics
 from penstock.mongo.connection import connect, identity, server
 from penstock.mongo.load import MongoLoad
 from penstock.mongo.stream import MongoStream
 from penstock.mongo.watch import watches
+from penstock.observe.metrics import Metrics
 from penstock.operations.check_source import source_findings
 from penstock.settings import CollectionSettings, Settings, SourceSettings
 from penstock_tools.servers.source import SourceSettings as LocalSourceSettings

@@ -6,7 +6,7 @@ from contextlib import closing
 
 from penstock.build import Adapters, sink_client, source_connection
 from penstock.errors import SettingsError
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 from penstock.opensearch.records import Records
 from penstock.opensearch.server import require_server
 from penstock.opensearch.state import StateStore

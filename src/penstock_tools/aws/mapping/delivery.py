@@ -8,7 +8,7 @@ from pymongo.errors import PyMongoError
 
 from penstock.change import seconds_of
 from penstock.mongo.error_table import in_words
-from penstock.retry import Backoff
+from penstock.runtime.backoff import Backoff
 from penstock_tools.aws.mapping.batch import Batch
 from penstock_tools.aws.mapping.behaviour import Behaviour, Counters
 from penstock_tools.aws.mapping.reader import Reader

@@ -14,7 +14,7 @@ from penstock.errors import PositionLost, Stopped
 from penstock.mongo.cursor import Reply
 from penstock.mongo.error_table import Fault, fault_of, in_words
 from penstock.mongo.position import position_at
-from penstock.retry import Backoff
+from penstock.runtime.backoff import Backoff
 from penstock_tools.aws.mapping.batch import Batcher
 from penstock_tools.aws.mapping.behaviour import Behaviour, Counters
 from penstock_tools.aws.mapping.delivery import FAILED, OK, Delivery, MustDisable, lost

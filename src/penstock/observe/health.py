@@ -18,7 +18,7 @@ import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from penstock.errors import SettingsError
-from penstock.metrics import Metrics
+from penstock.observe.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 

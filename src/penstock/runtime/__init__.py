@@ -1,0 +1,1 @@
+"""How a process runs: threads, waits between attempts, memory that is kept."""
