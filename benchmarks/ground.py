@@ -16,14 +16,14 @@ from pymongo import MongoClient
 
 from penstock.build import sink_client
 from penstock.change import Change, Namespace
-from penstock.encode import CODEC
+from penstock.documents.transform import Transform
+from penstock.mongo.codec import CODEC
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.indexes import Generation, Indexes
 from penstock.opensearch.scan import count, read_sources
 from penstock.opensearch.waiting import Patience
 from penstock.operations.compare import compare
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
-from penstock.transform import Transform
 from penstock_tools.servers.platform import Platform
 
 DB = "bench"

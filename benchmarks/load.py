@@ -30,12 +30,12 @@ from pinned import can_pin, pinned
 from results import Section
 from rounds import Took, Way, measured, timed
 
-from penstock.document_id import document_id
-from penstock.encode import CODEC
+from penstock.documents.document_id import document_id
+from penstock.documents.transform import Transform
+from penstock.mongo.codec import CODEC
 from penstock.observe.metrics import Metrics
 from penstock.operations import worker
 from penstock.operations.progress import NoProgress
-from penstock.transform import Transform
 from penstock_tools.demo.cities import cities
 
 THREADS = 3

@@ -13,6 +13,7 @@ from results import Section, spread
 from rounds import Took
 
 from penstock.change import Body, Change, Namespace, Position
+from penstock.documents.transform import Transform
 from penstock.mongo.cursor import FindCursor, Reply
 from penstock.mongo.load import changes_in
 from penstock.observe.metrics import Metrics
@@ -21,7 +22,6 @@ from penstock.opensearch.sink import OpenSearchSink
 from penstock.opensearch.waiting import Patience
 from penstock.prepare import Route, prepare, shape_by
 from penstock.settings import SinkSettings
-from penstock.transform import Transform
 
 REPLY_DOCUMENTS = 1000
 BATCH_REPLIES = 2

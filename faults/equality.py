@@ -13,14 +13,14 @@ from pymongo.collection import Collection
 
 from penstock.build import sink_client
 from penstock.change import Change, Namespace
-from penstock.encode import CODEC
+from penstock.documents.transform import Transform
+from penstock.mongo.codec import CODEC
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.client import Client
 from penstock.opensearch.scan import count, read_sources, scan
 from penstock.opensearch.waiting import Patience
 from penstock.operations.compare import Comparison, compare
 from penstock.settings import CollectionSettings, Settings, SinkSettings
-from penstock.transform import Transform
 from workers import Site
 
 _AT_ONCE = 1000

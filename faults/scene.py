@@ -16,7 +16,7 @@ from faults.equality import found
 from faults.ground import Ground
 from faults.result import Result
 from faults.writer import Writer
-from penstock.document_id import document_id
+from penstock.documents.document_id import document_id
 from proxy import Proxy
 from workers import Site, Worker, until
 

@@ -8,8 +8,8 @@ from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, Min
 from bson.binary import UuidRepresentation
 from hypothesis import strategies as st
 
-from penstock.encode import CODEC
-from penstock.field_names import RESERVED
+from penstock.documents.field_names import RESERVED
+from penstock.mongo.codec import CODEC
 
 _WITH_UUIDS = CODEC.with_options(uuid_representation=UuidRepresentation.STANDARD)
 

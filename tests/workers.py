@@ -21,11 +21,11 @@ from pymongo.database import Database
 
 from penstock import build
 from penstock.cli import main
-from penstock.document_id import document_id
-from penstock.encode import CODEC
+from penstock.documents.document_id import document_id
+from penstock.documents.transform import Transform
+from penstock.mongo.codec import CODEC
 from penstock.operations import loading
 from penstock.settings import CollectionSettings
-from penstock.transform import Transform
 
 PENSTOCK = [sys.executable, "-c", "from penstock.cli import main; main()"]
 WITHIN_S = 60

@@ -131,7 +131,7 @@ class Batch:
 class Write(NamedTuple):
     """What the index must do for one document: index `body` (JSON), or delete when there is none.
 
-    `alias` is the write alias of the generation, `id` the document id (`penstock.document_id`).
+    `alias` is the write alias of the generation, `id` the document id (`penstock.documents.document_id`).
     """
 
     alias: str

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 import bson
 
 from penstock.change import Batch, Change, Kind, Namespace, Position
-from penstock.document_id import document_id
+from penstock.documents.document_id import document_id
 from penstock.errors import PositionLost, Stopped
 from penstock.shaping import Shape, shaped
 

@@ -10,7 +10,7 @@ import orjson
 from bson.errors import BSONError
 
 from penstock.change import CONTROL, Change, Namespace
-from penstock.document_id import key, read_key
+from penstock.documents.document_id import key, read_key
 from penstock.errors import DocumentError
 
 FORM = 1

@@ -8,12 +8,12 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from penstock.change import Names, Namespace
+from penstock.documents.transform import Transform
 from penstock.errors import SettingsError
 from penstock.mongo.watch import Watch, watches
 from penstock.opensearch.recipe import Recipe
 from penstock.opensearch.records import Record, Recorded
 from penstock.settings import CollectionSettings, Settings
-from penstock.transform import Transform
 
 
 @dataclass(frozen=True)

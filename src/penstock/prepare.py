@@ -19,7 +19,7 @@ from penstock.change import (
     Write,
     in_rows,
 )
-from penstock.document_id import document_ids, key
+from penstock.documents.document_id import document_ids, key
 from penstock.errors import DocumentError, SystemicFault
 from penstock.shaping import Shape, all_one
 

@@ -6,8 +6,8 @@ import pytest
 from bson import Binary, Code, DatetimeMS, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from pymongo.errors import DuplicateKeyError
 
-from penstock.document_id import document_id
-from penstock.encode import CODEC
+from penstock.documents.document_id import document_id
+from penstock.mongo.codec import CODEC
 
 HEX = "65a0f1c2d3e4f5061728394a"
 IDS = {

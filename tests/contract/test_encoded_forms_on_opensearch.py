@@ -13,9 +13,10 @@ from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, Min
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from penstock.document_id import document_id
-from penstock.encode import CODEC, encode
-from penstock.field_names import MAX_DEPTH, RESERVED
+from penstock.documents.document_id import document_id
+from penstock.documents.encode import encode
+from penstock.documents.field_names import MAX_DEPTH, RESERVED
+from penstock.mongo.codec import CODEC
 from penstock.opensearch.mapping import index_body
 
 HEX = "65a0f1c2d3e4f5061728394a"

@@ -10,11 +10,11 @@ import pytest
 from sink_sides import Side
 
 from penstock.change import WRITTEN, Outcome, Refusal, Write
-from penstock.left_out import as_left_out
+from penstock.documents.omitted import as_left_out
+from penstock.documents.transform import Transform
 from penstock.opensearch.guard import Guard
 from penstock.opensearch.indexes import Generation
 from penstock.settings import CollectionSettings
-from penstock.transform import Transform
 
 
 class Guarded:

@@ -11,6 +11,7 @@ from sink_sides import Relay, Side
 from sync_function import AWAY, SyncFunction, T, event, forget, replay
 
 from penstock.change import Namespace
+from penstock.documents.transform import Transform
 from penstock.errors import QueueUnavailable
 from penstock.lambdas import clients, sync
 from penstock.lambdas.events import NotAnEnvelope
@@ -20,7 +21,6 @@ from penstock.opensearch.state import StateStore
 from penstock.operations.replaying import replay_parked
 from penstock.operations.status import status
 from penstock.settings import CollectionSettings
-from penstock.transform import Transform
 
 
 def letters(function: SyncFunction) -> dict[str, str]:

@@ -9,8 +9,8 @@ from pymongo.errors import AutoReconnect
 from pymongo.uri_parser import parse_uri
 
 from function_calls import Context, function_settings, parsed, proxy_event
-from penstock.encode import CODEC
 from penstock.lambdas import clients, writer
+from penstock.mongo.codec import CODEC
 from penstock_tools.servers.source import SourceSettings, local_source
 from proxy import Proxy
 

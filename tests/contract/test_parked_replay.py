@@ -11,7 +11,7 @@ from pymongo.database import Database
 from sink_sides import Relay
 from sync_function import AWAY, SyncFunction, T, event, forget, replay
 
-from penstock.document_id import document_id
+from penstock.documents.document_id import document_id
 from penstock.errors import QueueUnavailable, SettingsError
 from penstock.lambdas import clients
 from penstock.operations.applying import Applying

@@ -6,7 +6,7 @@ import bson
 import pytest
 from source_sides import MemorySide, RealSide, changes_of, read_changes
 
-from penstock.document_id import document_id
+from penstock.documents.document_id import document_id
 from penstock.errors import Stopped
 from penstock.mongo.connection import connect
 from penstock.settings import SourceSettings

@@ -17,7 +17,7 @@ from sink_sides import Side
 
 from bson_values import DOCUMENTS
 from penstock.change import WRITTEN, Namespace, Write
-from penstock.encode import encode
+from penstock.documents.encode import encode
 from penstock.mongo.connection import connect
 from penstock.mongo.sample import from_both_ends, sample
 from penstock.operations.suggest.profile import Profile

@@ -13,7 +13,7 @@ from sink_sides import Relay, Said
 from test_parked_replay import IDS
 from verify_sides import Case, case
 
-from penstock.document_id import document_id
+from penstock.documents.document_id import document_id
 from penstock.errors import LeaseLost, Stopped
 from penstock.operations.progress import NoProgress
 from penstock.operations.verify import Telling, judging

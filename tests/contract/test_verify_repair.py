@@ -8,7 +8,7 @@ from pymongo.database import Database
 from verify_sides import Case, Meddling, case
 
 from penstock.change import SUPERSEDED, WRITTEN
-from penstock.document_id import document_id
+from penstock.documents.document_id import document_id
 from penstock.errors import ReadAgain, SystemicFault
 
 AHEAD = 1000 << 32

@@ -12,7 +12,7 @@ from pymongo.database import Database
 
 from penstock.build import Adapters, sink_client, source_connection
 from penstock.change import WRITTEN, Outcome, Write
-from penstock.document_id import document_id
+from penstock.documents.document_id import document_id
 from penstock.mongo.connection import cluster_time
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.indexes import Generation

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from penstock.batch import Limits
 from penstock.change import Batch, Namespace, Position
-from penstock.document_id import document_id
-from penstock.encode import one_by_one
+from penstock.documents.document_id import document_id
+from penstock.documents.encode import one_by_one
 from penstock.memory import MemoryCheckpoints, MemoryDeadLetters, MemorySink
 from penstock.memory_source import MemorySource
 from penstock.observe.metrics import Metrics

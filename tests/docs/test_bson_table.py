@@ -10,10 +10,11 @@ import pytest
 import urllib3
 from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 
-from penstock.bson_forms import FORMS
-from penstock.document_id import HASHED, TAGS, document_id, read
-from penstock.encode import CODEC, encode
-from penstock.field_names import RESERVED
+from penstock.documents.bson_json import FORMS
+from penstock.documents.document_id import HASHED, TAGS, document_id, read
+from penstock.documents.encode import encode
+from penstock.documents.field_names import RESERVED
+from penstock.mongo.codec import CODEC
 from penstock.opensearch.mapping import index_body
 
 PAGE = (Path(__file__).parents[2] / "docs" / "bson.md").read_text()

@@ -15,11 +15,11 @@ import pymongo
 import urllib3
 from pymongo.collection import Collection
 
-from penstock.document_id import document_id
-from penstock.encode import CODEC
+from penstock.documents.document_id import document_id
+from penstock.documents.transform import Transform
 from penstock.lambdas.environment import function_name
+from penstock.mongo.codec import CODEC
 from penstock.settings import CollectionSettings
-from penstock.transform import Transform
 from penstock_tools.aws.deployment import REGION, Deployment
 
 BIN = Path(sys.executable).parent

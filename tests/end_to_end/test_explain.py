@@ -8,7 +8,7 @@ import threading
 import pytest
 from bson import Binary, Decimal128, ObjectId
 
-from penstock.document_id import document_id
+from penstock.documents.document_id import document_id
 from workers import until
 
 MAPPING = {"mappings": {"properties": {"customer": {"type": "object"}, "price": {"type": "double"}}}}

@@ -9,7 +9,7 @@ from bson import Decimal128
 
 from penstock.build import sink_client
 from penstock.change import Letter, Namespace, Position
-from penstock.document_id import document_id, key
+from penstock.documents.document_id import document_id, key
 from penstock.errors import SystemicFault
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.dead_letters import OpenSearchDeadLetters

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pymongo
 import pytest
 
-from penstock.document_id import document_id
+from penstock.documents.document_id import document_id
 from penstock_tools.servers.source import SourceSettings, local_source
 from workers import Site, until
 

@@ -8,10 +8,10 @@ from itertools import count
 import orjson
 import pytest
 
-from penstock.document_id import document_id
-from penstock.encode import CODEC
+from penstock.documents.document_id import document_id
+from penstock.documents.transform import Transform
+from penstock.mongo.codec import CODEC
 from penstock.settings import CollectionSettings
-from penstock.transform import Transform
 from relay import Said, relay
 from workers import until
 

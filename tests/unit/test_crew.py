@@ -2,6 +2,7 @@
 
 import threading
 
+from penstock.documents.transform import Transform
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.recipe import Recipe
 from penstock.opensearch.records import Record
@@ -9,7 +10,6 @@ from penstock.operations import crew
 from penstock.operations.crew import Crew
 from penstock.plans import Planner
 from penstock.settings import CollectionSettings, Settings
-from penstock.transform import Transform
 from workers import until
 
 ORDERS = CollectionSettings(namespace="shop.orders")

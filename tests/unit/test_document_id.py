@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bson_values import SCALARS, TEXT, VALUES, decoded, exact
-from penstock.document_id import HASHED, MAX_BYTES, document_id, key, read, read_key
+from penstock.documents.document_id import HASHED, MAX_BYTES, document_id, key, read, read_key
 
 HEX = "65a0f1c2d3e4f5061728394a"
 NAN = float("nan")

@@ -12,10 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bson_values import DOCUMENTS, VALUES, decoded, nested
-from penstock.document_id import document_id, key
-from penstock.encode import CODEC, encode, encode_all, encode_rewritten
+from penstock.documents.document_id import document_id, key
+from penstock.documents.encode import encode, encode_all
+from penstock.documents.field_names import MAX_DEPTH, RESERVED
+from penstock.documents.rewrite import encode_rewritten
 from penstock.errors import DocumentError
-from penstock.field_names import MAX_DEPTH, RESERVED
+from penstock.mongo.codec import CODEC
 
 HEX = "65a0f1c2d3e4f5061728394a"
 NAN = float("nan")

@@ -8,7 +8,7 @@ import bson
 import pytest
 from bson import Binary, DatetimeMS, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp, json_util
 
-from penstock.encode import CODEC
+from penstock.mongo.codec import CODEC
 from penstock.mongo.cursor import Undecodable
 from penstock_tools.aws.mapping.envelope import EventForm, envelope, event_json, size_of
 

@@ -9,7 +9,7 @@ import pytest
 from bson import Binary, Decimal128, MaxKey, MinKey, ObjectId, Regex, Timestamp
 
 from penstock.change import Change, Namespace, version_of
-from penstock.encode import encode
+from penstock.documents.encode import encode
 from penstock.lambdas.events import NotAnEnvelope, changes_of, events_of, latest_time, token_of
 
 FILES = Path(__file__).parents[1] / "envelopes"

@@ -10,7 +10,7 @@ import pytest
 
 from penstock.batch import Limits
 from penstock.change import Batch, Change, Counts, Namespace, Outcome, Position
-from penstock.encode import one_by_one
+from penstock.documents.encode import one_by_one
 from penstock.errors import DocumentError, LeaseLost, ReadAgain, SinkUnavailable, Stopped, SystemicFault
 from penstock.memory import MemoryCheckpoints, MemoryDeadLetters, MemorySink
 from penstock.observe.metrics import Metrics

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from penstock.change import Namespace
+from penstock.documents.transform import Transform
 from penstock.errors import SettingsError
 from penstock.opensearch.recipe import Recipe
 from penstock.opensearch.records import Record
 from penstock.plans import Planner
 from penstock.settings import CollectionSettings, Settings, SourceSettings
-from penstock.transform import Transform
 
 ORDERS = {"namespace": "shop.orders"}
 

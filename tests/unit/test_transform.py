@@ -5,10 +5,10 @@ from datetime import datetime
 import pytest
 from bson import Decimal128, ObjectId
 
-from penstock.document_id import key
+from penstock.documents.document_id import key
+from penstock.documents.transform import Transform
 from penstock.errors import DocumentError, SettingsError
 from penstock.settings import CollectionSettings
-from penstock.transform import Transform
 
 HEX = "65a0f1c2d3e4f5061728394a"
 

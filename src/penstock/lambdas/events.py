@@ -17,7 +17,7 @@ from bson.json_util import JSONOptions, object_hook
 from bson.timestamp import Timestamp
 
 from penstock.change import Change, Namespace, version_of
-from penstock.document_id import document_id
+from penstock.documents.document_id import document_id
 from penstock.mongo.cursor import Undecodable
 from penstock.mongo.events import CONTROL_KINDS, STATES, EventReader
 

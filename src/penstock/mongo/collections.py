@@ -9,7 +9,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
 from penstock.change import Namespace
-from penstock.encode import CODEC
+from penstock.mongo.codec import CODEC
 from penstock.mongo.connection import RAW, Client, Document, cluster_time, time_of
 
 MAJORITY = ReadConcern("majority")

@@ -15,8 +15,8 @@ from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError, S
 from pymongo.uri_parser import parse_uri
 
 from penstock.change import version_of
-from penstock.encode import CODEC
 from penstock.errors import PenstockError, SettingsError, SourceUnavailable
+from penstock.mongo.codec import CODEC
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
 from penstock.settings import SourceSettings
 

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 from penstock.change import Change, Namespace
-from penstock.document_id import document_id
+from penstock.documents.document_id import document_id
 from penstock.mongo.collections import collection, committed_time, exists
 from penstock.mongo.connection import Client
 from penstock.mongo.load import changes_of

@@ -17,7 +17,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
-from penstock.encode import CODEC
+from penstock.mongo.codec import CODEC
 from penstock.mongo.connection import RAW, Client, Document, time_of
 
 _EMPTY = b"\5\0\0\0\0"

@@ -7,7 +7,7 @@ from bson.errors import InvalidBSON
 from pymongo.errors import OperationFailure
 
 from penstock.change import Namespace, version_of
-from penstock.encode import CODEC
+from penstock.mongo.codec import CODEC
 from penstock.mongo.collections import collection
 from penstock.mongo.connection import RAW, Client, Document
 from penstock.mongo.cursor import Reply, Undecodable

@@ -18,8 +18,8 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.errors import PyMongoError
 
 from penstock.change import Batch, Change, Namespace, Position, in_rows
-from penstock.encode import CODEC
 from penstock.errors import SourceUnavailable, Stopped
+from penstock.mongo.codec import CODEC
 from penstock.mongo.collections import committed_time, types_of_ends
 from penstock.mongo.connection import Connection, Document
 from penstock.mongo.cursor import FindCursor, Reply, decoded, undecoded

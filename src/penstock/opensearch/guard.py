@@ -20,8 +20,8 @@ from urllib.parse import quote
 import structlog
 
 from penstock.change import WRITTEN, Outcome, Refusal, Write
+from penstock.documents.omitted import leave_out
 from penstock.errors import SinkUnavailable
-from penstock.left_out import leave_out
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.client import Client
 from penstock.opensearch.field_budget import count_fields, map_field, take_no_new_fields

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from bson.errors import BSONError
 
-from penstock.document_id import HASHED, document_id, read, read_key
+from penstock.documents.document_id import HASHED, document_id, read, read_key
 from penstock.errors import SettingsError
 
 

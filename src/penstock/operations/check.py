@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from penstock.documents.transform import Transform
 from penstock.errors import PenstockError, SettingsError, SinkUnavailable, SourceUnavailable
 from penstock.opensearch.mapping import body_for, read_mapping
 from penstock.operations.check_sink import sink_findings
@@ -10,7 +11,6 @@ from penstock.operations.expanding import exactly
 from penstock.operations.finding import Area, Finding, failure, ok
 from penstock.operations.patterns import expanded
 from penstock.settings import CollectionSettings, Settings
-from penstock.transform import Transform
 
 _ERROR_OF: dict[Area, type[PenstockError]] = {
     "settings": SettingsError,

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import orjson
 
 from penstock.change import Change
-from penstock.document_id import document_id
-from penstock.left_out import as_left_out
+from penstock.documents.document_id import document_id
+from penstock.documents.omitted import as_left_out
 
 _SHOWN = 20
 _MISSING = object()

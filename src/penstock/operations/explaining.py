@@ -11,9 +11,9 @@ from pymongo.errors import PyMongoError
 
 from penstock.build import sink_client, source_connection
 from penstock.change import Change, Namespace
-from penstock.document_id import key, read_key
+from penstock.documents.document_id import key, read_key
+from penstock.documents.omitted import as_left_out, left_out
 from penstock.errors import DocumentError, SettingsError
-from penstock.left_out import as_left_out, left_out
 from penstock.mongo.collections import committed_time
 from penstock.mongo.connection import Connection
 from penstock.mongo.current import with_states

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import structlog
 
 from penstock.change import Change, Namespace
-from penstock.document_id import read, read_key
+from penstock.documents.document_id import read, read_key
 from penstock.errors import Stopped
 from penstock.opensearch.client import Client
 from penstock.opensearch.load_state import LoadState

@@ -11,7 +11,7 @@ from pymongo.errors import PyMongoError
 
 from penstock.build import sink_client, source_connection
 from penstock.change import Namespace
-from penstock.document_id import document_id, read_key
+from penstock.documents.document_id import document_id, read_key
 from penstock.errors import SourceUnavailable
 from penstock.mongo.collections import exists, find_by_ids
 from penstock.mongo.connection import Client as SourceClient

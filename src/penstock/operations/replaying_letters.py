@@ -16,7 +16,7 @@ import structlog
 
 from penstock.build import Adapters, sink_client, source_connection
 from penstock.change import Change, Counts, Position
-from penstock.document_id import read_key
+from penstock.documents.document_id import read_key
 from penstock.errors import SettingsError, SystemicFault
 from penstock.mongo.collections import committed_time
 from penstock.observe.metrics import Metrics

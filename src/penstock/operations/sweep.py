@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from penstock.change import Refusal, Write
-from penstock.document_id import document_id
+from penstock.documents.document_id import document_id
 from penstock.errors import SystemicFault
 from penstock.ports import Sink
 

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from penstock.change import Change, Namespace
 from penstock.cli.progress import Progress, progress_display
+from penstock.documents.transform import Transform
 from penstock.mongo.connection import Connection, connect
 from penstock.mongo.load import MongoLoad
 from penstock.observe.logs import set_up_logs
@@ -24,7 +25,6 @@ from penstock.operations.compare import Comparison, compare
 from penstock.operations.progress import peak_memory_bytes
 from penstock.runtime.allocation import for_many_documents
 from penstock.settings import CollectionSettings, ObserveSettings, Settings, SinkSettings, SourceSettings
-from penstock.transform import Transform
 from penstock_tools.demo.cities import CREDIT, cities
 from penstock_tools.demo.edits import Cities, gentle, one_of_each
 from penstock_tools.demo.index import DemoIndex

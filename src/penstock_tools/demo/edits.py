@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from bson import Int64
 from pymongo.collection import Collection
 
-from penstock.document_id import document_id
+from penstock.documents.document_id import document_id
 from penstock.errors import SinkUnavailable
 from penstock_tools.demo.index import DemoIndex
 

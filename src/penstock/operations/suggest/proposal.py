@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from penstock.field_names import OWN
+from penstock.documents.field_names import OWN
 from penstock.opensearch.field_budget import count_fields
 from penstock.opensearch.mapping import DATE, TEXT
 from penstock.operations.suggest.profile import Field, Profile, Texts

@@ -7,6 +7,7 @@ from pymongo.errors import PyMongoError
 
 from penstock.build import source_connection
 from penstock.change import Change, Namespace
+from penstock.documents.transform import Transform
 from penstock.errors import DocumentError, SettingsError, Stopped
 from penstock.mongo.error_table import unavailable
 from penstock.mongo.sample import sample
@@ -15,7 +16,6 @@ from penstock.operations.renamed import look_up_names
 from penstock.operations.suggest.profile import Profile
 from penstock.operations.suggest.proposal import Proposal, propose
 from penstock.settings import CollectionSettings, Settings
-from penstock.transform import Transform
 
 
 def suggest(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from penstock.change import Batch, Position
-from penstock.document_id import document_id
+from penstock.documents.document_id import document_id
 from penstock.errors import Stopped
 from penstock.mongo.collections import find_by_ids
 from penstock.mongo.sample import sample_ids

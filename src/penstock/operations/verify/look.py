@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from penstock.build import Adapters
 from penstock.change import Body, Change
-from penstock.document_id import document_id, read, read_key
+from penstock.documents.document_id import document_id, read, read_key
 from penstock.errors import DocumentError
 from penstock.mongo.collections import committed_time
 from penstock.opensearch.by_ids import Found, read_by_ids

@@ -3,7 +3,7 @@
     text          a document becomes the text of its extended JSON; a plain value stays
     flat_object   a plain value becomes a document of its own: {"value": 5}; a document stays
 
-Each element of an array counts for itself. What is left out is left to the index: `penstock.left_out`.
+Each element of an array counts for itself. What is left out is left to the index: `penstock.documents.omitted`.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,8 +11,8 @@ from typing import Any
 
 from bson import DBRef, Timestamp
 
-from penstock import field_paths
-from penstock.encode import whole_as_text
+from penstock.documents import field_paths
+from penstock.documents.rewrite import whole_as_text
 from penstock.errors import DocumentError
 from penstock.settings import ConflictPolicy
 

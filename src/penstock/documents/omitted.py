@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from penstock.field_names import OWN
+from penstock.documents.field_names import OWN
 
 Body = dict[str, Any]
 

@@ -12,8 +12,15 @@ from typing import Any
 import orjson
 from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 
+NATIVE = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+OWN_DATES = NATIVE | orjson.OPT_PASSTHROUGH_DATETIME
+# Kinds of values that orjson or `json_form` writes rightly whatever they hold, or stops at.
+ATOMS = frozenset(
+    {str, int, bool, type(None), ObjectId, Int64, bytes, Binary, Decimal128, Regex, Code, MinKey, MaxKey, DatetimeMS}
+)
+NUMBERS = frozenset({int, float, Int64})
+
 _EPOCH = dt.datetime(1970, 1, 1)
-_NAIVE_UTC = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 _MILLISECOND = dt.timedelta(milliseconds=1)
 _CYCLE_MS = 146_097 * 86_400_000  # the calendar repeats every 400 years
 _EXPONENT_BIAS, _COEFFICIENT, _MOST_COEFFICIENT = 6176, (1 << 113) - 1, 10**34 - 1  # of IEEE 754 decimal128
@@ -83,7 +90,7 @@ def _date(value: dt.datetime) -> Any:
     """
     if value.tzinfo is not None or value.microsecond % 1000:
         return _any_date(value)
-    written = orjson.dumps(value, None, _NAIVE_UTC)
+    written = orjson.dumps(value, None, NATIVE)
     return orjson.Fragment(written if value.microsecond else written[:-2] + b'.000000Z"')
 
 

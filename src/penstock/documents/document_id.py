@@ -22,7 +22,7 @@ from bson.json_util import CANONICAL_JSON_OPTIONS, JSONMode, JSONOptions
 from bson.json_util import dumps as extended_json
 from bson.json_util import loads as read_extended_json
 
-from penstock.bson_forms import decimal, milliseconds, regex_flags, regex_pattern
+from penstock.documents.bson_json import decimal, milliseconds, regex_flags, regex_pattern
 
 MAX_BYTES = 512
 """OpenSearch refuses the whole bulk request for one longer id."""

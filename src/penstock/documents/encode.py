@@ -1,0 +1,60 @@
+"""A document as the JSON bytes that the index takes.
+
+Nearly every document is clean: one look at its names and kinds of values says so, and orjson writes it in one go.
+Any other is first rewritten, value by value: names that OpenSearch refuses, numbers that JSON cannot hold, paths that
+are too deep. Both ways give the same bytes for a clean document. docs/bson.md tells people the rules.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
+from typing import Any
+
+import orjson
+
+from penstock.change import Body
+from penstock.documents.bson_json import json_form
+from penstock.documents.fast_encode import options_of, options_of_all
+from penstock.documents.field_names import CLEAN_AT_TOP
+from penstock.documents.rewrite import encode_rewritten
+from penstock.errors import DocumentError
+
+FORM = 1
+"""Counts up when a value's JSON form changes: indexes made before it are then known to differ."""
+
+
+def encode(document: dict[str, Any], long_id: str | None = None) -> bytes:
+    """Answer the document as JSON; `long_id` is the key of an `_id` that its document id cannot tell, kept beside.
+
+    Raises DocumentError when a value has no JSON form, or arrays and documents are nested beyond all sense.
+    """
+    if long_id is None:
+        try:
+            options = options_of(document, CLEAN_AT_TOP, 1, 0)
+            if options is not None:
+                return orjson.dumps(document, json_form, options)
+        except (TypeError, OverflowError):  # a value that only the rewriting can mend or name
+            pass
+    return encode_rewritten(document, long_id)
+
+
+def encode_all(documents: Sequence[dict[str, Any]]) -> list[Body]:
+    """Answer what `encode` answers or raises for each document: the look at them, and the writing, are one for all."""
+    try:
+        options = options_of_all(documents, CLEAN_AT_TOP, 1, 0)
+        if options is not None:
+            return list(map(orjson.dumps, documents, repeat(json_form), repeat(options)))
+    except (TypeError, OverflowError):  # one of them holds such a value
+        pass
+    return one_by_one(encode, documents)
+
+
+def one_by_one(make: Callable[[dict[str, Any]], bytes | None], documents: Iterable[dict[str, Any]]) -> list[Body]:
+    """Answer for each document what `make` answers or raises."""
+
+    def body_of(document: dict[str, Any]) -> Body:
+        try:
+            return make(document)
+        except DocumentError as error:
+            return error
+
+    return list(map(body_of, documents))
