@@ -33,7 +33,7 @@ from penstock.build import Adapters, source_connection
 from penstock.change import Outcome, Write
 from penstock.errors import Stopped
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.bulk import form_of, lines_of
+from penstock.opensearch.write.bulk import form_of, lines_of
 from penstock.pipeline import Pipeline, Ports
 from penstock.plans import plans
 from penstock.ports import Sink

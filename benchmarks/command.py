@@ -17,7 +17,7 @@ import orjson
 
 import penstock.cli
 from penstock.change import Outcome, Write
-from penstock.opensearch.sink import OpenSearchSink
+from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.operations import worker
 from penstock.operations.progress import LoadResult
 

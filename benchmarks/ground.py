@@ -19,9 +19,9 @@ from penstock.change import Change, Namespace
 from penstock.documents.transform import Transform
 from penstock.mongo.codec import CODEC
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.indexes import Generation, Indexes
-from penstock.opensearch.scan import count, read_sources
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.index.indexes import Generation, Indexes
+from penstock.opensearch.read.scan import count, read_sources
 from penstock.operations.compare import compare
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
 from penstock_tools.servers.platform import Platform

@@ -17,9 +17,9 @@ from penstock.documents.transform import Transform
 from penstock.mongo.cursor import FindCursor, Reply
 from penstock.mongo.load import changes_in
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.client import Answer
-from penstock.opensearch.sink import OpenSearchSink
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.http.client import Answer
+from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.prepare import Route, prepare, shape_by
 from penstock.settings import SinkSettings
 

@@ -16,9 +16,9 @@ from penstock.change import Change, Namespace
 from penstock.documents.transform import Transform
 from penstock.mongo.codec import CODEC
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.client import Client
-from penstock.opensearch.scan import count, read_sources, scan
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.http.client import Client
+from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.read.scan import count, read_sources, scan
 from penstock.operations.compare import Comparison, compare
 from penstock.settings import CollectionSettings, Settings, SinkSettings
 from workers import Site

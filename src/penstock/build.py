@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING, TypeVar
 from penstock.batch import Limits
 from penstock.change import Change
 from penstock.errors import SettingsError
-from penstock.mongo.asking import ask
 from penstock.mongo.connection import Connection, Login, address, connect
-from penstock.mongo.current import with_states
 from penstock.mongo.load import MongoLoad
+from penstock.mongo.lookup import with_states
+from penstock.mongo.retrying import ask
 from penstock.mongo.stream import MongoStream
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.authorisation import Authorisation
-from penstock.opensearch.client import Client
-from penstock.opensearch.dead_letters import OpenSearchDeadLetters
-from penstock.opensearch.guard import Guard
-from penstock.opensearch.indexes import Generation, Indexes
-from penstock.opensearch.load_state import LoadState
-from penstock.opensearch.mapping import GC_DELETES_S
-from penstock.opensearch.pipeline_state import PipelineState
-from penstock.opensearch.records import Records
-from penstock.opensearch.sink import OpenSearchSink
-from penstock.opensearch.state import StateStore
-from penstock.opensearch.verify_state import VerifyState
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters
+from penstock.opensearch.http.auth import Authorisation
+from penstock.opensearch.http.client import Client
+from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.index.indexes import Generation, Indexes
+from penstock.opensearch.index.mapping import GC_DELETES_S
+from penstock.opensearch.state.generations import Records
+from penstock.opensearch.state.load_state import LoadState
+from penstock.opensearch.state.pipeline_state import PipelineState
+from penstock.opensearch.state.store import StateStore
+from penstock.opensearch.state.verify_state import VerifyState
+from penstock.opensearch.write.field_fallback import Guard
+from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.pipeline import Rules
 from penstock.plans import Collection, Plan
 from penstock.settings import Settings, SourceSettings
@@ -171,11 +171,11 @@ class Adapters:
         return {name: uuid for each in stored.values() for name, uuid in each.document["indexes"].items()}
 
     def ask(self, question: Callable[..., Answer], *arguments: object, stop: threading.Event | None = None) -> Answer:
-        """Put a question to the source; see `penstock.mongo.asking`."""
+        """Put a question to the source; see `penstock.mongo.retrying`."""
         return ask(self.connection, stop or self._stop, question, *arguments)
 
     def states(self, changes: Sequence[Change]) -> list[Change]:
-        """The changes, with what the documents of the `left` ones are now; see `penstock.mongo.current`."""
+        """The changes, with what the documents of the `left` ones are now; see `penstock.mongo.lookup`."""
         names = {each.namespace: each.source for each in self._plan.collections}
         declared = {source: namespace for namespace, source in names.items()}
         asked = [each._replace(namespace=names.get(each.namespace, each.namespace)) for each in changes]

@@ -11,8 +11,8 @@ from penstock.change import Names, Namespace
 from penstock.documents.transform import Transform
 from penstock.errors import SettingsError
 from penstock.mongo.watch import Watch, watches
-from penstock.opensearch.recipe import Recipe
-from penstock.opensearch.records import Record, Recorded
+from penstock.opensearch.index.definition import Recipe
+from penstock.opensearch.state.generations import Record, Recorded
 from penstock.settings import CollectionSettings, Settings
 
 

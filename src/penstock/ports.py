@@ -1,4 +1,4 @@
-"""The four seams between the core and the outside; each has one real adapter and one in memory (`penstock.memory`).
+"""The four seams between the core and the outside; each has a real adapter and one in memory (`penstock.memory`).
 
 The same contract tests run on both. Whatever waits inside these calls (a lost connection, an overloaded cluster)
 waits by itself, says so in the log and in the metrics, and raises `Stopped` when the process is to stop; so a caller

@@ -9,10 +9,10 @@ from typing import Any
 
 from penstock.errors import PenstockError
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.client import Client, Unreachable
-from penstock.opensearch.indexes import Generation, Indexes
-from penstock.opensearch.sink import OpenSearchSink
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.http.client import Client, Unreachable
+from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.index.indexes import Generation, Indexes
+from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.settings import CollectionSettings, SinkSettings
 from relay import Asked, Plan, Relay, Said, relay
 

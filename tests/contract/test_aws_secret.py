@@ -14,8 +14,8 @@ from penstock.aws.queue import Queue
 from penstock.aws.secret import read_secret
 from penstock.build import parking_queue, source_connection
 from penstock.errors import QueueUnavailable, SettingsError, SourceUnavailable
-from penstock.mongo.asking import ask
 from penstock.mongo.collections import databases
+from penstock.mongo.retrying import ask
 from penstock.settings import Settings, SourceSettings
 from penstock_tools.servers.source import SourceSettings as LocalSourceSettings
 from penstock_tools.servers.source import local_source

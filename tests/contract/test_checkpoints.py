@@ -7,10 +7,10 @@ from sink_sides import side
 
 from penstock.change import Position
 from penstock.errors import LeaseLost
-from penstock.memory import MemoryCheckpoints
-from penstock.opensearch.load_state import LoadState
-from penstock.opensearch.pipeline_state import PipelineState
-from penstock.opensearch.state import StateStore
+from penstock.memory.sink import MemoryCheckpoints
+from penstock.opensearch.state.load_state import LoadState
+from penstock.opensearch.state.pipeline_state import PipelineState
+from penstock.opensearch.state.store import StateStore
 from penstock.ports import Checkpoints
 
 FIRST = Position('{"_data":"82\\u0000é"}', (2**31 - 1) << 32 | 7)

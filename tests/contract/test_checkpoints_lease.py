@@ -10,9 +10,9 @@ from sink_sides import Relay, Side, eventually, once_it_waits
 
 from penstock.change import Position
 from penstock.errors import LeaseLost, SettingsError, Stopped, SystemicFault
-from penstock.opensearch.load_state import LoadState
-from penstock.opensearch.pipeline_state import PipelineState
-from penstock.opensearch.state import SCHEMA, Conflict, StateStore
+from penstock.opensearch.state.load_state import LoadState
+from penstock.opensearch.state.pipeline_state import PipelineState
+from penstock.opensearch.state.store import SCHEMA, Conflict, StateStore
 
 HERE = Position("here", 1)
 THERE = Position("there", 2)

@@ -9,8 +9,8 @@ from sink_sides import once_it_waits, side
 
 from penstock.change import Letter, Namespace, Position
 from penstock.errors import SettingsError, SystemicFault
-from penstock.memory import MemoryDeadLetters
-from penstock.opensearch.dead_letters import MAX_BODY_BYTES, OpenSearchDeadLetters
+from penstock.memory.sink import MemoryDeadLetters
+from penstock.opensearch.dead_letters.store import MAX_BODY_BYTES, OpenSearchDeadLetters
 
 ORDERS, CUSTOMERS = Namespace("shop", "orders"), Namespace("shop", "customers")
 ALIAS = "orders-g1-write"

@@ -17,7 +17,7 @@ from penstock.documents.document_id import document_id
 from penstock.documents.encode import encode
 from penstock.documents.field_names import MAX_DEPTH, RESERVED
 from penstock.mongo.codec import CODEC
-from penstock.opensearch.mapping import index_body
+from penstock.opensearch.index.mapping import index_body
 
 HEX = "65a0f1c2d3e4f5061728394a"
 NAN = float("nan")

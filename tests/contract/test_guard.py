@@ -12,8 +12,8 @@ from sink_sides import Side
 from penstock.change import WRITTEN, Outcome, Refusal, Write
 from penstock.documents.omitted import as_left_out
 from penstock.documents.transform import Transform
-from penstock.opensearch.guard import Guard
-from penstock.opensearch.indexes import Generation
+from penstock.opensearch.index.indexes import Generation
+from penstock.opensearch.write.field_fallback import Guard
 from penstock.settings import CollectionSettings
 
 

@@ -8,8 +8,8 @@ from sink_sides import Relay, Side
 
 from penstock.change import Letter, Namespace, Position
 from penstock.errors import SystemicFault
-from penstock.opensearch.dead_letters import OpenSearchDeadLetters
-from penstock.opensearch.kept_letters import PAGE, KeptLetters, Wanted
+from penstock.opensearch.dead_letters.search import PAGE, KeptLetters, Wanted
+from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters
 
 ORDERS, CUSTOMERS = Namespace("shop", "orders"), Namespace("shop", "customers")
 ALIAS = "orders-g1-write"

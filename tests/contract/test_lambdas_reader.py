@@ -8,7 +8,7 @@ from sink_sides import Said, relay
 
 from function_calls import Context, function_settings, parsed, proxy_event
 from penstock.lambdas import reader
-from penstock.opensearch.client import Client
+from penstock.opensearch.http.client import Client
 from penstock.settings import SinkSettings
 
 

@@ -15,9 +15,9 @@ from penstock.documents.transform import Transform
 from penstock.errors import QueueUnavailable
 from penstock.lambdas import clients, sync
 from penstock.lambdas.events import NotAnEnvelope
-from penstock.opensearch.recipe import Recipe
-from penstock.opensearch.records import Record, Records
-from penstock.opensearch.state import StateStore
+from penstock.opensearch.index.definition import Recipe
+from penstock.opensearch.state.generations import Record, Records
+from penstock.opensearch.state.store import StateStore
 from penstock.operations.replaying import replay_parked
 from penstock.operations.status import status
 from penstock.settings import CollectionSettings

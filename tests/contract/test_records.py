@@ -8,9 +8,9 @@ import pytest
 from sink_sides import Side
 
 from penstock.change import WRITTEN, Write
-from penstock.opensearch.recipe import Recipe
-from penstock.opensearch.records import Record, Records, record_of
-from penstock.opensearch.state import Conflict, StateStore
+from penstock.opensearch.index.definition import Recipe
+from penstock.opensearch.state.generations import Record, Records, record_of
+from penstock.opensearch.state.store import Conflict, StateStore
 
 RECIPE = Recipe({"exclude": ["a"], "mapping_file": {}}, "t", "m")
 

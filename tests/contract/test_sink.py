@@ -11,7 +11,7 @@ from sink_sides import side
 
 from penstock.change import SUPERSEDED, WRITTEN, Refusal, Write
 from penstock.errors import ReadAgain
-from penstock.memory import MemorySink
+from penstock.memory.sink import MemorySink
 from penstock.ports import Sink
 
 

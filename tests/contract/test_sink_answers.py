@@ -12,7 +12,7 @@ from sink_sides import Asked, Relay, Said, Side, eventually, once_it_waits, rela
 
 from penstock.change import SUPERSEDED, WRITTEN, Outcome, Refusal, Write
 from penstock.errors import LeaseLost, ReadAgain, SinkUnavailable, Stopped, SystemicFault
-from penstock.opensearch.error_table import judge_item
+from penstock.opensearch.http.error_table import judge_item
 
 REQUESTS = json.loads(RECORDED.read_text())["requests"]
 OVERLOADED = Said(429, json.dumps(REQUESTS["circuit breaker"]["body"]).encode())

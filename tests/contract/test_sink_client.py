@@ -17,8 +17,8 @@ from sink_sides import Asked, Relay, Said, relay, side
 from penstock.aws.sigv4 import Signer
 from penstock.change import WRITTEN, Write
 from penstock.errors import SettingsError, SinkUnavailable
-from penstock.opensearch.client import Client, Unreachable
-from penstock.opensearch.server import require_server
+from penstock.opensearch.http.client import Client, Unreachable
+from penstock.opensearch.http.requests import require_server
 from penstock.settings import SinkSettings
 
 

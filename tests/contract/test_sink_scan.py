@@ -7,7 +7,7 @@ from sink_sides import Relay, Said, Side
 
 from penstock.change import Write
 from penstock.errors import SinkUnavailable
-from penstock.opensearch.scan import Entry, count, read_sources, scan
+from penstock.opensearch.read.scan import Entry, count, read_sources, scan
 
 
 @pytest.fixture

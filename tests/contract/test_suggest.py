@@ -19,7 +19,7 @@ from bson_values import DOCUMENTS
 from penstock.change import WRITTEN, Namespace, Write
 from penstock.documents.encode import encode
 from penstock.mongo.connection import connect
-from penstock.mongo.sample import from_both_ends, sample
+from penstock.mongo.lookup import from_both_ends, sample
 from penstock.operations.suggest.profile import Profile
 from penstock.operations.suggest.proposal import Proposal, propose
 from penstock.settings import CollectionSettings, SourceSettings

@@ -15,7 +15,7 @@ from penstock.change import WRITTEN, Outcome, Write
 from penstock.documents.document_id import document_id
 from penstock.mongo.connection import cluster_time
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.indexes import Generation
+from penstock.opensearch.index.indexes import Generation
 from penstock.operations import worker
 from penstock.operations.progress import NoProgress
 from penstock.operations.verify import Finding, How, Telling, Verified, verify

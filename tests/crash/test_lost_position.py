@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.pipeline_state import PipelineState
-from penstock.opensearch.state import StateStore
+from penstock.opensearch.state.pipeline_state import PipelineState
+from penstock.opensearch.state.store import StateStore
 from penstock.operations import worker
 from penstock.settings import CollectionSettings, PipelineSettings, Settings, SinkSettings, SourceSettings
 from workers import WITHIN_S, until

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.load_state import LoadState
-from penstock.opensearch.pipeline_state import PipelineState
+from penstock.opensearch.state.load_state import LoadState
+from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.operations import worker
 from penstock.operations.renamed import Renames
 from penstock.settings import CollectionSettings, PipelineSettings, Settings, SinkSettings, SourceSettings

@@ -8,10 +8,10 @@ from penstock.build import Adapters, sink_client
 from penstock.errors import Outdated
 from penstock.mongo.connection import connect
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.pipeline_state import PipelineState
-from penstock.opensearch.records import Records
-from penstock.opensearch.state import StateStore
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.state.generations import Records
+from penstock.opensearch.state.pipeline_state import PipelineState
+from penstock.opensearch.state.store import StateStore
 from penstock.operations.starting import start
 from penstock.plans import Planner
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings

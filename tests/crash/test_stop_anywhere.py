@@ -15,8 +15,8 @@ from penstock.batch import Limits
 from penstock.change import Batch, Namespace, Position
 from penstock.documents.document_id import document_id
 from penstock.documents.encode import one_by_one
-from penstock.memory import MemoryCheckpoints, MemoryDeadLetters, MemorySink
-from penstock.memory_source import MemorySource
+from penstock.memory.sink import MemoryCheckpoints, MemoryDeadLetters, MemorySink
+from penstock.memory.source import MemorySource
 from penstock.observe.metrics import Metrics
 from penstock.pipeline import Pipeline, Ports, Rules
 from penstock.prepare import Route

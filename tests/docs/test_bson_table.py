@@ -15,7 +15,7 @@ from penstock.documents.document_id import HASHED, TAGS, document_id, read
 from penstock.documents.encode import encode
 from penstock.documents.field_names import RESERVED
 from penstock.mongo.codec import CODEC
-from penstock.opensearch.mapping import index_body
+from penstock.opensearch.index.mapping import index_body
 
 PAGE = (Path(__file__).parents[2] / "docs" / "bson.md").read_text()
 UUID = bytes.fromhex("00112233445566778899aabbccddeeff")

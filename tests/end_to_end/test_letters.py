@@ -12,10 +12,10 @@ from penstock.change import Letter, Namespace, Position
 from penstock.documents.document_id import document_id, key
 from penstock.errors import SystemicFault
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.dead_letters import OpenSearchDeadLetters
-from penstock.opensearch.kept_letters import Wanted
-from penstock.opensearch.sink import OpenSearchSink
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.dead_letters.search import Wanted
+from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters
+from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.operations.letters import list_letters
 from penstock.operations.replaying_letters import replay_letters
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings

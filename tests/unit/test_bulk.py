@@ -1,7 +1,7 @@
 import json
 
 from penstock.change import Write
-from penstock.opensearch.bulk import form_of, lines_of
+from penstock.opensearch.write.bulk import form_of, lines_of
 
 
 def lines(writes):

@@ -4,8 +4,8 @@ import threading
 
 from penstock.documents.transform import Transform
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.recipe import Recipe
-from penstock.opensearch.records import Record
+from penstock.opensearch.index.definition import Recipe
+from penstock.opensearch.state.generations import Record
 from penstock.operations import crew
 from penstock.operations.crew import Crew
 from penstock.plans import Planner

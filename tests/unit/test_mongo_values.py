@@ -16,9 +16,9 @@ from penstock.change import Change, Names, Namespace, version_of
 from penstock.errors import PositionLost
 from penstock.mongo.cursor import Reply, Undecodable, bounds_of, decoded, event_of, events_in, taken_apart, undecoded
 from penstock.mongo.events import EventReader
+from penstock.mongo.id_ranges import BRACKETS, Progress, brackets_between, progress_of
 from penstock.mongo.load import changes_in, changes_of, last_exact
 from penstock.mongo.position import position_after, position_at, resume_option, time_within
-from penstock.mongo.ranges import BRACKETS, Progress, brackets_between, progress_of
 from penstock.mongo.watch import Watch, watches
 from penstock.runtime.threads import Ending
 

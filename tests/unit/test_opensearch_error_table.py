@@ -8,9 +8,9 @@ import pytest
 
 from penstock.change import SUPERSEDED, WRITTEN, Refusal
 from penstock.errors import IndexTakenAway, PenstockError, SinkUnavailable
-from penstock.opensearch.client import Answer
-from penstock.opensearch.error_table import REASON_CHARACTERS, judge_item, judge_request, told, without_values
-from penstock.opensearch.waiting import Wait
+from penstock.opensearch.http.client import Answer
+from penstock.opensearch.http.error_table import REASON_CHARACTERS, judge_item, judge_request, told, without_values
+from penstock.opensearch.http.waiting import Wait
 
 RECORDED = json.loads((Path(__file__).parents[1] / "contract" / "opensearch_bodies.json").read_text())
 

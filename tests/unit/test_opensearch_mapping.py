@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from penstock.errors import SettingsError
-from penstock.opensearch.mapping import flat_settings, index_body, read_mapping
+from penstock.opensearch.index.mapping import flat_settings, index_body, read_mapping
 from penstock.settings import ConflictPolicy
 
 

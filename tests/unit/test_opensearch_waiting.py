@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from penstock.errors import Stopped
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.waiting import Patience, Wait
+from penstock.opensearch.http.waiting import Patience, Wait
 
 BLOCKED, LOST = Wait("blocked", "read-only"), Wait("lost", "refused")
 

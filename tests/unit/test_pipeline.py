@@ -12,7 +12,7 @@ from penstock.batch import Limits
 from penstock.change import Batch, Change, Counts, Namespace, Outcome, Position
 from penstock.documents.encode import one_by_one
 from penstock.errors import DocumentError, LeaseLost, ReadAgain, SinkUnavailable, Stopped, SystemicFault
-from penstock.memory import MemoryCheckpoints, MemoryDeadLetters, MemorySink
+from penstock.memory.sink import MemoryCheckpoints, MemoryDeadLetters, MemorySink
 from penstock.observe.metrics import Metrics
 from penstock.pipeline import Pipeline, Ports, Rules
 from penstock.prepare import Route

@@ -7,8 +7,8 @@ import pytest
 from penstock.change import Namespace
 from penstock.documents.transform import Transform
 from penstock.errors import SettingsError
-from penstock.opensearch.recipe import Recipe
-from penstock.opensearch.records import Record
+from penstock.opensearch.index.definition import Recipe
+from penstock.opensearch.state.generations import Record
 from penstock.plans import Planner
 from penstock.settings import CollectionSettings, Settings, SourceSettings
 

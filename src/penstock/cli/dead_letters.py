@@ -19,7 +19,7 @@ from penstock.settings import Settings
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
-    from penstock.opensearch.kept_letters import Tally
+    from penstock.opensearch.dead_letters.search import Tally
     from penstock.operations.letters import Judged, Listing
 
 _COLUMNS = ("collection", "document", "state", "age", "reason")

@@ -12,7 +12,7 @@ from penstock.change import Namespace
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
-    from penstock.opensearch.kept_letters import Wanted
+    from penstock.opensearch.dead_letters.search import Wanted
     from penstock.settings import Settings
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -52,7 +52,7 @@ def wanted(
     newer_than: timedelta | None,
 ) -> "Wanted":
     """The letters that are meant; without a collection, those of the declared ones."""
-    from penstock.opensearch.kept_letters import Wanted
+    from penstock.opensearch.dead_letters.search import Wanted
     from penstock.operations.letters import declared
 
     now = datetime.now(UTC)

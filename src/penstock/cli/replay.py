@@ -15,7 +15,7 @@ from penstock.settings import Settings
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
-    from penstock.opensearch.kept_letters import Wanted
+    from penstock.opensearch.dead_letters.search import Wanted
     from penstock.operations.replaying import Replayed
     from penstock.operations.replaying_letters import ReplayedLetters
 

@@ -6,7 +6,7 @@ from functools import cache
 from penstock.build import sink_client, source_connection
 from penstock.mongo.connection import Connection
 from penstock.observe.logs import set_up_logs
-from penstock.opensearch.client import Client
+from penstock.opensearch.http.client import Client
 from penstock.settings import CollectionSettings, Settings, read_settings
 
 

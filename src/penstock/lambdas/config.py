@@ -19,9 +19,9 @@ from penstock.lambdas.clients import collection, settings, source
 from penstock.lambdas.documents import parsed_json
 from penstock.lambdas.http import BadRequest, Proxied, Reply, Request, answer
 from penstock.lambdas.in_time import in_time
-from penstock.mongo.asking import ask
 from penstock.mongo.collections import exists
 from penstock.mongo.connection import Client, cluster_time
+from penstock.mongo.retrying import ask
 
 _AWAY = "The cluster did not answer in time; what was asked for may be done in part. Try again: twice does no harm."
 _NO_SUCH_COMMAND = frozenset({59, 40324})

@@ -25,10 +25,10 @@ from penstock.lambdas.clients import collection, sink
 from penstock.lambdas.http import BadRequest, Proxied, Reply, Request, answer, message
 from penstock.lambdas.paging import SORT, Place, from_text, place_after, to_text
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.client import Answer
-from penstock.opensearch.error_table import MISSING
-from penstock.opensearch.requests import ask, error_of
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.http.client import Answer
+from penstock.opensearch.http.error_table import MISSING
+from penstock.opensearch.http.requests import ask, error_of
+from penstock.opensearch.http.waiting import Patience
 from penstock.runtime.backoff import Backoff
 
 log = structlog.get_logger(__name__)

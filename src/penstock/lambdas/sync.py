@@ -26,7 +26,7 @@ from penstock.lambdas.embedded_metrics import publish
 from penstock.lambdas.events import changes_of, events_of, latest_time, token_of
 from penstock.lambdas.in_time import in_time
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.mapping import GC_DELETES_S
+from penstock.opensearch.index.mapping import GC_DELETES_S
 from penstock.operations.databases import Database, databases, require_mappable
 from penstock.parked import texts_of
 from penstock.plans import Plan

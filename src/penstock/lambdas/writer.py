@@ -23,9 +23,9 @@ from penstock.change import Namespace
 from penstock.lambdas.clients import collection, source
 from penstock.lambdas.documents import Document, documents_of
 from penstock.lambdas.http import BadRequest, Proxied, Reply, Request, answer
-from penstock.mongo.asking import ask
 from penstock.mongo.connection import Client
 from penstock.mongo.error_table import Fault, fault_of
+from penstock.mongo.retrying import ask
 
 _AWAY = (
     "The cluster did not answer in time. Some of the documents may be stored; try again, with an _id in each document"

@@ -24,7 +24,7 @@ from penstock.mongo.collections import committed_time, types_of_ends
 from penstock.mongo.connection import Connection, Document
 from penstock.mongo.cursor import FindCursor, Reply, decoded, undecoded
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
-from penstock.mongo.ranges import BRACKETS, Progress, brackets_between, progress_of
+from penstock.mongo.id_ranges import BRACKETS, Progress, brackets_between, progress_of
 from penstock.observe.metrics import Metrics
 from penstock.runtime.backoff import Backoff
 from penstock.runtime.threads import Ending

@@ -20,9 +20,9 @@ from penstock.errors import PositionLost, Stopped
 from penstock.mongo.collections import committed_time, identities
 from penstock.mongo.connection import Client, Connection, Document
 from penstock.mongo.cursor import ChangeCursor, Reply, events_in
-from penstock.mongo.detour import looked_up
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
 from penstock.mongo.events import EventReader, Missing
+from penstock.mongo.oversized import looked_up
 from penstock.mongo.position import position_after, position_at, time_within
 from penstock.mongo.watch import Watch
 from penstock.observe.metrics import Metrics

@@ -13,7 +13,7 @@ from penstock.build import Adapters
 from penstock.change import Batch, Change, Counts, Namespace, Outcome, Position, Write
 from penstock.errors import Stopped
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.indexes import Generation
+from penstock.opensearch.index.indexes import Generation
 from penstock.operations.gone import affects, indexed, taken_away
 from penstock.pipeline import Pipeline, Ports, Rules
 from penstock.plans import Collection, Plan

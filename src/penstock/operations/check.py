@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from penstock.documents.transform import Transform
 from penstock.errors import PenstockError, SettingsError, SinkUnavailable, SourceUnavailable
-from penstock.opensearch.mapping import body_for, read_mapping
+from penstock.opensearch.index.mapping import body_for, read_mapping
 from penstock.operations.check_sink import sink_findings
 from penstock.operations.check_source import source_findings
 from penstock.operations.expanding import exactly

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from penstock.opensearch.mapping import GC_DELETES_S
+from penstock.opensearch.index.mapping import GC_DELETES_S
 from penstock.operations.finding import Finding, failure, warning
 
 _SECONDS = {"nanos": 1e-9, "micros": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from penstock.opensearch.field_budget import count_fields, limit_of, takes_new_fields
+from penstock.opensearch.index.field_limit import count_fields, limit_of, takes_new_fields
 from penstock.operations.finding import Finding, ok, warning
 from penstock.settings import CollectionSettings
 

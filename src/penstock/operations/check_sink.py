@@ -11,9 +11,9 @@ import orjson
 from penstock.build import sink_client
 from penstock.errors import SettingsError, SinkUnavailable
 from penstock.observe.wording import counted
-from penstock.opensearch.client import Answer, Client, Unreachable
-from penstock.opensearch.mapping import body_for, index_body, read_mapping
-from penstock.opensearch.requests import error_of
+from penstock.opensearch.http.client import Answer, Client, Unreachable
+from penstock.opensearch.http.requests import error_of
+from penstock.opensearch.index.mapping import body_for, index_body, read_mapping
 from penstock.operations.check_durable import durable_findings
 from penstock.operations.check_fields import field_findings
 from penstock.operations.finding import Finding, failure, ok, warning

@@ -11,7 +11,7 @@ from penstock.errors import SettingsError, SourceUnavailable
 from penstock.mongo import collections as source
 from penstock.mongo.connection import Client, Connection, Server, address, server
 from penstock.mongo.cursor import ChangeCursor
-from penstock.mongo.enabled import enabling, enabling_rules, is_enabled
+from penstock.mongo.documentdb import enabling, enabling_rules, is_enabled
 from penstock.mongo.error_table import in_words, unavailable
 from penstock.mongo.heartbeat import may_beat
 from penstock.mongo.watch import Watch, watches

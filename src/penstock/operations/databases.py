@@ -16,7 +16,7 @@ from penstock.build import Adapters
 from penstock.change import CONTROL, Change, Counts, Namespace, Position
 from penstock.errors import PenstockError, SettingsError, SystemicFault
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.indexes import Generation, write_alias_of
+from penstock.opensearch.index.indexes import Generation, write_alias_of
 from penstock.operations.applying import Applying
 from penstock.operations.expanding import patterns_of
 from penstock.operations.starting import ensure

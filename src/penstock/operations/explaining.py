@@ -16,13 +16,13 @@ from penstock.documents.omitted import as_left_out, left_out
 from penstock.errors import DocumentError, SettingsError
 from penstock.mongo.collections import committed_time
 from penstock.mongo.connection import Connection
-from penstock.mongo.current import with_states
 from penstock.mongo.error_table import unavailable
-from penstock.opensearch.by_ids import Found
-from penstock.opensearch.indexes import index_of, write_alias_of
-from penstock.opensearch.mapping import RESERVED_FIELD
-from penstock.opensearch.pipeline_state import PipelineState
-from penstock.opensearch.stored_letter import StoredLetter
+from penstock.mongo.lookup import with_states
+from penstock.opensearch.dead_letters.letter import StoredLetter
+from penstock.opensearch.index.indexes import index_of, write_alias_of
+from penstock.opensearch.index.mapping import RESERVED_FIELD
+from penstock.opensearch.read.by_ids import Found
+from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.operations.alive import alive
 from penstock.operations.asked_id import AskedId, asked_id
 from penstock.operations.conclusion import Conclusion, Seen, Source, Transformed, Worker, conclude

@@ -19,7 +19,7 @@ from penstock.change import Counts, Namespace, Position
 from penstock.errors import IndexTakenAway, LeaseLost, Outdated, SourceUnavailable, Stopped
 from penstock.mongo.heartbeat import beat
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.pipeline_state import PipelineState
+from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.operations.loading import Loading
 from penstock.operations.lost import healing, unhealed, watch
 from penstock.operations.progress import LoadResult, Progress

@@ -14,15 +14,15 @@ import structlog
 from penstock.build import sink_client
 from penstock.errors import SettingsError, Stopped, SystemicFault
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.client import Client
-from penstock.opensearch.dead_letters import OpenSearchDeadLetters
-from penstock.opensearch.indexes import Indexes, write_alias_of
-from penstock.opensearch.pipeline_state import PipelineState
-from penstock.opensearch.records import Record, Recorded, Records
-from penstock.opensearch.server import require_server
-from penstock.opensearch.sink import OpenSearchSink
-from penstock.opensearch.state import StateStore
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters
+from penstock.opensearch.http.client import Client
+from penstock.opensearch.http.requests import require_server
+from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.index.indexes import Indexes, write_alias_of
+from penstock.opensearch.state.generations import Record, Recorded, Records
+from penstock.opensearch.state.pipeline_state import PipelineState
+from penstock.opensearch.state.store import StateStore
+from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.operations.databases import LOOK_AGAIN_S
 from penstock.plans import Declared, Planner, pipeline_of
 from penstock.settings import Settings

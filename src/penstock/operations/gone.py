@@ -7,10 +7,10 @@ import structlog
 from penstock.change import Change, Namespace
 from penstock.documents.document_id import read, read_key
 from penstock.errors import Stopped
-from penstock.opensearch.client import Client
-from penstock.opensearch.load_state import LoadState
-from penstock.opensearch.scan import scan
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.http.client import Client
+from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.read.scan import scan
+from penstock.opensearch.state.load_state import LoadState
 from penstock.operations.sweep import Indexed, empty
 from penstock.plans import Collection
 from penstock.ports import Sink

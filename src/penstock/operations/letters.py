@@ -17,12 +17,12 @@ from penstock.mongo.collections import exists, find_by_ids
 from penstock.mongo.connection import Client as SourceClient
 from penstock.mongo.error_table import unavailable
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.by_ids import read_by_ids
-from penstock.opensearch.client import Client
-from penstock.opensearch.indexes import index_of, write_alias_of
-from penstock.opensearch.kept_letters import KeptLetters, Tally, Wanted
-from penstock.opensearch.stored_letter import StoredLetter
-from penstock.opensearch.waiting import Impatience, Patience
+from penstock.opensearch.dead_letters.letter import StoredLetter
+from penstock.opensearch.dead_letters.search import KeptLetters, Tally, Wanted
+from penstock.opensearch.http.client import Client
+from penstock.opensearch.http.waiting import Impatience, Patience
+from penstock.opensearch.index.indexes import index_of, write_alias_of
+from penstock.opensearch.read.by_ids import read_by_ids
 from penstock.operations.observed import SinkView
 from penstock.operations.renamed import present_names
 from penstock.settings import Settings

@@ -21,8 +21,8 @@ from penstock.mongo.collections import committed_time, estimated_count, exists, 
 from penstock.mongo.connection import cluster_time
 from penstock.mongo.load import MongoLoad
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.load_state import LoadState
-from penstock.opensearch.mapping import GC_DELETES_S
+from penstock.opensearch.index.mapping import GC_DELETES_S
+from penstock.opensearch.state.load_state import LoadState
 from penstock.operations.gone import affects, indexed, stays_away, taken_away
 from penstock.operations.missing import Missing
 from penstock.operations.progress import LoadResult, Progress, peak_memory_bytes

@@ -19,10 +19,10 @@ import structlog
 from penstock.build import Adapters
 from penstock.change import Namespace, seconds_of
 from penstock.errors import IndexTakenAway, PenstockError, PositionLost, Stopped
-from penstock.opensearch.indexes import Generation
-from penstock.opensearch.intact import Damage, damages, give_back
-from penstock.opensearch.load_state import LoadState
-from penstock.opensearch.pipeline_state import PipelineState
+from penstock.opensearch.index.indexes import Generation
+from penstock.opensearch.index.integrity import Damage, damages, give_back
+from penstock.opensearch.state.load_state import LoadState
+from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.operations.restored import check_source
 from penstock.operations.searched import Searched
 from penstock.plans import Plan

@@ -13,7 +13,7 @@ from penstock.build import Adapters
 from penstock.change import Namespace
 from penstock.mongo.collections import identities
 from penstock.mongo.connection import cluster_time
-from penstock.opensearch.load_state import LoadState
+from penstock.opensearch.state.load_state import LoadState
 from penstock.operations.gone import stays_away
 from penstock.operations.heard import Heard, Moment
 from penstock.operations.renamed import Renames

@@ -17,15 +17,15 @@ from penstock.mongo.collections import estimated_count
 from penstock.mongo.connection import address, cluster_time
 from penstock.mongo.error_table import in_words
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.by_ids import Found, read_by_ids
-from penstock.opensearch.client import Client, Unreachable
-from penstock.opensearch.dead_letters import OpenSearchDeadLetters
-from penstock.opensearch.error_table import judge_request
-from penstock.opensearch.records import Record, Records, record_of
-from penstock.opensearch.sink import OpenSearchSink
-from penstock.opensearch.state import StateStore
-from penstock.opensearch.stored_letter import StoredLetter
-from penstock.opensearch.waiting import Impatience
+from penstock.opensearch.dead_letters.letter import StoredLetter
+from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters
+from penstock.opensearch.http.client import Client, Unreachable
+from penstock.opensearch.http.error_table import judge_request
+from penstock.opensearch.http.waiting import Impatience
+from penstock.opensearch.read.by_ids import Found, read_by_ids
+from penstock.opensearch.state.generations import Record, Records, record_of
+from penstock.opensearch.state.store import StateStore
+from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.settings import Settings, SourceSettings
 
 

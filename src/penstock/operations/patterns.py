@@ -16,15 +16,15 @@ from pymongo.errors import OperationFailure
 from penstock.build import sink_client, source_connection
 from penstock.change import Namespace
 from penstock.errors import SourceUnavailable
-from penstock.mongo.asking import ask
 from penstock.mongo.collections import namespaces
 from penstock.mongo.connection import Client, Connection, server
-from penstock.mongo.enabled import enabling, enabling_rules, is_enabled
+from penstock.mongo.documentdb import enabling, enabling_rules, is_enabled
+from penstock.mongo.retrying import ask
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.found_state import FoundState
-from penstock.opensearch.server import require_server
-from penstock.opensearch.state import StateStore
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.http.requests import require_server
+from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.state.pattern_state import FoundState
+from penstock.opensearch.state.store import StateStore
 from penstock.operations.expanding import expand, matching, patterns_of
 from penstock.plans import Declared, Planner
 from penstock.settings import Settings

@@ -20,8 +20,8 @@ from penstock.errors import NotEqual, Outdated, PositionLost, SettingsError, Sto
 from penstock.mongo.collections import estimated_count
 from penstock.mongo.connection import cluster_time
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.records import Record, Recorded
-from penstock.opensearch.scan import count
+from penstock.opensearch.read.scan import count
+from penstock.opensearch.state.generations import Record, Recorded
 from penstock.operations.databases import LOOK_AGAIN_S
 from penstock.operations.following import Following
 from penstock.operations.generations import LOOK_EVERY_S, Generations

@@ -15,11 +15,11 @@ import structlog
 from penstock.build import Adapters, sink_client
 from penstock.change import Change, Names, Namespace
 from penstock.errors import Outdated, SettingsError, SinkUnavailable
-from penstock.opensearch.load_state import LoadState
-from penstock.opensearch.records import Record, Records
-from penstock.opensearch.server import require_server
-from penstock.opensearch.state import StateStore
-from penstock.opensearch.waiting import Impatience
+from penstock.opensearch.http.requests import require_server
+from penstock.opensearch.http.waiting import Impatience
+from penstock.opensearch.state.generations import Record, Records
+from penstock.opensearch.state.load_state import LoadState
+from penstock.opensearch.state.store import StateStore
 from penstock.plans import Collection
 from penstock.settings import Settings
 

@@ -20,9 +20,9 @@ from penstock.documents.document_id import read_key
 from penstock.errors import SettingsError, SystemicFault
 from penstock.mongo.collections import committed_time
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.kept_letters import KeptLetters, Wanted
-from penstock.opensearch.stored_letter import StoredLetter
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.dead_letters.letter import StoredLetter
+from penstock.opensearch.dead_letters.search import KeptLetters, Wanted
+from penstock.opensearch.http.waiting import Patience
 from penstock.operations.applying import Applying
 from penstock.operations.databases import Fed, databases
 from penstock.operations.letters import can_be_read, declared, superseded_of

@@ -12,9 +12,9 @@ from penstock.build import Adapters
 from penstock.change import SUPERSEDED, Outcome, Position, Write, seconds_of
 from penstock.errors import SystemicFault
 from penstock.mongo.connection import cluster_time, identity
-from penstock.opensearch.by_ids import read_by_ids
-from penstock.opensearch.indexes import Generation
-from penstock.opensearch.pipeline_state import PipelineState
+from penstock.opensearch.index.indexes import Generation
+from penstock.opensearch.read.by_ids import read_by_ids
+from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.plans import Plan
 from penstock.ports import Sink
 

@@ -10,8 +10,8 @@ import structlog
 
 from penstock.build import Adapters
 from penstock.change import Namespace
-from penstock.opensearch.indexes import Generation
-from penstock.opensearch.intact import searched_in
+from penstock.opensearch.index.indexes import Generation
+from penstock.opensearch.index.integrity import searched_in
 
 log = structlog.get_logger(__name__)
 

@@ -17,11 +17,11 @@ from penstock.change import Namespace
 from penstock.errors import Outdated, SettingsError, SystemicFault
 from penstock.mongo.collections import exists, namespaces
 from penstock.mongo.connection import identity
-from penstock.opensearch.indexes import AliasLost, Generation, index_of
-from penstock.opensearch.load_state import LoadState
-from penstock.opensearch.pipeline_state import PipelineState
-from penstock.opensearch.recipe import Recipe
-from penstock.opensearch.records import Record
+from penstock.opensearch.index.definition import Recipe
+from penstock.opensearch.index.indexes import AliasLost, Generation, index_of
+from penstock.opensearch.state.generations import Record
+from penstock.opensearch.state.load_state import LoadState
+from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.operations.lost import intact
 from penstock.operations.renamed import require_known
 from penstock.operations.restored import check_source

@@ -10,8 +10,8 @@ from penstock.build import parking_queue, sink_client
 from penstock.change import Namespace
 from penstock.errors import QueueUnavailable, SettingsError
 from penstock.mongo.watch import Watch, watches
-from penstock.opensearch.indexes import write_alias_of
-from penstock.opensearch.records import Record, Recorded
+from penstock.opensearch.index.indexes import write_alias_of
+from penstock.opensearch.state.generations import Record, Recorded
 from penstock.operations.alive import alive
 from penstock.operations.observed import SeenIndex, SeenSource, SinkView, see_source
 from penstock.operations.renamed import present_names

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.client import Client
-from penstock.opensearch.requests import ask
-from penstock.opensearch.scan import count, read_sources
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.http.client import Client
+from penstock.opensearch.http.requests import ask
+from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.read.scan import count, read_sources
 from penstock.settings import SinkSettings
 
 

@@ -121,7 +121,12 @@ class TestTheLocalFolder:
         )
         outside, ours, compiled = said.splitlines()
         assert outside == "[]"
-        for name in ("penstock.opensearch.sink", "penstock.mongo.stream", "penstock.aws.sigv4", "penstock.lambdas"):
+        for name in (
+            "penstock.opensearch.write.sink",
+            "penstock.mongo.stream",
+            "penstock.aws.sigv4",
+            "penstock.lambdas",
+        ):
             assert repr(name) in ours
         assert compiled == "True True"
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from penstock.documents.field_names import OWN
-from penstock.opensearch.field_budget import count_fields
-from penstock.opensearch.mapping import DATE, TEXT
+from penstock.opensearch.index.field_limit import count_fields
+from penstock.opensearch.index.mapping import DATE, TEXT
 from penstock.operations.suggest.profile import Field, Profile, Texts
 from penstock.settings import CollectionSettings, ConflictPolicy
 

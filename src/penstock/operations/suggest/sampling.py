@@ -10,7 +10,7 @@ from penstock.change import Change, Namespace
 from penstock.documents.transform import Transform
 from penstock.errors import DocumentError, SettingsError, Stopped
 from penstock.mongo.error_table import unavailable
-from penstock.mongo.sample import sample
+from penstock.mongo.lookup import sample
 from penstock.operations.progress import Progress
 from penstock.operations.renamed import look_up_names
 from penstock.operations.suggest.profile import Profile

@@ -15,10 +15,10 @@ from penstock.change import Batch, Position
 from penstock.documents.document_id import document_id
 from penstock.errors import Stopped
 from penstock.mongo.collections import find_by_ids
-from penstock.mongo.sample import sample_ids
-from penstock.opensearch.by_ids import Found
-from penstock.opensearch.point_in_time import Place, walk
-from penstock.opensearch.scan import Entry, sample
+from penstock.mongo.lookup import sample_ids
+from penstock.opensearch.read.by_ids import Found
+from penstock.opensearch.read.point_in_time import Place, walk
+from penstock.opensearch.read.scan import Entry, sample
 from penstock.operations.verify.findings import Finding, Tally
 from penstock.operations.verify.ledger import Page
 from penstock.operations.verify.look import FOREIGN, Looking, Wanted, can_be_asked_for, judged, key_of, wanted_of

@@ -7,10 +7,10 @@ from contextlib import closing
 from penstock.build import Adapters, sink_client, source_connection
 from penstock.errors import SettingsError
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.records import Records
-from penstock.opensearch.server import require_server
-from penstock.opensearch.state import StateStore
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.http.requests import require_server
+from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.state.generations import Records
+from penstock.opensearch.state.store import StateStore
 from penstock.operations.verify.findings import Verified
 from penstock.operations.verify.generation import How, Telling, verify
 from penstock.plans import Planner

@@ -12,10 +12,10 @@ import structlog
 from penstock.build import Adapters
 from penstock.errors import Stopped
 from penstock.mongo.collections import estimated_count, exists
-from penstock.opensearch.indexes import Generation
-from penstock.opensearch.point_in_time import PlaceLost
-from penstock.opensearch.scan import count
-from penstock.opensearch.verify_state import VerifyState
+from penstock.opensearch.index.indexes import Generation
+from penstock.opensearch.read.point_in_time import PlaceLost
+from penstock.opensearch.read.scan import count
+from penstock.opensearch.state.verify_state import VerifyState
 from penstock.operations.progress import NoProgress, Progress, peak_memory_bytes
 from penstock.operations.verify.directions import Directions, Passed
 from penstock.operations.verify.findings import Finding, Tally, Verified

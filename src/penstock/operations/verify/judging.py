@@ -9,8 +9,8 @@ import structlog
 
 from penstock.change import WRITTEN, Refusal
 from penstock.errors import ReadAgain, Stopped
-from penstock.opensearch.dead_letters import MAX_BODY_BYTES
-from penstock.opensearch.stored_letter import StoredLetter
+from penstock.opensearch.dead_letters.letter import StoredLetter
+from penstock.opensearch.dead_letters.store import MAX_BODY_BYTES
 from penstock.operations.verify.directions import Passed
 from penstock.operations.verify.findings import Finding, Kind
 from penstock.operations.verify.look import Look, Looking, Verdict, Wanted, judged

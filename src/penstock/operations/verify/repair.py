@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from penstock.build import Adapters
 from penstock.change import Change, Letter, Outcome, Position, Refusal, Write
 from penstock.errors import SystemicFault
-from penstock.opensearch.mapping import GC_DELETES_S
+from penstock.opensearch.index.mapping import GC_DELETES_S
 from penstock.operations.verify.look import Look
 from penstock.plans import Collection
 from penstock.prepare import letter

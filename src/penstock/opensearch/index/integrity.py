@@ -5,10 +5,10 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from penstock.errors import SinkUnavailable, SystemicFault
-from penstock.opensearch.client import Client
-from penstock.opensearch.indexes import Generation, uuid_of
-from penstock.opensearch.requests import ask, error_of
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.http.client import Client
+from penstock.opensearch.http.requests import ask, error_of
+from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.index.indexes import Generation, uuid_of
 
 Damage = Literal[
     "index_deleted", "index_replaced", "alias_moved", "alias_removed", "not_searched", "searched_elsewhere"

@@ -7,11 +7,11 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from penstock.errors import PenstockError, SettingsError, SystemicFault
-from penstock.opensearch.by_ids import read_by_ids
-from penstock.opensearch.client import Answer, Client, Unreachable
-from penstock.opensearch.error_table import judge_item, judge_request, lost
-from penstock.opensearch.system_index import ensure_system_index
-from penstock.opensearch.waiting import Patience, Wait
+from penstock.opensearch.http.client import Answer, Client, Unreachable
+from penstock.opensearch.http.error_table import judge_item, judge_request, lost
+from penstock.opensearch.http.waiting import Patience, Wait
+from penstock.opensearch.index.system_index import ensure_system_index
+from penstock.opensearch.read.by_ids import read_by_ids
 
 SCHEMA: Final = 3
 """Written with every document. 1 was before generations had records, 2 before renames were followed; their documents

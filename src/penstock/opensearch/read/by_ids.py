@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from penstock.errors import SinkUnavailable
-from penstock.opensearch.client import Answer, Client
-from penstock.opensearch.error_table import MISSING, lost, told
-from penstock.opensearch.requests import ask, error_of
-from penstock.opensearch.waiting import Patience, Wait
+from penstock.opensearch.http.client import Answer, Client
+from penstock.opensearch.http.error_table import MISSING, lost, told
+from penstock.opensearch.http.requests import ask, error_of
+from penstock.opensearch.http.waiting import Patience, Wait
 
 
 class Found(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from penstock.change import Namespace
 from penstock.errors import SettingsError
-from penstock.opensearch.bulk import MAX_ID_BYTES
+from penstock.opensearch.write.bulk import MAX_ID_BYTES
 
 SCHEMA: Final = 1
 

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from penstock.errors import PenstockError, SinkUnavailable
-from penstock.opensearch.client import Client, Unreachable
-from penstock.opensearch.mapping import RESERVED_FIELD
-from penstock.opensearch.requests import ask
-from penstock.opensearch.scan import Entry, entry_of, hits_of, scan, unreadable
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.http.client import Client, Unreachable
+from penstock.opensearch.http.requests import ask
+from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.index.mapping import RESERVED_FIELD
+from penstock.opensearch.read.scan import Entry, entry_of, hits_of, scan, unreadable
 
 _KEEP = "10m"
 """For so long after each page the server keeps the point in time."""

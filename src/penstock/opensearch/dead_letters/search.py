@@ -10,14 +10,14 @@ import orjson
 
 from penstock.change import Namespace, Refusal
 from penstock.errors import SinkUnavailable
-from penstock.opensearch.by_ids import read_by_ids
-from penstock.opensearch.client import Client
-from penstock.opensearch.dead_letters import DEAD_LETTER_INDEX
-from penstock.opensearch.error_table import MISSING, judge_item
-from penstock.opensearch.requests import ask, error_of
-from penstock.opensearch.scan import scrolled
-from penstock.opensearch.stored_letter import StoredLetter, stored_letter
-from penstock.opensearch.waiting import Patience, Wait
+from penstock.opensearch.dead_letters.letter import StoredLetter, stored_letter
+from penstock.opensearch.dead_letters.store import DEAD_LETTER_INDEX
+from penstock.opensearch.http.client import Client
+from penstock.opensearch.http.error_table import MISSING, judge_item
+from penstock.opensearch.http.requests import ask, error_of
+from penstock.opensearch.http.waiting import Patience, Wait
+from penstock.opensearch.read.by_ids import read_by_ids
+from penstock.opensearch.read.scan import scrolled
 
 PAGE: Final = 100
 

@@ -6,11 +6,11 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from penstock.errors import SinkUnavailable
-from penstock.opensearch.by_ids import read_by_ids
-from penstock.opensearch.client import Answer, Client, Unreachable
-from penstock.opensearch.mapping import RESERVED_FIELD
-from penstock.opensearch.requests import ask, error_of
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.http.client import Answer, Client, Unreachable
+from penstock.opensearch.http.requests import ask, error_of
+from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.index.mapping import RESERVED_FIELD
+from penstock.opensearch.read.by_ids import read_by_ids
 
 PAGE: Final = 2000
 

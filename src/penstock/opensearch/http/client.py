@@ -11,7 +11,7 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
 from penstock.errors import SinkUnavailable
-from penstock.opensearch.authorisation import Authorisation, authorisation
+from penstock.opensearch.http.auth import Authorisation, authorisation
 from penstock.settings import SinkSettings
 
 CONNECT_TIMEOUT_S: Final = 10.0

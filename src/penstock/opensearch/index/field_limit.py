@@ -6,10 +6,10 @@ from urllib.parse import quote
 
 import structlog
 
-from penstock.opensearch.client import Client
-from penstock.opensearch.mapping import FIELD_LIMIT, body_for
-from penstock.opensearch.requests import ask, error_of
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.http.client import Client
+from penstock.opensearch.http.requests import ask, error_of
+from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.index.mapping import FIELD_LIMIT, body_for
 from penstock.settings import CollectionSettings
 
 log = structlog.get_logger(__name__)

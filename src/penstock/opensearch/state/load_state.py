@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from penstock.change import Position
 from penstock.errors import LeaseLost
-from penstock.opensearch.state import Conflict, StateStore, Stored
+from penstock.opensearch.state.store import Conflict, StateStore, Stored
 
 LoadPhase = Literal["loading", "live", "dropped", "reconciling"]
 """Loading: not every document was read. Live: it was, the stream keeps the index in step. Dropped: the collection is

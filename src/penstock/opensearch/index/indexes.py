@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import quote
 
 from penstock.errors import IndexTakenAway, SettingsError, SystemicFault
-from penstock.opensearch.client import Answer, Client
-from penstock.opensearch.field_budget import raise_limit
-from penstock.opensearch.mapping import body_for, read_mapping
-from penstock.opensearch.requests import ask, error_of
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.http.client import Answer, Client
+from penstock.opensearch.http.requests import ask, error_of
+from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.index.field_limit import raise_limit
+from penstock.opensearch.index.mapping import body_for, read_mapping
 from penstock.settings import CollectionSettings
 
 _META_SCHEMA = 1

@@ -8,15 +8,15 @@ import orjson
 
 from penstock.change import Letter, Namespace, Refusal, Write
 from penstock.errors import SinkUnavailable, SystemicFault
-from penstock.opensearch.bulk import MAX_ID_BYTES
-from penstock.opensearch.by_ids import read_by_ids
-from penstock.opensearch.client import Client
-from penstock.opensearch.error_table import MISSING
-from penstock.opensearch.requests import ask, error_of
-from penstock.opensearch.sink import OpenSearchSink
-from penstock.opensearch.stored_letter import SCHEMA, StoredLetter, letter_id, stored_letter
-from penstock.opensearch.system_index import ensure_system_index
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.dead_letters.letter import SCHEMA, StoredLetter, letter_id, stored_letter
+from penstock.opensearch.http.client import Client
+from penstock.opensearch.http.error_table import MISSING
+from penstock.opensearch.http.requests import ask, error_of
+from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.index.system_index import ensure_system_index
+from penstock.opensearch.read.by_ids import read_by_ids
+from penstock.opensearch.write.bulk import MAX_ID_BYTES
+from penstock.opensearch.write.sink import OpenSearchSink
 
 DEAD_LETTER_INDEX: Final = "penstock-dead-letters"
 MAX_BODY_BYTES: Final = 8 * 1024

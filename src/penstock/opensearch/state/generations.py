@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from penstock.opensearch.indexes import index_of
-from penstock.opensearch.recipe import Recipe
-from penstock.opensearch.state import Conflict, StateStore
+from penstock.opensearch.index.definition import Recipe
+from penstock.opensearch.index.indexes import index_of
+from penstock.opensearch.state.store import Conflict, StateStore
 
 Role = Literal["building", "serving", "kept", "dropping"]
 

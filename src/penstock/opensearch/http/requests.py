@@ -3,9 +3,9 @@
 from typing import Any
 
 from penstock.errors import SinkUnavailable
-from penstock.opensearch.client import Answer, Client, Unreachable
-from penstock.opensearch.error_table import judge_request, lost
-from penstock.opensearch.waiting import Patience, Wait
+from penstock.opensearch.http.client import Answer, Client, Unreachable
+from penstock.opensearch.http.error_table import judge_request, lost
+from penstock.opensearch.http.waiting import Patience, Wait
 
 
 def ask(
@@ -44,3 +44,25 @@ def error_of(answer: Answer) -> tuple[str, str]:
     if isinstance(cause, dict) and cause.get("reason"):
         reason = f"{reason}: {cause['reason']}"
     return str(error.get("type", "")), reason
+
+
+def require_server(client: Client) -> str:
+    """Answer the version of the OpenSearch at the address; raises SinkUnavailable when there is none.
+
+    OpenSearch Serverless does not tell its version: the answer is empty then.
+    """
+    try:
+        answer = client.request("GET", "/")
+    except Unreachable as error:
+        raise SinkUnavailable(
+            f"No answer from OpenSearch at {client.url}: {error}. Start it, or correct [sink] url."
+        ) from error
+    if answer.status == 404 and client.is_serverless:
+        return ""
+    parsed = answer.json()
+    version = parsed.get("version") if isinstance(parsed, dict) else None
+    if answer.ok and isinstance(version, dict):
+        return str(version.get("number", ""))
+    verdict = judge_request(answer, f"GET {client.url}")
+    detail = verdict.detail if isinstance(verdict, Wait) else verdict.reason
+    raise SinkUnavailable(f"OpenSearch at {client.url} is not ready ({answer.status}: {detail}). Try again later.")

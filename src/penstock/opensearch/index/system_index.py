@@ -3,9 +3,9 @@
 from typing import Any
 
 from penstock.errors import SettingsError
-from penstock.opensearch.client import Client
-from penstock.opensearch.requests import ask, error_of
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.http.client import Client
+from penstock.opensearch.http.requests import ask, error_of
+from penstock.opensearch.http.waiting import Patience
 
 _SETTINGS = {
     "index.number_of_shards": 1,

@@ -23,13 +23,13 @@ from penstock.change import WRITTEN, Outcome, Refusal, Write
 from penstock.documents.omitted import leave_out
 from penstock.errors import SinkUnavailable
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.client import Client
-from penstock.opensearch.field_budget import count_fields, map_field, take_no_new_fields
-from penstock.opensearch.mapping import TEXT
-from penstock.opensearch.objections import Kind as Reason
-from penstock.opensearch.objections import Objection, objection_in
-from penstock.opensearch.requests import ask
-from penstock.opensearch.waiting import Patience
+from penstock.opensearch.http.client import Client
+from penstock.opensearch.http.requests import ask
+from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.index.field_limit import count_fields, map_field, take_no_new_fields
+from penstock.opensearch.index.mapping import TEXT
+from penstock.opensearch.write.field_errors import Kind as Reason
+from penstock.opensearch.write.field_errors import Objection, objection_in
 from penstock.ports import Sink
 from penstock.settings import CollectionSettings, ConflictPolicy
 

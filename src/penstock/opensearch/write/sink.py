@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from penstock.change import WRITTEN, Outcome, Refusal, Write
 from penstock.errors import ReadAgain
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.bulk import Form, form_of, guards_of, lines_of, refusals, requests_of
-from penstock.opensearch.client import Answer, Client, Unreachable
-from penstock.opensearch.error_table import judge_item, judge_request, lost
-from penstock.opensearch.waiting import Attempts, Patience, Wait
+from penstock.opensearch.http.client import Answer, Client, Unreachable
+from penstock.opensearch.http.error_table import judge_item, judge_request, lost
+from penstock.opensearch.http.waiting import Attempts, Patience, Wait
+from penstock.opensearch.write.bulk import Form, form_of, guards_of, lines_of, refusals, requests_of
 from penstock.settings import SinkSettings
 
 _ANSWER_FIELDS = "filter_path=errors,items.*.status,items.*.error"

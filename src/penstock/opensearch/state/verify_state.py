@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from penstock.errors import LeaseLost
-from penstock.opensearch.state import Conflict, StateStore, Stored
+from penstock.opensearch.state.store import Conflict, StateStore, Stored
 
 
 class VerifyState:

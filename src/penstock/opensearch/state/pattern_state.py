@@ -6,7 +6,7 @@ One that is gone stays among them: its index is there, and it may come back.
 import secrets
 from collections.abc import Iterable
 
-from penstock.opensearch.state import Conflict, StateStore
+from penstock.opensearch.state.store import Conflict, StateStore
 
 
 class FoundState:

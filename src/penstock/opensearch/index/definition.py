@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from penstock.documents.transform import Transform
-from penstock.opensearch.mapping import index_body, read_mapping
+from penstock.opensearch.index.mapping import index_body, read_mapping
 from penstock.settings import CollectionSettings
 
 _OF_NOW = {"namespace", "index", "on_drop", "drop_grace_s", "on_rename", "max_fields", "when_full", "pattern"}

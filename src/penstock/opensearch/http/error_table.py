@@ -19,8 +19,8 @@ from typing import Any, Final
 
 from penstock.change import SUPERSEDED, WRITTEN, Outcome, Refusal
 from penstock.errors import IndexTakenAway, SinkUnavailable
-from penstock.opensearch.client import Answer
-from penstock.opensearch.waiting import Wait
+from penstock.opensearch.http.client import Answer
+from penstock.opensearch.http.waiting import Wait
 
 REASON_CHARACTERS: Final = 1000
 

@@ -20,7 +20,7 @@ import structlog
 
 from penstock.change import Position
 from penstock.errors import LeaseLost, Stopped
-from penstock.opensearch.state import Conflict, StateStore, Stored
+from penstock.opensearch.state.store import Conflict, StateStore, Stored
 
 log = structlog.get_logger(__name__)
 

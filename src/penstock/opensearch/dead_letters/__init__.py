@@ -1,0 +1,1 @@
+"""Dead letters: stored by pipelines, searched and removed for people."""

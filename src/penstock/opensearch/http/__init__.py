@@ -1,0 +1,1 @@
+"""Speaks HTTP to the cluster: requests, signing, waiting, and what its errors mean."""

@@ -1,0 +1,1 @@
+"""Reads documents: by their ids, by a scan, at one point in time."""

@@ -1,0 +1,1 @@
+"""What penstock remembers in the cluster: checkpoints, leases, loads, generations."""

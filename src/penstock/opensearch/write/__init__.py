@@ -1,0 +1,1 @@
+"""Writes documents, and deals with what the index refuses."""
