@@ -22,8 +22,8 @@ from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.waiting import Patience
 from penstock.opensearch.index.indexes import Generation, Indexes
 from penstock.opensearch.read.scan import count, read_sources
-from penstock.operations.compare import compare
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
+from penstock_tools.compare import compare
 from penstock_tools.servers.platform import Platform
 
 DB = "bench"

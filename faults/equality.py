@@ -19,8 +19,8 @@ from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.waiting import Patience
 from penstock.opensearch.read.scan import count, read_sources, scan
-from penstock.operations.compare import Comparison, compare
 from penstock.settings import CollectionSettings, Settings, SinkSettings
+from penstock_tools.compare import Comparison, compare
 from workers import Site
 
 _AT_ONCE = 1000

@@ -19,7 +19,7 @@ from penstock.opensearch.index.definition import Recipe
 from penstock.opensearch.state.generations import Record, Records
 from penstock.opensearch.state.store import StateStore
 from penstock.operations.replaying import replay_parked
-from penstock.operations.status import status
+from penstock.operations.status.status import status
 from penstock.settings import CollectionSettings
 
 

@@ -16,8 +16,8 @@ from penstock.opensearch.dead_letters.search import Wanted
 from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters
 from penstock.opensearch.http.waiting import Patience
 from penstock.opensearch.write.sink import OpenSearchSink
-from penstock.operations.letters import list_letters
-from penstock.operations.replaying_letters import replay_letters
+from penstock.operations.dead_letters.listing import list_letters
+from penstock.operations.dead_letters.replay import replay_letters
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
 from workers import until
 

@@ -2,7 +2,7 @@
 
 import time
 
-from penstock.operations.alive import alive
+from penstock.operations.inspect.liveness import alive
 
 LEASE_S = 1.0
 

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from penstock.operations.compare import differences
+from penstock.operations.inspect.differences import differences
 
 WANTED = {"a": 1, "b": {"c": [1, {"d": True}], "e": None}, "f": "x"}
 

@@ -2,14 +2,14 @@
 
 import pytest
 
-from penstock.operations import explaining
-from penstock.operations.conclusion import Seen, conclude
-from penstock.operations.explaining import Explanation, look_until_passed
+from penstock.operations.explain import explain
+from penstock.operations.explain.diagnosis import Seen, conclude
+from penstock.operations.explain.explain import Explanation, look_until_passed
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    monkeypatch.setattr(explaining, "_LOOK_EVERY_S", 0)
+    monkeypatch.setattr(explain, "_LOOK_EVERY_S", 0)
 
 
 def seen(time, position, *, version=1, worker="running"):

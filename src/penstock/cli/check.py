@@ -12,7 +12,7 @@ from penstock.settings import Settings
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
-    from penstock.operations.finding import Finding
+    from penstock.operations.check.finding import Finding
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failure": "red"}
 _INDENT = " " * 19
@@ -27,7 +27,7 @@ def check(
     It writes nothing but an index of its own, which it deletes again. Exit code 0 only without failures; else
     2, 4 or 5, as a start would end.
     """
-    from penstock.operations import check as checking
+    from penstock.operations.check import check as checking
 
     findings = list(checking.check(settings))
     if as_json:

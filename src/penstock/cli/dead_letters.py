@@ -20,7 +20,7 @@ from penstock.settings import Settings
 
 if TYPE_CHECKING:
     from penstock.opensearch.dead_letters.search import Tally
-    from penstock.operations.letters import Judged, Listing
+    from penstock.operations.dead_letters.listing import Judged, Listing
 
 _COLUMNS = ("collection", "document", "state", "age", "reason")
 _NAMES = 3
@@ -43,7 +43,7 @@ def list_(
     removes what is superseded, and what was deleted.
     """
     from penstock.observe.logs import set_up_logs
-    from penstock.operations.letters import list_letters
+    from penstock.operations.dead_letters.listing import list_letters
     from penstock.operations.patterns import expanded
 
     set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
@@ -71,8 +71,8 @@ def show(
 ) -> None:
     """Show one dead letter whole. Exit code 1 when there is none."""
     from penstock.observe.logs import set_up_logs
-    from penstock.operations.asked_id import asked_id
-    from penstock.operations.letters import find_letter
+    from penstock.operations.dead_letters.listing import find_letter
+    from penstock.operations.explain.document_ref import asked_id
     from penstock.operations.patterns import expanded
 
     set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
@@ -105,7 +105,7 @@ def drop(
     It asks before it does. A letter that is stored meanwhile stays.
     """
     from penstock.observe.logs import set_up_logs
-    from penstock.operations import letters
+    from penstock.operations.dead_letters import listing
     from penstock.operations.patterns import expanded
 
     if not (collections or reason or older_than or newer_than or everything):
@@ -114,9 +114,9 @@ def drop(
     settings = expanded(settings, note=False)
     which = wanted(settings, collections, reason, older_than, newer_than)
     if not yes:
-        _ask(letters.list_letters(settings, which, limit=0).tally)
-    with stop_signals() as signals, letters.kept_letters(settings, signals.stop) as kept:
-        typer.echo(f"{counted(letters.drop(kept, which, signals.stop), 'dead letter')} dropped")
+        _ask(listing.list_letters(settings, which, limit=0).tally)
+    with stop_signals() as signals, listing.kept_letters(settings, signals.stop) as kept:
+        typer.echo(f"{counted(listing.drop(kept, which, signals.stop), 'dead letter')} dropped")
     raise typer.Exit(signals.exit_code(endless=False))
 
 

@@ -15,8 +15,8 @@ from penstock.settings import Settings
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
-    from penstock.operations.conclusion import Seen
-    from penstock.operations.explaining import Explanation
+    from penstock.operations.explain.diagnosis import Seen
+    from penstock.operations.explain.explain import Explanation
 
 _WAITING = "not in step; waiting for the worker to pass this moment"
 _INDENT = " " * 13
@@ -42,7 +42,7 @@ def explain(
     the position of the stream. Exit code 0 when the index is as source and settings say, else 1.
     """
     from penstock.observe.logs import set_up_logs
-    from penstock.operations.explaining import explain as explained
+    from penstock.operations.explain.explain import explain as explained
     from penstock.operations.patterns import expanded
 
     set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))

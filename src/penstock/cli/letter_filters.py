@@ -53,7 +53,7 @@ def wanted(
 ) -> "Wanted":
     """The letters that are meant; without a collection, those of the declared ones."""
     from penstock.opensearch.dead_letters.search import Wanted
-    from penstock.operations.letters import declared
+    from penstock.operations.dead_letters.listing import declared
 
     now = datetime.now(UTC)
     return Wanted(

@@ -41,8 +41,8 @@ def reindex(
     """
     from penstock.cli.progress import progress_display
     from penstock.observe.logs import set_up_logs
-    from penstock.operations import moving, reindexing
     from penstock.operations.patterns import expanded
+    from penstock.operations.reindex import cutover, reindex
     from penstock.runtime.allocation import for_many_documents
 
     if sum((rollback, finish, abandon)) > 1:
@@ -54,13 +54,13 @@ def reindex(
     with stop_signals() as signals, progress_display("going through", "done") as progress:
         stop, say = signals.stop, progress.say
         if rollback:
-            moving.rollback(settings, namespace, stop=stop, say=say, force=force)
+            cutover.rollback(settings, namespace, stop=stop, say=say, force=force)
         elif finish:
-            moving.finish(settings, namespace, stop=stop, say=say)
+            cutover.finish(settings, namespace, stop=stop, say=say)
         elif abandon:
-            moving.abandon(settings, namespace, stop=stop, say=say)
+            cutover.abandon(settings, namespace, stop=stop, say=say)
         else:
-            reindexing.reindex(
+            reindex.reindex(
                 settings,
                 namespace,
                 stop=stop,

@@ -16,8 +16,8 @@ from penstock.settings import Settings
 
 if TYPE_CHECKING:
     from penstock.opensearch.dead_letters.search import Wanted
+    from penstock.operations.dead_letters.replay import ReplayedLetters
     from penstock.operations.replaying import Replayed
-    from penstock.operations.replaying_letters import ReplayedLetters
 
 _TELL_EVERY_S = 5.0
 
@@ -80,7 +80,7 @@ def _replay_queue(settings: Settings, stop: threading.Event) -> None:
 def _replay_letters(settings: Settings, which: "Wanted", stop: threading.Event) -> bool:
     """Replay the letters; answers whether some remain."""
     from penstock.cli.progress import progress_display
-    from penstock.operations.replaying_letters import replay_letters
+    from penstock.operations.dead_letters.replay import replay_letters
 
     told_at = time.monotonic()
     with progress_display() as progress:

@@ -15,7 +15,7 @@ from penstock.settings import Settings
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
-    from penstock.operations.status import CollectionStatus
+    from penstock.operations.status.status import CollectionStatus
 
 _COLUMNS = ("collection", "index", "state", "in source", "in index", "writes/s", "lag", "dead letters", "time left")
 _TEXTS = 3
@@ -34,8 +34,8 @@ def status(
     source still keeps the changes that are needed next; it needs [source] retention_s.
     """
     from penstock.observe.logs import set_up_logs
-    from penstock.operations import status as looking
     from penstock.operations.patterns import expanded
+    from penstock.operations.status import status as looking
 
     set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
     found = looking.status(expanded(settings, note=False))

@@ -13,7 +13,7 @@ from penstock.mongo.load import MongoLoad
 from penstock.mongo.stream import MongoStream
 from penstock.mongo.watch import watches
 from penstock.observe.metrics import Metrics
-from penstock.operations.check_source import source_findings
+from penstock.operations.check.source import source_findings
 from penstock.settings import CollectionSettings, Settings, SourceSettings
 from penstock_tools.servers.source import SourceSettings as LocalSourceSettings
 from penstock_tools.servers.source import local_source

@@ -15,7 +15,7 @@ from penstock.documents.document_id import document_id, read, read_key
 from penstock.errors import DocumentError
 from penstock.mongo.collections import committed_time
 from penstock.opensearch.read.by_ids import Found, read_by_ids
-from penstock.operations.compare import differences
+from penstock.operations.inspect.differences import differences
 from penstock.plans import Collection
 from penstock.prepare import Bodies
 

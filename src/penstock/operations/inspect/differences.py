@@ -1,9 +1,38 @@
-"""What an index holds of a document beside what it should hold, field by field."""
+"""How two bodies of one document differ: the names of the fields, or each field with both values."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import orjson
+
+from penstock.documents.omitted import as_left_out
+
+_MISSING = object()
+
+
+def differences(body: bytes, indexed: Mapping[str, Any]) -> list[str]:
+    """The names of the fields in which an indexed document is not what this body says, with dots for inner ones.
+
+    The order of fields does not count, every type does. A field that the document says it was left without is equal.
+    """
+    if orjson.dumps(indexed) == body:
+        return []
+    return list(_differing(orjson.loads(as_left_out(body, indexed)), indexed, ""))
+
+
+def _differing(wanted: Mapping[str, Any], indexed: Mapping[str, Any], path: str) -> Iterator[str]:
+    for name in sorted(wanted.keys() | indexed.keys()):
+        one, other = wanted.get(name, _MISSING), indexed.get(name, _MISSING)
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from _differing(one, other, f"{path}{name}.")
+        elif one is _MISSING or other is _MISSING or _canonical(one) != _canonical(other):
+            yield f"{path}{name}"
+
+
+def _canonical(value: Any) -> bytes:
+    """A form that tells true from 1, and 1 from 1.0, as Python's own comparison does not."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
 
 FieldState = Literal["equal", "differs", "missing", "extra"]
 """Missing: the index lacks it. Extra: only the index has it."""

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from penstock.documents.transform import Transform
 from penstock.errors import PenstockError, SettingsError, SinkUnavailable, SourceUnavailable
 from penstock.opensearch.index.mapping import body_for, read_mapping
-from penstock.operations.check_sink import sink_findings
-from penstock.operations.check_source import source_findings
+from penstock.operations.check.finding import Area, Finding, failure, ok
+from penstock.operations.check.sink import sink_findings
+from penstock.operations.check.source import source_findings
 from penstock.operations.expanding import exactly
-from penstock.operations.finding import Area, Finding, failure, ok
 from penstock.operations.patterns import expanded
 from penstock.settings import CollectionSettings, Settings
 

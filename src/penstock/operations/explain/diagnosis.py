@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from penstock.change import seconds_of
-from penstock.operations.field_by_field import Field
+from penstock.operations.inspect.differences import Field
 
 Source = Literal["there", "not there", "unreadable", "no collection"]
 Transformed = Literal["", "indexed", "left out", "refused"]

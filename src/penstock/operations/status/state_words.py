@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.change import seconds_of
-from penstock.operations.alive import reported_lately
-from penstock.operations.observed import SeenSource
+from penstock.operations.inspect.liveness import reported_lately
+from penstock.operations.inspect.views import SeenSource
 from penstock.settings import Settings
 
 

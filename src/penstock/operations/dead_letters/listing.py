@@ -23,7 +23,7 @@ from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.waiting import Impatience, Patience
 from penstock.opensearch.index.indexes import index_of, write_alias_of
 from penstock.opensearch.read.by_ids import read_by_ids
-from penstock.operations.observed import SinkView
+from penstock.operations.inspect.views import SinkView
 from penstock.operations.renamed import present_names
 from penstock.settings import Settings
 

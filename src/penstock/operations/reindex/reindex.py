@@ -24,8 +24,8 @@ from penstock.opensearch.read.scan import count
 from penstock.opensearch.state.generations import Record, Recorded
 from penstock.operations.databases import LOOK_AGAIN_S
 from penstock.operations.following import Following
-from penstock.operations.generations import LOOK_EVERY_S, Generations
 from penstock.operations.progress import NoProgress, Progress
+from penstock.operations.reindex.generations import LOOK_EVERY_S, Generations
 from penstock.operations.renamed import require_known
 from penstock.operations.verify import How, Kind, Telling, verify
 from penstock.operations.worker import Joined, joined

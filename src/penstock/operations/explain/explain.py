@@ -23,11 +23,11 @@ from penstock.opensearch.index.indexes import index_of, write_alias_of
 from penstock.opensearch.index.mapping import RESERVED_FIELD
 from penstock.opensearch.read.by_ids import Found
 from penstock.opensearch.state.pipeline_state import PipelineState
-from penstock.operations.alive import alive
-from penstock.operations.asked_id import AskedId, asked_id
-from penstock.operations.conclusion import Conclusion, Seen, Source, Transformed, Worker, conclude
-from penstock.operations.field_by_field import Field, field_by_field
-from penstock.operations.observed import SinkView
+from penstock.operations.explain.diagnosis import Conclusion, Seen, Source, Transformed, Worker, conclude
+from penstock.operations.explain.document_ref import AskedId, asked_id
+from penstock.operations.inspect.differences import Field, field_by_field
+from penstock.operations.inspect.liveness import alive
+from penstock.operations.inspect.views import SinkView
 from penstock.plans import Collection, Plan, Planner
 from penstock.settings import Settings
 

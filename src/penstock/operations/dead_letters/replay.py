@@ -25,7 +25,7 @@ from penstock.opensearch.dead_letters.search import KeptLetters, Wanted
 from penstock.opensearch.http.waiting import Patience
 from penstock.operations.applying import Applying
 from penstock.operations.databases import Fed, databases
-from penstock.operations.letters import can_be_read, declared, superseded_of
+from penstock.operations.dead_letters.listing import can_be_read, declared, superseded_of
 from penstock.plans import Collection, Plan
 from penstock.settings import Settings
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from penstock.change import seconds_of
 from penstock.errors import SettingsError, SystemicFault
 from penstock.opensearch.state.generations import Record, Recorded
-from penstock.operations.generations import Generations, generations_of
+from penstock.operations.reindex.generations import Generations, generations_of
 from penstock.settings import Settings
 
 Say = Callable[[str], None]

@@ -12,10 +12,10 @@ from penstock.errors import QueueUnavailable, SettingsError
 from penstock.mongo.watch import Watch, watches
 from penstock.opensearch.index.indexes import write_alias_of
 from penstock.opensearch.state.generations import Record, Recorded
-from penstock.operations.alive import alive
-from penstock.operations.observed import SeenIndex, SeenSource, SinkView, see_source
+from penstock.operations.inspect.liveness import alive
+from penstock.operations.inspect.views import SeenIndex, SeenSource, SinkView, see_source
 from penstock.operations.renamed import present_names
-from penstock.operations.seen_state import (
+from penstock.operations.status.state_words import (
     SeenPipeline,
     loss_of,
     mapped_state,

@@ -2,6 +2,9 @@
 
 from typing import Literal, NamedTuple
 
+from penstock.opensearch.http.client import Answer
+from penstock.opensearch.http.requests import error_of
+
 Verdict = Literal["ok", "warning", "failure"]
 Area = Literal["settings", "source", "sink"]
 
@@ -29,3 +32,11 @@ def warning(area: Area, subject: str, detail: str, todo: str) -> Finding:
 def failure(area: Area, subject: str, detail: str, todo: str = "") -> Finding:
     """It keeps penstock from its work."""
     return Finding(area, subject, "failure", detail, todo)
+
+
+RIGHTS = "let the user read, write, create and delete indexes (AWS: es:ESHttp* on the domain and on /_bulk, /_mget)"
+
+
+def refusal(answer: Answer) -> str:
+    kind, reason = error_of(answer)
+    return f"refused ({answer.status} {kind}: {reason})"

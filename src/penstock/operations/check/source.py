@@ -16,8 +16,8 @@ from penstock.mongo.error_table import in_words, unavailable
 from penstock.mongo.heartbeat import may_beat
 from penstock.mongo.watch import Watch, watches
 from penstock.observe.wording import counted
+from penstock.operations.check.finding import Finding, failure, ok, warning
 from penstock.operations.expanding import expand, matching, patterns_of
-from penstock.operations.finding import Finding, failure, ok, warning
 from penstock.operations.renamed import look_up_names
 from penstock.settings import Settings
 

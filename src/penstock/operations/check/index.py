@@ -1,0 +1,181 @@
+"""The part of `check` about one index: its settings, its mapping, its fields before they are full, its replicas."""
+
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
+
+from penstock.errors import SettingsError
+from penstock.observe.wording import counted
+from penstock.opensearch.http.client import Client
+from penstock.opensearch.index.field_limit import count_fields, limit_of, takes_new_fields
+from penstock.opensearch.index.mapping import GC_DELETES_S, body_for, read_mapping
+from penstock.operations.check.finding import RIGHTS, Finding, failure, ok, refusal, warning
+from penstock.operations.inspect.views import SinkView
+from penstock.plans import Declared
+from penstock.settings import CollectionSettings, Settings
+
+_NEARLY_FULL = 0.8
+_WIDE = 20
+_NAMED = 3
+
+
+def _field_findings(collection: CollectionSettings, index: str, described: Mapping[str, Any]) -> Iterator[Finding]:
+    """How near the index's fields are to their limit, and which objects hold the most."""
+    mappings = described.get("mappings", {})
+    used, limit = count_fields(mappings), limit_of(described["settings"]["index"])
+    subject, detail = f"{index}: fields", f"{used:,} of {limit:,}"
+    if used < limit * _NEARLY_FULL:
+        yield ok("sink", subject, detail)
+        return
+    if not takes_new_fields(mappings):
+        detail += "; new ones are kept in the documents, and are not searchable"
+    elif collection.when_full == "dead-letter":
+        detail += "; documents that bring more of them will be dead letters"
+    else:
+        detail += "; soon new ones will not be searchable"
+    wide = widest_objects(mappings)[:_NAMED]
+    if wide:
+        detail += f"; the widest objects: {', '.join(f'{path} ({size:,})' for path, size in wide)}"
+    yield warning("sink", subject, detail, _todo(collection, [path for path, _ in wide]))
+
+
+def widest_objects(mappings: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """The objects that name many fields themselves, by path, the widest first: often their names are data."""
+    return sorted((each for each in _sizes(mappings, "") if each[1] >= _WIDE), key=lambda each: -each[1])
+
+
+def _sizes(mappings: Mapping[str, Any], path: str) -> Iterator[tuple[str, int]]:
+    for name, each in mappings.get("properties", {}).items():
+        if "properties" in each:
+            yield f"{path}{name}", len(each["properties"])
+            yield from _sizes(each, f"{path}{name}.")
+
+
+def _todo(collection: CollectionSettings, wide: list[str]) -> str:
+    suggest = f"see what `penstock mapping suggest {collection.namespace}` proposes"
+    if not wide:
+        return f"{suggest}, leave fields out by `exclude`, or raise `max_fields`"
+    return (
+        f"where the names of {wide[0]} are data, set `conflicts` of it to flat_object, or `exclude` it; {suggest};"
+        " or raise `max_fields`. A new mapping needs a new index"
+    )
+
+
+def data_nodes(client: Client) -> int:
+    """How many nodes can hold a copy; 0 when the cluster does not say."""
+    health = client.request("GET", "/_cluster/health")
+    return int(health.json().get("number_of_data_nodes", 0)) if health.ok else 0
+
+
+def index_findings(client: Client, collection: CollectionSettings, copies: dict[int, list[str]]) -> Iterator[Finding]:
+    """What can be said of one index; `copies` gathers by number of replicas which indexes have so many."""
+    alias = collection.alias
+    answer = client.request("GET", f"/{quote(alias, safe='')}")
+    if answer.status == 404:
+        yield ok("sink", alias, "will be created")
+        yield from _mapping_findings(client, collection)
+        copies.setdefault(collection.replicas, []).append(alias)
+        return
+    if not answer.ok:
+        yield failure("sink", alias, refusal(answer), RIGHTS)
+        return
+    for index, described in answer.json().items():
+        yield from _state_findings(collection, index, described, copies)
+
+
+def _mapping_findings(client: Client, collection: CollectionSettings) -> Iterator[Finding]:
+    """Whether OpenSearch takes the user's mapping file (its analyzers may be missing), tried on a scratch index."""
+    if collection.mapping_file is None and not collection.conflicts:
+        return
+    origin = collection.mapping_file or "`conflicts`"
+    name, subject = f"penstock-check-{secrets.token_hex(6)}", f"{collection.alias}: mapping"
+    try:
+        one = collection.model_copy(update={"shards": 1, "replicas": 0})
+        body = body_for(one, mapping=read_mapping(collection.mapping_file), meta={})
+    except SettingsError:
+        return  # it is among the findings of the settings
+    answer = client.request("PUT", f"/{name}", body)
+    if answer.ok:
+        client.request("DELETE", f"/{name}")
+        yield ok("sink", subject, f"OpenSearch takes {origin}")
+    else:
+        yield failure("sink", subject, refusal(answer), f"correct {origin}")
+
+
+def _state_findings(
+    collection: CollectionSettings, index: str, described: Mapping[str, Any], copies: dict[int, list[str]]
+) -> Iterator[Finding]:
+    alias, settings = collection.alias, described["settings"]["index"]
+    owner = described.get("mappings", {}).get("_meta", {}).get("penstock", {}).get("collection")
+    if index == alias or owner != collection.namespace:
+        what = f"is an index of {owner}" if owner else "is in use for an index that penstock did not make"
+        yield failure("sink", alias, f"{what} ({index})", "give the collection another `index`, or delete it")
+        return
+    yield ok("sink", alias, f"stands for {index}")
+    yield from _durable_findings(index, settings)
+    yield from _field_findings(collection, index, described)
+    copies.setdefault(int(settings.get("number_of_replicas", 0)), []).append(alias)
+
+
+def replicas_findings(copies: Mapping[int, list[str]], nodes: int) -> Iterator[Finding]:
+    """One finding for all indexes that want the same number of replicas, when the cluster has no room for them."""
+    for replicas, aliases in sorted(copies.items()):
+        if nodes and replicas >= nodes:
+            yield warning(
+                "sink",
+                f"{', '.join(aliases)}: replicas",
+                f"{replicas} on {counted(nodes, 'data node')}: copies stay unassigned, the cluster yellow",
+                f"set replicas = {nodes - 1}, or add nodes",
+            )
+
+
+def generation_findings(view: SinkView, settings: Settings) -> Iterator[Finding]:
+    """Where an index is not made as the settings say now, and where a new one failed."""
+    records = view.records([each.alias for each in settings.collections])
+    for collection in settings.collections:
+        record, name = records.get(collection.alias), collection.namespace
+        for each in record.generations if record else ():
+            if each.failed:
+                yield warning("sink", each.index, f"is not fed: {each.failed}", f"penstock reindex {name}")
+        with suppress(SettingsError):  # it is among the findings of the settings
+            changed = record.moved_on(Declared.by(collection).recipe) if record else []
+            if changed:
+                what = f"is not made as the settings say now ({', '.join(changed)})"
+                yield warning("sink", f"{collection.alias}: settings", what, f"penstock reindex {name}")
+
+
+_SECONDS = {"nanos": 1e-9, "micros": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400}
+"""OpenSearch's units of time."""
+
+
+def _durable_findings(index: str, settings: Mapping[str, Any]) -> Iterator[Finding]:
+    """What somebody has set otherwise than penstock did; `settings` are those of the index."""
+    if settings.get("translog", {}).get("durability") == "async":
+        yield warning(
+            "sink",
+            f"{index}: translog",
+            "is `async`: what was acknowledged can be lost when a node dies",
+            "set index.translog.durability to request",
+        )
+    gc_deletes = str(settings.get("gc_deletes", "60s"))
+    if _seconds(gc_deletes) < GC_DELETES_S:
+        yield warning(
+            "sink",
+            f"{index}: gc_deletes",
+            f"is {gc_deletes}: the index forgets deletes so soon that a late write can bring a document back",
+            f"set index.gc_deletes to {GC_DELETES_S}s",
+        )
+    blocks = [name for name, value in settings.get("blocks", {}).items() if value == "true"]
+    if blocks:
+        yield failure(
+            "sink", f"{index}: blocks", f"{', '.join(blocks)}: writes wait", "make room on the disk, remove the block"
+        )
+
+
+def _seconds(text: str) -> float:
+    """The time that a setting tells; 0 for what cannot be read."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([a-z]+)", text)
+    return float(found[1]) * _SECONDS.get(found[2], 0) if found else 0.0

@@ -1,0 +1,136 @@
+"""The sink's part of `check`: what it is, what it lets penstock do, its room, and the state of each index."""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import orjson
+
+from penstock.build import sink_client
+from penstock.errors import SettingsError, SinkUnavailable
+from penstock.opensearch.http.client import Client, Unreachable
+from penstock.opensearch.index.mapping import index_body
+from penstock.operations.check.finding import RIGHTS, Finding, failure, ok, refusal, warning
+from penstock.operations.check.index import (
+    data_nodes,
+    generation_findings,
+    index_findings,
+    replicas_findings,
+)
+from penstock.operations.inspect.views import SinkView
+from penstock.settings import Settings
+
+_MAJORS = ("2", "3")
+_DISK_HIGH, _DISK_FLOOD = 0.90, 0.95
+
+
+def sink_findings(settings: Settings) -> Iterator[Finding]:
+    """Yield what can be said of the sink; only the connection, when there is none."""
+    try:
+        client = sink_client(settings)
+    except (SettingsError, SinkUnavailable) as error:
+        yield failure("sink", "connection", str(error))
+        return
+    try:
+        server = _server_finding(client, settings)
+        yield server
+        if server.verdict != "failure":
+            yield from _probe_findings(client)
+            yield from _room_findings(client)
+            copies: dict[int, list[str]] = {}
+            for collection in settings.collections:
+                yield from index_findings(client, collection, copies)
+            yield from replicas_findings(copies, data_nodes(client))
+            yield from generation_findings(SinkView(settings, client), settings)
+    except (Unreachable, SinkUnavailable) as error:
+        yield failure("sink", "connection", f"no answer from {client.url}: {error}", "see that it is up and reachable")
+    finally:
+        client.close()
+
+
+def _server_finding(client: Client, settings: Settings) -> Finding:
+    """What answers there; on a failure there is no use in going on."""
+    if settings.sink.auth == "sigv4" and settings.sink.service == "aoss":
+        return warning("sink", "version", "OpenSearch Serverless does not tell", "experimental: see the probes")
+    answer = client.request("GET", "/")
+    if answer.status in (401, 403):
+        todo = "see [sink] auth, username, password_file, region"
+        return failure("sink", "login", f"{client.url} refuses it ({answer.status})", todo)
+    parsed = answer.json()
+    version = parsed.get("version", {}) if isinstance(parsed, dict) else {}
+    number, product = str(version.get("number", "")), version.get("distribution", "Elasticsearch")
+    if not answer.ok or not number:
+        return failure("sink", "connection", f"{client.url} does not answer like OpenSearch", "see [sink] url")
+    if product != "opensearch" or number.split(".", maxsplit=1)[0] not in _MAJORS:
+        return failure("sink", "version", f"{product} {number} is not supported", "use OpenSearch 2 or 3")
+    return ok("sink", "connection", f"OpenSearch {number} at {client.url}, login {settings.sink.auth}")
+
+
+def _probe_findings(client: Client) -> Iterator[Finding]:
+    """Do once what penstock does all day, on an index that is deleted afterwards."""
+    name = f"penstock-check-{secrets.token_hex(6)}"
+    body = index_body(shards=1, replicas=0, mapping={}, meta={})
+    created = client.request("PUT", f"/{name}", {**body, "aliases": {f"{name}-write": {"is_write_index": True}}})
+    if not created.ok:
+        yield failure("sink", "create an index", refusal(created), RIGHTS)
+        return
+    try:
+        yield ok("sink", "create an index", "with mapping, settings and aliases")
+        yield _versions_finding(client, f"{name}-write")
+        read = client.request("POST", f"/{name}/_mget", {"ids": ["1"]})
+        found = read.ok and read.json()["docs"][0].get("found")
+        yield ok("sink", "read it back", "at once") if found else failure("sink", "read it back", refusal(read), RIGHTS)
+    finally:
+        with suppress(Unreachable, SinkUnavailable):
+            deleted = client.request("DELETE", f"/{name}")
+    if not deleted.ok:
+        yield warning("sink", "delete an index", refusal(deleted), f"delete {name}")
+
+
+def _versions_finding(client: Client, alias: str) -> Finding:
+    """An older version must be refused, or replays would not be harmless."""
+    statuses = []
+    for version in (2, 2, 1):
+        action = {"index": {"_id": "1", "version": version, "version_type": "external_gte", "require_alias": True}}
+        lines = orjson.dumps(action) + b'\n{"probe":true}\n'
+        answer = client.request("POST", f"/{alias}/_bulk", lines)
+        if not answer.ok:
+            return failure("sink", "write with versions", refusal(answer), RIGHTS)
+        statuses.append(answer.json()["items"][0]["index"]["status"])
+    if statuses == [201, 200, 409]:
+        return ok("sink", "write with versions", "newer and equal ones are taken, older ones refused")
+    return failure(
+        "sink",
+        "write with versions",
+        f"answered {statuses} to a new, an equal and an older version",
+        "not supported here",
+    )
+
+
+def _room_findings(client: Client) -> Iterator[Finding]:
+    """Blocks of the whole cluster, and disks that are about to cause one."""
+    settings = client.request("GET", "/_cluster/settings?flat_settings=true")
+    answered = settings.json() if settings.ok else {}
+    blocks = [
+        name
+        for kind in ("persistent", "transient")
+        for name, value in answered.get(kind, {}).items()
+        if name.startswith("cluster.blocks.") and value == "true"
+    ]
+    if blocks:
+        yield failure("sink", "cluster", f"writes are blocked: {', '.join(blocks)}", "remove the block")
+    stats = client.request("GET", "/_nodes/stats/fs?filter_path=nodes.*.name,nodes.*.fs.total")
+    for node in (stats.json() or {}).get("nodes", {}).values() if stats.ok else ():
+        yield from _disk_findings(node)
+
+
+def _disk_findings(node: Mapping[str, Any]) -> Iterator[Finding]:
+    total = node.get("fs", {}).get("total", {})
+    size, free = total.get("total_in_bytes", 0), total.get("available_in_bytes", 0)
+    used = 1 - free / size if size else 0.0
+    if used >= _DISK_HIGH:
+        what = "OpenSearch blocks writes" if used >= _DISK_FLOOD else "OpenSearch places no new shards there"
+        yield warning(
+            "sink", f"disk of {node.get('name')}", f"{used:.0%} used: {what}, unless told otherwise", "make room"
+        )

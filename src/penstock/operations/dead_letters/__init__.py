@@ -1,0 +1,1 @@
+"""`penstock dead-letters`: list, show, replay and drop."""

@@ -1,0 +1,1 @@
+"""`penstock explain`: why a document is, or is not, in the index as one expects."""

@@ -1,0 +1,1 @@
+"""What several commands read, and none writes: records, state, liveness, differences."""

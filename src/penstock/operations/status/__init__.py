@@ -1,0 +1,1 @@
+"""`penstock status`: how far everything is."""
