@@ -18,8 +18,8 @@ import orjson
 import penstock.cli
 from penstock.change import Outcome, Write
 from penstock.opensearch.write.sink import OpenSearchSink
-from penstock.operations import worker
-from penstock.operations.progress import LoadResult
+from penstock.worker import worker
+from penstock.worker.progress import LoadResult
 
 
 def peak_bytes() -> int:

@@ -22,7 +22,7 @@ from results import Section
 from rounds import Took, Way, goal, measured, pairwise, say
 
 from penstock.observe.metrics import Metrics
-from penstock.operations import worker
+from penstock.worker import worker
 
 COLLECTIONS = (1, 10, 100)
 SIZES_KB = (0.5, 5.0, 50.0)
@@ -32,7 +32,7 @@ Found = TypeVar("Found")
 
 
 class Clock:
-    """Is told of loads, as `penstock.operations.progress.Progress`: the time from the first begin to the last end.
+    """Is told of loads, as `penstock.worker.progress.Progress`: the time from the first begin to the last end.
 
     The indexes are made before the first begins.
     """

@@ -34,8 +34,8 @@ from penstock.documents.document_id import document_id
 from penstock.documents.transform import Transform
 from penstock.mongo.codec import CODEC
 from penstock.observe.metrics import Metrics
-from penstock.operations import worker
-from penstock.operations.progress import NoProgress
+from penstock.worker import worker
+from penstock.worker.progress import NoProgress
 from penstock_tools.demo.cities import cities
 
 THREADS = 3

@@ -24,15 +24,15 @@ from penstock.cli import main
 from penstock.documents.document_id import document_id
 from penstock.documents.transform import Transform
 from penstock.mongo.codec import CODEC
-from penstock.operations import loading
 from penstock.settings import CollectionSettings
+from penstock.worker import loader
 
 PENSTOCK = [sys.executable, "-c", "from penstock.cli import main; main()"]
 WITHIN_S = 60
 
 _FORKS = multiprocessing.get_context("forkserver")
 """Workers are forked from a process that has done with the imports: these take longer than most tests."""
-_FORKS.set_forkserver_preload(["pytest", "penstock.cli.run", "penstock.cli.load", "penstock.operations.worker"])
+_FORKS.set_forkserver_preload(["pytest", "penstock.cli.run", "penstock.cli.load", "penstock.worker.worker"])
 
 
 def until(condition, what, *, within_s=WITHIN_S):
@@ -66,7 +66,7 @@ def _penstock(folder: Path, log: Path, arguments: list[str], clock_s: float, gc_
     `gc_deletes_s`: for how long it takes the indexes to remember deletes, if not for as long as it lets them.
     """
     os.chdir(folder)
-    for module in (build, loading) if gc_deletes_s else ():
+    for module in (build, loader) if gc_deletes_s else ():
         module.GC_DELETES_S = gc_deletes_s
     wall = time.time
     time.time = lambda: wall() + clock_s

@@ -11,6 +11,7 @@ from sink_sides import Relay, Side
 from sync_function import AWAY, SyncFunction, T, event, forget, replay
 
 from penstock.change import Namespace
+from penstock.delivery.replay_queue import replay_parked
 from penstock.documents.transform import Transform
 from penstock.errors import QueueUnavailable
 from penstock.lambdas import clients, sync
@@ -18,7 +19,6 @@ from penstock.lambdas.events import NotAnEnvelope
 from penstock.opensearch.index.definition import Recipe
 from penstock.opensearch.state.generations import Record, Records
 from penstock.opensearch.state.store import StateStore
-from penstock.operations.replaying import replay_parked
 from penstock.operations.status.status import status
 from penstock.settings import CollectionSettings
 
@@ -266,7 +266,7 @@ def test_status_tells_of_parked_keys_and_of_a_queue_that_is_away(
 @pytest.fixture
 def beside(function: SyncFunction, way: Side, monkeypatch: pytest.MonkeyPatch) -> Iterator[Records]:
     """A second generation of the collection, which lacks a field."""
-    monkeypatch.setattr("penstock.operations.databases.LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr("penstock.delivery.databases.LOOK_AGAIN_S", 0.0)
     function.call(event("insert", "warm", {"n": 0}, at=T))
     records = Records(StateStore(way.client, way.patience))
     declared = CollectionSettings(namespace=function.namespace, index=function.alias, replicas=0)

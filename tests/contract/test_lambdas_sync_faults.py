@@ -12,10 +12,10 @@ from pymongo.database import Database
 from sink_sides import Asked, Plan, Relay, Said, Side
 from sync_function import SyncFunction, T, event, forget, sync_function
 
+from penstock.delivery.parked_keys import changes_of
 from penstock.errors import Stopped
 from penstock.lambdas import sync
-from penstock.operations.gone import indexed
-from penstock.parked import changes_of
+from penstock.worker.collections.drops import indexed
 from proxy import Proxy
 
 
@@ -160,7 +160,7 @@ def test_a_warm_container_looks_at_its_indexes_from_time_to_time(
     db, state = function.namespace.split(".")[0], {"indexes": {f"{function.alias}-g1": "another"}}
     way.ask("PUT", f"/penstock-state/_doc/pipeline%2F{db}", {"schema": 1, **state})
     assert function.call(event("insert", "a", {"n": 1}, at=T + 1))["Written"] == 1
-    monkeypatch.setattr("penstock.operations.databases.LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr("penstock.delivery.databases.LOOK_AGAIN_S", 0.0)
     assert function.call(event("insert", "b", {"n": 1}, at=T + 2))["SystemicFaults"] == 1
     way.ask("DELETE", f"/penstock-state/_doc/pipeline%2F{db}")
 

@@ -11,10 +11,10 @@ from pymongo.database import Database
 from sink_sides import Relay
 from sync_function import AWAY, SyncFunction, T, event, forget, replay
 
+from penstock.delivery.apply import Applying
 from penstock.documents.document_id import document_id
 from penstock.errors import QueueUnavailable, SettingsError
 from penstock.lambdas import clients
-from penstock.operations.applying import Applying
 
 IDS: list[Any] = [
     ObjectId(), "a", "63eeb6e7d418cd98afb1c1d7", "n:7", "", "x" * 600, "ü\n\u2028\x00", 7, Int64(2**60 + 1), 1.5, 8.0,

@@ -15,8 +15,8 @@ from verify_sides import Case, case
 
 from penstock.documents.document_id import document_id
 from penstock.errors import LeaseLost, Stopped
-from penstock.operations.progress import NoProgress
 from penstock.operations.verify import Telling, judging
+from penstock.worker.progress import NoProgress
 
 Made = Callable[..., Case]
 

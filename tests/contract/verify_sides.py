@@ -16,11 +16,11 @@ from penstock.documents.document_id import document_id
 from penstock.mongo.connection import cluster_time
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.index.indexes import Generation
-from penstock.operations import worker
-from penstock.operations.progress import NoProgress
 from penstock.operations.verify import Finding, How, Telling, Verified, verify
 from penstock.plans import Collection, plans
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
+from penstock.worker import worker
+from penstock.worker.progress import NoProgress
 
 
 @dataclass

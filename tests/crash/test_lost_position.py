@@ -7,8 +7,8 @@ import pytest
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.opensearch.state.store import StateStore
-from penstock.operations import worker
 from penstock.settings import CollectionSettings, PipelineSettings, Settings, SinkSettings, SourceSettings
+from penstock.worker import worker
 from workers import WITHIN_S, until
 
 STEPS = 11

@@ -10,9 +10,9 @@ import pytest
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.pipeline_state import PipelineState
-from penstock.operations import worker
-from penstock.operations.renamed import Renames
 from penstock.settings import CollectionSettings, PipelineSettings, Settings, SinkSettings, SourceSettings
+from penstock.worker import worker
+from penstock.worker.collections.renames import Renames
 from workers import meanwhile, until
 
 KILLS = 8

@@ -12,9 +12,9 @@ from penstock.opensearch.http.waiting import Patience
 from penstock.opensearch.state.generations import Records
 from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.opensearch.state.store import StateStore
-from penstock.operations.starting import start
 from penstock.plans import Planner
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
+from penstock.worker.startup import start
 
 
 class Crash(Exception):

@@ -19,8 +19,8 @@ from penstock.cli.load import _summary
 from penstock.cli.options import with_settings
 from penstock.cli.progress import PlainProgress
 from penstock.errors import PositionLost, SettingsError, Stopped
-from penstock.operations.progress import LoadResult
 from penstock.settings.table import settings_table
+from penstock.worker.progress import LoadResult
 
 NO_COLLECTION = (
     "no collection is named: add a [[collections]] table to penstock.toml, set PENSTOCK_COLLECTIONS, or give"

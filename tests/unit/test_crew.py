@@ -6,10 +6,10 @@ from penstock.documents.transform import Transform
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.index.definition import Recipe
 from penstock.opensearch.state.generations import Record
-from penstock.operations import crew
-from penstock.operations.crew import Crew
 from penstock.plans import Planner
 from penstock.settings import CollectionSettings, Settings
+from penstock.worker import supervisor
+from penstock.worker.supervisor import Crew
 from workers import until
 
 ORDERS = CollectionSettings(namespace="shop.orders")
@@ -37,7 +37,7 @@ class Following:
 
 def test_a_pipeline_goes_on_with_what_was_recorded_after_it_began(monkeypatch):
     """With what it began with, its next term would take its own record for a change by somebody else."""
-    monkeypatch.setattr(crew, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(supervisor, "_LOOK_EVERY_S", 0.01)
     planner, records, begun, stop = Planner(Settings(collections=[ORDERS])), Records(), [], threading.Event()
 
     def following(plan):

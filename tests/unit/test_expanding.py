@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from penstock.change import Namespace
-from penstock.operations.expanding import expand, matching
 from penstock.settings import CollectionSettings, FoundCollection, Settings
+from penstock.worker.collections.expansion import expand, matching
 
 
 def settings(*collections):

@@ -1,7 +1,7 @@
 """When everything before a moment was told by the stream."""
 
 from penstock.change import Counts, Position
-from penstock.operations.heard import Heard
+from penstock.worker.collections.disappeared import Heard
 
 
 def at(time):

@@ -7,8 +7,8 @@ import pytest
 from bson import Decimal128, ObjectId
 
 from penstock.change import Change, Kind, Namespace
+from penstock.delivery.parked_keys import changes_of, texts_of
 from penstock.errors import DocumentError
-from penstock.parked import changes_of, texts_of
 
 ORDERS = Namespace("shop", "orders.v2")
 IDS = [ObjectId("63eeb6e7d418cd98afb1c1d7"), "a", 7, 1.5, Decimal128("1.10"), {"a": 1, "b": [True, None]},

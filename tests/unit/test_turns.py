@@ -3,7 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from penstock.operations.turns import Turns
+from penstock.worker.load_gate import Turns
 
 WITHIN_S = 10
 

@@ -44,7 +44,7 @@ def list_(
     """
     from penstock.observe.logs import set_up_logs
     from penstock.operations.dead_letters.listing import list_letters
-    from penstock.operations.patterns import expanded
+    from penstock.worker.collections.patterns import expanded
 
     set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
     settings = expanded(settings, note=False)
@@ -73,7 +73,7 @@ def show(
     from penstock.observe.logs import set_up_logs
     from penstock.operations.dead_letters.listing import find_letter
     from penstock.operations.explain.document_ref import asked_id
-    from penstock.operations.patterns import expanded
+    from penstock.worker.collections.patterns import expanded
 
     set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
     settings = expanded(settings, note=False)
@@ -106,7 +106,7 @@ def drop(
     """
     from penstock.observe.logs import set_up_logs
     from penstock.operations.dead_letters import listing
-    from penstock.operations.patterns import expanded
+    from penstock.worker.collections.patterns import expanded
 
     if not (collections or reason or older_than or newer_than or everything):
         raise SettingsError("say which letters to drop: a collection, --reason, --older-than, --newer-than, or --all")

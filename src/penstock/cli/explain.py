@@ -43,7 +43,7 @@ def explain(
     """
     from penstock.observe.logs import set_up_logs
     from penstock.operations.explain.explain import explain as explained
-    from penstock.operations.patterns import expanded
+    from penstock.worker.collections.patterns import expanded
 
     set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
     settings = expanded(settings, note=False)

@@ -8,8 +8,8 @@ import typer
 from penstock.cli.declared import declared
 from penstock.cli.interrupts import stop_signals
 from penstock.observe.wording import counted
-from penstock.operations.progress import LoadResult
 from penstock.settings import Settings
+from penstock.worker.progress import LoadResult
 
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
@@ -34,9 +34,9 @@ def load(
     from penstock.cli.progress import progress_display
     from penstock.observe.logs import set_up_logs
     from penstock.observe.metrics import Metrics
-    from penstock.operations import worker
-    from penstock.operations.patterns import expanded
     from penstock.runtime.allocation import for_many_documents
+    from penstock.worker import worker
+    from penstock.worker.collections.patterns import expanded
 
     set_up_logs(settings.observe)
     for_many_documents()

@@ -36,8 +36,8 @@ def suggest(
 
     from penstock.cli.progress import progress_display
     from penstock.operations.init import refuse_existing
-    from penstock.operations.patterns import expanded
     from penstock.operations.suggest.sampling import suggest as propose
+    from penstock.worker.collections.patterns import expanded
 
     settings = expanded(settings, note=False)
     declared(settings, [namespace])

@@ -41,9 +41,9 @@ def reindex(
     """
     from penstock.cli.progress import progress_display
     from penstock.observe.logs import set_up_logs
-    from penstock.operations.patterns import expanded
     from penstock.operations.reindex import cutover, reindex
     from penstock.runtime.allocation import for_many_documents
+    from penstock.worker.collections.patterns import expanded
 
     if sum((rollback, finish, abandon)) > 1:
         raise SettingsError("--rollback, --finish and --abandon exclude each other")

@@ -15,9 +15,9 @@ from penstock.settings import Settings
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
+    from penstock.delivery.replay_queue import Replayed
     from penstock.opensearch.dead_letters.search import Wanted
     from penstock.operations.dead_letters.replay import ReplayedLetters
-    from penstock.operations.replaying import Replayed
 
 _TELL_EVERY_S = 5.0
 
@@ -42,7 +42,7 @@ def replay(
     not done stays where it is. Exit code 1 when letters remain.
     """
     from penstock.observe.logs import set_up_logs
-    from penstock.operations.patterns import expanded
+    from penstock.worker.collections.patterns import expanded
 
     if queue and (collections or reason or older_than or newer_than):
         raise SettingsError("--queue replays all parked keys; it takes no collection and no filter")
@@ -63,7 +63,7 @@ def replay(
 
 def _replay_queue(settings: Settings, stop: threading.Event) -> None:
     from penstock.cli.progress import progress_display
-    from penstock.operations.replaying import replay_parked
+    from penstock.delivery.replay_queue import replay_parked
 
     with progress_display() as progress:
 

@@ -20,8 +20,8 @@ def run(settings: Settings) -> None:
     from penstock.observe.health import Health, serving
     from penstock.observe.logs import set_up_logs
     from penstock.observe.metrics import Metrics
-    from penstock.operations import worker
     from penstock.runtime.allocation import for_many_documents
+    from penstock.worker import worker
 
     set_up_logs(settings.observe)
     log = structlog.get_logger(__name__)

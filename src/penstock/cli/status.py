@@ -34,8 +34,8 @@ def status(
     source still keeps the changes that are needed next; it needs [source] retention_s.
     """
     from penstock.observe.logs import set_up_logs
-    from penstock.operations.patterns import expanded
     from penstock.operations.status import status as looking
+    from penstock.worker.collections.patterns import expanded
 
     set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
     found = looking.status(expanded(settings, note=False))

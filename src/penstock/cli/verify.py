@@ -54,10 +54,10 @@ def verify(
     """
     from penstock.cli.progress import progress_display
     from penstock.observe.logs import set_up_logs
-    from penstock.operations.patterns import expanded
     from penstock.operations.verify import How, Telling
     from penstock.operations.verify.everything import verify_all
     from penstock.runtime.allocation import for_many_documents
+    from penstock.worker.collections.patterns import expanded
 
     set_up_logs(settings.observe)
     for_many_documents()

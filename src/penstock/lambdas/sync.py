@@ -20,6 +20,8 @@ import structlog
 from penstock.aws.queue import MAX_TEXT_BYTES, Queue
 from penstock.build import Adapters, parking_queue
 from penstock.change import CONTROL, Change, Counts, Namespace, Position, seconds_of
+from penstock.delivery.databases import Database, databases, require_mappable
+from penstock.delivery.parked_keys import texts_of
 from penstock.errors import PenstockError, Stopped, SystemicFault
 from penstock.lambdas.clients import settings, sink, source
 from penstock.lambdas.embedded_metrics import publish
@@ -27,8 +29,6 @@ from penstock.lambdas.events import changes_of, events_of, latest_time, token_of
 from penstock.lambdas.in_time import in_time
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.index.mapping import GC_DELETES_S
-from penstock.operations.databases import Database, databases, require_mappable
-from penstock.parked import texts_of
 from penstock.plans import Plan
 
 log = structlog.get_logger(__name__)

@@ -20,10 +20,10 @@ from penstock.mongo.connection import Connection, connect
 from penstock.mongo.load import MongoLoad
 from penstock.observe.logs import set_up_logs
 from penstock.observe.metrics import Metrics
-from penstock.operations import worker
-from penstock.operations.progress import peak_memory_bytes
 from penstock.runtime.allocation import for_many_documents
 from penstock.settings import CollectionSettings, ObserveSettings, Settings, SinkSettings, SourceSettings
+from penstock.worker import worker
+from penstock.worker.progress import peak_memory_bytes
 from penstock_tools.compare import Comparison, compare
 from penstock_tools.demo.cities import CREDIT, cities
 from penstock_tools.demo.edits import Cities, gentle, one_of_each

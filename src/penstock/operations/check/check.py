@@ -8,9 +8,9 @@ from penstock.opensearch.index.mapping import body_for, read_mapping
 from penstock.operations.check.finding import Area, Finding, failure, ok
 from penstock.operations.check.sink import sink_findings
 from penstock.operations.check.source import source_findings
-from penstock.operations.expanding import exactly
-from penstock.operations.patterns import expanded
 from penstock.settings import CollectionSettings, Settings
+from penstock.worker.collections.expansion import exactly
+from penstock.worker.collections.patterns import expanded
 
 _ERROR_OF: dict[Area, type[PenstockError]] = {
     "settings": SettingsError,

@@ -17,9 +17,9 @@ from penstock.mongo.heartbeat import may_beat
 from penstock.mongo.watch import Watch, watches
 from penstock.observe.wording import counted
 from penstock.operations.check.finding import Finding, failure, ok, warning
-from penstock.operations.expanding import expand, matching, patterns_of
-from penstock.operations.renamed import look_up_names
 from penstock.settings import Settings
+from penstock.worker.collections.expansion import expand, matching, patterns_of
+from penstock.worker.collections.renames import look_up_names
 
 _FIRST_MONGODB = (4, 0)
 _SHORT_RETENTION_S = 3600

@@ -24,8 +24,8 @@ from penstock.opensearch.http.waiting import Impatience, Patience
 from penstock.opensearch.index.indexes import index_of, write_alias_of
 from penstock.opensearch.read.by_ids import read_by_ids
 from penstock.operations.inspect.views import SinkView
-from penstock.operations.renamed import present_names
 from penstock.settings import Settings
+from penstock.worker.collections.renames import present_names
 
 LetterState = Literal["open", "superseded", "deleted", "no collection", "unknown"]
 """Open: the document is still to be indexed. Superseded: the index holds its state of then, or a later one. Deleted:

@@ -16,6 +16,8 @@ import structlog
 
 from penstock.build import Adapters, sink_client, source_connection
 from penstock.change import Change, Counts, Position
+from penstock.delivery.apply import Applying
+from penstock.delivery.databases import Fed, databases
 from penstock.documents.document_id import read_key
 from penstock.errors import SettingsError, SystemicFault
 from penstock.mongo.collections import committed_time
@@ -23,8 +25,6 @@ from penstock.observe.metrics import Metrics
 from penstock.opensearch.dead_letters.letter import StoredLetter
 from penstock.opensearch.dead_letters.search import KeptLetters, Wanted
 from penstock.opensearch.http.waiting import Patience
-from penstock.operations.applying import Applying
-from penstock.operations.databases import Fed, databases
 from penstock.operations.dead_letters.listing import can_be_read, declared, superseded_of
 from penstock.plans import Collection, Plan
 from penstock.settings import Settings

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from penstock.build import sink_client
+from penstock.delivery.databases import LOOK_AGAIN_S
 from penstock.errors import SettingsError, Stopped, SystemicFault
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters
@@ -23,7 +24,6 @@ from penstock.opensearch.state.generations import Record, Recorded, Records
 from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.opensearch.state.store import StateStore
 from penstock.opensearch.write.sink import OpenSearchSink
-from penstock.operations.databases import LOOK_AGAIN_S
 from penstock.plans import Declared, Planner, pipeline_of
 from penstock.settings import Settings
 

@@ -16,22 +16,22 @@ import structlog
 
 from penstock.build import Adapters
 from penstock.change import seconds_of
+from penstock.delivery.databases import LOOK_AGAIN_S
 from penstock.errors import NotEqual, Outdated, PositionLost, SettingsError, Stopped, SystemicFault
 from penstock.mongo.collections import estimated_count
 from penstock.mongo.connection import cluster_time
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.read.scan import count
 from penstock.opensearch.state.generations import Record, Recorded
-from penstock.operations.databases import LOOK_AGAIN_S
-from penstock.operations.following import Following
-from penstock.operations.progress import NoProgress, Progress
 from penstock.operations.reindex.generations import LOOK_EVERY_S, Generations
-from penstock.operations.renamed import require_known
 from penstock.operations.verify import How, Kind, Telling, verify
-from penstock.operations.worker import Joined, joined
 from penstock.plans import Plan, Planner
 from penstock.runtime.threads import Ending, side_by_side
 from penstock.settings import Settings
+from penstock.worker.collections.renames import require_known
+from penstock.worker.follower import Following
+from penstock.worker.progress import NoProgress, Progress
+from penstock.worker.worker import Joined, joined
 
 Say = Callable[[str], None]
 

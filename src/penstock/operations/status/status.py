@@ -14,7 +14,6 @@ from penstock.opensearch.index.indexes import write_alias_of
 from penstock.opensearch.state.generations import Record, Recorded
 from penstock.operations.inspect.liveness import alive
 from penstock.operations.inspect.views import SeenIndex, SeenSource, SinkView, see_source
-from penstock.operations.renamed import present_names
 from penstock.operations.status.state_words import (
     SeenPipeline,
     loss_of,
@@ -25,6 +24,7 @@ from penstock.operations.status.state_words import (
 )
 from penstock.plans import Declared, pipeline_of
 from penstock.settings import CollectionSettings, Settings
+from penstock.worker.collections.renames import present_names
 
 _RATE_OVER_S = 1.0
 

@@ -11,11 +11,11 @@ from penstock.documents.transform import Transform
 from penstock.errors import DocumentError, SettingsError, Stopped
 from penstock.mongo.error_table import unavailable
 from penstock.mongo.lookup import sample
-from penstock.operations.progress import Progress
-from penstock.operations.renamed import look_up_names
 from penstock.operations.suggest.profile import Profile
 from penstock.operations.suggest.proposal import Proposal, propose
 from penstock.settings import CollectionSettings, Settings
+from penstock.worker.collections.renames import look_up_names
+from penstock.worker.progress import Progress
 
 
 def suggest(

@@ -16,7 +16,6 @@ from penstock.opensearch.index.indexes import Generation
 from penstock.opensearch.read.point_in_time import PlaceLost
 from penstock.opensearch.read.scan import count
 from penstock.opensearch.state.verify_state import VerifyState
-from penstock.operations.progress import NoProgress, Progress, peak_memory_bytes
 from penstock.operations.verify.directions import Directions, Passed
 from penstock.operations.verify.findings import Finding, Tally, Verified
 from penstock.operations.verify.judging import Judging
@@ -25,6 +24,7 @@ from penstock.operations.verify.look import CollectionGone, Looking
 from penstock.operations.verify.repair import Repairing
 from penstock.operations.verify.suspects import HELD, Suspects
 from penstock.plans import Collection
+from penstock.worker.progress import NoProgress, Progress, peak_memory_bytes
 
 log = structlog.get_logger(__name__)
 

@@ -20,17 +20,17 @@ from penstock.errors import IndexTakenAway, LeaseLost, Outdated, SourceUnavailab
 from penstock.mongo.heartbeat import beat
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.state.pipeline_state import PipelineState
-from penstock.operations.loading import Loading
-from penstock.operations.lost import healing, unhealed, watch
-from penstock.operations.progress import LoadResult, Progress
-from penstock.operations.restored import CheckedSink
-from penstock.operations.standing import Standing
-from penstock.operations.starting import start
 from penstock.pipeline import Pipeline, Ports
 from penstock.plans import Plan
 from penstock.prepare import Route
 from penstock.runtime.backoff import Backoff
 from penstock.runtime.threads import Ending, side_by_side
+from penstock.worker.loader import Loading
+from penstock.worker.progress import LoadResult, Progress
+from penstock.worker.recovery.position_loss import healing, unhealed, watch
+from penstock.worker.recovery.source_rewind import CheckedSink
+from penstock.worker.reporter import Standing
+from penstock.worker.startup import start
 
 log = structlog.get_logger(__name__)
 

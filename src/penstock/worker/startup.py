@@ -22,11 +22,11 @@ from penstock.opensearch.index.indexes import AliasLost, Generation, index_of
 from penstock.opensearch.state.generations import Record
 from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.pipeline_state import PipelineState
-from penstock.operations.lost import intact
-from penstock.operations.renamed import require_known
-from penstock.operations.restored import check_source
 from penstock.plans import Collection, Plan
 from penstock.settings import FoundCollection
+from penstock.worker.collections.renames import require_known
+from penstock.worker.recovery.position_loss import intact
+from penstock.worker.recovery.source_rewind import check_source
 
 log = structlog.get_logger(__name__)
 

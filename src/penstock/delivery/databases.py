@@ -14,14 +14,14 @@ import structlog
 
 from penstock.build import Adapters
 from penstock.change import CONTROL, Change, Counts, Namespace, Position
+from penstock.delivery.apply import Applying
 from penstock.errors import PenstockError, SettingsError, SystemicFault
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.index.indexes import Generation, write_alias_of
-from penstock.operations.applying import Applying
-from penstock.operations.expanding import patterns_of
-from penstock.operations.starting import ensure
 from penstock.plans import Collection, Plan, Planner
 from penstock.settings import Settings
+from penstock.worker.collections.expansion import patterns_of
+from penstock.worker.startup import ensure
 
 log = structlog.get_logger(__name__)
 

@@ -14,13 +14,13 @@ from penstock.change import Batch, Change, Counts, Namespace, Outcome, Position,
 from penstock.errors import Stopped
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.index.indexes import Generation
-from penstock.operations.gone import affects, indexed, taken_away
 from penstock.pipeline import Pipeline, Ports, Rules
 from penstock.plans import Collection, Plan
 from penstock.ports import Sink
 from penstock.prepare import Route
 from penstock.runtime.backoff import Backoff
 from penstock.shaping import Shape, shaped
+from penstock.worker.collections.drops import affects, indexed, taken_away
 
 
 class NothingKept:

@@ -23,19 +23,19 @@ from penstock.mongo.load import MongoLoad
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.index.mapping import GC_DELETES_S
 from penstock.opensearch.state.load_state import LoadState
-from penstock.operations.gone import affects, indexed, stays_away, taken_away
-from penstock.operations.missing import Missing
-from penstock.operations.progress import LoadResult, Progress, peak_memory_bytes
-from penstock.operations.renamed import Renames
-from penstock.operations.restored import CheckedSink
-from penstock.operations.starting import Start
-from penstock.operations.sweep import Held, Indexed, empty, sweep
-from penstock.operations.turns import Turns
 from penstock.pipeline import Pipeline, Ports
 from penstock.plans import Collection, Plan
 from penstock.ports import Sink
 from penstock.prepare import Routes
 from penstock.runtime.threads import Ending, side_by_side
+from penstock.worker.collections.disappeared import Missing
+from penstock.worker.collections.drops import affects, indexed, stays_away, taken_away
+from penstock.worker.collections.renames import Renames
+from penstock.worker.load_gate import Turns
+from penstock.worker.progress import LoadResult, Progress, peak_memory_bytes
+from penstock.worker.recovery.source_rewind import CheckedSink
+from penstock.worker.startup import Start
+from penstock.worker.sweep import Held, Indexed, empty, sweep
 
 log = structlog.get_logger(__name__)
 

@@ -22,15 +22,15 @@ from penstock.opensearch.http.waiting import Patience
 from penstock.opensearch.state.generations import Records
 from penstock.opensearch.state.pattern_state import FoundState
 from penstock.opensearch.state.store import StateStore
-from penstock.operations.crew import Crew
-from penstock.operations.expanding import patterns_of
-from penstock.operations.following import Following
-from penstock.operations.patterns import Patterns
-from penstock.operations.progress import LoadResult, NoProgress, Progress
-from penstock.operations.standing import Standing
 from penstock.plans import Plan, Planner
 from penstock.runtime.threads import Ending, side_by_side
 from penstock.settings import Settings
+from penstock.worker.collections.expansion import patterns_of
+from penstock.worker.collections.patterns import Patterns
+from penstock.worker.follower import Following
+from penstock.worker.progress import LoadResult, NoProgress, Progress
+from penstock.worker.reporter import Standing
+from penstock.worker.supervisor import Crew
 
 log = structlog.get_logger(__name__)
 

@@ -25,9 +25,9 @@ from penstock.opensearch.http.requests import require_server
 from penstock.opensearch.http.waiting import Patience
 from penstock.opensearch.state.pattern_state import FoundState
 from penstock.opensearch.state.store import StateStore
-from penstock.operations.expanding import expand, matching, patterns_of
 from penstock.plans import Declared, Planner
 from penstock.settings import Settings
+from penstock.worker.collections.expansion import expand, matching, patterns_of
 
 log = structlog.get_logger(__name__)
 

@@ -10,10 +10,10 @@ import structlog
 
 from penstock.build import Adapters, parking_queue, sink_client, source_connection
 from penstock.change import Change, Counts, Position
+from penstock.delivery.databases import Database, databases, require_mappable
+from penstock.delivery.parked_keys import changes_of
 from penstock.errors import DocumentError, QueueUnavailable, SettingsError
 from penstock.observe.metrics import Metrics
-from penstock.operations.databases import Database, databases, require_mappable
-from penstock.parked import changes_of
 from penstock.plans import Plan
 from penstock.settings import Settings
 

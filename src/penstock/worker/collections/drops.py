@@ -11,9 +11,9 @@ from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.waiting import Patience
 from penstock.opensearch.read.scan import scan
 from penstock.opensearch.state.load_state import LoadState
-from penstock.operations.sweep import Indexed, empty
 from penstock.plans import Collection
 from penstock.ports import Sink
+from penstock.worker.sweep import Indexed, empty
 
 log = structlog.get_logger(__name__)
 

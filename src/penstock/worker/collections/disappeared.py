@@ -8,20 +8,51 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Event
+from typing import Final, NamedTuple
 
 from penstock.build import Adapters
-from penstock.change import Namespace
+from penstock.change import Counts, Namespace, Position
 from penstock.mongo.collections import identities
 from penstock.mongo.connection import cluster_time
 from penstock.opensearch.state.load_state import LoadState
-from penstock.operations.gone import stays_away
-from penstock.operations.heard import Heard, Moment
-from penstock.operations.renamed import Renames
-from penstock.operations.turns import Turns
 from penstock.plans import Collection, Plan
+from penstock.worker.collections.drops import stays_away
+from penstock.worker.collections.renames import Renames
+from penstock.worker.load_gate import Turns
 
 _COMPARE_EVERY_S = 10.0
 """How often it is looked whether a collection is gone."""
+
+_EMPTY_ANSWERS: Final = 3
+"""So many answers without a change were settled, and the last of them was surely asked for after the first."""
+
+
+class Moment(NamedTuple):
+    """A cluster time, and how many empty answers there were before it."""
+
+    time: int
+    empty: int
+
+
+@dataclass
+class Heard:
+    """Told by the stream's thread, asked by another one."""
+
+    _time: int = 0
+    _empty: int = 0
+
+    def settled(self, position: Position, counts: Counts) -> None:
+        """A batch is safe. Where idle answers do not tell how far they reach, their number does."""
+        self._time = position.time
+        self._empty += not counts.read
+
+    def moment(self, time: int) -> Moment:
+        """Now, when the source's cluster time is `time`."""
+        return Moment(time, self._empty)
+
+    def has_passed(self, moment: Moment) -> bool:
+        """Whether everything that happened before the moment was told and is safe."""
+        return self._time >= moment.time or self._empty >= moment.empty + _EMPTY_ANSWERS
 
 
 @dataclass

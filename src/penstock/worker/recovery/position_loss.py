@@ -23,10 +23,10 @@ from penstock.opensearch.index.indexes import Generation
 from penstock.opensearch.index.integrity import Damage, damages, give_back
 from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.pipeline_state import PipelineState
-from penstock.operations.restored import check_source
-from penstock.operations.searched import Searched
 from penstock.plans import Plan
 from penstock.runtime.backoff import Backoff
+from penstock.worker.recovery.read_alias import Searched
+from penstock.worker.recovery.source_rewind import check_source
 
 log = structlog.get_logger(__name__)
 

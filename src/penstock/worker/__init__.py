@@ -1,0 +1,1 @@
+"""All pipelines in one process: started, kept alive, loaded, followed, ended."""

@@ -1,0 +1,1 @@
+"""What is done when the outside broke a promise: a lost position, a rewound source, a moved alias."""
