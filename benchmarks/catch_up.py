@@ -28,16 +28,17 @@ from load import THREADS, TextForTheRest, raw_bulk
 from results import Section
 from rounds import Took, Way, measured, timed
 
-from penstock.batch import gather
-from penstock.build import Adapters, source_connection
-from penstock.change import Outcome, Write
+from penstock.connections import source_connection
 from penstock.errors import Stopped
+from penstock.model import Outcome, Write
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.write.bulk import form_of, lines_of
-from penstock.pipeline import Pipeline, Ports
-from penstock.plans import plans
+from penstock.pipeline.batching import gather
+from penstock.pipeline.fold import Route, Routes, prepare, shape_by
+from penstock.pipeline.pipeline import Pipeline, Ports
+from penstock.planner import plans
 from penstock.ports import Sink
-from penstock.prepare import Route, Routes, prepare, shape_by
+from penstock.wiring import Adapters
 
 NAME = "changed"
 AT_ONCE = 1000

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 import penstock.cli
-from penstock.change import Outcome, Write
+from penstock.model import Outcome, Write
 from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.worker import worker
 from penstock.worker.progress import LoadResult

@@ -14,9 +14,9 @@ from bson import ObjectId
 from pydantic import SecretStr
 from pymongo import MongoClient
 
-from penstock.build import sink_client
-from penstock.change import Change, Namespace
+from penstock.connections import sink_client
 from penstock.documents.transform import Transform
+from penstock.model import Change, Namespace
 from penstock.mongo.codec import CODEC
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.waiting import Patience

@@ -12,15 +12,15 @@ from ground import DB, Ground
 from results import Section, spread
 from rounds import Took
 
-from penstock.change import Body, Change, Namespace, Position
 from penstock.documents.transform import Transform
+from penstock.model import Body, Change, Namespace, Position
 from penstock.mongo.cursor import FindCursor, Reply
 from penstock.mongo.load import changes_in
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.client import Answer
 from penstock.opensearch.http.waiting import Patience
 from penstock.opensearch.write.sink import OpenSearchSink
-from penstock.prepare import Route, prepare, shape_by
+from penstock.pipeline.fold import Route, prepare, shape_by
 from penstock.settings import SinkSettings
 
 REPLY_DOCUMENTS = 1000

@@ -46,7 +46,7 @@ class Promise:
 PROMISES = (
     Promise(
         "checkpoint before acknowledgement",
-        "pipeline.py",
+        "pipeline/pipeline.py",
         "        self._flights.append(_Flight(prepared.documents, position, delivered))\n",
         "        self._flights.append(_Flight(prepared.documents, position, delivered))\n"
         "        if position:\n"
@@ -56,21 +56,21 @@ PROMISES = (
     ),
     Promise(
         "`external` instead of `external_gte`",
-        "opensearch/bulk.py",
+        "opensearch/write/bulk.py",
         '"version_type":"external_gte"',
         '"version_type":"external"',
         ("tests/contract/test_sink.py::TestOpenSearchSink::test_an_equal_version_is_written_again",),
     ),
     Promise(
         "no folding of equal cluster times: a batch ends between them",
-        "batch.py",
+        "pipeline/batching.py",
         "room or (whole_times and _one_time(batch, answer))",
         "room",
         ("tests/unit/test_batch.py::test_a_batch_does_not_end_between_changes_of_one_cluster_time",),
     ),
     Promise(
         "no folding of equal cluster times: each change is written",
-        "prepare.py",
+        "pipeline/fold.py",
         "    ids = document_ids([change.id for change in known])\n",
         '    each = type("Each", (str,), {"__hash__": object.__hash__, "__eq__": object.__eq__})\n'
         "    ids = list(map(each, document_ids([change.id for change in known])))\n",
@@ -78,7 +78,7 @@ PROMISES = (
     ),
     Promise(
         "first instead of last change",
-        "prepare.py",
+        "pipeline/fold.py",
         "            last.pop(text_id, None)  # so that documents stay in the order of their last change\n"
         "            last[text_id] = change\n",
         "            last.setdefault(text_id, change)\n",
@@ -95,7 +95,7 @@ PROMISES = (
     ),
     Promise(
         "an old range sent instead of read again",
-        "opensearch/sink.py",
+        "opensearch/write/sink.py",
         "            if call.send_before is not None and time.monotonic() >= call.send_before:\n",
         "            if False:\n",
         (
@@ -106,21 +106,21 @@ PROMISES = (
     ),
     Promise(
         "no lease: taken while another worker renews it",
-        "opensearch/pipeline_state.py",
+        "opensearch/state/pipeline_state.py",
         "    return unchanged_s >= max(lease_s, float(found.document.get(\"lease_s\", 0)))\n",
         "    return True\n",
         ("tests/contract/test_checkpoints_lease.py",),
     ),
     Promise(
         "no lease: taken for held after its time",
-        "opensearch/pipeline_state.py",
+        "opensearch/state/pipeline_state.py",
         "        return stored is not None and time.monotonic() - stored.sent_at < self._lease_s\n",
         "        return stored is not None\n",
         ("tests/contract/test_checkpoints_lease.py",),
     ),
     Promise(
         "delete ignored",
-        "prepare.py",
+        "pipeline/fold.py",
         'if change.kind != "left"]',
         'if change.kind not in ("left", "delete")]',
         ("tests/crash/test_stop_anywhere.py", "tests/unit/test_pipeline.py::test_every_change_is_counted"),
@@ -128,14 +128,14 @@ PROMISES = (
     ),
     Promise(
         "the position passes a rename before the new name is watched",
-        "operations/loading.py",
+        "worker/loader.py",
         "            self._renames.require_known(affected, self.ending)\n",
         "",
         (f"{_RENAMED}::test_a_renamed_collection_is_served_by_the_same_index_and_nothing_is_loaded_again",),
     ),
     Promise(
         "changes go by the name of now instead of the one of their moment",
-        "change.py",
+        "model.py",
         "in reversed(self.later) if since < version)",
         "in reversed(self.later))",
         ("tests/unit/test_mongo_values.py",),

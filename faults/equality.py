@@ -11,9 +11,9 @@ from typing import Any
 import bson
 from pymongo.collection import Collection
 
-from penstock.build import sink_client
-from penstock.change import Change, Namespace
+from penstock.connections import sink_client
 from penstock.documents.transform import Transform
+from penstock.model import Change, Namespace
 from penstock.mongo.codec import CODEC
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.client import Client

@@ -19,7 +19,7 @@ import orjson
 import urllib3
 from pymongo.database import Database
 
-from penstock import build
+from penstock import wiring
 from penstock.cli import main
 from penstock.documents.document_id import document_id
 from penstock.documents.transform import Transform
@@ -66,7 +66,7 @@ def _penstock(folder: Path, log: Path, arguments: list[str], clock_s: float, gc_
     `gc_deletes_s`: for how long it takes the indexes to remember deletes, if not for as long as it lets them.
     """
     os.chdir(folder)
-    for module in (build, loader) if gc_deletes_s else ():
+    for module in (wiring, loader) if gc_deletes_s else ():
         module.GC_DELETES_S = gc_deletes_s
     wall = time.time
     time.time = lambda: wall() + clock_s

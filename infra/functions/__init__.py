@@ -4,7 +4,7 @@ stack           joins the parts
 servers         the cluster, the domain and the queue
 assets          the code, built for the architecture
 variables       what each function is told
-domain_access   policies of what each role may ask of the domain (penstock.lambdas.domain_requests)
+domain_access   policies of what each role may ask of the domain (penstock.lambdas.permissions)
 roles           one role a function, with the least that works
 functions       the functions and their logs
 mapping         the event source mapping, and the change stream before it

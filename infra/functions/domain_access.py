@@ -6,7 +6,7 @@ from typing import Final
 from aws_cdk import aws_iam as iam
 
 from infra.opensearch import OpenSearchStack
-from penstock.lambdas.domain_requests import Requests
+from penstock.lambdas.permissions import Requests
 
 WILDCARDS: Final = (
     "Stands for the number of a generation, the id of a document or the version of an index of penstock's own: all of "

@@ -15,7 +15,7 @@ from infra.functions.functions import private_subnets
 from infra.functions.roles import secret_access
 from infra.functions.servers import Servers
 from infra.network import NetworkStack
-from penstock.lambdas.domain_requests import operations_requests
+from penstock.lambdas.permissions import operations_requests
 
 QUEUE_ACTIONS: Final = [
     "sqs:ReceiveMessage",

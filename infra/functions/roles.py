@@ -16,8 +16,8 @@ from infra.documentdb import DocumentDbStack
 from infra.functions.domain_access import WILDCARDS, policy
 from infra.functions.findings import accept_managed_policy, accept_wildcards
 from infra.functions.servers import Servers
-from penstock.lambdas.domain_requests import reader_requests, sync_requests
 from penstock.lambdas.environment import FunctionName
+from penstock.lambdas.permissions import reader_requests, sync_requests
 
 Policies = dict[str, iam.PolicyDocument]
 

@@ -8,8 +8,7 @@ sees only final answers.
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from penstock.change import Batch, Letter, Outcome, Position, Write
-from penstock.shaping import Shape
+from penstock.model import Batch, Letter, Outcome, Position, Shape, Write
 
 
 class Source(Protocol):

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import orjson
 
-from penstock.change import Change
 from penstock.documents.document_id import document_id
+from penstock.model import Change
 from penstock.operations.inspect.differences import differences
 
 _SHOWN = 20

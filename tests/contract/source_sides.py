@@ -7,8 +7,8 @@ from typing import Any
 
 from pymongo.database import Database
 
-from penstock.change import Batch, Change, Namespace, Position
 from penstock.memory.source import MemorySource
+from penstock.model import Batch, Change, Namespace, Position
 from penstock.mongo.collections import identities
 from penstock.mongo.connection import Connection, cluster_time
 from penstock.mongo.load import MongoLoad

@@ -19,9 +19,9 @@ from sink_sides import Said, Side
 
 from penstock.aws import session
 from penstock.aws.queue import Queue
-from penstock.change import version_of
 from penstock.delivery.replay_queue import Replayed, replay_parked
 from penstock.lambdas import clients, sync
+from penstock.model import version_of
 
 T = version_of(1_700_000_000, 1)
 """The cluster time of a test's first change, as a version."""

@@ -12,7 +12,7 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from penstock.aws import ca_bundle, session
 from penstock.aws.queue import Queue
 from penstock.aws.secret import read_secret
-from penstock.build import parking_queue, source_connection
+from penstock.connections import parking_queue, source_connection
 from penstock.errors import QueueUnavailable, SettingsError, SourceUnavailable
 from penstock.mongo.collections import databases
 from penstock.mongo.retrying import ask
@@ -110,7 +110,7 @@ def test_an_amazon_endpoint_is_trusted_by_amazons_own_authorities(monkeypatch: p
         seen.append(settings)
         return "connection"
 
-    monkeypatch.setattr("penstock.build.connect", remember)
+    monkeypatch.setattr("penstock.wiring.connect", remember)
     source_connection(SourceSettings(uri="mongodb://c.cluster-x.eu-west-1.docdb.amazonaws.com:27017/?tls=true"))
     source_connection(SourceSettings(uri="mongodb://elsewhere:27017/?tls=true"))
     assert [each.tls_ca_file for each in seen] == [ca_bundle.path(), None]

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from sink_sides import side
 
-from penstock.change import Position
 from penstock.errors import LeaseLost
 from penstock.memory.sink import MemoryCheckpoints
+from penstock.model import Position
 from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.opensearch.state.store import StateStore

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sink_sides import Relay, Side, eventually, once_it_waits
 
-from penstock.change import Position
 from penstock.errors import LeaseLost, SettingsError, Stopped, SystemicFault
+from penstock.model import Position
 from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.opensearch.state.store import SCHEMA, Conflict, StateStore

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sink_sides import once_it_waits, side
 
-from penstock.change import Letter, Namespace, Position
 from penstock.errors import SettingsError, SystemicFault
 from penstock.memory.sink import MemoryDeadLetters
+from penstock.model import Letter, Namespace, Position
 from penstock.opensearch.dead_letters.store import MAX_BODY_BYTES, OpenSearchDeadLetters
 
 ORDERS, CUSTOMERS = Namespace("shop", "orders"), Namespace("shop", "customers")

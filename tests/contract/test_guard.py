@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sink_sides import Side
 
-from penstock.change import WRITTEN, Outcome, Refusal, Write
 from penstock.documents.omitted import as_left_out
 from penstock.documents.transform import Transform
+from penstock.model import WRITTEN, Outcome, Refusal, Write
 from penstock.opensearch.index.indexes import Generation
 from penstock.opensearch.write.field_fallback import Guard
 from penstock.settings import CollectionSettings

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sink_sides import Relay, Side
 
-from penstock.change import Letter, Namespace, Position
 from penstock.errors import SystemicFault
+from penstock.model import Letter, Namespace, Position
 from penstock.opensearch.dead_letters.search import PAGE, KeptLetters, Wanted
 from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters
 

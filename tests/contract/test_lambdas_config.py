@@ -10,9 +10,9 @@ from pymongo.errors import OperationFailure
 from pymongo.uri_parser import parse_uri
 
 from function_calls import Context, function_settings, parsed, proxy_event
-from penstock.change import seconds_of
 from penstock.errors import SettingsError, SourceUnavailable
 from penstock.lambdas import config
+from penstock.model import seconds_of
 from penstock.mongo.connection import cluster_time
 from penstock_tools.servers.source import SourceSettings, local_source
 from proxy import Proxy

@@ -10,12 +10,12 @@ from pymongo.database import Database
 from sink_sides import Relay, Side
 from sync_function import AWAY, SyncFunction, T, event, forget, replay
 
-from penstock.change import Namespace
 from penstock.delivery.replay_queue import replay_parked
 from penstock.documents.transform import Transform
 from penstock.errors import QueueUnavailable
 from penstock.lambdas import clients, sync
 from penstock.lambdas.events import NotAnEnvelope
+from penstock.model import Namespace
 from penstock.opensearch.index.definition import Recipe
 from penstock.opensearch.state.generations import Record, Records
 from penstock.opensearch.state.store import StateStore

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from sink_sides import Side
 
-from penstock.change import WRITTEN, Write
+from penstock.model import WRITTEN, Write
 from penstock.opensearch.index.definition import Recipe
 from penstock.opensearch.state.generations import Record, Records, record_of
 from penstock.opensearch.state.store import Conflict, StateStore

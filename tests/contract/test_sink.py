@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sink_sides import side
 
-from penstock.change import SUPERSEDED, WRITTEN, Refusal, Write
 from penstock.errors import ReadAgain
 from penstock.memory.sink import MemorySink
+from penstock.model import SUPERSEDED, WRITTEN, Refusal, Write
 from penstock.ports import Sink
 
 

@@ -10,8 +10,8 @@ import pytest
 from opensearch_bodies import FIELDS, RECORDED, Server, provoke_wrong_values
 from sink_sides import Asked, Relay, Said, Side, eventually, once_it_waits, relay, side
 
-from penstock.change import SUPERSEDED, WRITTEN, Outcome, Refusal, Write
 from penstock.errors import LeaseLost, ReadAgain, SinkUnavailable, Stopped, SystemicFault
+from penstock.model import SUPERSEDED, WRITTEN, Outcome, Refusal, Write
 from penstock.opensearch.http.error_table import judge_item
 
 REQUESTS = json.loads(RECORDED.read_text())["requests"]

@@ -15,8 +15,8 @@ from pydantic import SecretStr
 from sink_sides import Asked, Relay, Said, relay, side
 
 from penstock.aws.sigv4 import Signer
-from penstock.change import WRITTEN, Write
 from penstock.errors import SettingsError, SinkUnavailable
+from penstock.model import WRITTEN, Write
 from penstock.opensearch.http.client import Client, Unreachable
 from penstock.opensearch.http.requests import require_server
 from penstock.settings import SinkSettings

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sink_sides import Side
 
-from penstock.change import WRITTEN, Refusal, Write
 from penstock.errors import SettingsError, SystemicFault
+from penstock.model import WRITTEN, Refusal, Write
 from penstock.settings import CollectionSettings
 
 DATE = "2024-01-02T03:04:05.678000Z"

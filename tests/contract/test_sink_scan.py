@@ -5,8 +5,8 @@ import json
 import pytest
 from sink_sides import Relay, Said, Side
 
-from penstock.change import Write
 from penstock.errors import SinkUnavailable
+from penstock.model import Write
 from penstock.opensearch.read.scan import Entry, count, read_sources, scan
 
 

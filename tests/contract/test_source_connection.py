@@ -7,8 +7,8 @@ import pymongo
 import pytest
 from source_sides import RealSide
 
-from penstock.change import Namespace
 from penstock.errors import SettingsError, SourceUnavailable
+from penstock.model import Namespace
 from penstock.mongo import collections
 from penstock.mongo.connection import cluster_time, connect, identity, server
 from penstock.settings import SourceSettings

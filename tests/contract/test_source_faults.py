@@ -9,8 +9,8 @@ import pymongo
 import pytest
 from source_sides import RealSide, changes_of, read_changes, read_until, shown
 
-from penstock.change import Position
 from penstock.errors import PositionLost, SourceUnavailable, Stopped
+from penstock.model import Position
 from penstock.mongo.connection import connect
 from penstock.mongo.cursor import ChangeCursor
 from penstock.mongo.stream import MongoStream

@@ -16,8 +16,8 @@ from pymongo.database import Database
 from sink_sides import Side
 
 from bson_values import DOCUMENTS
-from penstock.change import WRITTEN, Namespace, Write
 from penstock.documents.encode import encode
+from penstock.model import WRITTEN, Namespace, Write
 from penstock.mongo.connection import connect
 from penstock.mongo.lookup import from_both_ends, sample
 from penstock.operations.suggest.profile import Profile

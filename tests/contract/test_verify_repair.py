@@ -7,9 +7,9 @@ import pytest
 from pymongo.database import Database
 from verify_sides import Case, Meddling, case
 
-from penstock.change import SUPERSEDED, WRITTEN
 from penstock.documents.document_id import document_id
 from penstock.errors import ReadAgain, SystemicFault
+from penstock.model import SUPERSEDED, WRITTEN
 
 AHEAD = 1000 << 32
 """A thousand seconds."""

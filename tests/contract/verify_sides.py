@@ -10,15 +10,16 @@ import orjson
 from pydantic import SecretStr
 from pymongo.database import Database
 
-from penstock.build import Adapters, sink_client, source_connection
-from penstock.change import WRITTEN, Outcome, Write
+from penstock.connections import sink_client, source_connection
 from penstock.documents.document_id import document_id
+from penstock.model import WRITTEN, Outcome, Write
 from penstock.mongo.connection import cluster_time
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.index.indexes import Generation
 from penstock.operations.verify import Finding, How, Telling, Verified, verify
-from penstock.plans import Collection, plans
+from penstock.planner import Collection, plans
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
+from penstock.wiring import Adapters
 from penstock.worker import worker
 from penstock.worker.progress import NoProgress
 

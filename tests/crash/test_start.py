@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from penstock.build import Adapters, sink_client
+from penstock.connections import sink_client
 from penstock.errors import Outdated
 from penstock.mongo.connection import connect
 from penstock.observe.metrics import Metrics
@@ -12,8 +12,9 @@ from penstock.opensearch.http.waiting import Patience
 from penstock.opensearch.state.generations import Records
 from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.opensearch.state.store import StateStore
-from penstock.plans import Planner
+from penstock.planner import Planner
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
+from penstock.wiring import Adapters
 from penstock.worker.startup import start
 
 

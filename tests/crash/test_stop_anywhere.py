@@ -11,16 +11,15 @@ import orjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from penstock.batch import Limits
-from penstock.change import Batch, Namespace, Position
 from penstock.documents.document_id import document_id
 from penstock.documents.encode import one_by_one
 from penstock.memory.sink import MemoryCheckpoints, MemoryDeadLetters, MemorySink
 from penstock.memory.source import MemorySource
+from penstock.model import Batch, Namespace, Position, Shape
 from penstock.observe.metrics import Metrics
-from penstock.pipeline import Pipeline, Ports, Rules
-from penstock.prepare import Route
-from penstock.shaping import Shape
+from penstock.pipeline.batching import Limits
+from penstock.pipeline.fold import Route
+from penstock.pipeline.pipeline import Pipeline, Ports, Rules
 
 ORDERS, ITEMS = Namespace("shop", "orders"), Namespace("shop", "items")
 POISON, SKIPPED = 7, 8

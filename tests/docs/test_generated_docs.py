@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.cli.interrupts import INTERRUPTED, TERMINATED
+from penstock.cli.signals import INTERRUPTED, TERMINATED
 from penstock.settings import read_settings
 from penstock.settings.table import collection_table
 

@@ -7,10 +7,10 @@ import threading
 import pytest
 from bson import Decimal128
 
-from penstock.build import sink_client
-from penstock.change import Letter, Namespace, Position
+from penstock.connections import sink_client
 from penstock.documents.document_id import document_id, key
 from penstock.errors import SystemicFault
+from penstock.model import Letter, Namespace, Position
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.dead_letters.search import Wanted
 from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters

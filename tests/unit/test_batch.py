@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from penstock.batch import Limits, gather
-from penstock.change import Batch, Change, Namespace, Position
 from penstock.errors import PositionLost
-from penstock.shaping import Shape
+from penstock.model import Batch, Change, Namespace, Position, Shape
+from penstock.pipeline.batching import Limits, gather
 
 SHOP = Namespace("shop", "orders")
 WIDE = Limits(1000, 1_000_000)

@@ -1,6 +1,6 @@
 import json
 
-from penstock.change import Write
+from penstock.model import Write
 from penstock.opensearch.write.bulk import form_of, lines_of
 
 

@@ -11,14 +11,14 @@ import typer
 from typer.testing import CliRunner
 
 from penstock import errors
-from penstock.change import Counts
 from penstock.cli import app as app_module
 from penstock.cli.extras import Extra, add_extra
-from penstock.cli.interrupts import INTERRUPTED, TERMINATED, StopSignals, stop_signals
 from penstock.cli.load import _summary
 from penstock.cli.options import with_settings
 from penstock.cli.progress import PlainProgress
+from penstock.cli.signals import INTERRUPTED, TERMINATED, StopSignals, stop_signals
 from penstock.errors import PositionLost, SettingsError, Stopped
+from penstock.model import Counts
 from penstock.settings.table import settings_table
 from penstock.worker.progress import LoadResult
 

@@ -6,7 +6,7 @@ from penstock.documents.transform import Transform
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.index.definition import Recipe
 from penstock.opensearch.state.generations import Record
-from penstock.plans import Planner
+from penstock.planner import Planner
 from penstock.settings import CollectionSettings, Settings
 from penstock.worker import supervisor
 from penstock.worker.supervisor import Crew

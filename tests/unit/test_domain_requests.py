@@ -2,13 +2,7 @@
 
 import pytest
 
-from penstock.lambdas.domain_requests import (
-    Requests,
-    allows,
-    operations_requests,
-    reader_requests,
-    sync_requests,
-)
+from penstock.lambdas.permissions import Requests, allows, operations_requests, reader_requests, sync_requests
 
 READER = reader_requests("orders")
 SYNC = sync_requests("orders")

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from penstock.change import Namespace
+from penstock.model import Namespace
 from penstock.settings import CollectionSettings, FoundCollection, Settings
 from penstock.worker.collections.expansion import expand, matching
 

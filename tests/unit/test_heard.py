@@ -1,6 +1,6 @@
 """When everything before a moment was told by the stream."""
 
-from penstock.change import Counts, Position
+from penstock.model import Counts, Position
 from penstock.worker.collections.disappeared import Heard
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from bson import Binary, Decimal128, MaxKey, MinKey, ObjectId, Regex, Timestamp
 
-from penstock.change import Change, Namespace, version_of
 from penstock.documents.encode import encode
 from penstock.lambdas.events import NotAnEnvelope, changes_of, events_of, latest_time, token_of
+from penstock.model import Change, Namespace, version_of
 
 FILES = Path(__file__).parents[1] / "envelopes"
 DECLARED = Namespace("test_database", "test_collection")

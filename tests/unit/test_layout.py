@@ -4,7 +4,7 @@ import typer
 from rich.text import Text
 
 from penstock.cli.check import _lines
-from penstock.cli.layout import aligned, as_table_or_lists, wrapped
+from penstock.cli.tables import aligned, as_table_or_lists, wrapped
 from penstock.operations.check.finding import ok, warning
 
 ROWS = [("collection", "index", "state", "in source"), ("shop.orders_of_the_year", "orders", "live", "1,000")]

@@ -12,8 +12,8 @@ from bson.timestamp import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.change import Change, Names, Namespace, version_of
 from penstock.errors import PositionLost
+from penstock.model import Change, Names, Namespace, version_of
 from penstock.mongo.cursor import Reply, Undecodable, bounds_of, decoded, event_of, events_in, taken_apart, undecoded
 from penstock.mongo.events import EventReader
 from penstock.mongo.id_ranges import BRACKETS, Progress, brackets_between, progress_of

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from penstock.change import SUPERSEDED, WRITTEN, Refusal
 from penstock.errors import IndexTakenAway, PenstockError, SinkUnavailable
+from penstock.model import SUPERSEDED, WRITTEN, Refusal
 from penstock.opensearch.http.client import Answer
 from penstock.opensearch.http.error_table import REASON_CHARACTERS, judge_item, judge_request, told, without_values
 from penstock.opensearch.http.waiting import Wait

@@ -6,9 +6,9 @@ import json
 import pytest
 from bson import Decimal128, ObjectId
 
-from penstock.change import Change, Kind, Namespace
 from penstock.delivery.parked_keys import changes_of, texts_of
 from penstock.errors import DocumentError
+from penstock.model import Change, Kind, Namespace
 
 ORDERS = Namespace("shop", "orders.v2")
 IDS = [ObjectId("63eeb6e7d418cd98afb1c1d7"), "a", 7, 1.5, Decimal128("1.10"), {"a": 1, "b": [True, None]},

@@ -8,15 +8,14 @@ from functools import partial
 import orjson
 import pytest
 
-from penstock.batch import Limits
-from penstock.change import Batch, Change, Counts, Namespace, Outcome, Position
 from penstock.documents.encode import one_by_one
 from penstock.errors import DocumentError, LeaseLost, ReadAgain, SinkUnavailable, Stopped, SystemicFault
 from penstock.memory.sink import MemoryCheckpoints, MemoryDeadLetters, MemorySink
+from penstock.model import Batch, Change, Counts, Namespace, Outcome, Position, Shape, shaped
 from penstock.observe.metrics import Metrics
-from penstock.pipeline import Pipeline, Ports, Rules
-from penstock.prepare import Route
-from penstock.shaping import Shape, shaped
+from penstock.pipeline.batching import Limits
+from penstock.pipeline.fold import Route
+from penstock.pipeline.pipeline import Pipeline, Ports, Rules
 
 SHOP = Namespace("shop", "orders")
 ONE_EACH = Limits(1, 1_000_000)

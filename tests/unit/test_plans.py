@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from penstock.change import Namespace
 from penstock.documents.transform import Transform
 from penstock.errors import SettingsError
+from penstock.model import Namespace
 from penstock.opensearch.index.definition import Recipe
 from penstock.opensearch.state.generations import Record
-from penstock.plans import Planner
+from penstock.planner import Planner
 from penstock.settings import CollectionSettings, Settings, SourceSettings
 
 ORDERS = {"namespace": "shop.orders"}

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from penstock.change import Position
 from penstock.errors import LeaseLost
-from penstock.saving import Saving
+from penstock.model import Position
+from penstock.pipeline.checkpointer import Saving
 from workers import until
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from penstock.change import Namespace, seconds_of
-from penstock.cli.interrupts import stop_signals
-from penstock.cli.layout import aligned, as_table_or_lists, cut, on_one_line, terminal_width
 from penstock.cli.letter_filters import Collections, NewerThan, OlderThan, Reason, wanted
+from penstock.cli.signals import stop_signals
+from penstock.cli.tables import aligned, as_table_or_lists, cut, on_one_line, terminal_width
 from penstock.errors import SettingsError, SourceUnavailable
+from penstock.model import Namespace, seconds_of
 from penstock.observe.wording import counted
 from penstock.settings import Settings
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from penstock.change import seconds_of
-from penstock.cli.layout import aligned, on_one_line, terminal_width, wrapped
+from penstock.cli.tables import aligned, on_one_line, terminal_width, wrapped
+from penstock.model import seconds_of
 from penstock.observe.wording import counted
 from penstock.settings import Settings
 

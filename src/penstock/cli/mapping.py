@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from penstock.cli.declared import declared
-from penstock.cli.interrupts import stop_signals
+from penstock.cli.named_collections import declared
+from penstock.cli.signals import stop_signals
 from penstock.errors import SettingsError
 from penstock.observe.wording import counted
 from penstock.settings import CollectionSettings, Settings

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli.declared import declared
-from penstock.cli.interrupts import stop_signals
+from penstock.cli.named_collections import declared
+from penstock.cli.signals import stop_signals
 from penstock.errors import SettingsError
 from penstock.settings import Settings
 

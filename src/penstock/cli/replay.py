@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from penstock.cli.interrupts import stop_signals
 from penstock.cli.letter_filters import Collections, NewerThan, OlderThan, Reason, wanted
+from penstock.cli.signals import stop_signals
 from penstock.errors import SettingsError
 from penstock.observe.wording import counted
 from penstock.settings import Settings

@@ -4,7 +4,7 @@ import signal
 
 import typer
 
-from penstock.cli.interrupts import stop_signals
+from penstock.cli.signals import stop_signals
 from penstock.settings import Settings
 
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from penstock.cli.layout import as_table_or_lists, terminal_width
+from penstock.cli.tables import as_table_or_lists, terminal_width
 from penstock.errors import QueueUnavailable, SourceUnavailable
 from penstock.observe.wording import counted
 from penstock.settings import Settings

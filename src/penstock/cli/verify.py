@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from penstock.cli.declared import declared
-from penstock.cli.interrupts import stop_signals
-from penstock.cli.layout import as_table_or_lists, terminal_width
+from penstock.cli.named_collections import declared
+from penstock.cli.signals import stop_signals
+from penstock.cli.tables import as_table_or_lists, terminal_width
 from penstock.errors import NotEqual
 from penstock.settings import Settings
 

@@ -9,17 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
-from penstock.build import Adapters
-from penstock.change import Batch, Change, Counts, Namespace, Outcome, Position, Write
 from penstock.errors import Stopped
+from penstock.model import Batch, Change, Counts, Namespace, Outcome, Position, Shape, Write, shaped
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.index.indexes import Generation
-from penstock.pipeline import Pipeline, Ports, Rules
-from penstock.plans import Collection, Plan
+from penstock.pipeline.fold import Route
+from penstock.pipeline.pipeline import Pipeline, Ports, Rules
+from penstock.planner import Collection, Plan
 from penstock.ports import Sink
-from penstock.prepare import Route
 from penstock.runtime.backoff import Backoff
-from penstock.shaping import Shape, shaped
+from penstock.wiring import Adapters
 from penstock.worker.collections.drops import affects, indexed, taken_away
 
 

@@ -12,14 +12,14 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from penstock.build import Adapters
-from penstock.change import CONTROL, Change, Counts, Namespace, Position
 from penstock.delivery.apply import Applying
 from penstock.errors import PenstockError, SettingsError, SystemicFault
+from penstock.model import CONTROL, Change, Counts, Namespace, Position
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.index.indexes import Generation, write_alias_of
-from penstock.plans import Collection, Plan, Planner
+from penstock.planner import Collection, Plan, Planner
 from penstock.settings import Settings
+from penstock.wiring import Adapters
 from penstock.worker.collections.expansion import patterns_of
 from penstock.worker.startup import ensure
 

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 from bson.errors import BSONError
 
-from penstock.change import CONTROL, Change, Namespace
 from penstock.documents.document_id import key, read_key
 from penstock.errors import DocumentError
+from penstock.model import CONTROL, Change, Namespace
 
 FORM = 1
 

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from penstock.build import Adapters, parking_queue, sink_client, source_connection
-from penstock.change import Change, Counts, Position
+from penstock.connections import parking_queue, sink_client, source_connection
 from penstock.delivery.databases import Database, databases, require_mappable
 from penstock.delivery.parked_keys import changes_of
 from penstock.errors import DocumentError, QueueUnavailable, SettingsError
+from penstock.model import Change, Counts, Position
 from penstock.observe.metrics import Metrics
-from penstock.plans import Plan
+from penstock.planner import Plan
 from penstock.settings import Settings
+from penstock.wiring import Adapters
 
 if TYPE_CHECKING:
     from penstock.aws.queue import Message, Queue

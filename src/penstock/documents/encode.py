@@ -11,12 +11,12 @@ from typing import Any
 
 import orjson
 
-from penstock.change import Body
 from penstock.documents.bson_json import json_form
 from penstock.documents.fast_encode import options_of, options_of_all
 from penstock.documents.field_names import CLEAN_AT_TOP
 from penstock.documents.rewrite import encode_rewritten
 from penstock.errors import DocumentError
+from penstock.model import Body
 
 FORM = 1
 """Counts up when a value's JSON form changes: indexes made before it are then known to differ."""

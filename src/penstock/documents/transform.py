@@ -18,13 +18,13 @@ from typing import Any
 import orjson
 from bson import ObjectId
 
-from penstock.change import Body
 from penstock.documents import field_paths
 from penstock.documents.conflicts import give_shape, shapes
 from penstock.documents.document_id import HASHED, are_short, document_id, key
 from penstock.documents.encode import FORM, encode, encode_all, one_by_one
 from penstock.documents.field_names import RESERVED
 from penstock.errors import DocumentError, SettingsError
+from penstock.model import Body
 from penstock.settings import CollectionSettings
 
 Function = Callable[[dict[str, Any]], dict[str, Any] | None]

@@ -3,7 +3,7 @@
 import os
 from functools import cache
 
-from penstock.build import sink_client, source_connection
+from penstock.connections import sink_client, source_connection
 from penstock.mongo.connection import Connection
 from penstock.observe.logs import set_up_logs
 from penstock.opensearch.http.client import Client

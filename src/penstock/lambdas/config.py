@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import orjson
 from pymongo.errors import OperationFailure
 
-from penstock.change import Namespace, seconds_of
 from penstock.errors import SourceUnavailable, Stopped
 from penstock.lambdas.clients import collection, settings, source
+from penstock.lambdas.deadline import in_time
 from penstock.lambdas.documents import parsed_json
 from penstock.lambdas.http import BadRequest, Proxied, Reply, Request, answer
-from penstock.lambdas.in_time import in_time
+from penstock.model import Namespace, seconds_of
 from penstock.mongo.collections import exists
 from penstock.mongo.connection import Client, cluster_time
 from penstock.mongo.retrying import ask

@@ -16,8 +16,8 @@ from bson.errors import BSONError
 from bson.json_util import JSONOptions, object_hook
 from bson.timestamp import Timestamp
 
-from penstock.change import Change, Namespace, version_of
 from penstock.documents.document_id import document_id
+from penstock.model import Change, Namespace, version_of
 from penstock.mongo.cursor import Undecodable
 from penstock.mongo.events import CONTROL_KINDS, STATES, EventReader
 

@@ -21,7 +21,7 @@ from pymongo.errors import PyMongoError
 
 from penstock.errors import PenstockError, SettingsError, SourceUnavailable, Stopped
 from penstock.lambdas.clients import settings
-from penstock.lambdas.in_time import in_time
+from penstock.lambdas.deadline import in_time
 
 log = structlog.get_logger(__name__)
 

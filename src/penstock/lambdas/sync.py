@@ -18,18 +18,19 @@ from typing import Any
 import structlog
 
 from penstock.aws.queue import MAX_TEXT_BYTES, Queue
-from penstock.build import Adapters, parking_queue
-from penstock.change import CONTROL, Change, Counts, Namespace, Position, seconds_of
+from penstock.connections import parking_queue
 from penstock.delivery.databases import Database, databases, require_mappable
 from penstock.delivery.parked_keys import texts_of
 from penstock.errors import PenstockError, Stopped, SystemicFault
 from penstock.lambdas.clients import settings, sink, source
+from penstock.lambdas.deadline import in_time
 from penstock.lambdas.embedded_metrics import publish
 from penstock.lambdas.events import changes_of, events_of, latest_time, token_of
-from penstock.lambdas.in_time import in_time
+from penstock.model import CONTROL, Change, Counts, Namespace, Position, seconds_of
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.index.mapping import GC_DELETES_S
-from penstock.plans import Plan
+from penstock.planner import Plan
+from penstock.wiring import Adapters
 
 log = structlog.get_logger(__name__)
 

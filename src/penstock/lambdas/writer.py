@@ -19,10 +19,10 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure
 from pymongo.write_concern import WriteConcern
 
-from penstock.change import Namespace
 from penstock.lambdas.clients import collection, source
 from penstock.lambdas.documents import Document, documents_of
 from penstock.lambdas.http import BadRequest, Proxied, Reply, Request, answer
+from penstock.model import Namespace
 from penstock.mongo.connection import Client
 from penstock.mongo.error_table import Fault, fault_of
 from penstock.mongo.retrying import ask

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import orjson
 
-from penstock.change import SUPERSEDED, WRITTEN, Letter, Namespace, Outcome, Position, Refusal, Write
 from penstock.errors import LeaseLost, ReadAgain
+from penstock.model import SUPERSEDED, WRITTEN, Letter, Namespace, Outcome, Position, Refusal, Write
 
 _MAX_ID_BYTES = 512
 

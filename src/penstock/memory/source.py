@@ -15,10 +15,9 @@ from typing import Any, Literal, NamedTuple
 
 import bson
 
-from penstock.change import Batch, Change, Kind, Namespace, Position
 from penstock.documents.document_id import document_id
 from penstock.errors import PositionLost, Stopped
-from penstock.shaping import Shape, shaped
+from penstock.model import Batch, Change, Kind, Namespace, Position, Shape, shaped
 
 _Kind = Kind | Literal["update"]
 """`update`: the document is looked up when the entry is read, as a change stream does."""

@@ -8,7 +8,7 @@ from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
-from penstock.change import Namespace
+from penstock.model import Namespace
 from penstock.mongo.codec import CODEC
 from penstock.mongo.connection import RAW, Client, Document, cluster_time, time_of
 

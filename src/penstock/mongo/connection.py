@@ -14,8 +14,8 @@ from pymongo.database import Database
 from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 from pymongo.uri_parser import parse_uri
 
-from penstock.change import version_of
 from penstock.errors import PenstockError, SettingsError, SourceUnavailable
+from penstock.model import version_of
 from penstock.mongo.codec import CODEC
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
 from penstock.settings import SourceSettings

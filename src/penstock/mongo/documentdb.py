@@ -2,7 +2,7 @@
 
 from collections.abc import Set
 
-from penstock.change import Namespace
+from penstock.model import Namespace
 from penstock.mongo.connection import Client
 
 Rules = Set[tuple[str, str]]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
-from penstock.change import Change, Kind, Names, Namespace
+from penstock.model import Change, Kind, Names, Namespace
 from penstock.mongo.connection import Document
 from penstock.mongo.cursor import Undecodable
 

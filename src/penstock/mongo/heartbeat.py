@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from penstock.change import Namespace
+from penstock.model import Namespace
 from penstock.mongo.connection import Client
 
 _ID = "penstock"

@@ -17,8 +17,8 @@ from bson.min_key import MinKey
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 
-from penstock.change import Position
 from penstock.errors import PositionLost
+from penstock.model import Position
 from penstock.mongo.connection import Document
 from penstock.mongo.position import EXACT
 

@@ -17,8 +17,8 @@ from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import PyMongoError
 
-from penstock.change import Batch, Change, Namespace, Position, in_rows
 from penstock.errors import SourceUnavailable, Stopped
+from penstock.model import Batch, Change, Namespace, Position, Shape, in_rows, shaped
 from penstock.mongo.codec import CODEC
 from penstock.mongo.collections import committed_time, types_of_ends
 from penstock.mongo.connection import Connection, Document
@@ -28,7 +28,6 @@ from penstock.mongo.id_ranges import BRACKETS, Progress, brackets_between, progr
 from penstock.observe.metrics import Metrics
 from penstock.runtime.backoff import Backoff
 from penstock.runtime.threads import Ending
-from penstock.shaping import Shape, shaped
 
 log = structlog.get_logger(__name__)
 

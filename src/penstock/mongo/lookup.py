@@ -7,8 +7,8 @@ from typing import Any
 
 from pymongo.errors import OperationFailure
 
-from penstock.change import Change, Namespace
 from penstock.documents.document_id import document_id
+from penstock.model import Change, Namespace
 from penstock.mongo.collections import collection, committed_time, estimated_count, exists
 from penstock.mongo.connection import Client
 from penstock.mongo.load import changes_of

@@ -6,7 +6,7 @@ import bson
 from bson.errors import InvalidBSON
 from pymongo.errors import OperationFailure
 
-from penstock.change import Namespace, version_of
+from penstock.model import Namespace, version_of
 from penstock.mongo.codec import CODEC
 from penstock.mongo.collections import collection
 from penstock.mongo.connection import RAW, Client, Document

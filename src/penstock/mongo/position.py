@@ -12,8 +12,8 @@ from bson.errors import BSONError
 from bson.json_util import JSONMode, JSONOptions
 from bson.timestamp import Timestamp
 
-from penstock.change import Position, seconds_of
 from penstock.errors import PositionLost
+from penstock.model import Position, seconds_of
 
 EXACT = JSONOptions(json_mode=JSONMode.CANONICAL, tz_aware=False, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 """Every BSON value comes back from text as it was."""

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 import structlog
 from pymongo.errors import OperationFailure, PyMongoError
 
-from penstock.change import CONTROL, Batch, Change, Position, seconds_of
 from penstock.errors import PositionLost, Stopped
+from penstock.model import CONTROL, Batch, Change, Position, Shape, seconds_of, shaped
 from penstock.mongo.collections import committed_time, identities
 from penstock.mongo.connection import Client, Connection, Document
 from penstock.mongo.cursor import ChangeCursor, Reply, events_in
@@ -28,7 +28,6 @@ from penstock.mongo.watch import Watch
 from penstock.observe.metrics import Metrics
 from penstock.runtime.backoff import Backoff
 from penstock.runtime.threads import Ending
-from penstock.shaping import Shape, shaped
 
 log = structlog.get_logger(__name__)
 

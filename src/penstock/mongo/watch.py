@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
 
-from penstock.change import Names, Namespace, Position
+from penstock.model import Names, Namespace, Position
 from penstock.mongo.connection import Document
 from penstock.mongo.position import resume_option
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from pymongo.errors import PyMongoError
 
-from penstock.build import source_connection
+from penstock.connections import source_connection
 from penstock.errors import SettingsError
 from penstock.mongo.collections import databases, estimated_count, namespaces
 from penstock.mongo.connection import address

@@ -14,17 +14,17 @@ from typing import Literal
 
 import structlog
 
-from penstock.build import Adapters
-from penstock.change import Counts, Namespace, Position
 from penstock.errors import IndexTakenAway, LeaseLost, Outdated, SourceUnavailable, Stopped
+from penstock.model import Counts, Namespace, Position
 from penstock.mongo.heartbeat import beat
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.state.pipeline_state import PipelineState
-from penstock.pipeline import Pipeline, Ports
-from penstock.plans import Plan
-from penstock.prepare import Route
+from penstock.pipeline.fold import Route
+from penstock.pipeline.pipeline import Pipeline, Ports
+from penstock.planner import Plan
 from penstock.runtime.backoff import Backoff
 from penstock.runtime.threads import Ending, side_by_side
+from penstock.wiring import Adapters
 from penstock.worker.loader import Loading
 from penstock.worker.progress import LoadResult, Progress
 from penstock.worker.recovery.position_loss import healing, unhealed, watch

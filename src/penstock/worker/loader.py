@@ -14,20 +14,20 @@ from typing import Any, TypeVar
 
 import structlog
 
-from penstock.build import Adapters
-from penstock.change import Change, Counts, Namespace, Position
 from penstock.errors import ReadAgain, Stopped
+from penstock.model import Change, Counts, Namespace, Position
 from penstock.mongo.collections import committed_time, estimated_count, exists, find_by_ids
 from penstock.mongo.connection import cluster_time
 from penstock.mongo.load import MongoLoad
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.index.mapping import GC_DELETES_S
 from penstock.opensearch.state.load_state import LoadState
-from penstock.pipeline import Pipeline, Ports
-from penstock.plans import Collection, Plan
+from penstock.pipeline.fold import Routes
+from penstock.pipeline.pipeline import Pipeline, Ports
+from penstock.planner import Collection, Plan
 from penstock.ports import Sink
-from penstock.prepare import Routes
 from penstock.runtime.threads import Ending, side_by_side
+from penstock.wiring import Adapters
 from penstock.worker.collections.disappeared import Missing
 from penstock.worker.collections.drops import affects, indexed, stays_away, taken_away
 from penstock.worker.collections.renames import Renames

@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from typing import Protocol
 
-from penstock.change import Counts
+from penstock.model import Counts
 
 
 class Progress(Protocol):

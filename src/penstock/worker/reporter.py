@@ -5,7 +5,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from penstock.change import Counts, Position, seconds_of
+from penstock.model import Counts, Position, seconds_of
 from penstock.observe.health import Health
 from penstock.observe.metrics import Metrics
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from penstock.build import Adapters
-from penstock.change import Namespace
 from penstock.errors import Outdated, SettingsError, SystemicFault
+from penstock.model import Namespace
 from penstock.mongo.collections import exists, namespaces
 from penstock.mongo.connection import identity
 from penstock.opensearch.index.definition import Recipe
@@ -22,8 +21,9 @@ from penstock.opensearch.index.indexes import AliasLost, Generation, index_of
 from penstock.opensearch.state.generations import Record
 from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.pipeline_state import PipelineState
-from penstock.plans import Collection, Plan
+from penstock.planner import Collection, Plan
 from penstock.settings import FoundCollection
+from penstock.wiring import Adapters
 from penstock.worker.collections.renames import require_known
 from penstock.worker.recovery.position_loss import intact
 from penstock.worker.recovery.source_rewind import check_source

@@ -17,7 +17,7 @@ from penstock.errors import PenstockError, PositionLost, Stopped, SystemicFault
 from penstock.observe.health import Health
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.state.generations import Record, Records
-from penstock.plans import Plan, Planner, pipeline_of
+from penstock.planner import Plan, Planner, pipeline_of
 from penstock.runtime.threads import Ending
 from penstock.worker.follower import Following
 

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from penstock.change import Refusal, Write
 from penstock.documents.document_id import document_id
 from penstock.errors import SystemicFault
+from penstock.model import Refusal, Write
 from penstock.ports import Sink
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from penstock.build import Adapters, sink_client, source_connection
-from penstock.change import Counts, Namespace
+from penstock.connections import sink_client, source_connection
+from penstock.model import Counts, Namespace
 from penstock.mongo.connection import Connection
 from penstock.observe.health import Health
 from penstock.observe.metrics import Metrics
@@ -22,9 +22,10 @@ from penstock.opensearch.http.waiting import Patience
 from penstock.opensearch.state.generations import Records
 from penstock.opensearch.state.pattern_state import FoundState
 from penstock.opensearch.state.store import StateStore
-from penstock.plans import Plan, Planner
+from penstock.planner import Plan, Planner
 from penstock.runtime.threads import Ending, side_by_side
 from penstock.settings import Settings
+from penstock.wiring import Adapters
 from penstock.worker.collections.expansion import patterns_of
 from penstock.worker.collections.patterns import Patterns
 from penstock.worker.follower import Following

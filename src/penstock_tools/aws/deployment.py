@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from penstock.lambdas import domain_requests as rights
 from penstock.lambdas import environment
+from penstock.lambdas import permissions as rights
 from penstock.lambdas.environment import (
     APPLICATION,
     HANDLERS,

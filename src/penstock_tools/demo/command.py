@@ -13,9 +13,9 @@ import typer
 from pydantic import SecretStr
 from rich.console import Console
 
-from penstock.change import Change, Namespace
 from penstock.cli.progress import Progress, progress_display
 from penstock.documents.transform import Transform
+from penstock.model import Change, Namespace
 from penstock.mongo.connection import Connection, connect
 from penstock.mongo.load import MongoLoad
 from penstock.observe.logs import set_up_logs

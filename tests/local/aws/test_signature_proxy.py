@@ -21,7 +21,7 @@ from botocore.credentials import Credentials
 
 from penstock.aws.sigv4 import Signer
 from penstock.errors import SinkUnavailable
-from penstock.lambdas.domain_requests import allows, reader_requests, sync_requests
+from penstock.lambdas.permissions import allows, reader_requests, sync_requests
 from penstock.opensearch.http.client import Client, Unreachable
 from penstock.settings import SinkSettings
 from penstock_tools.aws.domain.signature_proxy import SignatureProxy

@@ -6,8 +6,8 @@ from contextlib import closing
 import pytest
 from pymongo import MongoClient
 
-from penstock.change import Namespace, Position
 from penstock.errors import PositionLost, SourceUnavailable
+from penstock.model import Namespace, Position
 from penstock.mongo.connection import connect, identity, server
 from penstock.mongo.load import MongoLoad
 from penstock.mongo.stream import MongoStream

@@ -4,8 +4,8 @@ import hashlib
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from penstock.change import Namespace
 from penstock.errors import SettingsError
+from penstock.model import Namespace
 from penstock.opensearch.write.bulk import MAX_ID_BYTES
 
 SCHEMA: Final = 1

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from penstock.change import Namespace, Refusal
 from penstock.errors import SinkUnavailable
+from penstock.model import Namespace, Refusal
 from penstock.opensearch.dead_letters.letter import StoredLetter, stored_letter
 from penstock.opensearch.dead_letters.store import DEAD_LETTER_INDEX
 from penstock.opensearch.http.client import Client

@@ -6,8 +6,8 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from penstock.change import Letter, Namespace, Refusal, Write
 from penstock.errors import SinkUnavailable, SystemicFault
+from penstock.model import Letter, Namespace, Refusal, Write
 from penstock.opensearch.dead_letters.letter import SCHEMA, StoredLetter, letter_id, stored_letter
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.error_table import MISSING

@@ -17,8 +17,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from penstock.change import SUPERSEDED, WRITTEN, Outcome, Refusal
 from penstock.errors import IndexTakenAway, SinkUnavailable
+from penstock.model import SUPERSEDED, WRITTEN, Outcome, Refusal
 from penstock.opensearch.http.client import Answer
 from penstock.opensearch.http.waiting import Wait
 

@@ -35,7 +35,7 @@ class Recorded:
 class Record:
     """The generations of one collection behind one read alias; `last` is the highest number that was ever used.
 
-    `names` are those that the collection got by renames that were followed: see `penstock.change.Names`.
+    `names` are those that the collection got by renames that were followed: see `penstock.model.Names`.
     """
 
     collection: str

@@ -5,8 +5,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from penstock.change import Position
 from penstock.errors import LeaseLost
+from penstock.model import Position
 from penstock.opensearch.state.store import Conflict, StateStore, Stored
 
 LoadPhase = Literal["loading", "live", "dropped", "reconciling"]

@@ -18,8 +18,8 @@ from typing import Any
 
 import structlog
 
-from penstock.change import Position
 from penstock.errors import LeaseLost, Stopped
+from penstock.model import Position
 from penstock.opensearch.state.store import Conflict, StateStore, Stored
 
 log = structlog.get_logger(__name__)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import orjson
 
-from penstock.change import Outcome, Refusal, Write
+from penstock.model import Outcome, Refusal, Write
 
 MAX_ID_BYTES: Final = 512
 """OpenSearch answers 400 for the whole request above this."""

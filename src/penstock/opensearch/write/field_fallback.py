@@ -19,9 +19,9 @@ from urllib.parse import quote
 
 import structlog
 
-from penstock.change import WRITTEN, Outcome, Refusal, Write
 from penstock.documents.omitted import leave_out
 from penstock.errors import SinkUnavailable
+from penstock.model import WRITTEN, Outcome, Refusal, Write
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.requests import ask

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from penstock.change import WRITTEN, Outcome, Refusal, Write
 from penstock.errors import ReadAgain
+from penstock.model import WRITTEN, Outcome, Refusal, Write
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.client import Answer, Client, Unreachable
 from penstock.opensearch.http.error_table import judge_item, judge_request, lost

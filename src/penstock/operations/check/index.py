@@ -14,7 +14,7 @@ from penstock.opensearch.index.field_limit import count_fields, limit_of, takes_
 from penstock.opensearch.index.mapping import GC_DELETES_S, body_for, read_mapping
 from penstock.operations.check.finding import RIGHTS, Finding, failure, ok, refusal, warning
 from penstock.operations.inspect.views import SinkView
-from penstock.plans import Declared
+from penstock.planner import Declared
 from penstock.settings import CollectionSettings, Settings
 
 _NEARLY_FULL = 0.8

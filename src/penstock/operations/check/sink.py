@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from penstock.build import sink_client
+from penstock.connections import sink_client
 from penstock.errors import SettingsError, SinkUnavailable
 from penstock.opensearch.http.client import Client, Unreachable
 from penstock.opensearch.index.mapping import index_body

@@ -5,9 +5,9 @@ from collections.abc import Generator, Iterator, Mapping
 
 from pymongo.errors import PyMongoError
 
-from penstock.build import source_connection
-from penstock.change import Namespace, seconds_of
+from penstock.connections import source_connection
 from penstock.errors import SettingsError, SourceUnavailable
+from penstock.model import Namespace, seconds_of
 from penstock.mongo import collections as source
 from penstock.mongo.connection import Client, Connection, Server, address, server
 from penstock.mongo.cursor import ChangeCursor

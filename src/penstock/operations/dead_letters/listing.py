@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 
 from pymongo.errors import PyMongoError
 
-from penstock.build import sink_client, source_connection
-from penstock.change import Namespace
+from penstock.connections import sink_client, source_connection
 from penstock.documents.document_id import document_id, read_key
 from penstock.errors import SourceUnavailable
+from penstock.model import Namespace
 from penstock.mongo.collections import exists, find_by_ids
 from penstock.mongo.connection import Client as SourceClient
 from penstock.mongo.error_table import unavailable

@@ -14,20 +14,21 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from penstock.build import Adapters, sink_client, source_connection
-from penstock.change import Change, Counts, Position
+from penstock.connections import sink_client, source_connection
 from penstock.delivery.apply import Applying
 from penstock.delivery.databases import Fed, databases
 from penstock.documents.document_id import read_key
 from penstock.errors import SettingsError, SystemicFault
+from penstock.model import Change, Counts, Position
 from penstock.mongo.collections import committed_time
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.dead_letters.letter import StoredLetter
 from penstock.opensearch.dead_letters.search import KeptLetters, Wanted
 from penstock.opensearch.http.waiting import Patience
 from penstock.operations.dead_letters.listing import can_be_read, declared, superseded_of
-from penstock.plans import Collection, Plan
+from penstock.planner import Collection, Plan
 from penstock.settings import Settings
+from penstock.wiring import Adapters
 
 log = structlog.get_logger(__name__)
 

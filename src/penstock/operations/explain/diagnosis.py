@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from penstock.change import seconds_of
+from penstock.model import seconds_of
 from penstock.operations.inspect.differences import Field
 
 Source = Literal["there", "not there", "unreadable", "no collection"]

@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 from pymongo.errors import PyMongoError
 
-from penstock.build import sink_client, source_connection
-from penstock.change import Change, Namespace
+from penstock.connections import sink_client, source_connection
 from penstock.documents.document_id import key, read_key
 from penstock.documents.omitted import as_left_out, left_out
 from penstock.errors import DocumentError, SettingsError
+from penstock.model import Change, Namespace
 from penstock.mongo.collections import committed_time
 from penstock.mongo.connection import Connection
 from penstock.mongo.error_table import unavailable
@@ -28,7 +28,7 @@ from penstock.operations.explain.document_ref import AskedId, asked_id
 from penstock.operations.inspect.differences import Field, field_by_field
 from penstock.operations.inspect.liveness import alive
 from penstock.operations.inspect.views import SinkView
-from penstock.plans import Collection, Plan, Planner
+from penstock.planner import Collection, Plan, Planner
 from penstock.settings import Settings
 
 _LOOKS = 3

@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from pymongo.errors import PyMongoError
 
-from penstock.build import source_connection
-from penstock.change import Namespace, seconds_of
+from penstock.connections import source_connection
 from penstock.errors import SinkUnavailable, SourceUnavailable
+from penstock.model import Namespace, seconds_of
 from penstock.mongo.collections import estimated_count
 from penstock.mongo.connection import address, cluster_time
 from penstock.mongo.error_table import in_words

@@ -3,8 +3,8 @@
 import threading
 from collections.abc import Callable
 
-from penstock.change import seconds_of
 from penstock.errors import SettingsError, SystemicFault
+from penstock.model import seconds_of
 from penstock.opensearch.state.generations import Record, Recorded
 from penstock.operations.reindex.generations import Generations, generations_of
 from penstock.settings import Settings

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from penstock.build import sink_client
+from penstock.connections import sink_client
 from penstock.delivery.databases import LOOK_AGAIN_S
 from penstock.errors import SettingsError, Stopped, SystemicFault
 from penstock.observe.metrics import Metrics
@@ -24,7 +24,7 @@ from penstock.opensearch.state.generations import Record, Recorded, Records
 from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.opensearch.state.store import StateStore
 from penstock.opensearch.write.sink import OpenSearchSink
-from penstock.plans import Declared, Planner, pipeline_of
+from penstock.planner import Declared, Planner, pipeline_of
 from penstock.settings import Settings
 
 log = structlog.get_logger(__name__)

@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from penstock.build import Adapters
-from penstock.change import seconds_of
 from penstock.delivery.databases import LOOK_AGAIN_S
 from penstock.errors import NotEqual, Outdated, PositionLost, SettingsError, Stopped, SystemicFault
+from penstock.model import seconds_of
 from penstock.mongo.collections import estimated_count
 from penstock.mongo.connection import cluster_time
 from penstock.observe.metrics import Metrics
@@ -25,9 +24,10 @@ from penstock.opensearch.read.scan import count
 from penstock.opensearch.state.generations import Record, Recorded
 from penstock.operations.reindex.generations import LOOK_EVERY_S, Generations
 from penstock.operations.verify import How, Kind, Telling, verify
-from penstock.plans import Plan, Planner
+from penstock.planner import Plan, Planner
 from penstock.runtime.threads import Ending, side_by_side
 from penstock.settings import Settings
+from penstock.wiring import Adapters
 from penstock.worker.collections.renames import require_known
 from penstock.worker.follower import Following
 from penstock.worker.progress import NoProgress, Progress

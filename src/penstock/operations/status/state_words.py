@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.change import seconds_of
+from penstock.model import seconds_of
 from penstock.operations.inspect.liveness import reported_lately
 from penstock.operations.inspect.views import SeenSource
 from penstock.settings import Settings

@@ -6,9 +6,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.build import parking_queue, sink_client
-from penstock.change import Namespace
+from penstock.connections import parking_queue, sink_client
 from penstock.errors import QueueUnavailable, SettingsError
+from penstock.model import Namespace
 from penstock.mongo.watch import Watch, watches
 from penstock.opensearch.index.indexes import write_alias_of
 from penstock.opensearch.state.generations import Record, Recorded
@@ -22,7 +22,7 @@ from penstock.operations.status.state_words import (
     share_loaded,
     state_of,
 )
-from penstock.plans import Declared, pipeline_of
+from penstock.planner import Declared, pipeline_of
 from penstock.settings import CollectionSettings, Settings
 from penstock.worker.collections.renames import present_names
 

@@ -5,10 +5,10 @@ import threading
 import orjson
 from pymongo.errors import PyMongoError
 
-from penstock.build import source_connection
-from penstock.change import Change, Namespace
+from penstock.connections import source_connection
 from penstock.documents.transform import Transform
 from penstock.errors import DocumentError, SettingsError, Stopped
+from penstock.model import Change, Namespace
 from penstock.mongo.error_table import unavailable
 from penstock.mongo.lookup import sample
 from penstock.operations.suggest.profile import Profile

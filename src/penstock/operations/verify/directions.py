@@ -11,9 +11,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from penstock.change import Batch, Position
 from penstock.documents.document_id import document_id
 from penstock.errors import Stopped
+from penstock.model import Batch, Position
 from penstock.mongo.collections import find_by_ids
 from penstock.mongo.lookup import sample_ids
 from penstock.opensearch.read.by_ids import Found

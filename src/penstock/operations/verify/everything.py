@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
-from penstock.build import Adapters, sink_client, source_connection
+from penstock.connections import sink_client, source_connection
 from penstock.errors import SettingsError
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.requests import require_server
@@ -13,8 +13,9 @@ from penstock.opensearch.state.generations import Records
 from penstock.opensearch.state.store import StateStore
 from penstock.operations.verify.findings import Verified
 from penstock.operations.verify.generation import How, Telling, verify
-from penstock.plans import Planner
+from penstock.planner import Planner
 from penstock.settings import Settings
+from penstock.wiring import Adapters
 
 
 def verify_all(

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import structlog
 
-from penstock.build import Adapters
 from penstock.errors import Stopped
 from penstock.mongo.collections import estimated_count, exists
 from penstock.opensearch.index.indexes import Generation
@@ -23,7 +22,8 @@ from penstock.operations.verify.ledger import Ledger
 from penstock.operations.verify.look import CollectionGone, Looking
 from penstock.operations.verify.repair import Repairing
 from penstock.operations.verify.suspects import HELD, Suspects
-from penstock.plans import Collection
+from penstock.planner import Collection
+from penstock.wiring import Adapters
 from penstock.worker.progress import NoProgress, Progress, peak_memory_bytes
 
 log = structlog.get_logger(__name__)

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from penstock.change import WRITTEN, Refusal
 from penstock.errors import ReadAgain, Stopped
+from penstock.model import WRITTEN, Refusal
 from penstock.opensearch.dead_letters.letter import StoredLetter
 from penstock.opensearch.dead_letters.store import MAX_BODY_BYTES
 from penstock.operations.verify.directions import Passed

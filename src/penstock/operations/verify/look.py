@@ -9,15 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from penstock.build import Adapters
-from penstock.change import Body, Change
 from penstock.documents.document_id import document_id, read, read_key
 from penstock.errors import DocumentError
+from penstock.model import Body, Change
 from penstock.mongo.collections import committed_time
 from penstock.opensearch.read.by_ids import Found, read_by_ids
 from penstock.operations.inspect.differences import differences
-from penstock.plans import Collection
-from penstock.prepare import Bodies
+from penstock.pipeline.fold import Bodies
+from penstock.planner import Collection
+from penstock.wiring import Adapters
 
 Side = Literal["source", "index"]
 """From which side a document was come upon. The source's side judges what the source holds, the index's the rest."""

@@ -8,13 +8,13 @@ ahead of the source (it was restored, or the source was), its own version is the
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from penstock.build import Adapters
-from penstock.change import Change, Letter, Outcome, Position, Refusal, Write
 from penstock.errors import SystemicFault
+from penstock.model import Change, Letter, Outcome, Position, Refusal, Write
 from penstock.opensearch.index.mapping import GC_DELETES_S
 from penstock.operations.verify.look import Look
-from penstock.plans import Collection
-from penstock.prepare import letter
+from penstock.pipeline.fold import letter
+from penstock.planner import Collection
+from penstock.wiring import Adapters
 
 
 @dataclass

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Final, NamedTuple
 
-from penstock.build import Adapters
-from penstock.change import Counts, Namespace, Position
+from penstock.model import Counts, Namespace, Position
 from penstock.mongo.collections import identities
 from penstock.mongo.connection import cluster_time
 from penstock.opensearch.state.load_state import LoadState
-from penstock.plans import Collection, Plan
+from penstock.planner import Collection, Plan
+from penstock.wiring import Adapters
 from penstock.worker.collections.drops import stays_away
 from penstock.worker.collections.renames import Renames
 from penstock.worker.load_gate import Turns

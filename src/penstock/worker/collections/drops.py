@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import structlog
 
-from penstock.change import Change, Namespace
 from penstock.documents.document_id import read, read_key
 from penstock.errors import Stopped
+from penstock.model import Change, Namespace
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.waiting import Patience
 from penstock.opensearch.read.scan import scan
 from penstock.opensearch.state.load_state import LoadState
-from penstock.plans import Collection
+from penstock.planner import Collection
 from penstock.ports import Sink
 from penstock.worker.sweep import Indexed, empty
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from penstock.change import Namespace
+from penstock.model import Namespace
 from penstock.settings import CollectionSettings, FoundCollection, Settings
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import structlog
 from pymongo.errors import OperationFailure
 
-from penstock.build import sink_client, source_connection
-from penstock.change import Namespace
+from penstock.connections import sink_client, source_connection
 from penstock.errors import SourceUnavailable
+from penstock.model import Namespace
 from penstock.mongo.collections import namespaces
 from penstock.mongo.connection import Client, Connection, server
 from penstock.mongo.documentdb import enabling, enabling_rules, is_enabled
@@ -25,7 +25,7 @@ from penstock.opensearch.http.requests import require_server
 from penstock.opensearch.http.waiting import Patience
 from penstock.opensearch.state.pattern_state import FoundState
 from penstock.opensearch.state.store import StateStore
-from penstock.plans import Declared, Planner
+from penstock.planner import Declared, Planner
 from penstock.settings import Settings
 from penstock.worker.collections.expansion import expand, matching, patterns_of
 

@@ -2,7 +2,7 @@
 
 A rename is recorded before the position passes it, and what feeds the collection begins anew with the new name, from a
 position before the rename. Nothing is missed by that, and nothing of another collection that had, or has, one of the
-names is taken: a change goes by the name of its moment (`penstock.change.Names`).
+names is taken: a change goes by the name of its moment (`penstock.model.Names`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,16 +12,17 @@ from threading import Event
 
 import structlog
 
-from penstock.build import Adapters, sink_client
-from penstock.change import Change, Names, Namespace
+from penstock.connections import sink_client
 from penstock.errors import Outdated, SettingsError, SinkUnavailable
+from penstock.model import Change, Names, Namespace
 from penstock.opensearch.http.requests import require_server
 from penstock.opensearch.http.waiting import Impatience
 from penstock.opensearch.state.generations import Record, Records
 from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.store import StateStore
-from penstock.plans import Collection
+from penstock.planner import Collection
 from penstock.settings import Settings
+from penstock.wiring import Adapters
 
 log = structlog.get_logger(__name__)
 

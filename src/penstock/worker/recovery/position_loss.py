@@ -16,15 +16,15 @@ from threading import Event
 
 import structlog
 
-from penstock.build import Adapters
-from penstock.change import Namespace, seconds_of
 from penstock.errors import IndexTakenAway, PenstockError, PositionLost, Stopped
+from penstock.model import Namespace, seconds_of
 from penstock.opensearch.index.indexes import Generation
 from penstock.opensearch.index.integrity import Damage, damages, give_back
 from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.pipeline_state import PipelineState
-from penstock.plans import Plan
+from penstock.planner import Plan
 from penstock.runtime.backoff import Backoff
+from penstock.wiring import Adapters
 from penstock.worker.recovery.read_alias import Searched
 from penstock.worker.recovery.source_rewind import check_source
 

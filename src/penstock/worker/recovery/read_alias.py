@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from penstock.build import Adapters
-from penstock.change import Namespace
+from penstock.model import Namespace
 from penstock.opensearch.index.indexes import Generation
 from penstock.opensearch.index.integrity import searched_in
+from penstock.wiring import Adapters
 
 log = structlog.get_logger(__name__)
 

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from penstock.build import Adapters
-from penstock.change import SUPERSEDED, Outcome, Position, Write, seconds_of
 from penstock.errors import SystemicFault
+from penstock.model import SUPERSEDED, Outcome, Position, Write, seconds_of
 from penstock.mongo.connection import cluster_time, identity
 from penstock.opensearch.index.indexes import Generation
 from penstock.opensearch.read.by_ids import read_by_ids
 from penstock.opensearch.state.pipeline_state import PipelineState
-from penstock.plans import Plan
+from penstock.planner import Plan
 from penstock.ports import Sink
+from penstock.wiring import Adapters
 
 _LOOKED_AT = 100
 """So many of the writes of one call that were superseded, spread over all of them."""

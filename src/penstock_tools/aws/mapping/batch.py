@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from penstock.change import Position
+from penstock.model import Position
 from penstock_tools.aws.mapping.envelope import EventForm, envelope, event_json, size_of
 from penstock_tools.aws.mapping.reader import after_event, time_of_event
 

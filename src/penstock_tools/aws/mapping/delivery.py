@@ -6,7 +6,7 @@ import time
 import structlog
 from pymongo.errors import PyMongoError
 
-from penstock.change import seconds_of
+from penstock.model import seconds_of
 from penstock.mongo.error_table import in_words
 from penstock.runtime.backoff import Backoff
 from penstock_tools.aws.mapping.batch import Batch

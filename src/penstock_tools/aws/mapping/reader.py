@@ -9,7 +9,7 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, OperationFailure
 
-from penstock.change import Position, version_of
+from penstock.model import Position, version_of
 from penstock.mongo.connection import Client, cluster_time
 from penstock.mongo.cursor import ChangeCursor, Reply
 from penstock.mongo.error_table import Fault, fault_of

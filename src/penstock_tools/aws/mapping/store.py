@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from penstock.change import Position
+from penstock.model import Position
 from penstock_tools.aws.mapping.record import Record
 from penstock_tools.servers.errors import LocalServerError
 

@@ -9,8 +9,8 @@ import structlog
 from bson.errors import BSONError
 from pymongo.errors import OperationFailure, PyMongoError
 
-from penstock.change import Position
 from penstock.errors import PositionLost, Stopped
+from penstock.model import Position
 from penstock.mongo.cursor import Reply
 from penstock.mongo.error_table import Fault, fault_of, in_words
 from penstock.mongo.position import position_at

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Self
 
-from penstock.change import Position
+from penstock.model import Position
 
 _IDLE_SAVE_S = 10.0
 """How often the position of an idle source is saved, so that it does not age out of the change log."""

@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from penstock.batch import Limits, gather
-from penstock.change import Batch, Change, Counts, Letter, Position
 from penstock.errors import ReadAgain, Stopped, SystemicFault
+from penstock.model import Batch, Change, Counts, Letter, Position
 from penstock.observe.metrics import Metrics
+from penstock.pipeline.batching import Limits, gather
+from penstock.pipeline.checkpointer import Saving
+from penstock.pipeline.fold import Prepared, Routes, prepare, shape_by, split
 from penstock.ports import Checkpoints, DeadLetters, Sink, Source
-from penstock.prepare import Prepared, Routes, prepare, shape_by, split
-from penstock.saving import Saving
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, NamedTuple
 
-from penstock.change import (
+from penstock.documents.document_id import document_ids, key
+from penstock.errors import DocumentError, SystemicFault
+from penstock.model import (
     CONTROL,
     WRITTEN,
     Body,
@@ -16,12 +18,11 @@ from penstock.change import (
     Outcome,
     Position,
     Refusal,
+    Shape,
     Write,
+    all_one,
     in_rows,
 )
-from penstock.documents.document_id import document_ids, key
-from penstock.errors import DocumentError, SystemicFault
-from penstock.shaping import Shape, all_one
 
 Bodies = Callable[[Sequence[dict[str, Any]]], list[Body]]
 """Makes the bodies of documents, which are used up."""

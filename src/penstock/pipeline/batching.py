@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from typing import NamedTuple
 
-from penstock.change import Batch, Position
+from penstock.model import Batch, Position, Shape
 from penstock.ports import Source
-from penstock.shaping import Shape
 
 _AHEAD = 3
 """Answers of the source that may wait; each is bounded by the source (16 MB at the most)."""

@@ -7,9 +7,9 @@ collections. Each later generation has a pipeline of its own, with a cursor of i
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from penstock.change import Names, Namespace
 from penstock.documents.transform import Transform
 from penstock.errors import SettingsError
+from penstock.model import Names, Namespace
 from penstock.mongo.watch import Watch, watches
 from penstock.opensearch.index.definition import Recipe
 from penstock.opensearch.state.generations import Record, Recorded
