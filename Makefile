@@ -42,10 +42,10 @@ test: lint  ## every check: lint, types, import rules, tests on real servers (PR
 	$(BIN)/pytest $(if $(filter-out 1,$(PROCESSES)),--numprocesses $(PROCESSES) --dist loadfile) $(PYTEST_ARGS)
 
 bench: install  ## measure load, catch-up, latency and the sync function, in about ten minutes; writes docs/benchmarks.md
-	$(BIN)/python benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-all: install  ## measure everything at full size, in up to an hour; writes docs/benchmarks.md
-	$(BIN)/python benchmarks --all $(ARGS)
+	$(BIN)/python -m benchmarks --all $(ARGS)
 
 FAULT ?=
 ROUNDS ?= 5

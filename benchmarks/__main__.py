@@ -1,8 +1,8 @@
 """All benchmarks, one after the other, each in a process of its own: `make bench`, `make bench-all`.
 
-    .venv/bin/python benchmarks              items 1 to 4, with fewer documents: about ten minutes
-    .venv/bin/python benchmarks --all        all items at their full sizes: up to an hour
-    .venv/bin/python benchmarks --all load growth
+    .venv/bin/python -m benchmarks              items 1 to 4, with fewer documents: about ten minutes
+    .venv/bin/python -m benchmarks --all        all items at their full sizes: up to an hour
+    .venv/bin/python -m benchmarks --all load growth
 
 Each writes benchmarks/results/NAME.json, unless it fails or finds index and source different; docs/benchmarks.md is
 made from these files at the end.
@@ -16,11 +16,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import page
-from results import GOAL_COLUMNS, HERE, RESULTS, goal_rows, read
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import page
+from benchmarks.results import GOAL_COLUMNS, RESULTS, goal_rows, read
 from penstock_tools.servers.platform import terminated_like_interrupted
 
 _ENDS_WITHIN_S = 60
@@ -51,7 +51,7 @@ def run(benchmark: Benchmark, folder: Path, *, full: bool) -> str:
     """Run one to its end; answers why it has no figures, nothing when it has."""
     limit_s = benchmark.full_s if full else benchmark.short_s
     flags = () if full else benchmark.short or ()
-    command = [sys.executable, str(HERE / f"{benchmark.name}.py"), f"--results={folder}", *flags]
+    command = [sys.executable, "-m", f"benchmarks.{benchmark.name}", f"--results={folder}", *flags]
     process = subprocess.Popen(command, start_new_session=True)  # so that Ctrl-C reaches it once, through us
     try:
         code = process.wait(limit_s)

@@ -1,6 +1,6 @@
 """Item 2: catching up with changes that were made while nobody followed.
 
-    .venv/bin/python benchmarks/catch_up.py [--rounds 7] [--changes 200000]
+    .venv/bin/python -m benchmarks.catch_up [--rounds 7] [--changes 200000]
 
 Inserts, updates and deletes, mixed, each of another document, are made once; every round reads them from the same
 position of the change stream and writes them into an empty index that penstock has made.
@@ -22,12 +22,12 @@ from typing import Any
 import opensearchpy
 import urllib3
 from bson import Timestamp
-from ground import DB, Ground, generated
-from item import Given, main
-from load import THREADS, TextForTheRest, raw_bulk
-from results import Section
-from rounds import Took, Way, measured, timed
 
+from benchmarks.ground import DB, Ground, generated
+from benchmarks.item import Given, main
+from benchmarks.load import THREADS, TextForTheRest, raw_bulk
+from benchmarks.results import Section
+from benchmarks.rounds import Took, Way, measured, timed
 from penstock.connections import source_connection
 from penstock.errors import Stopped
 from penstock.model import Outcome, Write

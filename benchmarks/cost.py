@@ -1,6 +1,6 @@
 """Item 5: what a document costs: CPU by stage, bytes on the wire with and without gzip, peak memory.
 
-    .venv/bin/python benchmarks/cost.py [--rounds 7] [--documents 50000] [--memory-documents 100000]
+    .venv/bin/python -m benchmarks.cost [--rounds 7] [--documents 50000] [--memory-documents 100000]
 
 The limit of the whole is `bson.decode_all` and `orjson` of the same documents and nothing else: what every Python
 program pays that reads BSON and writes JSON.
@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import urllib3
-from ground import DB, Ground, generated
-from item import Given, main
-from load import decode_and_dump, least_way, load_way, penstock_load, require_equal_load
-from memory import catch_up_apart, load_apart
-from results import Section
-from rounds import Took, Way, measured, timed
-from stages import Stages
+
+from benchmarks.ground import DB, Ground, generated
+from benchmarks.item import Given, main
+from benchmarks.load import decode_and_dump, least_way, load_way, penstock_load, require_equal_load
+from benchmarks.memory import catch_up_apart, load_apart
+from benchmarks.results import Section
+from benchmarks.rounds import Took, Way, measured, timed
+from benchmarks.stages import Stages
 
 NAME = "generated"
 WIRE = "bytes on the wire for each document"

@@ -1,6 +1,6 @@
 """Item 6: more collections, larger documents, more requests in flight, many more documents.
 
-    .venv/bin/python benchmarks/growth.py [--rounds 7] [--documents 50000] [--some 100000] [--many 1000000]
+    .venv/bin/python -m benchmarks.growth [--rounds 7] [--documents 50000] [--some 100000] [--many 1000000]
 
 The first three are loads in this process beside raw bulk requests of the same bodies; the last one runs the commands
 `penstock load` and `penstock run`, each in a process of its own, on --some documents and on --many,
@@ -14,13 +14,12 @@ from itertools import islice
 from statistics import median
 from typing import TypeVar
 
-from ground import DB, Ground, generated
-from item import Given, main
-from load import load_way, raw_way, require_equal_load
-from memory import Peak, catch_up_apart, load_apart
-from results import Section
-from rounds import Took, Way, goal, measured, pairwise, say
-
+from benchmarks.ground import DB, Ground, generated
+from benchmarks.item import Given, main
+from benchmarks.load import load_way, raw_way, require_equal_load
+from benchmarks.memory import Peak, catch_up_apart, load_apart
+from benchmarks.results import Section
+from benchmarks.rounds import Took, Way, goal, measured, pairwise, say
 from penstock.observe.metrics import Metrics
 from penstock.worker import worker
 

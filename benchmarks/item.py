@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pymongo
 import structlog
-from ground import Ground, ground
-from results import Item, Section, commit, machine, now, write
-from rounds import ROUNDS, show
 
+from benchmarks.ground import Ground, ground
+from benchmarks.results import Item, Section, commit, machine, now, write
+from benchmarks.rounds import ROUNDS, show
 from penstock.runtime.allocation import for_many_documents
 from penstock_tools.servers.java import find_java
 from penstock_tools.servers.platform import Platform, terminated_like_interrupted

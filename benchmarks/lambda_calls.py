@@ -1,6 +1,6 @@
 """Item 4: the sync function with batches of 1,000 and of 100 events, against the sample's way, one call an event.
 
-    .venv/bin/python benchmarks/lambda_calls.py [--rounds 7] [--events 1000]
+    .venv/bin/python -m benchmarks.lambda_calls [--rounds 7] [--events 1000]
 
 All run as deployed: from the built folder under Lambda's runtime, in one warm process, with signed requests through the
 checking proxy. A round calls it with events that it has not seen; the time is from handing an event to the runtime to
@@ -16,11 +16,11 @@ from typing import Any
 
 import orjson
 from bson import Timestamp
-from ground import DB, Ground, generated, ground
-from item import Given, flags, quieten, stopped_quietly, tell, versions
-from results import HERE, Section
-from rounds import ROUNDS, Took, Way, measured
 
+from benchmarks.ground import DB, Ground, generated, ground
+from benchmarks.item import Given, flags, quieten, stopped_quietly, tell, versions
+from benchmarks.results import HERE, Section
+from benchmarks.rounds import ROUNDS, Took, Way, measured
 from penstock.lambdas.environment import function_name
 from penstock_tools.aws.deployment import Deployment, DeploymentSettings
 from penstock_tools.aws.mapping.envelope import EventForm, envelope, event_json

@@ -6,7 +6,7 @@ The envelope says which: `way`. Answers the CPU seconds that the process has use
 import time
 from typing import Any
 
-import sample_way
+import sample_way  # it lies beside this file in the function's folder
 
 from penstock.lambdas import sync
 

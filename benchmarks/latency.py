@@ -1,6 +1,6 @@
 """Item 3: from a write until the index has acknowledged it, and until a search finds it.
 
-    .venv/bin/python benchmarks/latency.py [--rounds 7] [--seconds 5]
+    .venv/bin/python -m benchmarks.latency [--rounds 7] [--seconds 5]
 
 penstock run    the command as users run it, in a process of its own
 script          follow_script.py: watch and helpers.bulk
@@ -14,11 +14,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from ground import DB, Ground
-from item import Given, main
-from processes import Beside, penstock
-from results import Goal, Section
-from rounds import numbered, say
+from benchmarks.ground import DB, Ground
+from benchmarks.item import Given, main
+from benchmarks.processes import Beside, penstock
+from benchmarks.results import Goal, Section
+from benchmarks.rounds import numbered, say
 
 RATES = (10, 100, 1000)
 REFRESHES = ("1s", "100ms")

@@ -1,6 +1,6 @@
 """Item 1: the load, against the bulk requests alone and against a script that a user would write.
 
-    .venv/bin/python benchmarks/load.py [--rounds 7] [--documents 200000] [--cities 34006]
+    .venv/bin/python -m benchmarks.load [--rounds 7] [--documents 200000] [--cities 34006]
 
 raw bulk        the very requests that penstock would send, prepared beforehand: nothing can be faster
 least work      the same requests, each sent when its documents were read, decoded and written as JSON, to no end:
@@ -24,12 +24,12 @@ import bson
 import opensearchpy
 import orjson
 import urllib3
-from ground import DB, Ground, generated
-from item import Given, main
-from pinned import can_pin, pinned
-from results import Section
-from rounds import Took, Way, measured, timed
 
+from benchmarks.ground import DB, Ground, generated
+from benchmarks.item import Given, main
+from benchmarks.pinned import can_pin, pinned
+from benchmarks.results import Section
+from benchmarks.rounds import Took, Way, measured, timed
 from penstock.documents.document_id import document_id
 from penstock.documents.transform import Transform
 from penstock.mongo.codec import CODEC

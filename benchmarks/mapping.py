@@ -1,6 +1,6 @@
 """Changes through the event source mapping and the real sync function, against the sample's way, in one run.
 
-    .venv/bin/python benchmarks/mapping.py [--changes 10000]
+    .venv/bin/python -m benchmarks.mapping [--changes 10000]
 
 Both run as deployed: from the built folder under Lambda's runtime, called by the local mapping in batches of 1,000,
 with signed requests through the checking proxy. The changes are written while the mapping is disabled; the time is
@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import pymongo
 import urllib3
-from ground import generated
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.ground import generated
 from penstock.lambdas.environment import HANDLERS, function_name
 from penstock_tools.aws.deployment import Deployment, DeploymentSettings
 from penstock_tools.servers.progress import progress_here

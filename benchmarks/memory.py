@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from ground import DB, Ground, generated
-from processes import Beside, penstock
-from rounds import say
+from benchmarks.ground import DB, Ground, generated
+from benchmarks.processes import Beside, penstock
+from benchmarks.rounds import say
 
 BEHIND = 250_000
 """How far the worker is left behind: the local source's change log holds some more 500-byte changes than these."""

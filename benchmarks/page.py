@@ -1,6 +1,6 @@
 """docs/benchmarks.md, from the figures in benchmarks/results and the words in page.md.
 
-    .venv/bin/python benchmarks/page.py [--check]
+    .venv/bin/python -m benchmarks.page [--check]
 
 A line `<!-- figures: NAME -->` of page.md becomes the tables of that benchmark, `<!-- machine -->` what they were
 measured on, `<!-- goals -->` all figures that have a goal. So the words stay when the figures are renewed.
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from results import GOAL_COLUMNS, HERE, RESULTS, Item, Section, goal_rows, read, shown
+from benchmarks.results import GOAL_COLUMNS, HERE, RESULTS, Item, Section, goal_rows, read, shown
 
 TEMPLATE = HERE / "page.md"
 PAGE = HERE.parent / "docs" / "benchmarks.md"

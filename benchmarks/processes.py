@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 import orjson
-from results import HERE
 
 _WITHIN_S = 60
 
@@ -25,7 +24,7 @@ class Beside:
     def __init__(self, folder: Path, script: str, *arguments: str, cwd: Path | None = None) -> None:
         self._notes = folder / f"{script}-{os.urandom(4).hex()}.json"
         self._log = self._notes.with_suffix(".log")
-        command = [sys.executable, str(HERE / f"{script}.py"), *arguments, str(self._notes)]
+        command = [sys.executable, "-m", f"benchmarks.{script}", *arguments, str(self._notes)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from results import Cell, Goal, Section, shown, spread
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from benchmarks.results import Cell, Goal, Section, shown, spread
 
 ROUNDS = 7
 WIDTH = 120

@@ -8,10 +8,9 @@ from contextlib import closing, contextmanager
 from itertools import chain
 from typing import Any
 
-from ground import DB, Ground
-from results import Section, spread
-from rounds import Took
-
+from benchmarks.ground import DB, Ground
+from benchmarks.results import Section, spread
+from benchmarks.rounds import Took
 from penstock.documents.transform import Transform
 from penstock.model import Body, Change, Namespace, Position
 from penstock.mongo.cursor import FindCursor, Reply

@@ -1,22 +1,16 @@
 """Every benchmark at a tiny size: whether they run, to the comparison of index and source. No figures come of it.
 
-.venv/bin/python benchmarks/tiny.py FOLDER        all but the sync function's, on one pair of servers
-.venv/bin/python benchmarks/lambda_calls.py --rounds 1 --events 10 --results FOLDER
+.venv/bin/python -m benchmarks.tiny FOLDER        all but the sync function's, on one pair of servers
+.venv/bin/python -m benchmarks.lambda_calls --rounds 1 --events 10 --results FOLDER
 """
 
 import sys
 from functools import partial
 from pathlib import Path
 
-import catch_up
-import cost
-import growth
-import latency
-import load
-import verify
-from ground import DB, ground
-from item import Given, Sections, quieten, tell, versions
-
+from benchmarks import catch_up, cost, growth, latency, load, verify
+from benchmarks.ground import DB, ground
+from benchmarks.item import Given, Sections, quieten, tell, versions
 from penstock_tools.servers.platform import Platform
 
 BLOCKS = (latency.Block("penstock run", 100, "100ms"), latency.Block("script", 100, "1s"))

@@ -1,6 +1,6 @@
 """Item 7: `penstock verify` of a collection that is equal to its index, with some documents and with many.
 
-    .venv/bin/python benchmarks/verify.py [--rounds 3] [--documents 200000] [--many 1000000]
+    .venv/bin/python -m benchmarks.verify [--rounds 3] [--documents 200000] [--many 1000000]
 
 The command runs in a process of its own, and both of its directions are in the time. One verify more of the smaller
 collection warms the servers up and is thrown away. A verify that finds a difference has no figures.
@@ -9,12 +9,12 @@ collection warms the servers up and is thrown away. A verify that finds a differ
 from collections.abc import Iterator
 from statistics import median
 
-from ground import Ground, generated
-from growth import load_all
-from item import Given, main
-from memory import Peak, verify_apart
-from results import Section
-from rounds import goal, pairwise, say
+from benchmarks.ground import Ground, generated
+from benchmarks.growth import load_all
+from benchmarks.item import Given, main
+from benchmarks.memory import Peak, verify_apart
+from benchmarks.results import Section
+from benchmarks.rounds import goal, pairwise, say
 
 
 def sections(at: Ground, given: Given) -> Iterator[Section]:

@@ -13,7 +13,8 @@ from typing import Any
 
 import orjson
 import pymongo
-from ground import generated
+
+from benchmarks.ground import generated
 
 
 def write(collection: Any, first: int, count: int, rate: float) -> Iterator[tuple[str, float, float, float]]:

@@ -51,7 +51,7 @@ PROMISES = (
         "        self._flights.append(_Flight(prepared.documents, position, delivered))\n"
         "        if position:\n"
         "            self.ports.checkpoints.save(position)\n",
-        ("tests/unit/test_pipeline.py::test_a_position_behind_an_unfinished_batch_is_never_saved",),
+        ("tests/unit/pipeline/test_pipeline.py::test_a_position_behind_an_unfinished_batch_is_never_saved",),
         fault="worker_killed_while_refused",
     ),
     Promise(
@@ -59,14 +59,14 @@ PROMISES = (
         "opensearch/write/bulk.py",
         '"version_type":"external_gte"',
         '"version_type":"external"',
-        ("tests/contract/test_sink.py::TestOpenSearchSink::test_an_equal_version_is_written_again",),
+        ("tests/contract/opensearch/test_sink.py::TestOpenSearchSink::test_an_equal_version_is_written_again",),
     ),
     Promise(
         "no folding of equal cluster times: a batch ends between them",
         "pipeline/batching.py",
         "room or (whole_times and _one_time(batch, answer))",
         "room",
-        ("tests/unit/test_batch.py::test_a_batch_does_not_end_between_changes_of_one_cluster_time",),
+        ("tests/unit/pipeline/test_batching.py::test_a_batch_does_not_end_between_changes_of_one_cluster_time",),
     ),
     Promise(
         "no folding of equal cluster times: each change is written",
@@ -74,7 +74,7 @@ PROMISES = (
         "    ids = document_ids([change.id for change in known])\n",
         '    each = type("Each", (str,), {"__hash__": object.__hash__, "__eq__": object.__eq__})\n'
         "    ids = list(map(each, document_ids([change.id for change in known])))\n",
-        ("tests/unit/test_pipeline.py::test_every_change_is_counted",),
+        ("tests/unit/pipeline/test_pipeline.py::test_every_change_is_counted",),
     ),
     Promise(
         "first instead of last change",
@@ -91,7 +91,7 @@ PROMISES = (
         "                if reply.count:\n",
         "                version = committed_time(self._client, self._namespace)\n"
         "                if reply.count:\n",
-        ("tests/contract/test_load_versions.py",),
+        ("tests/contract/mongo/test_load_versions.py",),
     ),
     Promise(
         "an old range sent instead of read again",
@@ -99,8 +99,8 @@ PROMISES = (
         "            if call.send_before is not None and time.monotonic() >= call.send_before:\n",
         "            if False:\n",
         (
-            "tests/contract/test_sink.py::TestOpenSearchSink::test_nothing_is_sent_after_its_time",
-            "tests/contract/test_sink_answers.py::TestWhatIsReadOutsideTheStream",
+            "tests/contract/opensearch/test_sink.py::TestOpenSearchSink::test_nothing_is_sent_after_its_time",
+            "tests/contract/opensearch/test_sink_answers.py::TestWhatIsReadOutsideTheStream",
         ),
         fault="range_held_back",
     ),
@@ -109,21 +109,21 @@ PROMISES = (
         "opensearch/state/pipeline_state.py",
         "    return unchanged_s >= max(lease_s, float(found.document.get(\"lease_s\", 0)))\n",
         "    return True\n",
-        ("tests/contract/test_checkpoints_lease.py",),
+        ("tests/contract/opensearch/test_checkpoints_lease.py",),
     ),
     Promise(
         "no lease: taken for held after its time",
         "opensearch/state/pipeline_state.py",
         "        return stored is not None and time.monotonic() - stored.sent_at < self._lease_s\n",
         "        return stored is not None\n",
-        ("tests/contract/test_checkpoints_lease.py",),
+        ("tests/contract/opensearch/test_checkpoints_lease.py",),
     ),
     Promise(
         "delete ignored",
         "pipeline/fold.py",
         'if change.kind != "left"]',
         'if change.kind not in ("left", "delete")]',
-        ("tests/crash/test_stop_anywhere.py", "tests/unit/test_pipeline.py::test_every_change_is_counted"),
+        ("tests/crash/test_stop_anywhere.py", "tests/unit/pipeline/test_pipeline.py::test_every_change_is_counted"),
         fault="worker_killed",
     ),
     Promise(
@@ -138,7 +138,7 @@ PROMISES = (
         "model.py",
         "in reversed(self.later) if since < version)",
         "in reversed(self.later))",
-        ("tests/unit/test_mongo_values.py",),
+        ("tests/unit/mongo/test_values.py",),
     ),
 )  # fmt: skip
 

@@ -21,7 +21,7 @@ from penstock.opensearch.http.waiting import Patience
 from penstock.opensearch.read.scan import count, read_sources, scan
 from penstock.settings import CollectionSettings, Settings, SinkSettings
 from penstock_tools.compare import Comparison, compare
-from workers import Site
+from testkit.workspace import Site
 
 _AT_ONCE = 1000
 

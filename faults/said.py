@@ -1,6 +1,6 @@
 """What something between the worker and OpenSearch answers in its place."""
 
-from sink_sides import Asked, Said
+from testkit.sink_access import Asked, Said
 
 OVERLOADED = Said(
     429, b'{"error":{"type":"circuit_breaking_exception","reason":"[parent] Data too large"},"status":429}'

@@ -10,15 +10,15 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import pymongo
-from sink_sides import Relay, relay
 
 from faults.equality import found
 from faults.ground import Ground
 from faults.result import Result
 from faults.writer import Writer
 from penstock.documents.document_id import document_id
-from proxy import Proxy
-from workers import Site, Worker, until
+from testkit.sink_access import Relay, relay
+from testkit.tcp_proxy import Proxy
+from testkit.workspace import Site, Worker, until
 
 ITEMS = "items"
 _RECOVERS_WITHIN_S = 120

@@ -5,7 +5,7 @@ import socket
 import time
 from contextlib import suppress
 
-from proxy import Proxy
+from testkit.tcp_proxy import Proxy
 
 
 class Cutting(Proxy):

@@ -21,7 +21,7 @@ from penstock.cli import main
 from penstock.errors import PenstockError
 from penstock_tools.servers.opensearch import local_opensearch
 from penstock_tools.servers.source import local_source
-from workers import Site
+from testkit.workspace import Site
 
 Server = TypeVar("Server")
 

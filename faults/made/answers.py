@@ -5,12 +5,12 @@ import random
 from collections.abc import Callable, Iterator
 
 import urllib3
-from sink_sides import Asked, Relay, Said
 
 from faults.fault import fault
 from faults.said import AWAY, OVERLOADED, TOO_LARGE, is_bulk
 from faults.scene import Scene
 from faults.wire import CuttingAnswers
+from testkit.sink_access import Asked, Relay, Said
 
 _REJECTED = {"type": "rejected_execution_exception", "reason": "rejected execution of coordinating operation"}
 _UNAVAILABLE = {"type": "unavailable_shards_exception", "reason": "primary shard is not active"}

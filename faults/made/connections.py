@@ -5,7 +5,7 @@ import time
 from faults.fault import fault
 from faults.scene import Scene
 from faults.wire import Cutting, HalfClosing, Slow
-from proxy import Proxy
+from testkit.tcp_proxy import Proxy
 
 
 @fault("all connections to the source cut, and none accepted for a while", quick=True)

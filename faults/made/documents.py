@@ -1,12 +1,11 @@
 """Documents that the index refuses."""
 
-from sink_sides import Asked, Said
-
 from faults.fault import fault
 from faults.made.indexes import index
 from faults.said import TOO_LARGE
 from faults.scene import Scene
-from workers import until
+from testkit.sink_access import Asked, Said
+from testkit.workspace import until
 
 _POISON = 1000
 _LIMIT_BYTES = 1_000_000

@@ -4,13 +4,12 @@ import signal
 import time
 from typing import Any
 
-from sink_sides import Asked, Said
-
 from faults.fault import fault
 from faults.made.processes import holder
 from faults.said import OVERLOADED
 from faults.scene import Scene
-from workers import until
+from testkit.sink_access import Asked, Said
+from testkit.workspace import until
 
 _DOCUMENTS = 4000
 _RATE = "60"

@@ -5,7 +5,7 @@ import signal
 from faults.fault import fault
 from faults.said import OVERLOADED, is_bulk
 from faults.scene import Scene
-from workers import Worker, until
+from testkit.workspace import Worker, until
 
 
 @fault("SIGKILL of the worker", quick=True)

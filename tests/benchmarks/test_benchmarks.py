@@ -15,12 +15,12 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 def run(*words: str | Path) -> None:
     """Run one in a process of its own. They have their own servers, for they delete every index between two rounds."""
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
 
 
 def test_every_benchmark_runs_to_its_comparison(tmp_path):
-    run(BENCHMARKS / "tiny.py", tmp_path)
+    run("benchmarks.tiny", tmp_path)
     for name in ("load", "catch_up", "latency", "cost", "growth", "verify"):
         sections = json.loads((tmp_path / f"{name}.json").read_text())["sections"]
         assert sections
@@ -28,15 +28,14 @@ def test_every_benchmark_runs_to_its_comparison(tmp_path):
 
 
 def test_the_sync_function_is_measured_as_deployed(tmp_path):
-    run(BENCHMARKS / "lambda_calls.py", "--rounds=1", "--events=10", f"--results={tmp_path}")
+    run("benchmarks.lambda_calls", "--rounds=1", "--events=10", f"--results={tmp_path}")
     assert (tmp_path / "lambda_calls.json").exists()
 
 
 @pytest.fixture
 def at(monkeypatch, database, source_uri, sink_url):
     """The benchmarks' ground on the tests' servers and database."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import ground
+    from benchmarks import ground
 
     monkeypatch.setattr(ground, "DB", database.name)
     servers = SimpleNamespace(source=SimpleNamespace(uri=source_uri), opensearch=SimpleNamespace(url=sink_url))

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 from pymongo.database import Database
-from sink_sides import Relay, Side, relay, side
-from sync_function import SyncFunction, sync_function
+
+from testkit.sink_access import Relay, Side, relay, side
+from testkit.sync_function import SyncFunction, sync_function
 
 
 @pytest.fixture

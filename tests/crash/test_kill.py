@@ -11,7 +11,7 @@ from bson import Binary, Decimal128, Int64, ObjectId
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from workers import Site, meanwhile
+from testkit.workspace import Site, meanwhile
 
 KILLS_IN_LOAD, KILLS_IN_STREAM = 10, 9
 DOCUMENTS = 600

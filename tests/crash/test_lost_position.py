@@ -9,7 +9,7 @@ from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.opensearch.state.store import StateStore
 from penstock.settings import CollectionSettings, PipelineSettings, Settings, SinkSettings, SourceSettings
 from penstock.worker import worker
-from workers import WITHIN_S, until
+from testkit.workspace import WITHIN_S, until
 
 STEPS = 11
 """So many times something is saved from noticing the loss to the end of the load, at the least."""

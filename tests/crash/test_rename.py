@@ -13,7 +13,7 @@ from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.settings import CollectionSettings, PipelineSettings, Settings, SinkSettings, SourceSettings
 from penstock.worker import worker
 from penstock.worker.collections.renames import Renames
-from workers import meanwhile, until
+from testkit.workspace import meanwhile, until
 
 KILLS = 8
 NAMES = ("items", "moved", "moved_on")

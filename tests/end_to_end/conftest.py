@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from workers import PENSTOCK, WITHIN_S
+from testkit.workspace import PENSTOCK, WITHIN_S
 
 
 @pytest.fixture

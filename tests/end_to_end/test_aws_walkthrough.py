@@ -12,12 +12,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from aws_site import AwsSite, eventually
 from bson import Decimal128, Int64, ObjectId
 
 from penstock.lambdas.environment import function_name
 from penstock_tools.aws.deployment import Deployment, DeploymentSettings
 from penstock_tools.aws.mapping.behaviour import Behaviour
+from testkit.aws_deployment import AwsSite, eventually
 
 POISON = frozenset({"poison"})
 """The one document that the index refuses: `shape` is a text where the others have a document."""

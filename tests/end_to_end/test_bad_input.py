@@ -7,8 +7,8 @@ import pytest
 from bson import Binary, encode
 
 from penstock_tools.servers.source import SourceSettings, local_source
-from proxy import Proxy
-from workers import Site, until
+from testkit.tcp_proxy import Proxy
+from testkit.workspace import Site, until
 
 LARGEST = 16 * 1024 * 1024
 

@@ -9,7 +9,7 @@ import pytest
 from bson import Binary, Decimal128, ObjectId
 
 from penstock.documents.document_id import document_id
-from workers import until
+from testkit.workspace import until
 
 MAPPING = {"mappings": {"properties": {"customer": {"type": "object"}, "price": {"type": "double"}}}}
 SHAPE = """

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from workers import until
+from testkit.workspace import until
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import json
 
-from workers import Site, until
+from testkit.workspace import Site, until
 
 
 def test_a_worker_goes_on_through_conflicts_and_a_full_index(site: Site, database) -> None:

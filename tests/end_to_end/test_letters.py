@@ -19,7 +19,7 @@ from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.operations.dead_letters.listing import list_letters
 from penstock.operations.dead_letters.replay import replay_letters
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
-from workers import until
+from testkit.workspace import until
 
 IMPOSSIBLE = Decimal128.from_bid(b"\xff" * 14 + b"\x41\x30")
 OBJECT = {"mappings": {"properties": {"customer": {"type": "object"}}}}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import urllib3
 
-from workers import WITHIN_S, until
+from testkit.workspace import WITHIN_S, until
 
 
 def count(sink_url, index):

@@ -7,7 +7,7 @@ import signal
 import pytest
 from bson import json_util
 
-from workers import until
+from testkit.workspace import until
 
 DOCUMENTS = 1000
 

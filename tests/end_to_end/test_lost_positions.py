@@ -12,7 +12,7 @@ import pytest
 
 from penstock.documents.document_id import document_id
 from penstock_tools.servers.source import SourceSettings, local_source
-from workers import Site, until
+from testkit.workspace import Site, until
 
 UNREADABLE = {"token": '{"_data": "no token of any server"}', "time": 0}
 

@@ -8,7 +8,7 @@ import pytest
 from pymongo import MongoClient
 
 from penstock_tools.servers.source import SourceSettings, local_source
-from workers import Site, until
+from testkit.workspace import Site, until
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from penstock.documents.document_id import document_id
 from penstock.documents.transform import Transform
 from penstock.mongo.codec import CODEC
 from penstock.settings import CollectionSettings
-from relay import Said, relay
-from workers import until
+from testkit.http_relay import Said, relay
+from testkit.workspace import until
 
 NUMBERS = count(1)
 AWAY = Said(503, b"{}")

@@ -6,7 +6,7 @@ import pytest
 from pymongo import MongoClient
 
 from penstock_tools.servers.source import SourceSettings, local_source
-from workers import until
+from testkit.workspace import until
 
 
 def documents(*numbers, text="first"):

@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from proxy import Proxy
-from workers import WITHIN_S, until
+from testkit.tcp_proxy import Proxy
+from testkit.workspace import WITHIN_S, until
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from workers import until
+from testkit.workspace import until
 
 DOCUMENTS = 1500
 

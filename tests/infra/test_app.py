@@ -14,9 +14,9 @@ from aws_cdk import Environment
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
-from reading import DOCUMENTDB, LAMBDA, OPENSEARCH, VPC
 
-from conftest import STAND_IN, Synthesis, synthesise
+from testkit.synthesis import STAND_IN, Synthesis, synthesise
+from testkit.templates import DOCUMENTDB, LAMBDA, OPENSEARCH, VPC
 
 ROOT = Path(__file__).parents[2]
 STACKS = {VPC, DOCUMENTDB, OPENSEARCH, LAMBDA}

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from reading import LAMBDA, all_properties
+
+from testkit.templates import LAMBDA, all_properties
 
 PAGE = (Path(__file__).parents[2] / "docs" / "aws.md").read_text()
 

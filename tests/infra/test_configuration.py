@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from aws_cdk import App
+
 from infra.configuration import Configuration, ConfigurationError
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "aws.md"

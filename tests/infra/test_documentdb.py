@@ -2,10 +2,11 @@
 
 import pytest
 from aws_cdk.assertions import Template
+
 from infra.configuration import Configuration
 from infra.documentdb import DocumentDbStack
 from infra.network import NetworkStack
-from reading import DOCUMENTDB, VPC, all_properties, imported, only, properties, resources
+from testkit.templates import DOCUMENTDB, VPC, all_properties, imported, only, properties, resources
 
 CLUSTER = "AWS::DocDB::DBCluster"
 INSTANCE = "AWS::DocDB::DBInstance"

@@ -1,9 +1,9 @@
 """Every way in which changes are late, refused or lost has an alarm that says what to do."""
 
 import pytest
-from functions_template import OTHER, STACK, plain, properties
 
 from penstock.lambdas.embedded_metrics import DIMENSION, NAMESPACE, UNITS
+from testkit.functions_template import OTHER, STACK, plain, properties
 
 ALARM = "AWS::CloudWatch::Alarm"
 MORE = "GreaterThanOrEqualToThreshold"

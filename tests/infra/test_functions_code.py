@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from functions_template import OTHER, STACK, plain, properties
-from infra.functions import assets
 
+from infra.functions import assets
 from penstock.lambdas import environment
 from penstock.lambdas.environment import HANDLERS, VARIABLES
+from testkit.functions_template import OTHER, STACK, plain, properties
 
 
 def function(template, name):

@@ -2,9 +2,9 @@
 
 import pytest
 from aws_cdk import Environment
-from functions_template import AS_IN_SAMPLE, OTHER, STACK
 
-from conftest import synthesise
+from testkit.functions_template import AS_IN_SAMPLE, OTHER, STACK
+from testkit.synthesis import synthesise
 
 CONTEXTS = [{}, OTHER, AS_IN_SAMPLE, {"profile": "production"}]
 

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from functions_template import AS_IN_SAMPLE, OTHER, STACK, plain, properties
+
+from testkit.functions_template import AS_IN_SAMPLE, OTHER, STACK, plain, properties
 
 ROUTES = [("POST", "demo-data", "writer"), ("GET", "demo-data", "reader"), ("POST", "config", "config")]
 METHOD = "AWS::ApiGateway::Method"

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from functions_template import AS_IN_SAMPLE, OTHER, STACK, plain, properties
+
+from testkit.functions_template import AS_IN_SAMPLE, OTHER, STACK, plain, properties
 
 MAPPING = "AWS::Lambda::EventSourceMapping"
 STREAM = "Custom::ChangeStream"

@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from functions_template import OTHER, STACK, allows, may_ask, plain, properties, statements
 
 from penstock.lambdas import environment
 from penstock.lambdas.environment import OPERATIONS_VARIABLES
+from testkit.functions_template import OTHER, STACK, allows, may_ask, plain, properties, statements
 
 PROJECT = "AWS::CodeBuild::Project"
 

@@ -1,6 +1,6 @@
 """The queue keeps parked keys until a person replays them."""
 
-from functions_template import STACK, properties
+from testkit.functions_template import STACK, properties
 
 
 def test_the_queue_is_encrypted_and_keeps_messages_for_two_weeks(synth):

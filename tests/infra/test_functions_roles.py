@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from functions_template import OTHER, STACK, allows, may_ask, plain, properties, statements
+
+from testkit.functions_template import OTHER, STACK, allows, may_ask, plain, properties, statements
 
 ROLES = {"writer": "RolesWriter", "reader": "RolesReader", "config": "RolesConfig", "sync": "RolesSync"}
 VPC_POLICY = "arn:AWS::Partition:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
@@ -168,6 +169,7 @@ def test_a_secret_with_a_key_of_the_customers_may_be_decrypted():
     from aws_cdk import App, Stack
     from aws_cdk import aws_kms as kms
     from aws_cdk import aws_secretsmanager as secretsmanager
+
     from infra.functions.roles import secret_access
 
     stack = Stack(App(), "stack")

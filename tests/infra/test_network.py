@@ -1,7 +1,8 @@
 """The VPC: subnets, the way out, and who may talk to whom."""
 
 import pytest
-from reading import VPC, all_properties, properties, resources
+
+from testkit.templates import VPC, all_properties, properties, resources
 
 ANYWHERE = "0.0.0.0/0"
 NOWHERE = "255.255.255.255/32"

@@ -2,10 +2,11 @@
 
 import pytest
 from aws_cdk.assertions import Template
+
 from infra.configuration import Configuration
 from infra.network import NetworkStack
 from infra.opensearch import OpenSearchStack
-from reading import OPENSEARCH, imported, only, properties, resources
+from testkit.templates import OPENSEARCH, imported, only, properties, resources
 
 DOMAIN = "AWS::OpenSearchService::Domain"
 ROLE = "AWS::IAM::ServiceLinkedRole"

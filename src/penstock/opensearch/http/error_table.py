@@ -10,7 +10,7 @@
     413, 400 and other 4xx of a whole request                   split; of a single write: refused for good
     any other 4xx of an item                                    refused for good
 
-The bodies were recorded from a real server: tests/contract/opensearch_bodies.json.
+The bodies were recorded from a real server: testkit/opensearch_bodies.json.
 """
 
 import re

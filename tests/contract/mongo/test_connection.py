@@ -1,0 +1,194 @@
+"""How a source is reached, and what is said when it is not."""
+
+import time
+from pathlib import Path
+
+import pymongo
+import pytest
+
+from penstock.errors import SettingsError, SourceUnavailable
+from penstock.model import Namespace
+from penstock.mongo import collections
+from penstock.mongo.connection import cluster_time, connect, identity, server
+from penstock.settings import SourceSettings
+from penstock_tools.servers.source import SourceSettings as LocalSourceSettings
+from penstock_tools.servers.source import local_source
+from testkit.source_twins import RealSide
+from testkit.tcp_proxy import Proxy
+
+QUICK = "serverSelectionTimeoutMS=1000"
+
+
+@pytest.fixture
+def connection(source_uri):
+    with connect(SourceSettings(uri=source_uri)) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """A server with a login and TLS: the options of its connection string, and its address."""
+    flags = LocalSourceSettings(user="reader", password="the first secret", tls=True)
+    with local_source(tmp_path_factory.mktemp("guarded"), flags) as source:
+        found = pymongo.uri_parser.parse_uri(source.uri)
+        yield Path(found["options"]["tlsCAFile"]), "{}:{}".format(*found["nodelist"][0])
+
+
+def refusal(settings: SourceSettings) -> str:
+    with pytest.raises(SourceUnavailable) as raised:
+        connect(settings)
+    message = str(raised.value)
+    assert "secret" not in message
+    return message
+
+
+def test_no_server_at_the_address():
+    with Proxy(("127.0.0.1", 1)) as proxy:
+        address = f"127.0.0.1:{proxy.port}"
+        proxy.close()
+    message = refusal(SourceSettings(uri=f"mongodb://u:secret@{address}/?{QUICK}"))
+    assert message.startswith(f"No source answers at {address}: ")
+    assert "Connection refused" in message
+    assert "Check [source] uri" in message
+
+
+def test_a_replica_set_of_another_name(source_client):
+    source_client.admin.command("ping")
+    host, port = source_client.primary
+    message = refusal(SourceSettings(uri=f"mongodb://{host}:{port}/?replicaSet=other&{QUICK}"))
+    assert "Check replicaSet in [source] uri" in message
+
+
+def test_a_wrong_password(guarded):
+    authority, address = guarded
+    message = refusal(
+        SourceSettings(
+            uri=f"mongodb://{address}/?tls=true&{QUICK}",
+            username="reader",
+            password="a wrong secret",
+            tls_ca_file=authority,
+        )
+    )
+    assert f"The source at {address} refuses the login" in message
+    assert "(code 18)" in message
+    assert "Check [source] username and password" in message
+
+
+def test_a_server_that_wants_tls_while_the_settings_name_none(guarded):
+    _, address = guarded
+    message = refusal(SourceSettings(uri=f"mongodb://{address}/?{QUICK}"))
+    assert "add tls=true to [source] uri" in message
+
+
+def test_a_password_for_the_user_of_the_connection_string(guarded):
+    authority, address = guarded
+    settings = SourceSettings(
+        uri=f"mongodb://reader@{address}/?{QUICK}", password="the first secret", tls_ca_file=authority
+    )
+    with connect(settings) as connection:
+        assert connection.client.list_database_names() is not None
+
+
+def test_a_certificate_of_an_unknown_authority(guarded):
+    _, address = guarded
+    message = refusal(SourceSettings(uri=f"mongodb://{address}/?tls=true&{QUICK}"))
+    assert "certificate verify failed" in message
+    assert "Check [source] tls_ca_file" in message
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["mongodb://user:se:cret@host", "mongodb://host:port", "mongodb://u:secret/@h/x@y"],
+)
+def test_an_address_that_is_none_is_a_problem_of_the_settings_and_shows_no_secret(uri):
+    with pytest.raises(SettingsError, match=r"\[source\] uri") as raised:
+        connect(SourceSettings(uri=uri))
+    assert "cret" not in str(raised.value).replace("password", "")
+
+
+def test_files_that_have_gone_or_are_no_certificates_are_problems_of_the_settings(tmp_path):
+    gone = tmp_path / "gone"
+    gone.touch()
+    with_password = SourceSettings(username="u", password_file=gone)
+    with_ca = SourceSettings(tls_ca_file=gone)
+    with pytest.raises(SettingsError, match=r"\[source\] tls_ca_file: .*gone cannot be used"):
+        connect(with_ca)
+    gone.unlink()
+    with pytest.raises(SettingsError, match=r"\[source\] password_file: .*gone cannot be read"):
+        connect(with_password)
+    with pytest.raises(SettingsError, match=r"\[source\] tls_ca_file: .*gone cannot be used"):
+        connect(with_ca)
+
+
+def test_a_rotated_password_is_picked_up_without_a_restart(tmp_path):
+    """A load goes on although the server at the address has changed its password."""
+    password = tmp_path / "password"
+    password.write_text("first\n")
+    with (
+        local_source(tmp_path / "one", LocalSourceSettings(user="reader", password="first")) as one,
+        local_source(tmp_path / "two", LocalSourceSettings(user="reader", password="second")) as two,
+    ):
+        for each in (one, two):
+            with pymongo.MongoClient(each.uri) as client:
+                client["shop"]["orders"].insert_many([{"_id": number} for number in range(6)])
+        with Proxy(address_of(one.uri)) as proxy:
+            uri = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true&{QUICK}"
+            with connect(SourceSettings(uri=uri, username="reader", password_file=password)) as connection:
+                side = RealSide(connection, connection.client["shop"])
+                batches = side.load("orders", range_size=2).batches(None)
+                seen = [change.id for change in next(batches).changes]
+                password.write_text("second\n")
+                proxy.upstream = address_of(two.uri)
+                proxy.cut()
+                seen += [change.id for batch in batches for change in batch.changes]
+    assert seen == list(range(6))
+
+
+def address_of(uri: str) -> tuple[str, int]:
+    (address,) = pymongo.uri_parser.parse_uri(uri)["nodelist"]
+    return address
+
+
+def test_a_server_says_what_it_is(connection):
+    found = server(connection.client)
+    assert found.product in ("MongoDB", "DocumentDB")
+    assert found.version[0].isdigit()
+    assert found.replica_set
+    assert ":" in found.primary
+    assert abs((found.time >> 32) - time.time()) < 3600
+    assert identity(connection.client) == identity(connection.client)
+
+
+def test_the_cluster_time_is_not_before_a_write_that_was_acknowledged(connection, database):
+    times = []
+    for number in range(20):
+        database.orders.insert_one({"_id": number})
+        times.append(cluster_time(connection.client))
+    assert times == sorted(times)
+    assert len(set(times)) == 20
+
+
+def test_collections_and_documents_are_found(connection, database):
+    orders, gone = Namespace(database.name, "orders"), Namespace(database.name, "gone")
+    database.orders.insert_many([{"_id": number} for number in range(2500)])
+    client = connection.client
+    assert database.name in collections.databases(client)
+    assert collections.namespaces(client, database.name) == [orders]
+    assert collections.exists(client, orders)
+    assert not collections.exists(client, gone)
+    assert collections.estimated_count(client, orders) == 2500
+    assert sorted(collections.find_by_ids(client, orders, range(-100, 2400))) == list(range(2400))
+    version, documents = collections.read_documents(client, orders, [5, 6, -1])
+    assert documents == [{"_id": 5}, {"_id": 6}]
+    assert version >= collections.committed_time(client, gone) > 0
+
+
+def test_an_identity_changes_when_a_collection_is_made_again(connection, database):
+    database.orders.insert_one({})
+    before = collections.identities(connection.client, database.name, ["orders"])["orders"]
+    if not before:
+        pytest.skip("the server tells no identity of collections")
+    assert collections.identities(connection.client, database.name, ["orders", "x"]) == {"orders": before}
+    database.orders.drop()
+    database.orders.insert_one({})
+    assert collections.identities(connection.client, database.name, ["orders"])["orders"] != before

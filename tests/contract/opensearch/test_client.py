@@ -1,0 +1,282 @@
+"""The way to the cluster: passwords that rotate, TLS, AWS signatures checked as AWS would, no server at all."""
+
+import base64
+import hashlib
+import hmac
+import ssl
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import pytest
+import trustme
+from pydantic import SecretStr
+
+from penstock.aws.sigv4 import Signer
+from penstock.errors import SettingsError, SinkUnavailable
+from penstock.model import WRITTEN, Write
+from penstock.opensearch.http.client import Client, Unreachable
+from penstock.opensearch.http.requests import require_server
+from penstock.settings import SinkSettings
+from testkit.sink_access import Asked, Relay, Said, relay, side
+
+
+def only_with(password: str) -> Callable[[Asked], Said | str]:
+    """Let requests of one user and password through, as OpenSearch does."""
+    right = "Basic " + base64.b64encode(f"penstock:{password}".encode()).decode()
+    return lambda asked: "pass" if asked.headers.get("authorization") == right else Said(401, b"Unauthorized")
+
+
+class TestPasswords:
+    def test_the_user_and_password_are_sent(self, between: Relay) -> None:
+        between.plan = only_with("sécret:")
+        settings = SinkSettings(url=between.url, auth="basic", username="penstock", password=SecretStr("sécret:"))
+        assert require_server(Client(settings))
+
+    def test_a_wrong_password_is_told_without_showing_it(self, between: Relay) -> None:
+        between.plan = only_with("right")
+        settings = SinkSettings(url=between.url, auth="basic", username="penstock", password=SecretStr("wrong"))
+        with pytest.raises(SinkUnavailable, match="refused the credentials") as raised:
+            require_server(Client(settings))
+        assert "wrong" not in str(raised.value)
+        assert len(between.asked) == 1
+
+    def test_a_rotated_password_file_is_picked_up_without_a_restart(
+        self, between: Relay, index_prefix: str, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "password"
+        file.write_text("first\n")
+        between.plan = only_with("first")
+        with side(between.url, auth="basic", username="penstock", password_file=file) as way:
+            alias = way.generation(f"{index_prefix}a").write_alias
+            file.write_text("second\n")
+            between.plan = only_with("second")
+            assert way.sink.write([Write(alias, "a", 1, b"{}")]) == [WRITTEN]
+
+    def test_many_threads_that_are_refused_at_once_all_go_on(self, between: Relay, tmp_path: Path) -> None:
+        file = tmp_path / "password"
+        file.write_text("first")
+        between.plan = only_with("second")
+        statuses: list[int] = []
+        with side(between.url, auth="basic", username="penstock", password_file=file) as way:
+            file.write_text("second")
+            threads = [
+                threading.Thread(target=lambda: statuses.append(way.client.request("GET", "/").status))
+                for _ in range(8)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert statuses == [200] * 8
+
+    def test_a_password_that_stays_wrong_ends_after_one_more_try(self, between: Relay, tmp_path: Path) -> None:
+        file = tmp_path / "password"
+        file.write_text("wrong")
+        between.plan = only_with("right")
+        settings = SinkSettings(url=between.url, auth="basic", username="penstock", password_file=file)
+        with pytest.raises(SinkUnavailable):
+            require_server(Client(settings))
+        assert len(between.asked) == 2
+
+    def test_a_password_file_that_disappeared_is_told(self, between: Relay, tmp_path: Path) -> None:
+        file = tmp_path / "password"
+        file.write_text("first")
+        client = Client(SinkSettings(url=between.url, auth="basic", username="penstock", password_file=file))
+        between.plan = only_with("second")
+        file.unlink()
+        with pytest.raises(SettingsError, match="cannot be read"):
+            client.request("GET", "/")
+
+    def test_a_block_is_not_taken_for_a_refused_password(self, between: Relay, tmp_path: Path) -> None:
+        file = tmp_path / "password"
+        file.write_text("first")
+        client = Client(SinkSettings(url=between.url, auth="basic", username="penstock", password_file=file))
+        between.plan = lambda _: Said(403, b'{"error":{"type":"cluster_block_exception","reason":"blocked"}}')
+        assert client.request("GET", "/").status == 403
+        assert len(between.asked) == 1
+
+
+class TestTls:
+    @pytest.fixture
+    def authority(self) -> trustme.CA:
+        return trustme.CA()
+
+    @pytest.fixture
+    def trusted(self, authority: trustme.CA, tmp_path: Path) -> Path:
+        path = tmp_path / "ca.pem"
+        authority.cert_pem.write_to_path(str(path))
+        return path
+
+    def context(self, authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name).configure_cert(context)
+        return context
+
+    def test_a_server_of_a_known_authority_is_trusted(
+        self, sink_url: str, authority: trustme.CA, trusted: Path
+    ) -> None:
+        with relay(sink_url, self.context(authority)) as between:
+            settings = SinkSettings(url=between.url, tls_ca_file=trusted)
+            client = Client(settings)
+            assert require_server(client)
+            client.close()
+
+    @pytest.mark.parametrize("name", ["127.0.0.1", "elsewhere.example"])
+    def test_any_other_server_is_not(self, sink_url: str, authority: trustme.CA, trusted: Path, name: str) -> None:
+        known = trusted if name != "127.0.0.1" else None
+        with relay(sink_url, self.context(authority, name)) as between:
+            client = Client(SinkSettings(url=between.url, tls_ca_file=known))
+            with pytest.raises(SinkUnavailable, match="tls_ca_file"):
+                require_server(client)
+            client.close()
+
+    def test_a_server_without_tls_is_told(self, sink_url: str) -> None:
+        with pytest.raises(SinkUnavailable, match="server without TLS"):
+            require_server(Client(SinkSettings(url=sink_url.replace("http:", "https:"))))
+
+    def test_a_file_that_is_no_certificate_is_told(self, sink_url: str, authority: trustme.CA, tmp_path: Path) -> None:
+        path = tmp_path / "ca.pem"
+        path.write_text("no certificate")
+        with relay(sink_url, self.context(authority)) as between:
+            client = Client(SinkSettings(url=between.url, tls_ca_file=path))
+            with pytest.raises(SinkUnavailable, match="tls_ca_file"):
+                require_server(client)
+
+
+class TestNoServer:
+    @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://no-such-host.invalid:9200"])
+    def test_no_answer_is_told_at_once(self, url: str) -> None:
+        with pytest.raises(SinkUnavailable, match=f"No answer from OpenSearch at {url}"):
+            require_server(Client(SinkSettings(url=url)))
+
+    @pytest.mark.parametrize(
+        "said", [Said(200, b"<html>hello</html>"), Said(404, b"nothing"), Said(302, b""), Said(503, b"later")]
+    )
+    def test_something_else_at_the_address_is_told(self, between: Relay, said: Said) -> None:
+        between.plan = lambda _: said
+        with pytest.raises(SinkUnavailable):
+            require_server(Client(SinkSettings(url=between.url)))
+
+    def test_a_connection_that_was_never_made_is_clear_and_a_cut_one_is_not(self, between: Relay) -> None:
+        with pytest.raises(Unreachable) as never:
+            Client(SinkSettings(url="http://127.0.0.1:9")).request("GET", "/")
+        between.plan = lambda _: "drop"
+        with pytest.raises(Unreachable) as cut:
+            Client(SinkSettings(url=between.url)).request("GET", "/")
+        assert (never.value.unclear, cut.value.unclear) == (False, True)
+
+    def test_an_answer_that_takes_too_long_is_unclear(self, between: Relay) -> None:
+        goes_on = threading.Event()
+
+        def late_answer(_: Asked) -> str:
+            goes_on.wait(10)
+            return "drop"
+
+        between.plan = late_answer
+        with pytest.raises(Unreachable) as late:
+            Client(SinkSettings(url=between.url, timeout_s=0.1)).request("GET", "/")
+        goes_on.set()
+        assert late.value.unclear
+
+
+class Aws:
+    """Checks a signature the way AWS does, written down from its documentation, without botocore."""
+
+    def __init__(self, key: str, secret: str, token: str | None) -> None:
+        self.key, self.secret, self.token = key, secret, token
+
+    def __call__(self, asked: Asked) -> Said | str:
+        given = asked.headers.get("authorization", "")
+        return "pass" if given == self.expected(asked, given) else Said(403, b'{"message":"The signature is wrong"}')
+
+    def expected(self, asked: Asked, given: str) -> str:
+        assert asked.headers["x-amz-content-sha256"] == hashlib.sha256(asked.body).hexdigest()
+        assert asked.headers.get("x-amz-security-token") == self.token
+        names = given.partition("SignedHeaders=")[2].partition(",")[0]
+        assert {"host", "x-amz-content-sha256", "x-amz-date"} <= set(names.split(";"))
+        path, _, query = asked.path.partition("?")
+        canonical = "\n".join(
+            [
+                asked.method,
+                quote(path, safe="/-_.~"),
+                "&".join(sorted(f"{quote(k, safe='-_.~')}={quote(v, safe='-_.~')}" for k, v in parse_qsl(query))),
+                *(f"{name}:{asked.headers[name]}" for name in names.split(";")),
+                "",
+                names,
+                asked.headers["x-amz-content-sha256"],
+            ]
+        )
+        when = asked.headers["x-amz-date"]
+        scope = f"{when[:8]}/eu-central-1/es/aws4_request"
+        told = f"AWS4-HMAC-SHA256\n{when}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+        key = f"AWS4{self.secret}".encode()
+        for part in (*scope.split("/"), told):
+            key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+        return f"AWS4-HMAC-SHA256 Credential={self.key}/{scope}, SignedHeaders={names}, Signature={key.hex()}"
+
+
+class TestSigV4:
+    @pytest.fixture(autouse=True)
+    def aws(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+        """A profile in a file, and nothing else that AWS's tools would look at."""
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        file = tmp_path / "credentials"
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+        return file
+
+    def profile(self, file: Path, key: str, secret: str, token: str | None = None) -> Aws:
+        session = f"aws_session_token = {token}\n" if token else ""
+        file.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n{session}")
+        return Aws(key, secret, token)
+
+    def settings(self, between: Relay, **more: object) -> SinkSettings:
+        given = {"url": between.url, "auth": "sigv4", "region": "eu-central-1", **more}
+        return SinkSettings.model_validate(given)
+
+    @pytest.mark.parametrize("gzip", [False, True])
+    @pytest.mark.parametrize("token", [None, "session+token/="])
+    def test_every_request_is_signed_as_aws_checks_it(
+        self, between: Relay, index_prefix: str, aws: Path, token: str | None, gzip: bool
+    ) -> None:
+        between.plan = self.profile(aws, "AKIDEXAMPLE", "secret/+key", token)
+        settings = self.settings(between, gzip=gzip)
+        client = Client(settings, signer=Signer(settings))
+        assert client.request("PUT", f"/{index_prefix}a", {"aliases": {f"{index_prefix}ä+b": {}}}).ok
+        lines = b'{"index":{"_id":"1"}}\n{"text":"%b"}\n' % (b"x" * 4000)
+        path = f"/{quote(index_prefix + 'ä+b', safe='')}/_bulk?timeout=30s&filter_path=errors,items.*.status"
+        assert client.request("POST", path, lines).json() == {"errors": False, "items": [{"index": {"status": 201}}]}
+        assert client.request("GET", f"/{index_prefix}a").ok
+        assert urlsplit(between.url).netloc == between.asked[0].headers["host"]
+
+    def test_a_rotated_key_is_picked_up_without_a_restart(self, between: Relay, aws: Path) -> None:
+        between.plan = self.profile(aws, "OLD", "old")
+        settings = self.settings(between)
+        client = Client(settings, signer=Signer(settings))
+        assert client.request("GET", "/").ok
+        between.plan = self.profile(aws, "NEW", "new")
+        assert client.request("GET", "/").ok
+
+    def test_a_refused_signature_says_what_to_do(self, between: Relay, aws: Path) -> None:
+        between.plan = self.profile(aws, "KEY", "right")
+        self.profile(aws, "KEY", "wrong")
+        settings = self.settings(between)
+        with pytest.raises(SinkUnavailable, match="access policy") as raised:
+            require_server(Client(settings, signer=Signer(settings)))
+        assert "wrong" not in str(raised.value).replace("signature is wrong", "")
+
+    def test_without_credentials_or_a_region_there_is_no_start(self, between: Relay, aws: Path) -> None:
+        with pytest.raises(SettingsError, match="no AWS credentials"):
+            Signer(self.settings(between))
+        self.profile(aws, "KEY", "secret")
+        with pytest.raises(SettingsError, match="no AWS region"):
+            Signer(self.settings(between, region=None))
+
+    def test_a_client_without_its_signer_is_refused(self, between: Relay) -> None:
+        with pytest.raises(SettingsError, match="sigv4"):
+            Client(self.settings(between))

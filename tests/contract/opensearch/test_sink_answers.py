@@ -1,0 +1,425 @@
+"""The real sink under every answer that a cluster gives: waiting, splitting, refusing, and what it must never do."""
+
+import json
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from penstock.errors import LeaseLost, ReadAgain, SinkUnavailable, Stopped, SystemicFault
+from penstock.model import SUPERSEDED, WRITTEN, Outcome, Refusal, Write
+from penstock.opensearch.http.error_table import judge_item
+from testkit.opensearch_bodies import FIELDS, RECORDED, Server, provoke_wrong_values
+from testkit.sink_access import Asked, Relay, Said, Side, eventually, once_it_waits, relay, side
+
+REQUESTS = json.loads(RECORDED.read_text())["requests"]
+OVERLOADED = Said(429, json.dumps(REQUESTS["circuit breaker"]["body"]).encode())
+READ_ONLY = Said(403, json.dumps(REQUESTS["cluster read-only"]["body"]).encode())
+BAD_REQUEST = Said(400, json.dumps(REQUESTS["id of 513 bytes"]["body"]).encode())
+TOO_LARGE = Said(413, b'{"Message":"Request size exceeded 10485760 bytes"}')
+AWAY = Said(503, b"<html>upstream is away</html>")
+
+
+def writes(alias: str, count: int = 4, version: int = 1) -> list[Write]:
+    return [Write(alias, f"id-{number}", version, b'{"n":1}') for number in range(count)]
+
+
+class TestWaiting:
+    @pytest.mark.parametrize("block", ["read_only_allow_delete", "write"])
+    def test_a_blocked_index_is_waited_for(self, way: Side, index_prefix: str, block: str) -> None:
+        made = way.generation(f"{index_prefix}a")
+        way.ask("PUT", f"/{made.index}/_settings", {f"index.blocks.{block}": True})
+        free = {f"index.blocks.{block}": None}
+        with once_it_waits(way, lambda: way.ask("PUT", f"/{made.index}/_settings", free)):
+            assert way.sink.write(writes(made.write_alias)) == [WRITTEN] * 4
+        assert way.metrics.value("penstock_waits_total", reason="blocked") > 0
+        assert not way.waiting()
+
+    def test_a_closed_index_is_waited_for(self, way: Side, index_prefix: str) -> None:
+        made = way.generation(f"{index_prefix}a")
+        way.ask("POST", f"/{made.index}/_close")
+        with once_it_waits(way, lambda: way.ask("POST", f"/{made.index}/_open")):
+            assert way.sink.write(writes(made.write_alias)) == [WRITTEN] * 4
+        assert way.metrics.value("penstock_waits_total", reason="closed") > 0
+
+    def test_an_index_without_its_primary_is_waited_for(self, sink_url: str, index_prefix: str) -> None:
+        with side(sink_url, timeout_s=2) as way:
+            nowhere = {"index.routing.allocation.require._name": "nowhere"}
+            body = {"settings": nowhere, "aliases": {f"{index_prefix}write": {}}}
+            way.ask("PUT", f"/{index_prefix}a?wait_for_active_shards=0", body)
+            here = dict.fromkeys(nowhere)
+            with once_it_waits(way, lambda: way.ask("PUT", f"/{index_prefix}a/_settings", here)):
+                assert way.sink.write(writes(f"{index_prefix}write")) == [WRITTEN] * 4
+            assert way.metrics.value("penstock_waits_total", reason="unavailable") > 0
+
+    @pytest.mark.parametrize(
+        ("step", "reason"),
+        [(OVERLOADED, "overloaded"), (READ_ONLY, "blocked"), (AWAY, "unavailable"), ("drop", "lost"), ("cut", "lost")],
+    )
+    def test_a_request_that_only_has_to_wait_is_sent_again(
+        self, between: Relay, relayed: Side, index_prefix: str, step: Said | str, reason: str
+    ) -> None:
+        alias = relayed.generation(f"{index_prefix}a").write_alias
+        between.for_bulks(step, step)
+        assert relayed.sink.write(writes(alias)) == [WRITTEN] * 4
+        assert relayed.metrics.value("penstock_waits_total", reason=reason) == 2
+        assert len(between.bulks()) == 3
+        assert not relayed.waiting()
+
+    def test_only_the_writes_that_have_to_wait_are_sent_again(
+        self, between: Relay, relayed: Side, index_prefix: str
+    ) -> None:
+        alias = relayed.generation(f"{index_prefix}a").write_alias
+        item = {"index": {"status": 429, "error": {"type": "rejected_execution_exception", "reason": "full"}}}
+        done = {"index": {"status": 201}}
+        between.for_bulks(Said(200, json.dumps({"errors": True, "items": [done, item, done, item]}).encode()))
+        assert relayed.sink.write(writes(alias)) == [WRITTEN] * 4
+        assert [each["index"]["_id"] for each in between.bulks()[1].lines[::2]] == ["id-1", "id-3"]
+
+    def test_a_cluster_that_is_away_is_waited_for_until_told_to_stop(self) -> None:
+        with side("http://127.0.0.1:9") as way:
+            with once_it_waits(way, way.stop.set), pytest.raises(Stopped):
+                way.sink.write(writes("a"))
+            assert not way.waiting()
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            Said(200, b'{"errors":false,"items":[{"index":{"status":201}}]}'),
+            Said(200, b'{"errors":false,"items":[{"index":{"status":201}},{"index":{}},3,4]}'),
+            Said(
+                200,
+                b'{"errors":true,"items":[%b,{"index":{"status":400}}]}' % b",".join([b'{"index":{"status":201}}'] * 4),
+            ),
+            Said(200, b'{"errors":false}'),
+            Said(200, b'{"errors":false,"items":[{"index":{"status":201}},{"ind'),
+            Said(200, b"welcome"),
+        ],
+    )
+    def test_an_answer_that_does_not_speak_of_every_write_is_no_success(
+        self, between: Relay, relayed: Side, index_prefix: str, answer: Said
+    ) -> None:
+        alias = relayed.generation(f"{index_prefix}a").write_alias
+        between.for_bulks(answer)
+        assert relayed.sink.write(writes(alias)) == [WRITTEN] * 4
+        assert relayed.metrics.value("penstock_waits_total", reason="lost") == 1
+        assert len(relayed.documents(alias)) == 4
+
+
+class TestWhatIsReadOutsideTheStream:
+    """With `send_before`, nothing is sent a second time after an unclear failure."""
+
+    @pytest.mark.parametrize("step", ["cut", "drop", AWAY, Said(200, b"{}")])
+    def test_an_unclear_failure_asks_to_read_again(
+        self, between: Relay, relayed: Side, index_prefix: str, step: Said | str
+    ) -> None:
+        alias = relayed.generation(f"{index_prefix}a").write_alias
+        between.for_bulks(step)
+        with pytest.raises(ReadAgain):
+            relayed.sink.write(writes(alias), send_before=time.monotonic() + 60)
+        assert len(between.bulks()) == 1
+
+    @pytest.mark.parametrize("step", [OVERLOADED, READ_ONLY])
+    def test_a_clear_rejection_is_sent_again_in_time(
+        self, between: Relay, relayed: Side, index_prefix: str, step: Said
+    ) -> None:
+        alias = relayed.generation(f"{index_prefix}a").write_alias
+        between.for_bulks(step)
+        assert relayed.sink.write(writes(alias), send_before=time.monotonic() + 60) == [WRITTEN] * 4
+
+    def test_a_rejection_that_lasts_asks_to_read_again_at_its_time(
+        self, between: Relay, relayed: Side, index_prefix: str
+    ) -> None:
+        alias = relayed.generation(f"{index_prefix}a").write_alias
+        between.plan = lambda _: OVERLOADED
+        with pytest.raises(ReadAgain):
+            relayed.sink.write(writes(alias), send_before=time.monotonic() + 0.3)
+        sent = len(between.bulks())
+        assert sent >= 2
+        assert not relayed.waiting()
+
+    def test_a_server_that_was_never_reached_may_be_asked_again(self) -> None:
+        with side("http://127.0.0.1:9") as way:
+            began = time.monotonic()
+            with pytest.raises(ReadAgain, match="too long ago"):
+                way.sink.write(writes("a"), send_before=began + 0.2)
+            assert way.metrics.value("penstock_waits_total", reason="lost") >= 1
+
+
+class TestSplitting:
+    def test_a_request_too_large_for_the_server_is_split(
+        self, between: Relay, relayed: Side, index_prefix: str
+    ) -> None:
+        alias = relayed.generation(f"{index_prefix}a").write_alias
+        between.plan = lambda asked: TOO_LARGE if len(asked.body) > 500 and "_bulk" in asked.path else "pass"
+        assert relayed.sink.write(writes(alias, 16)) == [WRITTEN] * 16
+        assert len(relayed.documents(alias)) == 16
+
+    def test_a_document_too_large_for_the_server_is_refused(
+        self, between: Relay, relayed: Side, index_prefix: str
+    ) -> None:
+        alias = relayed.generation(f"{index_prefix}a").write_alias
+        between.plan = lambda asked: TOO_LARGE if len(asked.body) > 500 and "_bulk" in asked.path else "pass"
+        large = Write(alias, "large", 1, json.dumps({"text": "x" * 500}).encode())
+        outcomes = relayed.sink.write([*writes(alias, 3), large, *writes(alias, 2, version=2)])
+        assert outcomes.pop(3) == Refusal(413, "larger than the server takes in one request")
+        assert outcomes == [WRITTEN] * 5
+
+    def test_a_request_refused_as_a_whole_is_halved_until_the_bad_write_stands_alone(
+        self, between: Relay, relayed: Side, index_prefix: str
+    ) -> None:
+        alias = relayed.generation(f"{index_prefix}a").write_alias
+        between.plan = lambda asked: BAD_REQUEST if b"poison" in asked.body else "pass"
+        asked = writes(alias, 50)
+        asked[17] = Write(alias, "poison", 1, b"{}")
+        outcomes = relayed.sink.write(asked)
+        assert isinstance(outcomes.pop(17), Refusal)
+        assert outcomes == [WRITTEN] * 49
+        assert len(between.bulks()) <= 14
+
+    def test_requests_are_bounded_by_bytes_and_by_count(self, between: Relay, index_prefix: str) -> None:
+        with side(between.url, max_request_bytes=64 * 1024, max_request_writes=40) as way:
+            alias = way.generation(f"{index_prefix}a").write_alias
+            large = [Write(alias, f"large-{n}", 1, json.dumps({"text": "x" * 10_000}).encode()) for n in range(20)]
+            assert way.sink.write(large + writes(alias, 100)) == [WRITTEN] * 120
+        sizes = [(len(each.body), len(each.lines) // 2) for each in between.bulks()]
+        assert all(size <= 64 * 1024 and count <= 40 for size, count in sizes)
+        assert [count for _, count in sizes] == [6, 6, 6, 40, 40, 22]
+
+    def test_a_document_above_the_bound_goes_alone(self, between: Relay, index_prefix: str) -> None:
+        with side(between.url, max_request_bytes=64 * 1024) as way:
+            alias = way.generation(f"{index_prefix}a").write_alias
+            large = Write(alias, "large", 1, json.dumps({"text": "x" * 100_000}).encode())
+            assert way.sink.write([*writes(alias, 2), large, *writes(alias, 2)]) == [WRITTEN] * 5
+        assert [len(each.lines) // 2 for each in between.bulks()] == [2, 1, 2]
+
+
+class TestRequests:
+    def test_writes_of_one_alias_go_to_its_own_path_and_of_several_to_one_for_all(
+        self, between: Relay, relayed: Side, index_prefix: str
+    ) -> None:
+        one = relayed.generation(f"{index_prefix}one").write_alias
+        two = relayed.generation(f"{index_prefix}two", namespace="shop.two").write_alias
+        relayed.sink.write(writes(one))
+        relayed.sink.write(writes(one) + writes(two))
+        assert [each.path.partition("?")[0] for each in between.bulks()] == [f"/{one}/_bulk", "/_bulk"]
+
+    def test_every_write_requires_the_alias_and_carries_its_version(
+        self, between: Relay, relayed: Side, index_prefix: str
+    ) -> None:
+        alias = relayed.generation(f"{index_prefix}a").write_alias
+        relayed.sink.write([*writes(alias, 1, version=7), Write(alias, "gone", 7, None)])
+        told = {"version": 7, "version_type": "external_gte", "require_alias": True}
+        lines = between.bulks()[0].lines
+        assert [lines[0], lines[2]] == [{"index": {"_id": "id-0", **told}}, {"delete": {"_id": "gone", **told}}]
+
+    def test_a_proxy_that_drops_the_parameters_changes_nothing(
+        self, sink_url: str, between: Relay, relayed: Side, index_prefix: str
+    ) -> None:
+        alias = relayed.generation(f"{index_prefix}a").write_alias
+
+        def without_parameters(asked: Asked) -> Said | str:
+            if "filter_path" not in asked.path:
+                return "pass"
+            with side(sink_url) as direct:
+                answer = direct.client.request(asked.method, asked.path.partition("?")[0], asked.body)
+            return Said(answer.status, answer.raw)
+
+        between.plan = without_parameters
+        outcomes = relayed.sink.write([*writes(alias, 2), Write(alias, "gone", 1, None)])
+        outcomes += relayed.sink.write(writes(alias, 2, version=0))
+        assert outcomes == [WRITTEN] * 3 + [SUPERSEDED] * 2
+
+    def test_requests_are_compressed_when_asked(self, between: Relay, index_prefix: str) -> None:
+        with side(between.url, gzip=True) as way:
+            alias = way.generation(f"{index_prefix}a").write_alias
+            assert way.sink.write(writes(alias, 100)) == [WRITTEN] * 100
+        (asked,) = between.bulks()
+        assert asked.headers["content-encoding"] == "gzip"
+        assert len(asked.body) < 2000
+
+
+class TestIndexTakenAway:
+    """An index that disappears is never made again by a write: its position would be lost without a word."""
+
+    @pytest.mark.parametrize(
+        "kinds", [("index",), ("delete",), ("index", "delete")], ids=["indexes", "deletes only", "both"]
+    )
+    def test_a_deleted_index_stops_the_pipeline_and_stays_deleted(
+        self, way: Side, index_prefix: str, kinds: tuple[str, ...]
+    ) -> None:
+        made = way.generation(f"{index_prefix}a")
+        way.ask("DELETE", f"/{made.index}")
+        asked = [Write(made.write_alias, kind, 1, b"{}" if kind == "index" else None) for kind in kinds]
+        with pytest.raises(SystemicFault, match="behind penstock's back"):
+            way.sink.write(asked)
+        assert way.client.request("GET", f"/{made.write_alias}").status == 404
+
+    def test_deletes_to_one_of_several_aliases_do_not_make_its_index(self, way: Side, index_prefix: str) -> None:
+        there = way.generation(f"{index_prefix}there").write_alias
+        gone = f"{index_prefix}gone-write"
+        with pytest.raises(SystemicFault, match="behind penstock's back"):
+            way.sink.write([*writes(there), Write(gone, "a", 1, None)])
+        assert way.client.request("GET", f"/{gone}").status == 404
+
+    def test_deletes_alone_are_written_when_the_index_is_there(self, way: Side, index_prefix: str) -> None:
+        one = way.generation(f"{index_prefix}one").write_alias
+        two = way.generation(f"{index_prefix}two", namespace="shop.two").write_alias
+        way.sink.write(writes(one) + writes(two))
+        gone = [write._replace(body=None, version=2) for write in writes(one) + writes(two)]
+        assert way.sink.write(gone[:4]) == [WRITTEN] * 4
+        assert way.sink.write(gone) == [WRITTEN] * 8
+        assert way.documents(one) == way.documents(two) == {}
+
+    def test_a_concrete_index_in_place_of_the_alias_stops_the_pipeline(self, way: Side, index_prefix: str) -> None:
+        way.ask("PUT", f"/{index_prefix}a-g1-write")
+        with pytest.raises(SystemicFault):
+            way.sink.write(writes(f"{index_prefix}a-g1-write"))
+
+    def test_an_alias_of_two_indexes_stops_the_pipeline(self, way: Side, index_prefix: str) -> None:
+        for name in ("one", "two"):
+            way.ask("PUT", f"/{index_prefix}{name}", {"aliases": {f"{index_prefix}both": {}}})
+        with pytest.raises(SystemicFault, match="no write index"):
+            way.sink.write(writes(f"{index_prefix}both"))
+
+
+class TestMaySend:
+    @pytest.mark.parametrize("step", [OVERLOADED, "drop", TOO_LARGE], ids=["repeated", "unclear", "split"])
+    def test_it_is_asked_before_each_request_of_a_call(
+        self, between: Relay, relayed: Side, index_prefix: str, step: Said | str
+    ) -> None:
+        alias = relayed.generation(f"{index_prefix}a").write_alias
+        between.for_bulks(step)
+
+        def only_once() -> None:
+            if between.bulks():
+                raise LeaseLost("it is another worker's")
+
+        relayed.sink.may_send = only_once
+        with pytest.raises(LeaseLost):
+            relayed.sink.write(writes(alias))
+        assert len(between.bulks()) == 1
+
+
+class TestRequestsInFlight:
+    def test_many_callers_have_no_more_requests_under_way_than_the_settings_allow(
+        self, sink_url: str, index_prefix: str
+    ) -> None:
+        under_way, most, lock = [0], [0], threading.Lock()
+        two, third = threading.Barrier(2), threading.Event()
+
+        def plan(asked: Asked) -> str:
+            if "/_bulk" in asked.path:
+                with lock:
+                    under_way[0] += 1
+                    most[0] = max(most[0], under_way[0])
+                if under_way[0] > 2:
+                    third.set()
+                two.wait(20)  # broken, and an error, when two are never under way together
+                third.wait(0.1)  # the time in which a third one would have come
+                with lock:
+                    under_way[0] -= 1
+            return "pass"
+
+        with relay(sink_url) as between, side(between.url, requests_in_flight=2) as way:
+            alias = way.generation(f"{index_prefix}a").write_alias
+            between.plan = plan
+            with ThreadPoolExecutor(6) as pool:
+                outcomes = list(pool.map(lambda _: way.sink.write(writes(alias)), range(6)))
+        assert outcomes == [[WRITTEN] * 4] * 6
+        assert most == [2]
+
+    def test_whether_a_request_may_still_be_sent_is_asked_when_there_is_room_for_it(
+        self, sink_url: str, index_prefix: str
+    ) -> None:
+        in_time = 0.3
+        with relay(sink_url) as between, side(between.url, requests_in_flight=1) as way, ThreadPoolExecutor() as pool:
+            alias = way.generation(f"{index_prefix}a").write_alias
+            second: list[Future[list[Outcome]]] = []
+
+            def plan(asked: Asked) -> str:
+                if "/_bulk" in asked.path and not second:
+                    until = time.monotonic() + in_time
+                    second.append(pool.submit(way.sink.write, writes(alias), send_before=until))
+                    eventually(lambda: time.monotonic() > until)
+                return "pass"
+
+            between.plan = plan
+            assert way.sink.write(writes(alias)) == [WRITTEN] * 4
+            with pytest.raises(ReadAgain):
+                second[0].result(20)
+            assert len(between.bulks()) == 1
+
+
+class TestRefusals:
+    def test_no_value_of_a_document_stands_in_the_reason(self, sink_url: str, index_prefix: str) -> None:
+        secret = "s3cr et'x\"y]z"
+        recorded = json.loads(RECORDED.read_text())["items"]
+        found = provoke_wrong_values(Server(sink_url, index_prefix), secret)
+        for name, item in found.items():
+            refusal = judge_item(item["status"], item.get("error"))
+            assert isinstance(refusal, Refusal), name
+            assert refusal.status == recorded[name]["status"], name
+            for part in ("s3cr", "et'", "y]z", "115, 51, 99"):
+                assert part not in refusal.reason, (name, refusal)
+            assert refusal.reason.startswith(recorded[name]["error"]["type"]), name
+            field = name.partition(":")[0]
+            assert field in refusal.reason or field in ("a_binary", "a_completion"), refusal
+        assert len(found) == len(FIELDS)
+
+    def test_one_refused_document_does_not_keep_its_neighbours_back(self, way: Side, index_prefix: str) -> None:
+        alias = way.generation(f"{index_prefix}a").write_alias
+        way.sink.write([Write(alias, "first", 1, b'{"o":{"a":1}}')])
+        outcomes = way.sink.write([*writes(alias, 1), Write(alias, "bad", 1, b'{"o":5}'), *writes(alias, 1)])
+        assert outcomes[0] == outcomes[2] == WRITTEN
+        assert isinstance(outcomes[1], Refusal)
+        assert "object mapping for [o]" in outcomes[1].reason
+
+    @pytest.mark.parametrize(
+        ("step", "message"),
+        [
+            (Said(403, b'{"message":"User: anonymous is not authorized to perform: es:ESHttpPost"}'), "not authorized"),
+            (Said(401, b"Unauthorized"), "credentials"),
+            (Said(404, b"<html>not here</html>"), "address"),
+            (Said(301, b""), "address"),
+            (Said(200, json.dumps({"errors": True, "items": [{"index": {"status": 403, "error": {
+                "type": "security_exception", "reason": "no permissions for [indices:data/write/index]"}}}]}).encode()),
+             "no permissions"),
+        ],
+    )  # fmt: skip
+    def test_what_no_waiting_mends_says_what_to_do(
+        self, between: Relay, relayed: Side, index_prefix: str, step: Said, message: str
+    ) -> None:
+        alias = relayed.generation(f"{index_prefix}a").write_alias
+        between.for_bulks(step)
+        with pytest.raises(SinkUnavailable, match=message):
+            relayed.sink.write(writes(alias, 1))
+
+    def test_bulk_requests_are_counted_by_their_answer(self, between: Relay, relayed: Side, index_prefix: str) -> None:
+        alias = relayed.generation(f"{index_prefix}a").write_alias
+        between.for_bulks("drop", OVERLOADED)
+        relayed.sink.write(writes(alias))
+        counted = {s: relayed.metrics.value("penstock_bulk_requests_total", status=s) for s in ("lost", "429", "200")}
+        assert counted == {"lost": 1, "429": 1, "200": 1}
+        assert relayed.metrics.value("penstock_bulk_bytes_total") == sum(len(each.body) for each in between.bulks())
+
+
+def test_writers_in_several_threads_wait_and_go_on_together(between: Relay, relayed: Side, index_prefix: str) -> None:
+    alias = relayed.generation(f"{index_prefix}a").write_alias
+    between.plan = lambda _: OVERLOADED
+    outcomes: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda v=version: outcomes.extend(relayed.sink.write(writes(alias, version=v))))
+        for version in (1, 2, 3)
+    ]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: relayed.metrics.value("penstock_waits_total", reason="overloaded") >= 6)
+    assert relayed.waiting()
+    between.plan = lambda _: "pass"
+    for thread in threads:
+        thread.join()
+    assert len(outcomes) == 12
+    assert not relayed.waiting()

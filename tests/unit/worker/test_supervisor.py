@@ -1,0 +1,57 @@
+"""Which pipelines of a worker go on, and with what, as the records change."""
+
+import threading
+
+from penstock.documents.transform import Transform
+from penstock.observe.metrics import Metrics
+from penstock.opensearch.index.definition import Recipe
+from penstock.opensearch.state.generations import Record
+from penstock.planner import Planner
+from penstock.settings import CollectionSettings, Settings
+from penstock.worker import supervisor
+from penstock.worker.supervisor import Crew
+from testkit.workspace import until
+
+ORDERS = CollectionSettings(namespace="shop.orders")
+
+
+class Records:
+    """As the crew reads them."""
+
+    def __init__(self):
+        self.now = {}
+
+    def read(self, _):
+        return dict(self.now)
+
+
+class Following:
+    """Serves until it is ended."""
+
+    def __init__(self, plan):
+        self.plan = plan
+
+    def serve(self, stop):
+        stop.wait()
+
+
+def test_a_pipeline_goes_on_with_what_was_recorded_after_it_began(monkeypatch):
+    """With what it began with, its next term would take its own record for a change by somebody else."""
+    monkeypatch.setattr(supervisor, "_LOOK_EVERY_S", 0.01)
+    planner, records, begun, stop = Planner(Settings(collections=[ORDERS])), Records(), [], threading.Event()
+
+    def following(plan):
+        begun.append(Following(plan))
+        return begun[-1]
+
+    working = threading.Thread(target=Crew(lambda: planner, records, following, Metrics()).run, args=[stop])
+    working.start()
+    try:
+        until(lambda: begun, "it begins")
+        recipe = Recipe.of(ORDERS, Transform(ORDERS))
+        records.now = {ORDERS.alias: Record("shop.orders", ORDERS.alias).added(recipe, "serving")}
+        until(lambda: begun[0].plan.collections[0].recorded, "it knows what is recorded", within_s=5)
+        assert len(begun) == 1
+    finally:
+        stop.set()
+        working.join()
