@@ -44,9 +44,9 @@ def at(monkeypatch, database, source_uri, sink_url):
 
 
 def test_there_are_no_figures_when_one_document_differs(at, database, index_prefix, tmp_path):
-    from ground import generated
-    from item import Given, tell
-    from results import Section
+    from benchmarks.ground import generated
+    from benchmarks.item import Given, tell
+    from benchmarks.results import Section
 
     name = f"{index_prefix}documents"
     at.fill(name, generated(3))
@@ -67,8 +67,7 @@ def test_there_are_no_figures_when_one_document_differs(at, database, index_pref
 
 @pytest.mark.parametrize("count", [3, 4, 5])
 def test_no_way_always_comes_after_the_same_one(monkeypatch, count):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from rounds import in_turn
+    from benchmarks.rounds import in_turn
 
     rounds = [in_turn(range(count), number) for number in range(1, 8)]
     assert all(sorted(order) == list(range(count)) for order in rounds)
@@ -78,8 +77,7 @@ def test_no_way_always_comes_after_the_same_one(monkeypatch, count):
 
 
 def test_a_goal_that_is_just_missed_does_not_look_reached(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from results import Goal
+    from benchmarks.results import Goal
 
     told = [Goal("", value, 0.7, 0.9, least=0.85).told for value in (0.8475, 0.85, 0.8)]
     assert told == ["0.8475", "0.85", "0.80"]
