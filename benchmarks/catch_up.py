@@ -34,7 +34,7 @@ from penstock.model import Outcome, Write
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.write.bulk import form_of, lines_of
 from penstock.pipeline.batching import gather
-from penstock.pipeline.fold import Route, Routes, prepare, shape_by
+from penstock.pipeline.fold import Route, Routes, fold, transform_by
 from penstock.pipeline.pipeline import Pipeline, Ports
 from penstock.planner import plans
 from penstock.ports import Sink
@@ -92,8 +92,8 @@ class Changes:
         bodies, read = [], 0
         with self.adapters() as adapters:
             routes = self.routes()
-            for batch in gather(adapters.stream(), self.begin, adapters.rules().limits, shape_by(routes)):
-                writes = prepare(batch.changes, batch.position, routes).writes
+            for batch in gather(adapters.stream(), self.begin, adapters.rules().limits, transform_by(routes)):
+                writes = fold(batch.changes, batch.position, routes).writes
                 if writes:
                     bodies.append(lines_of(writes, range(len(writes)), form_of({f"{NAME}-g1-write"})))
                 read += len(batch.changes)

@@ -19,7 +19,7 @@ from penstock.documents.transform import Transform
 from penstock.model import Change, Namespace
 from penstock.mongo.codec import CODEC
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.indexes import Generation, Indexes
 from penstock.opensearch.read.scan import count, read_sources
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
@@ -55,7 +55,7 @@ class Ground:
         self.source_uri, self.sink_url = platform.source.uri, platform.opensearch.url
         self.mongo: MongoClient[dict[str, Any]] = MongoClient(self.source_uri)
         self.client = sink_client(self.settings([]), connections=8)
-        self._patience = Patience(Metrics(), threading.Event())
+        self._patience = RetryForever(Metrics(), threading.Event())
         self.indexes = Indexes(self.client, self._patience)
 
     def settings(self, names: Iterable[str], **sink: Any) -> Settings:

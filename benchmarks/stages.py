@@ -13,13 +13,13 @@ from benchmarks.results import Section, spread
 from benchmarks.rounds import Took
 from penstock.documents.transform import Transform
 from penstock.model import Body, Change, Namespace, Position
-from penstock.mongo.cursor import FindCursor, Reply
+from penstock.mongo.cursor import CursorReply, FindCursor
 from penstock.mongo.load import changes_in
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.http.client import Answer
-from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.http.client import Response
+from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.write.sink import OpenSearchSink
-from penstock.pipeline.fold import Route, prepare, shape_by
+from penstock.pipeline.fold import Route, fold, transform_by
 from penstock.settings import SinkSettings
 
 REPLY_DOCUMENTS = 1000
@@ -42,9 +42,9 @@ class _Instant:
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, bytes]] = []
 
-    def request(self, method: str, path: str, body: bytes) -> Answer:
+    def request(self, method: str, path: str, body: bytes) -> Response:
         self.requests.append((method, path, body))
-        return Answer(200, b'{"errors":false,"items":[%b]}' % b",".join([_ITEM] * (body.count(b"\n") // 2)))
+        return Response(200, b'{"errors":false,"items":[%b]}' % b",".join([_ITEM] * (body.count(b"\n") // 2)))
 
 
 _ITEM = b'{"index":{"status":201}}'
@@ -57,7 +57,7 @@ class Stages:
         self._at, self._name, self._count = at, name, count
         self._namespace = Namespace(DB, name)
         self._routes = {self._namespace: Route(f"{name}-g1-write", Transform(at.collection(name)).bodies)}
-        self._bodies = shape_by(self._routes)
+        self._bodies = transform_by(self._routes)
         self.cpu_us: dict[str, list[float]] = {stage: [] for stage in STAGES}
 
     def before(self) -> None:
@@ -80,7 +80,7 @@ class Stages:
         yield
         self.cpu_us[stage][-1] += (time.thread_time() - began) / self._count * 1e6
 
-    def _read(self) -> list[Reply]:
+    def _read(self) -> list[CursorReply]:
         cursor = FindCursor(self._at.mongo, DB, self._name, batch_size=REPLY_DOCUMENTS)
         with closing(cursor), self._timed(READ):
             replies = [cursor.open({}, limit=0)]
@@ -88,13 +88,13 @@ class Stages:
                 replies.append(cursor.next())
         return replies
 
-    def _batch(self, replies: list[Reply]) -> None:
+    def _batch(self, replies: list[CursorReply]) -> None:
         changes: list[Change] = []
         for piece in chain.from_iterable(reply.pieces() for reply in replies):
             with self._timed(DECODE):
                 changes += changes_in(piece, self._namespace, 1, self._shape)
         with self._timed(PREPARE):
-            prepared = prepare(changes, Position("", 1), self._routes)
+            prepared = fold(changes, Position("", 1), self._routes)
         instant = _Instant()
         with self._timed(LINES):
             outcomes = self._sink(instant).write(prepared.writes)
@@ -110,7 +110,7 @@ class Stages:
             return self._bodies(namespace, documents)
 
     def _sink(self, client: Any) -> OpenSearchSink:
-        return OpenSearchSink(client, SinkSettings(), Metrics(), Patience(Metrics(), threading.Event()))
+        return OpenSearchSink(client, SinkSettings(), Metrics(), RetryForever(Metrics(), threading.Event()))
 
     def section(self, whole_cpu_us: list[float]) -> Section:
         """The medians of the stages, and of the load as a whole."""

@@ -17,7 +17,7 @@ from penstock.model import Change, Namespace
 from penstock.mongo.codec import CODEC
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.client import Client
-from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.read.scan import count, read_sources, scan
 from penstock.settings import CollectionSettings, Settings, SinkSettings
 from penstock_tools.compare import Comparison, compare
@@ -42,7 +42,7 @@ def found(site: Site, collection: Collection[dict[str, Any]], sink_url: str) -> 
     """Ask both; nothing may be written meanwhile."""
     namespace = Namespace(collection.database.name, collection.name)
     verified, exit_code = _verified(site, str(namespace))
-    patience = Patience(Metrics(), threading.Event())
+    patience = RetryForever(Metrics(), threading.Event())
     settings = Settings(sink=SinkSettings(url=sink_url))
     with closing(sink_client(settings, connections=2)) as client:
         index = site.index(str(namespace))
@@ -66,7 +66,7 @@ def _verified(site: Site, namespace: str) -> tuple[dict[str, Any], int]:
 
 
 def _compared(
-    collection: Collection[dict[str, Any]], namespace: Namespace, client: Client, patience: Patience, index: str
+    collection: Collection[dict[str, Any]], namespace: Namespace, client: Client, patience: RetryForever, index: str
 ) -> Comparison:
     client.request("POST", f"/{index}/_refresh")
 
@@ -83,7 +83,7 @@ def _compared(
     )
 
 
-def _doubled(client: Client, patience: Patience, index: str) -> int:
+def _doubled(client: Client, patience: RetryForever, index: str) -> int:
     """How many documents of the index are there once more under another id."""
     keys: Counter[str] = Counter()
     for page in scan(client, patience, index):

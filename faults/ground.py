@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penstock_tools.servers.opensearch import DEFAULT_HEAP, OpenSearch
-from penstock_tools.servers.progress import Progress
-from penstock_tools.servers.source import LocalSource, SourceSettings, local_source
+from penstock_tools.servers.progress import Steps
+from penstock_tools.servers.source import LocalSource, LocalSourceSettings, local_source
 
 _LOG_SIZE = 2000
 """Changes that the small source's log holds: it rolls over within seconds."""
@@ -35,7 +35,7 @@ class OwnOpenSearch:
         self._server.child.stop()
 
     def _started(self, port: int) -> OpenSearch:
-        server = OpenSearch(self._folder, port=port, heap=DEFAULT_HEAP, progress=Progress())
+        server = OpenSearch(self._folder, port=port, heap=DEFAULT_HEAP, progress=Steps())
         server.wait_ready()
         return server
 
@@ -56,7 +56,7 @@ def own_ground(folder: Path) -> Iterator[Ground]:
     """Servers of our own, stopped on leaving."""
     with (
         local_source(folder / "source") as source,
-        local_source(folder / "small-log", SourceSettings(log_size=_LOG_SIZE)) as small,
+        local_source(folder / "small-log", LocalSourceSettings(log_size=_LOG_SIZE)) as small,
     ):
         opensearch = OwnOpenSearch(folder)
         try:

@@ -10,7 +10,7 @@ from typing import Any
 from penstock.errors import PenstockError
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.client import Client, Unreachable
-from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.indexes import Generation, Indexes
 from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.settings import CollectionSettings, SinkSettings
@@ -27,7 +27,7 @@ class Side:
     settings: SinkSettings
     metrics: Metrics
     stop: threading.Event
-    patience: Patience
+    patience: RetryForever
     sink: OpenSearchSink
     indexes: Indexes
 
@@ -57,7 +57,7 @@ def side(url: str, **settings: Any) -> Iterator[Side]:
     """Open a way to the cluster at an address."""
     made = SinkSettings(url=url, **settings)
     metrics, stop = Metrics(), threading.Event()
-    client, patience = Client(made), Patience(metrics, stop)
+    client, patience = Client(made), RetryForever(metrics, stop)
     sink = OpenSearchSink(client, made, metrics, patience)
     try:
         yield Side(client, made, metrics, stop, patience, sink, Indexes(client, patience))

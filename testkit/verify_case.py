@@ -16,8 +16,8 @@ from penstock.model import WRITTEN, Outcome, Write
 from penstock.mongo.connection import cluster_time
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.index.indexes import Generation
-from penstock.operations.verify import Finding, How, Telling, Verified, verify
-from penstock.planner import Collection, plans
+from penstock.operations.verify import Verified, VerifyFinding, VerifyListener, VerifyOptions, verify
+from penstock.planner import FedGeneration, plans
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
 from penstock.wiring import Adapters
 from penstock.worker import worker
@@ -31,10 +31,10 @@ class Case:
     database: Database
     settings: Settings
     adapters: Adapters
-    collection: Collection
+    collection: FedGeneration
     generation: Generation
     stop: threading.Event
-    found: list[Finding] = field(default_factory=list)
+    found: list[VerifyFinding] = field(default_factory=list)
 
     @property
     def items(self) -> Any:
@@ -49,12 +49,14 @@ class Case:
             self.settings, stop=threading.Event(), metrics=Metrics(), progress=NoProgress(), only=frozenset({name})
         )
 
-    def verify(self, *, telling: Telling | None = None, **how: Any) -> Verified:
-        """Verify with `How`; differences are told at once unless `wait_s` says otherwise."""
+    def verify(self, *, telling: VerifyListener | None = None, **how: Any) -> Verified:
+        """Verify with `VerifyOptions`; differences are told at once unless `wait_s` says otherwise."""
         self.found.clear()
         how = {"wait_s": 0.0, **how}
-        telling = telling or Telling(on_finding=self.found.append)
-        return verify(self.adapters, self.collection, self.generation, How(**how), stop=self.stop, telling=telling)
+        telling = telling or VerifyListener(on_finding=self.found.append)
+        return verify(
+            self.adapters, self.collection, self.generation, VerifyOptions(**how), stop=self.stop, telling=telling
+        )
 
     def kinds(self) -> dict[str, str]:
         """The kind of each finding, by document id."""

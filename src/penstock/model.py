@@ -11,6 +11,9 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from penstock.errors import DocumentError
 
+BsonDocument = dict[str, Any]
+"""A document as it was decoded, with values of BSON."""
+
 Row = TypeVar("Row", bound=tuple[Any, ...])
 
 Kind = Literal["upsert", "delete", "unreadable", "left", "drop", "rename", "drop_database", "invalidate"]
@@ -203,11 +206,11 @@ class Counts:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-Shape = Callable[[Namespace, Sequence[dict[str, Any]]], Sequence[Body]]
+MakeBodies = Callable[[Namespace, Sequence[dict[str, Any]]], Sequence[Body]]
 """Makes the bodies of some documents of one collection, which it uses up."""
 
 
-def shaped(changes: list[Change], shape: Shape | None) -> list[Change]:
+def apply_transform(changes: list[Change], shape: MakeBodies | None) -> list[Change]:
     """Put the bodies that `shape` makes in the place of the documents."""
     if shape is None or not changes:
         return changes
@@ -217,7 +220,7 @@ def shaped(changes: list[Change], shape: Shape | None) -> list[Change]:
 
 
 def _bodies(
-    namespaces: Sequence[Namespace], documents: Sequence[dict[str, Any] | None], shape: Shape
+    namespaces: Sequence[Namespace], documents: Sequence[dict[str, Any] | None], shape: MakeBodies
 ) -> Sequence[Body]:
     """The body for each document, None where there is none."""
     if all_one(namespaces):

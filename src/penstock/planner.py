@@ -11,13 +11,13 @@ from penstock.documents.transform import Transform
 from penstock.errors import SettingsError
 from penstock.model import Names, Namespace
 from penstock.mongo.watch import Watch, watches
-from penstock.opensearch.index.definition import Recipe
-from penstock.opensearch.state.generations import Record, Recorded
+from penstock.opensearch.index.definition import IndexDefinition
+from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord
 from penstock.settings import CollectionSettings, Settings
 
 
 @dataclass(frozen=True)
-class Collection:
+class FedGeneration:
     """One generation of a collection: how it is fed, and what is recorded of it, once something is.
 
     `namespace` is its declared name, by which people and records speak of it; `names` has the one at the source. `now`
@@ -28,9 +28,9 @@ class Collection:
     names: Names
     settings: CollectionSettings
     transform: Transform
-    recipe: Recipe
-    now: Recipe
-    recorded: Recorded | None = None
+    recipe: IndexDefinition
+    now: IndexDefinition
+    recorded: GenerationRecord | None = None
 
     @property
     def source(self) -> Namespace:
@@ -61,8 +61,8 @@ class Plan:
     """
 
     watch: Watch
-    collections: tuple[Collection, ...]
-    alone: Recorded | None = None
+    collections: tuple[FedGeneration, ...]
+    alone: GenerationRecord | None = None
     problem: str = ""
 
     @property
@@ -89,32 +89,32 @@ def pipeline_of(index: str) -> str:
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredCollection:
     """A collection as the settings declare it now."""
 
     namespace: Namespace
     settings: CollectionSettings
     transform: Transform
-    recipe: Recipe
+    recipe: IndexDefinition
 
     @classmethod
-    def by(cls, settings: CollectionSettings) -> "Declared":
+    def by(cls, settings: CollectionSettings) -> "DeclaredCollection":
         """Read its function and its mapping file. Raises SettingsError."""
         transform = Transform(settings)
-        return cls(Namespace.named(settings.namespace), settings, transform, Recipe.of(settings, transform))
+        return cls(Namespace.named(settings.namespace), settings, transform, IndexDefinition.of(settings, transform))
 
-    def names(self, record: Record | None) -> Names:
+    def names(self, record: CollectionRecord | None) -> Names:
         """The names that it has had, by its record."""
         return Names(self.namespace, record.names if record else ())
 
-    def generation(self, recorded: Recorded | None, names: Names, *, renew: bool = False) -> Collection:
+    def generation(self, recorded: GenerationRecord | None, names: Names, *, renew: bool = False) -> FedGeneration:
         """One of its generations; with `renew` its documents are made as declared now. Raises SettingsError."""
         if recorded is None:
-            return Collection(self.namespace, names, self.settings, self.transform, self.recipe, self.recipe)
+            return FedGeneration(self.namespace, names, self.settings, self.transform, self.recipe, self.recipe)
         recipe = recorded.recipe.with_transform_of(self.recipe) if renew else recorded.recipe
         settings = recipe.applied_to(self.settings)
         transform = self.transform if recipe.settings == self.recipe.settings else Transform(settings)
-        return Collection(self.namespace, names, settings, transform, recipe, self.recipe, recorded)
+        return FedGeneration(self.namespace, names, settings, transform, recipe, self.recipe, recorded)
 
 
 class Planner:
@@ -126,17 +126,17 @@ class Planner:
     def __init__(self, settings: Settings) -> None:
         self._cursor_per = settings.source.cursor_per
         self._heartbeat = Namespace.named(settings.source.heartbeat or "")
-        self.declared: list[Declared] = []
+        self.declared: list[DeclaredCollection] = []
         problems: list[str] = []
         for each in settings.collections:
             try:
-                self.declared.append(Declared.by(each))
+                self.declared.append(DeclaredCollection.by(each))
             except SettingsError as error:
                 problems += error.problems
         if problems:
             raise SettingsError(*problems)
 
-    def of(self, namespace: str) -> Declared:
+    def of(self, namespace: str) -> DeclaredCollection:
         """A declared collection."""
         return next(each for each in self.declared if each.settings.namespace == namespace)
 
@@ -145,12 +145,12 @@ class Planner:
         """The read aliases, by which records are found."""
         return [each.settings.alias for each in self.declared]
 
-    def plans(self, records: Mapping[str, Record], *, renewed: Container[Namespace] = ()) -> list[Plan]:
+    def plans(self, records: Mapping[str, CollectionRecord], *, renewed: Container[Namespace] = ()) -> list[Plan]:
         """The pipelines by these records. Raises SettingsError.
 
         A collection of `renewed` with a single generation gets its documents as declared now.
         """
-        first: dict[Namespace, Collection] = {}
+        first: dict[Namespace, FedGeneration] = {}
         alone: list[Plan] = []
         self._refuse_shared(records)
         for each in self.declared:
@@ -171,7 +171,7 @@ class Planner:
         )
         return [*shared, *alone]
 
-    def _refuse_shared(self, records: Mapping[str, Record]) -> None:
+    def _refuse_shared(self, records: Mapping[str, CollectionRecord]) -> None:
         """Two tables must not stand for one collection because one of them followed a rename. Raises SettingsError."""
         declared = {each.namespace for each in self.declared}
         for each in self.declared:
@@ -193,7 +193,7 @@ class Planner:
             for each in watches(names, self._cursor_per)
         ]
 
-    def _alone(self, declared: Declared, recorded: Recorded, names: Names, *, renew: bool) -> Plan:
+    def _alone(self, declared: DeclaredCollection, recorded: GenerationRecord, names: Names, *, renew: bool) -> Plan:
         (watch,) = self._watches([names])
         try:
             generation = declared.generation(recorded, names, renew=renew)

@@ -8,13 +8,13 @@ sees only final answers.
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from penstock.model import Batch, Letter, Outcome, Position, Shape, Write
+from penstock.model import Batch, Letter, MakeBodies, Outcome, Position, Write
 
 
 class Source(Protocol):
     """Gives changes after a position: a change stream, or the load of one collection."""
 
-    def batches(self, after: Position | None, shape: Shape | None = None) -> Iterator[Batch]:
+    def batches(self, after: Position | None, shape: MakeBodies | None = None) -> Iterator[Batch]:
         """Yield what the source answers, as it comes; an idle stream yields empty batches about once a second.
 
         A stream goes on for ever, a load ends. `None` means: from the start (a load), from now (a stream).

@@ -18,25 +18,25 @@ from penstock.mongo.stream import MongoStream
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters
 from penstock.opensearch.http.client import Client
-from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.indexes import Generation, Indexes
 from penstock.opensearch.index.mapping import GC_DELETES_S
-from penstock.opensearch.state.generations import Records
+from penstock.opensearch.state.generations import GenerationRegistry
 from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.opensearch.state.store import StateStore
 from penstock.opensearch.state.verify_state import VerifyState
-from penstock.opensearch.write.field_fallback import Guard
+from penstock.opensearch.write.field_fallback import FieldFallback
 from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.pipeline.batching import Limits
-from penstock.pipeline.pipeline import Rules
-from penstock.planner import Collection, Plan
+from penstock.pipeline.pipeline import PipelineRules
+from penstock.planner import FedGeneration, Plan
 from penstock.settings import Settings
 
 if TYPE_CHECKING:
     pass
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
 _LOADS_AT_ONCE = 3
@@ -65,7 +65,7 @@ class Adapters:
         self.metrics = metrics
         self.connection = connection
         self.client = client
-        self.patience = Patience(metrics, stop)
+        self.patience = RetryForever(metrics, stop)
         self.indexes = Indexes(client, self.patience)
         self.store = StateStore(client, self.patience)
         lease_s = settings.pipeline.lease_s
@@ -76,13 +76,13 @@ class Adapters:
         def sink() -> OpenSearchSink:
             return OpenSearchSink(client, settings.sink, metrics, self.patience, may_send=may_send)
 
-        def guarded() -> Guard:
-            return Guard(sink(), served, client=client, patience=self.patience, metrics=metrics)
+        def guarded() -> FieldFallback:
+            return FieldFallback(sink(), served, client=client, patience=self.patience, metrics=metrics)
 
         self.sink, self.sink_of_loads = guarded(), guarded()
         kept = settings.pipeline.dead_letters_kept
         self.dead_letters = OpenSearchDeadLetters(client, sink(), self.patience, kept=kept)
-        self.records = Records(self.store)
+        self.records = GenerationRegistry(self.store)
 
     @property
     def settings(self) -> Settings:
@@ -103,11 +103,11 @@ class Adapters:
         """How often the heartbeat is written, where the plan's cursor sees one."""
         return self._settings.source.heartbeat_s
 
-    def load_state(self, collection: Collection, generation: Generation) -> LoadState:
+    def load_state(self, collection: FedGeneration, generation: Generation) -> LoadState:
         """How far the load of a collection has come."""
         return LoadState(self.store, str(collection.namespace), generation.index, owner=self._owner)
 
-    def verify_state(self, collection: Collection, index: str) -> VerifyState:
+    def verify_state(self, collection: FedGeneration, index: str) -> VerifyState:
         """How far the verify of an index has come."""
         return VerifyState(self.store, str(collection.namespace), index, owner=self._owner)
 
@@ -117,7 +117,7 @@ class Adapters:
         stored = self.store.get([PipelineState.id_of(name) for name in sorted(names)])
         return {name: uuid for each in stored.values() for name, uuid in each.document["indexes"].items()}
 
-    def ask(self, question: Callable[..., Answer], *arguments: object, stop: threading.Event | None = None) -> Answer:
+    def ask(self, question: Callable[..., T], *arguments: object, stop: threading.Event | None = None) -> T:
         """Put a question to the source; see `penstock.mongo.retrying`."""
         return ask(self.connection, stop or self._stop, question, *arguments)
 
@@ -141,11 +141,11 @@ class Adapters:
             batch_size=batch_size,
         )
 
-    def load(self, collection: Collection, stop: threading.Event) -> MongoLoad:
+    def load(self, collection: FedGeneration, stop: threading.Event) -> MongoLoad:
         """The load of one collection."""
         return self.documents(collection, stop, self._settings.pipeline.load_rate)
 
-    def documents(self, collection: Collection, stop: threading.Event, rate: float | None) -> MongoLoad:
+    def documents(self, collection: FedGeneration, stop: threading.Event, rate: float | None) -> MongoLoad:
         """All documents of a collection, at most `rate` of them a second."""
         return MongoLoad(
             self.connection,
@@ -163,10 +163,10 @@ class Adapters:
         """How many collections are loaded side by side; one at a time where a rate is to be kept."""
         return 1 if self._settings.pipeline.load_rate else min(_LOADS_AT_ONCE, self._settings.sink.requests_in_flight)
 
-    def rules(self, *, outside_the_stream: bool = False) -> Rules:
+    def rules(self, *, outside_the_stream: bool = False) -> PipelineRules:
         """What the pipeline is bound to; what is read outside the stream must be sent in time."""
         rules = self._settings.pipeline
-        return Rules(
+        return PipelineRules(
             limits=Limits(rules.batch_changes, rules.batch_bytes),
             in_flight=self._settings.sink.requests_in_flight,
             checkpoint_every_s=rules.checkpoint_every_s,

@@ -17,7 +17,7 @@ from penstock.operations.inspect.differences import differences
 _SHOWN = 20
 
 
-class Transformed(Protocol):
+class MakeBody(Protocol):
     """Makes the body of one document; None leaves it out. Raises DocumentError."""
 
     def __call__(self, document: dict[str, object], /) -> bytes | None: ...
@@ -43,7 +43,7 @@ class Comparison:
 
 def compare(
     pages: Iterable[Sequence[Change]],
-    transform: Transformed,
+    transform: MakeBody,
     fetch: Callable[[Sequence[str]], Mapping[str, Any]],
     count: Callable[[], int],
 ) -> Comparison:

@@ -8,8 +8,8 @@ from penstock.connections import sink_client
 from penstock.errors import Outdated
 from penstock.mongo.connection import connect
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.http.waiting import Patience
-from penstock.opensearch.state.generations import Records
+from penstock.opensearch.http.waiting import RetryForever
+from penstock.opensearch.state.generations import GenerationRegistry
 from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.opensearch.state.store import StateStore
 from penstock.planner import Planner
@@ -35,7 +35,7 @@ def term(site, database):
         collections=[CollectionSettings(namespace=namespace, index=site.index(namespace), replicas=0)],
     )
     planner, client, stop = Planner(settings), sink_client(settings), threading.Event()
-    records = Records(StateStore(client, Patience(Metrics(), stop)))
+    records = GenerationRegistry(StateStore(client, RetryForever(Metrics(), stop)))
 
     def begin(meanwhile=None):
         (plan,) = planner.plans(records.read(planner.aliases))

@@ -15,11 +15,11 @@ from penstock.documents.document_id import document_id
 from penstock.documents.encode import one_by_one
 from penstock.memory.sink import MemoryCheckpoints, MemoryDeadLetters, MemorySink
 from penstock.memory.source import MemorySource
-from penstock.model import Batch, Namespace, Position, Shape
+from penstock.model import Batch, MakeBodies, Namespace, Position
 from penstock.observe.metrics import Metrics
 from penstock.pipeline.batching import Limits
 from penstock.pipeline.fold import Route
-from penstock.pipeline.pipeline import Pipeline, Ports, Rules
+from penstock.pipeline.pipeline import Pipeline, PipelineRules, Ports
 
 ORDERS, ITEMS = Namespace("shop", "orders"), Namespace("shop", "items")
 POISON, SKIPPED = 7, 8
@@ -80,7 +80,7 @@ class CaughtUp:
     def __init__(self, source, meanwhile=lambda: None) -> None:
         self._source, self._meanwhile = source, meanwhile
 
-    def batches(self, after: Position | None, shape: Shape | None = None) -> Iterator[Batch]:
+    def batches(self, after: Position | None, shape: MakeBodies | None = None) -> Iterator[Batch]:
         for batch in self._source.batches(after, shape):
             yield batch
             self._meanwhile()
@@ -147,7 +147,7 @@ class World:
             name="shop",
             ports=Ports(source, Dying(self.sink, process), Dying(self.letters, process), checkpoints),
             routes={ORDERS: Route("orders", bodies), ITEMS: Route("items", bodies)},
-            rules=Rules(Limits(self._size * 2, 1 << 20), checkpoint_every_s=0, send_within_s=send_within_s),
+            rules=PipelineRules(Limits(self._size * 2, 1 << 20), checkpoint_every_s=0, send_within_s=send_within_s),
             metrics=Metrics(),
         )
         pipeline.run(threading.Event())

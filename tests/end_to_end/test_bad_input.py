@@ -6,7 +6,7 @@ import pymongo
 import pytest
 from bson import Binary, encode
 
-from penstock_tools.servers.source import SourceSettings, local_source
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.tcp_proxy import Proxy
 from testkit.workspace import Site, until
 
@@ -126,7 +126,7 @@ def test_a_collection_that_does_not_exist_is_told_before_anything_is_read(site, 
 @pytest.fixture
 def forgetful(tmp_path, sink_url, index_prefix):
     """A site whose source remembers only its last 50 changes."""
-    with local_source(tmp_path, SourceSettings(log_size=50)) as source:
+    with local_source(tmp_path, LocalSourceSettings(log_size=50)) as source:
         site = Site(tmp_path, source.uri, sink_url, index_prefix)
         yield site
         site.close()

@@ -12,9 +12,9 @@ from penstock.documents.document_id import document_id, key
 from penstock.errors import SystemicFault
 from penstock.model import Letter, Namespace, Position
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.dead_letters.search import Wanted
+from penstock.opensearch.dead_letters.search import LetterFilter
 from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters
-from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.operations.dead_letters.listing import list_letters
 from penstock.operations.dead_letters.replay import replay_letters
@@ -57,7 +57,7 @@ def settings(site, namespace):
 
 def store(settings, *letters):
     """Keep letters, as a pipeline would."""
-    client, patience = sink_client(settings), Patience(Metrics(), threading.Event())
+    client, patience = sink_client(settings), RetryForever(Metrics(), threading.Event())
     sink = OpenSearchSink(client, settings.sink, Metrics(), patience)
     OpenSearchDeadLetters(client, sink, patience).store(letters)
     client.close()
@@ -70,7 +70,7 @@ def letter(site, namespace, identity, version):
 
 
 def replay(settings, *, stop=None, **more):
-    return replay_letters(settings, Wanted(), stop=stop or threading.Event(), **more)
+    return replay_letters(settings, LetterFilter(), stop=stop or threading.Event(), **more)
 
 
 def test_letters_are_judged_and_replayed_while_a_worker_runs(site, database, namespace, listed, penstock):
@@ -177,7 +177,7 @@ def test_the_list_says_what_it_does_not_show(site, database, namespace, settings
     done = penstock("dead-letters", "list", "--sink-url", "http://127.0.0.1:9")
     assert done.returncode == 5
     assert "No usable answer from http://127.0.0.1:9" in done.stderr
-    assert list_letters(settings, Wanted(), limit=0).letters == []
+    assert list_letters(settings, LetterFilter(), limit=0).letters == []
 
 
 def test_one_letter_is_shown_whole_and_its_body_only_when_asked_for(site, database, namespace, penstock):

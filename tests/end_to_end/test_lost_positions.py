@@ -11,7 +11,7 @@ import pymongo
 import pytest
 
 from penstock.documents.document_id import document_id
-from penstock_tools.servers.source import SourceSettings, local_source
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.workspace import Site, until
 
 UNREADABLE = {"token": '{"_data": "no token of any server"}', "time": 0}
@@ -89,7 +89,7 @@ def test_where_the_policy_is_to_stop_a_lost_position_ends_the_worker(site, datab
 def short_memory(tmp_path, sink_url, index_prefix, mode):
     """A source whose change log holds a hundred changes, with a collection `items`."""
     with (
-        local_source(tmp_path, SourceSettings(mode=mode, log_size=100)) as source,
+        local_source(tmp_path, LocalSourceSettings(mode=mode, log_size=100)) as source,
         pymongo.MongoClient(source.uri) as client,
         closing(Site(tmp_path, source.uri, sink_url, index_prefix)) as site,
     ):

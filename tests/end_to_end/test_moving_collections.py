@@ -7,13 +7,13 @@ from contextlib import closing
 import pytest
 from pymongo import MongoClient
 
-from penstock_tools.servers.source import SourceSettings, local_source
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.workspace import Site, until
 
 
 @pytest.fixture(scope="module")
 def documentdb(tmp_path_factory):
-    with local_source(tmp_path_factory.mktemp("documentdb"), SourceSettings(mode="documentdb-5.0")) as source:
+    with local_source(tmp_path_factory.mktemp("documentdb"), LocalSourceSettings(mode="documentdb-5.0")) as source:
         yield source
 
 

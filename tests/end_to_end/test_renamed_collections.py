@@ -5,7 +5,7 @@ import json
 import pytest
 from pymongo import MongoClient
 
-from penstock_tools.servers.source import SourceSettings, local_source
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.workspace import until
 
 
@@ -226,7 +226,7 @@ def test_a_rename_during_a_reindex_without_a_worker_begins_it_again(site, databa
 
 
 def test_documentdb_tells_of_no_renames_and_check_says_so(tmp_path_factory, site):
-    with local_source(tmp_path_factory.mktemp("documentdb"), SourceSettings(mode="documentdb-5.0")) as source:
+    with local_source(tmp_path_factory.mktemp("documentdb"), LocalSourceSettings(mode="documentdb-5.0")) as source:
         with MongoClient(source.uri) as client:
             client.shop["items"].insert_one({"_id": 1})
             client.admin.command({"modifyChangeStreams": 1, "database": "shop", "collection": "", "enable": True})

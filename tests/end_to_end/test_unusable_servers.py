@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import bson
 import pytest
 
-from penstock_tools.servers.source import SourceSettings, local_source
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 
 NOWHERE = "127.0.0.1:9"
 
@@ -42,7 +42,7 @@ def test_no_index_at_the_address_is_said_at_once(run, settings, command):
 
 def test_a_wrong_password_of_the_source(run, sink_url, tmp_path):
     name, password = "me", secrets.token_hex(8)
-    with local_source(tmp_path, SourceSettings(user=name, password=password)) as source:
+    with local_source(tmp_path, LocalSourceSettings(user=name, password=password)) as source:
         address = source.uri.rpartition("@")[2]
         uri = f"mongodb://{address}"
         arguments = ["--source-uri", uri, "--source-username", name, "--sink-url", sink_url, "--collection", "a.b"]

@@ -7,8 +7,8 @@ import pytest
 from penstock.documents.transform import Transform
 from penstock.errors import SettingsError
 from penstock.model import Namespace
-from penstock.opensearch.index.definition import Recipe
-from penstock.opensearch.state.generations import Record
+from penstock.opensearch.index.definition import IndexDefinition
+from penstock.opensearch.state.generations import CollectionRecord
 from penstock.planner import Planner
 from penstock.settings import CollectionSettings, Settings, SourceSettings
 
@@ -17,7 +17,7 @@ ORDERS = {"namespace": "shop.orders"}
 
 def recipe(**settings):
     declared = CollectionSettings(**{**ORDERS, **settings})
-    return Recipe.of(declared, Transform(declared))
+    return IndexDefinition.of(declared, Transform(declared))
 
 
 def planner(*collections, **source):
@@ -29,7 +29,7 @@ def fed(plans):
 
 
 def record(*roles):
-    made = Record("shop.orders", "shop.orders")
+    made = CollectionRecord("shop.orders", "shop.orders")
     for role in roles:
         made = made.added(recipe(), role)
     return made
@@ -79,7 +79,7 @@ def test_a_process_with_other_code_does_not_make_a_new_index(tmp_path, monkeypat
     monkeypatch.syspath_prepend(tmp_path)
     function = "shaping_of_plans:shaped"
     made = recipe(function=function)
-    other = Recipe(made.settings, "another", made.mapping)
+    other = IndexDefinition(made.settings, "another", made.mapping)
     records = {"shop.orders": record("serving").added(other, "building")}
     *_, alone = planner({**ORDERS, "function": function}).plans(records)
     assert (alone.collections, "is made with other code" in alone.problem) == ((), True)
@@ -89,7 +89,7 @@ def test_a_process_with_other_code_does_not_make_a_new_index(tmp_path, monkeypat
 
 
 def test_a_function_that_is_gone_keeps_only_its_own_generation_from_being_fed():
-    gone = Recipe({**recipe().settings, "function": "nowhere:shaped"}, "a", "b")
+    gone = IndexDefinition({**recipe().settings, "function": "nowhere:shaped"}, "a", "b")
     shared, alone = planner(ORDERS).plans({"shop.orders": record("serving").added(gone, "building")})
     assert (shared.problem, "nowhere cannot be imported" in alone.problem) == ("", True)
 
@@ -107,7 +107,7 @@ def test_a_recipe_tells_what_has_moved_on(tmp_path):
 
 def test_a_recipe_is_the_same_when_it_is_read_back():
     made = recipe(rename={"a": "b"}, include=["a"])
-    assert Recipe(**json.loads(json.dumps(made.__dict__))) == made
+    assert IndexDefinition(**json.loads(json.dumps(made.__dict__))) == made
 
 
 def test_a_pipeline_keeps_its_name_when_its_collection_is_renamed_and_feeds_it_from_the_new_one():

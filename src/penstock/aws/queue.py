@@ -15,7 +15,7 @@ MAX_TEXT_BYTES = 200_000
 _AT_ONCE = 10
 _REGION = re.compile(r"https?://sqs\.([\w-]+)\.")
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
 class Message(NamedTuple):

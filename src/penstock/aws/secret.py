@@ -14,14 +14,14 @@ _FOR_GOOD = frozenset(
 )  # fmt: skip
 
 
-class Secret(NamedTuple):
+class SourceSecret(NamedTuple):
     """What penstock needs of a secret; RDS puts more into it."""
 
     username: str
     password: str
 
 
-def read_secret(name: str) -> Secret:
+def read_secret(name: str) -> SourceSecret:
     """Read the secret, by its ARN or name, as it is now.
 
     Raises SettingsError when it is not there, not allowed or not in the form that RDS gives it; SourceUnavailable when
@@ -46,10 +46,10 @@ def read_secret(name: str) -> Secret:
     return _parsed(name, text)
 
 
-def _parsed(name: str, text: str) -> Secret:
+def _parsed(name: str, text: str) -> SourceSecret:
     try:
         held = json.loads(text)
-        return Secret(str(held["username"]), str(held["password"]))
+        return SourceSecret(str(held["username"]), str(held["password"]))
     except (ValueError, TypeError, KeyError):
         raise SettingsError(
             f'[source] secret: {name} must hold JSON with "username" and "password", as RDS makes it.'

@@ -12,7 +12,7 @@ from penstock.settings import Settings
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
-    from penstock.operations.check.finding import Finding
+    from penstock.operations.check.finding import CheckFinding
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failure": "red"}
 _INDENT = " " * 19
@@ -39,7 +39,7 @@ def check(
     raise typer.Exit(checking.exit_code(findings))
 
 
-def _lines(finding: "Finding", *, width: int | None) -> Iterator[str]:
+def _lines(finding: "CheckFinding", *, width: int | None) -> Iterator[str]:
     """What was found, and below it what to do about it."""
     first, *more = wrapped(f"{finding.subject}: {finding.detail}", indent=_INDENT, width=width)
     verdict = typer.style(f"{finding.verdict:7}", fg=_COLOURS[finding.verdict])

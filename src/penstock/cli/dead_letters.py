@@ -19,8 +19,8 @@ from penstock.settings import Settings
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
-    from penstock.opensearch.dead_letters.search import Tally
-    from penstock.operations.dead_letters.listing import Judged, Listing
+    from penstock.opensearch.dead_letters.search import LetterTally
+    from penstock.operations.dead_letters.listing import JudgedLetter, Listing
 
 _COLUMNS = ("collection", "document", "state", "age", "reason")
 _NAMES = 3
@@ -120,7 +120,7 @@ def drop(
     raise typer.Exit(signals.exit_code(endless=False))
 
 
-def _ask(tally: "Tally") -> None:
+def _ask(tally: "LetterTally") -> None:
     """Ask whether to go on; refuses where nobody can answer."""
     for name, count in tally.collections.items():
         typer.echo(f"{name}: {counted(count, 'dead letter')}", err=True)
@@ -150,7 +150,7 @@ def _lines(listing: "Listing", *, width: int | None) -> Iterator[str]:
         yield f"also {letters} of collections not declared here: {shown}"
 
 
-def _row(judged: "Judged") -> list[str]:
+def _row(judged: "JudgedLetter") -> list[str]:
     letter = judged.letter
     return [
         str(letter.namespace),
@@ -161,7 +161,7 @@ def _row(judged: "Judged") -> list[str]:
     ]
 
 
-def _rows(judged: "Judged") -> Iterator[tuple[str, str]]:
+def _rows(judged: "JudgedLetter") -> Iterator[tuple[str, str]]:
     letter = judged.letter
     written_at = datetime.fromtimestamp(seconds_of(letter.version), UTC)
     yield "collection", str(letter.namespace)
@@ -175,7 +175,7 @@ def _rows(judged: "Judged") -> Iterator[tuple[str, str]]:
     yield "body", _kept(judged)
 
 
-def _kept(judged: "Judged") -> str:
+def _kept(judged: "JudgedLetter") -> str:
     letter = judged.letter
     if not letter.body_bytes:
         return "none: the document was refused before there was one"
@@ -195,7 +195,7 @@ def _listing(listing: "Listing") -> dict[str, Any]:
     }
 
 
-def _whole(judged: "Judged", *, with_body: bool) -> dict[str, Any]:
+def _whole(judged: "JudgedLetter", *, with_body: bool) -> dict[str, Any]:
     letter = judged.letter
     return {
         "collection": str(letter.namespace),

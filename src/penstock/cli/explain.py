@@ -15,7 +15,7 @@ from penstock.settings import Settings
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
-    from penstock.operations.explain.diagnosis import Seen
+    from penstock.operations.explain.diagnosis import Evidence
     from penstock.operations.explain.explain import Explanation
 
 _WAITING = "not in step; waiting for the worker to pass this moment"
@@ -84,7 +84,7 @@ def _rows(found: "Explanation") -> Iterator[tuple[str, str]]:
     yield "worker", _worker(seen)
 
 
-def _index(seen: "Seen") -> str:
+def _index(seen: "Evidence") -> str:
     if seen.index is None:
         return "there is none"
     if seen.version is None:
@@ -92,7 +92,7 @@ def _index(seen: "Seen") -> str:
     return f"{seen.index}: version {seen.version}, of {_time(seen.version)}"
 
 
-def _fields(seen: "Seen") -> str:
+def _fields(seen: "Evidence") -> str:
     if not seen.fields:
         return "-"
     by_state: dict[str, list[str]] = {}
@@ -103,7 +103,7 @@ def _fields(seen: "Seen") -> str:
     return "; ".join([f"{counted(len(equal), 'field')} equal", *odd])
 
 
-def _worker(seen: "Seen") -> str:
+def _worker(seen: "Evidence") -> str:
     if seen.position is None:
         return seen.worker
     after = "after" if seen.version is not None and seen.position >= seen.version else "before"

@@ -12,7 +12,7 @@ from penstock.model import Namespace
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
-    from penstock.opensearch.dead_letters.search import Wanted
+    from penstock.opensearch.dead_letters.search import LetterFilter
     from penstock.settings import Settings
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -50,13 +50,13 @@ def wanted(
     reason: str,
     older_than: timedelta | None,
     newer_than: timedelta | None,
-) -> "Wanted":
+) -> "LetterFilter":
     """The letters that are meant; without a collection, those of the declared ones."""
-    from penstock.opensearch.dead_letters.search import Wanted
+    from penstock.opensearch.dead_letters.search import LetterFilter
     from penstock.operations.dead_letters.listing import declared
 
     now = datetime.now(UTC)
-    return Wanted(
+    return LetterFilter(
         tuple(map(Namespace.named, collections)) if collections else declared(settings),
         reason,
         before=now - older_than if older_than else None,

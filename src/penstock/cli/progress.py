@@ -16,7 +16,7 @@ from penstock.observe.wording import counted
 LINE_EVERY_S = 10.0
 
 
-class Progress:
+class QuietProgress:
     """Says nothing of the way; called from several threads. `documents` is what came since the last call."""
 
     def started(self, namespace: str, total: int | None) -> None:
@@ -33,7 +33,7 @@ class Progress:
         print(line, flush=True)
 
 
-class TerminalProgress(Progress):
+class TerminalProgress(QuietProgress):
     """Bars on standard error; log lines appear above them."""
 
     def __init__(self, bars: Bars) -> None:
@@ -59,7 +59,7 @@ class _Line:
     said_at: float = field(default_factory=time.monotonic)
 
 
-class PlainProgress(Progress):
+class PlainProgress(QuietProgress):
     """A line on standard error when a collection begins, every ten seconds, and when it is done."""
 
     def __init__(self, doing: str = "loading", done: str = "loaded") -> None:
@@ -90,7 +90,7 @@ class PlainProgress(Progress):
 
 
 @contextmanager
-def progress_display(doing: str = "loading", done: str = "loaded", *, plain: bool = False) -> Iterator[Progress]:
+def progress_display(doing: str = "loading", done: str = "loaded", *, plain: bool = False) -> Iterator[QuietProgress]:
     """Bars where standard error is a terminal, lines elsewhere, or when these are wanted."""
     console = Console(stderr=True)
     if plain or not console.is_terminal:

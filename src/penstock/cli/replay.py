@@ -16,7 +16,7 @@ from penstock.settings import Settings
 
 if TYPE_CHECKING:
     from penstock.delivery.replay_queue import Replayed
-    from penstock.opensearch.dead_letters.search import Wanted
+    from penstock.opensearch.dead_letters.search import LetterFilter
     from penstock.operations.dead_letters.replay import ReplayedLetters
 
 _TELL_EVERY_S = 5.0
@@ -77,7 +77,7 @@ def _replay_queue(settings: Settings, stop: threading.Event) -> None:
             progress.say(f"{counted(replayed.foreign, 'message')} not written by penstock stay in the queue")
 
 
-def _replay_letters(settings: Settings, which: "Wanted", stop: threading.Event) -> bool:
+def _replay_letters(settings: Settings, which: "LetterFilter", stop: threading.Event) -> bool:
     """Replay the letters; answers whether some remain."""
     from penstock.cli.progress import progress_display
     from penstock.operations.dead_letters.replay import replay_letters

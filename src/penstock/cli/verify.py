@@ -15,7 +15,7 @@ from penstock.settings import Settings
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
-    from penstock.operations.verify import Finding, Verified
+    from penstock.operations.verify import Verified, VerifyFinding
 
 _HEAD = (
     "collection", "verdict", "documents", "in index", "equal", "missing", "different", "too many", "moving", "left out",
@@ -54,7 +54,7 @@ def verify(
     """
     from penstock.cli.progress import progress_display
     from penstock.observe.logs import set_up_logs
-    from penstock.operations.verify import How, Telling
+    from penstock.operations.verify import VerifyListener, VerifyOptions
     from penstock.operations.verify.everything import verify_all
     from penstock.runtime.allocation import for_many_documents
     from penstock.worker.collections.patterns import expanded
@@ -63,12 +63,12 @@ def verify(
     for_many_documents()
     settings = expanded(settings)
     only = declared(settings, namespaces or [])
-    how = How(repair=repair, wait_s=wait, rate=rate, sample=sample, restart=restart)
+    how = VerifyOptions(repair=repair, wait_s=wait, rate=rate, sample=sample, restart=restart)
     results: list[Verified] = []
     with stop_signals() as signals, progress_display("verifying", "verified", plain=as_json) as progress:
 
-        def telling(name: str) -> Telling:
-            return Telling(progress, _as_line(name)) if as_json else Telling(progress)
+        def telling(name: str) -> VerifyListener:
+            return VerifyListener(progress, _as_line(name)) if as_json else VerifyListener(progress)
 
         for result in verify_all(settings, how, only=only, stop=signals.stop, telling=telling):
             results.append(result)
@@ -82,10 +82,10 @@ def verify(
     _end(results, repair=repair)
 
 
-def _as_line(name: str) -> "Callable[[Finding], None]":
+def _as_line(name: str) -> "Callable[[VerifyFinding], None]":
     """Prints the findings of a collection."""
 
-    def tell(finding: "Finding") -> None:
+    def tell(finding: "VerifyFinding") -> None:
         line = {"collection": name, "finding": finding.kind, "id": finding.id}
         _print({**line, "fields": list(finding.fields), "repaired": finding.repaired})
 
@@ -145,7 +145,7 @@ def _findings(result: "Verified") -> Iterator[str]:
             yield f"  and {more:,} more" + ("" if kind == "left out" else "; --json tells all")
 
 
-def _finding(finding: "Finding") -> str:
+def _finding(finding: "VerifyFinding") -> str:
     fields = f": {', '.join(finding.fields)}" if finding.fields else ""
     return f"{finding.id}{fields}{' (repaired)' if finding.repaired else ''}"
 

@@ -10,12 +10,12 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 
 from penstock.errors import Stopped
-from penstock.model import Batch, Change, Counts, Namespace, Outcome, Position, Shape, Write, shaped
+from penstock.model import Batch, Change, Counts, MakeBodies, Namespace, Outcome, Position, Write, apply_transform
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.index.indexes import Generation
 from penstock.pipeline.fold import Route
-from penstock.pipeline.pipeline import Pipeline, Ports, Rules
-from penstock.planner import Collection, Plan
+from penstock.pipeline.pipeline import Pipeline, PipelineRules, Ports
+from penstock.planner import FedGeneration, Plan
 from penstock.ports import Sink
 from penstock.runtime.backoff import Backoff
 from penstock.wiring import Adapters
@@ -49,7 +49,7 @@ class OneBatch:
     def batches(
         self,
         after: Position | None,  # noqa: ARG002 (of the port)
-        shape: Shape | None = None,
+        shape: MakeBodies | None = None,
     ) -> Iterator[Batch]:
         """Yield the one batch. Raises SourceUnavailable, Stopped."""
         if self.reads:
@@ -60,7 +60,7 @@ class OneBatch:
         if any(change.kind == "left" for change in changes):  # may be read again, and documents are used up
             kept = [change._replace(document=deepcopy(change.document)) for change in changes]
             changes = self.adapters.states(kept)
-        yield Batch(shaped(changes, shape), self.position, read_at)
+        yield Batch(apply_transform(changes, shape), self.position, read_at)
 
     def close(self) -> None:
         """There is nothing to close."""
@@ -85,7 +85,7 @@ class _UntilStopped:
 
 
 @dataclass
-class Applying:
+class Applier:
     """Applies changes to the generations of one plan.
 
     `dead_letter_limit`: another one than the settings', for changes of which many are expected to be refused.
@@ -125,7 +125,7 @@ class Applying:
         pipeline.run(stop)
         return pipeline.counts
 
-    def _rules(self, *, outside_the_stream: bool) -> Rules:
+    def _rules(self, *, outside_the_stream: bool) -> PipelineRules:
         rules = self.adapters.rules(outside_the_stream=outside_the_stream)
         return rules if self.dead_letter_limit is None else replace(rules, dead_letter_limit=self.dead_letter_limit)
 
@@ -134,7 +134,7 @@ class Applying:
             if affects(change, each.names.at(change.version)):
                 self._taken_away(each, change)
 
-    def _taken_away(self, collection: Collection, change: Change) -> None:
+    def _taken_away(self, collection: FedGeneration, change: Change) -> None:
         generation = self.generations[collection.namespace]
         taken_away(
             collection,

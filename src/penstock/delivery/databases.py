@@ -12,12 +12,12 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from penstock.delivery.apply import Applying
+from penstock.delivery.apply import Applier
 from penstock.errors import PenstockError, SettingsError, SystemicFault
 from penstock.model import CONTROL, Change, Counts, Namespace, Position
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.index.indexes import Generation, write_alias_of
-from penstock.planner import Collection, Plan, Planner
+from penstock.planner import FedGeneration, Plan, Planner
 from penstock.settings import Settings
 from penstock.wiring import Adapters
 from penstock.worker.collections.expansion import patterns_of
@@ -29,7 +29,7 @@ LOOK_AGAIN_S: Final = 60.0
 """How long a process that lives on may not notice that an index was replaced, or that there is another generation."""
 
 
-class Fed(NamedTuple):
+class FedPlan(NamedTuple):
     """A plan, and its generations as they were found."""
 
     plan: Plan
@@ -37,7 +37,7 @@ class Fed(NamedTuple):
 
 
 @dataclass
-class Database:
+class DatabaseTargets:
     """The generations of one database's collections; looked at from time to time by a process that lives on.
 
     `join` makes what a plan is joined to.
@@ -47,7 +47,7 @@ class Database:
     join: Callable[[Plan, threading.Event], Adapters]
     metrics: Metrics
     _recorded: set[str] = field(default_factory=set)
-    _fed: list[Fed] = field(default_factory=list)
+    _fed: list[FedPlan] = field(default_factory=list)
     _looked_at: float = 0.0
 
     @property
@@ -67,13 +67,13 @@ class Database:
             its = _changes_of(fed.plan, changes) if len(found) > 1 else changes
             adapters = self.join(fed.plan, stop)
             try:
-                counts.add(Applying(fed.plan, adapters, fed.generations, self.metrics).apply(its, position, stop))
+                counts.add(Applier(fed.plan, adapters, fed.generations, self.metrics).apply(its, position, stop))
             except SystemicFault as error:
                 self._fed = []  # an index may have been taken away; another one may have its name the next time
                 _give_up(fed.plan, adapters, error)
         return counts
 
-    def fed(self, stop: threading.Event) -> list[Fed]:
+    def fed(self, stop: threading.Event) -> list[FedPlan]:
         """What is to be fed, that which people search first.
 
         Raises SettingsError, SystemicFault when an index was replaced behind penstock's back.
@@ -87,17 +87,17 @@ class Database:
             self._looked_at = time.monotonic()
         return self._fed
 
-    def takes(self, collection: Collection, fed: Fed, alias: str) -> bool:
+    def takes(self, collection: FedGeneration, fed: FedPlan, alias: str) -> bool:
         """Whether letters of this write alias are the generation's; the serving one takes those of no known one."""
         is_its_own = alias == fed.generations[collection.namespace].write_alias
         return is_its_own or (collection.serves and alias not in self._recorded)
 
-    def _find(self, plan: Plan, stop: threading.Event) -> Fed | None:
+    def _find(self, plan: Plan, stop: threading.Event) -> FedPlan | None:
         adapters = self.join(plan, stop)
         try:
             if plan.problem:
                 raise SettingsError(plan.problem)
-            return Fed(plan, _generations(plan, adapters))
+            return FedPlan(plan, _generations(plan, adapters))
         except (SettingsError, SystemicFault) as error:
             _give_up(plan, adapters, error)
         return None
@@ -105,14 +105,14 @@ class Database:
 
 def databases(
     settings: Settings, join: Callable[[Plan, threading.Event], Adapters], metrics: Metrics
-) -> dict[str, Database]:
+) -> dict[str, DatabaseTargets]:
     """One for each database, whatever cursors a worker would have. Raises SettingsError."""
     source = settings.source.model_copy(update={"cursor_per": "database"})
-    found: dict[str, Database] = {}
+    found: dict[str, DatabaseTargets] = {}
     for db in sorted({Namespace.named(each.namespace).db for each in settings.collections}):
         its = tuple(each for each in settings.collections if Namespace.named(each.namespace).db == db)
         planner = Planner(settings.model_copy(update={"source": source, "collections": its}))
-        found[db] = Database(planner, join, metrics)
+        found[db] = DatabaseTargets(planner, join, metrics)
     return found
 
 

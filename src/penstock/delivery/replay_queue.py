@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from penstock.connections import parking_queue, sink_client, source_connection
-from penstock.delivery.databases import Database, databases, require_mappable
+from penstock.delivery.databases import DatabaseTargets, databases, require_mappable
 from penstock.delivery.parked_keys import changes_of
 from penstock.errors import DocumentError, QueueUnavailable, SettingsError
 from penstock.model import Change, Counts, Position
@@ -58,7 +58,7 @@ def replay_parked(
         def join(plan: Plan, stop: threading.Event) -> Adapters:
             return Adapters(settings, plan, connection=connection, client=client, metrics=metrics, stop=stop)
 
-        replaying = _Replaying(databases(settings, join, metrics), stop)
+        replaying = _QueueReplay(databases(settings, join, metrics), stop)
         while not stop.is_set() and (messages := queue.receive(wait_s=_WAIT_S, hidden_s=_HIDDEN_S)):
             with _given_back(queue, messages):
                 while messages and not stop.is_set():
@@ -88,8 +88,8 @@ def _given_back(queue: "Queue", messages: "list[Message]") -> Iterator[None]:
 
 
 @dataclass
-class _Replaying:
-    databases: dict[str, Database]
+class _QueueReplay:
+    databases: dict[str, DatabaseTargets]
     stop: threading.Event
     undeclared: set[str] = field(default_factory=set)
 

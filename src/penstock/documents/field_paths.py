@@ -7,23 +7,23 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from penstock.errors import DocumentError
+from penstock.model import BsonDocument
 
-Document = dict[str, Any]
-Tree = dict[str, Any]
+PathTree = dict[str, Any]
 """Paths as nested names; a name without further names stands for the whole field."""
 
 _ABSENT = object()
 
 
-def tree(paths: Iterable[str]) -> Tree:
+def tree(paths: Iterable[str]) -> PathTree:
     """Answer the paths as a tree; `a.b` adds nothing where `a` stands for the whole field."""
-    root: Tree = {}
+    root: PathTree = {}
     for path in sorted(paths, key=lambda path: path.count(".")):
         _grow(root, path.split("."))
     return root
 
 
-def select(document: Document, paths: Tree) -> Document:
+def select(document: BsonDocument, paths: PathTree) -> BsonDocument:
     """Answer a document of the named fields only, in its own order; elements of arrays that hold none go."""
     selected = {}
     for name, value in document.items():
@@ -34,7 +34,7 @@ def select(document: Document, paths: Tree) -> Document:
     return selected
 
 
-def drop(document: Document, paths: Tree) -> None:
+def drop(document: BsonDocument, paths: PathTree) -> None:
     """Take the named fields out of the document, in place."""
     for name, inner in paths.items():
         if not inner:
@@ -44,7 +44,7 @@ def drop(document: Document, paths: Tree) -> None:
                 drop(within, inner)
 
 
-def move(document: Document, old: str, new: str) -> None:
+def move(document: BsonDocument, old: str, new: str) -> None:
     """Give a field another name or place, in place; what an array's documents hold becomes an array elsewhere.
 
     Raises DocumentError where something else has that place, so that no value is lost.
@@ -59,7 +59,7 @@ def move(document: Document, old: str, new: str) -> None:
             raise DocumentError(f"rename of `{old}` to `{new}`: the document has something else there already")
 
 
-def reshape(document: Document, path: str, form: Callable[[Any], Any]) -> None:
+def reshape(document: BsonDocument, path: str, form: Callable[[Any], Any]) -> None:
     """Give the field's value, or each element of an array that it holds, another form, in place."""
     *parents, last = path.split(".")
     for within in _at(document, parents):
@@ -71,14 +71,14 @@ def _each(value: Any, form: Callable[[Any], Any]) -> Any:
     return [_each(inner, form) for inner in value] if isinstance(value, list | tuple) else form(value)
 
 
-def _grow(branch: Tree, names: list[str]) -> None:
+def _grow(branch: PathTree, names: list[str]) -> None:
     for name in names:
         if name in branch and not branch[name]:
             return
         branch = branch.setdefault(name, {})
 
 
-def _select_within(value: Any, paths: Tree) -> Any:
+def _select_within(value: Any, paths: PathTree) -> Any:
     if isinstance(value, dict):
         return select(value, paths)
     if isinstance(value, list):
@@ -87,7 +87,7 @@ def _select_within(value: Any, paths: Tree) -> Any:
     return _ABSENT
 
 
-def _documents(value: Any) -> Iterator[Document]:
+def _documents(value: Any) -> Iterator[BsonDocument]:
     if isinstance(value, dict):
         yield value
     elif isinstance(value, list):
@@ -95,7 +95,7 @@ def _documents(value: Any) -> Iterator[Document]:
             yield from _documents(inner)
 
 
-def _at(document: Document, names: list[str]) -> Iterator[Document]:
+def _at(document: BsonDocument, names: list[str]) -> Iterator[BsonDocument]:
     if not names:
         yield document
         return
@@ -103,7 +103,7 @@ def _at(document: Document, names: list[str]) -> Iterator[Document]:
         yield from _at(within, names[1:])
 
 
-def _take(document: Document, names: list[str]) -> Any:
+def _take(document: BsonDocument, names: list[str]) -> Any:
     first, *rest = names
     if not rest:
         return document.pop(first, _ABSENT)
@@ -114,7 +114,7 @@ def _take(document: Document, names: list[str]) -> Any:
     return taken if isinstance(value, list) else taken[0]
 
 
-def _put(document: Document, names: list[str], value: Any) -> bool:
+def _put(document: BsonDocument, names: list[str], value: Any) -> bool:
     *parents, last = names
     for name in parents:
         document = document.setdefault(name, {})

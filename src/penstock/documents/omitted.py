@@ -13,7 +13,7 @@ import orjson
 
 from penstock.documents.field_names import OWN
 
-Body = dict[str, Any]
+JsonDocument = dict[str, Any]
 
 
 def leave_out(body: bytes, path: str) -> bytes | None:
@@ -40,12 +40,12 @@ def as_left_out(body: bytes, indexed: Mapping[str, Any]) -> bytes:
     return _noted(document, names)
 
 
-def _parsed(body: bytes) -> Body:
+def _parsed(body: bytes) -> JsonDocument:
     """The document, its numbers with all their digits."""
     return dict(json.loads(body, parse_float=orjson.Fragment))
 
 
-def _noted(document: Body, names: list[str]) -> bytes:
+def _noted(document: JsonDocument, names: list[str]) -> bytes:
     document[OWN] = {**document.get(OWN, {}), "left_out": names}
     return orjson.dumps(document)
 

@@ -27,7 +27,7 @@ from penstock.errors import DocumentError, SettingsError
 from penstock.model import Body
 from penstock.settings import CollectionSettings
 
-Function = Callable[[dict[str, Any]], dict[str, Any] | None]
+UserFunction = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
 class Transform:
@@ -87,7 +87,7 @@ class Transform:
             give_shape(selected, path, form)
         return selected
 
-    def _call(self, function: Function, document: dict[str, Any]) -> dict[str, Any] | None:
+    def _call(self, function: UserFunction, document: dict[str, Any]) -> dict[str, Any] | None:
         try:
             returned = function(document)
         except Exception as error:
@@ -119,7 +119,7 @@ def _check_names(settings: CollectionSettings) -> None:
         raise SettingsError(*problems)
 
 
-def _import_function(settings: CollectionSettings) -> Function:
+def _import_function(settings: CollectionSettings) -> UserFunction:
     module_name, _, name = str(settings.function).partition(":")
     where = f"collection {settings.namespace}: function {settings.function}"
     if os.getcwd() not in sys.path:
@@ -140,7 +140,7 @@ def _import_function(settings: CollectionSettings) -> Function:
     return function  # type: ignore[no-any-return]
 
 
-def _check_signature(function: Function, where: str) -> None:
+def _check_signature(function: UserFunction, where: str) -> None:
     try:
         inspect.signature(function).bind({})
     except TypeError as error:
@@ -149,7 +149,7 @@ def _check_signature(function: Function, where: str) -> None:
         return
 
 
-def _fingerprint(settings: CollectionSettings, function: Function | None) -> str:
+def _fingerprint(settings: CollectionSettings, function: UserFunction | None) -> str:
     rules = settings.model_dump(include={"include", "exclude", "rename", "function"})
     shape = {"form": FORM, "rules": rules, "source": _source(function)}
     conflicts = {path: policy for path, policy in settings.conflicts.items() if policy != "dead-letter"}
@@ -159,7 +159,7 @@ def _fingerprint(settings: CollectionSettings, function: Function | None) -> str
 
 
 @cache
-def _source(function: Function | None) -> str:
+def _source(function: UserFunction | None) -> str:
     """The text of the whole module: what the function calls there shapes the documents as well.
 
     Read once: a file that is changed later is not the code that runs here.

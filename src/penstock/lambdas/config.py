@@ -17,10 +17,10 @@ from penstock.errors import SourceUnavailable, Stopped
 from penstock.lambdas.clients import collection, settings, source
 from penstock.lambdas.deadline import in_time
 from penstock.lambdas.documents import parsed_json
-from penstock.lambdas.http import BadRequest, Proxied, Reply, Request, answer
+from penstock.lambdas.http import ApiReply, ApiRequest, BadRequest, Proxied, answer
 from penstock.model import Namespace, seconds_of
 from penstock.mongo.collections import exists
-from penstock.mongo.connection import Client, cluster_time
+from penstock.mongo.connection import SourceClient, cluster_time
 from penstock.mongo.retrying import ask
 
 _AWAY = "The cluster did not answer in time; what was asked for may be done in part. Try again: twice does no harm."
@@ -31,7 +31,7 @@ _NAMESPACE_EXISTS = 48
 _DEPLOYMENT_AT_MOST_S = 840.0
 
 
-class Found(NamedTuple):
+class FoundStream(NamedTuple):
     """How the collection was found. `switched`: whether its change stream can be turned on and off."""
 
     collection: bool
@@ -50,7 +50,7 @@ def _answer(event: Any, context: Any) -> Proxied:
     return answer(event, context, method="POST", handle=_configure, away=_AWAY)
 
 
-def _configure(request: Request, stop: threading.Event) -> Reply:
+def _configure(request: ApiRequest, stop: threading.Event) -> ApiReply:
     if request.parameters:
         raise BadRequest(f"There are no parameters here: {', '.join(sorted(request.parameters))}.")
     namespace = Namespace.named(collection().namespace)
@@ -68,7 +68,7 @@ def _configure(request: Request, stop: threading.Event) -> Reply:
         said["enabled_at"] = seconds_of(time)
     if not found.switched:
         said["note"] = "This source is not DocumentDB: change streams are always on, and cannot be turned off."
-    return Reply(200, orjson.dumps(said))
+    return ApiReply(200, orjson.dumps(said))
 
 
 def _asked(body: bytes) -> bool:
@@ -108,9 +108,9 @@ class _Turning:
     def __init__(self, namespace: Namespace, *, on: bool) -> None:
         self._namespace = namespace
         self._on = on
-        self._looks: list[Found] = []
+        self._looks: list[FoundStream] = []
 
-    def __call__(self, client: Client) -> int:
+    def __call__(self, client: SourceClient) -> int:
         """Do what is left to do, and answer the cluster's time (a version) afterwards."""
         found = _look(client, self._namespace)
         self._looks.append(found)
@@ -121,7 +121,7 @@ class _Turning:
         return _time(client)
 
     @property
-    def found_at_first(self) -> Found:
+    def found_at_first(self) -> FoundStream:
         """How it was before anything was done."""
         return self._looks[0]
 
@@ -135,7 +135,7 @@ class _Turning:
         return did
 
 
-def _time(client: Client) -> int:
+def _time(client: SourceClient) -> int:
     """The cluster's time. A stream that starts at its whole second misses nothing that came later."""
     time = cluster_time(client)
     if not time:
@@ -146,19 +146,19 @@ def _time(client: Client) -> int:
     return time
 
 
-def _look(client: Client, namespace: Namespace) -> Found:
+def _look(client: SourceClient, namespace: Namespace) -> FoundStream:
     there = exists(client, namespace)
     try:
         entries = list(client.admin.aggregate([{"$listChangeStreams": 1}]))
     except OperationFailure as error:
         if error.code not in _NO_SUCH_COMMAND:
             raise
-        return Found(there, change_stream=True, switched=False)
+        return FoundStream(there, change_stream=True, switched=False)
     scopes = {(entry.get("database"), entry.get("collection")) for entry in entries}
-    return Found(there, change_stream=tuple(namespace) in scopes, switched=True)
+    return FoundStream(there, change_stream=tuple(namespace) in scopes, switched=True)
 
 
-def _create(client: Client, namespace: Namespace) -> None:
+def _create(client: SourceClient, namespace: Namespace) -> None:
     try:
         client.get_database(namespace.db).create_collection(namespace.coll, check_exists=False)
     except OperationFailure as error:
@@ -166,5 +166,5 @@ def _create(client: Client, namespace: Namespace) -> None:
             raise
 
 
-def _modify(client: Client, namespace: Namespace, *, enable: bool) -> None:
+def _modify(client: SourceClient, namespace: Namespace, *, enable: bool) -> None:
     client.admin.command("modifyChangeStreams", 1, database=namespace.db, collection=namespace.coll, enable=enable)

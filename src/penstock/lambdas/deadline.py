@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from penstock.errors import Stopped
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 _RESERVE_S = 2.0
 _GRACE_S = 0.5
@@ -16,12 +16,12 @@ _GRACE_S = 0.5
 
 def in_time(
     context: Any,
-    work: Callable[[threading.Event], Answer],
+    work: Callable[[threading.Event], T],
     *,
     at_most_s: float,
     reserve_s: float = _RESERVE_S,
     grace_s: float = _GRACE_S,
-) -> Answer:
+) -> T:
     """Do the work and answer what it answers; raises Stopped shortly before the time is over.
 
     The work is told to stop `reserve_s` before that, and has `grace_s` to end; an invocation with hardly more time

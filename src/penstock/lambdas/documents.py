@@ -30,7 +30,7 @@ _UNREADABLE = (BSONError, ValueError, TypeError, LookupError, AttributeError, Ar
 _KINDS = {str: "a string", bool: "true or false", int: "a number", float: "a number", list: "an array"}
 
 
-class Document(NamedTuple):
+class NewDocument(NamedTuple):
     """A document to be stored: its `_id` and its BSON. `place` names it in the request."""
 
     place: str
@@ -38,7 +38,7 @@ class Document(NamedTuple):
     raw: RawBSONDocument
 
 
-def documents_of(body: bytes) -> list[Document]:
+def documents_of(body: bytes) -> list[NewDocument]:
     """Answer the documents of a body, one object or an array of them; those without an `_id` get an ObjectId.
 
     Raises BadRequest.
@@ -69,7 +69,7 @@ def parsed_json(body: bytes) -> Any:
         raise BadRequest(f"The body is not JSON: {error}.") from None
 
 
-def _document(value: Any, place: str) -> Document:
+def _document(value: Any, place: str) -> NewDocument:
     if not isinstance(value, dict):
         raise BadRequest(f"{_said(place)} must be an object; it is {_kind(value)}.")
     try:
@@ -85,7 +85,7 @@ def _document(value: Any, place: str) -> Document:
         raise BadRequest(f"{_said(place)} cannot be stored: {_words(error)}.") from None
     if len(octets) > MOST_BYTES:
         raise BadRequest(f"{_said(place)} is too large: {len(octets)} bytes of BSON; {MOST_BYTES} is the most.")
-    return Document(place, identity, RawBSONDocument(octets))
+    return NewDocument(place, identity, RawBSONDocument(octets))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

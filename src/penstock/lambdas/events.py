@@ -23,7 +23,7 @@ from penstock.mongo.events import CONTROL_KINDS, STATES, EventReader
 
 log = structlog.get_logger(__name__)
 
-Event = dict[str, Any]
+StreamEvent = dict[str, Any]
 
 _JSON = JSONOptions(tz_aware=False, document_class=dict, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 _WRONG = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError, BSONError)
@@ -34,7 +34,7 @@ class NotAnEnvelope(ValueError):
     """The function was called by something else than a DocumentDB event source mapping."""
 
 
-def events_of(envelope: Any) -> list[Event]:
+def events_of(envelope: Any) -> list[StreamEvent]:
     """The events as they came. Raises NotAnEnvelope."""
     try:
         events = [each["event"] for each in envelope["events"]]
@@ -48,12 +48,12 @@ def events_of(envelope: Any) -> list[Event]:
     return events
 
 
-def changes_of(events: Sequence[Event], colls: Sequence[Namespace]) -> dict[str, list[Change]]:
+def changes_of(events: Sequence[StreamEvent], colls: Sequence[Namespace]) -> dict[str, list[Change]]:
     """The changes, in order, by the name of the database; `colls` are the declared collections.
 
     An update without its document is `left`: its state is still to be read. What cannot be read is `unreadable`.
     """
-    by_db: dict[str, list[Event]] = {}
+    by_db: dict[str, list[StreamEvent]] = {}
     for event in _readable(events, colls):
         by_db.setdefault(event["ns"]["db"], []).append(event)
     return {
@@ -62,7 +62,7 @@ def changes_of(events: Sequence[Event], colls: Sequence[Namespace]) -> dict[str,
     }
 
 
-def _readable(events: Sequence[Event], colls: Sequence[Namespace]) -> Iterator[Event]:
+def _readable(events: Sequence[StreamEvent], colls: Sequence[Namespace]) -> Iterator[StreamEvent]:
     for event in events:
         operation = str(event.get("operationType"))
         if operation in STATES or operation == "delete":
@@ -73,7 +73,7 @@ def _readable(events: Sequence[Event], colls: Sequence[Namespace]) -> Iterator[E
             log.warning("event of an unknown kind says nothing of a document", operation=operation[:50])
 
 
-def _control_event(event: Event, colls: Sequence[Namespace]) -> Event:
+def _control_event(event: StreamEvent, colls: Sequence[Namespace]) -> StreamEvent:
     """The event with all that it needs; a rename to nobody knows where took its collection away like a drop."""
     ns = event.get("ns")
     read = {**event, "clusterTime": _time(event) or Timestamp(0, 0), "ns": ns if _is_namespace(ns) else _first(colls)}
@@ -82,7 +82,7 @@ def _control_event(event: Event, colls: Sequence[Namespace]) -> Event:
     return read
 
 
-def _document_event(event: Event, colls: Sequence[Namespace]) -> Event:
+def _document_event(event: StreamEvent, colls: Sequence[Namespace]) -> StreamEvent:
     """The event in BSON values; what cannot be read stands as an `Undecodable` document under some id."""
     time = _time(event)
     namespace: Any = event.get("ns")
@@ -129,7 +129,7 @@ def _time(event: Mapping[str, Any]) -> Timestamp | None:
     return time if isinstance(time, Timestamp) else None
 
 
-def token_of(events: Sequence[Event]) -> str:
+def token_of(events: Sequence[StreamEvent]) -> str:
     """The resume token of the last event, for the record; empty when there is none."""
     try:
         return str(events[-1]["_id"]["_data"])
@@ -137,12 +137,12 @@ def token_of(events: Sequence[Event]) -> str:
         return ""
 
 
-def latest_time(events: Sequence[Event]) -> int:
+def latest_time(events: Sequence[StreamEvent]) -> int:
     """The greatest cluster time, as a version; 0 when there is none."""
     return max((version_of(time.time, time.inc) for time in map(_time, events) if time), default=0)
 
 
-def _name_of(event: Event) -> str:
+def _name_of(event: StreamEvent) -> str:
     """Some id for an event whose own cannot be read."""
     try:
         return json.dumps(event.get("documentKey") or event.get("_id"), default=str)[:500]

@@ -39,7 +39,7 @@ class BadRequest(Exception):
         super().__init__(reason)
 
 
-class Request(NamedTuple):
+class ApiRequest(NamedTuple):
     """What was asked. `path` as the caller sees it, with the stage; parameters are decoded, each was given once."""
 
     path: str
@@ -47,7 +47,7 @@ class Request(NamedTuple):
     body: bytes
 
 
-class Reply(NamedTuple):
+class ApiReply(NamedTuple):
     """What to answer; `body` is JSON."""
 
     status: int
@@ -64,7 +64,7 @@ def answer(
     context: Any,
     *,
     method: str,
-    handle: Callable[[Request, threading.Event], Reply],
+    handle: Callable[[ApiRequest, threading.Event], ApiReply],
     away: str,
 ) -> Proxied:
     """Answer one request by `handle`, which ends soon when its event is set; `away` is said when a server is."""
@@ -79,7 +79,7 @@ def answer(
             return _failure(error, away)
 
 
-def read(event: Any, method: str) -> Request:
+def read(event: Any, method: str) -> ApiRequest:
     """Read a proxy event. Raises BadRequest."""
     if not isinstance(event, dict) or not isinstance(event.get("httpMethod"), str):
         raise BadRequest(
@@ -88,7 +88,7 @@ def read(event: Any, method: str) -> Request:
     if event["httpMethod"] != method:
         raise BadRequest(f"{event['httpMethod']} is not answered here; use {method}.", status=405)
     path = str((event.get("requestContext") or {}).get("path") or event.get("path") or "/")
-    return Request(path, _parameters(event), _body(event))
+    return ApiRequest(path, _parameters(event), _body(event))
 
 
 def message(text: str) -> bytes:
@@ -123,10 +123,10 @@ def _failure(error: PenstockError, away: str) -> Proxied:
 
 
 def _message(status: int, text: str, headers: Mapping[str, str] | None = None) -> Proxied:
-    return _proxied(Reply(status, message(text), headers or {}))
+    return _proxied(ApiReply(status, message(text), headers or {}))
 
 
-def _proxied(reply: Reply) -> Proxied:
+def _proxied(reply: ApiReply) -> Proxied:
     return {
         "statusCode": reply.status,
         "headers": {"content-type": "application/json", **reply.headers},

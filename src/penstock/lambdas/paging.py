@@ -21,7 +21,7 @@ SORT = [{"_score": "desc"}, {"_seq_no": "asc"}]
 _NOT_OURS = "`after` is not one of this search: give the one of its last answer, with the same `q`."
 
 
-class Place(NamedTuple):
+class SearchPlace(NamedTuple):
     """The place after a page: the score and sequence number of its last document, and the ids given there."""
 
     score: float
@@ -33,21 +33,21 @@ class Place(NamedTuple):
         return {"search_after": [self.score, self.sequence - 1]}
 
 
-def place_after(hits: Sequence[Any], before: Place | None) -> Place:
+def place_after(hits: Sequence[Any], before: SearchPlace | None) -> SearchPlace:
     """The place after these hits, which begin at the place `before`."""
     score, sequence = hits[-1]["sort"]
     given = [hit["_id"] for hit in hits if hit["sort"] == [score, sequence]]
     if before is not None and (before.score, before.sequence) == (score, sequence):
         given = [*before.given, *given]
-    return Place(float(score), sequence, tuple(given))
+    return SearchPlace(float(score), sequence, tuple(given))
 
 
-def to_text(place: Place, query: str | None) -> str:
+def to_text(place: SearchPlace, query: str | None) -> str:
     """The text of a place in the results of a query."""
     return urlsafe_b64encode(orjson.dumps([_of(query), *place])).decode().rstrip("=")
 
 
-def from_text(text: str, query: str | None) -> Place:
+def from_text(text: str, query: str | None) -> SearchPlace:
     """Read a text of `to_text`. Raises BadRequest."""
     try:
         of, score, sequence, given = orjson.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
@@ -57,7 +57,7 @@ def from_text(text: str, query: str | None) -> Place:
     ids = isinstance(given, list) and all(isinstance(each, str) for each in given)
     if of != _of(query) or not numbers or not ids:
         raise BadRequest(_NOT_OURS)
-    return Place(score, sequence, tuple(given))
+    return SearchPlace(score, sequence, tuple(given))
 
 
 def _of(query: str | None) -> int:

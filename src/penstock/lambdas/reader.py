@@ -22,13 +22,13 @@ import structlog
 
 from penstock.errors import SinkUnavailable
 from penstock.lambdas.clients import collection, sink
-from penstock.lambdas.http import BadRequest, Proxied, Reply, Request, answer, message
-from penstock.lambdas.paging import SORT, Place, from_text, place_after, to_text
+from penstock.lambdas.http import ApiReply, ApiRequest, BadRequest, Proxied, answer, message
+from penstock.lambdas.paging import SORT, SearchPlace, from_text, place_after, to_text
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.http.client import Answer
+from penstock.opensearch.http.client import Response
 from penstock.opensearch.http.error_table import MISSING
 from penstock.opensearch.http.requests import ask, error_of
-from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.http.waiting import RetryForever
 from penstock.runtime.backoff import Backoff
 
 log = structlog.get_logger(__name__)
@@ -48,11 +48,11 @@ class Search(NamedTuple):
 
     q: str | None = None
     size: int = 10
-    after: Place | None = None
+    after: SearchPlace | None = None
     id: str | None = None
 
 
-class Page(NamedTuple):
+class SearchPage(NamedTuple):
     """What was found: hits, one more than asked for when there are more; the total when it is known exactly."""
 
     hits: Sequence[Any]
@@ -64,18 +64,18 @@ def handler(event: Any, context: Any) -> Proxied:
     return answer(event, context, method="GET", handle=_read, away=_AWAY)
 
 
-def _read(request: Request, stop: threading.Event) -> Reply:
+def _read(request: ApiRequest, stop: threading.Event) -> ApiReply:
     search = search_of(request.parameters)
     page = _found(search, stop)
     if search.id is not None and not page.hits:
-        return Reply(404, message("The index holds no document of this id."))
+        return ApiReply(404, message("The index holds no document of this id."))
     hits = list(_fitting(page.hits[: search.size]))
     headers = {} if page.total is None else {"x-total-count": str(page.total)}
     if len(hits) < len(page.hits):
         after = to_text(place_after(page.hits[: len(hits)], search.after), search.q)
         following = urlencode({**request.parameters, "after": after})
         headers |= {"x-next-after": after, "link": f'<{quote(request.path, safe="/%")}?{following}>; rel="next"'}
-    return Reply(200, b"[%b]" % b",".join(hits), headers)
+    return ApiReply(200, b"[%b]" % b",".join(hits), headers)
 
 
 def search_of(parameters: Mapping[str, str]) -> Search:
@@ -96,10 +96,10 @@ def search_of(parameters: Mapping[str, str]) -> Search:
     return Search(q, int(size), None if after is None else from_text(after, q), parameters.get("id"))
 
 
-def _found(search: Search, stop: threading.Event) -> Page:
+def _found(search: Search, stop: threading.Event) -> SearchPage:
     """Ask the index until all its shards answer. Raises BadRequest, SinkUnavailable, Stopped."""
     path = f"/{quote(collection().alias, safe='')}/_search"
-    patience, backoff = Patience(_metrics(), stop), Backoff(stop)
+    patience, backoff = RetryForever(_metrics(), stop), Backoff(stop)
     while True:
         reply = ask(sink(), patience, "POST", path, body_of(search))
         if not reply.ok:
@@ -111,13 +111,13 @@ def _found(search: Search, stop: threading.Event) -> Page:
         backoff.wait()
     total = found["hits"]["total"]
     is_known = total["relation"] == "eq" and search.after is None
-    return Page(found["hits"]["hits"], total["value"] if is_known else None)
+    return SearchPage(found["hits"]["hits"], total["value"] if is_known else None)
 
 
-def _refused(reply: Answer, search: Search, path: str) -> Page:
+def _refused(reply: Response, search: Search, path: str) -> SearchPage:
     kind, reason = error_of(reply)
     if reply.status == 404 and kind in MISSING:
-        return Page((), 0)
+        return SearchPage((), 0)
     if reply.status == 400 and search.q is not None:
         raise BadRequest(f"OpenSearch refuses `q`: {reason or kind}.")
     raise SinkUnavailable(f"POST {path} was refused ({reply.status} {kind}: {reason}).")

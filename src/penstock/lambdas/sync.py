@@ -19,7 +19,7 @@ import structlog
 
 from penstock.aws.queue import MAX_TEXT_BYTES, Queue
 from penstock.connections import parking_queue
-from penstock.delivery.databases import Database, databases, require_mappable
+from penstock.delivery.databases import DatabaseTargets, databases, require_mappable
 from penstock.delivery.parked_keys import texts_of
 from penstock.errors import PenstockError, Stopped, SystemicFault
 from penstock.lambdas.clients import settings, sink, source
@@ -110,7 +110,7 @@ def _join(plan: Plan, stop: threading.Event) -> Adapters:
 
 
 @cache
-def _serving() -> dict[str, Database]:
+def _serving() -> dict[str, DatabaseTargets]:
     require_mappable(settings())
     return databases(settings(), _join, _metrics())
 

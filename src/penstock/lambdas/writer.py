@@ -20,10 +20,10 @@ from pymongo.errors import BulkWriteError, OperationFailure
 from pymongo.write_concern import WriteConcern
 
 from penstock.lambdas.clients import collection, source
-from penstock.lambdas.documents import Document, documents_of
-from penstock.lambdas.http import BadRequest, Proxied, Reply, Request, answer
+from penstock.lambdas.documents import NewDocument, documents_of
+from penstock.lambdas.http import ApiReply, ApiRequest, BadRequest, Proxied, answer
 from penstock.model import Namespace
-from penstock.mongo.connection import Client
+from penstock.mongo.connection import SourceClient
 from penstock.mongo.error_table import Fault, fault_of
 from penstock.mongo.retrying import ask
 
@@ -39,25 +39,25 @@ def handler(event: Any, context: Any) -> Proxied:
     return answer(event, context, method="POST", handle=_store, away=_AWAY)
 
 
-def _store(request: Request, stop: threading.Event) -> Reply:
+def _store(request: ApiRequest, stop: threading.Event) -> ApiReply:
     if request.parameters:
         raise BadRequest(f"There are no parameters here: {', '.join(sorted(request.parameters))}.")
     documents = documents_of(request.body)
     ask(source(), stop, _Insertion(Namespace.named(collection().namespace), documents))
     ids = extended_json([each.id for each in documents], json_options=RELAXED_JSON_OPTIONS)
-    return Reply(201, b'{"ids": %b}' % ids.encode())
+    return ApiReply(201, b'{"ids": %b}' % ids.encode())
 
 
 class _Insertion:
     """Stores documents in order; asked again after a lost connection, it goes on with what is not there yet."""
 
-    def __init__(self, namespace: Namespace, documents: Sequence[Document]) -> None:
+    def __init__(self, namespace: Namespace, documents: Sequence[NewDocument]) -> None:
         self._namespace = namespace
         self._documents = documents
         self._stored = 0
         self._asked = False
 
-    def __call__(self, client: Client) -> None:
+    def __call__(self, client: SourceClient) -> None:
         """Store what is left. Raises BadRequest, PyMongoError."""
         again, self._asked = self._asked, True
         database = client.get_database(self._namespace.db)
@@ -89,19 +89,19 @@ class _Insertion:
         else:
             raise failure
 
-    def _refused(self, document: Document, reason: str) -> str:
+    def _refused(self, document: NewDocument, reason: str) -> str:
         stored, count = self._stored, len(self._documents)
         rest = f" {stored} before it {'is' if stored == 1 else 'are'} stored, {count - stored - 1} after it are not."
         return f"The cluster refuses {document.place}: {reason}.{rest if count > 1 else ''}"
 
 
-def _find(into: Collection[Any], document: Document) -> RawBSONDocument | None:
+def _find(into: Collection[Any], document: NewDocument) -> RawBSONDocument | None:
     raw = into.with_options(codec_options=DEFAULT_RAW_BSON_OPTIONS)
     found: RawBSONDocument | None = raw.find_one({"_id": {"$eq": document.id}})
     return found
 
 
-def _taken(document: Document, found: RawBSONDocument | None, failure: OperationFailure) -> str:
+def _taken(document: NewDocument, found: RawBSONDocument | None, failure: OperationFailure) -> str:
     if found is None:
         return f"a unique index holds its value already ({_words(failure)})"
     return f"its _id {extended_json(document.id, json_options=RELAXED_JSON_OPTIONS)} is taken"

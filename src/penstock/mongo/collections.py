@@ -8,9 +8,9 @@ from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
-from penstock.model import Namespace
+from penstock.model import BsonDocument, Namespace
 from penstock.mongo.codec import CODEC
-from penstock.mongo.connection import RAW, Client, Document, cluster_time, time_of
+from penstock.mongo.connection import RAW, SourceClient, cluster_time, time_of
 
 MAJORITY = ReadConcern("majority")
 _OWN = frozenset({"admin", "local", "config"})
@@ -23,28 +23,28 @@ class Documents(NamedTuple):
     """Documents read by their ids, and the version that they carry: taken from the primary before they were read."""
 
     version: int
-    documents: list[Document]
+    documents: list[BsonDocument]
 
 
-def collection(client: Client, namespace: Namespace) -> Collection[Document]:
+def collection(client: SourceClient, namespace: Namespace) -> Collection[BsonDocument]:
     """Answer the collection for reads of what the majority has, from the primary."""
     return client.get_database(namespace.db).get_collection(
         namespace.coll, codec_options=CODEC, read_preference=ReadPreference.PRIMARY, read_concern=MAJORITY
     )
 
 
-def databases(client: Client) -> list[str]:
+def databases(client: SourceClient) -> list[str]:
     """Names of the databases that hold collections of users."""
     return sorted(set(client.list_database_names()) - _OWN)
 
 
-def namespaces(client: Client, db: str) -> list[Namespace]:
+def namespaces(client: SourceClient, db: str) -> list[Namespace]:
     """Names of the collections that can be read: no views, nothing of the server's own."""
     found = client.get_database(db).list_collections(filter={"type": "collection"})
     return sorted(Namespace(db, each["name"]) for each in found if not each["name"].startswith("system."))
 
 
-def identities(client: Client, db: str, colls: Sequence[str]) -> dict[str, str]:
+def identities(client: SourceClient, db: str, colls: Sequence[str]) -> dict[str, str]:
     """The collections that exist, each with an identity that changes when it is dropped and made again.
 
     Only MongoDB tells such an identity; elsewhere it is empty.
@@ -53,30 +53,30 @@ def identities(client: Client, db: str, colls: Sequence[str]) -> dict[str, str]:
     return {each["name"]: str(each.get("info", {}).get("uuid", "")) for each in found}
 
 
-def exists(client: Client, namespace: Namespace) -> bool:
+def exists(client: SourceClient, namespace: Namespace) -> bool:
     """Whether there is such a collection (or view)."""
     return namespace.coll in identities(client, namespace.db, [namespace.coll])
 
 
-def estimated_count(client: Client, namespace: Namespace) -> int:
+def estimated_count(client: SourceClient, namespace: Namespace) -> int:
     """How many documents there are, by the server's own count, which is quick and may be a little wrong."""
     return client.get_database(namespace.db).get_collection(namespace.coll).estimated_document_count()
 
 
-def types_of_ends(client: Client, namespace: Namespace) -> tuple[int | None, int | None]:
+def types_of_ends(client: SourceClient, namespace: Namespace) -> tuple[int | None, int | None]:
     """The BSON types of the lowest and of the highest `_id`; None where there is no document."""
     lowest, highest = (_type_of_end(client, namespace, direction) for direction in (1, -1))
     return lowest, highest
 
 
-def _type_of_end(client: Client, namespace: Namespace, direction: int) -> int | None:
+def _type_of_end(client: SourceClient, namespace: Namespace, direction: int) -> int | None:
     """Asked raw: such an `_id` need not be one that can be decoded."""
     raw = collection(client, namespace).with_options(codec_options=RAW)
     found = raw.find_one({}, {"_id": 1}, sort=[("_id", direction)])
     return None if found is None else found.raw[_FIRST_ELEMENT]
 
 
-def committed_time(client: Client, namespace: Namespace) -> int:
+def committed_time(client: SourceClient, namespace: Namespace) -> int:
     """A cluster time that every later majority read on the primary has at least reached.
 
     It is the version of what is read next. The operation time of a majority read is the commit point it has seen; the
@@ -95,7 +95,7 @@ def committed_time(client: Client, namespace: Namespace) -> int:
     return time_of(reply) or cluster_time(client)
 
 
-def find_by_ids(client: Client, namespace: Namespace, ids: Iterable[Any]) -> list[Any]:
+def find_by_ids(client: SourceClient, namespace: Namespace, ids: Iterable[Any]) -> list[Any]:
     """Those of the ids that the collection holds now, as they are stored."""
     found: list[Any] = []
     rest = iter(ids)
@@ -105,10 +105,10 @@ def find_by_ids(client: Client, namespace: Namespace, ids: Iterable[Any]) -> lis
     return found
 
 
-def read_documents(client: Client, namespace: Namespace, ids: Iterable[Any]) -> Documents:
+def read_documents(client: SourceClient, namespace: Namespace, ids: Iterable[Any]) -> Documents:
     """Read documents by their ids; those that are gone are not among them."""
     version = committed_time(client, namespace)
-    documents: list[Document] = []
+    documents: list[BsonDocument] = []
     rest = iter(ids)
     while some := list(islice(rest, _IDS_AT_ONCE)):
         documents += collection(client, namespace).find({"_id": {"$in": some}})

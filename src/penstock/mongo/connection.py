@@ -15,13 +15,12 @@ from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError, S
 from pymongo.uri_parser import parse_uri
 
 from penstock.errors import PenstockError, SettingsError, SourceUnavailable
-from penstock.model import version_of
+from penstock.model import BsonDocument, version_of
 from penstock.mongo.codec import CODEC
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
 from penstock.settings import SourceSettings
 
-Document: TypeAlias = dict[str, Any]
-Client: TypeAlias = MongoClient[Document]
+SourceClient: TypeAlias = MongoClient[BsonDocument]
 
 RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 """For what is read without being decoded."""
@@ -41,7 +40,7 @@ _CUT = ("connection closed", "Connection reset")
 """What a server that speaks TLS alone does to a client that does not."""
 
 
-class Server(NamedTuple):
+class SourceServer(NamedTuple):
     """What a source is. `version` as the server says it; `time` is its cluster time."""
 
     product: str
@@ -69,10 +68,10 @@ class Connection:
         self._read_login = login or partial(_login_of, settings)
         self._lock = threading.Lock()
         self._login = Login(None, None)
-        self._clients: list[Client] = []
+        self._clients: list[SourceClient] = []
 
     @property
-    def client(self) -> Client:
+    def client(self) -> SourceClient:
         """The client at present; ask again after each fault, it may be another one. The first use reads the login."""
         if not self._clients:
             with self._lock:
@@ -80,11 +79,11 @@ class Connection:
                     self._log_in(self._read_login())
         return self._clients[-1]
 
-    def database(self, name: str) -> Database[Document]:
+    def database(self, name: str) -> Database[BsonDocument]:
         """Answer a database whose documents are decoded by CODEC."""
         return self.client.get_database(name, codec_options=CODEC)
 
-    def log_in_again(self, refused: Client) -> None:
+    def log_in_again(self, refused: SourceClient) -> None:
         """Replace a client whose login was refused, when there is another one by now."""
         with self._lock:
             login = self._read_login()
@@ -131,7 +130,7 @@ def connect(settings: SourceSettings, login: Callable[[], Login] | None = None) 
     return connection
 
 
-def cluster_time(client: Client) -> int:
+def cluster_time(client: SourceClient) -> int:
     """Answer the primary's cluster time: at or after every write that it has acknowledged.
 
     Not for the version of what is read afterwards: a majority read may be older (`collections.committed_time`).
@@ -139,20 +138,20 @@ def cluster_time(client: Client) -> int:
     return time_of(client.admin.command("ping")) or time_of(_hello(client))
 
 
-def time_of(reply: Document) -> int:
+def time_of(reply: BsonDocument) -> int:
     """The cluster time that a reply carries; 0 when it carries none."""
     time = reply.get("operationTime")
     return version_of(time.time, time.inc) if isinstance(time, Timestamp) else 0
 
 
-def server(client: Client) -> Server:
+def server(client: SourceClient) -> SourceServer:
     """Say what the source is. Raises PyMongoError."""
     hello = _hello(client)
     name = hello.get("me") or hello.get("primary") or ""
     amazon = ".docdb" in name or (
         "$clusterTime" not in hello and "electionId" not in hello and "lastWrite" not in hello
     )
-    return Server(
+    return SourceServer(
         product="DocumentDB" if amazon else "MongoDB",
         version=str(client.admin.command("buildInfo").get("version", "unknown")),
         replica_set=hello.get("setName", ""),
@@ -161,7 +160,7 @@ def server(client: Client) -> Server:
     )
 
 
-def identity(client: Client) -> str:
+def identity(client: SourceClient) -> str:
     """A name that stays the same as long as the data is the same: of the replica set, with its id where it is told."""
     name = str(_hello(client).get("setName", ""))
     try:
@@ -198,7 +197,7 @@ def _password_of(settings: SourceSettings) -> str | None:
         ) from error
 
 
-def _client(settings: SourceSettings, login: Login) -> Client:
+def _client(settings: SourceSettings, login: Login) -> SourceClient:
     named = settings.uri.get_secret_value().partition("?")[2].lower()
     options: dict[str, Any] = {name: value for name, value in _UNLESS_NAMED.items() if f"{name.lower()}=" not in named}
     options |= {"connect": False, "readPreference": "primary", "retryReads": False, "retryWrites": False}
@@ -227,7 +226,7 @@ def _unusable(settings: SourceSettings, error: Exception) -> str:
     return f"[source] uri: {error}"
 
 
-def _hello(client: Client) -> Document:
+def _hello(client: SourceClient) -> BsonDocument:
     try:
         return dict(client.admin.command("hello"))
     except OperationFailure as error:

@@ -17,8 +17,9 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
+from penstock.model import BsonDocument
 from penstock.mongo.codec import CODEC
-from penstock.mongo.connection import RAW, Client, Document, time_of
+from penstock.mongo.connection import RAW, SourceClient, time_of
 
 _EMPTY = b"\5\0\0\0\0"
 """An array of nothing."""
@@ -36,7 +37,7 @@ _FULL = 12 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class CursorReply:
     """One answer of the server. `time` is its cluster time, `token` where an idle stream stands, if it says so.
 
     `batch` is its array of documents, raw: those of a find, or the events of a change stream. `bounds` tells where in
@@ -45,7 +46,7 @@ class Reply:
 
     batch: bytes
     bounds: list[int]
-    token: Document | None
+    token: BsonDocument | None
     time: int
     size: int
     full: bool
@@ -56,7 +57,7 @@ class Reply:
         return len(self.bounds) - 1
 
     @property
-    def events(self) -> list[Document]:
+    def events(self) -> list[BsonDocument]:
         """All documents, as events."""
         return events_in(self._piece(0, self.count))
 
@@ -85,12 +86,14 @@ class Undecodable(NamedTuple):
 class _Cursor:
     """A cursor must be closed, for DocumentDB allows few. Used by one thread; `id` is 0 when it is not open."""
 
-    def __init__(self, client: Client, db: str, target: str, *, batch_size: int, wait_ms: int | None = None) -> None:
+    def __init__(
+        self, client: SourceClient, db: str, target: str, *, batch_size: int, wait_ms: int | None = None
+    ) -> None:
         self._client = client
         self._database = client.get_database(db)
         self._target = target
         self._batch_size = batch_size
-        self._waiting: Document = {} if wait_ms is None else {"maxTimeMS": wait_ms}
+        self._waiting: BsonDocument = {} if wait_ms is None else {"maxTimeMS": wait_ms}
         self._session: ClientSession | None = None
         self.id = 0
 
@@ -99,7 +102,7 @@ class _Cursor:
         """Whether the server will answer more."""
         return self.id != 0
 
-    def next(self) -> Reply:
+    def next(self) -> CursorReply:
         """Answer what comes next, maybe nothing. Raises PyMongoError."""
         return self._ask(
             {"getMore": Int64(self.id), "collection": self._target, "batchSize": self._batch_size, **self._waiting},
@@ -120,27 +123,27 @@ class _Cursor:
         finally:
             session.end_session()
 
-    def _begin(self, command: Document) -> Reply:
+    def _begin(self, command: BsonDocument) -> CursorReply:
         self._session = self._client.start_session(causal_consistency=False)
         return self._ask(command, "firstBatch")
 
-    def _ask(self, command: Document, batch: str) -> Reply:
+    def _ask(self, command: BsonDocument, batch: str) -> CursorReply:
         raw = self._database.command(command, codec_options=RAW, session=self._session).raw
         envelope, array = taken_apart(raw, batch)
         cursor, bounds = envelope["cursor"], bounds_of(array)
         self.id = cursor["id"]
         full = len(bounds) > self._batch_size or len(raw) > _FULL
-        return Reply(array, bounds, cursor.get("postBatchResumeToken"), time_of(envelope), len(raw), full)
+        return CursorReply(array, bounds, cursor.get("postBatchResumeToken"), time_of(envelope), len(raw), full)
 
 
 class ChangeCursor(_Cursor):
     """A change stream of a database, or of one collection. An invalidate event ends it."""
 
-    def __init__(self, client: Client, db: str, coll: str | None, *, batch_size: int, wait_ms: int) -> None:
+    def __init__(self, client: SourceClient, db: str, coll: str | None, *, batch_size: int, wait_ms: int) -> None:
         super().__init__(client, db, coll or "$cmd.aggregate", batch_size=batch_size, wait_ms=wait_ms)
         self._aggregate = coll or 1
 
-    def open(self, pipeline: Sequence[Document]) -> Reply:
+    def open(self, pipeline: Sequence[BsonDocument]) -> CursorReply:
         """Open it and answer what is there at once. Raises PyMongoError."""
         return self._begin(
             {
@@ -154,7 +157,7 @@ class ChangeCursor(_Cursor):
 class FindCursor(_Cursor):
     """What a collection holds, of what the majority has, from the primary."""
 
-    def open(self, wanted: Document, *, limit: int) -> Reply:
+    def open(self, wanted: BsonDocument, *, limit: int) -> CursorReply:
         """Ask for documents in the order of their ids; a `limit` of 0 is none. Raises PyMongoError."""
         return self._begin(
             {
@@ -168,7 +171,7 @@ class FindCursor(_Cursor):
         )
 
 
-def taken_apart(raw: bytes, batch: str) -> tuple[Document, bytes]:
+def taken_apart(raw: bytes, batch: str) -> tuple[BsonDocument, bytes]:
     """Answer a reply whose batch is empty, and the raw array of the batch."""
     envelope = dict(RawBSONDocument(raw))
     cursor = envelope["cursor"].raw
@@ -193,9 +196,9 @@ def bounds_of(array: bytes) -> list[int]:
     return bounds
 
 
-def decoded(piece: bytes) -> list[Document]:
+def decoded(piece: bytes) -> list[BsonDocument]:
     """The documents of a piece. Raises InvalidBSON when one of them is damaged."""
-    found: list[Document] = bson.decode(piece, CODEC)[""]
+    found: list[BsonDocument] = bson.decode(piece, CODEC)[""]
     return found
 
 
@@ -205,7 +208,7 @@ def undecoded(piece: bytes) -> list[bytes]:
     return [array[array.index(0, first) + 1 : end] for first, end in pairwise(bounds_of(array))]
 
 
-def events_in(piece: bytes) -> list[Document]:
+def events_in(piece: bytes) -> list[BsonDocument]:
     """The events of a piece; one that is damaged spoils no other."""
     try:
         return decoded(piece)
@@ -213,7 +216,7 @@ def events_in(piece: bytes) -> list[Document]:
         return list(map(event_of, undecoded(piece)))
 
 
-def event_of(raw: bytes) -> Document:
+def event_of(raw: bytes) -> BsonDocument:
     """Decode one event; where that fails, all but its document."""
     try:
         return bson.decode(raw, CODEC)

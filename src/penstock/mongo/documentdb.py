@@ -3,18 +3,18 @@
 from collections.abc import Set
 
 from penstock.model import Namespace
-from penstock.mongo.connection import Client
+from penstock.mongo.connection import SourceClient
 
-Rules = Set[tuple[str, str]]
+EnabledStreams = Set[tuple[str, str]]
 
 
-def enabling_rules(client: Client) -> Rules:
+def enabling_rules(client: SourceClient) -> EnabledStreams:
     """What is enabled, as (database, collection); an empty name stands for all. Raises PyMongoError."""
     rules = client.admin.aggregate([{"$listChangeStreams": 1}])
     return {(rule.get("database", ""), rule.get("collection", "")) for rule in rules}
 
 
-def is_enabled(rules: Rules, namespace: Namespace) -> bool:
+def is_enabled(rules: EnabledStreams, namespace: Namespace) -> bool:
     """Whether a collection's stream is enabled; without a collection: that of its whole database."""
     return not rules.isdisjoint({("", ""), (namespace.db, ""), (namespace.db, namespace.coll)})
 

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
-from penstock.model import Change, Kind, Names, Namespace
-from penstock.mongo.connection import Document
+from penstock.model import BsonDocument, Change, Kind, Names, Namespace
 from penstock.mongo.cursor import Undecodable
 
 CONTROL_KINDS: dict[str, Kind] = {
@@ -16,7 +15,7 @@ CONTROL_KINDS: dict[str, Kind] = {
 
 STATES = frozenset({"insert", "update", "replace"})
 
-Missing = Literal["delete", "left"]
+MissingDocument = Literal["delete", "left"]
 """What it means that the document of an update is not there: deleted since, or its collection is gone."""
 
 
@@ -27,7 +26,7 @@ class EventReader:
     """
 
     def __init__(
-        self, db: str, colls: Collection[str], missing: Callable[[str], Missing], renamed: Sequence[Names] = ()
+        self, db: str, colls: Collection[str], missing: Callable[[str], MissingDocument], renamed: Sequence[Names] = ()
     ) -> None:
         self._db = db
         self._renamed: dict[str, list[Names]] = {}
@@ -39,7 +38,9 @@ class EventReader:
         self._simple = {coll: name for coll, name in self._namespaces.items() if coll not in self._renamed}
         self._missing = missing
 
-    def changes(self, events: Sequence[Document], missing: dict[str, Missing] | None = None) -> list[Change]:
+    def changes(
+        self, events: Sequence[BsonDocument], missing: dict[str, MissingDocument] | None = None
+    ) -> list[Change]:
         """Answer the changes, in order. Events of other kinds say nothing about a document and are left out.
 
         `missing` remembers what was asked about the collections: nothing is asked twice with the same one.
@@ -62,7 +63,7 @@ class EventReader:
         return changes
 
     def _without_document(
-        self, event: Document, namespace: Namespace, version: int, missing: dict[str, Missing]
+        self, event: BsonDocument, namespace: Namespace, version: int, missing: dict[str, MissingDocument]
     ) -> Change:
         coll, key, document = event["ns"]["coll"], event["documentKey"]["_id"], event.get("fullDocument")
         if event["operationType"] == "delete":
@@ -73,7 +74,7 @@ class EventReader:
             missing[coll] = self._missing(coll)
         return Change(namespace, missing[coll], version, key)
 
-    def _control(self, event: Document, version: int) -> Change | None:
+    def _control(self, event: BsonDocument, version: int) -> Change | None:
         """The control change; none for a rename among other collections."""
         kind = CONTROL_KINDS[event["operationType"]]
         namespace = _namespace_of(event.get("ns", {}), self._db)

@@ -3,18 +3,18 @@
 from datetime import UTC, datetime
 
 from penstock.model import Namespace
-from penstock.mongo.connection import Client
+from penstock.mongo.connection import SourceClient
 
 _ID = "penstock"
 
 
-def beat(client: Client, namespace: Namespace) -> None:
+def beat(client: SourceClient, namespace: Namespace) -> None:
     """Write the document anew. Raises PyMongoError."""
     now = {"$set": {"at": datetime.now(UTC)}}
     client.get_database(namespace.db).get_collection(namespace.coll).update_one({"_id": _ID}, now, upsert=True)
 
 
-def may_beat(client: Client, namespace: Namespace) -> None:
+def may_beat(client: SourceClient, namespace: Namespace) -> None:
     """Raise PyMongoError without the right to write it; changes nothing."""
     nothing = {"_id": "penstock-check"}
     client.get_database(namespace.db).get_collection(namespace.coll).update_one(nothing, {"$set": {"at": None}})

@@ -18,20 +18,19 @@ from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 
 from penstock.errors import PositionLost
-from penstock.model import Position
-from penstock.mongo.connection import Document
+from penstock.model import BsonDocument, Position
 from penstock.mongo.position import EXACT
 
 
 @dataclass(frozen=True)
-class Bracket:
+class IdRange:
     """One bracket. `way`: from `lowest` on in steps, the one value `lowest`, or all of the BSON type `lowest`."""
 
     name: str
     way: Literal["steps", "value", "type"]
     lowest: Any
 
-    def filter(self, progress: "Progress") -> Document:
+    def filter(self, progress: "LoadProgress") -> BsonDocument:
         """What finds the bracket's documents that the progress has not reached."""
         if self.way == "value":
             return {"_id": {"$eq": self.lowest}}
@@ -40,23 +39,23 @@ class Bracket:
         return {"_id": {"$gt": progress.after} if progress.begun else {"$gte": self.lowest}}
 
 
-BRACKETS: tuple[Bracket, ...] = (
-    Bracket("min_key", "value", MinKey()),
-    Bracket("null", "value", None),
-    Bracket("nan", "value", float("nan")),
-    Bracket("number", "steps", float("-inf")),
-    Bracket("string", "steps", ""),
-    Bracket("object", "steps", {}),
-    Bracket("binary", "steps", Binary(b"", 0)),
-    Bracket("object_id", "steps", ObjectId(b"\0" * 12)),
-    Bracket("false", "value", False),
-    Bracket("true", "value", True),
-    Bracket("date", "steps", DatetimeMS(-(2**63))),
-    Bracket("timestamp", "steps", Timestamp(0, 0)),
-    Bracket("db_pointer", "type", 12),
-    Bracket("code", "type", 13),
-    Bracket("code_with_scope", "type", 15),
-    Bracket("max_key", "value", MaxKey()),
+BRACKETS: tuple[IdRange, ...] = (
+    IdRange("min_key", "value", MinKey()),
+    IdRange("null", "value", None),
+    IdRange("nan", "value", float("nan")),
+    IdRange("number", "steps", float("-inf")),
+    IdRange("string", "steps", ""),
+    IdRange("object", "steps", {}),
+    IdRange("binary", "steps", Binary(b"", 0)),
+    IdRange("object_id", "steps", ObjectId(b"\0" * 12)),
+    IdRange("false", "value", False),
+    IdRange("true", "value", True),
+    IdRange("date", "steps", DatetimeMS(-(2**63))),
+    IdRange("timestamp", "steps", Timestamp(0, 0)),
+    IdRange("db_pointer", "type", 12),
+    IdRange("code", "type", 13),
+    IdRange("code_with_scope", "type", 15),
+    IdRange("max_key", "value", MaxKey()),
 )
 """In the order of MongoDB. An `_id` is never an array, a regular expression or undefined."""
 
@@ -80,7 +79,7 @@ def brackets_between(lowest: int | None, highest: int | None) -> range:
 
 
 @dataclass(frozen=True)
-class Progress:
+class LoadProgress:
     """Where a load stands: in a bracket, and after a value when it was begun (a bracket without steps is over then)."""
 
     bracket: int = 0
@@ -99,14 +98,14 @@ class Progress:
         return Position(json_util.dumps(progress, json_options=EXACT), time)
 
 
-def progress_of(position: Position | None) -> Progress:
+def progress_of(position: Position | None) -> LoadProgress:
     """Read a position back; without one a load begins."""
     if position is None:
-        return Progress()
+        return LoadProgress()
     try:
         saved = json_util.loads(position.token, json_options=EXACT)
         name, after, begun = saved["bracket"], saved["after"], saved["begun"]
     except (BSONError, ValueError, TypeError, KeyError) as error:
         raise PositionLost("The saved position is not one of a load. Load the collection from its start.") from error
     number = next((index for index, bracket in enumerate(BRACKETS) if bracket.name == name), len(BRACKETS))
-    return Progress(number, after, begun)
+    return LoadProgress(number, after, begun)

@@ -18,16 +18,16 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.errors import PyMongoError
 
 from penstock.errors import SourceUnavailable, Stopped
-from penstock.model import Batch, Change, Namespace, Position, Shape, in_rows, shaped
+from penstock.model import Batch, BsonDocument, Change, MakeBodies, Namespace, Position, apply_transform, in_rows
 from penstock.mongo.codec import CODEC
 from penstock.mongo.collections import committed_time, types_of_ends
-from penstock.mongo.connection import Connection, Document
-from penstock.mongo.cursor import FindCursor, Reply, decoded, undecoded
+from penstock.mongo.connection import Connection
+from penstock.mongo.cursor import CursorReply, FindCursor, decoded, undecoded
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
-from penstock.mongo.id_ranges import BRACKETS, Progress, brackets_between, progress_of
+from penstock.mongo.id_ranges import BRACKETS, LoadProgress, brackets_between, progress_of
 from penstock.observe.metrics import Metrics
 from penstock.runtime.backoff import Backoff
-from penstock.runtime.threads import Ending
+from penstock.runtime.threads import ChildEvent
 
 log = structlog.get_logger(__name__)
 
@@ -61,18 +61,18 @@ class MongoLoad:
         self._served_as = served_as or namespace
         self._name = name
         self._metrics = metrics
-        self._ending = Ending(stop)
+        self._ending = ChildEvent(stop)
         self._range_size = max(1, min(range_size, int(rate))) if rate else range_size
         self._rate = rate
-        self._shape: Shape | None = None
-        self._progress = Progress()
+        self._shape: MakeBodies | None = None
+        self._progress = LoadProgress()
         self._brackets: range | None = None
         """Those that hold documents; what comes into others after this was asked comes with the stream."""
         self._moment: tuple[float, int] | None = None
         """When the next range's version was asked for, and the version; it serves until something was read."""
         self._logins = 0
 
-    def batches(self, after: Position | None, shape: Shape | None = None) -> Generator[Batch]:
+    def batches(self, after: Position | None, shape: MakeBodies | None = None) -> Generator[Batch]:
         """Yield each reply of the server until all is read.
 
         Told to stop, it raises Stopped: an end without an error means that everything was read, or `close`. After a
@@ -110,7 +110,7 @@ class MongoLoad:
         if self._brackets is None:
             self._brackets = brackets_between(*types_of_ends(self._client, self._namespace))
         if number not in self._brackets or (self._progress.begun and not steps):
-            self._progress = Progress(number + 1)
+            self._progress = LoadProgress(number + 1)
             return
         limit = self._range_size if steps else 0
         if self._moment is None:
@@ -121,15 +121,15 @@ class MongoLoad:
             count += len(changes)
             self._moment = None
             if bracket.way != "type":
-                self._progress = Progress(number, last_exact(changes), begun=True)
+                self._progress = LoadProgress(number, last_exact(changes), begun=True)
             yield Batch(changes, self._progress.position(version), read_at, size, more=True)
             self._keep_to_the_rate(count, read_at)
             if steps and time.monotonic() - read_at > _RANGE_S:
                 return
         if count < limit or not steps:
-            self._progress = Progress(number + 1)
+            self._progress = LoadProgress(number + 1)
 
-    def _replies(self, wanted: Document, limit: int, version: int) -> Iterator[tuple[list[Change], int]]:
+    def _replies(self, wanted: BsonDocument, limit: int, version: int) -> Iterator[tuple[list[Change], int]]:
         """Answer the changes and the bytes of each reply that holds any."""
         size = min(limit or _REPLY_DOCUMENTS, _REPLY_DOCUMENTS)
         with closing(FindCursor(self._client, self._namespace.db, self._namespace.coll, batch_size=size)) as cursor:
@@ -141,7 +141,7 @@ class MongoLoad:
                     return
                 reply = cursor.next()
 
-    def _changes(self, reply: Reply, version: int) -> list[Change]:
+    def _changes(self, reply: CursorReply, version: int) -> list[Change]:
         changes: list[Change] = []
         for piece in reply.pieces():
             changes += changes_in(piece, self._served_as, version, self._shape)
@@ -161,7 +161,7 @@ class MongoLoad:
         self._moment = None
         fault = fault_of(error)
         if fault is Fault.REFUSED and BRACKETS[self._progress.bracket].way != "steps":
-            self._progress = Progress(self._progress.bracket + 1)  # a server that cannot ask for a type holds none
+            self._progress = LoadProgress(self._progress.bracket + 1)  # a server that cannot ask for a type holds none
             return
         if fault is Fault.LOGIN and self._logins < _LOGINS:
             self._logins += 1
@@ -187,17 +187,17 @@ def changes_of(raw: bytes, namespace: Namespace, version: int) -> list[Change]:
         return [_change_of(each, namespace, version) for each in _split(raw)]
 
 
-def changes_in(piece: bytes, namespace: Namespace, version: int, shape: Shape | None = None) -> list[Change]:
+def changes_in(piece: bytes, namespace: Namespace, version: int, shape: MakeBodies | None = None) -> list[Change]:
     """The same of a piece of a reply, shaped."""
     try:
         documents = decoded(piece)
     except InvalidBSON:
-        return shaped([_change_of(each, namespace, version) for each in undecoded(piece)], shape)
+        return apply_transform([_change_of(each, namespace, version) for each in undecoded(piece)], shape)
     return _upserts(documents, namespace, version, shape)
 
 
 def _upserts(
-    documents: Sequence[Document], namespace: Namespace, version: int, shape: Shape | None = None
+    documents: Sequence[BsonDocument], namespace: Namespace, version: int, shape: MakeBodies | None = None
 ) -> list[Change]:
     ids = [document["_id"] for document in documents]  # before the shape uses them up
     kept, bodies = (documents, repeat(None)) if shape is None else (repeat(None), shape(namespace, documents))

@@ -10,13 +10,13 @@ from pymongo.errors import OperationFailure
 from penstock.documents.document_id import document_id
 from penstock.model import Change, Namespace
 from penstock.mongo.collections import collection, committed_time, estimated_count, exists
-from penstock.mongo.connection import Client
+from penstock.mongo.connection import SourceClient
 from penstock.mongo.load import changes_of
 
 _IDS_AT_ONCE = 500
 
 
-def with_states(client: Client, changes: Sequence[Change]) -> list[Change]:
+def with_states(client: SourceClient, changes: Sequence[Change]) -> list[Change]:
     """The same changes; each `left` one has become what its document is now, unless its collection is gone.
 
     What is read carries the cluster time from before it was read, a document that is not there is a `delete` of that
@@ -33,14 +33,14 @@ def with_states(client: Client, changes: Sequence[Change]) -> list[Change]:
     ]
 
 
-def _states(client: Client, namespace: Namespace, ids: dict[str, Any]) -> dict[str, Change]:
+def _states(client: SourceClient, namespace: Namespace, ids: dict[str, Any]) -> dict[str, Change]:
     version = committed_time(client, namespace)
     states = {text: Change(namespace, "delete", version, key) for text, key in ids.items()}
     states.update((document_id(found.id), found) for found in _found(client, namespace, ids, version))
     return states if exists(client, namespace) else {}  # asked last: what a drop took away was not deleted
 
 
-def _found(client: Client, namespace: Namespace, ids: dict[str, Any], version: int) -> Iterator[Change]:
+def _found(client: SourceClient, namespace: Namespace, ids: dict[str, Any], version: int) -> Iterator[Change]:
     rest = iter(ids.values())
     while some := list(islice(rest, _IDS_AT_ONCE)):
         with closing(collection(client, namespace).find_raw_batches({"_id": {"$in": some}})) as batches:
@@ -48,7 +48,7 @@ def _found(client: Client, namespace: Namespace, ids: dict[str, Any], version: i
                 yield from changes_of(raw, namespace, version)
 
 
-def sample(client: Client, namespace: Namespace, size: int) -> Iterator[list[Change]]:
+def sample(client: SourceClient, namespace: Namespace, size: int) -> Iterator[list[Change]]:
     """Yield so many documents by chance, the whole collection where it is not larger; a server may choose one twice."""
     if estimated_count(client, namespace) <= size:
         yield from _decoded(collection(client, namespace).find_raw_batches({}, limit=size), namespace)
@@ -61,12 +61,12 @@ def sample(client: Client, namespace: Namespace, size: int) -> Iterator[list[Cha
         yield from _decoded(chosen, namespace)
 
 
-def sample_ids(client: Client, namespace: Namespace, size: int) -> list[Any]:
+def sample_ids(client: SourceClient, namespace: Namespace, size: int) -> list[Any]:
     """The ids of such a sample, as they are stored."""
     return [change.id for changes in sample(client, namespace, size) for change in changes]
 
 
-def from_both_ends(client: Client, namespace: Namespace, size: int) -> Iterator[list[Change]]:
+def from_both_ends(client: SourceClient, namespace: Namespace, size: int) -> Iterator[list[Change]]:
     """Yield so many documents, half of them from the start of the order by `_id`, and half from its end."""
     for direction, count in ((1, (size + 1) // 2), (-1, size // 2)):
         if count:

@@ -6,11 +6,11 @@ import bson
 from bson.errors import InvalidBSON
 from pymongo.errors import OperationFailure
 
-from penstock.model import Namespace, version_of
+from penstock.model import BsonDocument, Namespace, version_of
 from penstock.mongo.codec import CODEC
 from penstock.mongo.collections import collection
-from penstock.mongo.connection import RAW, Client, Document
-from penstock.mongo.cursor import Reply, Undecodable
+from penstock.mongo.connection import RAW, SourceClient
+from penstock.mongo.cursor import CursorReply, Undecodable
 from penstock.mongo.error_table import Fault, fault_of
 from penstock.mongo.watch import Watch
 
@@ -18,7 +18,7 @@ _LARGE = 4 * 1024 * 1024
 """An event above 16 MB holds a document, and maybe what was changed in it; this leaves room for doubt."""
 
 
-def looked_up(client: Client, reply: Reply, watch: Watch) -> tuple[list[Document], int, bool]:
+def looked_up(client: SourceClient, reply: CursorReply, watch: Watch) -> tuple[list[BsonDocument], int, bool]:
     """The events of a reply that came without documents, with those of now.
 
     Answers the bytes that were read too, and whether one of the documents may have been too large.
@@ -36,7 +36,7 @@ def looked_up(client: Client, reply: Reply, watch: Watch) -> tuple[list[Document
     return events, size, large
 
 
-def _look_up(client: Client, namespace: Namespace, key: Any) -> tuple[Any, int]:
+def _look_up(client: SourceClient, namespace: Namespace, key: Any) -> tuple[Any, int]:
     try:
         found = collection(client, namespace).with_options(codec_options=RAW).find_one({"_id": key})
         if found is None:

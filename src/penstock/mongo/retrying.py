@@ -13,12 +13,12 @@ from penstock.runtime.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 _LOGINS = 8
 
 
-def ask(connection: Connection, stop: threading.Event, question: Callable[..., Answer], *arguments: object) -> Answer:
+def ask(connection: Connection, stop: threading.Event, question: Callable[..., T], *arguments: object) -> T:
     """Put a question, which takes the client first, and answer what it answers. Raises SourceUnavailable, Stopped."""
     backoff = Backoff(stop)
     logins = 0

@@ -16,18 +16,18 @@ import structlog
 from pymongo.errors import OperationFailure, PyMongoError
 
 from penstock.errors import PositionLost, Stopped
-from penstock.model import CONTROL, Batch, Change, Position, Shape, seconds_of, shaped
+from penstock.model import CONTROL, Batch, BsonDocument, Change, MakeBodies, Position, apply_transform, seconds_of
 from penstock.mongo.collections import committed_time, identities
-from penstock.mongo.connection import Client, Connection, Document
-from penstock.mongo.cursor import ChangeCursor, Reply, events_in
+from penstock.mongo.connection import Connection, SourceClient
+from penstock.mongo.cursor import ChangeCursor, CursorReply, events_in
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
-from penstock.mongo.events import EventReader, Missing
+from penstock.mongo.events import EventReader, MissingDocument
 from penstock.mongo.oversized import looked_up
 from penstock.mongo.position import position_after, position_at, time_within
 from penstock.mongo.watch import Watch
 from penstock.observe.metrics import Metrics
 from penstock.runtime.backoff import Backoff
-from penstock.runtime.threads import Ending
+from penstock.runtime.threads import ChildEvent
 
 log = structlog.get_logger(__name__)
 
@@ -54,18 +54,18 @@ class MongoStream:
         self._watch = watch
         self._name = name
         self._metrics = metrics
-        self._ending = Ending(stop)
+        self._ending = ChildEvent(stop)
         self._batch_size = batch_size
         self._wait_ms = wait_ms
         self._events = EventReader(watch.db, watch.colls, self._missing, watch.renamed)
-        self._shape: Shape | None = None
+        self._shape: MakeBodies | None = None
         self._identities: dict[str, str] = {}
         self._position: Position | None = None
         self._floor = 0
         self._too_large = False
         self._logins = 0
 
-    def batches(self, after: Position | None, shape: Shape | None = None) -> Generator[Batch]:
+    def batches(self, after: Position | None, shape: MakeBodies | None = None) -> Generator[Batch]:
         """Yield each answer of the server; may be called again after `close`. `ports.Source` says the rest."""
         self._ending.clear()
         self._shape = shape
@@ -110,7 +110,7 @@ class MongoStream:
                     break
         self._too_large = False
 
-    def _replies(self, cursor: ChangeCursor, backoff: Backoff) -> Iterator[tuple[Reply, float]]:
+    def _replies(self, cursor: ChangeCursor, backoff: Backoff) -> Iterator[tuple[CursorReply, float]]:
         """Open the cursor and answer each reply with the moment when it was asked for."""
         self._remember()
         asked_at = time.monotonic()
@@ -133,21 +133,21 @@ class MongoStream:
         if self._position is None:
             self._floor = committed_time(self._client, self._watch.first)
 
-    def _batch(self, pieces: Iterable[list[Document]], reply: Reply, asked_at: float) -> Batch:
+    def _batch(self, pieces: Iterable[list[BsonDocument]], reply: CursorReply, asked_at: float) -> Batch:
         """Make changes of a reply's events, which come in pieces."""
         changes: list[Change] = []
-        missing: dict[str, Missing] = {}
-        token: Document | None = None
+        missing: dict[str, MissingDocument] = {}
+        token: BsonDocument | None = None
         for events in pieces:
             found = self._events.changes(events, missing)
             for change in found:
                 if change.kind in CONTROL:
                     self._forget(change)
-            changes += shaped(found, self._shape)
+            changes += apply_transform(found, self._shape)
             token = events[-1]["_id"] if events else token
         return Batch(changes, self._reached(reply, changes, token), asked_at, reply.size, reply.full)
 
-    def _reached(self, reply: Reply, changes: Sequence[Change], token: Document | None) -> Position:
+    def _reached(self, reply: CursorReply, changes: Sequence[Change], token: BsonDocument | None) -> Position:
         """The position after a reply, whose last event has this token.
 
         Nothing resumes after an invalidate's token, so its successor is named by time. Where idle replies carry no
@@ -162,7 +162,7 @@ class MongoStream:
             return position_after(token, lowest)
         return self._position or position_at(reply.time or self._floor)
 
-    def _missing(self, coll: str) -> Missing:
+    def _missing(self, coll: str) -> MissingDocument:
         """Say why the document of an update is not there: deleted, unless its collection is another one by now."""
         now = _identities(self._client, self._watch)
         if coll not in now:
@@ -217,7 +217,7 @@ class MongoStream:
         ) from error
 
 
-def _identities(client: Client, watch: Watch) -> dict[str, str]:
+def _identities(client: SourceClient, watch: Watch) -> dict[str, str]:
     """The collections that exist; none where the user may not list them (then nothing is taken for deleted)."""
     try:
         return identities(client, watch.db, watch.carried(0))

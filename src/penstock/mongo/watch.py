@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
 
-from penstock.model import Names, Namespace, Position
-from penstock.mongo.connection import Document
+from penstock.model import BsonDocument, Names, Namespace, Position
 from penstock.mongo.position import resume_option
 
 _OF_DATABASES = ["rename", "dropDatabase", "invalidate"]
@@ -60,7 +59,7 @@ class Watch:
         (names,) = self.renamed
         return (names.at(position.time) if position else names.present).coll
 
-    def pipeline(self, position: Position | None, *, keys_only: bool = False) -> list[Document]:
+    def pipeline(self, position: Position | None, *, keys_only: bool = False) -> list[BsonDocument]:
         """The stages that begin at the position. `keys_only`: events without documents, which are never too large.
 
         What an update changed is never asked for: the document says it. All renames of the database come through, for
@@ -69,7 +68,7 @@ class Watch:
         stream: dict[str, Any] = resume_option(position)
         if not keys_only:
             stream["fullDocument"] = "updateLookup"
-        stages: list[Document] = [{"$changeStream": stream}]
+        stages: list[BsonDocument] = [{"$changeStream": stream}]
         if self.own is None:
             names = self.carried(position.time if position else _LAST)
             seen = [*names, *([self.heartbeat] if self.heartbeat else ())]

@@ -22,7 +22,7 @@ from penstock.observe.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
-State = Literal["standby", "loading", "live", "stopped", "failed"]
+HealthState = Literal["standby", "loading", "live", "stopped", "failed"]
 
 STALLED_AFTER_S = 60.0
 """A source answers about once a second, even when idle; the longest wait of a lost connection is 30 s."""
@@ -36,7 +36,7 @@ GROWING_WITHIN_S = 60.0
 class _Pipeline:
     """What one pipeline last reported; times are of the monotonic clock."""
 
-    state: State
+    state: HealthState
     beat_at: float
     lag_s: float = 0.0
     waiting: str = ""
@@ -102,7 +102,7 @@ class Health:
         healthy = bool(pipelines) and all(not judged["problems"] for judged in pipelines.values())
         return {"healthy": healthy, "pipelines": pipelines}
 
-    def _in_state(self, pipeline: str, state: State, now: float) -> _Pipeline:
+    def _in_state(self, pipeline: str, state: HealthState, now: float) -> _Pipeline:
         known = self._pipelines.get(pipeline)
         if known is None or known.state != state:
             known = self._pipelines[pipeline] = _Pipeline(state, now)

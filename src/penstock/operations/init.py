@@ -30,20 +30,20 @@ _EXAMPLE_TABLE = [
 _CREDENTIALS = re.compile(r"(?<=://)(?P<user>[^:@/]*)(?P<password>:[^@/]*)?@")
 
 
-class Found(NamedTuple):
+class OfferedCollection(NamedTuple):
     """A collection of the live server; `documents` is its own estimate."""
 
     namespace: str
     documents: int
 
 
-def collections_of(settings: SourceSettings) -> list[Found]:
+def collections_of(settings: SourceSettings) -> list[OfferedCollection]:
     """The collections of a live server that can be followed. Raises SourceUnavailable, SettingsError."""
     with source_connection(settings) as connection:
         client = connection.client
         try:
             return [
-                Found(str(namespace), estimated_count(client, namespace))
+                OfferedCollection(str(namespace), estimated_count(client, namespace))
                 for database in databases(client)
                 for namespace in namespaces(client, database)
                 if _wanted(str(namespace))
@@ -69,7 +69,7 @@ def write_settings_file(path: Path, text: str, *, overwrite: bool) -> None:
         file.write(text)
 
 
-def settings_file(found: Sequence[Found], *, given: dict[str, Any] | None = None) -> str:
+def settings_file(found: Sequence[OfferedCollection], *, given: dict[str, Any] | None = None) -> str:
     """The text of a settings file; `given` are values to set, by `Setting.parameter`, all others stay comments."""
     given = without_password(given or {})
     lines = [
@@ -107,7 +107,7 @@ def _entry(row: Setting, value: Any) -> Iterator[str]:
         yield f"# {row.name} = {'' if row.default is None else _toml(row.default)}".rstrip()
 
 
-def _collections(found: Iterable[Found]) -> Iterator[str]:
+def _collections(found: Iterable[OfferedCollection]) -> Iterator[str]:
     """A table for each; the first one shows what a table can say."""
     yield "\n# The collections, and the index each of them is served by: a table for each."
     first, *others = [list(_table(each)) for each in found] or [_EXAMPLE_TABLE]
@@ -119,7 +119,7 @@ def _collections(found: Iterable[Found]) -> Iterator[str]:
         yield from table
 
 
-def _table(found: Found) -> Iterator[str]:
+def _table(found: OfferedCollection) -> Iterator[str]:
     """One collection; with an index name when its own name cannot be one."""
     yield f"\n[[collections]]  # about {counted(found.documents, 'document')}"
     yield f"namespace = {_toml(found.namespace)}"

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from typing import NamedTuple
 
-from penstock.model import Batch, Position, Shape
+from penstock.model import Batch, MakeBodies, Position
 from penstock.ports import Source
 
 _AHEAD = 3
@@ -43,7 +43,7 @@ class _End(NamedTuple):
 class _Reader:
     """Reads a source in a thread of its own; `answers` holds what was read and not yet taken."""
 
-    def __init__(self, source: Source, after: Position | None, shape: Shape | None) -> None:
+    def __init__(self, source: Source, after: Position | None, shape: MakeBodies | None) -> None:
         self.answers: queue.Queue[Batch | _End] = queue.Queue(maxsize=_AHEAD)
         self._source = source
         self._after = after
@@ -82,7 +82,7 @@ class _Reader:
 
 
 @contextmanager
-def _reading(source: Source, after: Position | None, shape: Shape | None) -> Iterator[_Reader]:
+def _reading(source: Source, after: Position | None, shape: MakeBodies | None) -> Iterator[_Reader]:
     reader = _Reader(source, after, shape)
     reader.start()
     try:
@@ -92,7 +92,7 @@ def _reading(source: Source, after: Position | None, shape: Shape | None) -> Ite
 
 
 def gather(
-    source: Source, after: Position | None, limits: Limits, shape: Shape | None = None, *, whole_times: bool = True
+    source: Source, after: Position | None, limits: Limits, shape: MakeBodies | None = None, *, whole_times: bool = True
 ) -> Generator[Batch]:
     """Yield batches after a position, shaped in the reader's thread; raises in the caller's whatever the source raised.
 

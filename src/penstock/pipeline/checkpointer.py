@@ -12,7 +12,7 @@ _IDLE_SAVE_S = 10.0
 """How often the position of an idle source is saved, so that it does not age out of the change log."""
 
 
-class Saving:
+class Checkpointer:
     """Saves in a thread of its own, one position after the other; leaving the context waits for the last one.
 
     What `save` raised is raised by the next call.

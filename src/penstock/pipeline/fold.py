@@ -14,11 +14,11 @@ from penstock.model import (
     Change,
     Counts,
     Letter,
+    MakeBodies,
     Namespace,
     Outcome,
     Position,
     Refusal,
-    Shape,
     Write,
     all_one,
     in_rows,
@@ -39,7 +39,7 @@ Routes = Mapping[Namespace, Route]
 
 
 @dataclass(slots=True)
-class Prepared:
+class FoldedBatch:
     """The writes of one batch, one for each document, with what is needed to account for every change.
 
     `writes` and `changes` run side by side; `left_out` are the places of the deletes of documents that the transform
@@ -102,7 +102,7 @@ def split(changes: Sequence[Change]) -> Iterator[tuple[Sequence[Change], Change 
     yield changes[start:] if start else changes, None
 
 
-def shape_by(routes: Routes) -> Shape:
+def transform_by(routes: Routes) -> MakeBodies:
     """Make bodies by the transform of each collection's route; None where nobody wants its documents."""
 
     def bodies(namespace: Namespace, documents: Sequence[dict[str, Any]]) -> Sequence[Body]:
@@ -112,13 +112,13 @@ def shape_by(routes: Routes) -> Shape:
     return bodies
 
 
-def prepare(changes: Sequence[Change], position: Position, routes: Routes) -> Prepared:
+def fold(changes: Sequence[Change], position: Position, routes: Routes) -> FoldedBatch:
     """Fold shaped changes that hold no control change into writes.
 
     A document that the transform refused becomes a dead letter; one that it left out becomes a delete, since an
     earlier state of it may be indexed.
     """
-    prepared = Prepared(position, counts=Counts(read=len(changes)))
+    prepared = FoldedBatch(position, counts=Counts(read=len(changes)))
     for namespace, some in _by_namespace(changes):
         route = routes.get(namespace)
         if route is None:
@@ -160,7 +160,7 @@ def _folded(changes: Sequence[Change], counts: Counts) -> dict[str, Change]:
 _BODIES = frozenset({bytes, type(None)})
 
 
-def _write(alias: str, last: Mapping[str, Change], prepared: Prepared) -> None:
+def _write(alias: str, last: Mapping[str, Change], prepared: FoldedBatch) -> None:
     changes = list(last.values())
     _, kinds, versions, _, _, _, _, bodies = zip(*changes, strict=True)
     if _BODIES.issuperset(map(type, bodies)) and bodies.count(None) == kinds.count("delete"):

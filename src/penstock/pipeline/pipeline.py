@@ -23,8 +23,8 @@ from penstock.errors import ReadAgain, Stopped, SystemicFault
 from penstock.model import Batch, Change, Counts, Letter, Position
 from penstock.observe.metrics import Metrics
 from penstock.pipeline.batching import Limits, gather
-from penstock.pipeline.checkpointer import Saving
-from penstock.pipeline.fold import Prepared, Routes, prepare, shape_by, split
+from penstock.pipeline.checkpointer import Checkpointer
+from penstock.pipeline.fold import FoldedBatch, Routes, fold, split, transform_by
 from penstock.ports import Checkpoints, DeadLetters, Sink, Source
 
 log = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ One slow request of an index holds up the position, not the others."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class PipelineRules:
     """What a pipeline is bound to; the reasons stand with the settings of the same names.
 
     `send_within_s`: only for what is read outside the stream: how long after its reading it may still be sent.
@@ -79,7 +79,7 @@ class Pipeline:
     name: str
     ports: Ports
     routes: Routes
-    rules: Rules
+    rules: PipelineRules
     metrics: Metrics
     on_control: Callable[[Change], None] = lambda _: None
     on_settled: Callable[[Position, Counts], None] = lambda _position, _counts: None
@@ -87,7 +87,7 @@ class Pipeline:
     _flights: deque[_Flight] = field(default_factory=deque)
     _pending: Counts = field(default_factory=Counts)
     _letters_at: deque[tuple[float, Counter[str]]] = field(default_factory=deque)
-    _saving: Saving = field(init=False)
+    _saving: Checkpointer = field(init=False)
 
     def run(self, stop: threading.Event) -> None:
         """Go on from the checkpoint until the source ends.
@@ -107,11 +107,11 @@ class Pipeline:
     def _follow(self, stop: threading.Event) -> None:
         self._flights.clear()
         self._pending = Counts()
-        self._saving = Saving(self._save, every_s=self.rules.checkpoint_every_s)
+        self._saving = Checkpointer(self._save, every_s=self.rules.checkpoint_every_s)
         after = self.ports.checkpoints.load()
         workers = ThreadPoolExecutor(self.rules.in_flight + 1, thread_name_prefix="penstock-sink")
         is_stream = self.rules.send_within_s is None
-        read = gather(self.ports.source(), after, self.rules.limits, shape_by(self.routes), whole_times=is_stream)
+        read = gather(self.ports.source(), after, self.rules.limits, transform_by(self.routes), whole_times=is_stream)
         with self._saving, workers, closing(read) as batches:
             try:
                 for batch in batches:
@@ -131,7 +131,7 @@ class Pipeline:
 
     def _take(self, batch: Batch, workers: ThreadPoolExecutor) -> None:
         for changes, control in split(batch.changes):
-            prepared = prepare(changes, batch.position, self.routes)
+            prepared = fold(changes, batch.position, self.routes)
             if control:
                 prepared.counts.read += 1
                 prepared.counts.control += 1
@@ -140,7 +140,9 @@ class Pipeline:
                 self._settle_all()
                 self.on_control(control)
 
-    def _send(self, prepared: Prepared, position: Position | None, read_at: float, workers: ThreadPoolExecutor) -> None:
+    def _send(
+        self, prepared: FoldedBatch, position: Position | None, read_at: float, workers: ThreadPoolExecutor
+    ) -> None:
         """Send once there is room and nothing under way touches the same documents."""
         while not self._has_room(prepared, under_way := self._under_way()):
             wait([each.delivered for each in under_way], return_when=FIRST_COMPLETED)
@@ -152,14 +154,14 @@ class Pipeline:
         self._settle()
         return [flight for flight in self._flights if not flight.delivered.done()]
 
-    def _has_room(self, prepared: Prepared, under_way: list[_Flight]) -> bool:
+    def _has_room(self, prepared: FoldedBatch, under_way: list[_Flight]) -> bool:
         return (
             len(under_way) <= self.rules.in_flight  # one more than the sink sends at once: it is made ready
             and len(self._flights) < _UNSETTLED * self.rules.in_flight
             and not any(prepared.touches(flight.documents) for flight in under_way)
         )
 
-    def _deliver(self, prepared: Prepared, read_at: float) -> tuple[Counts, Counter[str]]:
+    def _deliver(self, prepared: FoldedBatch, read_at: float) -> tuple[Counts, Counter[str]]:
         """Write, store the dead letters, count; answers the counts and the dead letters' reasons. Runs in a thread."""
         within = self.rules.send_within_s
         send_before = None if within is None else read_at + within

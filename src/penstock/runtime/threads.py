@@ -10,7 +10,7 @@ from penstock.errors import Stopped
 _LOOK_EVERY_S = 0.05
 
 
-class Ending(threading.Event):
+class ChildEvent(threading.Event):
     """Is set when it is set itself (the reader was closed) or when the process's `stop` is set."""
 
     def __init__(self, stop: threading.Event) -> None:

@@ -23,13 +23,13 @@ from penstock.pipeline.fold import Route
 from penstock.pipeline.pipeline import Pipeline, Ports
 from penstock.planner import Plan
 from penstock.runtime.backoff import Backoff
-from penstock.runtime.threads import Ending, side_by_side
+from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.wiring import Adapters
-from penstock.worker.loader import Loading
+from penstock.worker.loader import Loader
 from penstock.worker.progress import LoadResult, Progress
 from penstock.worker.recovery.position_loss import healing, unhealed, watch
-from penstock.worker.recovery.source_rewind import CheckedSink
-from penstock.worker.reporter import Standing
+from penstock.worker.recovery.source_rewind import RewindGuard
+from penstock.worker.reporter import Reporter
 from penstock.worker.startup import start
 
 log = structlog.get_logger(__name__)
@@ -48,14 +48,14 @@ class _Term:
 
 
 @dataclass
-class Following:
+class Follower:
     """The life of one pipeline in this process. `plan` may be replaced by one that is like it, at any time."""
 
     plan: Plan
     make_adapters: Callable[[threading.Event], Adapters]
     lease_s: float
     metrics: Metrics
-    standing: Standing
+    standing: Reporter
     progress: Progress
 
     def follow(self, stop: threading.Event) -> None:
@@ -75,7 +75,7 @@ class Following:
 
     def serve(self, stop: threading.Event) -> None:
         """Follow, and tell how it goes."""
-        done = Ending(stop)
+        done = ChildEvent(stop)
 
         def follow() -> None:
             self.follow(stop)
@@ -105,7 +105,7 @@ class Following:
 
     @contextmanager
     def _term(self, stop: threading.Event, *, standby: bool = True) -> Iterator[_Term]:
-        ending = Ending(stop)
+        ending = ChildEvent(stop)
         adapters = self.make_adapters(ending)
         state = adapters.state()
         self._stand("standby")
@@ -124,7 +124,7 @@ class Following:
             with suppress(Stopped, IndexTakenAway):  # a standby waits for the lease to run out when it cannot be told
                 state.release()
 
-    def _begin(self, term: _Term, *, again: frozenset[Namespace] = frozenset()) -> Loading:
+    def _begin(self, term: _Term, *, again: frozenset[Namespace] = frozenset()) -> Loader:
         """Make sure of everything that a term needs; may take longer than a lease, which is renewed meanwhile."""
         begun = start(self.plan, term.adapters, term.state, again=again)
         routes = {
@@ -132,9 +132,9 @@ class Following:
             for each in self.plan.collections
         }
         adapters = term.adapters
-        sink = CheckedSink(adapters.sink, adapters, begun.generations.values())
+        sink = RewindGuard(adapters.sink, adapters, begun.generations.values())
         self.standing.lost = unhealed(term.state, begun.loads)
-        return Loading(self.plan, adapters, begun, routes, sink, self.metrics, term.ending)
+        return Loader(self.plan, adapters, begun, routes, sink, self.metrics, term.ending)
 
     def _stand(self, state: Literal["standby", "loading", "live"]) -> None:
         self.metrics.set("penstock_lease_held", float(state != "standby"), pipeline=self.plan.name)
@@ -156,7 +156,7 @@ class Following:
             lambda: self._beat(term),
         )
 
-    def _stream(self, term: _Term, loading: Loading) -> None:
+    def _stream(self, term: _Term, loading: Loader) -> None:
         def settled(position: Position, counts: Counts) -> None:
             self.standing.settled(position, counts)
             loading.settled(position, counts)

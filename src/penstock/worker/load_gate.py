@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from penstock.errors import Stopped
-from penstock.runtime.threads import Ending
+from penstock.runtime.threads import ChildEvent
 
 
-class Turns:
+class LoadGate:
     """The loading threads give way as soon as the stream's thread asks, and nothing of a load is in flight then."""
 
     def __init__(self, ending: threading.Event) -> None:
         self._ending = ending
-        self.give_way = Ending(ending)
+        self.give_way = ChildEvent(ending)
         """Set while the loading threads should end their turns."""
         self._changed = threading.Condition()
         self._loads = 0

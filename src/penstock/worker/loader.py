@@ -24,51 +24,51 @@ from penstock.opensearch.index.mapping import GC_DELETES_S
 from penstock.opensearch.state.load_state import LoadState
 from penstock.pipeline.fold import Routes
 from penstock.pipeline.pipeline import Pipeline, Ports
-from penstock.planner import Collection, Plan
+from penstock.planner import FedGeneration, Plan
 from penstock.ports import Sink
-from penstock.runtime.threads import Ending, side_by_side
+from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.wiring import Adapters
-from penstock.worker.collections.disappeared import Missing
+from penstock.worker.collections.disappeared import Disappeared
 from penstock.worker.collections.drops import affects, indexed, stays_away, taken_away
 from penstock.worker.collections.renames import Renames
-from penstock.worker.load_gate import Turns
+from penstock.worker.load_gate import LoadGate
 from penstock.worker.progress import LoadResult, Progress, peak_memory_bytes
-from penstock.worker.recovery.source_rewind import CheckedSink
-from penstock.worker.startup import Start
-from penstock.worker.sweep import Held, Indexed, empty, sweep
+from penstock.worker.recovery.source_rewind import RewindGuard
+from penstock.worker.startup import Startup
+from penstock.worker.sweep import IndexedId, SourceIds, empty, sweep
 
 log = structlog.get_logger(__name__)
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 _LOOK_EVERY_S = 2.0
 """How often it is looked whether a dropped collection is back."""
 
 
 @dataclass
-class Loading:
+class Loader:
     """Loads the collections of one pipeline, a few at a time, within one term of its lease."""
 
     plan: Plan
     adapters: Adapters
-    begun: Start
+    begun: Startup
     routes: Routes
     sink: Sink
     metrics: Metrics
     ending: threading.Event
-    _turns: Turns = field(init=False)
-    _look: Ending = field(init=False)
+    _turns: LoadGate = field(init=False)
+    _look: ChildEvent = field(init=False)
     _sink_of_loads: Sink = field(init=False)
     _renames: Renames = field(init=False)
-    _missing: Missing = field(init=False)
+    _missing: Disappeared = field(init=False)
 
     def __post_init__(self) -> None:
-        self._turns = Turns(self.ending)
-        self._look = Ending(self.ending)
+        self._turns = LoadGate(self.ending)
+        self._look = ChildEvent(self.ending)
         generations = self.begun.generations.values()
-        self._sink_of_loads = CheckedSink(self.adapters.sink_of_loads, self.adapters, generations)
+        self._sink_of_loads = RewindGuard(self.adapters.sink_of_loads, self.adapters, generations)
         self._renames = Renames(self.adapters)
-        self._missing = Missing(self.plan, self.adapters, self.begun.loads, self._turns, self._renames, self.ending)
+        self._missing = Disappeared(self.plan, self.adapters, self.begun.loads, self._turns, self._renames, self.ending)
 
     def settled(self, position: Position, counts: Counts) -> None:
         """Hear that a batch of the stream is safe."""
@@ -111,14 +111,14 @@ class Loading:
             self._renames.require_known(affected, self.ending)
         self._look.set()
 
-    def _taken_away(self, collection: Collection, change: Change) -> None:
+    def _taken_away(self, collection: FedGeneration, change: Change) -> None:
         name = collection.namespace
         load, documents = self.begun.loads[name], self._indexed(collection)
         taken_away(collection, change, load=load, documents=documents, sink=self.sink, alias=self._alias(name))
         if change.to != collection.names.at(change.version):
             self._renames.lost(collection, load, change.version)
 
-    def _load_if_due(self, collection: Collection, progress: Progress) -> LoadResult | None:
+    def _load_if_due(self, collection: FedGeneration, progress: Progress) -> LoadResult | None:
         """Load a collection that has to be; begins again when the stream brought a drop or a rename meanwhile."""
         while True:
             try:
@@ -129,7 +129,7 @@ class Loading:
                     raise
                 log.info("load gives way", collection=str(collection.namespace), reason=str(stopped))
 
-    def _is_due(self, collection: Collection) -> bool:
+    def _is_due(self, collection: FedGeneration) -> bool:
         load = self.begun.loads[collection.namespace]
         if load.phase == "dropped" and self._exists(collection):
             load.enter("reconciling")
@@ -141,7 +141,7 @@ class Loading:
             stays_away(collection, load, since=self._ask(cluster_time), by="not found")
         return load.phase in ("loading", "reconciling")
 
-    def _empty(self, collection: Collection, load: LoadState) -> None:
+    def _empty(self, collection: FedGeneration, load: LoadState) -> None:
         """The grace period is over; what comes after this look is newer, and stays."""
         version = self._ask(committed_time, collection.source)
         if self._exists(collection):
@@ -150,7 +150,7 @@ class Loading:
         load.enter("dropped")
         log.warning("collection stayed away, index emptied", collection=str(collection.namespace), documents=deleted)
 
-    def _load(self, collection: Collection, progress: Progress) -> LoadResult:
+    def _load(self, collection: FedGeneration, progress: Progress) -> LoadResult:
         load, name = self.begun.loads[collection.namespace], str(collection.namespace)
         phase, resumed, index = load.phase, load.load() is not None, self.begun.generations[collection.namespace].index
         log.info("load begins", collection=name, index=index, phase=phase, resumed=resumed)
@@ -171,7 +171,7 @@ class Loading:
         )
         return LoadResult(name, counts.read, seconds, time.process_time() - cpu, peak_memory_bytes(), counts)
 
-    def _pipeline(self, collection: Collection, load: LoadState, progress: Progress) -> Pipeline:
+    def _pipeline(self, collection: FedGeneration, load: LoadState, progress: Progress) -> Pipeline:
         name = str(collection.namespace)
         adapters = self.adapters
 
@@ -190,16 +190,16 @@ class Loading:
             on_settled=settled,
         )
 
-    def _sweep(self, collection: Collection) -> int:
+    def _sweep(self, collection: FedGeneration) -> int:
         """Delete what the collection does not hold; again from the start when a page became too old."""
         namespace = collection.namespace
 
-        def held(keys: Sequence[Any]) -> Held:
+        def held(keys: Sequence[Any]) -> SourceIds:
             version = self._ask(committed_time, collection.source)
             found = self._ask(find_by_ids, collection.source, keys)
             if self._turns.give_way.is_set() or self._is_to_be_kept(collection):
                 raise Stopped(f"{namespace} was taken away")
-            return Held(version, found)
+            return SourceIds(version, found)
 
         while True:
             try:
@@ -213,18 +213,18 @@ class Loading:
             except ReadAgain as reason:
                 log.info("sweeping again", collection=str(namespace), reason=str(reason))
 
-    def _indexed(self, collection: Collection) -> Iterator[list[Indexed]]:
+    def _indexed(self, collection: FedGeneration) -> Iterator[list[IndexedId]]:
         index = self.begun.generations[collection.namespace].index
         return indexed(self.adapters.client, self.adapters.patience, index)
 
-    def _is_to_be_kept(self, collection: Collection) -> bool:
+    def _is_to_be_kept(self, collection: FedGeneration) -> bool:
         """Whether there is no such collection at present, so that its index must stay as it is."""
         return collection.settings.is_awaited and not self._exists(collection)
 
-    def _exists(self, collection: Collection) -> bool:
+    def _exists(self, collection: FedGeneration) -> bool:
         return self._ask(exists, collection.source)
 
-    def _ask(self, question: Callable[..., Answer], *arguments: object) -> Answer:
+    def _ask(self, question: Callable[..., T], *arguments: object) -> T:
         return self.adapters.ask(question, *arguments, stop=self._turns.give_way)
 
     def _alias(self, namespace: Namespace) -> str:

@@ -14,7 +14,7 @@ _SILENT_S = 3.0
 
 
 @dataclass
-class Standing:
+class Reporter:
     """What a pipeline last reported; read and written by several threads."""
 
     pipeline: str

@@ -16,12 +16,12 @@ from penstock.errors import Outdated, SettingsError, SystemicFault
 from penstock.model import Namespace
 from penstock.mongo.collections import exists, namespaces
 from penstock.mongo.connection import identity
-from penstock.opensearch.index.definition import Recipe
+from penstock.opensearch.index.definition import IndexDefinition
 from penstock.opensearch.index.indexes import AliasLost, Generation, index_of
-from penstock.opensearch.state.generations import Record
+from penstock.opensearch.state.generations import CollectionRecord
 from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.pipeline_state import PipelineState
-from penstock.planner import Collection, Plan
+from penstock.planner import FedGeneration, Plan
 from penstock.settings import FoundCollection
 from penstock.wiring import Adapters
 from penstock.worker.collections.renames import require_known
@@ -32,14 +32,16 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Start:
+class Startup:
     """What a term begins with: the generation and the load state of each collection."""
 
     generations: Mapping[Namespace, Generation]
     loads: Mapping[Namespace, LoadState]
 
 
-def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozenset[Namespace] = frozenset()) -> Start:
+def start(
+    plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozenset[Namespace] = frozenset()
+) -> Startup:
     """Make sure of everything before the first read. The collections of `again` are loaded anew, whatever is known.
 
     When that is all of them, a new position is taken, so that a lost one or another source is forgotten.
@@ -75,16 +77,16 @@ def start(plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozen
         {"identity": adapters.ask(identity)},
         {generation.index: generation.uuid for generation in generations.values()},
     )
-    return Start(generations, loads)
+    return Startup(generations, loads)
 
 
-def ensure(each: Collection, adapters: Adapters) -> Generation:
+def ensure(each: FedGeneration, adapters: Adapters) -> Generation:
     """Find or create a generation's index, as it was recorded to be made."""
     mapping = each.recipe.settings["mapping_file"]
     return adapters.indexes.ensure_generation(each.settings, number=each.number, mapping=mapping, serving=each.serves)
 
 
-def _ensured(each: Collection, adapters: Adapters) -> Generation:
+def _ensured(each: FedGeneration, adapters: Adapters) -> Generation:
     """One that lost its write alias too, where that is mended (`lost.intact`)."""
     if each.recorded is None:
         _check_nothing_later_serves(each, adapters)
@@ -96,7 +98,7 @@ def _ensured(each: Collection, adapters: Adapters) -> Generation:
         return error.generation
 
 
-def _check_nothing_later_serves(each: Collection, adapters: Adapters) -> None:
+def _check_nothing_later_serves(each: FedGeneration, adapters: Adapters) -> None:
     """Without a record the first generation is fed; people must not search in another one that nobody feeds."""
     alias = each.settings.alias
     serving = adapters.indexes.behind(alias)
@@ -120,22 +122,22 @@ def _check_records(plan: Plan, adapters: Adapters) -> None:
             raise Outdated(f"The generations of {each.namespace} have changed meanwhile. Begin again.")
 
 
-def _record(each: Collection, adapters: Adapters, recipe: Recipe) -> Record:
+def _record(each: FedGeneration, adapters: Adapters, recipe: IndexDefinition) -> CollectionRecord:
     """The record of a collection; made with its first generation, changed when that is loaded again otherwise."""
     alias = each.settings.alias
     if each.recorded is None:
-        return adapters.records.create(Record(str(each.namespace), alias).added(recipe, "serving"))
+        return adapters.records.create(CollectionRecord(str(each.namespace), alias).added(recipe, "serving"))
     return adapters.records.change(alias, lambda record: record.changed(each.number, recipe=recipe))
 
 
-def _recipe(each: Collection, state: PipelineState, load: LoadState) -> Recipe:
+def _recipe(each: FedGeneration, state: PipelineState, load: LoadState) -> IndexDefinition:
     """How a generation is made; of one older than records the fingerprint of its documents was kept elsewhere."""
     before = state.document["source"].get("fingerprints", {}).get(str(each.namespace))
     is_older = each.recorded is None and before and load.phase == "live"
     return replace(each.recipe, transform=before) if is_older else each.recipe
 
 
-def _tell_moved_on(each: Collection, changed: list[str]) -> None:
+def _tell_moved_on(each: FedGeneration, changed: list[str]) -> None:
     log.warning(
         "the settings have moved on from what this index was made with; it is fed as it was made",
         collection=str(each.namespace),

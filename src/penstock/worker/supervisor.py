@@ -16,10 +16,10 @@ import structlog
 from penstock.errors import PenstockError, PositionLost, Stopped, SystemicFault
 from penstock.observe.health import Health
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.state.generations import Record, Records
+from penstock.opensearch.state.generations import CollectionRecord, GenerationRegistry
 from penstock.planner import Plan, Planner, pipeline_of
-from penstock.runtime.threads import Ending
-from penstock.worker.follower import Following
+from penstock.runtime.threads import ChildEvent
+from penstock.worker.follower import Follower
 
 log = structlog.get_logger(__name__)
 
@@ -37,8 +37,8 @@ _MOST = 1000
 class _Member:
     """A pipeline that runs; `ending` ends it."""
 
-    following: Following
-    ending: Ending
+    following: Follower
+    ending: ChildEvent
     done: Future[None]
 
     @property
@@ -48,22 +48,22 @@ class _Member:
 
 
 @dataclass
-class Crew:
+class Supervisor:
     """Runs the pipelines that the records ask for; `planner` is of the collections that there are by now."""
 
     planner: Callable[[], Planner]
-    records: Records
-    make_following: Callable[[Plan], Following]
+    records: GenerationRegistry
+    make_following: Callable[[Plan], Follower]
     metrics: Metrics
     health: Health | None = None
     _members: dict[str, _Member] = field(default_factory=dict)
     _resting: dict[str, float] = field(default_factory=dict)
-    _seen: tuple[Planner, Mapping[str, Record]] | None = None
+    _seen: tuple[Planner, Mapping[str, CollectionRecord]] | None = None
     _plans: list[Plan] = field(default_factory=list)
 
     def run(self, stop: threading.Event) -> None:
         """Serve until `stop` is set. Raises what ended a pipeline in which people search, after all have ended."""
-        self._wake = Ending(stop)
+        self._wake = ChildEvent(stop)
         with ThreadPoolExecutor(_MOST, thread_name_prefix="penstock") as threads:
             try:
                 while not stop.is_set():
@@ -96,7 +96,7 @@ class Crew:
             self._forget_dropped(records)
         return self._plans
 
-    def _forget_dropped(self, records: Mapping[str, Record]) -> None:
+    def _forget_dropped(self, records: Mapping[str, CollectionRecord]) -> None:
         """A generation that failed is told of until it is dropped, or fed again."""
         there = {pipeline_of(each.index) for record in records.values() for each in record.generations}
         for name in self._resting.keys() - there - {plan.name for plan in self._plans}:
@@ -110,12 +110,12 @@ class Crew:
             self._rest(plan, plan.problem)
             return
         self.metrics.set("penstock_generation_failed", 0, pipeline=plan.name)
-        ending = Ending(stop)
+        ending = ChildEvent(stop)
         following = self.make_following(plan)
         done = threads.submit(copy_context().run, self._follow, following, ending)
         self._members[plan.name] = _Member(following, ending, done)
 
-    def _follow(self, following: Following, ending: Ending) -> None:
+    def _follow(self, following: Follower, ending: ChildEvent) -> None:
         try:
             following.serve(ending)
         finally:

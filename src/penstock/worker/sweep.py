@@ -14,14 +14,14 @@ from penstock.model import Refusal, Write
 from penstock.ports import Sink
 
 
-class Indexed(NamedTuple):
+class IndexedId(NamedTuple):
     """A document of the index: its document id, and the `_id` that it stands for."""
 
     id: str
     key: Any
 
 
-class Held(NamedTuple):
+class SourceIds(NamedTuple):
     """Which of the asked `_id`s the source holds, and a cluster time from before it was asked."""
 
     version: int
@@ -29,8 +29,8 @@ class Held(NamedTuple):
 
 
 def sweep(
-    pages: Iterable[Sequence[Indexed]],
-    held: Callable[[Sequence[Any]], Held],
+    pages: Iterable[Sequence[IndexedId]],
+    held: Callable[[Sequence[Any]], SourceIds],
     sink: Sink,
     *,
     alias: str,
@@ -52,7 +52,7 @@ def sweep(
     return deleted
 
 
-def empty(pages: Iterable[Sequence[Indexed]], sink: Sink, *, alias: str, version: int) -> int:
+def empty(pages: Iterable[Sequence[IndexedId]], sink: Sink, *, alias: str, version: int) -> int:
     """Delete every document up to a version: what the index held when its collection was dropped."""
     deleted = 0
     for page in pages:

@@ -18,20 +18,20 @@ from penstock.observe.health import Health
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.requests import require_server
-from penstock.opensearch.http.waiting import Patience
-from penstock.opensearch.state.generations import Records
-from penstock.opensearch.state.pattern_state import FoundState
+from penstock.opensearch.http.waiting import RetryForever
+from penstock.opensearch.state.generations import GenerationRegistry
+from penstock.opensearch.state.pattern_state import PatternState
 from penstock.opensearch.state.store import StateStore
 from penstock.planner import Plan, Planner
-from penstock.runtime.threads import Ending, side_by_side
+from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.settings import Settings
 from penstock.wiring import Adapters
 from penstock.worker.collections.expansion import patterns_of
 from penstock.worker.collections.patterns import Patterns
-from penstock.worker.follower import Following
+from penstock.worker.follower import Follower
 from penstock.worker.progress import LoadResult, NoProgress, Progress
-from penstock.worker.reporter import Standing
-from penstock.worker.supervisor import Crew
+from penstock.worker.reporter import Reporter
+from penstock.worker.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 
@@ -56,13 +56,13 @@ def run(
         patterns.begin(stop)
         if patterns_of(settings) and not patterns.planner.declared:
             log.info("nothing matches the patterns yet")
-        done = Ending(stop)
+        done = ChildEvent(stop)
 
-        def following(plan: Plan) -> Following:
+        def following(plan: Plan) -> Follower:
             return site.following(plan, progress or NoProgress())
 
         def work() -> None:
-            Crew(lambda: patterns.planner, site.records(stop), following, metrics, health).run(done)
+            Supervisor(lambda: patterns.planner, site.records(stop), following, metrics, health).run(done)
             done.set()
 
         side_by_side(done, work, lambda: patterns.keep_looking(done))
@@ -91,7 +91,7 @@ def load(
 
 
 @dataclass(frozen=True)
-class Joined:
+class WorkerConnections:
     """A process's ways to the source and to the index; `counts` is what its pipelines have done, by their names."""
 
     settings: Settings
@@ -101,14 +101,14 @@ class Joined:
     health: Health | None
     counts: dict[str, Counts] = field(default_factory=dict)
 
-    def records(self, stop: threading.Event) -> Records:
+    def records(self, stop: threading.Event) -> GenerationRegistry:
         """The records of all collections."""
-        return Records(StateStore(self.client, Patience(self.metrics, stop)))
+        return GenerationRegistry(StateStore(self.client, RetryForever(self.metrics, stop)))
 
     def patterns(self, stop: threading.Event) -> Patterns:
         """What the patterns of the settings stand for."""
         return Patterns(
-            self.settings, self.connection, FoundState(StateStore(self.client, Patience(self.metrics, stop)))
+            self.settings, self.connection, PatternState(StateStore(self.client, RetryForever(self.metrics, stop)))
         )
 
     def adapters(self, plan: Plan, stop: threading.Event, *, leased: bool = False) -> Adapters:
@@ -123,24 +123,24 @@ class Joined:
             leased=leased,
         )
 
-    def following(self, plan: Plan, progress: Progress) -> Following:
+    def following(self, plan: Plan, progress: Progress) -> Follower:
         """The life of one pipeline; one that begins anew counts on."""
 
         def adapters(stop: threading.Event) -> Adapters:
             return self.adapters(plan, stop, leased=True)
 
         counts = self.counts.setdefault(plan.name, Counts())
-        standing = Standing(plan.name, self.metrics, self.health, counts=counts)
-        return Following(plan, adapters, self.settings.pipeline.lease_s, self.metrics, standing, progress)
+        standing = Reporter(plan.name, self.metrics, self.health, counts=counts)
+        return Follower(plan, adapters, self.settings.pipeline.lease_s, self.metrics, standing, progress)
 
 
 @contextmanager
-def joined(settings: Settings, *, metrics: Metrics, health: Health | None = None) -> Iterator[Joined]:
+def joined(settings: Settings, *, metrics: Metrics, health: Health | None = None) -> Iterator[WorkerConnections]:
     """Open the ways to both. Raises SettingsError, SourceUnavailable, SinkUnavailable."""
     client = sink_client(settings, connections=4 + len(settings.collections) * (settings.sink.requests_in_flight + 2))
     try:
         require_server(client)
         with source_connection(settings.source) as connection:
-            yield Joined(settings, connection, client, metrics, health)
+            yield WorkerConnections(settings, connection, client, metrics, health)
     finally:
         client.close()

@@ -36,7 +36,7 @@ from penstock_tools.aws.mapping.reader import Cluster
 from penstock_tools.aws.mapping.record import Account
 from penstock_tools.aws.moto_server import MotoServer, moto_server
 from penstock_tools.aws.runtime.folder import runtime_folder
-from penstock_tools.aws.runtime.function import Function
+from penstock_tools.aws.runtime.function import LambdaFunction
 from penstock_tools.aws.runtime.functions import Functions
 from penstock_tools.bundle import build_local
 from penstock_tools.servers.cache import cache_folder
@@ -44,8 +44,8 @@ from penstock_tools.servers.certificate import Certificate, new_certificate
 from penstock_tools.servers.errors import LocalServerError
 from penstock_tools.servers.opensearch import DEFAULT_HEAP
 from penstock_tools.servers.platform import Platform
-from penstock_tools.servers.progress import Progress
-from penstock_tools.servers.source import SourceSettings
+from penstock_tools.servers.progress import Steps
+from penstock_tools.servers.source import LocalSourceSettings
 
 REGION: Final = "us-east-1"
 USER: Final = "penstock"
@@ -104,12 +104,12 @@ class Deployment:
     lambda_url: str
 
     def __init__(
-        self, folder: Path, settings: DeploymentSettings | None = None, *, progress: Progress | None = None
+        self, folder: Path, settings: DeploymentSettings | None = None, *, progress: Steps | None = None
     ) -> None:
         """Keep logs, certificates and `operations.env` in the folder."""
         self.folder = folder.absolute()
         self.settings = settings or DeploymentSettings()
-        self.progress = progress or Progress()
+        self.progress = progress or Steps()
         self.account = Account(region=REGION)
         self.api_key = None if self.settings.open_api else secrets.token_urlsafe(24)
         self.cluster_arn = f"arn:aws:rds:{REGION}:{self.account.id}:cluster:{APPLICATION}"
@@ -180,7 +180,7 @@ class Deployment:
         return self._told(_OPERATIONS, OPERATIONS_VARIABLES)
 
     def _start_servers(self, stack: ExitStack) -> None:
-        source = SourceSettings(
+        source = LocalSourceSettings(
             mode="documentdb-5.0",
             user=USER,
             password=self._password,
@@ -225,7 +225,7 @@ class Deployment:
         runtime = runtime_folder(cache_folder())
         self.functions = stack.enter_context(
             Functions(
-                Function(
+                LambdaFunction(
                     function_name(name),
                     folder=folder,
                     runtime=runtime,

@@ -13,7 +13,7 @@ import typer
 from pydantic import SecretStr
 from rich.console import Console
 
-from penstock.cli.progress import Progress, progress_display
+from penstock.cli.progress import QuietProgress, progress_display
 from penstock.documents.transform import Transform
 from penstock.model import Change, Namespace
 from penstock.mongo.connection import Connection, connect
@@ -131,10 +131,10 @@ def _running(settings: Settings) -> Iterator[None]:
         running.result()
 
 
-class _Until(Progress):
+class _Until(QuietProgress):
     """Passes on what a load tells, and says when it has finished."""
 
-    def __init__(self, display: Progress, loaded: threading.Event) -> None:
+    def __init__(self, display: QuietProgress, loaded: threading.Event) -> None:
         self._display = display
         self._loaded = loaded
         self._documents = 0

@@ -8,7 +8,7 @@ from typing import Any
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.requests import ask
-from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.read.scan import count, read_sources
 from penstock.settings import SinkSettings
 
@@ -18,7 +18,7 @@ class DemoIndex:
 
     def __init__(self, settings: SinkSettings, alias: str) -> None:
         self._client = Client(settings, connections=2)
-        self._patience = Patience(Metrics(), threading.Event())
+        self._patience = RetryForever(Metrics(), threading.Event())
         self.alias = alias
 
     def documents(self, ids: Sequence[str]) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from penstock.errors import SettingsError
 from penstock_tools.servers.opensearch import DEFAULT_HEAP
 from penstock_tools.servers.platform import Platform, terminated_like_interrupted
 from penstock_tools.servers.progress import progress_here
-from penstock_tools.servers.source import MODES, PASSWORD_VARIABLE, UNENABLED, SourceSettings
+from penstock_tools.servers.source import MODES, PASSWORD_VARIABLE, UNENABLED, LocalSourceSettings
 
 app = typer.Typer(no_args_is_help=True, help="Real servers on this machine, without Docker.")
 
@@ -82,7 +82,7 @@ def up(  # noqa: PLR0913 (one argument for each flag)
     ] = False,
 ) -> None:
     """Start OpenSearch and a source with change streams, print their addresses, stay until Ctrl-C."""
-    source = SourceSettings(
+    source = LocalSourceSettings(
         port=source_port,
         mode=mode,
         user=user,

@@ -17,7 +17,7 @@ from typing import Any
 
 from penstock_tools.servers.cache import cache_folder
 from penstock_tools.servers.errors import LocalServerError
-from penstock_tools.servers.progress import Progress
+from penstock_tools.servers.progress import Steps
 
 LOCK_FILE = Path(__file__).with_name("jars.lock")
 JAR_SETS = ("opensearch", "source", "compiler")
@@ -48,17 +48,17 @@ def pinned(name: str, lock_file: Path = LOCK_FILE) -> list[Jar]:
     return [Jar(group, artifact, version, sha256) for group, artifact, version, sha256 in split]
 
 
-def jar_paths(jars: Iterable[Jar], progress: Progress | None = None) -> list[Path]:
+def jar_paths(jars: Iterable[Jar], progress: Steps | None = None) -> list[Path]:
     """Answer the checked files of the jars, fetched where the cache lacks them."""
     wanted = list(jars)
-    folder = fetch_missing(wanted, progress or Progress())
+    folder = fetch_missing(wanted, progress or Steps())
     paths = [folder / jar.file_name for jar in wanted]
     for jar, path in zip(wanted, paths, strict=True):
         _check(jar, path)
     return paths
 
 
-def fetch_missing(jars: Iterable[Jar], progress: Progress) -> Path:
+def fetch_missing(jars: Iterable[Jar], progress: Steps) -> Path:
     """Answer the cache's folder with all the jars in it."""
     folder = cache_folder() / "jars"
     missing = [jar for jar in jars if not (folder / jar.file_name).exists()]
@@ -78,7 +78,7 @@ def _check(jar: Jar, path: Path) -> None:
         )
 
 
-def _fetch(jars: list[Jar], folder: Path, progress: Progress) -> None:
+def _fetch(jars: list[Jar], folder: Path, progress: Steps) -> None:
     progress.step(f"Downloading {len(jars)} jars, once, into {folder}")
     with (
         tempfile.TemporaryDirectory(prefix="fetch-", dir=folder.parent) as staging,

@@ -15,7 +15,7 @@ from pathlib import Path
 from penstock_tools.servers.cache import cache_folder
 from penstock_tools.servers.errors import LocalServerError
 from penstock_tools.servers.jars import jar_paths, pinned
-from penstock_tools.servers.progress import Progress
+from penstock_tools.servers.progress import Steps
 
 OLDEST_JAVA = 21
 _USUAL_FOLDERS = ("/usr/lib/jvm/*", "/opt/java/*", "/Library/Java/JavaVirtualMachines/*/Contents/Home")
@@ -69,7 +69,7 @@ def _installed_homes() -> list[Path]:
     return homes
 
 
-def compiled(sources: Path, jars: Sequence[Path], progress: Progress | None = None) -> Path:
+def compiled(sources: Path, jars: Sequence[Path], progress: Steps | None = None) -> Path:
     """Answer a jar of the Java sources in a folder, compiled against the jars now or earlier."""
     files = sorted(sources.rglob("*.java"))
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files))
@@ -79,12 +79,12 @@ def compiled(sources: Path, jars: Sequence[Path], progress: Progress | None = No
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="compile-", dir=target.parent) as folder:
             classes = Path(folder, "classes")
-            _compile(files, jars, classes, progress or Progress())
+            _compile(files, jars, classes, progress or Steps())
             _pack(classes, Path(folder, target.name)).replace(target)
     return target
 
 
-def _compile(files: Sequence[Path], jars: Sequence[Path], classes: Path, progress: Progress) -> None:
+def _compile(files: Sequence[Path], jars: Sequence[Path], classes: Path, progress: Steps) -> None:
     progress.step(f"Compiling {len(files)} Java files, once")
     compiler = jar_paths(pinned("compiler"), progress)
     class_path = os.pathsep.join(map(str, jars))

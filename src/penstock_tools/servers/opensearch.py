@@ -12,7 +12,7 @@ from penstock_tools.servers.child import Child
 from penstock_tools.servers.jars import jar_paths, pinned
 from penstock_tools.servers.java import Program, compiled
 from penstock_tools.servers.ports import require_free
-from penstock_tools.servers.progress import Progress
+from penstock_tools.servers.progress import Steps
 from penstock_tools.servers.rehearsal import learned_options
 
 DEFAULT_HEAP = "512m"
@@ -42,10 +42,10 @@ _SETTINGS = {
 
 @contextmanager
 def local_opensearch(
-    folder: Path, *, port: int = 0, heap: str = DEFAULT_HEAP, progress: Progress | None = None
+    folder: Path, *, port: int = 0, heap: str = DEFAULT_HEAP, progress: Steps | None = None
 ) -> Iterator["OpenSearch"]:
     """Run OpenSearch with its indexes under the folder; port 0 takes a free one. Stopped on leaving."""
-    server = OpenSearch(folder, port=port, heap=heap, progress=progress or Progress())
+    server = OpenSearch(folder, port=port, heap=heap, progress=progress or Steps())
     try:
         server.wait_ready()
         yield server
@@ -56,7 +56,7 @@ def local_opensearch(
 class OpenSearch:
     """A server that is starting, or has started: `url` is known once `wait_ready` has returned."""
 
-    def __init__(self, folder: Path, *, port: int, heap: str, progress: Progress) -> None:
+    def __init__(self, folder: Path, *, port: int, heap: str, progress: Steps) -> None:
         require_free(port, "OpenSearch")
         program = _program(progress)
         learned = learned_options(program, partial(_arguments, port=0), _rehearse, progress)
@@ -78,7 +78,7 @@ class OpenSearch:
         self._progress.step(f"OpenSearch is ready after {self.child.seconds_to_ready:.1f} s: {url}")
 
 
-def _program(progress: Progress) -> Program:
+def _program(progress: Steps) -> Program:
     jars = jar_paths(pinned("opensearch"), progress)
     classes = compiled(_SOURCES, jars, progress)
     return Program("OpenSearch", _MAIN, _JVM, (classes, *jars))

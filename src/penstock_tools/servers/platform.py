@@ -12,8 +12,8 @@ from types import FrameType
 from penstock_tools.servers.jars import JAR_SETS, fetch_missing, pinned
 from penstock_tools.servers.opensearch import DEFAULT_HEAP, OpenSearch
 from penstock_tools.servers.ports import require_free
-from penstock_tools.servers.progress import Progress
-from penstock_tools.servers.source import LocalSource, SourceSettings
+from penstock_tools.servers.progress import Steps
+from penstock_tools.servers.source import LocalSource, LocalSourceSettings
 
 _WATCH_SECONDS = 0.5
 
@@ -28,17 +28,17 @@ class Platform:
         self,
         folder: Path | None = None,
         *,
-        source: SourceSettings | None = None,
+        source: LocalSourceSettings | None = None,
         opensearch_port: int = 0,
         heap: str = DEFAULT_HEAP,
-        progress: Progress | None = None,
+        progress: Steps | None = None,
     ) -> None:
         """Without a folder a temporary one is made, and removed on leaving."""
         self._given_folder = folder
-        self._source_settings = source or SourceSettings()
+        self._source_settings = source or LocalSourceSettings()
         self._opensearch_port = opensearch_port
         self._heap = heap
-        self._progress = progress or Progress()
+        self._progress = progress or Steps()
         self._stack = ExitStack()
 
     def __enter__(self) -> "Platform":

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.status import Status
 
 
-class Progress:
+class Steps:
     """Says nothing; the others speak. Called from several threads."""
 
     def step(self, text: str) -> None:
@@ -18,14 +18,14 @@ class Progress:
         """Something moved on: worth showing only where the line can be written over."""
 
 
-class PlainProgress(Progress):
+class PlainSteps(Steps):
     """One line for each step on standard error, for logs."""
 
     def step(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-class TerminalProgress(Progress):
+class TerminalSteps(Steps):
     """Steps as lines, and under them one line that moves."""
 
     def __init__(self, console: Console, status: Status) -> None:
@@ -41,11 +41,11 @@ class TerminalProgress(Progress):
 
 
 @contextmanager
-def progress_here() -> Iterator[Progress]:
+def progress_here() -> Iterator[Steps]:
     """Give what fits standard error: a moving line on a terminal, plain lines otherwise."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield PlainProgress()
+        yield PlainSteps()
         return
     with console.status("") as status:
-        yield TerminalProgress(console, status)
+        yield TerminalSteps(console, status)

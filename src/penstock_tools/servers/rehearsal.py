@@ -12,7 +12,7 @@ from pathlib import Path
 from penstock_tools.servers.cache import cache_folder
 from penstock_tools.servers.child import Child
 from penstock_tools.servers.java import Program, find_java, java_version
-from penstock_tools.servers.progress import Progress
+from penstock_tools.servers.progress import Steps
 
 _FIRST_JAVA_WITH_IT = 25
 _START_SECONDS = 180
@@ -23,7 +23,7 @@ def learned_options(
     program: Program,
     arguments: Callable[[Path], Sequence[str | Path]],
     rehearse: Callable[[int], None],
-    progress: Progress,
+    progress: Steps,
 ) -> list[str]:
     """Answer the Java options that make the program start fast, after a rehearsal if this is its first start.
 

@@ -14,7 +14,7 @@ from penstock_tools.servers.child import Child
 from penstock_tools.servers.jars import jar_paths, pinned
 from penstock_tools.servers.java import Program, compiled
 from penstock_tools.servers.ports import require_free
-from penstock_tools.servers.progress import Progress
+from penstock_tools.servers.progress import Steps
 from penstock_tools.servers.rehearsal import learned_options
 
 MODES = ("mongodb-5.0", "mongodb-4.0", "documentdb-5.0")
@@ -37,7 +37,7 @@ _JVM = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceSettings:
+class LocalSourceSettings:
     """What the local source can be told; the defaults give an open MongoDB 5.0."""
 
     port: int = 0
@@ -68,10 +68,10 @@ class SourceSettings:
 
 @contextmanager
 def local_source(
-    folder: Path, settings: SourceSettings | None = None, *, progress: Progress | None = None
+    folder: Path, settings: LocalSourceSettings | None = None, *, progress: Steps | None = None
 ) -> Iterator["LocalSource"]:
     """Run the local source, its log under the folder. Stopped on leaving."""
-    server = LocalSource(folder, settings or SourceSettings(), progress=progress or Progress())
+    server = LocalSource(folder, settings or LocalSourceSettings(), progress=progress or Steps())
     try:
         server.wait_ready()
         yield server
@@ -82,10 +82,10 @@ def local_source(
 class LocalSource:
     """A server that is starting, or has started: `uri` is known once `wait_ready` has returned."""
 
-    def __init__(self, folder: Path, settings: SourceSettings, *, progress: Progress) -> None:
+    def __init__(self, folder: Path, settings: LocalSourceSettings, *, progress: Steps) -> None:
         require_free(settings.port, "The local source")
         program = _program(progress)
-        learned = learned_options(program, lambda _folder: SourceSettings().flags(), _rehearse, progress)
+        learned = learned_options(program, lambda _folder: LocalSourceSettings().flags(), _rehearse, progress)
         self._settings = settings
         self._certificate = new_certificate(folder / "certificates") if settings.tls else None
         self._progress = progress
@@ -128,7 +128,7 @@ class LocalSource:
         return f"mongodb://{login}127.0.0.1:{self.child.port}/?{urlencode(options)}"
 
 
-def _program(progress: Progress) -> Program:
+def _program(progress: Steps) -> Program:
     jars = jar_paths(pinned("source"), progress)
     classes = compiled(_SOURCES, jars, progress)
     return Program("local-source", _MAIN, _JVM, (classes, *jars))

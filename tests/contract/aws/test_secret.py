@@ -17,8 +17,7 @@ from penstock.errors import QueueUnavailable, SettingsError, SourceUnavailable
 from penstock.mongo.collections import databases
 from penstock.mongo.retrying import ask
 from penstock.settings import Settings, SourceSettings
-from penstock_tools.servers.source import SourceSettings as LocalSourceSettings
-from penstock_tools.servers.source import local_source
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.tcp_proxy import Proxy
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from penstock.delivery.apply import Applying
+from penstock.delivery.apply import Applier
 from penstock.documents.document_id import document_id
 from penstock.errors import QueueUnavailable, SettingsError
 from penstock.lambdas import clients
@@ -106,7 +106,7 @@ def test_a_message_is_deleted_only_after_it_was_applied(
     database["orders"].insert_one({"_id": "a", "n": 5})
     park(function, between, event("update", "a", at=T + 1))
     with monkeypatch.context() as patched:
-        patched.setattr(Applying, "apply", lambda *_: 1 / 0)
+        patched.setattr(Applier, "apply", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             replay()
     assert [each["id"] for each in function.parked()] == ['"a"']

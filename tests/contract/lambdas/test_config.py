@@ -13,14 +13,14 @@ from penstock.errors import SettingsError, SourceUnavailable
 from penstock.lambdas import config
 from penstock.model import seconds_of
 from penstock.mongo.connection import cluster_time
-from penstock_tools.servers.source import SourceSettings, local_source
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.lambda_calls import Context, function_settings, parsed, proxy_event
 from testkit.tcp_proxy import Proxy
 
 
 @pytest.fixture(scope="module")
 def documentdb(tmp_path_factory):
-    with local_source(tmp_path_factory.mktemp("documentdb"), SourceSettings(mode="documentdb-5.0")) as source:
+    with local_source(tmp_path_factory.mktemp("documentdb"), LocalSourceSettings(mode="documentdb-5.0")) as source:
         yield source.uri
 
 

@@ -14,8 +14,8 @@ from penstock.errors import QueueUnavailable
 from penstock.lambdas import clients, sync
 from penstock.lambdas.events import NotAnEnvelope
 from penstock.model import Namespace
-from penstock.opensearch.index.definition import Recipe
-from penstock.opensearch.state.generations import Record, Records
+from penstock.opensearch.index.definition import IndexDefinition
+from penstock.opensearch.state.generations import CollectionRecord, GenerationRegistry
 from penstock.opensearch.state.store import StateStore
 from penstock.operations.status.status import status
 from penstock.settings import CollectionSettings
@@ -264,20 +264,22 @@ def test_status_tells_of_parked_keys_and_of_a_queue_that_is_away(
 
 
 @pytest.fixture
-def beside(function: SyncFunction, way: Side, monkeypatch: pytest.MonkeyPatch) -> Iterator[Records]:
+def beside(function: SyncFunction, way: Side, monkeypatch: pytest.MonkeyPatch) -> Iterator[GenerationRegistry]:
     """A second generation of the collection, which lacks a field."""
     monkeypatch.setattr("penstock.delivery.databases.LOOK_AGAIN_S", 0.0)
     function.call(event("insert", "warm", {"n": 0}, at=T))
-    records = Records(StateStore(way.client, way.patience))
+    records = GenerationRegistry(StateStore(way.client, way.patience))
     declared = CollectionSettings(namespace=function.namespace, index=function.alias, replicas=0)
     fewer = declared.model_copy(update={"exclude": ("secret",)})
-    made = [Recipe.of(each, Transform(each)) for each in (declared, fewer)]
-    records.create(Record(function.namespace, function.alias).added(made[0], "serving").added(made[1], "building"))
+    made = [IndexDefinition.of(each, Transform(each)) for each in (declared, fewer)]
+    records.create(
+        CollectionRecord(function.namespace, function.alias).added(made[0], "serving").added(made[1], "building")
+    )
     yield records
-    StateStore(way.client, way.patience).delete(Records.id_of(function.alias))
+    StateStore(way.client, way.patience).delete(GenerationRegistry.id_of(function.alias))
 
 
-def test_every_generation_is_fed_in_its_own_form(function: SyncFunction, beside: Records, way: Side) -> None:
+def test_every_generation_is_fed_in_its_own_form(function: SyncFunction, beside: GenerationRegistry, way: Side) -> None:
     assert function.call(event("insert", "a", {"n": 1, "secret": "x"}, at=T + 1))["Parked"] == 0
     function.call(event("delete", "warm", at=T + 2))
     assert function.indexed() == {"a": {"n": 1, "secret": "x"}}
@@ -285,7 +287,7 @@ def test_every_generation_is_fed_in_its_own_form(function: SyncFunction, beside:
 
 
 def test_a_generation_that_fails_beside_the_one_that_serves_parks_nothing(
-    function: SyncFunction, beside: Records, way: Side
+    function: SyncFunction, beside: GenerationRegistry, way: Side
 ) -> None:
     state = {"schema": 2, "indexes": {f"{function.alias}-g2": "another"}}
     pipeline = f"/penstock-state/_doc/pipeline%2Fgeneration%2F{function.alias}-g2"

@@ -10,7 +10,7 @@ from pymongo.uri_parser import parse_uri
 
 from penstock.lambdas import clients, writer
 from penstock.mongo.codec import CODEC
-from penstock_tools.servers.source import SourceSettings, local_source
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.lambda_calls import Context, function_settings, parsed, proxy_event
 from testkit.tcp_proxy import Proxy
 
@@ -165,7 +165,7 @@ def test_a_cluster_that_is_away_is_a_503_in_time(monkeypatch, source_uri, databa
 
 def test_a_documentdb_stores_and_refuses_the_same(monkeypatch, tmp_path, losing):
     with (
-        local_source(tmp_path, SourceSettings(mode="documentdb-5.0")) as source,
+        local_source(tmp_path, LocalSourceSettings(mode="documentdb-5.0")) as source,
         function_settings(monkeypatch, "shop.orders", source=source.uri),
     ):
         sizes = losing(1)

@@ -11,8 +11,7 @@ from penstock.model import Namespace
 from penstock.mongo import collections
 from penstock.mongo.connection import cluster_time, connect, identity, server
 from penstock.settings import SourceSettings
-from penstock_tools.servers.source import SourceSettings as LocalSourceSettings
-from penstock_tools.servers.source import local_source
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.source_twins import RealSide
 from testkit.tcp_proxy import Proxy
 

@@ -15,8 +15,7 @@ from penstock.mongo.cursor import ChangeCursor
 from penstock.mongo.stream import MongoStream
 from penstock.mongo.watch import Watch
 from penstock.settings import SourceSettings
-from penstock_tools.servers.source import MODES, local_source
-from penstock_tools.servers.source import SourceSettings as LocalSourceSettings
+from penstock_tools.servers.source import MODES, LocalSourceSettings, local_source
 from testkit.source_twins import RealSide, changes_of, read_changes, read_until, shown
 from testkit.tcp_proxy import Proxy
 

@@ -7,7 +7,7 @@ import pytest
 
 from penstock.errors import SystemicFault
 from penstock.model import Letter, Namespace, Position
-from penstock.opensearch.dead_letters.search import PAGE, KeptLetters, Wanted
+from penstock.opensearch.dead_letters.search import PAGE, LetterFilter, LetterSearch
 from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters
 from testkit.sink_access import Relay, Side
 
@@ -31,24 +31,24 @@ def store(way: Side, index: str) -> OpenSearchDeadLetters:
 
 
 @pytest.fixture
-def kept(way: Side, index: str) -> KeptLetters:
-    return KeptLetters(way.client, way.patience, index=index)
+def kept(way: Side, index: str) -> LetterSearch:
+    return LetterSearch(way.client, way.patience, index=index)
 
 
-def ids(kept: KeptLetters, **wanted: Any) -> set[str]:
-    found, tally = kept.newest(Wanted(**wanted), 100)
-    paged = {each.id for page in kept.pages(Wanted(**wanted)) for each in page}
+def ids(kept: LetterSearch, **wanted: Any) -> set[str]:
+    found, tally = kept.newest(LetterFilter(**wanted), 100)
+    paged = {each.id for page in kept.pages(LetterFilter(**wanted)) for each in page}
     assert paged == {each.id for each in found}
     assert tally.total == len(found)
     return paged
 
 
-def test_without_the_index_there_are_no_letters(kept: KeptLetters) -> None:
-    assert (ids(kept), kept.remove([]), kept.tally(Wanted()).total) == (set(), [], 0)
+def test_without_the_index_there_are_no_letters(kept: LetterSearch) -> None:
+    assert (ids(kept), kept.remove([]), kept.tally(LetterFilter()).total) == (set(), [], 0)
 
 
 def test_letters_are_found_by_collection_and_by_a_text_in_the_reason(
-    store: OpenSearchDeadLetters, kept: KeptLetters
+    store: OpenSearchDeadLetters, kept: LetterSearch
 ) -> None:
     store.store(
         [
@@ -66,33 +66,33 @@ def test_letters_are_found_by_collection_and_by_a_text_in_the_reason(
     assert ids(kept, reason="no", namespaces=(ORDERS,)) == set()
 
 
-def test_letters_are_found_by_their_age(way: Side, store: OpenSearchDeadLetters, kept: KeptLetters) -> None:
+def test_letters_are_found_by_their_age(way: Side, store: OpenSearchDeadLetters, kept: LetterSearch) -> None:
     store.store([letter("now"), letter("old")])
     aged = {"doc": {"stored_at": (NOW - timedelta(days=2)).isoformat()}}
     way.ask("POST", f"/{kept.index}/_update/shop.orders%2Fold", aged)
     assert ids(kept, before=NOW - timedelta(days=1)) == {"old"}
     assert ids(kept, after=NOW - timedelta(days=1)) == {"now"}
-    assert [each.id for each in kept.newest(Wanted(), 1)[0]] == ["now"]
+    assert [each.id for each in kept.newest(LetterFilter(), 1)[0]] == ["now"]
 
 
 def test_the_tally_counts_all_of_them_and_names_the_commonest_reasons(
-    store: OpenSearchDeadLetters, kept: KeptLetters
+    store: OpenSearchDeadLetters, kept: LetterSearch
 ) -> None:
     store.store([letter("a"), letter("b"), letter("c", reason="rare"), letter("a", of=CUSTOMERS)])
-    found, tally = kept.newest(Wanted(), 2)
+    found, tally = kept.newest(LetterFilter(), 2)
     assert len(found) == 2
     assert tally == (4, {"shop.orders": 3, "shop.customers": 1}, {"400: no": 3, "rare": 1})
     assert list(tally.reasons) == ["400: no", "rare"]
 
 
-def test_what_was_refused_is_not_read_with_many_letters(store: OpenSearchDeadLetters, kept: KeptLetters) -> None:
+def test_what_was_refused_is_not_read_with_many_letters(store: OpenSearchDeadLetters, kept: LetterSearch) -> None:
     store.store([letter("a", body=b'{"n":1}')])
-    assert [each.body for each in kept.newest(Wanted(), 9)[0]] == [None]
+    assert [each.body for each in kept.newest(LetterFilter(), 9)[0]] == [None]
     assert store.find(ORDERS, ["a"], ALIAS)["a"].body == '{"n":1}'
 
 
 def test_exactly_a_letter_is_removed_and_a_newer_one_of_its_document_stays(
-    store: OpenSearchDeadLetters, kept: KeptLetters
+    store: OpenSearchDeadLetters, kept: LetterSearch
 ) -> None:
     store.store([letter("a", 5), letter("b", 5), letter("c", 5)])
     read = store.find(ORDERS, ["a", "b"], ALIAS)
@@ -109,24 +109,24 @@ def test_a_removal_whose_answer_was_lost_is_no_newer_letter(
 ) -> None:
     store.store([letter("a", 5)])
     between.for_bulks("cut")
-    through = KeptLetters(relayed.client, relayed.patience, index=index)
+    through = LetterSearch(relayed.client, relayed.patience, index=index)
     assert through.remove(list(store.find(ORDERS, ["a"], ALIAS).values())) == []
     assert len(between.bulks()) == 2
     assert store.find(ORDERS, ["a"], ALIAS) == {}
 
 
 def test_pages_go_on_while_their_letters_are_removed_and_replaced(
-    store: OpenSearchDeadLetters, kept: KeptLetters
+    store: OpenSearchDeadLetters, kept: LetterSearch
 ) -> None:
     store.store([letter(str(number)) for number in range(2 * PAGE + 5)])
     seen: list[str] = []
-    for page in kept.pages(Wanted()):
+    for page in kept.pages(LetterFilter()):
         assert len(page) <= PAGE
         seen += [each.id for each in page]
         store.store([letter(page[0].id, 2)])
         assert kept.remove(page) == [page[0]]
     assert sorted(seen) == sorted(map(str, range(2 * PAGE + 5)))
-    assert kept.tally(Wanted()).total == 3
+    assert kept.tally(LetterFilter()).total == 3
 
 
 @pytest.fixture
@@ -136,27 +136,27 @@ def small(way: Side, index: str) -> OpenSearchDeadLetters:
 
 
 def test_what_has_no_place_stops_the_pipeline_and_is_not_forgotten(
-    small: OpenSearchDeadLetters, kept: KeptLetters
+    small: OpenSearchDeadLetters, kept: LetterSearch
 ) -> None:
     small.store([letter("a"), letter("b")])
-    kept.tally(Wanted())  # counts are up to a second old otherwise
+    kept.tally(LetterFilter())  # counts are up to a second old otherwise
     with pytest.raises(
         SystemicFault, match=r"shop\.orders has 2 dead letters, and \[pipeline\] dead_letters_kept is 3"
     ):
         small.store([letter("c"), letter("d")])
     assert ids(kept) == {"a", "b"}
     small.store([letter("c"), letter("a", 2), letter("b", 2)])
-    kept.tally(Wanted())
+    kept.tally(LetterFilter())
     small.store([letter("a", 3), letter("a", of=CUSTOMERS)])
     assert small.find(ORDERS, ["a"], ALIAS)["a"].version == 3
     assert ids(kept, namespaces=(CUSTOMERS,)) == {"a"}
 
 
 def test_beyond_a_number_of_letters_only_the_bodies_are_left_out(
-    small: OpenSearchDeadLetters, kept: KeptLetters
+    small: OpenSearchDeadLetters, kept: LetterSearch
 ) -> None:
     small.store([letter("a", body=b"{}"), letter("b", body=b"{}")])
-    kept.tally(Wanted())
+    kept.tally(LetterFilter())
     small.store([letter("c", body=b'{"n":1}')])
     found = small.find(ORDERS, ["a", "c"], ALIAS)
     assert [(found[each].body, found[each].body_bytes) for each in ("a", "c")] == [("{}", 2), (None, 7)]

@@ -12,7 +12,7 @@ from penstock.documents.omitted import as_left_out
 from penstock.documents.transform import Transform
 from penstock.model import WRITTEN, Outcome, Refusal, Write
 from penstock.opensearch.index.indexes import Generation
-from penstock.opensearch.write.field_fallback import Guard
+from penstock.opensearch.write.field_fallback import FieldFallback
 from penstock.settings import CollectionSettings
 from testkit.sink_access import Side
 
@@ -26,7 +26,9 @@ class Guarded:
         self.settings = CollectionSettings(**given)
         self.generation: Generation = way.indexes.ensure_generation(self.settings)
         self.transform = Transform(self.settings)
-        self.guard = Guard(way.sink, [self.settings], client=way.client, patience=way.patience, metrics=way.metrics)
+        self.guard = FieldFallback(
+            way.sink, [self.settings], client=way.client, patience=way.patience, metrics=way.metrics
+        )
 
     def body(self, document: dict[str, Any]) -> bytes:
         made = self.transform(dict(document))

@@ -7,28 +7,28 @@ from dataclasses import replace
 import pytest
 
 from penstock.model import WRITTEN, Write
-from penstock.opensearch.index.definition import Recipe
-from penstock.opensearch.state.generations import Record, Records, record_of
+from penstock.opensearch.index.definition import IndexDefinition
+from penstock.opensearch.state.generations import CollectionRecord, GenerationRegistry, record_of
 from penstock.opensearch.state.store import Conflict, StateStore
 from testkit.sink_access import Side
 
-RECIPE = Recipe({"exclude": ["a"], "mapping_file": {}}, "t", "m")
+RECIPE = IndexDefinition({"exclude": ["a"], "mapping_file": {}}, "t", "m")
 
 
 @pytest.fixture
-def records(way: Side, index_prefix: str) -> Iterator[Records]:
-    return Records(StateStore(way.client, way.patience, index=f"{index_prefix}state"))
+def records(way: Side, index_prefix: str) -> Iterator[GenerationRegistry]:
+    return GenerationRegistry(StateStore(way.client, way.patience, index=f"{index_prefix}state"))
 
 
-def test_a_record_is_made_once_and_read_back(records: Records) -> None:
-    made = records.create(Record("shop.orders", "orders").added(RECIPE, "serving"))
+def test_a_record_is_made_once_and_read_back(records: GenerationRegistry) -> None:
+    made = records.create(CollectionRecord("shop.orders", "orders").added(RECIPE, "serving"))
     assert records.read(["orders", "others"]) == {"orders": made}
     with pytest.raises(Conflict):
-        records.create(Record("shop.orders", "orders"))
+        records.create(CollectionRecord("shop.orders", "orders"))
 
 
-def test_changes_of_several_at_once_are_all_kept(records: Records) -> None:
-    records.create(Record("shop.orders", "orders"))
+def test_changes_of_several_at_once_are_all_kept(records: GenerationRegistry) -> None:
+    records.create(CollectionRecord("shop.orders", "orders"))
 
     def count() -> None:
         for _ in range(10):
@@ -42,13 +42,13 @@ def test_changes_of_several_at_once_are_all_kept(records: Records) -> None:
     assert records.read(["orders"])["orders"].last == 30
 
 
-def test_numbers_are_never_used_twice(records: Records) -> None:
-    record = Record("shop.orders", "orders").added(RECIPE, "serving").added(RECIPE, "building").without(2)
+def test_numbers_are_never_used_twice(records: GenerationRegistry) -> None:
+    record = CollectionRecord("shop.orders", "orders").added(RECIPE, "serving").added(RECIPE, "building").without(2)
     assert [each.index for each in record.added(RECIPE, "building").generations] == ["orders-g1", "orders-g3"]
 
 
-def test_the_names_of_a_collection_are_kept_and_a_record_without_them_has_none(records: Records) -> None:
-    records.create(Record("shop.orders", "orders").added(RECIPE, "serving"))
+def test_the_names_of_a_collection_are_kept_and_a_record_without_them_has_none(records: GenerationRegistry) -> None:
+    records.create(CollectionRecord("shop.orders", "orders").added(RECIPE, "serving"))
     renamed = records.change("orders", lambda record: record.renamed("moved", 5).renamed("orders", 9))
     assert records.read(["orders"])["orders"] == renamed
     assert renamed.names == (("moved", 5), ("orders", 9))
@@ -56,8 +56,8 @@ def test_the_names_of_a_collection_are_kept_and_a_record_without_them_has_none(r
     assert record_of(older).names == ()
 
 
-def test_who_serves_has_not_failed_and_does_not_fail_by_a_note(records: Records) -> None:
-    records.create(Record("shop.orders", "orders").added(RECIPE, "serving").added(RECIPE, "building"))
+def test_who_serves_has_not_failed_and_does_not_fail_by_a_note(records: GenerationRegistry) -> None:
+    records.create(CollectionRecord("shop.orders", "orders").added(RECIPE, "serving").added(RECIPE, "building"))
     records.fail("orders", 1, "no")
     records.fail("orders", 2, "no")
     failed = records.read(["orders"])["orders"]

@@ -12,7 +12,7 @@ from pymongo.database import Database
 
 from penstock.documents.document_id import document_id
 from penstock.errors import LeaseLost, Stopped
-from penstock.operations.verify import Telling, judging
+from penstock.operations.verify import VerifyListener, judging
 from penstock.worker.progress import NoProgress
 from testkit.bson_values import IDS
 from testkit.sink_access import Relay, Said
@@ -209,17 +209,17 @@ def test_an_interrupted_verify_goes_on_where_it_was_with_what_it_had_found(made:
     at.tamper(4000, {})
     first = StopsAfter(at.stop, after)
     with pytest.raises(Stopped):
-        at.verify(telling=Telling(first))
+        at.verify(telling=VerifyListener(first))
     assert first.advance < 5999
     at.stop.clear()
     second = StopsAfter(at.stop, 10**9)
-    result = at.verify(telling=Telling(second, at.found.append))
+    result = at.verify(telling=VerifyListener(second, at.found.append))
     assert 0 < second.advance < 5999
     assert second.advance <= 5999 - first.advance + 1000
     assert (result.tally.documents, result.in_index, result.tally.equal) == (3000, 2999, 2998)
     assert (result.tally.found["missing"], result.tally.found["too many"]) == (2, 1)
     third = StopsAfter(at.stop, 10**9)
-    at.verify(telling=Telling(third))
+    at.verify(telling=VerifyListener(third))
     assert third.advance == 5999
 
 
@@ -229,7 +229,7 @@ def test_what_was_not_judged_when_it_was_interrupted_is_looked_at_by_the_next_on
     at.load()
     at.tamper(5, None)
     with pytest.raises(Stopped):
-        at.verify(wait_s=60, telling=Telling(StopsAfter(at.stop, 1)))
+        at.verify(wait_s=60, telling=VerifyListener(StopsAfter(at.stop, 1)))
     at.stop.clear()
     result = at.verify()
     assert (result.tally.documents, result.tally.equal, at.kinds()) == (2500, 2499, {"n:5": "missing"})
@@ -241,10 +241,10 @@ def test_with_restart_or_for_another_purpose_it_begins_anew(made: Made) -> None:
     at.load()
     for how in ({"restart": True}, {"repair": True}):
         with pytest.raises(Stopped):
-            at.verify(telling=Telling(StopsAfter(at.stop, 1)))
+            at.verify(telling=VerifyListener(StopsAfter(at.stop, 1)))
         at.stop.clear()
         whole = StopsAfter(at.stop, 10**9)
-        at.verify(telling=Telling(whole), **how)
+        at.verify(telling=VerifyListener(whole), **how)
         assert whole.advance == 5000
 
 
@@ -258,7 +258,7 @@ def test_of_two_at_once_the_later_one_goes_on(made: Made) -> None:
             at.verify()
 
     with pytest.raises(LeaseLost, match="Another `penstock verify`"):
-        at.verify(telling=Telling(Another()))
+        at.verify(telling=VerifyListener(Another()))
 
 
 def test_a_place_in_the_index_that_the_server_lost_is_begun_anew(made: Made) -> None:
@@ -277,7 +277,7 @@ def test_a_place_in_the_index_that_the_server_lost_is_begun_anew(made: Made) -> 
                 assert at.adapters.client.request("DELETE", "/_search/point_in_time/_all").ok
 
     loses = Loses()
-    result = at.verify(telling=Telling(loses, at.found.append))
+    result = at.verify(telling=VerifyListener(loses, at.found.append))
     assert (loses.lost, result.in_index, at.kinds()) == (True, 2501, {"n:9000": "too many"})
 
 
@@ -344,5 +344,5 @@ def test_a_collection_that_is_dropped_meanwhile_is_not_deleted_from_the_index(ma
         def advanced(self, namespace: str, documents: int) -> None:
             at.items.drop()
 
-    result = at.verify(repair=True, telling=Telling(Drops()))
+    result = at.verify(repair=True, telling=VerifyListener(Drops()))
     assert (result.dropped, len(at.indexed())) == (True, 1500)

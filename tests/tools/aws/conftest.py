@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from penstock_tools.aws.runtime.folder import runtime_folder
-from penstock_tools.aws.runtime.function import Function
+from penstock_tools.aws.runtime.function import LambdaFunction
 from penstock_tools.servers.cache import cache_folder
 
 
@@ -23,7 +23,7 @@ def new_function(runtime, tmp_path_factory):
         folder = tmp_path_factory.mktemp("function")
         (folder / "task").mkdir()
         (folder / "task" / "it.py").write_text(textwrap.dedent(code))
-        return Function(
+        return LambdaFunction(
             name,
             folder=folder / "task",
             runtime=runtime,

@@ -8,7 +8,7 @@ import pytest
 
 from penstock_tools.aws.mapping.reader import Cluster
 from penstock_tools.aws.runtime.invocation import Invocation
-from penstock_tools.servers.source import SourceSettings, local_source
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.mapping_site import RAISED, MappingSite, wait_until
 
 PASSWORD = "sesame & open/up"
@@ -18,7 +18,7 @@ NOT_RUN = "modifyChangeStreams has not been run"
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    settings = SourceSettings(mode="documentdb-5.0", user="reader", password=PASSWORD, tls=True, log_size=LOG_SIZE)
+    settings = LocalSourceSettings(mode="documentdb-5.0", user="reader", password=PASSWORD, tls=True, log_size=LOG_SIZE)
     with local_source(tmp_path_factory.mktemp("documentdb"), settings) as source:
         yield source
 

@@ -15,7 +15,7 @@ import pytest
 import urllib3
 
 from penstock_tools.aws.runtime import folder as installing
-from penstock_tools.aws.runtime.api import RESPONSE_LIMIT, Answered, Event, Ready, RuntimeApi
+from penstock_tools.aws.runtime.api import RESPONSE_LIMIT, Answered, Ready, RuntimeApi, RuntimeInvocation
 from penstock_tools.aws.runtime.function import REQUEST_LIMIT, RequestEntityTooLarge
 from penstock_tools.aws.runtime.functions import Functions
 from penstock_tools.servers.errors import LocalServerError
@@ -396,7 +396,7 @@ def test_a_function_without_its_folder_is_refused_and_the_others_are_left(new_fu
 def test_the_runtime_api_gives_an_event_with_its_headers_and_takes_only_its_answer():
     api = RuntimeApi()
     url = f"http://{api.address}/2018-06-01/runtime/invocation"
-    api.give(Event("id-1", b'{"a": 1}', 1_700_000_000_000, "arn:f", "Root=1"))
+    api.give(RuntimeInvocation("id-1", b'{"a": 1}', 1_700_000_000_000, "arn:f", "Root=1"))
     with urllib3.PoolManager() as http:
         given = http.request("GET", f"{url}/next", retries=False)
         assert (given.status, given.data) == (200, b'{"a": 1}')

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock_tools.servers.source import SourceSettings, local_source
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.record import faults, options, positions, shapes
 from testkit.record.stage import Stage
 
@@ -53,7 +53,7 @@ def outcomes(tmp_path_factory):
 
     def play(half):
         try:
-            settings = SourceSettings(mode="mongodb-4.0", log_size=2500)
+            settings = LocalSourceSettings(mode="mongodb-4.0", log_size=2500)
             with local_source(tmp_path_factory.mktemp(half.__name__), settings) as source:
                 stage = Stage(source.uri)
                 half(stage)

@@ -8,12 +8,12 @@ from typer.testing import CliRunner
 
 from penstock_tools.servers.command import app
 from penstock_tools.servers.errors import LocalServerError
-from penstock_tools.servers.source import SourceSettings, local_source
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    with local_source(tmp_path_factory.mktemp("documentdb"), SourceSettings(mode="documentdb-5.0")) as source:
+    with local_source(tmp_path_factory.mktemp("documentdb"), LocalSourceSettings(mode="documentdb-5.0")) as source:
         yield source
 
 
@@ -163,6 +163,6 @@ def test_an_unknown_answer_to_streams_that_are_not_enabled_is_refused_before_any
     assert "must be one of refuse, silent" in run.output
     with (
         pytest.raises(LocalServerError, match=r"(?s)takes refuse or silent, not loud"),
-        local_source(tmp_path, SourceSettings(mode="documentdb-5.0", unenabled_streams="loud")),
+        local_source(tmp_path, LocalSourceSettings(mode="documentdb-5.0", unenabled_streams="loud")),
     ):
         pass

@@ -15,8 +15,7 @@ from penstock.mongo.watch import watches
 from penstock.observe.metrics import Metrics
 from penstock.operations.check.source import source_findings
 from penstock.settings import CollectionSettings, Settings, SourceSettings
-from penstock_tools.servers.source import SourceSettings as LocalSourceSettings
-from penstock_tools.servers.source import local_source
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 
 ORDERS = Namespace("shop", "orders")
 LOG_SIZE = 100

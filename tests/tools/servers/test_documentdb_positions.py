@@ -7,14 +7,14 @@ from bson import Timestamp
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from penstock_tools.servers.source import SourceSettings, local_source
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 
 LOST = "CappedPositionLost: CollectionScan died due to position in capped collection being deleted."
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    settings = SourceSettings(mode="documentdb-5.0", log_size=500)
+    settings = LocalSourceSettings(mode="documentdb-5.0", log_size=500)
     with local_source(tmp_path_factory.mktemp("documentdb"), settings) as source:
         yield source
 
@@ -142,7 +142,7 @@ def test_a_real_token_is_understood(things):
 
 
 def test_changes_older_than_the_retention_are_dropped(tmp_path):
-    settings = SourceSettings(mode="documentdb-5.0", log_retention_s=1000)
+    settings = LocalSourceSettings(mode="documentdb-5.0", log_retention_s=1000)
     with local_source(tmp_path, settings) as source, MongoClient(source.uri) as client:
         enable(client, "shop")
         things = client.shop.things

@@ -4,14 +4,14 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from penstock_tools.servers.source import SourceSettings, local_source
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 
 NOT_ENABLED = "modifyChangeStreams has not been run for this collection/database/cluster"
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    with local_source(tmp_path_factory.mktemp("documentdb"), SourceSettings(mode="documentdb-5.0")) as source:
+    with local_source(tmp_path_factory.mktemp("documentdb"), LocalSourceSettings(mode="documentdb-5.0")) as source:
         yield source
 
 
@@ -145,7 +145,7 @@ def test_only_events_of_enabled_collections_since_their_enabling_are_seen(client
 
 
 def test_a_stream_that_was_not_enabled_may_open_and_stay_silent(tmp_path):
-    settings = SourceSettings(mode="documentdb-5.0", unenabled_streams="silent")
+    settings = LocalSourceSettings(mode="documentdb-5.0", unenabled_streams="silent")
     with (
         local_source(tmp_path, settings) as source,
         MongoClient(source.uri) as client,

@@ -9,7 +9,7 @@ from penstock_tools.servers.child import Child
 from penstock_tools.servers.errors import LocalServerError
 from penstock_tools.servers.jars import jar_paths, pinned
 from penstock_tools.servers.java import OLDEST_JAVA, Program, compiled, find_java, java_version
-from penstock_tools.servers.progress import Progress
+from penstock_tools.servers.progress import Steps
 from penstock_tools.servers.rehearsal import learned_options
 
 SERVER = """
@@ -23,7 +23,7 @@ public class Server {
 """
 
 
-class Steps(Progress):
+class Steps(Steps):
     def __init__(self):
         self.said = []
 

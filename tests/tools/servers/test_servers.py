@@ -10,7 +10,7 @@ import urllib3
 from penstock_tools.servers.errors import LocalServerError
 from penstock_tools.servers.opensearch import local_opensearch
 from penstock_tools.servers.platform import Platform
-from penstock_tools.servers.source import SourceSettings, local_source
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_a_busy_port_is_named_before_anything_starts(busy_port, tmp_path):
         pass
     with (
         pytest.raises(LocalServerError, match=f"The local source cannot use port {busy_port} .*in use"),
-        local_source(tmp_path, SourceSettings(port=busy_port)),
+        local_source(tmp_path, LocalSourceSettings(port=busy_port)),
     ):
         pass
 
@@ -77,7 +77,7 @@ def test_a_chosen_port_is_used(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with local_source(tmp_path, SourceSettings(port=port)) as source:
+    with local_source(tmp_path, LocalSourceSettings(port=port)) as source:
         assert f"127.0.0.1:{port}/" in source.uri
 
 

@@ -5,7 +5,7 @@ import pytest
 from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 
 from penstock_tools.servers.errors import LocalServerError
-from penstock_tools.servers.source import SourceSettings, local_source
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 
 PASSWORD = "sesame & open/up"
 
@@ -13,7 +13,7 @@ PASSWORD = "sesame & open/up"
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory):
     """A source that asks for a user, a password and TLS."""
-    settings = SourceSettings(user="reader", password=PASSWORD, tls=True)
+    settings = LocalSourceSettings(user="reader", password=PASSWORD, tls=True)
     with local_source(tmp_path_factory.mktemp("locked"), settings) as source:
         yield source
 
@@ -43,7 +43,7 @@ def test_without_the_authority_the_certificate_is_not_trusted(locked):
 def test_what_is_shown_holds_no_password(locked):
     assert "sesame" in locked.uri
     assert "sesame" not in locked.shown_uri
-    assert PASSWORD not in repr(SourceSettings(user="reader", password=PASSWORD))
+    assert PASSWORD not in repr(LocalSourceSettings(user="reader", password=PASSWORD))
 
 
 def test_the_key_is_readable_by_its_owner_only(locked):
@@ -52,13 +52,13 @@ def test_the_key_is_readable_by_its_owner_only(locked):
 
 
 def test_the_mode_decides_what_the_source_says_it_is(tmp_path):
-    with local_source(tmp_path, SourceSettings(mode="mongodb-4.0")) as source, connect(source.uri) as client:
+    with local_source(tmp_path, LocalSourceSettings(mode="mongodb-4.0")) as source, connect(source.uri) as client:
         assert client.server_info()["version"].startswith("4.0")
 
 
 def test_an_unknown_mode_is_told_in_the_servers_own_words(tmp_path):
     with (
         pytest.raises(LocalServerError, match=r"(?s)ended while starting.*mysql"),
-        local_source(tmp_path, SourceSettings(mode="mysql")),
+        local_source(tmp_path, LocalSourceSettings(mode="mysql")),
     ):
         pass

@@ -9,7 +9,7 @@ from bson import SON, Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId,
 from pymongo import MongoClient, ReadPreference
 from pymongo.errors import AutoReconnect, ConnectionFailure, OperationFailure
 
-from penstock_tools.servers.source import SourceSettings, local_source
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 
 # In the order of the server: MinKey, null, numbers with NaN first, text, documents, binary, and so on.
 IDS_IN_ORDER = [
@@ -31,7 +31,7 @@ NAN_AT = 2
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    with local_source(tmp_path_factory.mktemp("source"), SourceSettings(log_size=1000)) as source:
+    with local_source(tmp_path_factory.mktemp("source"), LocalSourceSettings(log_size=1000)) as source:
         yield source
 
 
@@ -58,7 +58,7 @@ def _key(value):
 
 
 def test_a_login_is_asked_for_and_both_mechanisms_work(tmp_path):
-    settings = SourceSettings(user="ann=,", password="p\u00e4ss/word")
+    settings = LocalSourceSettings(user="ann=,", password="p\u00e4ss/word")
     with local_source(tmp_path, settings) as source:
         address = f"127.0.0.1:{source.child.port}"
         with MongoClient(address, directConnection=True) as stranger, pytest.raises(OperationFailure) as refused:

@@ -10,7 +10,7 @@ from pymongo.errors import OperationFailure
 
 from penstock.errors import SettingsError, SinkUnavailable, SourceUnavailable, Stopped
 from penstock.lambdas import config, documents, http, paging, reader, writer
-from penstock.lambdas.http import BadRequest, Reply, Request
+from penstock.lambdas.http import ApiReply, ApiRequest, BadRequest
 from testkit.lambda_calls import PATH, Context, forget, function_settings, parsed, proxy_event
 
 AWAY = "The server is away."
@@ -26,13 +26,13 @@ def answered(event, handle, *, seconds=30.0):
     return http.answer(event, Context(seconds), method="GET", handle=handle, away=AWAY)
 
 
-def echo(request: Request, _stop: threading.Event) -> Reply:
+def echo(request: ApiRequest, _stop: threading.Event) -> ApiReply:
     said = {"path": request.path, "parameters": dict(request.parameters), "body": request.body.decode()}
-    return Reply(200, json.dumps(said).encode(), {"x-more": "yes"})
+    return ApiReply(200, json.dumps(said).encode(), {"x-more": "yes"})
 
 
 def failing(error: Exception):
-    def handle(_request: Request, _stop: threading.Event) -> Reply:
+    def handle(_request: ApiRequest, _stop: threading.Event) -> ApiReply:
         raise error
 
     return handle
@@ -120,7 +120,7 @@ def test_a_defect_is_raised():
 
 
 def test_work_that_heeds_the_end_of_its_time_is_answered_as_away():
-    def handle(_request: Request, stop: threading.Event) -> Reply:
+    def handle(_request: ApiRequest, stop: threading.Event) -> ApiReply:
         stop.wait()
         raise Stopped("told to stop")
 
@@ -130,9 +130,9 @@ def test_work_that_heeds_the_end_of_its_time_is_answered_as_away():
 def test_work_that_hangs_is_answered_as_away_before_the_time_is_over():
     hanging = threading.Event()
 
-    def handle(_request: Request, _stop: threading.Event) -> Reply:
+    def handle(_request: ApiRequest, _stop: threading.Event) -> ApiReply:
         hanging.wait()
-        return Reply(200, b"{}")
+        return ApiReply(200, b"{}")
 
     began = time.monotonic()
     try:
@@ -157,7 +157,10 @@ def test_work_that_hangs_is_answered_as_away_before_the_time_is_over():
         ({"id": "1", "size": "2"}, "`id` goes without any other parameter"),
         ({"after": "?"}, "`after` is not one of this search"),
         ({"after": "bm90aGluZw"}, "`after` is not one of this search"),
-        ({"after": paging.to_text(paging.Place(1.0, 5, ("a",)), "x"), "q": "y"}, "`after` is not one of this search"),
+        (
+            {"after": paging.to_text(paging.SearchPlace(1.0, 5, ("a",)), "x"), "q": "y"},
+            "`after` is not one of this search",
+        ),
     ],
 )
 def test_parameters_of_the_reader_that_are_refused(parameters, reason):
@@ -167,7 +170,7 @@ def test_parameters_of_the_reader_that_are_refused(parameters, reason):
 
 
 def test_the_place_after_a_page_can_be_read_back():
-    place = paging.Place(0.029335693, 17, ("65a0f1c2d3e4f5061728394a", "s:\u00e9"))
+    place = paging.SearchPlace(0.029335693, 17, ("65a0f1c2d3e4f5061728394a", "s:\u00e9"))
     assert paging.from_text(paging.to_text(place, "grün"), "grün") == place
 
 

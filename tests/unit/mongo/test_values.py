@@ -14,13 +14,22 @@ from hypothesis import strategies as st
 
 from penstock.errors import PositionLost
 from penstock.model import Change, Names, Namespace, version_of
-from penstock.mongo.cursor import Reply, Undecodable, bounds_of, decoded, event_of, events_in, taken_apart, undecoded
+from penstock.mongo.cursor import (
+    CursorReply,
+    Undecodable,
+    bounds_of,
+    decoded,
+    event_of,
+    events_in,
+    taken_apart,
+    undecoded,
+)
 from penstock.mongo.events import EventReader
-from penstock.mongo.id_ranges import BRACKETS, Progress, brackets_between, progress_of
+from penstock.mongo.id_ranges import BRACKETS, LoadProgress, brackets_between, progress_of
 from penstock.mongo.load import changes_in, changes_of, last_exact
 from penstock.mongo.position import position_after, position_at, resume_option, time_within
 from penstock.mongo.watch import Watch, watches
-from penstock.runtime.threads import Ending
+from penstock.runtime.threads import ChildEvent
 
 ORDERS = Namespace("shop", "orders")
 CUSTOMERS = Namespace("shop", "customers")
@@ -77,21 +86,21 @@ ids = st.one_of(
 
 @given(ids, st.integers(0, len(BRACKETS) - 1))
 def test_the_progress_of_a_load_comes_back_from_its_position(key, bracket):
-    progress = Progress(bracket, key, begun=True)
+    progress = LoadProgress(bracket, key, begun=True)
     again = progress_of(progress.position(ONE_TIME))
     assert bson.encode({"_id": again.after}) == bson.encode({"_id": key})
     assert (again.bracket, again.begun) == (bracket, True)
 
 
 def test_the_end_of_a_load_comes_back_as_the_end():
-    assert progress_of(Progress(len(BRACKETS)).position(1)).over
-    assert progress_of(None) == Progress()
+    assert progress_of(LoadProgress(len(BRACKETS)).position(1)).over
+    assert progress_of(None) == LoadProgress()
 
 
 def test_a_bracket_is_asked_for_from_its_lowest_value_and_then_after_the_last():
     number = next(index for index, bracket in enumerate(BRACKETS) if bracket.name == "number")
-    assert BRACKETS[number].filter(Progress(number)) == {"_id": {"$gte": -math.inf}}
-    assert BRACKETS[number].filter(Progress(number, 5, begun=True)) == {"_id": {"$gt": 5}}
+    assert BRACKETS[number].filter(LoadProgress(number)) == {"_id": {"$gte": -math.inf}}
+    assert BRACKETS[number].filter(LoadProgress(number, 5, begun=True)) == {"_id": {"$gt": 5}}
 
 
 def test_a_load_goes_on_from_the_last_id_that_was_decoded_exactly():
@@ -110,9 +119,9 @@ def damaged(document: dict[str, object]) -> bytes:
     return bytes(raw)
 
 
-def reply_of(documents: list[bytes]) -> Reply:
+def reply_of(documents: list[bytes]) -> CursorReply:
     array = bson.encode({str(number): RawBSONDocument(each) for number, each in enumerate(documents)})
-    return Reply(array, bounds_of(array), None, 1, len(array), full=True)
+    return CursorReply(array, bounds_of(array), None, 1, len(array), full=True)
 
 
 @pytest.mark.parametrize("in_pieces", [True, False])
@@ -163,7 +172,7 @@ def test_a_reply_is_taken_apart_without_decoding_its_documents(order, count):
     cursor = {"firstBatch": [RawBSONDocument(each) for each in documents], "id": Int64(7), "ns": "shop.orders"}
     raw = bson.encode({"cursor": {name: cursor[name] for name in order}, "ok": 1.0, "operationTime": Timestamp(1, 2)})
     envelope, array = taken_apart(raw, "firstBatch")
-    reply = Reply(array, bounds_of(array), None, 1, len(raw), full=True)
+    reply = CursorReply(array, bounds_of(array), None, 1, len(raw), full=True)
     assert [each for piece in reply.pieces() for each in undecoded(piece)] == documents
     assert reply.count == count
     assert [each["_id"] for each in reply.events] == list(range(count))
@@ -295,7 +304,7 @@ def test_keys_only_asks_for_no_document():
 
 def test_a_reader_ends_when_it_is_closed_or_the_process_stops():
     stop = threading.Event()
-    ending = Ending(stop)
+    ending = ChildEvent(stop)
     assert not ending.wait(0.01)
     threading.Timer(0.05, stop.set).start()
     begin = time.monotonic()

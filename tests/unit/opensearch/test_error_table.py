@@ -7,7 +7,7 @@ import pytest
 
 from penstock.errors import IndexTakenAway, PenstockError, SinkUnavailable
 from penstock.model import SUPERSEDED, WRITTEN, Refusal
-from penstock.opensearch.http.client import Answer
+from penstock.opensearch.http.client import Response
 from penstock.opensearch.http.error_table import REASON_CHARACTERS, judge_item, judge_request, told, without_values
 from penstock.opensearch.http.waiting import Wait
 from testkit import opensearch_bodies
@@ -68,7 +68,7 @@ def test_the_table_names_only_what_was_recorded() -> None:
 @pytest.mark.parametrize("name", REQUESTS)
 def test_every_recorded_request_has_its_meaning(name: str) -> None:
     request = RECORDED["requests"][name]
-    answer = Answer(request["status"], json.dumps(request["body"]).encode())
+    answer = Response(request["status"], json.dumps(request["body"]).encode())
     assert meaning(judge_request, answer, "POST /_bulk") == REQUESTS[name]
 
 
@@ -118,7 +118,7 @@ def test_unrecorded_items_are_judged_by_status_and_type(status: int, kind: str, 
     ],
 )
 def test_whole_requests_are_judged_also_when_the_answer_is_no_json(status: int, body: bytes, expected: Any) -> None:
-    assert meaning(judge_request, Answer(status, body), "POST /_bulk") == expected
+    assert meaning(judge_request, Response(status, body), "POST /_bulk") == expected
 
 
 @pytest.mark.parametrize(("kind", "unclear"), [("anything", True), ("cluster_block_exception", False)])

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from penstock.errors import Stopped
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.http.waiting import Patience, Wait
+from penstock.opensearch.http.waiting import RetryForever, Wait
 
 BLOCKED, LOST = Wait("blocked", "read-only"), Wait("lost", "refused")
 
@@ -22,15 +22,15 @@ def plain_logs() -> Iterator[None]:
 
 
 @pytest.fixture
-def patience() -> Patience:
-    return Patience(Metrics(), threading.Event())
+def patience() -> RetryForever:
+    return RetryForever(Metrics(), threading.Event())
 
 
-def value(patience: Patience) -> float:
+def value(patience: RetryForever) -> float:
     return patience._metrics.value("penstock_waiting")
 
 
-def test_each_reason_is_logged_once_however_often_it_is_met(patience: Patience) -> None:
+def test_each_reason_is_logged_once_however_often_it_is_met(patience: RetryForever) -> None:
     with capture_logs() as logs, patience.attempts() as one, patience.attempts() as two:
         for _ in range(2):
             one.wait(BLOCKED)
@@ -43,7 +43,7 @@ def test_each_reason_is_logged_once_however_often_it_is_met(patience: Patience) 
     ]
 
 
-def test_the_gauge_stays_until_the_last_one_waits_no_longer(patience: Patience) -> None:
+def test_the_gauge_stays_until_the_last_one_waits_no_longer(patience: RetryForever) -> None:
     with patience.attempts() as one, patience.attempts() as two:
         assert value(patience) == 0
         one.wait(LOST)
@@ -54,8 +54,8 @@ def test_the_gauge_stays_until_the_last_one_waits_no_longer(patience: Patience) 
         assert value(patience) == 0
 
 
-def test_pipelines_that_share_their_metrics_wait_on_one_gauge(patience: Patience) -> None:
-    other = Patience(patience._metrics, threading.Event())
+def test_pipelines_that_share_their_metrics_wait_on_one_gauge(patience: RetryForever) -> None:
+    other = RetryForever(patience._metrics, threading.Event())
     with capture_logs() as logs, patience.attempts() as one, other.attempts() as two:
         one.wait(LOST)
         two.wait(LOST)
@@ -66,14 +66,14 @@ def test_pipelines_that_share_their_metrics_wait_on_one_gauge(patience: Patience
     assert len(logs) == 2
 
 
-def test_a_wait_that_is_given_up_is_not_counted_for_ever(patience: Patience) -> None:
+def test_a_wait_that_is_given_up_is_not_counted_for_ever(patience: RetryForever) -> None:
     patience.stop.set()
     with pytest.raises(Stopped), patience.attempts() as attempts:
         attempts.wait(LOST)
     assert value(patience) == 0
 
 
-def test_without_a_wait_nothing_is_said(patience: Patience) -> None:
+def test_without_a_wait_nothing_is_said(patience: RetryForever) -> None:
     with capture_logs() as logs, patience.attempts() as attempts:
         attempts.succeeded()
     assert logs == []

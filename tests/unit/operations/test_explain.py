@@ -3,7 +3,7 @@
 import pytest
 
 from penstock.operations.explain import explain
-from penstock.operations.explain.diagnosis import Seen, conclude
+from penstock.operations.explain.diagnosis import Evidence, conclude
 from penstock.operations.explain.explain import Explanation, look_until_passed
 
 
@@ -13,7 +13,7 @@ def at_once(monkeypatch):
 
 
 def seen(time, position, *, version=1, worker="running"):
-    found = Seen("shop.orders", "not there", time, "g1", version, load="live", worker=worker, position=position)
+    found = Evidence("shop.orders", "not there", time, "g1", version, load="live", worker=worker, position=position)
     return Explanation("a", '"a"', found, None, conclude(found))
 
 

@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from penstock.operations.init import Found, settings_file
+from penstock.operations.init import OfferedCollection, settings_file
 
 
 def uncommented(text, *names):
@@ -16,7 +16,7 @@ def uncommented(text, *names):
 
 
 def test_a_setting_of_a_collection_that_is_uncommented_lands_in_its_table():
-    text = settings_file([Found("shop.orders", 1), Found("shop.items", 2)])
+    text = settings_file([OfferedCollection("shop.orders", 1), OfferedCollection("shop.items", 2)])
     content = tomllib.loads(uncommented(text, "replicas"))
     assert content["collections"] == [{"namespace": "shop.orders", "replicas": 1}, {"namespace": "shop.items"}]
     assert content["observe"] == {}
@@ -31,4 +31,4 @@ def test_without_a_server_the_table_is_an_example_to_uncomment():
 
 @pytest.mark.parametrize(("number", "words"), [(0, "0 documents"), (1, "1 document"), (2000, "2,000 documents")])
 def test_the_number_of_documents_is_told(number, words):
-    assert f"# about {words}\n" in settings_file([Found("shop.orders", number)])
+    assert f"# about {words}\n" in settings_file([OfferedCollection("shop.orders", number)])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from penstock.errors import PositionLost
-from penstock.model import Batch, Change, Namespace, Position, Shape
+from penstock.model import Batch, Change, MakeBodies, Namespace, Position
 from penstock.pipeline.batching import Limits, gather
 
 SHOP = Namespace("shop", "orders")
@@ -27,7 +27,7 @@ class ScriptedSource:
         self.answers, self.error, self.endless, self.every_s = answers, error, endless, every_s
         self.closed = threading.Event()
 
-    def batches(self, after: Position | None, shape: Shape | None = None) -> Iterator[Batch]:
+    def batches(self, after: Position | None, shape: MakeBodies | None = None) -> Iterator[Batch]:
         for each in self.answers:
             yield each
             self.closed.wait(self.every_s)

@@ -6,7 +6,7 @@ import pytest
 
 from penstock.errors import LeaseLost
 from penstock.model import Position
-from penstock.pipeline.checkpointer import Saving
+from penstock.pipeline.checkpointer import Checkpointer
 from testkit.workspace import until
 
 
@@ -28,7 +28,7 @@ class Slow:
 
 def test_a_slow_save_holds_nothing_up_and_the_last_position_is_saved_in_the_end():
     slow = Slow()
-    with Saving(slow, every_s=0) as saving:
+    with Checkpointer(slow, every_s=0) as saving:
         for number in range(1, 10):
             saving.reached(at(number), read=number)
         until(lambda: slow.begun, "the first save")
@@ -40,7 +40,7 @@ def test_a_slow_save_holds_nothing_up_and_the_last_position_is_saved_in_the_end(
 
 def test_leaving_waits_for_the_save_that_is_under_way():
     slow = Slow()
-    with Saving(slow, every_s=0) as saving:
+    with Checkpointer(slow, every_s=0) as saving:
         saving.reached(at(1), read=1)
         until(lambda: slow.begun, "the save")
         threading.Timer(0.3, slow.may.set).start()
@@ -49,12 +49,12 @@ def test_leaving_waits_for_the_save_that_is_under_way():
 
 def test_positions_are_saved_at_their_intervals_and_those_of_an_idle_source_less_often():
     saved = []
-    with Saving(saved.append, every_s=0) as saving:
+    with Checkpointer(saved.append, every_s=0) as saving:
         saving.reached(at(1), read=5)
         until(lambda: saved == [at(1)], lambda: saved)
         saving.reached(at(2), read=5)
         until(lambda: saving.reached(at(3), read=6) or saved == [at(1), at(3)], lambda: saved)
-    with Saving(saved.append, every_s=60) as saving:
+    with Checkpointer(saved.append, every_s=60) as saving:
         saving.reached(at(4), read=7)
         until(lambda: saved[-1] == at(4), lambda: saved)
         saving.reached(at(5), read=8)
@@ -70,7 +70,7 @@ def test_what_a_save_raised_is_raised_by_every_call_that_follows(every_s):
     def save(_):
         raise LeaseLost("taken")
 
-    with Saving(save, every_s=every_s) as saving:
+    with Checkpointer(save, every_s=every_s) as saving:
         saving.reached(at(1), read=1)
         with pytest.raises(LeaseLost, match="taken"):
             until(lambda: saving.reached(at(2), read=2), "the failure")

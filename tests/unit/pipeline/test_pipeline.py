@@ -11,11 +11,11 @@ import pytest
 from penstock.documents.encode import one_by_one
 from penstock.errors import DocumentError, LeaseLost, ReadAgain, SinkUnavailable, Stopped, SystemicFault
 from penstock.memory.sink import MemoryCheckpoints, MemoryDeadLetters, MemorySink
-from penstock.model import Batch, Change, Counts, Namespace, Outcome, Position, Shape, shaped
+from penstock.model import Batch, Change, Counts, MakeBodies, Namespace, Outcome, Position, apply_transform
 from penstock.observe.metrics import Metrics
 from penstock.pipeline.batching import Limits
 from penstock.pipeline.fold import Route
-from penstock.pipeline.pipeline import Pipeline, Ports, Rules
+from penstock.pipeline.pipeline import Pipeline, PipelineRules, Ports
 
 SHOP = Namespace("shop", "orders")
 ONE_EACH = Limits(1, 1_000_000)
@@ -31,12 +31,12 @@ class Scripted:
     def __init__(self, *batches: list[Change], then: Exception | None = None) -> None:
         self.batches_given, self.then, self.asked_after = batches, then, []
 
-    def batches(self, after: Position | None, shape: Shape | None = None) -> Iterator[Batch]:
+    def batches(self, after: Position | None, shape: MakeBodies | None = None) -> Iterator[Batch]:
         self.asked_after.append(after)
         start = int(after.token) if after else 0
         for number, changes in list(enumerate(self.batches_given, 1))[start:]:
             time_of = changes[-1].version if changes else 0
-            yield Batch(shaped(list(changes), shape), Position(str(number), time_of), time.monotonic())
+            yield Batch(apply_transform(list(changes), shape), Position(str(number), time_of), time.monotonic())
         if self.then:
             raise self.then
 
@@ -69,7 +69,7 @@ def pipeline(source, sink=None, *, checkpoints=None, letters=None, rules=None, *
             lambda: source, sink or MemorySink(), letters or MemoryDeadLetters(), checkpoints or MemoryCheckpoints()
         ),
         routes={SHOP: Route("orders", partial(one_by_one, transform))},
-        rules=rules or Rules(ONE_EACH, checkpoint_every_s=0),
+        rules=rules or PipelineRules(ONE_EACH, checkpoint_every_s=0),
         metrics=Metrics(),
         **more,
     )
@@ -105,7 +105,7 @@ def test_batches_are_in_flight_together():
 def test_a_slow_batch_holds_up_the_position_and_no_other_batch():
     """As long as there is room for batches that wait for it, which are more than those under way."""
     slow, others, checkpoints = threading.Event(), [], MemoryCheckpoints()
-    rules = Rules(ONE_EACH, in_flight=2, checkpoint_every_s=0)
+    rules = PipelineRules(ONE_EACH, in_flight=2, checkpoint_every_s=0)
 
     def before(ids):
         if ids == ["n:0"]:
@@ -124,7 +124,7 @@ def test_a_slow_batch_holds_up_the_position_and_no_other_batch():
 
 def test_the_batches_that_wait_for_an_older_one_are_bounded():
     sent: list[str] = []
-    rules = Rules(ONE_EACH, in_flight=2, checkpoint_every_s=0)
+    rules = PipelineRules(ONE_EACH, in_flight=2, checkpoint_every_s=0)
 
     def before(ids):
         if ids == ["n:0"]:
@@ -184,7 +184,7 @@ def test_every_change_is_counted():
         Change(SHOP, "left", 7, 5),
         Change(SHOP, "unreadable", 8, 6, reason="too large"),
     ]
-    counted = pipeline(Scripted(changes), sink, letters=letters, rules=Rules(Limits(100, 1 << 20)))
+    counted = pipeline(Scripted(changes), sink, letters=letters, rules=PipelineRules(Limits(100, 1 << 20)))
     counted.run(threading.Event())
     assert counted.counts == Counts(read=8, written=2, folded=1, filtered=1, dead_lettered=3, control=1)
     assert counted.counts.lost == 0
@@ -223,7 +223,10 @@ def test_counts_that_do_not_balance_stop_the_pipeline_before_the_position_is_sav
     checkpoints = MemoryCheckpoints()
     with pytest.raises(SystemicFault, match="2 writes were answered by 1"):
         pipeline(
-            Scripted([upsert(1, 1), upsert(2, 2)]), Forgetful(), checkpoints=checkpoints, rules=Rules(Limits(9, 999))
+            Scripted([upsert(1, 1), upsert(2, 2)]),
+            Forgetful(),
+            checkpoints=checkpoints,
+            rules=PipelineRules(Limits(9, 999)),
         ).run(threading.Event())
     assert checkpoints.load() is None
 
@@ -231,7 +234,7 @@ def test_counts_that_do_not_balance_stop_the_pipeline_before_the_position_is_sav
 def test_too_many_dead_letters_are_a_systemic_fault_and_are_all_kept():
     letters, checkpoints = MemoryDeadLetters(), MemoryCheckpoints()
     refusing = MemorySink(lambda _: "no")
-    rules = Rules(ONE_EACH, checkpoint_every_s=0, dead_letter_limit=2)
+    rules = PipelineRules(ONE_EACH, checkpoint_every_s=0, dead_letter_limit=2)
     source = Scripted([upsert(1, 1)], [upsert(2, 2)], [upsert(3, 3)])
     with pytest.raises(SystemicFault, match="3 dead letters within 600 s, the limit is 2"):
         pipeline(source, refusing, letters=letters, checkpoints=checkpoints, rules=rules).run(threading.Event())
@@ -244,7 +247,7 @@ def test_the_commonest_reasons_are_told_with_too_many_dead_letters():
     refusing = MemorySink(lambda write: reasons[write.id])
     source = Scripted(*([upsert(number, number)] for number in range(1, 9)))
     with pytest.raises(SystemicFault, match=r"commonest reasons: 3 times 400: a; 2 times 400: b; 2 times 400: c\."):
-        pipeline(source, refusing, rules=Rules(ONE_EACH, dead_letter_limit=7)).run(threading.Event())
+        pipeline(source, refusing, rules=PipelineRules(ONE_EACH, dead_letter_limit=7)).run(threading.Event())
 
 
 def test_what_is_too_old_to_be_sent_is_read_again_from_the_checkpoint():
@@ -255,7 +258,7 @@ def test_what_is_too_old_to_be_sent_is_read_again_from_the_checkpoint():
             raise error
 
     source, sink = Scripted([upsert(1, 1)], [upsert(2, 2)]), Sink(before)
-    rules = Rules(ONE_EACH, in_flight=1, checkpoint_every_s=0)
+    rules = PipelineRules(ONE_EACH, in_flight=1, checkpoint_every_s=0)
     pipeline(source, sink, rules=rules).run(threading.Event())
     assert source.asked_after == [None, Position("1", 1)]
     assert sink.versions("orders") == {"n:1": 1, "n:2": 2}
@@ -265,7 +268,7 @@ def test_when_told_to_stop_what_is_in_flight_is_finished_and_saved():
     checkpoints, stop = MemoryCheckpoints(), threading.Event()
     source = Scripted([upsert(1, 1)], then=Stopped("told to stop"))
     with pytest.raises(Stopped):
-        pipeline(source, checkpoints=checkpoints, rules=Rules(ONE_EACH, checkpoint_every_s=60)).run(stop)
+        pipeline(source, checkpoints=checkpoints, rules=PipelineRules(ONE_EACH, checkpoint_every_s=60)).run(stop)
     assert checkpoints.load() == Position("1", 1)
 
 

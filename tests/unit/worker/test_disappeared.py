@@ -1,7 +1,7 @@
 """When everything before a moment was told by the stream."""
 
 from penstock.model import Counts, Position
-from penstock.worker.collections.disappeared import Heard
+from penstock.worker.collections.disappeared import StreamWatermark
 
 
 def at(time):
@@ -9,7 +9,7 @@ def at(time):
 
 
 def test_a_position_behind_the_moment_says_so():
-    heard = Heard()
+    heard = StreamWatermark()
     moment = heard.moment(100)
     heard.settled(at(99), Counts(read=1))
     assert not heard.has_passed(moment)
@@ -18,7 +18,7 @@ def test_a_position_behind_the_moment_says_so():
 
 
 def test_where_positions_stand_still_empty_answers_after_the_moment_say_so():
-    heard = Heard()
+    heard = StreamWatermark()
     for _ in range(9):
         heard.settled(at(1), Counts())
     moment = heard.moment(100)

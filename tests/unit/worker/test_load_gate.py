@@ -3,13 +3,13 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from penstock.worker.load_gate import Turns
+from penstock.worker.load_gate import LoadGate
 
 WITHIN_S = 10
 
 
 def test_loads_have_their_turns_side_by_side():
-    turns, both = Turns(threading.Event()), threading.Barrier(2)
+    turns, both = LoadGate(threading.Event()), threading.Barrier(2)
 
     def load() -> None:
         with turns.of_load():
@@ -21,7 +21,7 @@ def test_loads_have_their_turns_side_by_side():
 
 
 def test_the_streams_turn_begins_when_all_loads_have_given_way_and_none_begins_before_it_ends():
-    turns, order = Turns(threading.Event()), []
+    turns, order = LoadGate(threading.Event()), []
     loading, told = threading.Barrier(3), threading.Barrier(2)
 
     def load(name: str) -> None:

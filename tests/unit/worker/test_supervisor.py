@@ -4,12 +4,12 @@ import threading
 
 from penstock.documents.transform import Transform
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.index.definition import Recipe
-from penstock.opensearch.state.generations import Record
+from penstock.opensearch.index.definition import IndexDefinition
+from penstock.opensearch.state.generations import CollectionRecord
 from penstock.planner import Planner
 from penstock.settings import CollectionSettings, Settings
 from penstock.worker import supervisor
-from penstock.worker.supervisor import Crew
+from penstock.worker.supervisor import Supervisor
 from testkit.workspace import until
 
 ORDERS = CollectionSettings(namespace="shop.orders")
@@ -44,12 +44,12 @@ def test_a_pipeline_goes_on_with_what_was_recorded_after_it_began(monkeypatch):
         begun.append(Following(plan))
         return begun[-1]
 
-    working = threading.Thread(target=Crew(lambda: planner, records, following, Metrics()).run, args=[stop])
+    working = threading.Thread(target=Supervisor(lambda: planner, records, following, Metrics()).run, args=[stop])
     working.start()
     try:
         until(lambda: begun, "it begins")
-        recipe = Recipe.of(ORDERS, Transform(ORDERS))
-        records.now = {ORDERS.alias: Record("shop.orders", ORDERS.alias).added(recipe, "serving")}
+        recipe = IndexDefinition.of(ORDERS, Transform(ORDERS))
+        records.now = {ORDERS.alias: CollectionRecord("shop.orders", ORDERS.alias).added(recipe, "serving")}
         until(lambda: begun[0].plan.collections[0].recorded, "it knows what is recorded", within_s=5)
         assert len(begun) == 1
     finally:

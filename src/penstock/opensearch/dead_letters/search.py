@@ -15,7 +15,7 @@ from penstock.opensearch.dead_letters.store import DEAD_LETTER_INDEX
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.error_table import MISSING, judge_item
 from penstock.opensearch.http.requests import ask, error_of
-from penstock.opensearch.http.waiting import Patience, Wait
+from penstock.opensearch.http.waiting import RetryForever, Wait
 from penstock.opensearch.read.by_ids import read_by_ids
 from penstock.opensearch.read.scan import scrolled
 
@@ -27,7 +27,7 @@ _WILDCARDS = re.compile(r"[*?\\]")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LetterFilter:
     """Which letters: of these collections (none: of all), with this text in the reason, stored in this time."""
 
     namespaces: tuple[Namespace, ...] = ()
@@ -53,7 +53,7 @@ class Wanted:
         return {"bool": {"filter": conditions}}
 
 
-class Tally(NamedTuple):
+class LetterTally(NamedTuple):
     """How many letters there are, by collection, and the commonest reasons."""
 
     total: int
@@ -61,15 +61,15 @@ class Tally(NamedTuple):
     reasons: Mapping[str, int]
 
 
-class KeptLetters:
+class LetterSearch:
     """Reads what `OpenSearchDeadLetters` has stored, and removes it. Raises SinkUnavailable, Stopped."""
 
-    def __init__(self, client: Client, patience: Patience, *, index: str = DEAD_LETTER_INDEX) -> None:
+    def __init__(self, client: Client, patience: RetryForever, *, index: str = DEAD_LETTER_INDEX) -> None:
         self.index = index
         self._client = client
         self._patience = patience
 
-    def newest(self, wanted: Wanted, limit: int) -> tuple[list[StoredLetter], Tally]:
+    def newest(self, wanted: LetterFilter, limit: int) -> tuple[list[StoredLetter], LetterTally]:
         """The latest letters, without their bodies, and how many there are in all."""
         terms = {"collections": ("namespace", _COLLECTIONS), "reasons": ("reason.keyword", _REASONS)}
         body = {
@@ -84,20 +84,20 @@ class KeptLetters:
         if not answer.ok:
             kind, reason = error_of(answer)
             if kind in MISSING:
-                return [], Tally(0, {}, {})
+                return [], LetterTally(0, {}, {})
             raise SinkUnavailable(f"The dead letters in {self.index} cannot be searched: {kind}: {reason}.")
         found = answer.json()
         counts = {
             name: {each["key"]: each["doc_count"] for each in found["aggregations"][name]["buckets"]} for name in terms
         }
         total = found["hits"]["total"]["value"]
-        return _letters(found["hits"]["hits"]), Tally(total, counts["collections"], counts["reasons"])
+        return _letters(found["hits"]["hits"]), LetterTally(total, counts["collections"], counts["reasons"])
 
-    def tally(self, wanted: Wanted) -> Tally:
+    def tally(self, wanted: LetterFilter) -> LetterTally:
         """How many there are."""
         return self.newest(wanted, 0)[1]
 
-    def pages(self, wanted: Wanted) -> Generator[list[StoredLetter]]:
+    def pages(self, wanted: LetterFilter) -> Generator[list[StoredLetter]]:
         """Yield the letters as they were at the start, without their bodies. Close it when it is left early."""
         if not self.tally(wanted).total:
             return
@@ -129,7 +129,7 @@ class KeptLetters:
         return None
 
 
-def _form(wanted: Wanted) -> dict[str, Any]:
+def _form(wanted: LetterFilter) -> dict[str, Any]:
     return {"query": wanted.query, "_source": {"excludes": ["body", "position"]}, "seq_no_primary_term": True}
 
 

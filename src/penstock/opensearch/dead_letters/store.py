@@ -12,7 +12,7 @@ from penstock.opensearch.dead_letters.letter import SCHEMA, StoredLetter, letter
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.error_table import MISSING
 from penstock.opensearch.http.requests import ask, error_of
-from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.system_index import ensure_system_index
 from penstock.opensearch.read.by_ids import read_by_ids
 from penstock.opensearch.write.bulk import MAX_ID_BYTES
@@ -52,7 +52,7 @@ class OpenSearchDeadLetters:
         self,
         client: Client,
         sink: OpenSearchSink,
-        patience: Patience,
+        patience: RetryForever,
         *,
         index: str = DEAD_LETTER_INDEX,
         kept: int = 100_000,

@@ -22,7 +22,7 @@ _REFUSED = frozenset({401, 403})
 _RENEWED_RECENTLY_S = 5.0
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """What the server answered: the HTTP status and the body as it came."""
 
     status: int
@@ -68,7 +68,7 @@ class Client:
             cert_reqs="CERT_REQUIRED",
         )
 
-    def request(self, method: str, path: str, body: bytes | dict[str, Any] | None = None) -> Answer:
+    def request(self, method: str, path: str, body: bytes | dict[str, Any] | None = None) -> Response:
         """Send one request. Credentials that are refused are renewed once; raises Unreachable, SinkUnavailable.
 
         `path` begins with a slash and is already quoted. A dict is sent as JSON, bytes as lines of JSON (bulk).
@@ -93,7 +93,7 @@ class Client:
         """Close the connections."""
         self._pool.clear()
 
-    def _send(self, method: str, path: str, payload: bytes, headers: dict[str, str]) -> Answer:
+    def _send(self, method: str, path: str, payload: bytes, headers: dict[str, str]) -> Response:
         url = self.url + path
         signed = self._authorisation.headers(method, url, payload, headers)
         try:
@@ -111,7 +111,7 @@ class Client:
             raise Unreachable(_told(error), unclear=False) from error
         except HTTPError as error:
             raise Unreachable(_told(error), unclear=True) from error
-        return Answer(response.status, response.data)
+        return Response(response.status, response.data)
 
     def _renew(self, asked_at: float) -> bool:
         """Renew the credentials, unless another thread did so since the refused request was made."""

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from penstock.errors import IndexTakenAway, SinkUnavailable
 from penstock.model import SUPERSEDED, WRITTEN, Outcome, Refusal
-from penstock.opensearch.http.client import Answer
+from penstock.opensearch.http.client import Response
 from penstock.opensearch.http.waiting import Wait
 
 REASON_CHARACTERS: Final = 1000
@@ -50,7 +50,7 @@ def judge_item(status: int, error: Mapping[str, Any] | None) -> Outcome | Wait:
     return Refusal(status, told(error))
 
 
-def judge_request(answer: Answer, what: str) -> Wait | Refusal:
+def judge_request(answer: Response, what: str) -> Wait | Refusal:
     """Say what a request that failed as a whole means; a Refusal is for good, and for its content.
 
     Raises SinkUnavailable, whose message begins with `what` was asked.
@@ -131,7 +131,7 @@ def without_values(reason: str) -> str:
     return _QUOTED.sub("'…'", _TAIL.sub("", reason))
 
 
-def _message(parsed: Any, answer: Answer) -> str:
+def _message(parsed: Any, answer: Response) -> str:
     """The message of an answer that has no error in OpenSearch's form: AWS's own, a proxy's."""
     if isinstance(parsed, dict):
         for key in ("message", "Message", "error"):

@@ -3,14 +3,14 @@
 from typing import Any
 
 from penstock.errors import SinkUnavailable
-from penstock.opensearch.http.client import Answer, Client, Unreachable
+from penstock.opensearch.http.client import Client, Response, Unreachable
 from penstock.opensearch.http.error_table import judge_request, lost
-from penstock.opensearch.http.waiting import Patience, Wait
+from penstock.opensearch.http.waiting import RetryForever, Wait
 
 
 def ask(
-    client: Client, patience: Patience, method: str, path: str, body: bytes | dict[str, Any] | None = None
-) -> Answer:
+    client: Client, patience: RetryForever, method: str, path: str, body: bytes | dict[str, Any] | None = None
+) -> Response:
     """Send a request until the cluster takes it; a 4xx is answered to the caller, which knows what it means there.
 
     Only for requests that may be carried out twice. Raises Stopped, SinkUnavailable.
@@ -33,7 +33,7 @@ def ask(
                 raise SinkUnavailable(f"{method} {path} was refused ({verdict.status}: {verdict.reason}).")
 
 
-def error_of(answer: Answer) -> tuple[str, str]:
+def error_of(answer: Response) -> tuple[str, str]:
     """The type and the reason of a refused request, empty where it names none."""
     parsed = answer.json()
     error = parsed.get("error") if isinstance(parsed, dict) else None

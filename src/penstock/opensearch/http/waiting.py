@@ -41,7 +41,7 @@ _boards: WeakKeyDictionary[Metrics, _Board] = WeakKeyDictionary()
 """One for all pipelines that share their metrics, since `penstock_waiting` and the log speak of the process."""
 
 
-class Patience:
+class RetryForever:
     """Waits for one cluster until `stop`; tells the log once a reason and then every 30 s, and the metrics."""
 
     def __init__(self, metrics: Metrics, stop: threading.Event) -> None:
@@ -78,7 +78,7 @@ class Patience:
             log.info("the index accepts requests again", reasons=sorted(said))
 
 
-class Impatience(Patience):
+class FailFast(RetryForever):
     """Waits for nothing: for whom only looks, whatever would make a worker wait is SinkUnavailable."""
 
     def __init__(self, url: str) -> None:
@@ -93,7 +93,7 @@ class Impatience(Patience):
 class Attempts:
     """One series of attempts: a context manager, so that a wait that is given up is not counted for ever."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: RetryForever) -> None:
         self._patience = patience
         self._backoff = Backoff(patience.stop)
         self._waited = False

@@ -23,7 +23,7 @@ _OF_THE_INDEX = {"mapping_file", "shards", "replicas", "conflicts"}
 
 
 @dataclass(frozen=True)
-class Recipe:
+class IndexDefinition:
     """`settings` by name, with the mapping file's content as `mapping_file`; the fingerprints tell every change."""
 
     settings: Mapping[str, Any]
@@ -31,7 +31,7 @@ class Recipe:
     mapping: str
 
     @classmethod
-    def of(cls, collection: CollectionSettings, transform: Transform) -> "Recipe":
+    def of(cls, collection: CollectionSettings, transform: Transform) -> "IndexDefinition":
         """What the settings say now. Raises SettingsError when the mapping file cannot be read."""
         settings = collection.model_dump(mode="json", exclude=_OF_NOW)
         settings["mapping_file"] = read_mapping(collection.mapping_file)
@@ -49,12 +49,12 @@ class Recipe:
         present = collection.model_dump(include=_OF_NOW)
         return type(collection)(**{**present, **self.settings, "mapping_file": None})
 
-    def with_transform_of(self, now: "Recipe") -> "Recipe":
+    def with_transform_of(self, now: "IndexDefinition") -> "IndexDefinition":
         """The same index, with documents made as `now` says."""
         kept = {name: value for name, value in self.settings.items() if name in _OF_THE_INDEX - _OF_THE_DOCUMENTS}
-        return Recipe({**now.settings, **kept}, now.transform, self.mapping)
+        return IndexDefinition({**now.settings, **kept}, now.transform, self.mapping)
 
-    def moved_on(self, now: "Recipe") -> list[str]:
+    def moved_on(self, now: "IndexDefinition") -> list[str]:
         """What the settings say otherwise by now; replicas can be changed on an index at any time and are no part."""
         names = (self.settings.keys() | now.settings.keys()) - {"replicas"}
         changed = sorted(name for name in names if self.settings.get(name) != now.settings.get(name))

@@ -8,7 +8,7 @@ import structlog
 
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.requests import ask, error_of
-from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.mapping import FIELD_LIMIT, body_for
 from penstock.settings import CollectionSettings
 
@@ -33,7 +33,7 @@ def takes_new_fields(mappings: Mapping[str, Any]) -> bool:
 
 
 def raise_limit(
-    client: Client, patience: Patience, index: str, collection: CollectionSettings, mapping: Mapping[str, Any]
+    client: Client, patience: RetryForever, index: str, collection: CollectionSettings, mapping: Mapping[str, Any]
 ) -> None:
     """Where `max_fields` has grown since the index was made, let the index take new fields again."""
     described = ask(client, patience, "GET", f"/{quote(index, safe='')}").json()[index]
@@ -49,19 +49,19 @@ def raise_limit(
         log.info("the index may have more fields", index=index, fields=collection.max_fields)
 
 
-def take_no_new_fields(client: Client, patience: Patience, alias: str) -> bool:
+def take_no_new_fields(client: Client, patience: RetryForever, alias: str) -> bool:
     """Let the index take documents with new fields without making those searchable; they stay in the documents."""
     return not _put(client, patience, f"{alias}/_mapping", {"dynamic": False})
 
 
-def map_field(client: Client, patience: Patience, alias: str, path: str, mapping: Mapping[str, Any]) -> str:
+def map_field(client: Client, patience: RetryForever, alias: str, path: str, mapping: Mapping[str, Any]) -> str:
     """Map a field; answers why the index keeps the mapping it has, empty when it took this one."""
     for name in reversed(path.split(".")):
         mapping = {"properties": {name: mapping}}
     return _put(client, patience, f"{alias}/_mapping", dict(mapping))
 
 
-def _put(client: Client, patience: Patience, path: str, body: dict[str, Any]) -> str:
+def _put(client: Client, patience: RetryForever, path: str, body: dict[str, Any]) -> str:
     """Why it was refused, empty when it was not."""
     answer = ask(client, patience, "PUT", "/" + quote(path), body)
     return "" if answer.ok else ": ".join(error_of(answer))

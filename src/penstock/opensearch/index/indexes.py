@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 from penstock.errors import IndexTakenAway, SettingsError, SystemicFault
-from penstock.opensearch.http.client import Answer, Client
+from penstock.opensearch.http.client import Client, Response
 from penstock.opensearch.http.requests import ask, error_of
-from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.field_limit import raise_limit
 from penstock.opensearch.index.mapping import body_for, read_mapping
 from penstock.settings import CollectionSettings
@@ -69,7 +69,7 @@ def write_alias_of(index: str) -> str:
 class Indexes:
     """Creates, finds and drops the indexes of one cluster."""
 
-    def __init__(self, client: Client, patience: Patience) -> None:
+    def __init__(self, client: Client, patience: RetryForever) -> None:
         self._client = client
         self._patience = patience
 
@@ -191,7 +191,7 @@ class Indexes:
                 )
         return bool(found)
 
-    def _explain(self, answer: Answer, collection: CollectionSettings, name: str) -> None:
+    def _explain(self, answer: Response, collection: CollectionSettings, name: str) -> None:
         """Raise what a refused creation means; returns when another worker created the index meanwhile."""
         kind, reason = error_of(answer)
         if kind == "resource_already_exists_exception":

@@ -7,10 +7,10 @@ from urllib.parse import quote
 from penstock.errors import SinkUnavailable, SystemicFault
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.requests import ask, error_of
-from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.indexes import Generation, uuid_of
 
-Damage = Literal[
+IntegrityProblem = Literal[
     "index_deleted", "index_replaced", "alias_moved", "alias_removed", "not_searched", "searched_elsewhere"
 ]
 """What was done behind penstock's back. Replaced: by another index of the name, or by an older state of itself.
@@ -24,14 +24,14 @@ _PATH_BYTES = 2000
 _FIELDS = "*.aliases,*.settings.index.uuid,*.settings.index.history"
 
 
-def damages(
-    client: Client, patience: Patience, generations: Iterable[Generation], known: Mapping[str, str]
-) -> dict[str, Damage]:
+def problems(
+    client: Client, patience: RetryForever, generations: Iterable[Generation], known: Mapping[str, str]
+) -> dict[str, IntegrityProblem]:
     """The damage to each generation, by index; the intact are left out. `known`: the UUIDs as they were, by index.
 
     Raises Stopped, SinkUnavailable.
     """
-    found: dict[str, Damage] = {}
+    found: dict[str, IntegrityProblem] = {}
     for some in _portions(generations):
         names = [name for each in some for name in (each.index, each.write_alias)]
         seen = _seen(client, patience, names)
@@ -44,12 +44,12 @@ def damages(
     return found
 
 
-def searched_in(client: Client, patience: Patience, generation: Generation) -> frozenset[str]:
+def searched_in(client: Client, patience: RetryForever, generation: Generation) -> frozenset[str]:
     """The indexes that a generation's read alias stands for. Raises Stopped, SinkUnavailable."""
     return frozenset(_seen(client, patience, [generation.read_alias]))
 
 
-def give_back(client: Client, patience: Patience, generation: Generation, *, serving: bool) -> None:
+def give_back(client: Client, patience: RetryForever, generation: Generation, *, serving: bool) -> None:
     """Let the write alias stand for the generation's index alone, and if it serves, the read alias if nobody has it.
 
     Raises SystemicFault when that is refused.
@@ -69,7 +69,7 @@ def give_back(client: Client, patience: Patience, generation: Generation, *, ser
         )
 
 
-def _damage(generation: Generation, known: str | None, seen: Mapping[str, Any]) -> Damage | None:
+def _damage(generation: Generation, known: str | None, seen: Mapping[str, Any]) -> IntegrityProblem | None:
     described, write = seen.get(generation.index), generation.write_alias
     if described is None:
         return "index_deleted"
@@ -81,7 +81,7 @@ def _damage(generation: Generation, known: str | None, seen: Mapping[str, Any]) 
     return "alias_removed" if alias is None or alias.get("is_write_index") is False else None
 
 
-def _seen(client: Client, patience: Patience, names: Iterable[str]) -> dict[str, Any]:
+def _seen(client: Client, patience: RetryForever, names: Iterable[str]) -> dict[str, Any]:
     """Aliases and UUIDs of what the names stand for, by index; what does not exist is left out."""
     path = ",".join(quote(name, safe="") for name in names)
     answer = ask(client, patience, "GET", f"/{path}?ignore_unavailable=true&filter_path={_FIELDS}")

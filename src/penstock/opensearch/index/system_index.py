@@ -5,7 +5,7 @@ from typing import Any
 from penstock.errors import SettingsError
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.requests import ask, error_of
-from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.http.waiting import RetryForever
 
 _SETTINGS = {
     "index.number_of_shards": 1,
@@ -14,7 +14,7 @@ _SETTINGS = {
 }
 
 
-def ensure_system_index(client: Client, patience: Patience, alias: str, body: dict[str, Any]) -> None:
+def ensure_system_index(client: Client, patience: RetryForever, alias: str, body: dict[str, Any]) -> None:
     """Create the index `<alias>-v1` behind the alias, unless it is there. Raises SettingsError."""
     whole = {**body, "settings": {**_SETTINGS, **body.get("settings", {})}, "aliases": {alias: {}}}
     answer = ask(client, patience, "PUT", f"/{alias}-v1", whole)

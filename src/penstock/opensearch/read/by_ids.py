@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from penstock.errors import SinkUnavailable
-from penstock.opensearch.http.client import Answer, Client
+from penstock.opensearch.http.client import Client, Response
 from penstock.opensearch.http.error_table import MISSING, lost, told
 from penstock.opensearch.http.requests import ask, error_of
-from penstock.opensearch.http.waiting import Patience, Wait
+from penstock.opensearch.http.waiting import RetryForever, Wait
 
 
-class Found(NamedTuple):
+class IndexedDocument(NamedTuple):
     """A document with its version, and what a later write must name to replace exactly this state of it.
 
     `ignored` are the fields whose values the mapping did not take, so that they cannot be searched.
@@ -25,8 +25,8 @@ class Found(NamedTuple):
 
 
 def read_by_ids(
-    client: Client, patience: Patience, index: str, ids: Iterable[str], *, with_source: bool = True
-) -> dict[str, Found]:
+    client: Client, patience: RetryForever, index: str, ids: Iterable[str], *, with_source: bool = True
+) -> dict[str, IndexedDocument]:
     """Read documents; those that do not exist are left out, as all are without the index.
 
     Raises Stopped, SinkUnavailable.
@@ -43,7 +43,7 @@ def read_by_ids(
             attempts.wait(found)
 
 
-def _read(answer: Answer, index: str) -> dict[str, Found] | Wait:
+def _read(answer: Response, index: str) -> dict[str, IndexedDocument] | Wait:
     parsed = answer.json()
     if not isinstance(parsed, dict):
         return lost("an answer that is none to a read by ids", unclear=False)
@@ -54,7 +54,7 @@ def _read(answer: Answer, index: str) -> dict[str, Found] | Wait:
         if error["type"] not in MISSING:
             return Wait("unavailable", told(error))
     return {
-        each["_id"]: Found(
+        each["_id"]: IndexedDocument(
             each.get("_source", {}),
             each["_version"],
             each["_seq_no"],

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from penstock.errors import PenstockError, SinkUnavailable
 from penstock.opensearch.http.client import Client, Unreachable
 from penstock.opensearch.http.requests import ask
-from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.mapping import RESERVED_FIELD
 from penstock.opensearch.read.scan import Entry, entry_of, hits_of, scan, unreadable
 
@@ -26,7 +26,7 @@ class PlaceLost(PenstockError):
     """The server no longer has the point in time (it was restarted, or too much time has passed): begin anew."""
 
 
-class Place(NamedTuple):
+class ScanPlace(NamedTuple):
     """Where to go on: the point in time, and what the last document was sorted by (None at the beginning)."""
 
     pit: str
@@ -37,10 +37,10 @@ class Paged(NamedTuple):
     """A page, and the place after it; None where nobody can go on from there."""
 
     entries: list[Entry]
-    place: Place | None
+    place: ScanPlace | None
 
 
-def walk(client: Client, patience: Patience, index: str, place: Place | None, *, page: int) -> Iterator[Paged]:
+def walk(client: Client, patience: RetryForever, index: str, place: ScanPlace | None, *, page: int) -> Iterator[Paged]:
     """Yield all documents in pages, in no order, those after the place only.
 
     When it is left early, the point in time stays for those who go on from a place. Raises PlaceLost, SinkUnavailable,
@@ -59,7 +59,7 @@ def walk(client: Client, patience: Patience, index: str, place: Place | None, *,
         client.request("DELETE", "/_search/point_in_time", {"pit_id": [at.pit]})
 
 
-def _begun(client: Client, patience: Patience, index: str, size: int) -> tuple[Place, Paged] | None:
+def _begun(client: Client, patience: RetryForever, index: str, size: int) -> tuple[ScanPlace, Paged] | None:
     """A new point in time and its first page; None where the server has none, or not for us."""
     try:
         at = _opened(client, patience, index)
@@ -69,14 +69,14 @@ def _begun(client: Client, patience: Patience, index: str, size: int) -> tuple[P
     return (at, found) if at and found else None
 
 
-def _opened(client: Client, patience: Patience, index: str) -> Place | None:
+def _opened(client: Client, patience: RetryForever, index: str) -> ScanPlace | None:
     name = quote(index, safe="")
     ask(client, patience, "POST", f"/{name}/_refresh")
     answer = ask(client, patience, "POST", f"/{name}/_search/point_in_time?keep_alive={_KEEP}")
-    return Place(answer.json()["pit_id"]) if answer.ok else None
+    return ScanPlace(answer.json()["pit_id"]) if answer.ok else None
 
 
-def _page(client: Client, patience: Patience, at: Place, size: int) -> Paged | None:
+def _page(client: Client, patience: RetryForever, at: ScanPlace, size: int) -> Paged | None:
     """The next page, empty at the end; None where the server cannot sort by places."""
     query: dict[str, Any] = {
         "size": size,
@@ -99,5 +99,5 @@ def _page(client: Client, patience: Patience, at: Place, size: int) -> Paged | N
     if not parsed["_shards"]["total"]:  # so it answers to a point in time that it does not know at all
         raise PlaceLost("the server does not know the point in time")
     hits = hits_of(parsed, "the index")
-    after = Place(parsed.get("pit_id", at.pit), hits[-1]["sort"]) if hits else None
+    after = ScanPlace(parsed.get("pit_id", at.pit), hits[-1]["sort"]) if hits else None
     return Paged([entry_of(hit) for hit in hits], after)

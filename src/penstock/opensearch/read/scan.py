@@ -6,9 +6,9 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from penstock.errors import SinkUnavailable
-from penstock.opensearch.http.client import Answer, Client, Unreachable
+from penstock.opensearch.http.client import Client, Response, Unreachable
 from penstock.opensearch.http.requests import ask, error_of
-from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.mapping import RESERVED_FIELD
 from penstock.opensearch.read.by_ids import read_by_ids
 
@@ -26,7 +26,7 @@ class Entry(NamedTuple):
     key: str | None
 
 
-def scan(client: Client, patience: Patience, index: str, *, page: int = PAGE) -> Iterator[list[Entry]]:
+def scan(client: Client, patience: RetryForever, index: str, *, page: int = PAGE) -> Iterator[list[Entry]]:
     """Yield all documents as they were at the start, in pages, in no order. Raises SinkUnavailable, Stopped.
 
     Close the generator when it is left early: the server holds the place for minutes otherwise.
@@ -37,7 +37,9 @@ def scan(client: Client, patience: Patience, index: str, *, page: int = PAGE) ->
         yield [entry_of(hit) for hit in hits]
 
 
-def scrolled(client: Client, patience: Patience, index: str, query: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+def scrolled(
+    client: Client, patience: RetryForever, index: str, query: dict[str, Any]
+) -> Iterator[list[dict[str, Any]]]:
     """Yield what a search finds, page by page, as it was at the start; see `scan`."""
     name = quote(index, safe="")
     _asked(client, patience, "POST", f"/{name}/_refresh", None)
@@ -52,13 +54,13 @@ def scrolled(client: Client, patience: Patience, index: str, query: dict[str, An
             client.request("DELETE", "/_search/scroll", {"scroll_id": [answer["_scroll_id"]]})
 
 
-def read_sources(client: Client, patience: Patience, index: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+def read_sources(client: Client, patience: RetryForever, index: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The bodies of documents in real time, by id; those that are not there are left out. Raises SinkUnavailable."""
     found = read_by_ids(client, patience, index, ids)
     return {text_id: document.source for text_id, document in found.items()}
 
 
-def sample(client: Client, patience: Patience, index: str, size: int) -> list[Entry]:
+def sample(client: Client, patience: RetryForever, index: str, size: int) -> list[Entry]:
     """So many documents by chance, at most 10,000. Raises SinkUnavailable."""
     name = quote(index, safe="")
     _asked(client, patience, "POST", f"/{name}/_refresh", None)
@@ -67,13 +69,15 @@ def sample(client: Client, patience: Patience, index: str, size: int) -> list[En
     return [entry_of(hit) for hit in hits_of(_asked(client, patience, "POST", f"/{name}/_search", query), index)]
 
 
-def count(client: Client, patience: Patience, index: str) -> int:
+def count(client: Client, patience: RetryForever, index: str) -> int:
     """How many documents an index or alias holds; up to a second old."""
     answer = _asked(client, patience, "POST", f"/{quote(index, safe='')}/_count", {"query": {"match_all": {}}})
     return int(answer["count"])
 
 
-def _asked(client: Client, patience: Patience, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+def _asked(
+    client: Client, patience: RetryForever, method: str, path: str, body: dict[str, Any] | None
+) -> dict[str, Any]:
     answer = ask(client, patience, method, path, body)
     parsed = answer.json()
     if not answer.ok or not isinstance(parsed, dict):
@@ -81,7 +85,7 @@ def _asked(client: Client, patience: Patience, method: str, path: str, body: dic
     return parsed
 
 
-def unreadable(answer: Answer, path: str) -> SinkUnavailable:
+def unreadable(answer: Response, path: str) -> SinkUnavailable:
     """What an answer means that holds no documents."""
     kind, reason = error_of(answer)
     return SinkUnavailable(f"The index cannot be read ({path.partition('?')[0]}: {answer.status} {kind}: {reason}).")

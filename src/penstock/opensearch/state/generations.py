@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from penstock.opensearch.index.definition import Recipe
+from penstock.opensearch.index.definition import IndexDefinition
 from penstock.opensearch.index.indexes import index_of
 from penstock.opensearch.state.store import Conflict, StateStore
 
@@ -21,18 +21,18 @@ Role = Literal["building", "serving", "kept", "dropping"]
 
 
 @dataclass(frozen=True)
-class Recorded:
+class GenerationRecord:
     """One generation. `failed` says why it is not fed any more, until somebody mends it and begins again."""
 
     number: int
     index: str
     role: Role
-    recipe: Recipe
+    recipe: IndexDefinition
     failed: str = ""
 
 
 @dataclass(frozen=True)
-class Record:
+class CollectionRecord:
     """The generations of one collection behind one read alias; `last` is the highest number that was ever used.
 
     `names` are those that the collection got by renames that were followed: see `penstock.model.Names`.
@@ -41,61 +41,61 @@ class Record:
     collection: str
     alias: str
     last: int = 0
-    generations: tuple[Recorded, ...] = field(default=())
+    generations: tuple[GenerationRecord, ...] = field(default=())
     names: tuple[tuple[str, int], ...] = ()
 
     @property
-    def fed(self) -> tuple[Recorded, ...]:
+    def fed(self) -> tuple[GenerationRecord, ...]:
         """Those that belong to the collection for now: all but the ones that are about to be deleted."""
         return tuple(each for each in self.generations if each.role != "dropping")
 
-    def in_role(self, role: Role) -> Recorded | None:
+    def in_role(self, role: Role) -> GenerationRecord | None:
         """The (only) generation in this role, if there is one."""
         return next((each for each in self.generations if each.role == role), None)
 
-    def numbered(self, number: int) -> Recorded | None:
+    def numbered(self, number: int) -> GenerationRecord | None:
         """The generation of this number, None when it is not, or no longer, fed."""
         return next((each for each in self.fed if each.number == number), None)
 
-    def moved_on(self, now: Recipe) -> list[str]:
+    def moved_on(self, now: IndexDefinition) -> list[str]:
         """What is set otherwise than when the serving generation was made, unless one is there that is made so."""
         serving = self.in_role("serving")
         if serving is None or any(not each.recipe.moved_on(now) for each in self.fed):
             return []
         return serving.recipe.moved_on(now)
 
-    def added(self, recipe: Recipe, role: Role) -> "Record":
+    def added(self, recipe: IndexDefinition, role: Role) -> "CollectionRecord":
         """With one more generation."""
         number = self.last + 1
-        made = Recorded(number, index_of(self.alias, number), role, recipe)
+        made = GenerationRecord(number, index_of(self.alias, number), role, recipe)
         return replace(self, last=number, generations=(*self.generations, made))
 
-    def changed(self, number: int, **changes: Any) -> "Record":
+    def changed(self, number: int, **changes: Any) -> "CollectionRecord":
         """With one generation changed."""
         those = (replace(each, **changes) if each.number == number else each for each in self.generations)
         return replace(self, generations=tuple(those))
 
-    def served_by(self, number: int) -> "Record":
+    def served_by(self, number: int) -> "CollectionRecord":
         """With this generation serving; the one that served is kept."""
         before = self.in_role("serving")
         record = self if before is None or before.number == number else self.changed(before.number, role="kept")
         return record.changed(number, role="serving", failed="")
 
-    def renamed(self, coll: str, since: int) -> "Record":
+    def renamed(self, coll: str, since: int) -> "CollectionRecord":
         """With another name of the collection; unchanged when a pipeline that is behind tells what is known."""
         known = self.names[-1][1] if self.names else 0
         return replace(self, names=(*self.names, (coll, since))) if since > known else self
 
-    def found(self, number: int) -> Recorded:
+    def found(self, number: int) -> GenerationRecord:
         """The generation of this number, whatever becomes of it."""
         return next(each for each in self.generations if each.number == number)
 
-    def without(self, number: int) -> "Record":
+    def without(self, number: int) -> "CollectionRecord":
         """With one generation forgotten."""
         return replace(self, generations=tuple(each for each in self.generations if each.number != number))
 
 
-class Records:
+class GenerationRegistry:
     """Reads and changes the records; several threads and processes may do so at once."""
 
     def __init__(self, store: StateStore) -> None:
@@ -106,7 +106,7 @@ class Records:
         """The id of a record's state document."""
         return f"generations/{alias}"
 
-    def read(self, aliases: Iterable[str]) -> dict[str, Record]:
+    def read(self, aliases: Iterable[str]) -> dict[str, CollectionRecord]:
         """The records that there are, by alias. Raises SettingsError for a newer form, Stopped."""
         found = self._store.get([self.id_of(alias) for alias in aliases])
         return {record.alias: record for record in (record_of(each.document) for each in found.values())}
@@ -114,18 +114,18 @@ class Records:
     def fail(self, alias: str, number: int, reason: str) -> None:
         """Note why a generation is not fed any more; the one that serves goes on failing by itself."""
 
-        def change(record: Record) -> Record:
+        def change(record: CollectionRecord) -> CollectionRecord:
             known = record.numbered(number)
             return record.changed(number, failed=reason) if known and known.role != "serving" else record
 
         self.change(alias, change)
 
-    def create(self, record: Record) -> Record:
+    def create(self, record: CollectionRecord) -> CollectionRecord:
         """Keep the first record of an alias, and answer it. Raises Conflict when there is one."""
         self._store.put(self.id_of(record.alias), _document(record), None)
         return record
 
-    def change(self, alias: str, change: Callable[[Record], Record]) -> Record:
+    def change(self, alias: str, change: Callable[[CollectionRecord], CollectionRecord]) -> CollectionRecord:
         """Change a record as it is now and answer it; once more when others changed it meanwhile.
 
         Raises what `change` raises.
@@ -144,14 +144,16 @@ class Records:
             return after
 
 
-def record_of(document: Mapping[str, Any]) -> Record:
+def record_of(document: Mapping[str, Any]) -> CollectionRecord:
     """The record that a state document holds."""
-    generations = (Recorded(**{**each, "recipe": Recipe(**each["recipe"])}) for each in document["generations"])
+    generations = (
+        GenerationRecord(**{**each, "recipe": IndexDefinition(**each["recipe"])}) for each in document["generations"]
+    )
     names = tuple((each["collection"], each["since"]) for each in document.get("names", ()))
-    return Record(document["name"], document["alias"], document["last"], tuple(generations), names)
+    return CollectionRecord(document["name"], document["alias"], document["last"], tuple(generations), names)
 
 
-def _document(record: Record) -> dict[str, Any]:
+def _document(record: CollectionRecord) -> dict[str, Any]:
     return {
         "kind": "generations",
         "name": record.collection,

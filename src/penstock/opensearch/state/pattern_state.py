@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from penstock.opensearch.state.store import Conflict, StateStore
 
 
-class FoundState:
+class PatternState:
     """Several processes may note what they find at once."""
 
     def __init__(self, store: StateStore) -> None:

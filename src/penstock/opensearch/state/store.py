@@ -7,9 +7,9 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from penstock.errors import PenstockError, SettingsError, SystemicFault
-from penstock.opensearch.http.client import Answer, Client, Unreachable
+from penstock.opensearch.http.client import Client, Response, Unreachable
 from penstock.opensearch.http.error_table import judge_item, judge_request, lost
-from penstock.opensearch.http.waiting import Patience, Wait
+from penstock.opensearch.http.waiting import RetryForever, Wait
 from penstock.opensearch.index.system_index import ensure_system_index
 from penstock.opensearch.read.by_ids import read_by_ids
 
@@ -31,6 +31,10 @@ _BODY: dict[str, Any] = {
 
 class Conflict(PenstockError):
     """The document was changed by someone else since it was read."""
+
+
+StateDocument = Mapping[str, Any]
+"""The fields of one state document."""
 
 
 class Stored(NamedTuple):
@@ -55,7 +59,7 @@ class _Place(NamedTuple):
 class StateStore:
     """Reads and writes state documents; waits for the cluster by itself. Several threads may use it."""
 
-    def __init__(self, client: Client, patience: Patience, *, index: str = STATE_INDEX) -> None:
+    def __init__(self, client: Client, patience: RetryForever, *, index: str = STATE_INDEX) -> None:
         self.index = index
         self.patience = patience
         self._client = client
@@ -115,7 +119,7 @@ class StateStore:
             raise SystemicFault(f"The state {state_id} was refused ({verdict.status}: {verdict.reason}).")
         return self._judge(state_id, answer)
 
-    def _judge(self, state_id: str, answer: Answer) -> "_Place | Wait | None":
+    def _judge(self, state_id: str, answer: Response) -> "_Place | Wait | None":
         parsed = answer.json()
         try:
             (item,) = (next(iter(each.values())) for each in parsed["items"])

@@ -9,17 +9,17 @@ field      the index has the field, and the value does not fit
 import re
 from typing import Literal, NamedTuple
 
-Kind = Literal["mixed", "shapes", "full", "field"]
+FieldErrorKind = Literal["mixed", "shapes", "full", "field"]
 
 
-class Objection(NamedTuple):
+class FieldError(NamedTuple):
     """Why the index refused a document, and at which field (a dotted path; empty where it names none)."""
 
-    kind: Kind
+    kind: FieldErrorKind
     field: str = ""
 
 
-_WORDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+_WORDS: tuple[tuple[FieldErrorKind, re.Pattern[str]], ...] = (
     ("full", re.compile(r"Limit of total fields \[\d+\] has been exceeded()")),
     ("shapes", re.compile(r"mapper \[(.+)\] cannot be changed from type \[.+\] to \[ObjectMapper\]")),
     ("shapes", re.compile(r"can't merge a non object mapping \[(.+)\] with an object mapping")),
@@ -35,9 +35,9 @@ _WORDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
 """OpenSearch's own words; its error types say less."""
 
 
-def objection_in(reason: str) -> Objection | None:
+def objection_in(reason: str) -> FieldError | None:
     """What the reason of a refusal says of a field, None when it speaks of something else."""
     for kind, words in _WORDS:
         if found := words.search(reason):
-            return Objection(kind, found[1])
+            return FieldError(kind, found[1])
     return None

@@ -25,11 +25,11 @@ from penstock.model import WRITTEN, Outcome, Refusal, Write
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.requests import ask
-from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.field_limit import count_fields, map_field, take_no_new_fields
 from penstock.opensearch.index.mapping import TEXT
-from penstock.opensearch.write.field_errors import Kind as Reason
-from penstock.opensearch.write.field_errors import Objection, objection_in
+from penstock.opensearch.write.field_errors import FieldError, objection_in
+from penstock.opensearch.write.field_errors import FieldErrorKind as Reason
 from penstock.ports import Sink
 from penstock.settings import CollectionSettings, ConflictPolicy
 
@@ -46,12 +46,12 @@ class _Round:
     """The documents of one call that are still refused, by their places in it, and what was done for them."""
 
     writes: dict[int, Write]
-    answered: set[tuple[int, Objection]] = field(default_factory=set)
-    changed: dict[tuple[str, Objection], bool] = field(default_factory=dict)
+    answered: set[tuple[int, FieldError]] = field(default_factory=set)
+    changed: dict[tuple[str, FieldError], bool] = field(default_factory=dict)
     tally: Counter[tuple[str, Reason, str]] = field(default_factory=Counter)
 
 
-class Guard:
+class FieldFallback:
     """A `penstock.ports.Sink` before the sink; several threads may call it at once."""
 
     def __init__(
@@ -60,7 +60,7 @@ class Guard:
         collections: Sequence[CollectionSettings],
         *,
         client: Client,
-        patience: Patience,
+        patience: RetryForever,
         metrics: Metrics,
     ) -> None:
         self._sink = sink
@@ -121,7 +121,7 @@ class Guard:
             return _without(write, write.body, objection.field, this)
         return None
 
-    def _index_is_ready(self, alias: str, objection: Objection, settings: CollectionSettings, this: _Round) -> bool:
+    def _index_is_ready(self, alias: str, objection: FieldError, settings: CollectionSettings, this: _Round) -> bool:
         """Whether the document may come again as it is: the index was changed for it, once for all that object so."""
         if objection.kind == "field" or (objection.kind == "full" and settings.when_full == "dead-letter"):
             return False
@@ -134,7 +134,7 @@ class Guard:
                 this.changed[key] = objection.kind != "full"
         return this.changed[key]
 
-    def _change_index(self, alias: str, objection: Objection, settings: CollectionSettings, this: _Round) -> bool:
+    def _change_index(self, alias: str, objection: FieldError, settings: CollectionSettings, this: _Round) -> bool:
         if objection.kind == "shapes":
             return True
         if objection.kind == "full":

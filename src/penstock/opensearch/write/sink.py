@@ -16,16 +16,16 @@ from typing import Any, NamedTuple
 from penstock.errors import ReadAgain
 from penstock.model import WRITTEN, Outcome, Refusal, Write
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.http.client import Answer, Client, Unreachable
+from penstock.opensearch.http.client import Client, Response, Unreachable
 from penstock.opensearch.http.error_table import judge_item, judge_request, lost
-from penstock.opensearch.http.waiting import Attempts, Patience, Wait
+from penstock.opensearch.http.waiting import Attempts, RetryForever, Wait
 from penstock.opensearch.write.bulk import Form, form_of, guards_of, lines_of, refusals, requests_of
 from penstock.settings import SinkSettings
 
 _ANSWER_FIELDS = "filter_path=errors,items.*.status,items.*.error"
 
 
-class _Call(NamedTuple):
+class _BulkCall(NamedTuple):
     """What one call of `write` shares among its requests; each of these holds the writes at some places."""
 
     writes: Sequence[Write]
@@ -49,7 +49,7 @@ class OpenSearchSink:
         client: Client,
         settings: SinkSettings,
         metrics: Metrics,
-        patience: Patience,
+        patience: RetryForever,
         *,
         may_send: Callable[[], None] = lambda: None,
     ) -> None:
@@ -71,14 +71,14 @@ class OpenSearchSink:
         """
         if not writes:
             return []
-        call = _Call(writes, refusals(writes), form_of({write.alias for write in writes}), send_before)
+        call = _BulkCall(writes, refusals(writes), form_of({write.alias for write in writes}), send_before)
         sendable = call.left(range(len(writes)))
         with self._patience.attempts() as attempts:
             for places in requests_of(writes, sendable, max_bytes=self._max_bytes, max_writes=self._max_writes):
                 self._deliver(places, call, attempts)
         return [_known(outcome) for outcome in call.outcomes]
 
-    def _deliver(self, places: Sequence[int], call: _Call, attempts: Attempts) -> None:
+    def _deliver(self, places: Sequence[int], call: _BulkCall, attempts: Attempts) -> None:
         """Send a request and what is left of it, until every write in it has its outcome."""
         requests = [places]
         while requests:
@@ -94,12 +94,12 @@ class OpenSearchSink:
             else:
                 call.outcomes[places[0]] = verdict
 
-    def _wait(self, wait: Wait, call: _Call, attempts: Attempts) -> None:
+    def _wait(self, wait: Wait, call: _BulkCall, attempts: Attempts) -> None:
         if wait.unclear and call.send_before is not None:
             raise ReadAgain(f"nobody knows whether the writes arrived ({wait.reason}: {wait.detail})")
         attempts.wait(wait)
 
-    def _send(self, places: Sequence[int], call: _Call) -> Wait | Refusal | None:
+    def _send(self, places: Sequence[int], call: _BulkCall) -> Wait | Refusal | None:
         """Send one request and note the outcomes; answers why some are missing, or a Refusal of it as a whole."""
         with self._made:
             guards = guards_of(call.writes, places, call.form)
@@ -114,7 +114,7 @@ class OpenSearchSink:
             return judge_request(answer, f"POST {call.form.path}")
         return _settle(places, answer, len(guards), call.outcomes)
 
-    def _ask(self, body: bytes, call: _Call) -> Answer:
+    def _ask(self, body: bytes, call: _BulkCall) -> Response:
         """Send a request once there is room for it; whether it may be sent is asked last."""
         with self._sent:
             if call.send_before is not None and time.monotonic() >= call.send_before:
@@ -124,7 +124,7 @@ class OpenSearchSink:
             return self._client.request("POST", call.form.path + self._query, body)
 
 
-def _settle(places: Sequence[int], answer: Answer, guards: int, outcomes: list[Outcome | None]) -> Wait | None:
+def _settle(places: Sequence[int], answer: Response, guards: int, outcomes: list[Outcome | None]) -> Wait | None:
     """Note the outcome of each item; answers the wait that items ask for, None when none does."""
     if not guards and _all_written(answer.raw, len(places)):
         for place in places:
@@ -155,7 +155,7 @@ def _all_written(raw: bytes, count: int) -> bool:
     return b'"errors":false' in raw[:64] and raw.count(b'"status":20') + raw.count(b'"status":404') == count
 
 
-def _items(answer: Answer) -> list[tuple[int, dict[str, Any] | None]] | None:
+def _items(answer: Response) -> list[tuple[int, dict[str, Any] | None]] | None:
     """The status and error of each item, in order; None when the answer is not one to a bulk request."""
     parsed = answer.json()
     try:

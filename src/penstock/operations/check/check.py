@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from penstock.documents.transform import Transform
 from penstock.errors import PenstockError, SettingsError, SinkUnavailable, SourceUnavailable
 from penstock.opensearch.index.mapping import body_for, read_mapping
-from penstock.operations.check.finding import Area, Finding, failure, ok
+from penstock.operations.check.finding import Area, CheckFinding, failure, ok
 from penstock.operations.check.sink import sink_findings
 from penstock.operations.check.source import source_findings
 from penstock.settings import CollectionSettings, Settings
@@ -19,7 +19,7 @@ _ERROR_OF: dict[Area, type[PenstockError]] = {
 }
 
 
-def check(settings: Settings) -> Iterator[Finding]:
+def check(settings: Settings) -> Iterator[CheckFinding]:
     """Yield the findings as they come: of the settings, of the source, of the sink. Nothing that it makes stays."""
     for collection in settings.collections:
         yield from _collection_findings(collection)
@@ -35,13 +35,13 @@ def _without_patterns(settings: Settings) -> Settings:
         return settings.model_copy(update={"collections": tuple(exactly(settings))})
 
 
-def exit_code(findings: list[Finding]) -> int:
+def exit_code(findings: list[CheckFinding]) -> int:
     """0 without failures; else the exit code that a start would most likely end with."""
     failed = {finding.area for finding in findings if finding.verdict == "failure"}
     return next((_ERROR_OF[area].exit_code for area in _ERROR_OF if area in failed), 0)
 
 
-def _collection_findings(collection: CollectionSettings) -> Iterator[Finding]:
+def _collection_findings(collection: CollectionSettings) -> Iterator[CheckFinding]:
     """What can be seen without a server: the user's function and mapping file."""
     subject = collection.namespace
     try:

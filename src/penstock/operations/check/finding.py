@@ -2,41 +2,41 @@
 
 from typing import Literal, NamedTuple
 
-from penstock.opensearch.http.client import Answer
+from penstock.opensearch.http.client import Response
 from penstock.opensearch.http.requests import error_of
 
-Verdict = Literal["ok", "warning", "failure"]
+CheckVerdict = Literal["ok", "warning", "failure"]
 Area = Literal["settings", "source", "sink"]
 
 
-class Finding(NamedTuple):
+class CheckFinding(NamedTuple):
     """One thing that was looked at; `todo` says what to do when it is not ok."""
 
     area: Area
     subject: str
-    verdict: Verdict
+    verdict: CheckVerdict
     detail: str
     todo: str = ""
 
 
-def ok(area: Area, subject: str, detail: str) -> Finding:
+def ok(area: Area, subject: str, detail: str) -> CheckFinding:
     """It is as it should be."""
-    return Finding(area, subject, "ok", detail)
+    return CheckFinding(area, subject, "ok", detail)
 
 
-def warning(area: Area, subject: str, detail: str, todo: str) -> Finding:
+def warning(area: Area, subject: str, detail: str, todo: str) -> CheckFinding:
     """It works, and could hurt later."""
-    return Finding(area, subject, "warning", detail, todo)
+    return CheckFinding(area, subject, "warning", detail, todo)
 
 
-def failure(area: Area, subject: str, detail: str, todo: str = "") -> Finding:
+def failure(area: Area, subject: str, detail: str, todo: str = "") -> CheckFinding:
     """It keeps penstock from its work."""
-    return Finding(area, subject, "failure", detail, todo)
+    return CheckFinding(area, subject, "failure", detail, todo)
 
 
 RIGHTS = "let the user read, write, create and delete indexes (AWS: es:ESHttp* on the domain and on /_bulk, /_mget)"
 
 
-def refusal(answer: Answer) -> str:
+def refusal(answer: Response) -> str:
     kind, reason = error_of(answer)
     return f"refused ({answer.status} {kind}: {reason})"

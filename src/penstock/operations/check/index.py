@@ -12,9 +12,9 @@ from penstock.observe.wording import counted
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.index.field_limit import count_fields, limit_of, takes_new_fields
 from penstock.opensearch.index.mapping import GC_DELETES_S, body_for, read_mapping
-from penstock.operations.check.finding import RIGHTS, Finding, failure, ok, refusal, warning
+from penstock.operations.check.finding import RIGHTS, CheckFinding, failure, ok, refusal, warning
 from penstock.operations.inspect.views import SinkView
-from penstock.planner import Declared
+from penstock.planner import DeclaredCollection
 from penstock.settings import CollectionSettings, Settings
 
 _NEARLY_FULL = 0.8
@@ -22,7 +22,7 @@ _WIDE = 20
 _NAMED = 3
 
 
-def _field_findings(collection: CollectionSettings, index: str, described: Mapping[str, Any]) -> Iterator[Finding]:
+def _field_findings(collection: CollectionSettings, index: str, described: Mapping[str, Any]) -> Iterator[CheckFinding]:
     """How near the index's fields are to their limit, and which objects hold the most."""
     mappings = described.get("mappings", {})
     used, limit = count_fields(mappings), limit_of(described["settings"]["index"])
@@ -70,7 +70,9 @@ def data_nodes(client: Client) -> int:
     return int(health.json().get("number_of_data_nodes", 0)) if health.ok else 0
 
 
-def index_findings(client: Client, collection: CollectionSettings, copies: dict[int, list[str]]) -> Iterator[Finding]:
+def index_findings(
+    client: Client, collection: CollectionSettings, copies: dict[int, list[str]]
+) -> Iterator[CheckFinding]:
     """What can be said of one index; `copies` gathers by number of replicas which indexes have so many."""
     alias = collection.alias
     answer = client.request("GET", f"/{quote(alias, safe='')}")
@@ -86,7 +88,7 @@ def index_findings(client: Client, collection: CollectionSettings, copies: dict[
         yield from _state_findings(collection, index, described, copies)
 
 
-def _mapping_findings(client: Client, collection: CollectionSettings) -> Iterator[Finding]:
+def _mapping_findings(client: Client, collection: CollectionSettings) -> Iterator[CheckFinding]:
     """Whether OpenSearch takes the user's mapping file (its analyzers may be missing), tried on a scratch index."""
     if collection.mapping_file is None and not collection.conflicts:
         return
@@ -107,7 +109,7 @@ def _mapping_findings(client: Client, collection: CollectionSettings) -> Iterato
 
 def _state_findings(
     collection: CollectionSettings, index: str, described: Mapping[str, Any], copies: dict[int, list[str]]
-) -> Iterator[Finding]:
+) -> Iterator[CheckFinding]:
     alias, settings = collection.alias, described["settings"]["index"]
     owner = described.get("mappings", {}).get("_meta", {}).get("penstock", {}).get("collection")
     if index == alias or owner != collection.namespace:
@@ -120,7 +122,7 @@ def _state_findings(
     copies.setdefault(int(settings.get("number_of_replicas", 0)), []).append(alias)
 
 
-def replicas_findings(copies: Mapping[int, list[str]], nodes: int) -> Iterator[Finding]:
+def replicas_findings(copies: Mapping[int, list[str]], nodes: int) -> Iterator[CheckFinding]:
     """One finding for all indexes that want the same number of replicas, when the cluster has no room for them."""
     for replicas, aliases in sorted(copies.items()):
         if nodes and replicas >= nodes:
@@ -132,7 +134,7 @@ def replicas_findings(copies: Mapping[int, list[str]], nodes: int) -> Iterator[F
             )
 
 
-def generation_findings(view: SinkView, settings: Settings) -> Iterator[Finding]:
+def generation_findings(view: SinkView, settings: Settings) -> Iterator[CheckFinding]:
     """Where an index is not made as the settings say now, and where a new one failed."""
     records = view.records([each.alias for each in settings.collections])
     for collection in settings.collections:
@@ -141,7 +143,7 @@ def generation_findings(view: SinkView, settings: Settings) -> Iterator[Finding]
             if each.failed:
                 yield warning("sink", each.index, f"is not fed: {each.failed}", f"penstock reindex {name}")
         with suppress(SettingsError):  # it is among the findings of the settings
-            changed = record.moved_on(Declared.by(collection).recipe) if record else []
+            changed = record.moved_on(DeclaredCollection.by(collection).recipe) if record else []
             if changed:
                 what = f"is not made as the settings say now ({', '.join(changed)})"
                 yield warning("sink", f"{collection.alias}: settings", what, f"penstock reindex {name}")
@@ -151,7 +153,7 @@ _SECONDS = {"nanos": 1e-9, "micros": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 360
 """OpenSearch's units of time."""
 
 
-def _durable_findings(index: str, settings: Mapping[str, Any]) -> Iterator[Finding]:
+def _durable_findings(index: str, settings: Mapping[str, Any]) -> Iterator[CheckFinding]:
     """What somebody has set otherwise than penstock did; `settings` are those of the index."""
     if settings.get("translog", {}).get("durability") == "async":
         yield warning(

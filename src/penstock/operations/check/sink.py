@@ -11,7 +11,7 @@ from penstock.connections import sink_client
 from penstock.errors import SettingsError, SinkUnavailable
 from penstock.opensearch.http.client import Client, Unreachable
 from penstock.opensearch.index.mapping import index_body
-from penstock.operations.check.finding import RIGHTS, Finding, failure, ok, refusal, warning
+from penstock.operations.check.finding import RIGHTS, CheckFinding, failure, ok, refusal, warning
 from penstock.operations.check.index import (
     data_nodes,
     generation_findings,
@@ -25,7 +25,7 @@ _MAJORS = ("2", "3")
 _DISK_HIGH, _DISK_FLOOD = 0.90, 0.95
 
 
-def sink_findings(settings: Settings) -> Iterator[Finding]:
+def sink_findings(settings: Settings) -> Iterator[CheckFinding]:
     """Yield what can be said of the sink; only the connection, when there is none."""
     try:
         client = sink_client(settings)
@@ -49,7 +49,7 @@ def sink_findings(settings: Settings) -> Iterator[Finding]:
         client.close()
 
 
-def _server_finding(client: Client, settings: Settings) -> Finding:
+def _server_finding(client: Client, settings: Settings) -> CheckFinding:
     """What answers there; on a failure there is no use in going on."""
     if settings.sink.auth == "sigv4" and settings.sink.service == "aoss":
         return warning("sink", "version", "OpenSearch Serverless does not tell", "experimental: see the probes")
@@ -67,7 +67,7 @@ def _server_finding(client: Client, settings: Settings) -> Finding:
     return ok("sink", "connection", f"OpenSearch {number} at {client.url}, login {settings.sink.auth}")
 
 
-def _probe_findings(client: Client) -> Iterator[Finding]:
+def _probe_findings(client: Client) -> Iterator[CheckFinding]:
     """Do once what penstock does all day, on an index that is deleted afterwards."""
     name = f"penstock-check-{secrets.token_hex(6)}"
     body = index_body(shards=1, replicas=0, mapping={}, meta={})
@@ -88,7 +88,7 @@ def _probe_findings(client: Client) -> Iterator[Finding]:
         yield warning("sink", "delete an index", refusal(deleted), f"delete {name}")
 
 
-def _versions_finding(client: Client, alias: str) -> Finding:
+def _versions_finding(client: Client, alias: str) -> CheckFinding:
     """An older version must be refused, or replays would not be harmless."""
     statuses = []
     for version in (2, 2, 1):
@@ -108,7 +108,7 @@ def _versions_finding(client: Client, alias: str) -> Finding:
     )
 
 
-def _room_findings(client: Client) -> Iterator[Finding]:
+def _room_findings(client: Client) -> Iterator[CheckFinding]:
     """Blocks of the whole cluster, and disks that are about to cause one."""
     settings = client.request("GET", "/_cluster/settings?flat_settings=true")
     answered = settings.json() if settings.ok else {}
@@ -125,7 +125,7 @@ def _room_findings(client: Client) -> Iterator[Finding]:
         yield from _disk_findings(node)
 
 
-def _disk_findings(node: Mapping[str, Any]) -> Iterator[Finding]:
+def _disk_findings(node: Mapping[str, Any]) -> Iterator[CheckFinding]:
     total = node.get("fs", {}).get("total", {})
     size, free = total.get("total_in_bytes", 0), total.get("available_in_bytes", 0)
     used = 1 - free / size if size else 0.0

@@ -9,14 +9,14 @@ from penstock.connections import source_connection
 from penstock.errors import SettingsError, SourceUnavailable
 from penstock.model import Namespace, seconds_of
 from penstock.mongo import collections as source
-from penstock.mongo.connection import Client, Connection, Server, address, server
+from penstock.mongo.connection import Connection, SourceClient, SourceServer, address, server
 from penstock.mongo.cursor import ChangeCursor
 from penstock.mongo.documentdb import enabling, enabling_rules, is_enabled
 from penstock.mongo.error_table import in_words, unavailable
 from penstock.mongo.heartbeat import may_beat
 from penstock.mongo.watch import Watch, watches
 from penstock.observe.wording import counted
-from penstock.operations.check.finding import Finding, failure, ok, warning
+from penstock.operations.check.finding import CheckFinding, failure, ok, warning
 from penstock.settings import Settings
 from penstock.worker.collections.expansion import expand, matching, patterns_of
 from penstock.worker.collections.renames import look_up_names
@@ -25,7 +25,7 @@ _FIRST_MONGODB = (4, 0)
 _SHORT_RETENTION_S = 3600
 
 
-def source_findings(settings: Settings) -> Iterator[Finding]:
+def source_findings(settings: Settings) -> Iterator[CheckFinding]:
     """Yield what can be said of the source; only the connection, when there is none."""
     where = address(settings.source)
     try:
@@ -53,7 +53,9 @@ def source_findings(settings: Settings) -> Iterator[Finding]:
             yield _refused("connection", unavailable(error, f"the connection at {where}"))
 
 
-def _pattern_findings(client: Client, found: Server, settings: Settings) -> Generator[Finding, None, Settings]:
+def _pattern_findings(
+    client: SourceClient, found: SourceServer, settings: Settings
+) -> Generator[CheckFinding, None, Settings]:
     """What each pattern stands for at present; answers the settings with that in its place."""
     dbs = {Namespace.named(each.namespace).db for each in patterns_of(settings)}
     matches = matching(settings, (each for db in dbs for each in source.namespaces(client, db)))
@@ -69,8 +71,8 @@ def _pattern_findings(client: Client, found: Server, settings: Settings) -> Gene
 
 
 def _rename_findings(
-    client: Client, found: Server, settings: Settings, names: Mapping[Namespace, Namespace]
-) -> Iterator[Finding]:
+    client: SourceClient, found: SourceServer, settings: Settings, names: Mapping[Namespace, Namespace]
+) -> Iterator[CheckFinding]:
     """Where renames are to be followed: whether the source tells of them, and what was followed."""
     for each in settings.collections:
         declared = Namespace.named(each.namespace)
@@ -85,14 +87,14 @@ def _rename_findings(
             yield warning("source", str(declared), f"there is another collection {declared}, which is not served", todo)
 
 
-def _server_findings(found: Server, where: str) -> Iterator[Finding]:
+def _server_findings(found: SourceServer, where: str) -> Iterator[CheckFinding]:
     yield ok("source", "connection", f"{found.product} {found.version} at {where}, replica set {found.replica_set}")
     number = tuple(int(part) for part in found.version.split(".")[:2] if part.isdigit())
     if number < _FIRST_MONGODB:
         yield failure("source", "version", f"{found.version} is too old", "use MongoDB 4.0, DocumentDB 4.0, or newer")
 
 
-def _collection_findings(client: Client, namespace: Namespace) -> Iterator[Finding]:
+def _collection_findings(client: SourceClient, namespace: Namespace) -> Iterator[CheckFinding]:
     subject = str(namespace)
     try:
         there = source.namespaces(client, namespace.db)
@@ -107,11 +109,11 @@ def _collection_findings(client: Client, namespace: Namespace) -> Iterator[Findi
     yield ok("source", subject, f"can be read, about {counted(count, 'document')}")
 
 
-def _refused(subject: str, error: SourceUnavailable) -> Finding:
+def _refused(subject: str, error: SourceUnavailable) -> CheckFinding:
     return failure("source", subject, error.cause, error.todo)
 
 
-def _missing(client: Client, namespace: Namespace, there: list[Namespace]) -> Finding:
+def _missing(client: SourceClient, namespace: Namespace, there: list[Namespace]) -> CheckFinding:
     if source.exists(client, namespace):
         return failure("source", str(namespace), "is a view: it has no change stream", "name the collection behind it")
     near = difflib.get_close_matches(str(namespace), [str(each) for each in there], n=1)
@@ -119,7 +121,7 @@ def _missing(client: Client, namespace: Namespace, there: list[Namespace]) -> Fi
     return failure("source", str(namespace), "there is no such collection", todo)
 
 
-def _stream_findings(connection: Connection, found: Server, watch: Watch) -> Iterator[Finding]:
+def _stream_findings(connection: Connection, found: SourceServer, watch: Watch) -> Iterator[CheckFinding]:
     """Open a stream as `run` does, and let the server answer once."""
     subject = f"{watch}: change stream"
     cursor = ChangeCursor(connection.client, watch.db, watch.own, batch_size=1, wait_ms=100)
@@ -137,7 +139,7 @@ def _stream_findings(connection: Connection, found: Server, watch: Watch) -> Ite
         yield ok("source", subject, "opens")
 
 
-def _heartbeat_findings(client: Client, found: Server, heartbeat: str | None) -> Iterator[Finding]:
+def _heartbeat_findings(client: SourceClient, found: SourceServer, heartbeat: str | None) -> Iterator[CheckFinding]:
     """Whether the heartbeat may be written, and is seen."""
     if heartbeat is None:
         return
@@ -153,7 +155,7 @@ def _heartbeat_findings(client: Client, found: Server, heartbeat: str | None) ->
         yield _enabled(client, namespace)
 
 
-def _enabled(client: Client, namespace: Namespace) -> Finding:
+def _enabled(client: SourceClient, namespace: Namespace) -> CheckFinding:
     """DocumentDB may open a stream that was never enabled and then yields nothing, so its own list is asked.
 
     Without a collection it is asked for all of the database, now and later: a pattern needs that.
@@ -169,7 +171,7 @@ def _enabled(client: Client, namespace: Namespace) -> Finding:
     return failure("source", subject, "opens, but change streams are not enabled for it", enabling(namespace))
 
 
-def _retention_finding(client: Client, found: Server, settings: Settings) -> Finding:
+def _retention_finding(client: SourceClient, found: SourceServer, settings: Settings) -> CheckFinding:
     """What the settings say, else how far a log that can be read reaches back."""
     known = settings.source.retention_s
     if known is not None and known < _SHORT_RETENTION_S:

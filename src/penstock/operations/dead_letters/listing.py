@@ -14,13 +14,13 @@ from penstock.documents.document_id import document_id, read_key
 from penstock.errors import SourceUnavailable
 from penstock.model import Namespace
 from penstock.mongo.collections import exists, find_by_ids
-from penstock.mongo.connection import Client as SourceClient
+from penstock.mongo.connection import SourceClient
 from penstock.mongo.error_table import unavailable
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.dead_letters.letter import StoredLetter
-from penstock.opensearch.dead_letters.search import KeptLetters, Tally, Wanted
+from penstock.opensearch.dead_letters.search import LetterFilter, LetterSearch, LetterTally
 from penstock.opensearch.http.client import Client
-from penstock.opensearch.http.waiting import Impatience, Patience
+from penstock.opensearch.http.waiting import FailFast, RetryForever
 from penstock.opensearch.index.indexes import index_of, write_alias_of
 from penstock.opensearch.read.by_ids import read_by_ids
 from penstock.operations.inspect.views import SinkView
@@ -33,7 +33,7 @@ the source does not hold it any more. No collection: nor its collection. Unknown
 cannot be asked for such an `_id`."""
 
 
-class Judged(NamedTuple):
+class JudgedLetter(NamedTuple):
     """A letter and what it is worth now."""
 
     letter: StoredLetter
@@ -47,8 +47,8 @@ class Listing:
     `source_problem` says why their states are not known.
     """
 
-    letters: list[Judged]
-    tally: Tally
+    letters: list[JudgedLetter]
+    tally: LetterTally
     undeclared: dict[str, int]
     source_problem: str = ""
 
@@ -58,30 +58,30 @@ def declared(settings: Settings) -> tuple[Namespace, ...]:
     return tuple(Namespace.named(each.namespace) for each in settings.collections)
 
 
-def list_letters(settings: Settings, wanted: Wanted, *, limit: int) -> Listing:
+def list_letters(settings: Settings, wanted: LetterFilter, *, limit: int) -> Listing:
     """Look at the newest letters. Raises SettingsError, SinkUnavailable."""
     with closing(sink_client(settings)) as client:
-        patience = Impatience(client.url)
-        kept = KeptLetters(client, patience)
+        patience = FailFast(client.url)
+        kept = LetterSearch(client, patience)
         letters, tally = kept.newest(wanted, limit)
-        everywhere = kept.tally(Wanted()).collections
+        everywhere = kept.tally(LetterFilter()).collections
         ours = {str(each) for each in (*declared(settings), *wanted.namespaces)}
         undeclared = {name: count for name, count in everywhere.items() if name not in ours}
         judged, problem = _judge(settings, client, patience, letters)
     return Listing(judged, tally, undeclared, problem)
 
 
-def find_letter(settings: Settings, namespace: Namespace, text_id: str) -> Judged | None:
+def find_letter(settings: Settings, namespace: Namespace, text_id: str) -> JudgedLetter | None:
     """One letter, with its body; that of the index that people search first. Raises SettingsError, SinkUnavailable."""
     with closing(sink_client(settings)) as client:
         view = SinkView(settings, client)
         found = view.letter(namespace, text_id, _write_aliases(settings, view, namespace))
-        return _judge(settings, client, Impatience(client.url), [found])[0][0] if found else None
+        return _judge(settings, client, FailFast(client.url), [found])[0][0] if found else None
 
 
 def _judge(
-    settings: Settings, client: Client, patience: Patience, letters: Sequence[StoredLetter]
-) -> tuple[list[Judged], str]:
+    settings: Settings, client: Client, patience: RetryForever, letters: Sequence[StoredLetter]
+) -> tuple[list[JudgedLetter], str]:
     """The letters with their states, and why the source was not asked, if it was not."""
     superseded = superseded_of(client, patience, letters)
     try:
@@ -89,7 +89,9 @@ def _judge(
     except SourceUnavailable as error:
         gone, problem = dict.fromkeys(((each.namespace, each.id) for each in letters), "unknown"), str(error)
     return [
-        Judged(each, "superseded" if each.letter_id in superseded else gone.get((each.namespace, each.id), "open"))
+        JudgedLetter(
+            each, "superseded" if each.letter_id in superseded else gone.get((each.namespace, each.id), "open")
+        )
         for each in letters
     ], problem
 
@@ -103,13 +105,13 @@ def _write_aliases(settings: Settings, view: SinkView, namespace: Namespace) -> 
 
 
 @contextmanager
-def kept_letters(settings: Settings, stop: threading.Event) -> Iterator[KeptLetters]:
+def kept_letters(settings: Settings, stop: threading.Event) -> Iterator[LetterSearch]:
     """The letters, for work that waits for the cluster until `stop` is set."""
     with closing(sink_client(settings)) as client:
-        yield KeptLetters(client, Patience(Metrics(), stop))
+        yield LetterSearch(client, RetryForever(Metrics(), stop))
 
 
-def drop(kept: KeptLetters, wanted: Wanted, stop: threading.Event) -> int:
+def drop(kept: LetterSearch, wanted: LetterFilter, stop: threading.Event) -> int:
     """Remove letters; answers how many. A newer letter of a document that is stored meanwhile stays."""
     dropped = 0
     with closing(kept.pages(wanted)) as pages:
@@ -120,7 +122,7 @@ def drop(kept: KeptLetters, wanted: Wanted, stop: threading.Event) -> int:
     return dropped
 
 
-def superseded_of(client: Client, patience: Patience, letters: Sequence[StoredLetter]) -> frozenset[str]:
+def superseded_of(client: Client, patience: RetryForever, letters: Sequence[StoredLetter]) -> frozenset[str]:
     """The ids of those letters whose document is in the index in that state or a later one."""
     by_alias: dict[str, list[StoredLetter]] = defaultdict(list)
     for letter in letters:

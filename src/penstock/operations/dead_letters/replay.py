@@ -15,18 +15,18 @@ from dataclasses import dataclass, replace
 import structlog
 
 from penstock.connections import sink_client, source_connection
-from penstock.delivery.apply import Applying
-from penstock.delivery.databases import Fed, databases
+from penstock.delivery.apply import Applier
+from penstock.delivery.databases import FedPlan, databases
 from penstock.documents.document_id import read_key
 from penstock.errors import SettingsError, SystemicFault
 from penstock.model import Change, Counts, Position
 from penstock.mongo.collections import committed_time
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.dead_letters.letter import StoredLetter
-from penstock.opensearch.dead_letters.search import KeptLetters, Wanted
-from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.dead_letters.search import LetterFilter, LetterSearch
+from penstock.opensearch.http.waiting import RetryForever
 from penstock.operations.dead_letters.listing import can_be_read, declared, superseded_of
-from penstock.planner import Collection, Plan
+from penstock.planner import FedGeneration, Plan
 from penstock.settings import Settings
 from penstock.wiring import Adapters
 
@@ -50,7 +50,7 @@ class ReplayedLetters:
 
 def replay_letters(
     settings: Settings,
-    wanted: Wanted,
+    wanted: LetterFilter,
     *,
     stop: threading.Event,
     on_page: Callable[[ReplayedLetters], None] = lambda _: None,
@@ -71,10 +71,10 @@ def replay_letters(
         def join(plan: Plan, stop: threading.Event) -> Adapters:
             return Adapters(settings, plan, connection=connection, client=client, metrics=metrics, stop=stop)
 
-        kept = KeptLetters(client, Patience(Metrics(), stop))
+        kept = LetterSearch(client, RetryForever(Metrics(), stop))
         for database in databases(settings, join, metrics).values():
             for fed in database.fed(stop):
-                replaying = _Replaying(fed, join(fed.plan, stop), kept, metrics, stop, replayed)
+                replaying = _LetterReplay(fed, join(fed.plan, stop), kept, metrics, stop, replayed)
                 for collection in fed.plan.collections:
                     if wanted.namespaces and collection.namespace not in wanted.namespaces:
                         continue
@@ -89,15 +89,15 @@ def replay_letters(
 
 
 @dataclass
-class _Replaying:
-    fed: Fed
+class _LetterReplay:
+    fed: FedPlan
     adapters: Adapters
-    kept: KeptLetters
+    kept: LetterSearch
     metrics: Metrics
     stop: threading.Event
     replayed: ReplayedLetters
 
-    def replay(self, collection: Collection, page: Sequence[StoredLetter]) -> None:
+    def replay(self, collection: FedGeneration, page: Sequence[StoredLetter]) -> None:
         """Replay letters of one generation of a collection."""
         superseded = superseded_of(self.adapters.client, self.adapters.patience, page)
         current = [each for each in page if each.letter_id not in superseded and can_be_read(each)]
@@ -113,7 +113,7 @@ class _Replaying:
         self.replayed.refused += refused
         self.replayed.left += len(page) - len(old) - len(current)
 
-    def _apply(self, collection: Collection, letters: Sequence[StoredLetter]) -> Counts:
+    def _apply(self, collection: FedGeneration, letters: Sequence[StoredLetter]) -> Counts:
         newest, namespace = max(each.version for each in letters), collection.namespace
         if self.adapters.ask(committed_time, collection.source) < newest:
             raise SystemicFault(
@@ -122,5 +122,5 @@ class _Replaying:
             )
         changes = [Change(namespace, "left", each.version, read_key(each.key)) for each in letters]
         fed = self.fed
-        applying = Applying(fed.plan, self.adapters, fed.generations, self.metrics, dead_letter_limit=len(letters))
+        applying = Applier(fed.plan, self.adapters, fed.generations, self.metrics, dead_letter_limit=len(letters))
         return applying.apply(changes, Position("", newest), self.stop)

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from penstock.model import seconds_of
-from penstock.operations.inspect.differences import Field
+from penstock.operations.inspect.differences import FieldComparison
 
-Source = Literal["there", "not there", "unreadable", "no collection"]
-Transformed = Literal["", "indexed", "left out", "refused"]
-Worker = Literal["running", "stopped", "waiting", "mapped"]
+SourceSays = Literal["there", "not there", "unreadable", "no collection"]
+TransformSays = Literal["", "indexed", "left out", "refused"]
+WorkerSays = Literal["running", "stopped", "waiting", "mapped"]
 """Running, or stopped; waiting: none has begun yet; mapped: an event source mapping of AWS Lambda does its work."""
 
 Verdict = Literal[
@@ -28,7 +28,7 @@ EXPECTED: frozenset[Verdict] = frozenset({"in step", "left out", "absent"})
 
 
 @dataclass(frozen=True)
-class Seen:
+class Evidence:
     """What was seen of one document.
 
     `time` is the source's cluster time from before it was asked. `transformed` and `reason` say what the transform
@@ -39,17 +39,17 @@ class Seen:
     """
 
     namespace: str
-    source: Source
+    source: SourceSays
     time: int
     index: str | None
     version: int | None
-    transformed: Transformed = ""
+    transformed: TransformSays = ""
     reason: str = ""
-    fields: Mapping[str, Field] = field(default_factory=dict)
+    fields: Mapping[str, FieldComparison] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     letter: str = ""
     load: str | None = None
-    worker: Worker = "waiting"
+    worker: WorkerSays = "waiting"
     position: int | None = None
     runs_other_code: bool = False
     moved_on: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ class Seen:
         return max(0, seconds_of(self.time) - seconds_of(self.position or 0)) if self.position else 0
 
 
-class Conclusion(NamedTuple):
+class Diagnosis(NamedTuple):
     """The verdict, and the sentence that says why and what to do."""
 
     verdict: Verdict
@@ -78,7 +78,7 @@ class Conclusion(NamedTuple):
         return self.verdict in EXPECTED
 
 
-def conclude(seen: Seen) -> Conclusion:
+def conclude(seen: Evidence) -> Diagnosis:
     """Judge what was seen."""
     if seen.source == "no collection":
         return _of_no_collection(seen)
@@ -86,28 +86,28 @@ def conclude(seen: Seen) -> Conclusion:
     if what is None:
         return _as_expected(seen)
     if seen.letter:
-        return Conclusion(
+        return Diagnosis(
             "dead letter",
             f"The index or the transform refused it: {seen.letter}. Mend the cause, then run"
             f" `penstock dead-letters replay {seen.namespace}`.",
         )
     verdict, why = _cause(seen)
-    return Conclusion(verdict, f"{what}: {why}")
+    return Diagnosis(verdict, f"{what}: {why}")
 
 
-def _of_no_collection(seen: Seen) -> Conclusion:
+def _of_no_collection(seen: Evidence) -> Diagnosis:
     if not seen.is_indexed:
-        return Conclusion(
+        return Diagnosis(
             "absent", f"There is no collection {seen.namespace} at the source, and the index has no such document."
         )
-    return Conclusion(
+    return Diagnosis(
         "collection gone",
         f"There is no collection {seen.namespace} at the source; its documents are kept in the index until it is back"
         ' (on_drop = "keep"), unless the drop is still to be followed.',
     )
 
 
-def _difference(seen: Seen) -> str | None:
+def _difference(seen: Evidence) -> str | None:
     """What is not as it should be, None when nothing is."""
     if seen.source == "unreadable" or seen.transformed == "refused":
         return f"It cannot be indexed ({seen.reason}), and has no dead letter yet"
@@ -121,31 +121,31 @@ def _difference(seen: Seen) -> str | None:
     return f"The index has another state of it ({', '.join(wrong[:5])})" if wrong else None
 
 
-def _as_expected(seen: Seen) -> Conclusion:
+def _as_expected(seen: Evidence) -> Diagnosis:
     if seen.source == "not there":
-        return Conclusion(
+        return Diagnosis(
             "absent",
             "Neither the source nor the index has a document with this id. (The document id of the number 5 is n:5,"
             " that of an ObjectId its 24 digits.)",
         )
     if seen.transformed == "left out":
-        return Conclusion("left out", "The transform leaves it out, and it is not in the index, as it should be.")
+        return Diagnosis("left out", "The transform leaves it out, and it is not in the index, as it should be.")
     if seen.ignored:
-        return Conclusion(
+        return Diagnosis(
             "ignored",
             f"The index has it whole, but cannot search it by {', '.join(seen.ignored)}: the value is not of the"
             " field's type in the mapping. Map the field in another way, or mend the value.",
         )
     if seen.moved_on:
-        return Conclusion(
+        return Diagnosis(
             "settings changed",
             f"The index holds it in the way it was made; the settings have moved on since ({', '.join(seen.moved_on)})."
             f" `penstock reindex {seen.namespace}` makes a new index by them.",
         )
-    return Conclusion("in step", "The index holds it as the source and the settings say.")
+    return Diagnosis("in step", "The index holds it as the source and the settings say.")
 
 
-def _cause(seen: Seen) -> tuple[Verdict, str]:
+def _cause(seen: Evidence) -> tuple[Verdict, str]:
     """Why the index is not as it should be, and what to do."""
     again = f"`penstock load --again {seen.namespace}`"
     if seen.index is None or seen.load is None:
@@ -158,7 +158,7 @@ def _cause(seen: Seen) -> tuple[Verdict, str]:
     return _of_worker(seen, again)
 
 
-def _of_worker(seen: Seen, again: str) -> tuple[Verdict, str]:
+def _of_worker(seen: Evidence, again: str) -> tuple[Verdict, str]:
     if seen.worker == "mapped":
         return "behind", f"an event source mapping feeds this index; look there, or run {again}."
     if seen.worker != "running":

@@ -8,7 +8,7 @@ from penstock.documents.document_id import HASHED, document_id, read, read_key
 from penstock.errors import SettingsError
 
 
-class AskedId(NamedTuple):
+class DocumentRef(NamedTuple):
     """The document id; `key` is the `_id`, unknown where the document id is a hash."""
 
     text: str
@@ -16,16 +16,16 @@ class AskedId(NamedTuple):
     is_hashed: bool = False
 
 
-def asked_id(typed: str) -> AskedId:
+def asked_id(typed: str) -> DocumentRef:
     """Read an id; what begins with `{` or `"` is extended JSON where it can be. Raises SettingsError."""
     if typed.startswith(("{", '"')):
         try:
             key = read_key(typed)
         except (ValueError, TypeError, BSONError):
             key = typed  # a text that only looks so
-        return AskedId(document_id(key), key)
+        return DocumentRef(document_id(key), key)
     if typed.startswith(HASHED):
-        return AskedId(typed, None, is_hashed=True)
+        return DocumentRef(typed, None, is_hashed=True)
     try:
         key = read(typed)
     except (ValueError, ArithmeticError, BSONError) as error:
@@ -33,4 +33,4 @@ def asked_id(typed: str) -> AskedId:
             f"{typed!r} is no document id: type it as `penstock dead-letters list` shows it, or the _id as extended"
             f' JSON, such as {{"$oid": "..."}}. A text of this form is s:{typed}.'
         ) from error
-    return AskedId(document_id(key), key)
+    return DocumentRef(document_id(key), key)

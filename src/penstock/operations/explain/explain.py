@@ -21,14 +21,14 @@ from penstock.mongo.lookup import with_states
 from penstock.opensearch.dead_letters.letter import StoredLetter
 from penstock.opensearch.index.indexes import index_of, write_alias_of
 from penstock.opensearch.index.mapping import RESERVED_FIELD
-from penstock.opensearch.read.by_ids import Found
+from penstock.opensearch.read.by_ids import IndexedDocument
 from penstock.opensearch.state.pipeline_state import PipelineState
-from penstock.operations.explain.diagnosis import Conclusion, Seen, Source, Transformed, Worker, conclude
-from penstock.operations.explain.document_ref import AskedId, asked_id
-from penstock.operations.inspect.differences import Field, field_by_field
+from penstock.operations.explain.diagnosis import Diagnosis, Evidence, SourceSays, TransformSays, WorkerSays, conclude
+from penstock.operations.explain.document_ref import DocumentRef, asked_id
+from penstock.operations.inspect.differences import FieldComparison, field_by_field
 from penstock.operations.inspect.liveness import alive
 from penstock.operations.inspect.views import SinkView
-from penstock.planner import Collection, Plan, Planner
+from penstock.planner import FedGeneration, Plan, Planner
 from penstock.settings import Settings
 
 _LOOKS = 3
@@ -41,16 +41,16 @@ class Explanation:
 
     id: str
     key: str
-    seen: Seen
+    seen: Evidence
     letter: StoredLetter | None
-    conclusion: Conclusion
+    conclusion: Diagnosis
 
 
 @dataclass(frozen=True)
 class _Shaped:
     """What the transform made of the source's document."""
 
-    state: Transformed
+    state: TransformSays
     body: dict[str, Any]
     reason: str = ""
 
@@ -110,8 +110,8 @@ class _Look:
 
     settings: Settings
     plan: Plan
-    collection: Collection
-    asked: AskedId
+    collection: FedGeneration
+    asked: DocumentRef
     view: SinkView
     connection: Connection
     moved_on: tuple[str, ...]
@@ -137,12 +137,12 @@ class _Look:
         alias = write_alias_of(index_of(self.collection.settings.alias, self.collection.number))
         return self.view.letter(self.collection.namespace, self.asked.text, [alias])
 
-    def _indexed(self) -> Found | None:
+    def _indexed(self) -> IndexedDocument | None:
         return self.view.documents(self.collection.settings.alias, [self.asked.text]).get(self.asked.text)
 
-    def _seen(self, found: Found | None, letter: StoredLetter | None, change: Change) -> Seen:
+    def _seen(self, found: IndexedDocument | None, letter: StoredLetter | None, change: Change) -> Evidence:
         shaped, state = _shaped(self.collection, change, found), self.state()
-        return Seen(
+        return Evidence(
             namespace=str(change.namespace),
             source=_source(change),
             time=change.version,
@@ -174,7 +174,7 @@ class _State:
         self._is_alive = bool(self._pipeline and alive({pipeline_id: self._pipeline}, view.states))
 
     @property
-    def worker(self) -> Worker:
+    def worker(self) -> WorkerSays:
         """Whether somebody feeds the index."""
         if self._is_mapped:
             return "mapped"
@@ -189,7 +189,7 @@ class _State:
         return position["time"] if position else None
 
 
-def _served(plans: Iterable[Plan], namespace: str) -> tuple[Plan, Collection]:
+def _served(plans: Iterable[Plan], namespace: str) -> tuple[Plan, FedGeneration]:
     """The generation that people search, and its pipeline. Raises SettingsError when its function is not here."""
     for plan in plans:
         if plan.alone and plan.serves and plan.problem:
@@ -200,7 +200,7 @@ def _served(plans: Iterable[Plan], namespace: str) -> tuple[Plan, Collection]:
     raise AssertionError(f"no generation of {namespace} serves")
 
 
-def _identity(asked: AskedId, found: Found | None, letter: StoredLetter | None) -> Any:
+def _identity(asked: DocumentRef, found: IndexedDocument | None, letter: StoredLetter | None) -> Any:
     """The `_id`; that of a hash is known by what is kept beside it."""
     if not asked.is_hashed:
         return asked.key
@@ -224,8 +224,8 @@ def _at_source(connection: Connection, namespace: Namespace, identity: Any) -> C
         raise unavailable(error, f"a question about a document of {namespace}") from error
 
 
-def _source(change: Change) -> Source:
-    states: dict[str, Source] = {
+def _source(change: Change) -> SourceSays:
+    states: dict[str, SourceSays] = {
         "upsert": "there",
         "delete": "not there",
         "unreadable": "unreadable",
@@ -234,7 +234,7 @@ def _source(change: Change) -> Source:
     return states[change.kind]
 
 
-def _shaped(collection: Collection, change: Change, found: Found | None) -> _Shaped:
+def _shaped(collection: FedGeneration, change: Change, found: IndexedDocument | None) -> _Shaped:
     if change.document is None:
         return _Shaped("", {})
     try:
@@ -246,11 +246,11 @@ def _shaped(collection: Collection, change: Change, found: Found | None) -> _Sha
     return _Shaped("indexed", orjson.loads(as_left_out(body, found.source) if found else body))
 
 
-def _fields(shaped: _Shaped, found: Found | None) -> dict[str, Field]:
+def _fields(shaped: _Shaped, found: IndexedDocument | None) -> dict[str, FieldComparison]:
     if shaped.state != "indexed" and found is None:
         return {}
     return field_by_field(shaped.body, found.source if found else {})
 
 
-def _version(found: Found | None) -> int | None:
+def _version(found: IndexedDocument | None) -> int | None:
     return None if found is None else found.version

@@ -38,7 +38,7 @@ FieldState = Literal["equal", "differs", "missing", "extra"]
 """Missing: the index lacks it. Extra: only the index has it."""
 
 
-class Field(NamedTuple):
+class FieldComparison(NamedTuple):
     """One field by its dotted path, with both values; None where there is none."""
 
     state: FieldState
@@ -46,11 +46,11 @@ class Field(NamedTuple):
     indexed: Any
 
 
-def field_by_field(wanted: Mapping[str, Any], indexed: Mapping[str, Any]) -> dict[str, Field]:
+def field_by_field(wanted: Mapping[str, Any], indexed: Mapping[str, Any]) -> dict[str, FieldComparison]:
     """Compare two bodies; documents by their fields, arrays as a whole."""
     ours, theirs = dict(_flat(wanted)), dict(_flat(indexed))
     return {
-        path: Field(_state(path, ours, theirs), ours.get(path), theirs.get(path))
+        path: FieldComparison(_state(path, ours, theirs), ours.get(path), theirs.get(path))
         for path in sorted(ours.keys() | theirs.keys())
     }
 

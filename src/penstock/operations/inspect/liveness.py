@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-State = Mapping[str, Any]
+from penstock.opensearch.state.store import StateDocument
 
 _GONE_AFTER_LEASES = 2
 """A worker reports several times within the time of its lease; a report of two of them ago says nothing."""
@@ -14,13 +13,15 @@ _LOOK_FOR_LEASES = 0.5
 """A lease is renewed after a third of its time."""
 
 
-def reported_lately(document: State) -> bool:
+def reported_lately(document: StateDocument) -> bool:
     """Whether what the document says of its worker is of now."""
     age_s = abs(time.time() - document["status"].get("reported_at", 0.0))  # the clock of that machine may be ahead
     return not document["released"] and age_s < _GONE_AFTER_LEASES * float(document["lease_s"])
 
 
-def alive(documents: Mapping[str, State], look: Callable[[Sequence[str]], Mapping[str, State]]) -> frozenset[str]:
+def alive(
+    documents: Mapping[str, StateDocument], look: Callable[[Sequence[str]], Mapping[str, StateDocument]]
+) -> frozenset[str]:
     """Those of the pipelines' state documents, by id, whose worker is there.
 
     A lease that is held without a report is of a worker that has just begun, or is dead: `look` reads the documents
@@ -39,6 +40,6 @@ def alive(documents: Mapping[str, State], look: Callable[[Sequence[str]], Mappin
     return frozenset(there)
 
 
-def _turn(document: State) -> tuple[int, int]:
+def _turn(document: StateDocument) -> tuple[int, int]:
     """What every write of the document moves on."""
     return document["epoch"], document["beat"]

@@ -21,16 +21,16 @@ from penstock.opensearch.dead_letters.letter import StoredLetter
 from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters
 from penstock.opensearch.http.client import Client, Unreachable
 from penstock.opensearch.http.error_table import judge_request
-from penstock.opensearch.http.waiting import Impatience
-from penstock.opensearch.read.by_ids import Found, read_by_ids
-from penstock.opensearch.state.generations import Record, Records, record_of
+from penstock.opensearch.http.waiting import FailFast
+from penstock.opensearch.read.by_ids import IndexedDocument, read_by_ids
+from penstock.opensearch.state.generations import CollectionRecord, GenerationRegistry, record_of
 from penstock.opensearch.state.store import StateStore
 from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.settings import Settings, SourceSettings
 
 
 @dataclass(frozen=True)
-class SeenSource:
+class SourceOverview:
     """The source's clock in seconds, and how many documents each collection holds."""
 
     now_s: float | None = None
@@ -39,7 +39,7 @@ class SeenSource:
 
 
 @dataclass(frozen=True)
-class SeenIndex:
+class IndexOverview:
     """The index behind an alias: how many documents it holds, how many writes it took since it was opened.
 
     `others` stand behind the alias too, which somebody else must have made so.
@@ -51,7 +51,7 @@ class SeenIndex:
     others: frozenset[str] = frozenset()
 
 
-def see_source(settings: SourceSettings, names: Mapping[Namespace, Namespace]) -> SeenSource:
+def see_source(settings: SourceSettings, names: Mapping[Namespace, Namespace]) -> SourceOverview:
     """Look at the source; answers the reason when it cannot be seen. `names` has those at the source by the declared.
 
     Raises SettingsError.
@@ -60,11 +60,11 @@ def see_source(settings: SourceSettings, names: Mapping[Namespace, Namespace]) -
         with source_connection(settings) as connection:
             client = connection.client
             documents = {declared: estimated_count(client, present) for declared, present in names.items()}
-            return SeenSource(seconds_of(cluster_time(client)) or None, documents)
+            return SourceOverview(seconds_of(cluster_time(client)) or None, documents)
     except SourceUnavailable as error:
-        return SeenSource(problem=str(error))
+        return SourceOverview(problem=str(error))
     except PyMongoError as error:
-        return SeenSource(problem=f"The source at {address(settings)}: {in_words(error)}.")
+        return SourceOverview(problem=f"The source at {address(settings)}: {in_words(error)}.")
 
 
 class SinkView:
@@ -72,7 +72,7 @@ class SinkView:
 
     def __init__(self, settings: Settings, client: Client) -> None:
         self._client = client
-        self._patience = Impatience(client.url)
+        self._patience = FailFast(client.url)
         self._store = StateStore(client, self._patience)
         sink = OpenSearchSink(client, settings.sink, Metrics(), self._patience)
         self._letters = OpenSearchDeadLetters(client, sink, self._patience)
@@ -81,9 +81,9 @@ class SinkView:
         """The state documents that there are. Raises SettingsError for a newer form."""
         return {state_id: stored.document for state_id, stored in self._store.get(ids).items()}
 
-    def records(self, aliases: Sequence[str]) -> dict[str, Record]:
+    def records(self, aliases: Sequence[str]) -> dict[str, CollectionRecord]:
         """The records of generations, by read alias. Raises SettingsError for a newer form."""
-        found = map(record_of, self.states([Records.id_of(alias) for alias in aliases]).values())
+        found = map(record_of, self.states([GenerationRegistry.id_of(alias) for alias in aliases]).values())
         return {record.alias: record for record in found}
 
     def dead_letters_of(self, alias: str) -> int:
@@ -99,11 +99,11 @@ class SinkView:
         found = (self._letters.find(namespace, [text_id], alias).get(text_id) for alias in write_aliases)
         return next((letter for letter in found if letter), None)
 
-    def documents(self, index: str, ids: Sequence[str]) -> dict[str, Found]:
+    def documents(self, index: str, ids: Sequence[str]) -> dict[str, IndexedDocument]:
         """Documents of an index or alias by their ids, in real time."""
         return read_by_ids(self._client, self._patience, index, ids)
 
-    def index(self, alias: str) -> SeenIndex | None:
+    def index(self, alias: str) -> IndexOverview | None:
         """The index behind the alias, None when there is none."""
         aliases = self._ask(f"/_alias/{quote(alias, safe='')}")
         if not aliases:
@@ -113,7 +113,7 @@ class SinkView:
         stats = self._ask(f"/{quote(name, safe='')}/_stats/indexing") or {}
         indexing = stats.get("_all", {}).get("primaries", {}).get("indexing")
         writes = indexing["index_total"] + indexing["delete_total"] if indexing else None
-        return SeenIndex(name, count.get("count"), writes, frozenset(aliases) - {name})
+        return IndexOverview(name, count.get("count"), writes, frozenset(aliases) - {name})
 
     def _ask(self, path: str) -> Any:
         """The answer's JSON, None when there is no such thing (or no such request, as on serverless)."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from penstock.errors import SettingsError, SystemicFault
 from penstock.model import seconds_of
-from penstock.opensearch.state.generations import Record, Recorded
+from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord
 from penstock.operations.reindex.generations import Generations, generations_of
 from penstock.settings import Settings
 
@@ -58,7 +58,7 @@ def abandon(settings: Settings, namespace: str, *, stop: threading.Event, say: S
         _drop(them, [each for each in record.generations if each.role in ("building", "dropping")], say)
 
 
-def _drop(them: Generations, those: list[Recorded], say: Say) -> None:
+def _drop(them: Generations, those: list[GenerationRecord], say: Say) -> None:
     for each in those:
         say(f"{them.name}: dropping {each.index}, once no worker feeds it")
         them.drop(each)
@@ -66,14 +66,14 @@ def _drop(them: Generations, those: list[Recorded], say: Say) -> None:
     say(f"{them.name}: {serving.index} serves {them.alias}" + ("" if those else "; there is nothing to drop"))
 
 
-def _serving(record: Record) -> Recorded:
+def _serving(record: CollectionRecord) -> GenerationRecord:
     serving = record.in_role("serving")
     if serving is None:
         raise AssertionError(f"no generation of {record.collection} serves")
     return serving
 
 
-def _unfit(them: Generations, kept: Recorded, serving: Recorded) -> str:
+def _unfit(them: Generations, kept: GenerationRecord, serving: GenerationRecord) -> str:
     """Why people should not search in it, empty when they may."""
     load, uuid = them.load(kept), them.indexes.uuids([kept.index]).get(kept.index)
     if kept.failed:
@@ -89,6 +89,6 @@ def _unfit(them: Generations, kept: Recorded, serving: Recorded) -> str:
     return f"it is {behind_s} s behind {serving.index}" if behind_s > _BEHIND_S else ""
 
 
-def _newest_s(them: Generations, generation: Recorded) -> int:
+def _newest_s(them: Generations, generation: GenerationRecord) -> int:
     positions = [state["position"] for state in them.pipelines(generation)]
     return max((seconds_of(each["time"]) for each in positions if each), default=0)

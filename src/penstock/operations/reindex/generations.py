@@ -5,9 +5,8 @@ Only the index is asked, so that all of it works while the source is away.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from typing import Any
 
 import structlog
 
@@ -18,27 +17,25 @@ from penstock.observe.metrics import Metrics
 from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.requests import require_server
-from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.indexes import Indexes, write_alias_of
-from penstock.opensearch.state.generations import Record, Recorded, Records
+from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord, GenerationRegistry
 from penstock.opensearch.state.pipeline_state import PipelineState
-from penstock.opensearch.state.store import StateStore
+from penstock.opensearch.state.store import StateDocument, StateStore
 from penstock.opensearch.write.sink import OpenSearchSink
-from penstock.planner import Declared, Planner, pipeline_of
+from penstock.planner import DeclaredCollection, Planner, pipeline_of
 from penstock.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 0.5
 
-State = Mapping[str, Any]
-
 
 class Generations:
     """The generations of a collection of which there is a record."""
 
-    def __init__(self, settings: Settings, declared: Declared, client: Client, stop: threading.Event) -> None:
-        patience = Patience(Metrics(), stop)
+    def __init__(self, settings: Settings, declared: DeclaredCollection, client: Client, stop: threading.Event) -> None:
+        patience = RetryForever(Metrics(), stop)
         self.declared = declared
         self.alias = declared.settings.alias
         self.name = str(declared.namespace)
@@ -46,12 +43,12 @@ class Generations:
         self.is_mapped = bool(settings.pipeline.parking_queue)
         self._stop = stop
         self._store = StateStore(client, patience)
-        self._records = Records(self._store)
+        self._records = GenerationRegistry(self._store)
         self._letters = OpenSearchDeadLetters(
             client, OpenSearchSink(client, settings.sink, Metrics(), patience), patience
         )
 
-    def record(self) -> Record:
+    def record(self) -> CollectionRecord:
         """What is recorded now. Raises SettingsError when nothing is."""
         record = self._records.read([self.alias]).get(self.alias)
         if record is None:
@@ -60,18 +57,18 @@ class Generations:
             )
         return record
 
-    def change(self, change: Callable[[Record], Record]) -> Record:
+    def change(self, change: Callable[[CollectionRecord], CollectionRecord]) -> CollectionRecord:
         """Change the record."""
         return self._records.change(self.alias, change)
 
-    def settled(self) -> Record:
+    def settled(self) -> CollectionRecord:
         """The record, after a swap that was cut off before it was recorded: who has the read alias serves."""
         record, index = self.record(), self.indexes.behind(self.alias)
         others = (each for each in record.fed if each.role != "serving")
         moved_to = next((each.number for each in others if each.index == index), None)
         return record if moved_to is None else self.change(lambda now: now.served_by(moved_to))
 
-    def swap(self, to: Recorded) -> None:
+    def swap(self, to: GenerationRecord) -> None:
         """Let a generation serve: who searches sees the other one, or this one, and nothing between.
 
         Raises SystemicFault when somebody drops it meanwhile.
@@ -82,19 +79,19 @@ class Generations:
         self.change(lambda record: record.served_by(to.number))
         log.info("the read alias was moved", collection=self.name, alias=self.alias, index=to.index)
 
-    def load(self, generation: Recorded) -> State | None:
+    def load(self, generation: GenerationRecord) -> StateDocument | None:
         """How far the load of a generation is."""
         return self._state(_load_id(self.name, generation))
 
-    def pipelines(self, generation: Recorded) -> list[State]:
+    def pipelines(self, generation: GenerationRecord) -> list[StateDocument]:
         """The states of the pipelines that feed a generation, or have fed it, by whatever cursors."""
         return [each for each in self._could_feed(generation) if generation.index in each["indexes"]]
 
-    def letters(self, generation: Recorded) -> int:
+    def letters(self, generation: GenerationRecord) -> int:
         """How many documents a generation has refused."""
         return self._letters.count_of(write_alias_of(generation.index))
 
-    def drop(self, generation: Recorded) -> None:
+    def drop(self, generation: GenerationRecord) -> None:
         """Delete a generation with all that is known of it, once no worker feeds it; begin again where it was cut off.
 
         Raises Stopped, SinkUnavailable, SystemicFault.
@@ -113,7 +110,7 @@ class Generations:
         self.change(lambda record: record.without(generation.number))
         log.info("generation dropped", collection=self.name, index=generation.index)
 
-    def _wait_until_let_go(self, generation: Recorded) -> None:
+    def _wait_until_let_go(self, generation: GenerationRecord) -> None:
         """Wait until each pipeline that could feed it has begun a term without it, or has no worker.
 
         A worker that takes a lease after this was recorded sees the record before it writes.
@@ -128,23 +125,23 @@ class Generations:
             if self._stop.wait(LOOK_EVERY_S):
                 raise Stopped(f"told to stop before {generation.index} was dropped")
 
-    def _wait_for_sync_functions(self, generation: Recorded) -> None:
+    def _wait_for_sync_functions(self, generation: GenerationRecord) -> None:
         """Give the containers of a sync function time to look again; what comes later is parked, and replayed."""
         if self.is_mapped and self._stop.wait(LOOK_AGAIN_S):
             raise Stopped(f"told to stop before {generation.index} was dropped")
 
-    def _could_feed(self, generation: Recorded) -> list[State]:
+    def _could_feed(self, generation: GenerationRecord) -> list[StateDocument]:
         """The states of its own pipeline, which may have just begun; of shared ones those that know it."""
         found = [each.document for each in self._store.get(self._pipeline_ids(generation)).values()]
         return [each for each in found if generation.number > 1 or generation.index in each["indexes"]]
 
-    def _pipeline_ids(self, generation: Recorded) -> list[str]:
+    def _pipeline_ids(self, generation: GenerationRecord) -> list[str]:
         names = [pipeline_of(generation.index)]
         if generation.number == 1:
             names = sorted({self.declared.namespace.db, self.name})
         return [PipelineState.id_of(name) for name in names]
 
-    def _state(self, state_id: str) -> State | None:
+    def _state(self, state_id: str) -> StateDocument | None:
         found = self._store.get([state_id]).get(state_id)
         return found.document if found else None
 
@@ -158,5 +155,5 @@ def generations_of(settings: Settings, namespace: str, stop: threading.Event) ->
         yield Generations(settings, declared, client, stop)
 
 
-def _load_id(name: str, generation: Recorded) -> str:
+def _load_id(name: str, generation: GenerationRecord) -> str:
     return f"load/{name}/{generation.index}"

@@ -9,7 +9,6 @@ meanwhile; nobody searches in it before it is verified.
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
@@ -21,21 +20,20 @@ from penstock.mongo.collections import estimated_count
 from penstock.mongo.connection import cluster_time
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.read.scan import count
-from penstock.opensearch.state.generations import Record, Recorded
+from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord
+from penstock.operations.reindex.cutover import Say
 from penstock.operations.reindex.generations import LOOK_EVERY_S, Generations
-from penstock.operations.verify import How, Kind, Telling, verify
+from penstock.operations.verify import FindingKind, VerifyListener, VerifyOptions, verify
 from penstock.planner import Plan, Planner
-from penstock.runtime.threads import Ending, side_by_side
+from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.settings import Settings
 from penstock.wiring import Adapters
 from penstock.worker.collections.renames import require_known
-from penstock.worker.follower import Following
+from penstock.worker.follower import Follower
 from penstock.worker.progress import NoProgress, Progress
-from penstock.worker.worker import Joined, joined
+from penstock.worker.worker import WorkerConnections, joined
 
-Say = Callable[[str], None]
-
-_WRONG: tuple[Kind, ...] = ("missing", "different", "too many", "dead-lettered")
+_WRONG: tuple[FindingKind, ...] = ("missing", "different", "too many", "dead-lettered")
 """What keeps a generation from serving. A document that somebody writes just now (moving) does not."""
 
 _SHOWN = 5
@@ -82,7 +80,7 @@ def reindex(
                 return
 
 
-def _begin(them: Generations, *, force: bool, say: Say) -> Record | None:
+def _begin(them: Generations, *, force: bool, say: Say) -> CollectionRecord | None:
     """Record a new generation, or find the one that was begun; None when there is nothing to do."""
     before, now = them.settled(), them.declared.recipe
     begun, serving = before.in_role("building"), before.in_role("serving")
@@ -96,7 +94,7 @@ def _begin(them: Generations, *, force: bool, say: Say) -> Record | None:
     return record
 
 
-def _with_building(record: Record, them: Generations) -> Record:
+def _with_building(record: CollectionRecord, them: Generations) -> CollectionRecord:
     building, now = record.in_role("building"), them.declared.recipe
     if building:
         if changed := building.recipe.moved_on(now):
@@ -114,7 +112,7 @@ def _with_building(record: Record, them: Generations) -> Record:
     return record.added(now, "building")
 
 
-def _tell_kept(them: Generations, record: Record, say: Say) -> None:
+def _tell_kept(them: Generations, record: CollectionRecord, say: Say) -> None:
     if kept := record.in_role("kept"):
         say(f"{them.name}: {kept.index} is kept and fed: --rollback lets it serve again, --finish drops it")
         if not them.is_mapped and all(each["released"] for each in them.pipelines(kept)):
@@ -125,10 +123,10 @@ def _tell_kept(them: Generations, record: Record, say: Say) -> None:
 class _Reindexing:
     """One generation on its way to serve."""
 
-    site: Joined
+    site: WorkerConnections
     them: Generations
     plan: Plan
-    building: Recorded
+    building: GenerationRecord
     progress: Progress
     say: Say
     wait_s: float
@@ -137,14 +135,14 @@ class _Reindexing:
 
     def run(self, stop: threading.Event) -> None:
         """Feed the generation, unless a worker does, and conduct it until it serves."""
-        done = Ending(stop)
+        done = ChildEvent(stop)
         self.adapters = self.site.adapters(self.plan, done)
         following = self.site.following(self.plan, NoProgress())
         side_by_side(done, lambda: self._feed(following, done), lambda: self._conduct(done))
         if stop.is_set():
             raise Stopped(f"told to stop before {self.building.index} served")
 
-    def _feed(self, following: Following, done: threading.Event) -> None:
+    def _feed(self, following: Follower, done: threading.Event) -> None:
         try:
             following.follow(done)
         except (SystemicFault, PositionLost) as error:
@@ -155,7 +153,7 @@ class _Reindexing:
                 self.them.change(lambda record: record.without(self.building.number))
             raise
 
-    def _conduct(self, done: Ending) -> None:
+    def _conduct(self, done: ChildEvent) -> None:
         self._wait_until_in_step(done)
         self.say(f"{self.them.name}: {self.building.index} is loaded and in step; verifying it")
         self._verify(done)
@@ -164,7 +162,7 @@ class _Reindexing:
         _tell_kept(self.them, self.them.record(), self.say)
         done.set()
 
-    def _wait_until_in_step(self, done: Ending) -> None:
+    def _wait_until_in_step(self, done: ChildEvent) -> None:
         """Wait until the generation holds what the collection does, but for what is under way.
 
         With a mapping, its sync function feeds the generation after us: until its containers know of it, we do.
@@ -192,7 +190,7 @@ class _Reindexing:
             raise SystemicFault(f"{self.them.name} is not there at present: reindex it when it is back.")
         return load is not None and load["phase"] == "live" and self._is_near(building)
 
-    def _is_near(self, building: Recorded) -> bool:
+    def _is_near(self, building: GenerationRecord) -> bool:
         """By its position, or by what its worker reports: some sources give an idle stream no new position."""
         now_s = seconds_of(self.adapters.ask(cluster_time))
         for state in self.them.pipelines(building):
@@ -213,8 +211,10 @@ class _Reindexing:
         """Prove that the new index holds what it should. Raises SystemicFault when it does not."""
         (collection,) = self.plan.collections
         generation = self.them.indexes.ensure_generation(collection.settings, number=collection.number, serving=False)
-        telling = Telling(self.progress)
-        found = verify(self.adapters, collection, generation, How(wait_s=self.wait_s), stop=done, telling=telling)
+        telling = VerifyListener(self.progress)
+        found = verify(
+            self.adapters, collection, generation, VerifyOptions(wait_s=self.wait_s), stop=done, telling=telling
+        )
         require_known(collection, self.them.record())
         kinds = [kind for kind in _WRONG if kind != "dead-lettered" or not self.accept_dead_letters]
         wrong = [f"{found.tally.found[kind]:,} {kind}" for kind in kinds if found.tally.found[kind]]

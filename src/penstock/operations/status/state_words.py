@@ -6,12 +6,12 @@ from typing import Any
 
 from penstock.model import seconds_of
 from penstock.operations.inspect.liveness import reported_lately
-from penstock.operations.inspect.views import SeenSource
+from penstock.operations.inspect.views import SourceOverview
 from penstock.settings import Settings
 
 
 @dataclass(frozen=True)
-class SeenPipeline:
+class PipelineOverview:
     """What the state says of a pipeline."""
 
     is_running: bool
@@ -22,11 +22,11 @@ class SeenPipeline:
 
 
 def pipeline_of_state(
-    document: Mapping[str, Any] | None, settings: Settings, source: SeenSource, *, is_running: bool
-) -> SeenPipeline:
+    document: Mapping[str, Any] | None, settings: Settings, source: SourceOverview, *, is_running: bool
+) -> PipelineOverview:
     """Judge the state of a pipeline; what it reported itself counts as long as it is of now."""
     if document is None or settings.pipeline.parking_queue:  # a mapping's position is Lambda's, not ours
-        return SeenPipeline(is_running=False, has_begun=False, lag_s=None, position_left_s=None, lost={})
+        return PipelineOverview(is_running=False, has_begun=False, lag_s=None, position_left_s=None, lost={})
     position, behind_s, left_s = document["position"], None, None
     if position is not None and position["time"] and source.now_s is not None:
         behind_s = max(0.0, source.now_s - seconds_of(position["time"]))
@@ -34,10 +34,10 @@ def pipeline_of_state(
             left_s = settings.source.retention_s - behind_s
     lag_s = document["status"].get("lag_s") if reported_lately(document) else behind_s
     lost = document.get("lost", {})
-    return SeenPipeline(is_running=is_running, has_begun=True, lag_s=lag_s, position_left_s=left_s, lost=lost)
+    return PipelineOverview(is_running=is_running, has_begun=True, lag_s=lag_s, position_left_s=left_s, lost=lost)
 
 
-def state_of(pipeline: SeenPipeline, load: Mapping[str, Any] | None) -> str:
+def state_of(pipeline: PipelineOverview, load: Mapping[str, Any] | None) -> str:
     if not pipeline.has_begun:
         return "waiting"
     if not pipeline.is_running:

@@ -11,18 +11,18 @@ from penstock.errors import QueueUnavailable, SettingsError
 from penstock.model import Namespace
 from penstock.mongo.watch import Watch, watches
 from penstock.opensearch.index.indexes import write_alias_of
-from penstock.opensearch.state.generations import Record, Recorded
+from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord
 from penstock.operations.inspect.liveness import alive
-from penstock.operations.inspect.views import SeenIndex, SeenSource, SinkView, see_source
+from penstock.operations.inspect.views import IndexOverview, SinkView, SourceOverview, see_source
 from penstock.operations.status.state_words import (
-    SeenPipeline,
+    PipelineOverview,
     loss_of,
     mapped_state,
     pipeline_of_state,
     share_loaded,
     state_of,
 )
-from penstock.planner import Declared, pipeline_of
+from penstock.planner import DeclaredCollection, pipeline_of
 from penstock.settings import CollectionSettings, Settings
 from penstock.worker.collections.renames import present_names
 
@@ -97,12 +97,12 @@ class _Looked:
     """What was seen of all; `beside` has, by index, the documents and the dead letters of several generations."""
 
     settings: Settings
-    source: SeenSource
+    source: SourceOverview
     states: Mapping[str, Mapping[str, Any]]
     there: Container[str]
     beside: Mapping[str, tuple[int | None, int]]
 
-    def pipeline(self, name: str) -> SeenPipeline:
+    def pipeline(self, name: str) -> PipelineOverview:
         state_id = f"pipeline/{name}"
         is_running = state_id in self.there
         return pipeline_of_state(self.states.get(state_id), self.settings, self.source, is_running=is_running)
@@ -110,7 +110,7 @@ class _Looked:
     def load(self, namespace: Namespace, index: str) -> Mapping[str, Any] | None:
         return self.states.get(_load_id(namespace, index))
 
-    def generation(self, recorded: Recorded, watch: Watch, namespace: Namespace) -> GenerationStatus:
+    def generation(self, recorded: GenerationRecord, watch: Watch, namespace: Namespace) -> GenerationStatus:
         pipeline, load = self.pipeline(_feeding(recorded, watch)), self.load(namespace, recorded.index)
         documents, letters = self.beside[recorded.index]
         by_mapping = self.settings.pipeline.parking_queue
@@ -195,7 +195,7 @@ def _load_id(namespace: Namespace, index: str) -> str:
 
 
 def _state_ids(
-    settings: Settings, indexes: Mapping[Namespace, SeenIndex | None], records: Mapping[str, Record]
+    settings: Settings, indexes: Mapping[Namespace, IndexOverview | None], records: Mapping[str, CollectionRecord]
 ) -> list[str]:
     ids = {f"pipeline/{watch}" for watch in _watches(settings)}
     ids |= {_load_id(namespace, index.name) for namespace, index in indexes.items() if index}
@@ -205,37 +205,37 @@ def _state_ids(
     return sorted(ids)
 
 
-def _several(record: Record | None) -> Sequence[Recorded]:
+def _several(record: CollectionRecord | None) -> Sequence[GenerationRecord]:
     """The generations, when there is more than the one that serves."""
     return record.generations if record and len(record.generations) > 1 else ()
 
 
-def _feeding(generation: Recorded | None, watch: Watch) -> str:
+def _feeding(generation: GenerationRecord | None, watch: Watch) -> str:
     """The name of the pipeline that feeds a generation: its own, or for the first one the collection's."""
     return pipeline_of(generation.index) if generation and generation.number > 1 else str(watch)
 
 
-def _beside(view: SinkView, generation: Recorded) -> tuple[int | None, int]:
+def _beside(view: SinkView, generation: GenerationRecord) -> tuple[int | None, int]:
     """How many documents it holds, and how many dead letters it has."""
     alias = write_alias_of(generation.index)
     index = view.index(alias)
     return index.documents if index else None, view.dead_letters_of(alias)
 
 
-def _moved_on(collection: CollectionSettings, record: Record | None) -> list[str]:
+def _moved_on(collection: CollectionSettings, record: CollectionRecord | None) -> list[str]:
     try:
-        return record.moved_on(Declared.by(collection).recipe) if record else []
+        return record.moved_on(DeclaredCollection.by(collection).recipe) if record else []
     except SettingsError:
         return []  # `check` says what is wrong with them
 
 
-def _elsewhere(index: SeenIndex | None, record: Record | None) -> str | None:
+def _elsewhere(index: IndexOverview | None, record: CollectionRecord | None) -> str | None:
     """The index that people search in, when it is none of the collection's generations."""
     ours = {each.index for each in record.generations} if record else set()
     return index.name if index and ours and not ours & {index.name, *index.others} else None
 
 
-def _rate(before: SeenIndex | None, after: SeenIndex | None, seconds: float) -> float | None:
+def _rate(before: IndexOverview | None, after: IndexOverview | None, seconds: float) -> float | None:
     if before is None or after is None or before.writes is None or after.writes is None:
         return None
     return round(max(0, after.writes - before.writes) / seconds, 1)

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-Kind = Literal["text", "date", "long", "double", "boolean", "object"]
+ValueKind = Literal["text", "date", "long", "double", "boolean", "object"]
 
 NAMES: Final = 500
 """Of an object that has more names than this, no further ones are kept."""
@@ -36,7 +36,7 @@ class Texts:
 
 
 @dataclass(slots=True)
-class Field:
+class FieldProfile:
     """The values of one field in all documents; what arrays hold counts one by one, null not at all.
 
     `inner` are the fields of its documents, `names` how many names all of these had together, `more` says that there
@@ -44,9 +44,9 @@ class Field:
     field `b` of `a`).
     """
 
-    kinds: Counter[Kind] = field(default_factory=Counter)
+    kinds: Counter[ValueKind] = field(default_factory=Counter)
     texts: Texts = field(default_factory=Texts)
-    inner: dict[str, "Field"] = field(default_factory=dict)
+    inner: dict[str, "FieldProfile"] = field(default_factory=dict)
     names: int = 0
     more: bool = False
     dotted: bool = False
@@ -62,7 +62,7 @@ class Profile:
 
     def __init__(self) -> None:
         self.documents = 0
-        self.root = Field()
+        self.root = FieldProfile()
         self._room = FIELDS
 
     def add(self, body: dict[str, Any]) -> None:
@@ -70,7 +70,7 @@ class Profile:
         self.documents += 1
         self._add(self.root, body)
 
-    def _add(self, into: Field, value: Any) -> None:
+    def _add(self, into: FieldProfile, value: Any) -> None:
         if isinstance(value, dict):
             into.kinds["object"] += 1
             into.names += len(value)
@@ -84,7 +84,7 @@ class Profile:
         elif value is not None:
             into.kinds[_kind_of(value)] += 1
 
-    def _add_named(self, into: Field, name: str, value: Any) -> None:
+    def _add_named(self, into: FieldProfile, name: str, value: Any) -> None:
         """Add to the field of this name; with dots in it, it is a path."""
         first, _, rest = name.partition(".")
         if first not in into.inner:
@@ -93,7 +93,7 @@ class Profile:
                 into.texts.longest = max(into.texts.longest, _longest_in(value))
                 return
             self._room -= 1
-            into.inner[first] = Field()
+            into.inner[first] = FieldProfile()
         within = into.inner[first]
         if rest:
             within.kinds["object"] += 1
@@ -104,7 +104,7 @@ class Profile:
             self._add(within, value)
 
 
-def _add_text(into: Field, text: str) -> None:
+def _add_text(into: FieldProfile, text: str) -> None:
     if _DATE.fullmatch(text):
         into.kinds["date"] += 1
     else:
@@ -112,7 +112,7 @@ def _add_text(into: Field, text: str) -> None:
         into.texts.add(text)
 
 
-def _kind_of(value: Any) -> Kind:
+def _kind_of(value: Any) -> ValueKind:
     if isinstance(value, bool):
         return "boolean"
     return "long" if isinstance(value, int) else "double"

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from penstock.documents.field_names import OWN
 from penstock.opensearch.index.field_limit import count_fields
 from penstock.opensearch.index.mapping import DATE, TEXT
-from penstock.operations.suggest.profile import Field, Profile, Texts
+from penstock.operations.suggest.profile import FieldProfile, Profile, Texts
 from penstock.settings import CollectionSettings, ConflictPolicy
 
 KEYWORD: Final[dict[str, Any]] = {"type": "keyword", "ignore_above": 1024}
@@ -65,7 +65,7 @@ class _Making:
         self._collection = collection
         self.remarks: list[Remark] = []
 
-    def properties(self, within: Field, prefix: str) -> dict[str, Any]:
+    def properties(self, within: FieldProfile, prefix: str) -> dict[str, Any]:
         """The mappings of the fields of a document; without those that penstock maps itself."""
         made = {}
         for name, each in sorted(within.inner.items()):
@@ -77,7 +77,7 @@ class _Making:
                 made[name] = mapping
         return made
 
-    def _mapping(self, each: Field, path: str) -> dict[str, Any] | None:
+    def _mapping(self, each: FieldProfile, path: str) -> dict[str, Any] | None:
         """None where only null and empty arrays were seen: the first value will tell."""
         kinds = set(each.kinds)
         if "object" in kinds and kinds != {"object"} and self._collection.conflicts.get(path) != "leave-out":
@@ -95,7 +95,7 @@ class _Making:
             return _text(each.texts, each.kinds["text"])
         return _PLAIN["double" if "double" in kinds else kinds.pop()] if kinds else None
 
-    def _of_two_shapes(self, each: Field, path: str) -> dict[str, Any]:
+    def _of_two_shapes(self, each: FieldProfile, path: str) -> dict[str, Any]:
         what = f"holds {_told(each)}, which no index takes together"
         if each.dotted:
             self.remarks.append(Remark(path, f"{what}, by names with dots: not searchable"))
@@ -104,7 +104,7 @@ class _Making:
         self.remarks.append(Remark(path, what, "flat_object" if is_flat else "text"))
         return FLAT if is_flat else TEXT
 
-    def _flat(self, each: Field, path: str, why: str) -> dict[str, Any]:
+    def _flat(self, each: FieldProfile, path: str, why: str) -> dict[str, Any]:
         """One field for the whole object; not even that, where OpenSearch would refuse it."""
         if each.longest <= _FLAT_TEXT and not each.dotted:
             self.remarks.append(Remark(path, f"{why}: mapped as one flat_object"))
@@ -113,7 +113,7 @@ class _Making:
         self.remarks.append(Remark(path, f"{why}, and its {reason} for a flat_object: not searchable"))
         return UNSEARCHABLE
 
-    def flatten(self, properties: dict[str, Any], root: Field, room: int) -> None:
+    def flatten(self, properties: dict[str, Any], root: FieldProfile, room: int) -> None:
         """Make flat objects of the widest ones, until there is room; narrow ones stay."""
         while count_fields({"properties": properties}) > room:
             wide = max(
@@ -124,7 +124,7 @@ class _Making:
             within, name, each, path = wide
             within[name] = self._flat(each, path, f"one of the widest objects, and max_fields is {self._max}")
 
-    def keep_commonest(self, mappings: dict[str, Any], root: Field, room: int) -> None:
+    def keep_commonest(self, mappings: dict[str, Any], root: FieldProfile, room: int) -> None:
         """Where the document itself has too many fields: keep those that most documents have, learn no others."""
         by_use = sorted(root.inner, key=lambda name: -root.inner[name].kinds.total())
         kept: dict[str, Any] = {}
@@ -156,8 +156,8 @@ _PLAIN: Final[Mapping[str, dict[str, Any]]] = {
 
 
 def _objects(
-    properties: dict[str, Any], within: Field, prefix: str
-) -> Iterator[tuple[dict[str, Any], str, Field, str]]:
+    properties: dict[str, Any], within: FieldProfile, prefix: str
+) -> Iterator[tuple[dict[str, Any], str, FieldProfile, str]]:
     """The objects with many names: what maps them, their name there, their field, their path."""
     for name, mapping in properties.items():
         if "properties" in mapping:
@@ -167,7 +167,7 @@ def _objects(
             yield from _objects(mapping["properties"], each, f"{prefix}{name}.")
 
 
-def _names_are_data(each: Field) -> bool:
+def _names_are_data(each: FieldProfile) -> bool:
     """Whether the documents have ever other names: ids, days, words of people."""
     different = len(each.inner)
     return each.more or (different >= _MANY_NAMES and different * each.kinds["object"] > _OTHERS * max(each.names, 1))
@@ -182,6 +182,6 @@ def _text(texts: Texts, count: int) -> dict[str, Any]:
     return TEXT if texts.longest <= KEYWORD["ignore_above"] else {"type": "text"}
 
 
-def _told(each: Field) -> str:
+def _told(each: FieldProfile) -> str:
     words = {"object": "document"}
     return ", ".join(f"{words.get(kind, kind)} {count:,}" for kind, count in each.kinds.most_common())

@@ -10,7 +10,16 @@ repair       writes what the source holds
 ledger       what is counted, in order; findings: what is told
 """
 
-from penstock.operations.verify.findings import KINDS, Finding, Kind, Tally, Verified
-from penstock.operations.verify.generation import How, Telling, verify
+from penstock.operations.verify.findings import KINDS, FindingKind, Verified, VerifyFinding, VerifyTally
+from penstock.operations.verify.generation import VerifyListener, VerifyOptions, verify
 
-__all__ = ["KINDS", "Finding", "How", "Kind", "Tally", "Telling", "Verified", "verify"]
+__all__ = [
+    "KINDS",
+    "FindingKind",
+    "Verified",
+    "VerifyFinding",
+    "VerifyListener",
+    "VerifyOptions",
+    "VerifyTally",
+    "verify",
+]

@@ -16,21 +16,29 @@ from penstock.errors import Stopped
 from penstock.model import Batch, Position
 from penstock.mongo.collections import find_by_ids
 from penstock.mongo.lookup import sample_ids
-from penstock.opensearch.read.by_ids import Found
-from penstock.opensearch.read.point_in_time import Place, walk
+from penstock.opensearch.read.by_ids import IndexedDocument
+from penstock.opensearch.read.point_in_time import ScanPlace, walk
 from penstock.opensearch.read.scan import Entry, sample
-from penstock.operations.verify.findings import Finding, Tally
-from penstock.operations.verify.ledger import Page
-from penstock.operations.verify.look import FOREIGN, Looking, Wanted, can_be_asked_for, judged, key_of, wanted_of
+from penstock.operations.verify.findings import VerifyFinding, VerifyTally
+from penstock.operations.verify.ledger import VerifiedPage
+from penstock.operations.verify.look import (
+    FOREIGN,
+    DocumentLooks,
+    ExpectedDocument,
+    can_be_asked_for,
+    judged,
+    key_of,
+    wanted_of,
+)
 from penstock.operations.verify.suspects import Suspect
 
 PAGE = 1000
 
 
-class Passed(NamedTuple):
+class CheckedPage(NamedTuple):
     """A page that was gone through, and its suspects."""
 
-    page: Page
+    page: VerifiedPage
     suspects: list[Suspect]
 
 
@@ -38,20 +46,20 @@ class _Asked(NamedTuple):
     """A page of the source whose documents the index is asked for."""
 
     batch: Batch
-    wanted: dict[str, tuple[Any, Wanted]]
-    indexed: "Future[dict[str, Found]]"
+    wanted: dict[str, tuple[Any, ExpectedDocument]]
+    indexed: "Future[dict[str, IndexedDocument]]"
 
 
 @dataclass
 class Directions:
     """Goes through one generation; suspects have `wait_s` until they are judged."""
 
-    looking: Looking
+    looking: DocumentLooks
     stop: threading.Event
     wait_s: float
     rate: float | None
 
-    def source(self, place: Any) -> Generator[Passed]:
+    def source(self, place: Any) -> Generator[CheckedPage]:
         """Every document of the source, by ranges of `_id`; the next page is read while the index answers."""
         adapters, collection = self.looking.adapters, self.looking.collection
         load = adapters.documents(collection, self.stop, self.rate)
@@ -67,36 +75,36 @@ class Directions:
             if before:
                 yield self._compared(before)
 
-    def index(self, place: Any) -> Generator[Passed]:
+    def index(self, place: Any) -> Generator[CheckedPage]:
         """Every document of the index, as it was at the beginning. Raises PlaceLost."""
         adapters = self.looking.adapters
-        start = Place(place["pit"], place["after"]) if place else None
+        start = ScanPlace(place["pit"], place["after"]) if place else None
         for entries, after in walk(adapters.client, adapters.patience, self.looking.index, start, page=PAGE):
             began = time.monotonic()
             yield self._not_held(entries, after._asdict() if after else None)
             self._keep_to_the_rate(len(entries), began)
 
-    def sample_of_source(self, size: int) -> Passed:
+    def sample_of_source(self, size: int) -> CheckedPage:
         """So many documents of the source by chance."""
         adapters, collection = self.looking.adapters, self.looking.collection
         keys = {document_id(key): key for key in adapters.ask(sample_ids, collection.source, size)}
-        page = Page(None, Tally(documents=len(keys)))
+        page = VerifiedPage(None, VerifyTally(documents=len(keys)))
         until = time.monotonic() + self.wait_s
-        return Passed(page, [Suspect(text_id, key, "source", page, until) for text_id, key in keys.items()])
+        return CheckedPage(page, [Suspect(text_id, key, "source", page, until) for text_id, key in keys.items()])
 
-    def sample_of_index(self, size: int) -> Passed:
+    def sample_of_index(self, size: int) -> CheckedPage:
         """So many documents of the index by chance."""
         adapters = self.looking.adapters
         return self._not_held(sample(adapters.client, adapters.patience, self.looking.index, size), None)
 
-    def _wanted(self, batch: Batch) -> dict[str, tuple[Any, Wanted]]:
+    def _wanted(self, batch: Batch) -> dict[str, tuple[Any, ExpectedDocument]]:
         wanted = wanted_of(batch.changes, self.looking.collection.transform.bodies)
         return {document_id(change.id): (change.id, each) for change, each in zip(batch.changes, wanted, strict=True)}
 
-    def _compared(self, asked: _Asked) -> Passed:
-        indexed, tally = asked.indexed.result(), Tally(documents=len(asked.wanted))
+    def _compared(self, asked: _Asked) -> CheckedPage:
+        indexed, tally = asked.indexed.result(), VerifyTally(documents=len(asked.wanted))
         position = asked.batch.position
-        page = Page({"token": position.token, "time": position.time}, tally)
+        page = VerifiedPage({"token": position.token, "time": position.time}, tally)
         until = time.monotonic() + self.wait_s
         suspects = []
         for text_id, (key, wanted) in asked.wanted.items():
@@ -105,25 +113,25 @@ class Directions:
             if verdict.kind == "equal":
                 tally.equal += 1
             elif verdict.kind == "left out":
-                tally.note(Finding("left out", text_id))
+                tally.note(VerifyFinding("left out", text_id))
             else:
                 version = found.version if found else 0
                 suspects.append(Suspect(text_id, key, "source", page, until, version, len(wanted.body)))
-        return Passed(page, suspects)
+        return CheckedPage(page, suspects)
 
-    def _not_held(self, entries: Sequence[Entry], place: Any) -> Passed:
+    def _not_held(self, entries: Sequence[Entry], place: Any) -> CheckedPage:
         """A page of the index; its suspects are the documents that the source does not hold."""
         keys = {each.id: key_of(each.id, each.key) for each in entries}
         asked = [key for key in keys.values() if key is not FOREIGN and can_be_asked_for(key)]
         namespace = self.looking.collection.source
         held = {document_id(key) for key in self.looking.adapters.ask(find_by_ids, namespace, asked)}
-        page, until = Page(place, Tally(documents=len(entries))), time.monotonic() + self.wait_s
+        page, until = VerifiedPage(place, VerifyTally(documents=len(entries))), time.monotonic() + self.wait_s
         suspects = [
             Suspect(each.id, keys[each.id], "index", page, until, each.version)
             for each in entries
             if each.id not in held and can_be_asked_for(keys[each.id])
         ]
-        return Passed(page, suspects)
+        return CheckedPage(page, suspects)
 
     def _keep_to_the_rate(self, count: int, since: float) -> None:
         if self.rate:

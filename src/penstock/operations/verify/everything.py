@@ -8,11 +8,11 @@ from penstock.connections import sink_client, source_connection
 from penstock.errors import SettingsError
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.requests import require_server
-from penstock.opensearch.http.waiting import Patience
-from penstock.opensearch.state.generations import Records
+from penstock.opensearch.http.waiting import RetryForever
+from penstock.opensearch.state.generations import GenerationRegistry
 from penstock.opensearch.state.store import StateStore
 from penstock.operations.verify.findings import Verified
-from penstock.operations.verify.generation import How, Telling, verify
+from penstock.operations.verify.generation import VerifyListener, VerifyOptions, verify
 from penstock.planner import Planner
 from penstock.settings import Settings
 from penstock.wiring import Adapters
@@ -20,11 +20,11 @@ from penstock.wiring import Adapters
 
 def verify_all(
     settings: Settings,
-    how: How,
+    how: VerifyOptions,
     *,
     only: frozenset[str],
     stop: threading.Event,
-    telling: Callable[[str], Telling],
+    telling: Callable[[str], VerifyListener],
 ) -> Iterator[Verified]:
     """Verify those collections of `only`, and yield what became of each; `telling` is asked for each of them.
 
@@ -34,7 +34,7 @@ def verify_all(
     with closing(sink_client(settings)) as client:
         require_server(client)
         with source_connection(settings.source) as connection:
-            records = Records(StateStore(client, Patience(metrics, stop))).read(planner.aliases)
+            records = GenerationRegistry(StateStore(client, RetryForever(metrics, stop))).read(planner.aliases)
             for plan in planner.plans(records):
                 adapters = Adapters(settings, plan, connection=connection, client=client, metrics=metrics, stop=stop)
                 for each in plan.collections:

@@ -4,48 +4,48 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
-Kind = Literal["missing", "different", "too many", "moving", "left out", "dead-lettered"]
+FindingKind = Literal["missing", "different", "too many", "moving", "left out", "dead-lettered"]
 """Missing, different, too many: of the document in the index. Moving: it differs, and its version in the index has
 moved all the time that it was looked at, so somebody is writing it. Left out: by the transform, and not in the index.
 Dead-lettered: what it is now was refused by the index or the transform, and a dead letter says so."""
 
-KINDS: Final[tuple[Kind, ...]] = ("missing", "different", "too many", "moving", "left out", "dead-lettered")
-MENDED: Final[tuple[Kind, ...]] = ("missing", "different", "too many")
+KINDS: Final[tuple[FindingKind, ...]] = ("missing", "different", "too many", "moving", "left out", "dead-lettered")
+MENDED: Final[tuple[FindingKind, ...]] = ("missing", "different", "too many")
 """What a repair mends."""
 
 KEPT: Final = 20
 """So many findings of each kind are kept."""
 
 
-class Finding(NamedTuple):
+class VerifyFinding(NamedTuple):
     """One document that is not simply equal; `fields` are the names of those that differ, never their values.
 
     `repaired`: it is equal by now.
     """
 
-    kind: Kind
+    kind: FindingKind
     id: str
     fields: tuple[str, ...] = ()
     repaired: bool = False
 
 
 @dataclass
-class Tally:
+class VerifyTally:
     """Counts of what was gone through, and the first findings of each kind."""
 
     documents: int = 0
     equal: int = 0
     repaired: int = 0
-    found: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
-    kept: list[Finding] = field(default_factory=list)
+    found: dict[FindingKind, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    kept: list[VerifyFinding] = field(default_factory=list)
 
-    def note(self, finding: Finding) -> bool:
+    def note(self, finding: VerifyFinding) -> bool:
         """Count a finding; answers whether it is kept."""
         self.found[finding.kind] += 1
         self.repaired += finding.repaired
         return self._keep(finding)
 
-    def add(self, other: "Tally") -> None:
+    def add(self, other: "VerifyTally") -> None:
         """Add what another one has."""
         self.documents += other.documents
         self.equal += other.equal
@@ -55,7 +55,7 @@ class Tally:
         for finding in other.kept:
             self._keep(finding)
 
-    def _keep(self, finding: Finding) -> bool:
+    def _keep(self, finding: VerifyFinding) -> bool:
         is_kept = sum(each.kind == finding.kind for each in self.kept) < KEPT
         if is_kept:
             self.kept.append(finding)
@@ -67,11 +67,13 @@ class Tally:
         return {**plain, "kept": [finding._asdict() for finding in self.kept]}
 
     @classmethod
-    def of(cls, stored: Mapping[str, Any] | None) -> "Tally":
+    def of(cls, stored: Mapping[str, Any] | None) -> "VerifyTally":
         """Read it back; empty without any."""
         if stored is None:
             return cls()
-        kept = [Finding(each["kind"], each["id"], tuple(each["fields"]), each["repaired"]) for each in stored["kept"]]
+        kept = [
+            VerifyFinding(each["kind"], each["id"], tuple(each["fields"]), each["repaired"]) for each in stored["kept"]
+        ]
         found = {**dict.fromkeys(KINDS, 0), **stored["found"]}
         return cls(stored["documents"], stored["equal"], stored["repaired"], found, kept)
 
@@ -86,7 +88,7 @@ class Verified:
 
     namespace: str
     index: str
-    tally: Tally
+    tally: VerifyTally
     in_index: int = 0
     seconds: float = 0.0
     peak_memory_bytes: int = 0

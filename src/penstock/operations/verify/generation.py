@@ -15,14 +15,14 @@ from penstock.opensearch.index.indexes import Generation
 from penstock.opensearch.read.point_in_time import PlaceLost
 from penstock.opensearch.read.scan import count
 from penstock.opensearch.state.verify_state import VerifyState
-from penstock.operations.verify.directions import Directions, Passed
-from penstock.operations.verify.findings import Finding, Tally, Verified
+from penstock.operations.verify.directions import CheckedPage, Directions
+from penstock.operations.verify.findings import Verified, VerifyFinding, VerifyTally
 from penstock.operations.verify.judging import Judging
 from penstock.operations.verify.ledger import Ledger
-from penstock.operations.verify.look import CollectionGone, Looking
+from penstock.operations.verify.look import CollectionGone, DocumentLooks
 from penstock.operations.verify.repair import Repairing
 from penstock.operations.verify.suspects import HELD, Suspects
-from penstock.planner import Collection
+from penstock.planner import FedGeneration
 from penstock.wiring import Adapters
 from penstock.worker.progress import NoProgress, Progress, peak_memory_bytes
 
@@ -32,7 +32,7 @@ _SAVE_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
-class How:
+class VerifyOptions:
     """How to verify: whether differences are repaired, how long one may take to settle, documents a second at most.
 
     `sample`: only so many documents by chance, each way. `restart`: an interrupted verify is forgotten.
@@ -46,42 +46,42 @@ class How:
 
 
 @dataclass(frozen=True)
-class Telling:
+class VerifyListener:
     """Who is told meanwhile: of the progress, and of each finding but what the transform left out."""
 
     progress: Progress = field(default_factory=NoProgress)
-    on_finding: Callable[[Finding], None] = lambda _: None
+    on_finding: Callable[[VerifyFinding], None] = lambda _: None
 
 
 def verify(
     adapters: Adapters,
-    collection: Collection,
+    collection: FedGeneration,
     generation: Generation,
-    how: How,
+    how: VerifyOptions,
     *,
     stop: threading.Event,
-    telling: Telling | None = None,
+    telling: VerifyListener | None = None,
 ) -> Verified:
     """Compare a collection with a generation of it, and repair the generation where that is asked for.
 
     It needs no lease. Told to stop, it saves how far it has come and raises Stopped; the next one goes on from there.
     Raises SourceUnavailable, SinkUnavailable, SystemicFault, and LeaseLost when another verify has begun.
     """
-    verifying = _Verifying(adapters, collection, generation, how, stop, telling or Telling())
+    verifying = _Verifying(adapters, collection, generation, how, stop, telling or VerifyListener())
     try:
         return verifying.sample(how.sample) if how.sample else verifying.whole()
     except CollectionGone:
-        return Verified(str(collection.namespace), generation.index, Tally(), dropped=True)
+        return Verified(str(collection.namespace), generation.index, VerifyTally(), dropped=True)
 
 
 @dataclass
 class _Verifying:
     adapters: Adapters
-    collection: Collection
+    collection: FedGeneration
     generation: Generation
-    how: How
+    how: VerifyOptions
     stop: threading.Event
-    telling: Telling
+    telling: VerifyListener
     _phase: Literal["source", "index"] = "source"
     _source: Ledger = field(default_factory=Ledger)
     _index: Ledger = field(default_factory=Ledger)
@@ -90,7 +90,7 @@ class _Verifying:
     _saved_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        looking = Looking(self.adapters, self.collection, self.generation.index)
+        looking = DocumentLooks(self.adapters, self.collection, self.generation.index)
         alias, how = self.generation.write_alias, self.how
         repairing = Repairing(self.adapters, self.collection, alias) if how.repair else None
         self._directions = Directions(looking, self.stop, how.wait_s, how.rate)
@@ -144,9 +144,9 @@ class _Verifying:
         place = saved["place"]
         self._phase, self._seconds_before = saved["phase"], saved["seconds"]
         in_source = self._phase == "source"
-        self._source = Ledger(place if in_source else None, Tally.of(saved["source"]))
+        self._source = Ledger(place if in_source else None, VerifyTally.of(saved["source"]))
         if not in_source and place:
-            self._index = Ledger(place, Tally.of(saved["index"]))
+            self._index = Ledger(place, VerifyTally.of(saved["index"]))
         for finding in (*self._source.tally.kept, *self._index.tally.kept):
             if finding.kind != "left out":
                 self.telling.on_finding(finding)
@@ -169,7 +169,7 @@ class _Verifying:
             else:
                 return
 
-    def _pass(self, pages: Generator[Passed], ledger: Ledger, state: VerifyState) -> None:
+    def _pass(self, pages: Generator[CheckedPage], ledger: Ledger, state: VerifyState) -> None:
         with closing(pages):
             for passed in pages:
                 self._take(passed, ledger)
@@ -181,7 +181,7 @@ class _Verifying:
         self._judging.settle(down_to=0)
         ledger.advance()
 
-    def _take(self, passed: Passed, ledger: Ledger) -> None:
+    def _take(self, passed: CheckedPage, ledger: Ledger) -> None:
         ledger.begin(passed.page)
         self._judging.take(passed)
 
@@ -203,7 +203,7 @@ class _Verifying:
         return self._seconds_before + time.monotonic() - self._began
 
     def _result(self) -> Verified:
-        tally = Tally()
+        tally = VerifyTally()
         tally.add(self._source.tally)
         tally.add(self._index.tally)
         in_index, tally.documents = self._index.tally.documents, self._source.tally.documents

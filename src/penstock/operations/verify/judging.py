@@ -11,9 +11,9 @@ from penstock.errors import ReadAgain, Stopped
 from penstock.model import WRITTEN, Refusal
 from penstock.opensearch.dead_letters.letter import StoredLetter
 from penstock.opensearch.dead_letters.store import MAX_BODY_BYTES
-from penstock.operations.verify.directions import Passed
-from penstock.operations.verify.findings import Finding, Kind
-from penstock.operations.verify.look import Look, Looking, Verdict, Wanted, judged
+from penstock.operations.verify.directions import CheckedPage
+from penstock.operations.verify.findings import FindingKind, VerifyFinding
+from penstock.operations.verify.look import BothSides, DocumentLooks, DocumentVerdict, ExpectedDocument, judged
 from penstock.operations.verify.repair import Repairing
 from penstock.operations.verify.suspects import Suspect, Suspects
 
@@ -29,23 +29,23 @@ class _Case(NamedTuple):
     """A suspect whose time is over, as it was seen last."""
 
     suspect: Suspect
-    look: Look
-    verdict: Verdict
+    look: BothSides
+    verdict: DocumentVerdict
 
 
 @dataclass
 class Judging:
     """Judges the suspects of one generation; without `repairing` it only tells."""
 
-    looking: Looking
+    looking: DocumentLooks
     repairing: Repairing | None
     alias: str
     wait_s: float
     stop: threading.Event
-    on_finding: Callable[[Finding], None]
+    on_finding: Callable[[VerifyFinding], None]
     suspects: Suspects = field(default_factory=Suspects)
 
-    def take(self, passed: Passed) -> None:
+    def take(self, passed: CheckedPage) -> None:
         """Hold a page's suspects."""
         for suspect in passed.suspects:
             suspect.page.open += 1
@@ -80,7 +80,7 @@ class Judging:
         if over:
             self._judge(over)
 
-    def _settled(self, suspect: Suspect, verdict: Verdict) -> None:
+    def _settled(self, suspect: Suspect, verdict: DocumentVerdict) -> None:
         if suspect.written and suspect.first:
             self._found(suspect, _kind(suspect.first), suspect.first, repaired=True)
         elif verdict.kind == "left out":
@@ -89,9 +89,9 @@ class Judging:
             suspect.page.open -= 1
             suspect.page.tally.equal += suspect.side == "source"
 
-    def _found(self, suspect: Suspect, kind: Kind, verdict: Verdict, *, repaired: bool = False) -> None:
+    def _found(self, suspect: Suspect, kind: FindingKind, verdict: DocumentVerdict, *, repaired: bool = False) -> None:
         suspect.page.open -= 1
-        finding = Finding(kind, suspect.id, verdict.fields, repaired)
+        finding = VerifyFinding(kind, suspect.id, verdict.fields, repaired)
         suspect.page.tally.note(finding)
         if kind != "left out":
             self.on_finding(finding)
@@ -132,7 +132,7 @@ class Judging:
             self.suspects.put(case.suspect, at_once=True)
 
 
-def _kind(verdict: Verdict) -> Kind:
+def _kind(verdict: DocumentVerdict) -> FindingKind:
     """The kind of finding that a verdict is which is not settled."""
     if verdict.kind == "equal":
         raise AssertionError("what is equal is no finding")
@@ -146,6 +146,6 @@ def _tells_of(letter: StoredLetter, case: _Case, alias: str) -> bool:
     return case.look.wanted.state == "refused" or _is_of(letter, case.look.wanted)
 
 
-def _is_of(letter: StoredLetter, wanted: Wanted) -> bool:
+def _is_of(letter: StoredLetter, wanted: ExpectedDocument) -> bool:
     kept = wanted.body[:MAX_BODY_BYTES].decode("utf-8", "ignore")
     return letter.body_bytes == len(wanted.body) and letter.body == kept

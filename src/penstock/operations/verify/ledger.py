@@ -4,15 +4,15 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.operations.verify.findings import Tally
+from penstock.operations.verify.findings import VerifyTally
 
 
 @dataclass(slots=True)
-class Page:
+class VerifiedPage:
     """A page that was gone through; `place` is where to go on after it, `open` how many of it are still suspects."""
 
     place: Any
-    tally: Tally
+    tally: VerifyTally
     open: int = 0
 
 
@@ -21,10 +21,10 @@ class Ledger:
     """`place` and `tally` belong together: the end of the longest unbroken run of pages without suspects."""
 
     place: Any = None
-    tally: Tally = field(default_factory=Tally)
-    _pages: deque[Page] = field(default_factory=deque)
+    tally: VerifyTally = field(default_factory=VerifyTally)
+    _pages: deque[VerifiedPage] = field(default_factory=deque)
 
-    def begin(self, page: Page) -> None:
+    def begin(self, page: VerifiedPage) -> None:
         """Put a page at the end."""
         self._pages.append(page)
 

@@ -13,10 +13,10 @@ from penstock.documents.document_id import document_id, read, read_key
 from penstock.errors import DocumentError
 from penstock.model import Body, Change
 from penstock.mongo.collections import committed_time
-from penstock.opensearch.read.by_ids import Found, read_by_ids
+from penstock.opensearch.read.by_ids import IndexedDocument, read_by_ids
 from penstock.operations.inspect.differences import differences
 from penstock.pipeline.fold import Bodies
-from penstock.planner import Collection
+from penstock.planner import FedGeneration
 from penstock.wiring import Adapters
 
 Side = Literal["source", "index"]
@@ -35,7 +35,7 @@ class CollectionGone(Exception):
     """The collection is not there, and its index is to be kept as it is."""
 
 
-class Wanted(NamedTuple):
+class ExpectedDocument(NamedTuple):
     """What the index should hold of a document: a body, or why nothing.
 
     Left out: by the transform. Refused: it has no form in the index, for this `reason`. Gone: the source has none.
@@ -46,16 +46,16 @@ class Wanted(NamedTuple):
     reason: str = ""
 
 
-GONE = Wanted("gone")
+GONE = ExpectedDocument("gone")
 
 
-class Look(NamedTuple):
+class BothSides(NamedTuple):
     """Both sides of one document. `version` is the source's cluster time from before the reading at `read_at`."""
 
     id: str
     key: Any
-    indexed: Found | None
-    wanted: Wanted
+    indexed: IndexedDocument | None
+    wanted: ExpectedDocument
     version: int
     read_at: float
 
@@ -65,68 +65,68 @@ class Look(NamedTuple):
         return self.indexed.version if self.indexed else 0
 
 
-class Verdict(NamedTuple):
+class DocumentVerdict(NamedTuple):
     """What a look says of one document."""
 
     kind: Literal["equal", "left out", "missing", "different", "too many"]
     fields: tuple[str, ...] = ()
 
 
-EQUAL = Verdict("equal")
-MISSING = Verdict("missing")
-TOO_MANY = Verdict("too many")
+EQUAL = DocumentVerdict("equal")
+MISSING = DocumentVerdict("missing")
+TOO_MANY = DocumentVerdict("too many")
 
 
-def judged(wanted: Wanted, indexed: Found | None, side: Side) -> Verdict:
+def judged(wanted: ExpectedDocument, indexed: IndexedDocument | None, side: Side) -> DocumentVerdict:
     """Compare both sides. What the source does not hold is judged from the index's side, all else from the source's."""
     if wanted.state == "gone" or side == "index":
         return TOO_MANY if wanted.state == "gone" and indexed and side == "index" else EQUAL
     if wanted.state == "left out":
-        return TOO_MANY if indexed else Verdict("left out")
+        return TOO_MANY if indexed else DocumentVerdict("left out")
     if indexed is None:
         return MISSING
     if wanted.state == "refused":
-        return Verdict("different")
+        return DocumentVerdict("different")
     names = differences(wanted.body, indexed.source)
-    return Verdict("different", tuple(names[:_FIELDS])) if names else EQUAL
+    return DocumentVerdict("different", tuple(names[:_FIELDS])) if names else EQUAL
 
 
-def wanted_of(changes: Sequence[Change], bodies: Bodies) -> list[Wanted]:
+def wanted_of(changes: Sequence[Change], bodies: Bodies) -> list[ExpectedDocument]:
     """What the index should hold for states of the source; uses the changes' documents up."""
     made = iter(bodies([change.document for change in changes if change.document is not None]))
     return [_unusable(change) if change.document is None else _wanted(next(made)) for change in changes]
 
 
-def _unusable(change: Change) -> Wanted:
-    return Wanted("refused", reason=change.reason) if change.kind == "unreadable" else GONE
+def _unusable(change: Change) -> ExpectedDocument:
+    return ExpectedDocument("refused", reason=change.reason) if change.kind == "unreadable" else GONE
 
 
-def _wanted(made: Body) -> Wanted:
+def _wanted(made: Body) -> ExpectedDocument:
     if isinstance(made, DocumentError):
-        return Wanted("refused", reason=str(made))
-    return Wanted("left out") if made is None else Wanted("body", made)
+        return ExpectedDocument("refused", reason=str(made))
+    return ExpectedDocument("left out") if made is None else ExpectedDocument("body", made)
 
 
 @dataclass
-class Looking:
+class DocumentLooks:
     """Looks at the documents of one generation."""
 
     adapters: Adapters
-    collection: Collection
+    collection: FedGeneration
     index: str
 
-    def at(self, keys: Mapping[str, Any]) -> dict[str, Look]:
+    def at(self, keys: Mapping[str, Any]) -> dict[str, BothSides]:
         """Look at both sides of documents, by their document ids. Raises CollectionGone."""
         indexed = self.indexed(keys)
         read_at = time.monotonic()
         states = self._states(list(keys.values()))
         wanted = wanted_of(states, self.collection.transform.bodies)
         return {
-            text_id: Look(text_id, keys[text_id], indexed.get(text_id), each, state.version, read_at)
+            text_id: BothSides(text_id, keys[text_id], indexed.get(text_id), each, state.version, read_at)
             for text_id, state, each in zip(keys, states, wanted, strict=True)
         }
 
-    def indexed(self, ids: Iterable[str]) -> dict[str, Found]:
+    def indexed(self, ids: Iterable[str]) -> dict[str, IndexedDocument]:
         """What the index holds of these documents now."""
         return read_by_ids(self.adapters.client, self.adapters.patience, self.index, ids)
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from penstock.errors import SystemicFault
 from penstock.model import Change, Letter, Outcome, Position, Refusal, Write
 from penstock.opensearch.index.mapping import GC_DELETES_S
-from penstock.operations.verify.look import Look
+from penstock.operations.verify.look import BothSides
 from penstock.pipeline.fold import letter
-from penstock.planner import Collection
+from penstock.planner import FedGeneration
 from penstock.wiring import Adapters
 
 
@@ -22,11 +22,11 @@ class Repairing:
     """Mends the documents of one generation; stores as dead letters what is refused."""
 
     adapters: Adapters
-    collection: Collection
+    collection: FedGeneration
     alias: str
     letters: int = 0
 
-    def write(self, looks: Sequence[Look]) -> list[Outcome]:
+    def write(self, looks: Sequence[BothSides]) -> list[Outcome]:
         """Write what was seen at the looks; a document that has no form in the index is refused.
 
         Raises ReadAgain, Stopped, SinkUnavailable, and SystemicFault when too much is refused.
@@ -53,12 +53,12 @@ class Repairing:
             )
 
 
-def _write(look: Look, alias: str) -> Write:
+def _write(look: BothSides, alias: str) -> Write:
     body = look.wanted.body if look.wanted.state == "body" else None
     return Write(alias, look.id, max(look.version, look.indexed_version), body)
 
 
-def _letter(collection: Collection, alias: str, look: Look, outcome: Outcome) -> Letter | None:
+def _letter(collection: FedGeneration, alias: str, look: BothSides, outcome: Outcome) -> Letter | None:
     """The dead letter of what was refused for good."""
     if not isinstance(outcome, Refusal):
         return None

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from penstock.operations.verify.ledger import Page
-from penstock.operations.verify.look import Side, Verdict
+from penstock.operations.verify.ledger import VerifiedPage
+from penstock.operations.verify.look import DocumentVerdict, Side
 
 HELD: Final = 20_000
 """With so many, they are settled before anything else is read."""
@@ -32,7 +32,7 @@ class Suspect:
     id: str
     key: Any
     side: Side
-    page: Page
+    page: VerifiedPage
     until: float
     version: int = UNSEEN
     size: int = 64 * 1024
@@ -41,7 +41,7 @@ class Suspect:
     has_more_time: bool = False
     written: bool = False
     tries: int = 0
-    first: Verdict | None = None
+    first: DocumentVerdict | None = None
 
     @property
     def is_over(self) -> bool:
@@ -61,7 +61,7 @@ class Suspect:
         self.has_more_time = True
         return True
 
-    def was_mended(self, verdict: Verdict, wait_s: float, *, written: bool) -> None:
+    def was_mended(self, verdict: DocumentVerdict, wait_s: float, *, written: bool) -> None:
         """Begin again after a repair; what was wrong at first is remembered."""
         self.first, self.written = self.first or verdict, self.written or written
         self.tries += 1

@@ -14,11 +14,11 @@ from penstock.model import Counts, Namespace, Position
 from penstock.mongo.collections import identities
 from penstock.mongo.connection import cluster_time
 from penstock.opensearch.state.load_state import LoadState
-from penstock.planner import Collection, Plan
+from penstock.planner import FedGeneration, Plan
 from penstock.wiring import Adapters
 from penstock.worker.collections.drops import stays_away
 from penstock.worker.collections.renames import Renames
-from penstock.worker.load_gate import Turns
+from penstock.worker.load_gate import LoadGate
 
 _COMPARE_EVERY_S = 10.0
 """How often it is looked whether a collection is gone."""
@@ -27,7 +27,7 @@ _EMPTY_ANSWERS: Final = 3
 """So many answers without a change were settled, and the last of them was surely asked for after the first."""
 
 
-class Moment(NamedTuple):
+class WatermarkMoment(NamedTuple):
     """A cluster time, and how many empty answers there were before it."""
 
     time: int
@@ -35,7 +35,7 @@ class Moment(NamedTuple):
 
 
 @dataclass
-class Heard:
+class StreamWatermark:
     """Told by the stream's thread, asked by another one."""
 
     _time: int = 0
@@ -46,27 +46,27 @@ class Heard:
         self._time = position.time
         self._empty += not counts.read
 
-    def moment(self, time: int) -> Moment:
+    def moment(self, time: int) -> WatermarkMoment:
         """Now, when the source's cluster time is `time`."""
-        return Moment(time, self._empty)
+        return WatermarkMoment(time, self._empty)
 
-    def has_passed(self, moment: Moment) -> bool:
+    def has_passed(self, moment: WatermarkMoment) -> bool:
         """Whether everything that happened before the moment was told and is safe."""
         return self._time >= moment.time or self._empty >= moment.empty + _EMPTY_ANSWERS
 
 
 @dataclass
-class Missing:
+class Disappeared:
     """Finds what is missing among the collections of one pipeline."""
 
     plan: Plan
     adapters: Adapters
     loads: Mapping[Namespace, LoadState]
-    turns: Turns
+    turns: LoadGate
     renames: Renames
     ending: Event
-    heard: Heard = field(default_factory=Heard)
-    _since: dict[Namespace, Moment] = field(default_factory=dict)
+    heard: StreamWatermark = field(default_factory=StreamWatermark)
+    _since: dict[Namespace, WatermarkMoment] = field(default_factory=dict)
     _compared_at: float = 0.0
 
     def look_if_due(self) -> None:
@@ -88,13 +88,13 @@ class Missing:
             if self.heard.has_passed(self._since[each.namespace]):
                 self._is_missing(each, now.time)
 
-    def _is_expected(self, collection: Collection) -> bool:
+    def _is_expected(self, collection: FedGeneration) -> bool:
         """Whether there should be such a collection, or the stream has still to tell what became of it."""
         phase = self.loads[collection.namespace].phase
         may_be_elsewhere = phase == "reconciling" and collection.settings.follows
         return phase == "live" or may_be_elsewhere or collection.source != collection.namespace
 
-    def _is_missing(self, collection: Collection, since: int) -> None:
+    def _is_missing(self, collection: FedGeneration, since: int) -> None:
         load = self.loads[collection.namespace]
         with self.turns.of_load():
             if load.phase in ("live", "reconciling"):

@@ -8,12 +8,12 @@ from penstock.documents.document_id import read, read_key
 from penstock.errors import Stopped
 from penstock.model import Change, Namespace
 from penstock.opensearch.http.client import Client
-from penstock.opensearch.http.waiting import Patience
+from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.read.scan import scan
 from penstock.opensearch.state.load_state import LoadState
-from penstock.planner import Collection
+from penstock.planner import FedGeneration
 from penstock.ports import Sink
-from penstock.worker.sweep import Indexed, empty
+from penstock.worker.sweep import IndexedId, empty
 
 log = structlog.get_logger(__name__)
 
@@ -26,11 +26,11 @@ def affects(change: Change, name: Namespace) -> bool:
 
 
 def taken_away(
-    collection: Collection,
+    collection: FedGeneration,
     change: Change,
     *,
     load: LoadState,
-    documents: Iterable[Sequence[Indexed]],
+    documents: Iterable[Sequence[IndexedId]],
     sink: Sink,
     alias: str,
 ) -> None:
@@ -45,7 +45,7 @@ def taken_away(
         load.enter("reconciling")
 
 
-def stays_away(collection: Collection, load: LoadState, *, since: int, by: str) -> None:
+def stays_away(collection: FedGeneration, load: LoadState, *, since: int, by: str) -> None:
     """Keep the documents for now; `since` is the cluster time from which the grace period counts."""
     settings = collection.settings
     load.enter("dropped", empty_at=None if settings.on_drop == "keep" else since + (settings.drop_grace_s << 32))
@@ -53,9 +53,9 @@ def stays_away(collection: Collection, load: LoadState, *, since: int, by: str) 
     log.warning("collection gone, documents kept", collection=str(collection.namespace), by=by, **grace)
 
 
-def indexed(client: Client, patience: Patience, index: str) -> Iterator[list[Indexed]]:
+def indexed(client: Client, patience: RetryForever, index: str) -> Iterator[list[IndexedId]]:
     """The documents of an index, in pages. Raises Stopped between them."""
     for page in scan(client, patience, index):
         if patience.stop.is_set():
             raise Stopped(f"told to stop before all documents of {index} were gone through")
-        yield [Indexed(each.id, read_key(each.key) if each.key else read(each.id)) for each in page]
+        yield [IndexedId(each.id, read_key(each.key) if each.key else read(each.id)) for each in page]

@@ -17,15 +17,15 @@ from penstock.connections import sink_client, source_connection
 from penstock.errors import SourceUnavailable
 from penstock.model import Namespace
 from penstock.mongo.collections import namespaces
-from penstock.mongo.connection import Client, Connection, server
+from penstock.mongo.connection import Connection, SourceClient, server
 from penstock.mongo.documentdb import enabling, enabling_rules, is_enabled
 from penstock.mongo.retrying import ask
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.requests import require_server
-from penstock.opensearch.http.waiting import Patience
-from penstock.opensearch.state.pattern_state import FoundState
+from penstock.opensearch.http.waiting import RetryForever
+from penstock.opensearch.state.pattern_state import PatternState
 from penstock.opensearch.state.store import StateStore
-from penstock.planner import Declared, Planner
+from penstock.planner import DeclaredCollection, Planner
 from penstock.settings import Settings
 from penstock.worker.collections.expansion import expand, matching, patterns_of
 
@@ -40,14 +40,14 @@ class Patterns:
 
     settings: Settings
     connection: Connection
-    found: FoundState
+    found: PatternState
     planner: Planner = field(init=False)
     _told: set[str] = field(default_factory=set)
 
     def begin(self, stop: threading.Event) -> None:
         """Look for the first time. Raises SettingsError, SourceUnavailable, Stopped."""
         for each in patterns_of(self.settings):
-            Declared.by(each)
+            DeclaredCollection.by(each)
             ask(self.connection, stop, _require_enabled, Namespace.named(each.namespace).db)
         self.planner = Planner(self.look(stop))
 
@@ -98,7 +98,7 @@ def expanded(settings: Settings, *, note: bool = True) -> Settings:
         return settings
     with closing(sink_client(settings)) as client:
         require_server(client)
-        found = FoundState(StateStore(client, Patience(Metrics(), threading.Event())))
+        found = PatternState(StateStore(client, RetryForever(Metrics(), threading.Event())))
         try:
             with source_connection(settings.source) as connection:
                 return Patterns(settings, connection, found).look(threading.Event(), note=note)
@@ -108,7 +108,7 @@ def expanded(settings: Settings, *, note: bool = True) -> Settings:
                 return Patterns(settings, unused, found).known()
 
 
-def _require_enabled(client: Client, db: str) -> None:
+def _require_enabled(client: SourceClient, db: str) -> None:
     """On DocumentDB a collection that is made later has a stream only if the whole database has."""
     if server(client).product != "DocumentDB":
         return

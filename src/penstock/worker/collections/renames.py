@@ -16,11 +16,11 @@ from penstock.connections import sink_client
 from penstock.errors import Outdated, SettingsError, SinkUnavailable
 from penstock.model import Change, Names, Namespace
 from penstock.opensearch.http.requests import require_server
-from penstock.opensearch.http.waiting import Impatience
-from penstock.opensearch.state.generations import Record, Records
+from penstock.opensearch.http.waiting import FailFast
+from penstock.opensearch.state.generations import CollectionRecord, GenerationRegistry
 from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.store import StateStore
-from penstock.planner import Collection
+from penstock.planner import FedGeneration
 from penstock.settings import Settings
 from penstock.wiring import Adapters
 
@@ -34,7 +34,7 @@ class Renames:
     adapters: Adapters
     _told: set[Namespace] = field(default_factory=set)
 
-    def follow(self, collection: Collection, change: Change, load: LoadState) -> bool:
+    def follow(self, collection: FedGeneration, change: Change, load: LoadState) -> bool:
         """Say whether a control change only gave the collection another name, which is followed then.
 
         What was loaded is right when all of it was read before the rename; nobody knows what a later read has missed.
@@ -53,7 +53,7 @@ class Renames:
             self._record(collection, change.to, change.version)
         return True
 
-    def lost(self, collection: Collection, load: LoadState, since: int) -> None:
+    def lost(self, collection: FedGeneration, load: LoadState, since: int) -> None:
         """What has the present name is gone: from then on the declared name counts again."""
         if collection.source == collection.namespace or since <= collection.names.since:
             return
@@ -66,7 +66,7 @@ class Renames:
             load.enter("reconciling")
         self._record(collection, collection.namespace, since)
 
-    def require_known(self, collections: Iterable[Collection], ending: Event) -> None:
+    def require_known(self, collections: Iterable[FedGeneration], ending: Event) -> None:
         """Raise Outdated when one goes by another name by now than it was planned with; the term ends before that.
 
         Whose turn is next must not look for it under the old name.
@@ -80,7 +80,7 @@ class Renames:
                 ending.set()
                 raise
 
-    def tell_of_namesakes(self, collections: Iterable[Collection], there: Iterable[str]) -> None:
+    def tell_of_namesakes(self, collections: Iterable[FedGeneration], there: Iterable[str]) -> None:
         """Say once that a collection has come that goes by the declared name of one that was followed."""
         for each in collections:
             if each.source != each.namespace and each.namespace.coll in there and each.namespace not in self._told:
@@ -92,7 +92,7 @@ class Renames:
                     heal=f"give it another name and a table of its own; or drop {each.source}",
                 )
 
-    def _leads_on(self, collection: Collection, change: Change) -> bool:
+    def _leads_on(self, collection: FedGeneration, change: Change) -> bool:
         names, version = collection.names, change.version
         if change.kind != "rename" or change.namespace != names.at(version):
             return False
@@ -100,24 +100,24 @@ class Renames:
             return names.at(version + 1) == change.to
         return collection.settings.follows and change.to is not None and self._is_free(collection, change.to)
 
-    def _is_free(self, collection: Collection, to: Namespace) -> bool:
+    def _is_free(self, collection: FedGeneration, to: Namespace) -> bool:
         """Whether the name is in the same database, which is one stream, and nobody else's."""
         settings = self.adapters.settings
         served = present_names(settings, self.adapters.records.read(settings.aliases))
         taken = {name for each in served.items() for name in each if each[0] != collection.namespace}
         return to.db == collection.namespace.db and to not in taken and str(to) != settings.source.heartbeat
 
-    def _record(self, collection: Collection, to: Namespace, since: int) -> None:
+    def _record(self, collection: FedGeneration, to: Namespace, since: int) -> None:
         self.adapters.records.change(collection.settings.alias, lambda record: record.renamed(to.coll, since))
 
 
-def require_known(collection: Collection, record: Record | None) -> None:
+def require_known(collection: FedGeneration, record: CollectionRecord | None) -> None:
     """Raise Outdated when the collection goes by another name than it was planned with."""
     if (record.names if record else ()) != collection.names.later:
         raise Outdated(f"The name of {collection.namespace} at the source has changed meanwhile. Begin again.")
 
 
-def present_names(settings: Settings, records: Mapping[str, Record]) -> dict[Namespace, Namespace]:
+def present_names(settings: Settings, records: Mapping[str, CollectionRecord]) -> dict[Namespace, Namespace]:
     """By its declared name, the one by which the source knows each collection now; the records go by alias."""
     declared = {each.alias: Namespace.named(each.namespace) for each in settings.collections}
     names = {alias: Names(name, records[alias].names if alias in records else ()) for alias, name in declared.items()}
@@ -126,12 +126,12 @@ def present_names(settings: Settings, records: Mapping[str, Record]) -> dict[Nam
 
 def look_up_names(settings: Settings) -> dict[Namespace, Namespace]:
     """The same for a command that needs no index otherwise; the declared names where it cannot be asked."""
-    records: Mapping[str, Record] = {}
+    records: Mapping[str, CollectionRecord] = {}
     if any(each.follows for each in settings.collections):
         try:
             with closing(sink_client(settings)) as client:
                 require_server(client)
-                records = Records(StateStore(client, Impatience(client.url))).read(settings.aliases)
+                records = GenerationRegistry(StateStore(client, FailFast(client.url))).read(settings.aliases)
         except (SettingsError, SinkUnavailable) as error:
             log.warning("whether collections were renamed cannot be seen", reason=str(error))
     return present_names(settings, records)

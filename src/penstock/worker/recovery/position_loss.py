@@ -19,20 +19,20 @@ import structlog
 from penstock.errors import IndexTakenAway, PenstockError, PositionLost, Stopped
 from penstock.model import Namespace, seconds_of
 from penstock.opensearch.index.indexes import Generation
-from penstock.opensearch.index.integrity import Damage, damages, give_back
+from penstock.opensearch.index.integrity import IntegrityProblem, give_back, problems
 from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.planner import Plan
 from penstock.runtime.backoff import Backoff
 from penstock.wiring import Adapters
-from penstock.worker.recovery.read_alias import Searched
+from penstock.worker.recovery.read_alias import ReadAliasWatch
 from penstock.worker.recovery.source_rewind import check_source
 
 log = structlog.get_logger(__name__)
 
 _LOOK_EVERY_S = 5.0
 
-_WHAT: dict[Damage, str] = {
+_WHAT: dict[IntegrityProblem, str] = {
     "index_deleted": "was deleted by someone else",
     "index_replaced": "was replaced or restored by someone else",
     "alias_moved": "has lost its write alias to another index, where writes may have gone",
@@ -40,18 +40,23 @@ _WHAT: dict[Damage, str] = {
     "not_searched": "has lost its read alias, so that nobody can search",
     "searched_elsewhere": "has lost its read alias to another index",
 }
-_ONLY_TOLD: Damage = "searched_elsewhere"
-_LESS: frozenset[Damage] = frozenset({"alias_removed", "not_searched"})
+_ONLY_TOLD: IntegrityProblem = "searched_elsewhere"
+_LESS: frozenset[IntegrityProblem] = frozenset({"alias_removed", "not_searched"})
 """Nothing is missing from the index: an alias is given back, and that is all."""
 
-_OF_SERVING: frozenset[Damage] = frozenset({"not_searched", "searched_elsewhere"})
+_OF_SERVING: frozenset[IntegrityProblem] = frozenset({"not_searched", "searched_elsewhere"})
 """As it should be for a generation in which nobody searches yet, or any more."""
 
-Generations = Mapping[Namespace, Generation]
+GenerationsByNamespace = Mapping[Namespace, Generation]
 
 
 def intact(
-    plan: Plan, adapters: Adapters, state: PipelineState, generations: Generations, *, again: frozenset[Namespace]
+    plan: Plan,
+    adapters: Adapters,
+    state: PipelineState,
+    generations: GenerationsByNamespace,
+    *,
+    again: frozenset[Namespace],
 ) -> None:
     """Make sure that the position belongs to the indexes; those that it does not belong to any more are forgotten.
 
@@ -78,10 +83,10 @@ def intact(
             log.warning("alias given back", collection=str(name), index=generations[name].index)
 
 
-def watch(plan: Plan, adapters: Adapters, generations: Generations, ending: Event) -> None:
+def watch(plan: Plan, adapters: Adapters, generations: GenerationsByNamespace, ending: Event) -> None:
     """Look from time to time whether the indexes are intact; raises what ends the term when one is not."""
     known = {each.index: each.uuid for each in generations.values()}
-    searched = Searched(plan.name, adapters)
+    searched = ReadAliasWatch(plan.name, adapters)
     try:
         while not ending.wait(_LOOK_EVERY_S):
             found = _damages(plan, adapters, generations, known)
@@ -153,9 +158,9 @@ def _give_up(
 
 
 def _damages(
-    plan: Plan, adapters: Adapters, generations: Generations, known: Mapping[str, str]
-) -> dict[Namespace, Damage]:
-    seen = damages(adapters.client, adapters.patience, generations.values(), known)
+    plan: Plan, adapters: Adapters, generations: GenerationsByNamespace, known: Mapping[str, str]
+) -> dict[Namespace, IntegrityProblem]:
+    seen = problems(adapters.client, adapters.patience, generations.values(), known)
     found = {name: seen[each.index] for name, each in generations.items() if each.index in seen}
     if _OF_SERVING & set(found.values()):
         serving = _serving(plan, adapters)
@@ -174,19 +179,19 @@ def _serving(plan: Plan, adapters: Adapters) -> frozenset[Namespace]:
     )
 
 
-def _told(generation: Generation, damage: Damage) -> str:
+def _told(generation: Generation, damage: IntegrityProblem) -> str:
     return f"the index {generation.index} {_WHAT[damage]}."
 
 
 def _taken_away(
-    plan: Plan, adapters: Adapters, generation: Generation, name: Namespace, damage: Damage
+    plan: Plan, adapters: Adapters, generation: Generation, name: Namespace, damage: IntegrityProblem
 ) -> PenstockError:
     if adapters.reloads:
         return IndexTakenAway(_told(generation, damage))
     return _error(plan, generation, name, damage)
 
 
-def _error(plan: Plan, generation: Generation, name: Namespace, damage: Damage) -> PenstockError:
+def _error(plan: Plan, generation: Generation, name: Namespace, damage: IntegrityProblem) -> PenstockError:
     cause = f"Pipeline {plan.name}: {_told(generation, damage)}"
     if damage in _LESS:
         return IndexTakenAway(f"{cause} Give {generation.index} its aliases back when it is unchanged.")

@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass
-class Searched:
+class ReadAliasWatch:
     """Tells of each collection of a pipeline once, and again when people search somewhere else."""
 
     pipeline: str

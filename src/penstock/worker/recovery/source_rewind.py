@@ -48,7 +48,7 @@ def _is_same(before: str, now: str) -> bool:
 
 
 @dataclass
-class CheckedSink:
+class RewindGuard:
     """Looks at what superseded its writes: versions that the source cannot have given yet would refuse every change.
 
     That is so after the source was restored, or when another tool wrote to the index. A `penstock.ports.Sink`.

@@ -17,7 +17,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from penstock_tools.aws.domain.signature import Received, SignatureRefused, Verifier
-from penstock_tools.aws.domain.signature_server import Said, Server
+from penstock_tools.aws.domain.signature_server import Said, SignatureServer
 from penstock_tools.servers.certificate import Certificate
 from penstock_tools.servers.errors import LocalServerError
 
@@ -140,8 +140,8 @@ class SignatureProxy:
             return _refusal(503, message=f"Service Unavailable: {error}")
         return Said(response.status, response.headers, response.data)
 
-    def _bound(self, port: int) -> Server:
-        server = Server(self.answer, self._tls, max_body=self._max_body)
+    def _bound(self, port: int) -> SignatureServer:
+        server = SignatureServer(self.answer, self._tls, max_body=self._max_body)
         try:
             server.bind(port)
         except OSError as error:

@@ -24,7 +24,7 @@ class Said(NamedTuple):
     body: bytes
 
 
-class Server(ThreadingMixIn, TCPServer):
+class SignatureServer(ThreadingMixIn, TCPServer):
     """Takes connections, each in a thread of its own that also does the TLS handshake."""
 
     allow_reuse_address = True
@@ -33,7 +33,7 @@ class Server(ThreadingMixIn, TCPServer):
     request_queue_size = 128
 
     def __init__(self, answer: Callable[[Received], Said], tls: ssl.SSLContext, *, max_body: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler, bind_and_activate=False)
+        super().__init__(("127.0.0.1", 0), _SignatureHandler, bind_and_activate=False)
         self.answer = answer
         self.max_body = max_body
         self._tls = tls
@@ -65,7 +65,7 @@ class Server(ThreadingMixIn, TCPServer):
                 self._open.add(connection)
             try:
                 connection.do_handshake()
-                _Handler(connection, client_address, self)
+                _SignatureHandler(connection, client_address, self)
             finally:
                 with self._lock:
                     self._open.discard(connection)
@@ -76,13 +76,13 @@ class Server(ThreadingMixIn, TCPServer):
             super().handle_error(request, client_address)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _SignatureHandler(BaseHTTPRequestHandler):
     """One connection: reads requests, lets the proxy answer them."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     rbufsize = wbufsize = 1 << 16
-    server: Server
+    server: SignatureServer
 
     def _serve(self) -> None:
         length = self.headers.get("content-length") or "0"

@@ -52,7 +52,7 @@ class Gateway:
 
     def __enter__(self) -> "Gateway":
         require_free(self._port, "The API gateway")
-        self._server = _Server(self, self._port)
+        self._server = _GatewayServer(self, self._port)
         self.port: int = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}/{self._stage}"
         self._api = Api(self._stage, self.port, self._api_key)
@@ -113,12 +113,12 @@ class Gateway:
             executor.shutdown(wait=False)
 
 
-class _Server(ThreadingHTTPServer):
+class _GatewayServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, gateway: Gateway, port: int) -> None:
         self.gateway = gateway
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(("127.0.0.1", port), _GatewayHandler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing when a client has gone away."""
@@ -126,8 +126,8 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+class _GatewayHandler(BaseHTTPRequestHandler):
+    server: _GatewayServer
     protocol_version = "HTTP/1.1"
     wbufsize = -1
     disable_nagle_algorithm = True

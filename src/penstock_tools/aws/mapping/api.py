@@ -38,7 +38,7 @@ class _Answer(NamedTuple):
 @contextmanager
 def mapping_api(mappings: Mappings, port: int = 0) -> Iterator[str]:
     """Serve the API on this machine and answer its address. Stopped on leaving; the mappings go on."""
-    handler = type("Handler", (_Handler,), {"mappings": mappings})
+    handler = type("Handler", (_MappingHandler,), {"mappings": mappings})
     server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     thread = threading.Thread(
         target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="lambda-api", daemon=True
@@ -52,7 +52,7 @@ def mapping_api(mappings: Mappings, port: int = 0) -> Iterator[str]:
         thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _MappingHandler(BaseHTTPRequestHandler):
     """One connection."""
 
     mappings: Mappings

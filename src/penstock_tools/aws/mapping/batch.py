@@ -12,7 +12,7 @@ from penstock_tools.aws.mapping.reader import after_event, time_of_event
 PAYLOAD_BYTES = 6 * 1024 * 1024
 
 
-class Batch(NamedTuple):
+class MappingBatch(NamedTuple):
     """What one call carries. `payload` is None when every event was too large; `time` is the last event's."""
 
     payload: bytes | None
@@ -73,7 +73,7 @@ class Batcher:
             or self._clock() >= self._waiting[0].arrived + self._window_s
         )
 
-    def take(self) -> Batch:
+    def take(self) -> MappingBatch:
         """Answer the next batch; only when one is due."""
         taken: list[_Waiting] = []
         used = size_of(self._arn, [])
@@ -86,7 +86,7 @@ class Batcher:
         self._bytes -= used - size_of(self._arn, [])
         last = taken[-1].event
         events = [each.json for each in taken if each.json is not None]
-        return Batch(
+        return MappingBatch(
             envelope(self._arn, events) if events else None,
             len(events),
             len(taken) - len(events),

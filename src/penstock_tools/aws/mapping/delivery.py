@@ -9,10 +9,10 @@ from pymongo.errors import PyMongoError
 from penstock.model import seconds_of
 from penstock.mongo.error_table import in_words
 from penstock.runtime.backoff import Backoff
-from penstock_tools.aws.mapping.batch import Batch
+from penstock_tools.aws.mapping.batch import MappingBatch
 from penstock_tools.aws.mapping.behaviour import Behaviour, Counters
 from penstock_tools.aws.mapping.reader import Reader
-from penstock_tools.aws.mapping.record import Record
+from penstock_tools.aws.mapping.record import MappingRecord
 from penstock_tools.aws.mapping.store import Store
 from penstock_tools.aws.runtime.invocation import Invoke
 
@@ -31,7 +31,7 @@ class Delivery:
     """The calls of one mapping, one at a time. All but `redeliver` is for the mapping's own thread."""
 
     def __init__(
-        self, record: Record, store: Store, invoke: Invoke, behaviour: Behaviour, *, told: threading.Event
+        self, record: MappingRecord, store: Store, invoke: Invoke, behaviour: Behaviour, *, told: threading.Event
     ) -> None:
         """`told` is set when the mapping is to do something else."""
         self.counters = Counters()
@@ -40,10 +40,10 @@ class Delivery:
         self._invoke = invoke
         self._behaviour = behaviour
         self._told = told
-        self._last: Batch | None = None
+        self._last: MappingBatch | None = None
         self._again: list[threading.Event] = []
 
-    def deliver(self, batch: Batch, reader: Reader) -> None:
+    def deliver(self, batch: MappingBatch, reader: Reader) -> None:
         """See a batch through; only then the position moves. Raises Stopped, MustDisable."""
         self.counters.oversized += batch.oversized
         if self._send(batch, reader):
@@ -67,7 +67,7 @@ class Delivery:
             self._send(self._last, reader)
             self._again.pop(0).set()
 
-    def _send(self, batch: Batch, reader: Reader) -> bool:
+    def _send(self, batch: MappingBatch, reader: Reader) -> bool:
         """Call the function until it succeeds; answer False when the batch is given up.
 
         Raises Stopped when the mapping is told something else in between.
@@ -82,7 +82,7 @@ class Delivery:
             attempts += 1
         return True
 
-    def _call(self, batch: Batch) -> bool:
+    def _call(self, batch: MappingBatch) -> bool:
         """Call the function once and answer whether it returned without an error."""
         if batch.payload is None:
             return True
@@ -108,7 +108,7 @@ class Delivery:
             log.info("position could not be looked for", mapping=self._record.uuid, error=in_words(error))
 
 
-def lost(record: Record, words: str) -> MustDisable:
+def lost(record: MappingRecord, words: str) -> MustDisable:
     """What ends a mapping whose position is no longer in the change log."""
     return MustDisable(
         f"The change stream log of {record.arn} no longer holds the position of the mapping: {words}."

@@ -10,12 +10,12 @@ from penstock_tools.aws.mapping import rules
 from penstock_tools.aws.mapping.behaviour import Behaviour
 from penstock_tools.aws.mapping.errors import InvalidParameterValue, ResourceConflict, ResourceInUse, ResourceNotFound
 from penstock_tools.aws.mapping.reader import Cluster, Reader
-from penstock_tools.aws.mapping.record import Account, Record
+from penstock_tools.aws.mapping.record import Account, MappingRecord
 from penstock_tools.aws.mapping.store import Store
-from penstock_tools.aws.mapping.worker import Worker
+from penstock_tools.aws.mapping.worker import MappingWorker
 from penstock_tools.aws.runtime.invocation import Invoke
 
-Secret = Callable[[str], Mapping[str, str]]
+ReadSecret = Callable[[str], Mapping[str, str]]
 """Answers the secret behind an ARN, with `username` and `password`. Raises LookupError for an unknown one."""
 
 _BUSY = frozenset({"Creating", "Enabling", "Disabling", "Updating", "Deleting"})
@@ -40,7 +40,7 @@ class Mappings:
         self,
         *,
         clusters: Mapping[str, Cluster],
-        secret: Secret,
+        secret: ReadSecret,
         invoke: Invoke,
         timeout: Callable[[str], float],
         state: Path | None = None,
@@ -55,7 +55,7 @@ class Mappings:
         self._timeout = timeout
         self._behaviour = behaviour or Behaviour()
         self._store = Store(state)
-        self._workers: dict[str, Worker] = {}
+        self._workers: dict[str, MappingWorker] = {}
         self._begin_again()
 
     def __enter__(self) -> Self:
@@ -82,7 +82,7 @@ class Mappings:
         rules.check_engine(self._clusters[arn].engine_version)
         rules.check_timeout(name, self._timeout)
         asked = {key: value for key, value in request.items() if key not in ("FunctionName", "Enabled")}
-        record = Record(str(uuid.uuid4()), name, asked, request.get("Enabled", True))
+        record = MappingRecord(str(uuid.uuid4()), name, asked, request.get("Enabled", True))
         with self._store.changing() as records:
             self._refuse_twins(record)
             records[record.uuid] = record
@@ -168,12 +168,12 @@ class Mappings:
             for record in records.values():
                 self._start(record)
 
-    def _start(self, record: Record) -> None:
-        worker = Worker(record, self._store, self._connect, self.invoke, self._behaviour)
+    def _start(self, record: MappingRecord) -> None:
+        worker = MappingWorker(record, self._store, self._connect, self.invoke, self._behaviour)
         self._workers[record.uuid] = worker
         worker.start()
 
-    def _connect(self, record: Record) -> Reader:
+    def _connect(self, record: MappingRecord) -> Reader:
         """Connect to the mapping's cluster with the credentials of its secret. Raises LookupError."""
         cluster = self._clusters.get(record.arn)
         if cluster is None:
@@ -189,14 +189,14 @@ class Mappings:
             raise LookupError(f"the secret {arn} must hold username and password")
         return found
 
-    def _found(self, name: str) -> Record:
+    def _found(self, name: str) -> MappingRecord:
         record = self._store.records.get(name)
         if record is None:
             raise ResourceNotFound("The resource you requested does not exist.")
         return record
 
-    def _refuse_twins(self, new: Record) -> None:
-        def key(record: Record) -> tuple[str, str, str, str | None]:
+    def _refuse_twins(self, new: MappingRecord) -> None:
+        def key(record: MappingRecord) -> tuple[str, str, str, str | None]:
             return record.arn, record.function, record.db, record.coll
 
         for record in self._store.records.values():
@@ -207,7 +207,7 @@ class Mappings:
                 )
 
     @staticmethod
-    def _require_idle(record: Record, what: str) -> None:
+    def _require_idle(record: MappingRecord, what: str) -> None:
         if record.state in _BUSY:
             raise ResourceInUse(f"Cannot {what} the event source mapping because it is in use.")
 

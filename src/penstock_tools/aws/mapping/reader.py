@@ -10,11 +10,11 @@ from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, OperationFailure
 
 from penstock.model import Position, version_of
-from penstock.mongo.connection import Client, cluster_time
-from penstock.mongo.cursor import ChangeCursor, Reply
+from penstock.mongo.connection import SourceClient, cluster_time
+from penstock.mongo.cursor import ChangeCursor, CursorReply
 from penstock.mongo.error_table import Fault, fault_of
 from penstock.mongo.position import position_after, position_at, resume_option
-from penstock_tools.aws.mapping.record import Record
+from penstock_tools.aws.mapping.record import MappingRecord
 
 WAIT_MS = 100
 """How long the server waits for an event: a window may end that much late."""
@@ -44,18 +44,18 @@ class Cluster:
 class Reader:
     """The connection of one mapping and its cursor; must be closed. Its methods raise PyMongoError."""
 
-    def __init__(self, cluster: Cluster, credentials: Mapping[str, str] | None, record: Record) -> None:
+    def __init__(self, cluster: Cluster, credentials: Mapping[str, str] | None, record: MappingRecord) -> None:
         self._client = _client(cluster, credentials)
         self._record = record
         self._cursor: ChangeCursor | None = None
 
-    def open(self, position: Position | None) -> Reply:
+    def open(self, position: Position | None) -> CursorReply:
         """Begin after the position, or with what happens from now on, and answer what is there at once."""
         self._free_cursor()
         self._cursor = self._new_cursor()
         return self._cursor.open(self._pipeline(position))
 
-    def next(self) -> Reply | None:
+    def next(self) -> CursorReply | None:
         """Answer what comes next, maybe no events; None after an invalidate, which ends the stream."""
         if self._cursor is None or not self._cursor.alive:
             return None
@@ -122,7 +122,7 @@ def starting_time(request: Mapping[str, Any], retention_s: int) -> int | None:
     return None
 
 
-def latest(reply: Reply) -> Position | None:
+def latest(reply: CursorReply) -> Position | None:
     """Where a stream stands that was opened without a position, before the events of its first reply."""
     if reply.events:
         return position_at(time_of_event(reply.events[0]))
@@ -143,7 +143,7 @@ def time_of_event(event: Mapping[str, Any]) -> int:
     return version_of(time.time, time.inc)
 
 
-def _client(cluster: Cluster, credentials: Mapping[str, str] | None) -> Client:
+def _client(cluster: Cluster, credentials: Mapping[str, str] | None) -> SourceClient:
     options = dict(_OPTIONS)
     if credentials is not None:
         options |= {"username": credentials["username"], "password": credentials["password"]}

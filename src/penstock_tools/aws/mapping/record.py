@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from penstock.model import Position
 
-State = Literal["Creating", "Enabling", "Enabled", "Disabling", "Disabled", "Updating", "Deleting"]
+MappingState = Literal["Creating", "Enabling", "Enabled", "Disabling", "Disabled", "Updating", "Deleting"]
 
 BY_USER = "USER_INITIATED"
 NOTHING_YET = "No records processed"
@@ -33,7 +33,7 @@ class Account(NamedTuple):
 
 
 @dataclass
-class Record:
+class MappingRecord:
     """A mapping. `rule_found` is what the only look for the collection's rule at the creation said, None before it.
 
     `position` is where the next batch begins, None until the mapping has been reading.
@@ -43,7 +43,7 @@ class Record:
     function: str
     request: dict[str, Any]
     enabled: bool
-    state: State = "Creating"
+    state: MappingState = "Creating"
     reason: str = BY_USER
     result: str = NOTHING_YET
     last_modified: float = field(default_factory=time.time)
@@ -87,7 +87,7 @@ class Record:
         window = self.request.get("MaximumBatchingWindowInSeconds")
         return DEFAULT_WINDOW_S if window is None else float(window)
 
-    def move(self, state: State, reason: str = BY_USER) -> None:
+    def move(self, state: MappingState, reason: str = BY_USER) -> None:
         """Go into another state."""
         self.state, self.reason, self.last_modified = state, reason, time.time()
 
@@ -116,7 +116,7 @@ class Record:
         return asdict(self) | {"position": asdict(self.position) if self.position else None}
 
     @classmethod
-    def from_json(cls, kept: dict[str, Any]) -> "Record":
+    def from_json(cls, kept: dict[str, Any]) -> "MappingRecord":
         """The record from the state file."""
         position = kept["position"]
         return cls(**(kept | {"position": Position(**position) if position else None}))

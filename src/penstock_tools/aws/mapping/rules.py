@@ -6,7 +6,7 @@ from typing import Any
 
 from penstock_tools.aws.mapping.errors import InvalidParameterValue, ResourceNotFound
 
-Request = Mapping[str, Any]
+MappingRequest = Mapping[str, Any]
 
 ENGINES = ("4.0", "5.0")
 MOST_TIMEOUT_S = 840
@@ -55,7 +55,7 @@ def function_name(given: Any) -> str:
     return match["name"]
 
 
-def check_create(request: Request, now: float) -> None:
+def check_create(request: MappingRequest, now: float) -> None:
     """Raise InvalidParameterValue for what a request breaks, as far as the request alone tells."""
     if "FunctionName" not in request:
         raise InvalidParameterValue("FunctionName is required: name the function that the mapping calls.")
@@ -67,7 +67,7 @@ def check_create(request: Request, now: float) -> None:
     _check_position(request, now)
 
 
-def check_update(request: Request) -> None:
+def check_update(request: MappingRequest) -> None:
     """Raise InvalidParameterValue for what an update breaks.
 
     The database and the collection are refused even when they are what they were.
@@ -111,7 +111,7 @@ def check_timeout(name: str, timeout: Callable[[str], float]) -> None:
         )
 
 
-def _check_common(request: Request) -> None:
+def _check_common(request: MappingRequest) -> None:
     refused = [name for name in UNSUPPORTED if _is_asked_for(request.get(name))]
     if refused:
         raise InvalidParameterValue(
@@ -161,7 +161,7 @@ def _check_access(given: Any) -> None:
     _matching(access["URI"], where, 1, 200, _SECRET)
 
 
-def _check_namespace(config: Request) -> None:
+def _check_namespace(config: MappingRequest) -> None:
     if config.get("DatabaseName") is None:
         raise InvalidParameterValue("DocumentDBEventSourceConfig: DatabaseName is required.")
     _matching(config["DatabaseName"], "documentDBEventSourceConfig.databaseName", 1, 63, _DATABASE)
@@ -169,7 +169,7 @@ def _check_namespace(config: Request) -> None:
         _matching(config["CollectionName"], "documentDBEventSourceConfig.collectionName", 1, 57, _COLLECTION)
 
 
-def _check_position(request: Request, now: float) -> None:
+def _check_position(request: MappingRequest, now: float) -> None:
     position, timestamp = request.get("StartingPosition"), request.get("StartingPositionTimestamp")
     if position is not None and position not in _POSITIONS:
         raise _constraint(position, "startingPosition", f"satisfy enum value set: [{', '.join(_POSITIONS)}]")
@@ -185,7 +185,7 @@ def _check_position(request: Request, now: float) -> None:
         raise InvalidParameterValue("StartingPositionTimestamp must not be in the future.")
 
 
-def _config(request: Request) -> Request:
+def _config(request: MappingRequest) -> MappingRequest:
     config = request.get("DocumentDBEventSourceConfig") or {}
     if not isinstance(config, Mapping):
         raise InvalidParameterValue("DocumentDBEventSourceConfig must be an object.")

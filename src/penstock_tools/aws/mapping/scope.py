@@ -3,23 +3,23 @@
 from collections.abc import Set
 from typing import Literal
 
-from penstock_tools.aws.mapping.record import Record
+from penstock_tools.aws.mapping.record import MappingRecord
 
-Rules = Set[tuple[str, str]]
+StreamRules = Set[tuple[str, str]]
 """Pairs of database and collection; an empty name stands for all."""
 
 
-def has_own_rule(record: Record, rules: Rules) -> bool:
+def has_own_rule(record: MappingRecord, rules: StreamRules) -> bool:
     """Whether there is a rule of exactly the mapping's own scope."""
     return (record.db, record.coll or "") in rules
 
 
-def has_rule(record: Record, rules: Rules) -> bool:
+def has_rule(record: MappingRecord, rules: StreamRules) -> bool:
     """Whether the collection, its database or the cluster is enabled."""
     return has_own_rule(record, rules) or not rules.isdisjoint({(record.db, ""), ("", "")})
 
 
-def not_enabled(record: Record, scope: Literal["strict", "documented", "none"]) -> str:
+def not_enabled(record: MappingRecord, scope: Literal["strict", "documented", "none"]) -> str:
     """Say what is wrong, and what to do."""
     names = f"{record.db}.{record.coll}" if record.coll else record.db
     command = f'{{modifyChangeStreams: 1, database: "{record.db}", collection: "{record.coll or ""}", enable: true}}'

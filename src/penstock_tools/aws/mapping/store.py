@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 
 from penstock.model import Position
-from penstock_tools.aws.mapping.record import Record
+from penstock_tools.aws.mapping.record import MappingRecord
 from penstock_tools.servers.errors import LocalServerError
 
 
@@ -20,31 +20,31 @@ class Store:
         self._path = path
         self._lock = threading.RLock()
         self._written = b""
-        self.records: dict[str, Record] = self._read()
+        self.records: dict[str, MappingRecord] = self._read()
 
     @contextmanager
-    def changing(self) -> Iterator[dict[str, Record]]:
+    def changing(self) -> Iterator[dict[str, MappingRecord]]:
         """Hold the lock, and write the file afterwards when something is different."""
         with self._lock:
             yield self.records
             self._write()
 
-    def commit(self, record: Record, position: Position) -> None:
+    def commit(self, record: MappingRecord, position: Position) -> None:
         """The next batch of the mapping begins there."""
         with self.changing():
             record.position = position
 
-    def show(self, record: Record, result: str) -> None:
+    def show(self, record: MappingRecord, result: str) -> None:
         """Let the API show this as the last result."""
         with self.changing():
             record.result = result
 
-    def _read(self) -> dict[str, Record]:
+    def _read(self) -> dict[str, MappingRecord]:
         if self._path is None or not self._path.exists():
             return {}
         try:
             kept = orjson.loads(self._path.read_bytes())
-            records = [Record.from_json(each) for each in kept["mappings"]]
+            records = [MappingRecord.from_json(each) for each in kept["mappings"]]
         except (ValueError, KeyError, TypeError) as error:
             raise LocalServerError(
                 f"The event source mappings in {self._path} cannot be read ({type(error).__name__}). Delete the file"

@@ -11,7 +11,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from penstock.errors import PositionLost, Stopped
 from penstock.model import Position
-from penstock.mongo.cursor import Reply
+from penstock.mongo.cursor import CursorReply
 from penstock.mongo.error_table import Fault, fault_of, in_words
 from penstock.mongo.position import position_at
 from penstock.runtime.backoff import Backoff
@@ -19,7 +19,7 @@ from penstock_tools.aws.mapping.batch import Batcher
 from penstock_tools.aws.mapping.behaviour import Behaviour, Counters
 from penstock_tools.aws.mapping.delivery import FAILED, OK, Delivery, MustDisable, lost
 from penstock_tools.aws.mapping.reader import Reader, after_event, latest, starting_time
-from penstock_tools.aws.mapping.record import NOTHING_YET, Record, State
+from penstock_tools.aws.mapping.record import NOTHING_YET, MappingRecord, MappingState
 from penstock_tools.aws.mapping.scope import has_own_rule, has_rule, not_enabled
 from penstock_tools.aws.mapping.store import Store
 from penstock_tools.aws.runtime.invocation import Invoke
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 _RESULTS = (NOTHING_YET, OK, FAILED)
 
 
-class Worker:
+class MappingWorker:
     """The thread of one mapping, from its creation to its deletion or the end of the process.
 
     It makes every change of state that a user has asked for: `tell` says that the record is different, and the thread
@@ -37,7 +37,12 @@ class Worker:
     """
 
     def __init__(
-        self, record: Record, store: Store, connect: Callable[[Record], Reader], invoke: Invoke, behaviour: Behaviour
+        self,
+        record: MappingRecord,
+        store: Store,
+        connect: Callable[[MappingRecord], Reader],
+        invoke: Invoke,
+        behaviour: Behaviour,
     ) -> None:
         self._told = threading.Event()
         self._record = record
@@ -139,7 +144,7 @@ class Worker:
     def _read(self, reader: Reader, backoff: Backoff) -> None:
         """Read and deliver from the committed position on until told otherwise, or until the stream ends."""
         self._invalidated_at = None
-        reply: Reply | None = self._open(reader)
+        reply: CursorReply | None = self._open(reader)
         self._move_to("Enabled")
         record = self._record
         if record.result not in _RESULTS:  # what kept it from reading is over
@@ -156,7 +161,7 @@ class Worker:
             backoff.reset()
             reply = reader.next()
 
-    def _open(self, reader: Reader) -> Reply:
+    def _open(self, reader: Reader) -> CursorReply:
         """Open the stream at the committed position; at the very first time, at the one the mapping starts from."""
         if self._record.position is not None:
             return reader.open(self._record.position)
@@ -173,7 +178,7 @@ class Worker:
             self._store.commit(self._record, begin)
         return reply
 
-    def _take_in(self, reply: Reply | None, batcher: Batcher) -> None:
+    def _take_in(self, reply: CursorReply | None, batcher: Batcher) -> None:
         if reply is None:
             batcher.end()
             return
@@ -210,7 +215,7 @@ class Worker:
         if not enabled:
             raise LookupError(not_enabled(self._record, self._behaviour.scope))
 
-    def _move_to(self, state: State) -> None:
+    def _move_to(self, state: MappingState) -> None:
         """Arrive in a state, unless the user has asked for another one meanwhile."""
         with self._store.changing():
             if not self._told.is_set() and self._record.state != state:

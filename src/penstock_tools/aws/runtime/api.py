@@ -21,7 +21,7 @@ _PREFIX = "/2018-06-01/runtime"
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class RuntimeInvocation:
     """One invocation, as the process gets it."""
 
     request_id: str
@@ -65,16 +65,16 @@ class RuntimeApi:
 
     def __init__(self) -> None:
         self.signals: queue.SimpleQueue[Signal] = queue.SimpleQueue()
-        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._current: Event | None = None
-        self._server = _Server(self)
+        self._events: queue.SimpleQueue[RuntimeInvocation | None] = queue.SimpleQueue()
+        self._current: RuntimeInvocation | None = None
+        self._server = _RuntimeServer(self)
         self.address = f"127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), name="runtime-api", daemon=True
         )
         self._thread.start()
 
-    def give(self, event: Event) -> None:
+    def give(self, event: RuntimeInvocation) -> None:
         """Hand the event to the process that asks for its next one."""
         self._events.put(event)
 
@@ -85,7 +85,7 @@ class RuntimeApi:
         self._server.server_close()
         self._thread.join()
 
-    def next_event(self) -> Event | None:
+    def next_event(self) -> RuntimeInvocation | None:
         """Wait for an event; None when the API is being closed."""
         self.signals.put(Ready())
         self._current = self._events.get()
@@ -100,19 +100,19 @@ class RuntimeApi:
         return True
 
 
-class _Server(ThreadingHTTPServer):
+class _RuntimeServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, api: RuntimeApi) -> None:
         self.api = api
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), _RuntimeHandler)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: a connection breaks whenever a process is killed."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+class _RuntimeHandler(BaseHTTPRequestHandler):
+    server: _RuntimeServer
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # one packet for head and body, or every call waits for a delayed acknowledgement
     disable_nagle_algorithm = True

@@ -23,7 +23,7 @@ class RequestEntityTooLarge(PenstockError):
     """Lambda takes no payload of this size; the function was not called."""
 
 
-class Function:
+class LambdaFunction:
     """A function by its name: a context manager; nothing runs after it was left.
 
     The first invocation starts a sandbox, as on Lambda: its init is part of that call. The sandbox serves one call
@@ -88,7 +88,7 @@ class Function:
             (report.peak_memory_mb for report in self.reports if report.peak_memory_mb is not None), default=None
         )
 
-    def __enter__(self) -> "Function":
+    def __enter__(self) -> "LambdaFunction":
         if not self._folder.is_dir():
             raise LocalServerError(f"The function {self.name} has no folder {self._folder}: build it first")
         self._log = FunctionLog(self.log, self._memory_mb)

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
-from penstock_tools.aws.runtime.function import Function
+from penstock_tools.aws.runtime.function import LambdaFunction
 from penstock_tools.aws.runtime.invocation import Invocation
 
 
 class Functions:
     """A context manager that enters every function and leaves all of them; `invoke` is an `Invoke`."""
 
-    def __init__(self, functions: Iterable[Function]) -> None:
+    def __init__(self, functions: Iterable[LambdaFunction]) -> None:
         self._by_name = {function.name: function for function in functions}
         self._stack = ExitStack()
 
@@ -24,10 +24,10 @@ class Functions:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def __iter__(self) -> Iterator[Function]:
+    def __iter__(self) -> Iterator[LambdaFunction]:
         return iter(self._by_name.values())
 
-    def __getitem__(self, name: str) -> Function:
+    def __getitem__(self, name: str) -> LambdaFunction:
         return self._by_name[name]
 
     def invoke(self, name: str, payload: bytes) -> Invocation:

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from penstock_tools.aws.runtime.api import Answered, Event, Exited, InitFailed, Ready, RuntimeApi, Signal
+from penstock_tools.aws.runtime.api import Answered, Exited, InitFailed, Ready, RuntimeApi, RuntimeInvocation, Signal
 from penstock_tools.aws.runtime.invocation import Invocation
 from penstock_tools.aws.runtime.log import FunctionLog, Report
 
@@ -101,7 +101,7 @@ class Sandbox:
 
     def run(self, request_id: str, payload: bytes) -> tuple[Invocation, Report]:
         """Do one invocation to its end. Afterwards the process waits for the next one, or is not alive any more."""
-        call = _Call(request_id, cold=not self._ready)
+        call = _SandboxCall(request_id, cold=not self._ready)
         deadline = self._started + _INIT_LIMIT_S + self._timeout_s
         if self._ready:
             deadline = self._give(call, payload)
@@ -131,17 +131,17 @@ class Sandbox:
         except queue.Empty:
             return None
 
-    def _give(self, call: "_Call", payload: bytes) -> float:
+    def _give(self, call: "_SandboxCall", payload: bytes) -> float:
         self._log.start(call.request_id)
         call.given = time.monotonic()
         deadline_ms = int((time.time() + self._timeout_s) * 1000)
-        self._api.give(Event(call.request_id, payload, deadline_ms, self._arn, _trace_id()))
+        self._api.give(RuntimeInvocation(call.request_id, payload, deadline_ms, self._arn, _trace_id()))
         return call.given + self._timeout_s
 
     def _measure(self) -> None:
         self._peak_memory_mb = _peak_memory_mb(self._process.pid) or self._peak_memory_mb
 
-    def _finish(self, call: "_Call") -> tuple[Invocation, Report]:
+    def _finish(self, call: "_SandboxCall") -> tuple[Invocation, Report]:
         now = time.monotonic()
         if call.given is None:
             self._log.start(call.request_id)
@@ -158,7 +158,7 @@ class Sandbox:
         return call.answer or call.failure(), report
 
 
-class _Call:
+class _SandboxCall:
     """One invocation while it goes on."""
 
     def __init__(self, request_id: str, *, cold: bool) -> None:
