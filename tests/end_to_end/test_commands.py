@@ -42,7 +42,7 @@ def test_all_problems_of_the_settings_come_at_once_without_secrets(run, tmp_path
 def test_a_command_without_collections_says_how_to_name_one(run, command):
     done = run(command)
     assert done.returncode == 2
-    assert "no collection is named" in done.stderr
+    assert "no collection is declared" in done.stderr
 
 
 def test_an_unknown_command_is_a_usage_error(run):
@@ -52,4 +52,4 @@ def test_an_unknown_command_is_a_usage_error(run):
 def test_load_refuses_a_collection_that_is_not_declared(run):
     done = run("load", "shop.order", "--collection", "shop.orders")
     assert done.returncode == 2
-    assert done.stderr == "error: shop.order is not among the declared collections; there is shop.orders\n"
+    assert done.stderr == "error: shop.order is not a declared collection; did you mean shop.orders?\n"

@@ -166,8 +166,8 @@ def test_the_list_says_what_it_does_not_show(site, database, namespace, settings
     store(settings, *(letter(site, namespace, each, 5) for each in ("a", "b\n", "c")), letter(site, other, "d", 5))
     done = penstock("dead-letters", "list", "--limit", "2")
     assert done.returncode == 0
-    assert "1 more; --limit shows more of them" in done.stdout
-    assert "commonest reasons:\n  3  400: no\n" in done.stdout
+    assert "1 more; raise --limit to see them" in done.stdout
+    assert "most common reasons:\n  3  400: no\n" in done.stdout
     assert re.search(r"also [\d,]+ dead letters? of collections not declared here: ", done.stdout)
     assert json.loads(penstock("dead-letters", "list", "--json").stdout)["undeclared"][other] == 1
     assert penstock("dead-letters", "list", other).stdout.splitlines()[1].split()[:2] == [other, "d"]
@@ -195,7 +195,7 @@ def test_one_letter_is_shown_whole_and_its_body_only_when_asked_for(site, databa
     assert (shown["id"], shown["body"], shown["body_bytes"]) == ("bad\n", '{"customer":"secret"}', 21)
     done = penstock("dead-letters", "show", namespace, "n:1")
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"{namespace} has no dead letter of n:1" in done.stderr
+    assert f"{namespace} has no dead letter for the document n:1" in done.stderr
     assert penstock("dead-letters", "show", namespace, "date:soon").returncode == 2
 
 
@@ -205,7 +205,7 @@ def test_letters_are_dropped_only_when_somebody_says_so(site, database, namespac
     assert penstock("dead-letters", "drop").returncode == 2
     done = penstock("dead-letters", "drop", namespace)
     assert done.returncode == 2
-    assert "say --yes" in done.stderr
+    assert "give --yes" in done.stderr
     assert penstock("dead-letters", "drop", "--reason", "yes", "--yes").stdout == "0 dead letters dropped\n"
     assert listed().keys() == {"a", "n:1"}
     assert penstock("dead-letters", "drop", "--reason", "no", "--yes").stdout == "2 dead letters dropped\n"

@@ -57,13 +57,13 @@ def test_a_load_that_is_stopped_goes_on_where_it_was(started, run, settings, sin
     slow.send_signal(signal.SIGTERM)
     _, errors = slow.communicate(timeout=WITHIN_S)
     assert slow.returncode == 143
-    assert errors.endswith("stopped; the next load goes on from there\n")
+    assert errors.endswith("stopped; the next `penstock load` resumes from here\n")
     done = run("load")
     assert done.returncode == 0
     loaded = int(re.search(r": (\d+) documents", done.stdout)[1])
     assert 0 < loaded < 300
     until(lambda: count(sink_url, f"{index_prefix}items") == 300, "all documents")
-    assert run("load").stdout == f"{settings}: loaded already; --again loads it anew\n"
+    assert run("load").stdout == f"{settings}: already loaded; load it again with --again\n"
 
 
 def test_run_serves_health_and_ends_cleanly_while_a_standby_takes_over(started, run, settings, database):

@@ -225,7 +225,7 @@ def test_a_read_alias_that_was_moved_is_told_and_left_to_whoever_moved_it(site, 
     assert line["searched"] == [f"{name}-elsewhere"]
     assert worker.metric("penstock_searched_elsewhere") == 1
     assert told() == (f"{name}-elsewhere", "live")
-    assert f"{name}-elsewhere, which is not fed" in site.run("status").stdout
+    assert f"{name}-elsewhere, which penstock does not update" in site.run("status").stdout
     edit(database.items)
     move("elsewhere", "g1")
     site.until_equal(database, "items")

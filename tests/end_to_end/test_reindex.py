@@ -362,7 +362,7 @@ def test_the_state_of_a_penstock_without_records_is_read(site, database, namespa
 
 
 def test_what_cannot_be_done_is_said(site, namespace, worker, moved_on):
-    assert "is not among the declared collections" in reindex(site, "shop.order", code=2)
+    assert "is not a declared collection" in reindex(site, "shop.order", code=2)
     assert "nothing to do" in reindex(site, namespace)
     assert "there is no other index to go back to" in reindex(site, namespace, "--rollback", code=2)
     assert "there is nothing to drop" in reindex(site, namespace, "--finish")

@@ -175,8 +175,8 @@ def test_all_commands_take_the_declared_name_and_read_the_present_one(site, data
     worker.terminate()
     (line,) = json.loads(site.run("status", "--json").stdout)
     assert (line["namespace"], line["renamed_to"], line["documents_source"]) == (name, present, 300)
-    assert f"{name}: was renamed, and is served from {present}" in site.run("status").stdout
-    assert f"{name}: was renamed, and is served from {present}" in site.run("check").stdout
+    assert f"{name}: was renamed; its index is fed from {present}" in site.run("status").stdout
+    assert f"{name}: was renamed; its index is fed from {present}" in site.run("check").stdout
     explained = site.run("explain", name, "7").stdout
     assert "no collection" not in explained
     assert "dead letter" in explained

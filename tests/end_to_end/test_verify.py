@@ -95,13 +95,13 @@ def test_what_it_prints_and_how_it_ends(site, database, namespace):
     assert done.returncode == 8
     assert f"{namespace}: 100 missing\n  n:0\n" in done.stdout
     assert "  n:1: in, text\n" in done.stdout
-    assert "  and 80 more; --json tells all\n" in done.stdout
+    assert "  and 80 more; --json lists all of them\n" in done.stdout
     head, row, memory = done.stdout.splitlines()[-3:]
     assert head.split()[:3] == ["collection", "verdict", "documents"]
     assert re.match(rf"{namespace} +not equal +1,500 +1,500 +1,300 +100 +100 +100 +0 +0 +0 +0 ", row), row
     assert re.fullmatch(r"peak memory \d+ MiB", memory)
     assert done.stderr.splitlines()[-1] == (
-        f"error: {namespace}: source and index are not equal; `penstock verify --repair` writes what differs."
+        f"error: {namespace}: source and index are not equal; run `penstock verify --repair` to correct the index."
     )
     (site.folder / "penstock.toml").unlink()  # the operations task of a deployment has none
     collection = {"namespace": namespace, "index": site.index(namespace)}
@@ -113,7 +113,7 @@ def test_what_it_prints_and_how_it_ends(site, database, namespace):
     assert site.run("verify", "--repair", "--wait", "0", **environ).returncode == 0
     database.items.drop()
     done = site.run("verify", "--repair", **environ)
-    assert (done.returncode, "the collection is not there, and its index is kept" in done.stderr) == (8, True)
+    assert (done.returncode, "the collection does not exist, and its index is kept" in done.stderr) == (8, True)
 
 
 def test_stopped_with_ctrl_c_it_goes_on_where_it_was(site, database, namespace):
@@ -124,7 +124,7 @@ def test_stopped_with_ctrl_c_it_goes_on_where_it_was(site, database, namespace):
     until(lambda: site._state(state_id).get("progress"), "it has saved how far it has come")
     slow.signal(signal.SIGINT)
     assert slow.end() == 130
-    assert "stopped; the next verify goes on from there" in slow.errors
+    assert "stopped; the next `penstock verify` resumes from here" in slow.errors
     saved = site._state(state_id)["progress"]
     assert 0 < saved["source"]["documents"] < DOCUMENTS
     done = site.run("verify", "--wait", "0", "--json")

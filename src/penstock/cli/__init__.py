@@ -1,4 +1,4 @@
-"""The command line: one file per command; `app` gathers them, `door` turns errors into messages and exit codes."""
+"""The command line: one file per command. `app` gathers them and turns errors into messages and exit codes."""
 
 from penstock.cli.app import main
 

@@ -1,4 +1,4 @@
-"""`penstock`: gathers the commands, and turns what ends them into a message and an exit code."""
+"""`penstock`: gathers the commands, and turns the errors that end them into a message and an exit code."""
 
 import sys
 from typing import Annotated
@@ -57,14 +57,14 @@ app.command("status")(with_settings(status))
 app.command("verify")(with_settings(verify))
 app.command("explain")(with_settings(explain))
 dead_letters_app = typer.Typer(
-    no_args_is_help=True, help="What could not be indexed, and is kept until it is replayed or dropped."
+    no_args_is_help=True, help="Documents that could not be indexed, kept until they are replayed or dropped."
 )
 dead_letters_app.command("list")(with_settings(list_))
 dead_letters_app.command("show")(with_settings(show))
 dead_letters_app.command("replay")(with_settings(replay))
 dead_letters_app.command("drop")(with_settings(drop))
 app.add_typer(dead_letters_app, name="dead-letters")
-mapping_app = typer.Typer(no_args_is_help=True, help="What the fields of an index are.")
+mapping_app = typer.Typer(no_args_is_help=True, help="The mapping of an index: its fields and their types.")
 mapping_app.command("suggest")(with_settings(mapping.suggest))
 app.add_typer(mapping_app, name="mapping")
 for extra in EXTRAS:
@@ -72,7 +72,7 @@ for extra in EXTRAS:
 
 
 def main() -> None:
-    """Run the command line; every error that penstock raises on purpose becomes a message and its exit code."""
+    """Run the command line. Every error that penstock raises on purpose becomes a message and its exit code."""
     try:
         app()
     except PenstockError as error:

@@ -22,10 +22,10 @@ def check(
     settings: Settings,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Look at the settings, both servers, the collections and the indexes, and say what to do about each finding.
+    """Check the settings, both servers, the collections and the indexes, and say what to do about each finding.
 
-    It writes nothing but an index of its own, which it deletes again. Exit code 0 only without failures; else
-    2, 4 or 5, as a start would end.
+    The command writes nothing except an index of its own, which it deletes again. The exit code is 0 without failures;
+    else 2, 4 or 5, the code with which `penstock run` would end.
     """
     from penstock.operations.check import check as checking
 
@@ -40,7 +40,7 @@ def check(
 
 
 def _lines(finding: "CheckFinding", *, width: int | None) -> Iterator[str]:
-    """What was found, and below it what to do about it."""
+    """Yield the finding, then what to do about it."""
     first, *more = wrapped(f"{finding.subject}: {finding.detail}", indent=_INDENT, width=width)
     verdict = typer.style(f"{finding.verdict:7}", fg=_COLOURS[finding.verdict])
     yield f"{verdict}  {finding.area:10}{first.removeprefix(_INDENT)}"

@@ -33,14 +33,14 @@ def list_(
     reason: Reason = "",
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
-    limit: Annotated[int, typer.Option("--limit", min=0, max=10_000, help="Show at most so many, the newest.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=0, max=10_000, help="How many to show, newest first.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Show the dead letters, the newest first, and the commonest reasons.
+    """Show the dead letters, newest first, and the most common reasons.
 
-    The states are open (the document is still to be indexed), superseded (the index holds it in that state or a later
-    one), deleted (the source does not hold it any more), no collection (nor its collection) and unknown. A replay
-    removes what is superseded, and what was deleted.
+    The states are: open (the document still has to be indexed), superseded (the index holds this version of the
+    document or a later one), deleted (the source no longer has the document), no collection (the source no longer has
+    the collection) and unknown (the source cannot be asked). A replay removes superseded and deleted ones.
     """
     from penstock.observe.logs import set_up_logs
     from penstock.operations.dead_letters.listing import list_letters
@@ -65,11 +65,11 @@ def show(
         str, typer.Argument(metavar="ID", help="The document id as `list` shows it, or the _id as extended JSON.")
     ],
     body: Annotated[
-        bool, typer.Option("--body", help="Print what was refused too: it is the content of the document.")
+        bool, typer.Option("--body", help="Also print the body that was refused, which is the document's content.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Show one dead letter whole. Exit code 1 when there is none."""
+    """Show one dead letter with all its details. The exit code is 1 if there is none."""
     from penstock.observe.logs import set_up_logs
     from penstock.operations.dead_letters.listing import find_letter
     from penstock.operations.explain.document_ref import asked_id
@@ -80,7 +80,7 @@ def show(
     text = asked_id(document).text
     found = find_letter(settings, Namespace.named(namespace), text)
     if found is None:
-        typer.echo(f"{namespace} has no dead letter of {on_one_line(text)}", err=True)
+        typer.echo(f"{namespace} has no dead letter for the document {on_one_line(text)}", err=True)
         raise typer.Exit(1)
     if as_json:
         typer.echo(json.dumps(_whole(found, with_body=body), indent=1))
@@ -97,19 +97,21 @@ def drop(
     reason: Reason = "",
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of the declared collections.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All dead letters of the declared collections.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation; for scripts.")] = False,
 ) -> None:
-    """Remove dead letters without a replay: source and index stay as they are, and nobody is told again.
+    """Remove dead letters without a replay: source and index stay as they are, and the letters are gone for good.
 
-    It asks before it does. A letter that is stored meanwhile stays.
+    The command asks for confirmation. A dead letter that is stored in the meantime stays.
     """
     from penstock.observe.logs import set_up_logs
     from penstock.operations.dead_letters import listing
     from penstock.worker.collections.patterns import expanded
 
     if not (collections or reason or older_than or newer_than or everything):
-        raise SettingsError("say which letters to drop: a collection, --reason, --older-than, --newer-than, or --all")
+        raise SettingsError(
+            "say which dead letters to drop: name a collection, or give --reason, --older-than, --newer-than or --all"
+        )
     set_up_logs(settings.observe)
     settings = expanded(settings, note=False)
     which = wanted(settings, collections, reason, older_than, newer_than)
@@ -121,12 +123,12 @@ def drop(
 
 
 def _ask(tally: "LetterTally") -> None:
-    """Ask whether to go on; refuses where nobody can answer."""
+    """Ask for confirmation; raises SettingsError if there is no terminal to ask on."""
     for name, count in tally.collections.items():
         typer.echo(f"{name}: {counted(count, 'dead letter')}", err=True)
     if tally.total and not sys.stdin.isatty():
         raise SettingsError(
-            f"{counted(tally.total, 'dead letter')} would be dropped; say --yes where nobody can be asked"
+            f"{counted(tally.total, 'dead letter')} would be dropped; give --yes to confirm without a terminal"
         )
     if tally.total:
         typer.confirm(f"Drop {counted(tally.total, 'dead letter')}?", abort=True, err=True)
@@ -137,11 +139,11 @@ def _lines(listing: "Listing", *, width: int | None) -> Iterator[str]:
     if rows:
         yield from as_table_or_lists(cut([_COLUMNS, *rows], width=width), texts=len(_COLUMNS), width=width)
     if more := listing.tally.total - len(rows):
-        yield f"{more:,} more; --limit shows more of them" if rows else counted(more, "dead letter")
+        yield f"{more:,} more; raise --limit to see them" if rows else counted(more, "dead letter")
     if not listing.tally.total:
         yield "no dead letters"
     if listing.tally.reasons:
-        yield from ("", "commonest reasons:")
+        yield from ("", "most common reasons:")
         yield from aligned([[f"  {count:,}", text] for text, count in listing.tally.reasons.items()], texts=2)
     if listing.undeclared:
         letters = counted(sum(listing.undeclared.values()), "dead letter")
@@ -181,8 +183,8 @@ def _kept(judged: "JudgedLetter") -> str:
         return "none: the document was refused before there was one"
     size = counted(letter.body_bytes, "byte")
     if letter.body is None:
-        return f"{size}, not kept: there were too many letters"
-    return f"{size}, {len(letter.body.encode()):,} kept; --body prints them"
+        return f"{size}, not kept because there were too many dead letters"
+    return f"{size}, {len(letter.body.encode()):,} kept; print them with --body"
 
 
 def _listing(listing: "Listing") -> dict[str, Any]:

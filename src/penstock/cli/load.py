@@ -23,13 +23,14 @@ def load(
         typer.Argument(metavar="[NAMESPACE]...", help="Only these of the declared collections.", show_default=False),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Load anew what was loaded already, and remove what is no longer there.")
+        bool,
+        typer.Option("--again", help="Load collections again that are loaded, and remove documents that are gone."),
     ] = False,
 ) -> None:
-    """Copy the collections into their indexes once, and print the rate, the CPU and the memory it took.
+    """Copy the collections into their indexes once, and print the rate, CPU time and memory used.
 
-    The position of the change stream is saved first, so that `penstock run` goes on from there without a gap. A load
-    that was stopped goes on where it stopped.
+    The command first saves the position of the change stream, so that `penstock run` continues from there without a
+    gap. A load that was stopped resumes where it stopped.
     """
     from penstock.cli.progress import progress_display
     from penstock.observe.logs import set_up_logs
@@ -47,20 +48,20 @@ def load(
         for result in results:
             progress.say(_summary(result))
         for namespace in _untouched(settings, only, results) if not signals.received else ():
-            progress.say(f"{namespace}: loaded already; --again loads it anew")
+            progress.say(f"{namespace}: already loaded; load it again with --again")
     if signals.received:
-        typer.echo("stopped; the next load goes on from there", err=True)
+        typer.echo("stopped; the next `penstock load` resumes from here", err=True)
     raise typer.Exit(signals.exit_code(endless=False))
 
 
 def _untouched(settings: Settings, only: frozenset[str], results: Sequence[LoadResult]) -> list[str]:
-    """Those that were to be loaded and had no need of it."""
+    """Return the collections that were asked for but did not need a load."""
     done = {result.namespace for result in results}
     return [each.namespace for each in settings.collections if each.namespace in only - done]
 
 
 def _summary(result: LoadResult) -> str:
-    """What the load did; a few documents say nothing of its speed."""
+    """Summarise a load in one line; without a rate if there were too few documents to measure one."""
     parts = [f"{result.namespace}: {counted(result.documents, 'document')} in {result.seconds:.1f} s"]
     if result.documents >= _ENOUGH_FOR_A_RATE:
         rate = result.documents / max(result.seconds, 1e-6)

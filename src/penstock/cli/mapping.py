@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 def suggest(
     settings: Settings,
     namespace: Annotated[str, typer.Argument(metavar="NAMESPACE", help="One of the declared collections.")],
-    sample: Annotated[int, typer.Option("--sample", min=1, help="So many documents are looked at.")] = 10_000,
+    sample: Annotated[int, typer.Option("--sample", min=1, help="How many documents to look at.")] = 10_000,
     output: Annotated[
-        Path | None, typer.Option("--output", help="The file to write; by default it is printed.", show_default=False)
+        Path | None, typer.Option("--output", help="File to write. Default: standard output.", show_default=False)
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Look at a sample of a collection and propose the mapping of its index, as a `mapping_file`.
+    """Read a sample of a collection and propose a mapping for its index, as a `mapping_file`.
 
-    Fields whose values do not go together are told on standard error, with the policy to set for them. Nothing is
-    changed: the file counts when it is named in the settings, for an index that is made after that.
+    Fields whose values do not fit one type are listed on standard error, with the policy to set for them. The command
+    changes nothing: name the file in the settings, and it is used for indexes that are created after that.
     """
     import orjson
 

@@ -1,4 +1,4 @@
-"""The flags of the settings, made from their declarations, for every command that reads them."""
+"""The flags for the settings, made from their declarations, for every command that reads settings."""
 
 import inspect
 import os
@@ -25,7 +25,7 @@ _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give the command the flags of all settings and call it with what they make: `settings`.
+    """Give the command the flags of all settings, and call it with the `settings` read from them.
 
     The command's own parameters stay as they are.
     """
@@ -41,9 +41,9 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def with_flags_only(command: Callable[..., None], *, sections: tuple[str, ...]) -> Callable[..., None]:
-    """Give the command the flags of some sections, and call it with `settings` and with what was `given` by name.
+    """Give the command the flags of some sections, and call it with `settings` and the values `given`, by name.
 
-    No file is read: it may be about to be written.
+    Reads no file, because the command may be about to write it.
     """
     rows = [row for row in settings_table() if row.section in sections]
 
@@ -58,7 +58,7 @@ def with_flags_only(command: Callable[..., None], *, sections: tuple[str, ...]) 
 def _shaped(
     run: Callable[..., None], command: Callable[..., None], parameters: Sequence[inspect.Parameter]
 ) -> Callable[..., None]:
-    """Let the function look like the command, with these parameters besides its own."""
+    """Make the function look like the command, with these parameters in addition to its own."""
     own = [
         parameter.replace(kind=_KEYWORD)
         for parameter in inspect.signature(command, eval_str=True).parameters.values()
@@ -72,7 +72,7 @@ def _shaped(
 
 
 def _make_importable(file: Path | None) -> None:
-    """Let `function = "module:function"` find modules that lie beside the settings file, or in the current folder."""
+    """Let `function = "module:function"` find modules next to the settings file, or in the current folder."""
     folder = str((file.parent if file else Path()).resolve())
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -87,7 +87,7 @@ _OF_ALL = (
         "settings_file",
         Path | None,
         SETTINGS_FLAG,
-        help=f"The settings file; by default {SETTINGS_VARIABLE}, else {DEFAULT_FILE} of the current folder.",
+        help=f"The settings file. Default: {SETTINGS_VARIABLE}, else {DEFAULT_FILE} in the current folder.",
         metavar="FILE",
         show_default=False,
         rich_help_panel="Settings",
@@ -96,7 +96,7 @@ _OF_ALL = (
         "collection",
         list[str] | None,
         COLLECTIONS_FLAG,
-        help=f"Only these collections (repeatable); {COLLECTIONS_VARIABLE} in the environment.",
+        help=f"Only these collections (repeatable); in the environment, {COLLECTIONS_VARIABLE}.",
         metavar="DATABASE.COLLECTION",
         show_default=False,
         rich_help_panel="Settings",
@@ -105,7 +105,7 @@ _OF_ALL = (
 
 
 def _parameter(row: Setting) -> inspect.Parameter:
-    """The flag of one setting: a text that only the reader judges, so that all problems come in one message."""
+    """Return the flag of a setting: plain text, which `read_settings` checks, so that one message has all problems."""
     choices = f" One of: {row.kind}." if row.is_choice else ""
     default = "" if row.default is None or row.is_secret else f" Default: {shown(row.default)}."
     return _option(
@@ -120,4 +120,4 @@ def _parameter(row: Setting) -> inspect.Parameter:
 
 
 _METAVARS = {"whole number": "N", "number": "N", "file": "FILE", "true or false": "BOOL"}
-"""Short ones: a terminal of 80 columns must have room for the names of the flags."""
+"""Short, so that a terminal of 80 columns has room for the names of the flags."""

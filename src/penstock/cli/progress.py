@@ -1,4 +1,4 @@
-"""How a long command shows that it moves: a bar for each collection on a terminal, plain lines elsewhere."""
+"""The progress of a long command: a bar for each collection on a terminal, plain lines elsewhere."""
 
 import sys
 import threading
@@ -17,13 +17,13 @@ LINE_EVERY_S = 10.0
 
 
 class QuietProgress:
-    """Says nothing of the way; called from several threads. `documents` is what came since the last call."""
+    """Shows only results. Called from several threads; `documents` counts those since the last call."""
 
     def started(self, namespace: str, total: int | None) -> None:
-        """The work on a collection began (or goes on); `total` is an estimate."""
+        """The work on a collection started or resumed; `total` is an estimate."""
 
     def advanced(self, namespace: str, documents: int) -> None:
-        """So many more documents are done."""
+        """Count more documents as done."""
 
     def finished(self, namespace: str) -> None:
         """The collection is done."""
@@ -60,7 +60,7 @@ class _Line:
 
 
 class PlainProgress(QuietProgress):
-    """A line on standard error when a collection begins, every ten seconds, and when it is done."""
+    """A line on standard error when a collection starts, every ten seconds, and when it is done."""
 
     def __init__(self, doing: str = "loading", done: str = "loaded") -> None:
         self._doing, self._done = doing, done
@@ -91,7 +91,7 @@ class PlainProgress(QuietProgress):
 
 @contextmanager
 def progress_display(doing: str = "loading", done: str = "loaded", *, plain: bool = False) -> Iterator[QuietProgress]:
-    """Bars where standard error is a terminal, lines elsewhere, or when these are wanted."""
+    """Yield bars if standard error is a terminal, else (or with `plain`) lines."""
     console = Console(stderr=True)
     if plain or not console.is_terminal:
         yield PlainProgress(doing, done)

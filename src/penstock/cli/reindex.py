@@ -14,30 +14,33 @@ from penstock.settings import Settings
 
 def reindex(
     settings: Settings,
-    namespace: Annotated[str, typer.Argument(metavar="NAMESPACE", help="The collection.", show_default=False)],
-    rollback: Annotated[bool, typer.Option("--rollback", help="Let the index that served before serve again.")] = False,
-    finish: Annotated[bool, typer.Option("--finish", help="Drop the index that does not serve any more.")] = False,
-    abandon: Annotated[bool, typer.Option("--abandon", help="Give up an index that does not serve yet.")] = False,
+    namespace: Annotated[
+        str, typer.Argument(metavar="NAMESPACE", help="The collection, as database.collection.", show_default=False)
+    ],
+    rollback: Annotated[bool, typer.Option("--rollback", help="Move the read alias back to the old index.")] = False,
+    finish: Annotated[bool, typer.Option("--finish", help="Delete the index that is no longer searched.")] = False,
+    abandon: Annotated[bool, typer.Option("--abandon", help="Delete the new index, before it is searched.")] = False,
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="Make a new index though the settings are the same; roll back to one that is behind."
+            "--force",
+            help="Build a new index although the settings are the same; roll back to an index that is behind.",
         ),
     ] = False,
     wait: Annotated[
         float,
-        typer.Option("--wait", min=0, help="How long a difference may take to settle, in seconds.", metavar="N"),
+        typer.Option("--wait", min=0, help="How long to wait for a difference to disappear, in seconds.", metavar="N"),
     ] = 30.0,
     accept_dead_letters: Annotated[
         bool,
-        typer.Option("--accept-dead-letters", help="Let an index serve that lacks documents which it has refused."),
+        typer.Option("--accept-dead-letters", help="Switch to an index although it refused some documents."),
     ] = False,
 ) -> None:
-    """Make a new index of a collection by the settings of now, beside the one that people search.
+    """Build a new index for a collection with the current settings, next to the one being searched.
 
-    It is loaded and follows the changes, is verified, and then the read alias is moved to it in one step. The old index
-    is kept and fed for --rollback until --finish drops it. Whatever ends the command, run it again: it goes on where
-    it was. A worker (`penstock run`) goes on all the while, and feeds both.
+    The new index is loaded, follows the changes and is verified; then the read alias moves to it in one step. The old
+    index is kept up to date for --rollback, until --finish deletes it. If the command ends for any reason, run it
+    again: it resumes where it was. A worker (`penstock run`) goes on meanwhile and feeds both indexes.
     """
     from penstock.cli.progress import progress_display
     from penstock.observe.logs import set_up_logs
@@ -46,7 +49,7 @@ def reindex(
     from penstock.worker.collections.patterns import expanded
 
     if sum((rollback, finish, abandon)) > 1:
-        raise SettingsError("--rollback, --finish and --abandon exclude each other")
+        raise SettingsError("--rollback, --finish and --abandon cannot be combined; give one of them")
     set_up_logs(settings.observe)
     for_many_documents()
     settings = expanded(settings)
@@ -71,5 +74,5 @@ def reindex(
                 accept_dead_letters=accept_dead_letters,
             )
     if signals.received:
-        typer.echo("stopped; run it again and it goes on from there", err=True)
+        typer.echo("stopped; run the command again to resume from here", err=True)
     raise typer.Exit(signals.exit_code(endless=False))

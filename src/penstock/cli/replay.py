@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from penstock.opensearch.dead_letters.search import LetterFilter
     from penstock.operations.dead_letters.replay import ReplayedLetters
 
-_TELL_EVERY_S = 5.0
+_REPORT_EVERY_S = 5.0
 
 
 def replay(
@@ -31,15 +31,15 @@ def replay(
     queue: Annotated[
         bool,
         typer.Option(
-            "--queue", help="Not letters, but the keys that the sync function parked: [pipeline] parking_queue."
+            "--queue", help="Replay the keys that the sync function parked in [pipeline] parking_queue instead."
         ),
     ] = False,
 ) -> None:
-    """Write what could not be written before: the present state of each document is read from the source.
+    """Try again to index the documents of dead letters, with their present state read from the source.
 
-    So an old letter never replaces a newer document. A document that is gone by now is deleted from the index, one that
-    is refused again keeps a newer letter. Workers may run meanwhile. May be repeated, and stopped with Ctrl-C: what is
-    not done stays where it is. Exit code 1 when letters remain.
+    So an old dead letter never replaces a newer document. A document that no longer exists is deleted from the index;
+    one that is refused again gets a new dead letter. Workers may keep running. The command may be repeated, or stopped
+    with Ctrl-C: dead letters that were not replayed stay. The exit code is 1 if dead letters remain.
     """
     from penstock.observe.logs import set_up_logs
     from penstock.worker.collections.patterns import expanded
@@ -57,7 +57,7 @@ def replay(
                 settings, wanted(settings, collections, reason, older_than, newer_than), signals.stop
             )
     if signals.received:
-        typer.echo(f"stopped; what was not replayed is still {'in the queue' if queue else 'there'}", err=True)
+        typer.echo(f"stopped; what was not replayed is still {'in the queue' if queue else 'a dead letter'}", err=True)
     raise typer.Exit(signals.exit_code(endless=False) or int(remain))
 
 
@@ -67,31 +67,31 @@ def _replay_queue(settings: Settings, stop: threading.Event) -> None:
 
     with progress_display() as progress:
 
-        def tell(so_far: "Replayed") -> None:
+        def report(so_far: "Replayed") -> None:
             if so_far.messages % 10 == 0 and so_far.messages:
                 progress.say(f"{_of_queue(so_far)} so far")
 
-        replayed = replay_parked(settings, stop=stop, on_message=tell)
+        replayed = replay_parked(settings, stop=stop, on_message=report)
         progress.say(_of_queue(replayed))
         if replayed.foreign:
-            progress.say(f"{counted(replayed.foreign, 'message')} not written by penstock stay in the queue")
+            progress.say(f"{counted(replayed.foreign, 'message')} not sent by penstock left in the queue")
 
 
 def _replay_letters(settings: Settings, which: "LetterFilter", stop: threading.Event) -> bool:
-    """Replay the letters; answers whether some remain."""
+    """Replay the dead letters; return whether some remain."""
     from penstock.cli.progress import progress_display
     from penstock.operations.dead_letters.replay import replay_letters
 
-    told_at = time.monotonic()
+    reported_at = time.monotonic()
     with progress_display() as progress:
 
-        def tell(so_far: "ReplayedLetters") -> None:
-            nonlocal told_at
-            if time.monotonic() - told_at > _TELL_EVERY_S:
-                told_at = time.monotonic()
+        def report(so_far: "ReplayedLetters") -> None:
+            nonlocal reported_at
+            if time.monotonic() - reported_at > _REPORT_EVERY_S:
+                reported_at = time.monotonic()
                 progress.say(f"{_of_letters(so_far)} so far")
 
-        replayed = replay_letters(settings, which, stop=stop, on_page=tell)
+        replayed = replay_letters(settings, which, stop=stop, on_page=report)
         progress.say(_of_letters(replayed))
     return bool(replayed.refused or replayed.left)
 

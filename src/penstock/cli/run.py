@@ -11,9 +11,10 @@ from penstock.settings import Settings
 
 
 def run(settings: Settings) -> None:
-    """Load what is not loaded yet, then follow the changes until told to stop.
+    """Load the collections that are not loaded yet, then follow their changes until stopped.
 
-    SIGTERM and Ctrl-C stop it cleanly; the next start goes on where it stopped. A second Ctrl-C ends it at once.
+    SIGTERM and Ctrl-C stop the worker cleanly; the next start resumes where it stopped. A second Ctrl-C ends it at
+    once.
     """
     import structlog
 
@@ -30,5 +31,5 @@ def run(settings: Settings) -> None:
     with stop_signals() as signals, serving(settings.observe.listen, metrics=metrics, health=health):
         log.info("run begins", collections=[each.namespace for each in settings.collections])
         worker.run(settings, stop=signals.stop, metrics=metrics, health=health)
-    log.info("run ends", told_by=signal.Signals(signals.received).name if signals.received else None)
+    log.info("run ends", signal=signal.Signals(signals.received).name if signals.received else None)
     raise typer.Exit(signals.exit_code(endless=True))

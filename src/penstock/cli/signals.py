@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the first one asks for a clean stop, the second one ends the process at once."""
+"""SIGTERM and SIGINT: the first signal asks for a clean stop, the second ends the process at once."""
 
 import signal
 import threading
@@ -13,7 +13,7 @@ TERMINATED = 128 + signal.SIGTERM
 
 
 class StopSignals:
-    """`stop` is set by the first signal; `received` says which one it was."""
+    """`stop` is set by the first signal; `received` is its number."""
 
     def __init__(self) -> None:
         self.stop = threading.Event()
@@ -24,11 +24,11 @@ class StopSignals:
         self.received = number
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, signal.SIG_DFL)
-        # A handler runs between two steps of the main thread, which may hold the event's own lock just then.
+        # A handler runs between two steps of the main thread, which may be holding the event's lock at that moment.
         threading.Thread(target=self.stop.set, daemon=True).start()
 
     def exit_code(self, *, endless: bool) -> int:
-        """Answer the exit code; for an endless command SIGTERM is the ordinary way to end it."""
+        """Return the exit code. For an endless command, SIGTERM is the normal way to end it, so its code is 0."""
         if self.received == signal.SIGINT:
             return INTERRUPTED
         return TERMINATED if self.received == signal.SIGTERM and not endless else 0
@@ -36,7 +36,7 @@ class StopSignals:
 
 @contextmanager
 def stop_signals() -> Iterator[StopSignals]:
-    """Take the signals over for as long as a command runs; a wait that they ended is a clean end."""
+    """Handle the signals while a command runs. Stopped, raised by a wait that a signal ended, is a clean end."""
     signals = StopSignals()
     before = {number: signal.signal(number, signals.take) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("collection", "index", "state", "in source", "in index", "writes/s", "lag", "dead letters", "time left")
 _TEXTS = 3
-"""The first columns hold words, the others numbers."""
+"""How many columns, the first ones, hold words; the others hold numbers."""
 
 
 def status(
     settings: Settings,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Show how each collection stands: state, documents on both sides, rate, lag, dead letters, time left.
+    """Show the status of each collection: state, documents on both sides, rate, lag, dead letters, time left.
 
-    The states are waiting (no worker has begun), loading, live, dropped (the collection is gone, its documents are
-    kept), reconciling (it is back and loaded anew), stopped (no worker is there) and mapped (an event source mapping of
-    AWS Lambda feeds the index, and only AWS knows how it stands). The time left is how long the
-    source still keeps the changes that are needed next; it needs [source] retention_s.
+    The states are: waiting (no worker has started), loading, live, dropped (the collection was dropped, its documents
+    are kept), reconciling (the collection is back and is being loaded again), stopped (no worker is running) and mapped
+    (an event source mapping of AWS Lambda feeds the index, and only AWS knows its state). The time left is how long the
+    source will still have the changes that are needed next; it is shown if [source] retention_s is set.
     """
     from penstock.observe.logs import set_up_logs
     from penstock.operations.status import status as looking
@@ -50,7 +50,7 @@ def status(
                 typer.echo(line)
         if found.parked:
             waiting = f"{counted(found.parked, 'message')} with parked keys"
-            typer.echo(f"{_loud(waiting)} in the queue: penstock dead-letters replay --queue writes them")
+            typer.echo(f"{_loud(waiting)} in the queue; write them with: penstock dead-letters replay --queue")
     if found.source_problem:
         raise SourceUnavailable(found.source_problem)
     if found.queue_problem:
@@ -58,7 +58,7 @@ def status(
 
 
 def _rows(line: "CollectionStatus") -> Iterator[Sequence[str]]:
-    """The collection as people search it, and below it its generations, when there are several."""
+    """Yield the row of the collection, then one for each of its generations if there are several."""
     yield _row(line)
     for each in line.generations:
         yield [
@@ -76,18 +76,18 @@ def _rows(line: "CollectionStatus") -> Iterator[Sequence[str]]:
 
 def _remarks(line: "CollectionStatus") -> Iterator[str]:
     if line.lost:
-        yield f"{_loud('position lost')}: {line.namespace}, {line.lost}; it is loaded anew"
+        yield f"{_loud('position lost')}: {line.namespace}, {line.lost}; it is being loaded again"
     if line.searched_in:
-        where = f"people search {line.index} in {line.searched_in}, which is not fed"
-        yield f"{_loud(where)}; move the alias back if that was not meant"
+        where = f"the alias {line.index} points to {line.searched_in}, which penstock does not update"
+        yield f"{_loud(where)}; move the alias back unless that is intended"
     for each in line.generations:
         if each.failed:
-            yield f"{_loud(each.index + ' is not fed')}: {each.failed}"
+            yield f"{_loud(each.index + ' is not being updated')}: {each.failed}"
     if line.renamed_to:
-        yield f"{line.namespace}: was renamed, and is served from {line.renamed_to}"
+        yield f"{line.namespace}: was renamed; its index is fed from {line.renamed_to}"
     if line.moved_on:
         changed = ", ".join(line.moved_on)
-        yield f"{line.namespace}: the settings have moved on ({changed}): penstock reindex {line.namespace}"
+        yield f"{line.namespace}: the settings have changed ({changed}); apply: penstock reindex {line.namespace}"
 
 
 def _row(line: "CollectionStatus") -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Results as text: on a terminal they keep to its width without cutting a word, in a pipe a row stays a line."""
+"""Results as text: on a terminal they fit its width without cutting a word, in a pipe each row is one line."""
 
 import json
 import shutil
@@ -12,12 +12,12 @@ _READABLE = 30
 
 
 def terminal_width() -> int | None:
-    """The columns of the terminal that standard output is; None when it is none."""
+    """Return the columns of the terminal, or None if standard output is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def wrapped(text: str, *, indent: str, width: int | None) -> list[str]:
-    """The text in lines that all begin with the indent; a word that is too long for a line gets its own."""
+    """Return the text in lines that begin with the indent; a word too long for a line gets its own."""
     if width is None:
         return [indent + text]
     lines = textwrap.wrap(text, max(20, width - len(indent)), break_long_words=False, break_on_hyphens=False)
@@ -25,7 +25,7 @@ def wrapped(text: str, *, indent: str, width: int | None) -> list[str]:
 
 
 def aligned(rows: Sequence[Sequence[str]], *, texts: int) -> list[str]:
-    """The rows with their cells below each other: the first columns, the `texts`, to the left, the others right."""
+    """Return the rows with aligned columns: the first `texts` columns to the left, the others to the right."""
     widths = [max(map(_columns, column)) for column in zip(*rows, strict=True)]
 
     def cell(number: int, text: str) -> str:
@@ -36,7 +36,7 @@ def aligned(rows: Sequence[Sequence[str]], *, texts: int) -> list[str]:
 
 
 def as_table_or_lists(rows: Sequence[Sequence[str]], *, texts: int, width: int | None) -> Iterator[str]:
-    """The rows, the first of which is the head, as a table where it fits, else each row as a list of its own."""
+    """Yield the rows (the first is the head) as a table if it fits the width, else each row as a list."""
     table = aligned(rows, texts=texts)
     if width is None or max(map(_columns, table)) <= width:
         yield from table
@@ -48,7 +48,7 @@ def as_table_or_lists(rows: Sequence[Sequence[str]], *, texts: int, width: int |
 
 
 def cut(rows: Sequence[Sequence[str]], *, width: int | None) -> Sequence[Sequence[str]]:
-    """The rows with their last column shortened to what the terminal has left for it, where that is enough to read."""
+    """Return the rows with their last column shortened to fit the terminal, if that leaves enough to read."""
     if width is None:
         return rows
     left = width - sum(max(map(_columns, column)) + 2 for column in list(zip(*rows, strict=True))[:-1])
@@ -58,10 +58,10 @@ def cut(rows: Sequence[Sequence[str]], *, width: int | None) -> Sequence[Sequenc
 
 
 def on_one_line(text: str) -> str:
-    """The text as it is, or as JSON where a terminal would not show it so."""
+    """Return the text as it is, or as JSON if a terminal would not print it."""
     return text if text.isprintable() else json.dumps(text)
 
 
 def _columns(text: str) -> int:
-    """The columns that a text takes on a terminal, whatever its colour."""
+    """Return the columns that a text takes on a terminal, without its colour codes."""
     return Text.from_ansi(text).cell_len

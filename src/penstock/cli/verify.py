@@ -31,26 +31,29 @@ def verify(
         typer.Argument(metavar="[NAMESPACE]...", help="Only these of the declared collections.", show_default=False),
     ] = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Write what is missing or different, delete what is too many.")
+        bool, typer.Option("--repair", help="Write documents that are missing or different, and delete extra ones.")
     ] = False,
     sample: Annotated[
-        int | None, typer.Option("--sample", min=1, max=10_000, help="Only so many documents by chance, each way.")
+        int | None,
+        typer.Option("--sample", min=1, max=10_000, help="Compare only this many random documents from each side."),
     ] = None,
     wait: Annotated[
-        float, typer.Option("--wait", min=0, help="Seconds for which a difference may be a write under way.")
+        float,
+        typer.Option("--wait", min=0, help="How long to wait for a difference to disappear, in seconds."),
     ] = 30.0,
-    rate: Annotated[float | None, typer.Option("--rate", min=1, help="Most documents a second.")] = None,
+    rate: Annotated[float | None, typer.Option("--rate", min=1, help="Maximum documents per second.")] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print each finding as it is made, then each collection, as lines of JSON.")
+        bool, typer.Option("--json", help="Print each finding at once, then each collection, as lines of JSON.")
     ] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Begin anew, and do not go on where one was interrupted.")
+        bool, typer.Option("--restart", help="Start from the beginning, even if an earlier verify was interrupted.")
     ] = False,
 ) -> None:
-    """Compare every document of the collections with the indexes, both ways, while everything goes on.
+    """Compare every document of the collections with the indexes, in both directions, while everything runs.
 
-    A difference is looked at again until it is gone or --wait ends, so what is under way is not told. Exit code 0 when
-    all is equal, by now, after --repair; else 8. Stopped with Ctrl-C, the next one goes on from there.
+    The command checks a difference again until it disappears or --wait ends, so in-flight changes are not reported. The
+    exit code is 0 if all documents are equal (with --repair, after the repair), else 8. If the command is stopped with
+    Ctrl-C, the next one resumes from there.
     """
     from penstock.cli.progress import progress_display
     from penstock.observe.logs import set_up_logs
@@ -77,23 +80,23 @@ def verify(
     if not as_json:
         _report(results)
     if signals.received:
-        typer.echo("stopped; the next verify goes on from there", err=True)
+        typer.echo("stopped; the next `penstock verify` resumes from here", err=True)
         raise typer.Exit(signals.exit_code(endless=False))
     _end(results, repair=repair)
 
 
 def _as_line(name: str) -> "Callable[[VerifyFinding], None]":
-    """Prints the findings of a collection."""
+    """Return a function that prints a finding of the collection as a line of JSON."""
 
-    def tell(finding: "VerifyFinding") -> None:
+    def print_finding(finding: "VerifyFinding") -> None:
         line = {"collection": name, "finding": finding.kind, "id": finding.id}
         _print({**line, "fields": list(finding.fields), "repaired": finding.repaired})
 
-    return tell
+    return print_finding
 
 
 def _collection(result: "Verified") -> dict[str, Any]:
-    """The last line of a collection."""
+    """Return the last line of a collection, which sums it up."""
     tally = result.tally
     return {
         "collection": result.namespace,
@@ -133,7 +136,7 @@ def _report(results: "Sequence[Verified]") -> None:
 
 
 def _findings(result: "Verified") -> Iterator[str]:
-    """The first findings of each kind."""
+    """Yield the first findings of each kind."""
     from penstock.operations.verify import KINDS
 
     for kind in KINDS:
@@ -142,7 +145,7 @@ def _findings(result: "Verified") -> Iterator[str]:
             yield f"{result.namespace}: {result.tally.found[kind]:,} {kind}"
         yield from (f"  {_finding(each)}" for each in kept)
         if more := result.tally.found[kind] - len(kept):
-            yield f"  and {more:,} more" + ("" if kind == "left out" else "; --json tells all")
+            yield f"  and {more:,} more" + ("" if kind == "left out" else "; --json lists all of them")
 
 
 def _finding(finding: "VerifyFinding") -> str:
@@ -158,14 +161,14 @@ def _row(result: "Verified") -> Sequence[str]:
 
 
 def _end(results: "Sequence[Verified]", *, repair: bool) -> None:
-    """Raise NotEqual unless all is equal."""
+    """Raise NotEqual unless source and index are equal for every collection."""
     if dropped := [each.namespace for each in results if each.dropped]:
         raise NotEqual(
-            f"{', '.join(dropped)}: the collection is not there, and its index is kept as it is (on_drop); nothing was"
-            " compared. Create the collection again, or correct its name."
+            f"{', '.join(dropped)}: the collection does not exist, and its index is kept as it is (on_drop); nothing"
+            " was compared. Create the collection again, or correct its name."
         )
     if wrong := [each.namespace for each in results if not each.is_equal]:
-        again = "run it again, and see `penstock dead-letters list` for what is refused" if repair else (
-            "`penstock verify --repair` writes what differs"
+        again = "run it again, and see `penstock dead-letters list` for documents that were refused" if repair else (
+            "run `penstock verify --repair` to correct the index"
         )  # fmt: skip
         raise NotEqual(f"{', '.join(wrong)}: source and index are not equal; {again}.")

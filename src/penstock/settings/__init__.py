@@ -1,11 +1,11 @@
-"""The settings: what can be set, and how it is read from a file, the environment and the flags.
+"""The settings: their declarations, and how they are read from a file, the environment and the flags.
 
 declared   every setting, once: its name, type, default and description
 reading    `read_settings`: flags win over the environment, the environment over the file
 table      the declarations as rows, for the command line, `penstock init` and docs/settings.md
 checks     what a single setting must be, beyond its type
-problems   what is wrong, in the words of the person who wrote the settings
-aws_names  variables that AWS deployments know under other names
+problems   what is wrong, in the terms of the person who wrote the settings
+aws_names  variables that have other names in AWS deployments
 """
 
 from penstock.settings.declared import (

@@ -1,11 +1,11 @@
-"""Variables of the environment that stand for settings under names of AWS deployments."""
+"""Environment variables by which AWS deployments give some settings."""
 
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 
 class Alias(NamedTuple):
-    """A variable and the setting that it stands for; `made` turns its value into the setting's."""
+    """A variable and the setting it gives a value to; `made` turns the variable's value into the setting's."""
 
     variable: str
     section: str
@@ -14,12 +14,12 @@ class Alias(NamedTuple):
 
 
 def cluster_uri(endpoint: str) -> str:
-    """The connection string of a DocumentDB cluster, from its endpoint: `host` or `host:port`."""
+    """Return the connection string of a DocumentDB cluster for its endpoint, `host` or `host:port`."""
     return f"mongodb://{_with_port(endpoint, 27017)}/?replicaSet=rs0&tls=true"
 
 
 def domain_url(endpoint: str) -> str:
-    """The address of an OpenSearch domain, from its endpoint: `host` or `host:port`."""
+    """Return the address of an OpenSearch domain for its endpoint, `host` or `host:port`."""
     return f"https://{endpoint}"
 
 
@@ -34,4 +34,4 @@ ALIASES: Final = (
 )
 
 SIGNED_BY: Final = "OPEN_SEARCH_DOMAIN_ENDPOINT"
-"""A domain that is named so takes signed requests, unless `auth` says otherwise."""
+"""A domain named by this variable takes signed requests, unless `auth` is set."""

@@ -16,11 +16,11 @@ ExistingFile = Annotated[Path, AfterValidator(checks.existing_file)]
 FieldPath = Annotated[str, AfterValidator(checks.check_field_path)]
 
 ConflictPolicy = Literal["dead-letter", "text", "flat_object", "leave-out"]
-"""What becomes of a field that holds a document here and a plain value there, which no index takes as it is."""
+"""What to do with a field that is an object in some documents and a plain value in others: no index accepts both."""
 
 
 class Section(BaseModel):
-    """Unknown names are refused, values are read once and never changed."""
+    """A section of the settings: unknown names are refused, values are immutable."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True, defer_build=True
@@ -28,43 +28,44 @@ class Section(BaseModel):
 
 
 class SourceSettings(Section):
-    """The DocumentDB cluster or MongoDB replica set that is read."""
+    """The DocumentDB cluster or MongoDB replica set to read from."""
 
     uri: SecretStr = Field(
         SecretStr("mongodb://127.0.0.1:27017/?replicaSet=rs0"),
-        description="Connection string. Name the replica set; reads always go to the primary.",
+        description="Connection string. It must name the replica set; reads always go to the primary.",
     )
-    username: str | None = Field(None, description="User name, when it is not in the connection string.")
-    password: SecretStr | None = Field(None, description="Password, when it is not in the connection string.")
+    username: str | None = Field(None, description="User name, if it is not in the connection string.")
+    password: SecretStr | None = Field(None, description="Password, if it is not in the connection string.")
     password_file: ExistingFile | None = Field(
         None,
-        description="File that holds the password; read again at each login, so a rotated one is picked up.",
+        description="File that holds the password. It is read at each login, so a rotated password is picked up.",
     )
     secret: str | None = Field(
         None,
-        description="ARN or name of the AWS Secrets Manager secret with `username` and `password`; read again when"
-        " a login is refused, so a rotated password is picked up.",
+        description="ARN or name of the AWS Secrets Manager secret with `username` and `password`. It is read again"
+        " when a login is refused, so a rotated password is picked up.",
     )
     tls_ca_file: ExistingFile | None = Field(
         None,
-        description="CA bundle in PEM form that signed the server's certificate; for a DocumentDB endpoint penstock has"
-        " Amazon's own.",
+        description="CA bundle (PEM) to check the server's certificate with. DocumentDB endpoints do not need it:"
+        " Amazon's bundle is included.",
     )
     cursor_per: Literal["database", "collection"] = Field(
         "database",
-        description="One change stream cursor per database, or one per collection where rights are narrower.",
+        description="One change stream per database, or one per collection if the user may not watch the database.",
     )
     retention_s: int | None = Field(
         None,
         ge=60,
-        description="How long the source keeps its change log; `status` then says when a position will be lost.",
+        description="How long the source keeps its change log. With it, `status` shows how much time is left before a"
+        " position is lost.",
     )
     heartbeat: Annotated[str | None, AfterValidator(checks.check_heartbeat)] = Field(
         None,
-        description="A collection of penstock's own, `database.collection`, in a database that is followed: one small"
-        " document in it is written anew from time to time, so that the position of an idle stream does not age.",
+        description="A collection for penstock alone, as `database.collection`, in a database that it follows. penstock"
+        " rewrites one small document there regularly, so that the position of an idle stream does not age.",
     )
-    heartbeat_s: float = Field(60, ge=1, description="How often the heartbeat is written.")
+    heartbeat_s: float = Field(60, ge=1, description="Seconds between two heartbeat writes.")
 
     @field_validator("uri")
     @classmethod
@@ -82,7 +83,7 @@ class SourceSettings(Section):
             and "username" in known
             and not (known["username"] or checks.user_of(uri.get_secret_value()))
         ):
-            raise ValueError("is of no use without a user name: set [source] username, or name the user in the uri")
+            raise ValueError("has no effect without a user name: set [source] username, or name the user in the uri")
         return password
 
     @field_validator("password_file")
@@ -107,37 +108,37 @@ class SourceSettings(Section):
 
 
 class SinkSettings(Section):
-    """The OpenSearch cluster or domain that is written."""
+    """The OpenSearch cluster or domain to write to."""
 
     url: Annotated[str, AfterValidator(checks.check_address)] = Field(
         "http://127.0.0.1:9200", description="Address of the cluster: http(s)://host:port."
     )
     auth: Literal["none", "basic", "sigv4"] = Field(
         "none",
-        description="How requests are authorised: not at all, user and password, or AWS Signature Version 4.",
+        description="How to authenticate: not at all, with user and password, or with AWS Signature Version 4.",
     )
     username: str | None = Field(None, description="User name for `basic`.")
     password: SecretStr | None = Field(None, description="Password for `basic`.")
     password_file: ExistingFile | None = Field(
-        None, description="File that holds the password; read again when refused."
+        None, description="File that holds the password. It is read again when the password is refused."
     )
-    region: str | None = Field(None, description="AWS region for `sigv4`; by default the one of the AWS profile.")
+    region: str | None = Field(None, description="AWS region for `sigv4`. Default: the region of the AWS profile.")
     service: Literal["es", "aoss"] = Field(
-        "es", description="AWS service for `sigv4`: a domain (`es`), or serverless (`aoss`, experimental)."
+        "es", description="AWS service for `sigv4`: a domain (`es`) or serverless (`aoss`, experimental)."
     )
     tls_ca_file: ExistingFile | None = Field(
-        None, description="CA bundle in PEM form that signed the server's certificate."
+        None, description="CA bundle (PEM) to check the server's certificate with."
     )
     max_request_bytes: int = Field(
         5 * 1024 * 1024,
         ge=64 * 1024,
         le=100 * 1024 * 1024,
-        description="Largest bulk request; small AWS domains refuse above 10 MiB.",
+        description="Largest bulk request. Small AWS domains refuse more than 10 MiB.",
     )
-    max_request_writes: int = Field(5000, ge=1, le=100_000, description="Most writes in one bulk request.")
-    requests_in_flight: int = Field(3, ge=1, le=32, description="Bulk requests under way at once, per pipeline.")
-    gzip: bool = Field(False, description="Compress requests: less network, more CPU.")
-    timeout_s: float = Field(60, gt=0, description="How long one request may take before it counts as lost.")
+    max_request_writes: int = Field(5000, ge=1, le=100_000, description="Maximum number of writes in a bulk request.")
+    requests_in_flight: int = Field(3, ge=1, le=32, description="Concurrent bulk requests per pipeline.")
+    gzip: bool = Field(False, description="Compress requests: less network traffic, more CPU.")
+    timeout_s: float = Field(60, gt=0, description="Timeout of a request, after which it counts as failed.")
 
     @field_validator("username")
     @classmethod
@@ -146,7 +147,7 @@ class SinkSettings(Section):
         if auth == "basic" and not username:
             raise ValueError('is needed for auth = "basic"')
         if auth == "none" and username:
-            raise ValueError('is of no use while auth is "none"; set auth to "basic"')
+            raise ValueError('has no effect while auth is "none"; set auth to "basic"')
         return username
 
     @field_validator("password_file")
@@ -161,135 +162,145 @@ class SinkSettings(Section):
 
 
 class PipelineSettings(Section):
-    """How changes are gathered and when the pipeline gives up."""
+    """How changes are batched, and when a pipeline stops."""
 
-    batch_changes: int = Field(2000, ge=1, description="A batch ends at this many changes.")
-    batch_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="A batch ends at this size, as read.")
+    batch_changes: int = Field(2000, ge=1, description="Maximum number of changes in a batch.")
+    batch_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="Maximum size of a batch, as read.")
     checkpoint_every_s: float = Field(1.0, ge=0, description="How often the position is saved while changes flow.")
     dead_letter_limit: int = Field(
         1000,
         ge=0,
-        description="More dead letters than this within the window stop the pipeline: a systemic fault.",
+        description="The pipeline stops when more documents than this become dead letters within the window: the cause"
+        " is then more than a single document.",
     )
-    dead_letter_window_s: float = Field(600, gt=0, description="The window of the dead letter limit.")
+    dead_letter_window_s: float = Field(600, gt=0, description="Length of the window for `dead_letter_limit`.")
     dead_letters_kept: int = Field(
         100_000,
         ge=1,
-        description="About so many dead letters of one generation of a collection are kept; the next one stops the"
-        " pipeline, since without it the document would be forgotten.",
+        description="How many dead letters to keep per generation of a collection (approximately). The next one stops"
+        " the pipeline, because its document would be lost.",
     )
-    lease_s: float = Field(15, ge=1, description="A worker that did not renew its lease for so long is replaced.")
+    lease_s: float = Field(
+        15, ge=1, description="Another worker takes over when a lease was not renewed for this long."
+    )
     load_rate: float | None = Field(
-        None, gt=0, description="Most documents a second that a load reads; none: no limit."
+        None, gt=0, description="Maximum number of documents per second that a load reads. Default: no limit."
     )
-    load_range: int = Field(20_000, ge=100, description="Documents in one range of the load, the unit of its progress.")
+    load_range: int = Field(
+        20_000, ge=100, description="Documents in one range of a load. An interrupted load resumes at a range."
+    )
     on_position_lost: Literal["reload", "stop"] = Field(
         "reload",
-        description="When the change log no longer holds the position, or an index was deleted or replaced: say so and"
-        " load what is affected anew, beside the stream and while the index serves; or stop with exit code 3, where a"
-        " load must not begin by itself. `reload`, since nothing else can make up for the loss.",
+        description="What to do when the change log no longer holds the position, or an index was deleted or replaced."
+        " `reload`: report it and load the affected collections again, while the stream goes on and the index can be"
+        " searched. `stop`: exit with code 3, if a load must not start by itself; only a load makes up for the loss.",
     )
     parking_queue: Annotated[str | None, AfterValidator(checks.check_queue)] = Field(
         None,
-        description="URL of the SQS queue where the sync function of an AWS deployment parks the keys of what it could"
-        " not write in time; `penstock dead-letters replay --queue` reads it.",
+        description="URL of the SQS queue where the sync function of an AWS deployment parks the keys of documents that"
+        " it could not write in time. `penstock dead-letters replay --queue` reads it.",
     )
 
 
 class ObserveSettings(Section):
-    """What can be seen from outside."""
+    """Logs, metrics and health."""
 
     log_format: Literal["auto", "console", "json"] = Field(
-        "auto", description="Log lines for people or for machines; auto: by terminal."
+        "auto",
+        description="Log lines for people (console) or machines (json). `auto`: console on a terminal, else json.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level to log.")
     listen: Annotated[str | None, AfterValidator(checks.check_listen)] = Field(
-        None, description="host:port for /metrics (Prometheus) and /healthz; none: not served."
+        None, description="host:port to serve /metrics (Prometheus) and /healthz on. Default: not served."
     )
-    unhealthy_lag_s: float = Field(300, gt=0, description="A lag above this makes /healthz answer 503.")
+    unhealthy_lag_s: float = Field(300, gt=0, description="/healthz answers 503 when the lag is above this.")
 
 
 class CollectionSettings(Section):
-    """One collection and the index it is served by."""
+    """One collection and its index."""
 
     namespace: Annotated[str, AfterValidator(checks.check_namespace)] = Field(
         ...,
-        description="The collection: database.collection; or with `*` those whose names match: shop.*, shop.orders_*.",
+        description="The collection, as database.collection. With `*`, every collection whose name matches: shop.*,"
+        " shop.orders_*.",
     )
     index: str | None = Field(
         None,
-        description="Alias that people search; by default `database.collection` in lower case. For a pattern it holds"
-        " `{collection}`, the name of each one in lower case.",
+        description="Alias to search. Default: `database.collection` in lower case. For a pattern it must contain"
+        " `{collection}`, which is replaced by the name of each collection in lower case.",
     )
-    include: tuple[FieldPath, ...] = Field((), description="Fields to index, as dotted paths; none given: all.")
+    include: tuple[FieldPath, ...] = Field((), description="Fields to index, as dotted paths. Default: all.")
     exclude: tuple[FieldPath, ...] = Field((), description="Fields to leave out, as dotted paths.")
     rename: dict[FieldPath, FieldPath] = Field(
-        {}, description="Fields to index under another name: old dotted path to new dotted path."
+        {}, description="Fields to index under another name: from the old dotted path to the new one."
     )
     function: Annotated[str | None, AfterValidator(checks.check_function)] = Field(
         None,
-        description="Python function `module:function`: returns the document, a changed one, or None to leave it out.",
+        description="Python function, as `module:function`. It returns the document, a changed one, or None to leave it"
+        " out.",
     )
     mapping_file: ExistingFile | None = Field(
-        None, description="JSON file with the index's `mappings` (and `settings`); by default penstock's own."
+        None, description="JSON file with the index's `mappings` (and `settings`). Default: a mapping by penstock."
     )
     max_fields: int = Field(
         2000,
         ge=50,
         le=100_000,
-        description="Most fields that its index may have (`index.mapping.total_fields.limit`).",
+        description="Maximum number of fields in the index (`index.mapping.total_fields.limit`).",
     )
     when_full: Literal["unsearchable", "dead-letter"] = Field(
         "unsearchable",
-        description="When a document would bring the index above `max_fields`: keep new fields in the documents without"
-        " making them searchable, or refuse the document.",
+        description="What to do when a document would take the index above `max_fields`: store the new fields without"
+        " making them searchable, or make the document a dead letter.",
     )
     conflicts: dict[FieldPath, ConflictPolicy] = Field(
         {},
-        description="What becomes of a field that is a document here and a plain value there, by its dotted path in the"
-        " index, or `*` for all others: `dead-letter` (unless said otherwise), `text`, `flat_object`, `leave-out`.",
+        description="What to do with a field that is an object in some documents and a plain value in others, by its"
+        " dotted path in the index, or `*` for all other fields: `dead-letter` (the default), `text`, `flat_object` or"
+        " `leave-out`.",
     )
-    shards: int = Field(1, ge=1, le=1024, description="Primary shards of an index that penstock creates.")
-    replicas: int = Field(1, ge=0, le=20, description="Replicas of an index that penstock creates.")
+    shards: int = Field(1, ge=1, le=1024, description="Primary shards of the indexes that penstock creates.")
+    replicas: int = Field(1, ge=0, le=20, description="Replicas of the indexes that penstock creates.")
     on_drop: Literal["keep", "empty"] = Field(
         "keep",
-        description="When it is dropped: keep the index's documents until it reappears and is reconciled, or empty it.",
+        description="What to do when the collection is dropped: keep the documents in the index until the collection is"
+        " created again and reconciled, or empty the index.",
     )
     drop_grace_s: int = Field(
         0,
         ge=0,
-        description='For `on_drop = "empty"`: how long it may stay away before its index is emptied; when it is back'
-        " by then, it is reconciled instead.",
+        description='For `on_drop = "empty"`: how long to wait before the index is emptied. A collection that is'
+        " created again within this time is reconciled instead.",
     )
     on_rename: Literal["drop", "follow"] = Field(
         "drop",
-        description="When it is renamed: as if it were dropped, by `on_drop`; or follow it: its index stays and is fed"
-        " from the new name, unless another table names that.",
+        description="What to do when the collection is renamed: treat it as dropped (see `on_drop`), or follow it: the"
+        " index stays and is fed from the new name, unless another table declares that name.",
     )
 
     @property
     def alias(self) -> str:
-        """The alias that people search: `index`, or the namespace in lower case."""
+        """The alias to search: `index`, or the namespace in lower case."""
         return self.index or self.namespace.lower()
 
     @property
     def outlives_a_drop(self) -> bool:
-        """Whether the index's documents stay, for a while at least, when the collection is gone."""
+        """Whether the index keeps its documents, at least for a while, after the collection was dropped."""
         return self.on_drop == "keep" or self.drop_grace_s > 0
 
     @property
     def is_awaited(self) -> bool:
-        """Whether nothing may be deleted because it is not there: it will be back, or goes by another name by now."""
+        """Whether an absent collection must keep its documents: it may return, or was renamed."""
         return self.outlives_a_drop or self.follows
 
     @property
     def follows(self) -> bool:
-        """Whether it is still the same collection when it is renamed."""
+        """Whether a renamed collection is still the same collection."""
         return self.on_rename == "follow"
 
     @property
     def is_pattern(self) -> bool:
-        """Whether it stands for all collections of its database that match, now and later."""
+        """Whether this names all collections of a database that match, present and future."""
         return checks.PATTERN_SIGN in self.namespace
 
     @field_validator("index")
@@ -301,7 +312,7 @@ class CollectionSettings(Section):
     @classmethod
     def _grace_before_emptying(cls, grace_s: int, others: ValidationInfo) -> int:
         if grace_s and others.data.get("on_drop") == "keep":
-            raise ValueError('is of no use while on_drop is "keep"; set on_drop to "empty"')
+            raise ValueError('has no effect while on_drop is "keep"; set on_drop to "empty"')
         return grace_s
 
     @field_validator("on_rename")
@@ -309,8 +320,8 @@ class CollectionSettings(Section):
     def _follows_one(cls, on_rename: str, others: ValidationInfo) -> str:
         if on_rename == "follow" and checks.PATTERN_SIGN in others.data.get("namespace", ""):
             raise ValueError(
-                'must not be "follow" for a pattern: a new name is another collection to it; name the collection that'
-                " is followed in a table of its own"
+                'must not be "follow" for a pattern, for which a new name is another collection; give the collection to'
+                " follow a table of its own"
             )
         return on_rename
 
@@ -318,7 +329,7 @@ class CollectionSettings(Section):
     @classmethod
     def _not_also_included(cls, exclude: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
         if both := sorted(set(exclude) & set(others.data.get("include", ()))):
-            raise ValueError(f"names what include names too: {', '.join(both)}")
+            raise ValueError(f"names fields that include names too: {', '.join(both)}")
         return exclude
 
     @field_validator("rename")
@@ -326,7 +337,7 @@ class CollectionSettings(Section):
     def _no_two_to_one_name(cls, rename: dict[str, str]) -> dict[str, str]:
         new = list(rename.values())
         if twice := sorted({name for name in new if new.count(name) > 1}):
-            raise ValueError(f"gives two fields one name: {', '.join(twice)}")
+            raise ValueError(f"gives two fields the same name: {', '.join(twice)}")
         return rename
 
     @field_validator("conflicts")
@@ -337,13 +348,13 @@ class CollectionSettings(Section):
 
 
 class FoundCollection(CollectionSettings):
-    """A collection that was found by a pattern; it may be gone again at any time."""
+    """A collection that a pattern found; it may disappear at any time."""
 
     pattern: str
 
     @classmethod
     def by(cls, pattern: CollectionSettings, coll: str) -> "FoundCollection":
-        """The collection of this name, which matches. Raises ValueError when no index can have its name."""
+        """Return the matching collection of this name. Raises ValueError if no index can have its name."""
         db = pattern.namespace.partition(".")[0]
         index = pattern.index and pattern.index.replace(checks.COLLECTION_PLACE, coll.lower())
         checks.check_index_name(index or f"{db}.{coll}".lower())
@@ -352,7 +363,7 @@ class FoundCollection(CollectionSettings):
 
 
 class Settings(Section):
-    """Everything `penstock` can be told."""
+    """All settings of penstock."""
 
     source: SourceSettings = Field(default_factory=SourceSettings)
     sink: SinkSettings = Field(default_factory=SinkSettings)
@@ -362,7 +373,7 @@ class Settings(Section):
 
     @property
     def aliases(self) -> list[str]:
-        """What people search, collection by collection."""
+        """The alias to search, for each collection."""
         return [each.alias for each in self.collections]
 
     @field_validator("collections")

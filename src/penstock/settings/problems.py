@@ -1,4 +1,4 @@
-"""Puts what pydantic found into the words of the person who wrote the settings; secrets are never among them."""
+"""Puts what pydantic found into the terms of the person who wrote the settings; never shows a secret."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ _MEANINGS = {
 def problems_of(
     error: ValidationError, *, names: Mapping[tuple[str, str], str], collections: Sequence[Any]
 ) -> list[str]:
-    """Each problem as one sentence; `names` says under which name a value was given, by section and name."""
+    """Return each problem as one sentence; `names` maps (section, name) to the name under which a value was given."""
     problems = []
     for found in error.errors(include_url=False):
         where, setting = _place(found["loc"], names, collections)
@@ -44,7 +44,10 @@ def problems_of(
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """Say that a name is not known, and which one may be meant; what all variables begin with makes none alike."""
+    """Say that a name is not a setting, and which one may be meant.
+
+    Ignores the shared prefix of the variables when it looks for similar names.
+    """
     by_end = {each.removeprefix("PENSTOCK_"): each for each in known}
     near = difflib.get_close_matches(name.removeprefix("PENSTOCK_"), by_end, n=1, cutoff=0.75)
     return f"is not a setting; did you mean {by_end[near[0]]}?" if near else "is not a setting"
@@ -53,7 +56,7 @@ def unknown(name: str, known: Iterable[str]) -> str:
 def _place(
     loc: tuple[int | str, ...], names: Mapping[tuple[str, str], str], collections: Sequence[Any]
 ) -> tuple[str, Setting | None]:
-    """The name of the place in the user's terms, and the setting that is declared there."""
+    """Return the name of the place in the user's terms, and the setting declared there."""
     if loc[0] in SECTIONS and len(loc) > 1:
         section, name = str(loc[0]), str(loc[1])
         setting = next((row for row in settings_table() if (row.section, row.name) == (section, name)), None)
@@ -82,7 +85,7 @@ def _meaning(found: Any, setting: Setting | None) -> str:
 
 
 def _shown(value: Any, setting: Setting | None) -> str:
-    """The value that was given, unless it is a secret or could hold one."""
+    """Return the value that was given, unless it is a secret or could contain one."""
     if setting is None or setting.is_secret or not isinstance(value, str | int | float):
         return ""
     text = repr(value)

@@ -31,27 +31,27 @@ _OF_TESTS = "PENSTOCK_TEST_"
 _OF_KUBERNETES = re.compile(
     r"PENSTOCK_(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
-"""What Kubernetes puts into every container beside a service whose name begins with penstock."""
+"""Variables that Kubernetes sets in every container of a namespace with a service named penstock..."""
 
 
 @dataclass
 class _Given:
-    """What was given so far, under which name the user gave each value, and what is wrong already."""
+    """The values given so far, the name under which the user gave each, and the problems found so far."""
 
     sections: dict[str, Any] = field(default_factory=lambda: {section: {} for section in SECTIONS})
     collections: list[Any] = field(default_factory=list)
     names: dict[tuple[str, str], str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     unread: bool = False
-    """Whether collections may be named where nothing could be read."""
+    """Whether a place that may name collections could not be read."""
 
     def put(self, setting: Setting, value: Any, *, given_as: str) -> None:
-        """Take a value that wins over an earlier one."""
+        """Take a value; it wins over an earlier one."""
         self.sections[setting.section][setting.name] = value
         self.names[setting.section, setting.name] = given_as
 
     def choose(self, tables: Sequence[Any]) -> None:
-        """Keep these collections alone; what the file says of one of them still holds where a table is silent."""
+        """Keep only these collections. What the file says about one of them holds for what its table does not set."""
         declared = {table.get("namespace"): table for table in self.collections if isinstance(table, dict)}
         self.collections = [
             {**declared.get(table.get("namespace"), {}), **table} if isinstance(table, dict) else table
@@ -67,10 +67,10 @@ def read_settings(
     chosen: Sequence[str] = (),
     need_collections: bool = False,
 ) -> Settings:
-    """Answer the settings of all three origins, or raise SettingsError with everything that is wrong.
+    """Return the settings from all three origins, or raise SettingsError with everything that is wrong.
 
-    `file` is the one of `settings_path`, None for none at all. `flags` goes by `Setting.parameter`; a flag that was
-    not given is None. `chosen` are the namespaces of `--collection`.
+    `file` is the result of `settings_path`, None for no file. `flags` maps `Setting.parameter` to the value; a flag
+    that was not given is None. `chosen` are the namespaces of `--collection`.
     """
     given, environ = _Given(), environ or {}
     _take_file(given, file)
@@ -79,7 +79,7 @@ def read_settings(
     settings = _validated(given)
     if need_collections and not given.collections and not given.unread:
         given.problems.append(
-            f"no collection is named: add a [[collections]] table to {DEFAULT_FILE}, set {COLLECTIONS_VARIABLE}, "
+            f"no collection is declared: add a [[collections]] table to {DEFAULT_FILE}, set {COLLECTIONS_VARIABLE}, "
             f"or give {COLLECTIONS_FLAG} database.collection"
         )
     if settings is None or given.problems:
@@ -88,7 +88,7 @@ def read_settings(
 
 
 def settings_path(file: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """The file to read: the one that was named, else penstock.toml of the current folder when it is there."""
+    """Return the file to read: the one that was named, else penstock.toml in the current folder if it exists."""
     if file is None and environ.get(SETTINGS_VARIABLE):
         file = Path(environ[SETTINGS_VARIABLE])
     if file is None and Path(DEFAULT_FILE).is_file():
@@ -105,12 +105,12 @@ def _take_file(given: _Given, path: Path | None) -> None:
         given.unread = True
         given.problems.append(
             f"the settings file {path} cannot be read: {error.strerror}; name another with {SETTINGS_FLAG} or "
-            f"{SETTINGS_VARIABLE}, or make one with penstock init"
+            f"{SETTINGS_VARIABLE}, or create one with penstock init"
         )
         return
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         given.unread = True
-        given.problems.append(f"{path} is not TOML: {error}")
+        given.problems.append(f"{path} is not valid TOML: {error}")
         return
     for name, value in content.items():
         _take_table(given, path, name, value)
@@ -119,20 +119,20 @@ def _take_file(given: _Given, path: Path | None) -> None:
 def _take_table(given: _Given, path: Path, name: str, value: Any) -> None:
     if name == "collections":
         if isinstance(value, list):
-            given.collections = [_beside(path, table, collection_table()) for table in value]
+            given.collections = [_with_files_relative_to(path, table, collection_table()) for table in value]
         else:
             given.unread = True
             given.problems.append(f"{path}: collections must be written as [[collections]] tables")
     elif name not in SECTIONS:
         given.problems.append(f"{path}: [{name}] {unknown(name, (*SECTIONS, 'collections'))}")
     elif isinstance(value, dict):
-        given.sections[name] = _beside(path, value, settings_table())
+        given.sections[name] = _with_files_relative_to(path, value, settings_table())
     else:
         given.problems.append(f"{path}: {name} must be a table: [{name}]")
 
 
-def _beside(path: Path, table: Any, declared: Sequence[Setting]) -> Any:
-    """Names of files in the settings file are relative to it."""
+def _with_files_relative_to(path: Path, table: Any, declared: Sequence[Setting]) -> Any:
+    """Return the table with its names of files made relative to the settings file."""
     if not isinstance(table, dict):
         return table
     files = {row.name for row in declared if row.is_file}
@@ -158,7 +158,7 @@ def _take_environment(given: _Given, environ: Mapping[str, str]) -> None:
 
 
 def _take_aliases(given: _Given, environ: Mapping[str, str]) -> None:
-    """What deployments on AWS call by other names; a variable of penstock's own wins over it."""
+    """Take the variables of AWS deployments; a PENSTOCK_ variable wins over them."""
     rows = {(row.section, row.name): row for row in settings_table()}
     for alias in ALIASES:
         if value := environ.get(alias.variable):
@@ -168,14 +168,14 @@ def _take_aliases(given: _Given, environ: Mapping[str, str]) -> None:
 
 
 def _tables_of(given: _Given, value: str) -> list[Any]:
-    """The collections of the environment: names with commas between them, or tables in JSON."""
+    """Return the collections given in the environment: names separated by commas, or tables in JSON."""
     if not value.lstrip().startswith("["):
         return [{"namespace": name.strip()} for name in value.split(",") if name.strip()]
     try:
         tables = json.loads(value)
     except ValueError as error:
         given.unread = True
-        given.problems.append(f"{COLLECTIONS_VARIABLE} is not JSON: {error}")
+        given.problems.append(f"{COLLECTIONS_VARIABLE} is not valid JSON: {error}")
         return []
     return [{"namespace": table} if isinstance(table, str) else table for table in tables]
 
@@ -200,7 +200,7 @@ def _validated(given: _Given) -> Settings | None:
 
 
 def _sound(tables: Sequence[Any]) -> list[tuple[str, str]]:
-    """Those of the collections that are right by themselves, so that what is wrong between them is said at once."""
+    """Return the (namespace, alias) of the valid tables, so that problems between them are reported at once too."""
     sound = []
     for table in tables:
         try:

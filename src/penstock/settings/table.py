@@ -35,7 +35,7 @@ class Setting:
 
     @property
     def in_file(self) -> str:
-        """How the file's readers know it."""
+        """Its name in the settings file."""
         return f"[{self.section}] {self.name}" if self.section in SECTIONS else f"[[collections]] {self.name}"
 
     @property
@@ -45,7 +45,7 @@ class Setting:
 
     @property
     def other_variable(self) -> str | None:
-        """The variable by which deployments on AWS name it, if there is one."""
+        """The variable that gives it in AWS deployments, if there is one."""
         return next((a.variable for a in ALIASES if (a.section, a.name) == (self.section, self.name)), None)
 
     @property
@@ -60,12 +60,12 @@ class Setting:
 
     @property
     def description(self) -> str:
-        """What it is, in a sentence or two."""
+        """A sentence or two for the user."""
         return self.field.description or ""
 
     @property
     def default(self) -> Any:
-        """The value when nobody says anything; None when there is none (or it must be given)."""
+        """The value if none is given; None if there is no default or the setting must be given."""
         return None if self.field.is_required() else self.field.default
 
     @property
@@ -80,12 +80,12 @@ class Setting:
 
     @property
     def is_choice(self) -> bool:
-        """Whether the value is one of a few words."""
+        """Whether the value is one of a fixed set of words."""
         return any(get_origin(kind) is Literal for kind in self._types)
 
     @property
     def kind(self) -> str:
-        """The type, in the words of people."""
+        """The type, in plain words."""
         if self.is_choice:
             return ", ".join(value for kind in self._types for value in get_args(kind))
         return next(word for python, word in _KINDS.items() if python in self._types)
@@ -112,23 +112,23 @@ _KINDS: dict[Any, str] = {
 
 @cache
 def settings_table() -> tuple[Setting, ...]:
-    """Every setting that has one value, in the order of the file; those of a collection are not among them."""
+    """Return every setting except those of a collection, in the order of the file."""
     return tuple(row for section in SECTIONS for row in _rows(section, section_class(section)))
 
 
 @cache
 def collection_table() -> tuple[Setting, ...]:
-    """Every setting of a `[[collections]]` table."""
+    """Return every setting of a `[[collections]]` table."""
     return tuple(_rows("collections", CollectionSettings))
 
 
 def shown(value: Any) -> str:
-    """A value as people would write it in a table or a sentence."""
+    """Return the value as one would write it in a table or a sentence."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def section_class(section: str) -> type[Section]:
-    """The class that declares a section."""
+    """Return the class that declares a section."""
     declared = Settings.model_fields[section].annotation
     assert isinstance(declared, type)
     assert issubclass(declared, Section)

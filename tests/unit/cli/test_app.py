@@ -23,7 +23,7 @@ from penstock.settings.table import settings_table
 from penstock.worker.progress import LoadResult
 
 NO_COLLECTION = (
-    "no collection is named: add a [[collections]] table to penstock.toml, set PENSTOCK_COLLECTIONS, or give"
+    "no collection is declared: add a [[collections]] table to penstock.toml, set PENSTOCK_COLLECTIONS, or give"
     " --collection database.collection"
 )
 

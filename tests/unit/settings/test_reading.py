@@ -120,14 +120,14 @@ def test_secrets_are_in_no_message(write):
 def test_a_syntax_error_names_the_file_and_the_line(write):
     file = write("[source]\nuri = \n")
     (found,) = problems(file=file)
-    assert found.startswith(f"{file} is not TOML: ")
+    assert found.startswith(f"{file} is not valid TOML: ")
     assert "line 2" in found
 
 
 def test_a_file_that_is_not_utf_8_is_told(tmp_path):
     path = tmp_path / "penstock.toml"
     path.write_bytes(b"[source]\nuri = '\xff'\n")
-    assert problems(file=path)[0].startswith(f"{path} is not TOML: ")
+    assert problems(file=path)[0].startswith(f"{path} is not valid TOML: ")
 
 
 def test_a_settings_file_that_is_not_there_is_told(tmp_path):
@@ -214,7 +214,7 @@ def test_collections_of_the_environment_are_names_or_tables():
 
 
 def test_collections_that_are_not_json_are_told():
-    assert "PENSTOCK_COLLECTIONS is not JSON" in problems(environ={"PENSTOCK_COLLECTIONS": "[{"})[0]
+    assert "PENSTOCK_COLLECTIONS is not valid JSON" in problems(environ={"PENSTOCK_COLLECTIONS": "[{"})[0]
 
 
 def test_chosen_collections_keep_what_the_file_says_of_them(write):

@@ -65,15 +65,15 @@ def test_of_two_collections_for_one_index_the_later_is_left_out_and_both_are_nam
 def test_a_collection_whose_name_no_index_can_have_is_left_out():
     which, left_out = served(settings("shop.*"), "shop.a b", "shop.a*", "shop.ok")
     assert which == {"shop.ok": "shop.ok"}
-    assert "must not hold ' '" in left_out["shop.a b"]
-    assert "must not hold '*'" in left_out["shop.a*"]
+    assert "must not contain ' '" in left_out["shop.a b"]
+    assert "must not contain '*'" in left_out["shop.a*"]
 
 
 @pytest.mark.parametrize(
     ("table", "problem"),
     [
         ({"namespace": "sh*p.orders"}, "names several databases"),
-        ({"namespace": "shop.*", "index": "all"}, "must hold {collection}"),
+        ({"namespace": "shop.*", "index": "all"}, "must contain {collection}"),
         ({"namespace": "_shop.*"}, "must be given"),
         ({"namespace": "shop.*", "index": "All-{collection}"}, "must be lower case"),
     ],

@@ -81,7 +81,7 @@ def _rename_findings(
             yield warning("source", f"{declared}: on_rename", what, 'leave on_rename = "follow" out')
         if (present := names[declared]) == declared:
             continue
-        yield ok("source", str(declared), f"was renamed, and is served from {present}")
+        yield ok("source", str(declared), f"was renamed; its index is fed from {present}")
         if source.exists(client, declared):
             todo = f"rename it and give it a table of its own; or drop {present}, and {declared} counts"
             yield warning("source", str(declared), f"there is another collection {declared}, which is not served", todo)
