@@ -38,7 +38,7 @@ from penstock.pipeline.fold import Route, Routes, fold, transform_by
 from penstock.pipeline.pipeline import Pipeline, Ports
 from penstock.planner import plans
 from penstock.ports import Sink
-from penstock.wiring import Adapters
+from penstock.wiring import Adapters, Wiring
 
 NAME = "changed"
 AT_ONCE = 1000
@@ -74,14 +74,7 @@ class Changes:
         settings = self.at.settings([NAME])
         [plan] = plans(settings)
         with source_connection(settings.source) as connection:
-            yield Adapters(
-                settings,
-                plan,
-                connection=connection,
-                client=self.at.client,
-                metrics=Metrics(),
-                stop=threading.Event(),
-            )
+            yield Wiring(settings, connection, self.at.client, Metrics()).adapters(plan, threading.Event())
 
     def routes(self) -> Routes:
         [collection] = plans(self.at.settings([NAME]))[0].collections

@@ -142,5 +142,5 @@ def sync_function(
 
 def forget() -> None:
     """As a new container begins: nothing is kept from earlier invocations."""
-    for kept in (clients.settings, clients.source, clients.sink, sync._serving, sync._queue, sync._metrics):
+    for kept in (clients.settings, clients.source, clients.sink, sync._serving, sync._queue):
         kept.cache_clear()

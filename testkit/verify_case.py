@@ -19,7 +19,7 @@ from penstock.opensearch.index.indexes import Generation
 from penstock.operations.verify import Verified, VerifyFinding, VerifyListener, VerifyOptions, verify
 from penstock.planner import FedGeneration, plans
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
-from penstock.wiring import Adapters
+from penstock.wiring import Adapters, Wiring
 from penstock.worker import worker
 from penstock.worker.progress import NoProgress
 
@@ -91,7 +91,7 @@ def case(database: Database, source_uri: str, sink_url: str, alias: str, **colle
     (plan,) = plans(settings)
     stop, client = threading.Event(), sink_client(settings)
     with source_connection(settings.source) as connection:
-        adapters = Adapters(settings, plan, connection=connection, client=client, metrics=Metrics(), stop=stop)
+        adapters = Wiring(settings, connection, client, Metrics()).adapters(plan, stop)
         generation = adapters.indexes.ensure_generation(settings.collections[0])
         try:
             yield Case(database, settings, adapters, plan.collections[0], generation, stop)

@@ -1,14 +1,18 @@
-"""Joins the adapters from the settings; the only place that knows both the source's and the index's.
+"""Joins pipelines to the adapters of the source and of the index.
 
-Adapters   what one pipeline of `penstock.planner` is joined to, made anew for each term of its lease
+Wiring     one process's settings and connections; makes
+Adapters   what one pipeline of `penstock.planner` is joined to, made again for each term of its lease
 """
 
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
 
+from penstock.connections import sink_client, source_connection
 from penstock.model import Change
 from penstock.mongo.connection import Connection
 from penstock.mongo.load import MongoLoad
@@ -18,6 +22,7 @@ from penstock.mongo.stream import MongoStream
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters
 from penstock.opensearch.http.client import Client
+from penstock.opensearch.http.requests import require_server
 from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.indexes import Generation, Indexes
 from penstock.opensearch.index.mapping import GC_DELETES_S
@@ -33,38 +38,57 @@ from penstock.pipeline.pipeline import PipelineRules
 from penstock.planner import FedGeneration, Plan
 from penstock.settings import Settings
 
-if TYPE_CHECKING:
-    pass
-
 T = TypeVar("T")
-
 
 _LOADS_AT_ONCE = 3
 """While one load asks about its collection and keeps its state, others have documents to send."""
 
 
+@dataclass(frozen=True)
+class Wiring:
+    """One process's settings, its connections to the source and to the index, and its metrics."""
+
+    settings: Settings
+    connection: Connection
+    client: Client
+    metrics: Metrics
+
+    def adapters(self, plan: Plan, stop: threading.Event, *, leased: bool = False) -> "Adapters":
+        """Join a pipeline; with `leased` nothing is written to its indexes without its lease."""
+        return Adapters(self, plan, stop, leased=leased)
+
+    def store(self, stop: threading.Event) -> StateStore:
+        """The state documents."""
+        return StateStore(self.client, RetryForever(self.metrics, stop))
+
+    def records(self, stop: threading.Event) -> GenerationRegistry:
+        """The records of the generations of all collections."""
+        return GenerationRegistry(self.store(stop))
+
+
+@contextmanager
+def wired(settings: Settings, *, metrics: Metrics, connections: int = 0) -> Iterator[Wiring]:
+    """Open the connections to both; `connections` at once to the index, 0 for as many as the client has by default.
+
+    Raises SettingsError, SourceUnavailable, SinkUnavailable.
+    """
+    with closing(sink_client(settings, connections=connections)) as client:
+        require_server(client)
+        with source_connection(settings.source) as connection:
+            yield Wiring(settings, connection, client, metrics)
+
+
 class Adapters:
     """What one pipeline is joined to. Everything in it ends when `stop` is set."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        plan: Plan,
-        *,
-        connection: Connection,
-        client: Client,
-        metrics: Metrics,
-        stop: threading.Event,
-        leased: bool = False,
-    ) -> None:
-        """`leased`: nothing is written to the indexes without the lease of `state`."""
-        self._settings = settings
+    def __init__(self, wiring: Wiring, plan: Plan, stop: threading.Event, *, leased: bool = False) -> None:
+        self._settings = settings = wiring.settings
         self._plan = plan
         self._stop = stop
         self._owner = f"{socket.gethostname()}/{os.getpid()}"
-        self.metrics = metrics
-        self.connection = connection
-        self.client = client
+        self.metrics = metrics = wiring.metrics
+        self.connection = wiring.connection
+        self.client = client = wiring.client
         self.patience = RetryForever(metrics, stop)
         self.indexes = Indexes(client, self.patience)
         self.store = StateStore(client, self.patience)

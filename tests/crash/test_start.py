@@ -14,7 +14,7 @@ from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.opensearch.state.store import StateStore
 from penstock.planner import Planner
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
-from penstock.wiring import Adapters
+from penstock.wiring import Wiring
 from penstock.worker.startup import start
 
 
@@ -42,7 +42,7 @@ def term(site, database):
         if meanwhile:
             records.change(site.index(namespace), meanwhile)
         with connect(settings.source) as connection:
-            adapters = Adapters(settings, plan, connection=connection, client=client, metrics=Metrics(), stop=stop)
+            adapters = Wiring(settings, connection, client, Metrics()).adapters(plan, stop)
             state = adapters.state()
             state.acquire()
             try:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 from penstock.errors import Stopped
 from penstock.model import Batch, Change, Counts, MakeBodies, Namespace, Outcome, Position, Write, apply_transform
-from penstock.observe.metrics import Metrics
 from penstock.opensearch.index.indexes import Generation
 from penstock.pipeline.fold import Route
 from penstock.pipeline.pipeline import Pipeline, PipelineRules, Ports
@@ -94,7 +93,6 @@ class Applier:
     plan: Plan
     adapters: Adapters
     generations: Mapping[Namespace, Generation]
-    metrics: Metrics
     dead_letter_limit: int | None = None
 
     def apply(self, changes: Sequence[Change], position: Position, stop: threading.Event) -> Counts:
@@ -119,7 +117,7 @@ class Applier:
                 for name, each in collections.items()
             },
             rules=self._rules(outside_the_stream=read_outside),
-            metrics=self.metrics,
+            metrics=self.adapters.metrics,
             on_control=self._on_control,
         )
         pipeline.run(stop)

@@ -5,7 +5,7 @@ Such a process lives on for an unknown time, and looks at the records and the in
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -15,11 +15,10 @@ import structlog
 from penstock.delivery.apply import Applier
 from penstock.errors import PenstockError, SettingsError, SystemicFault
 from penstock.model import CONTROL, Change, Counts, Namespace, Position
-from penstock.observe.metrics import Metrics
 from penstock.opensearch.index.indexes import Generation, write_alias_of
 from penstock.planner import FedGeneration, Plan, Planner
 from penstock.settings import Settings
-from penstock.wiring import Adapters
+from penstock.wiring import Adapters, Wiring
 from penstock.worker.collections.expansion import patterns_of
 from penstock.worker.startup import ensure
 
@@ -38,14 +37,10 @@ class FedPlan(NamedTuple):
 
 @dataclass
 class DatabaseTargets:
-    """The generations of one database's collections; looked at from time to time by a process that lives on.
-
-    `join` makes what a plan is joined to.
-    """
+    """The generations of one database's collections; looked at from time to time by a process that lives on."""
 
     planner: Planner
-    join: Callable[[Plan, threading.Event], Adapters]
-    metrics: Metrics
+    wiring: Wiring
     _recorded: set[str] = field(default_factory=set)
     _fed: list[FedPlan] = field(default_factory=list)
     _looked_at: float = 0.0
@@ -65,9 +60,9 @@ class DatabaseTargets:
         counts, found = Counts(), self.fed(stop)
         for fed in found:
             its = _changes_of(fed.plan, changes) if len(found) > 1 else changes
-            adapters = self.join(fed.plan, stop)
+            adapters = self.wiring.adapters(fed.plan, stop)
             try:
-                counts.add(Applier(fed.plan, adapters, fed.generations, self.metrics).apply(its, position, stop))
+                counts.add(Applier(fed.plan, adapters, fed.generations).apply(its, position, stop))
             except SystemicFault as error:
                 self._fed = []  # an index may have been taken away; another one may have its name the next time
                 _give_up(fed.plan, adapters, error)
@@ -80,7 +75,7 @@ class DatabaseTargets:
         """
         if not self._fed or time.monotonic() - self._looked_at > LOOK_AGAIN_S:
             self._fed = []
-            records = self.join(self.planner.plans({})[0], stop).records.read(self.planner.aliases)
+            records = self.wiring.records(stop).read(self.planner.aliases)
             self._recorded = {write_alias_of(each.index) for record in records.values() for each in record.generations}
             plans = sorted(self.planner.plans(records), key=lambda plan: not plan.serves)
             self._fed = [fed for plan in plans if (fed := self._find(plan, stop))]
@@ -93,7 +88,7 @@ class DatabaseTargets:
         return is_its_own or (collection.serves and alias not in self._recorded)
 
     def _find(self, plan: Plan, stop: threading.Event) -> FedPlan | None:
-        adapters = self.join(plan, stop)
+        adapters = self.wiring.adapters(plan, stop)
         try:
             if plan.problem:
                 raise SettingsError(plan.problem)
@@ -103,16 +98,15 @@ class DatabaseTargets:
         return None
 
 
-def databases(
-    settings: Settings, join: Callable[[Plan, threading.Event], Adapters], metrics: Metrics
-) -> dict[str, DatabaseTargets]:
+def databases(wiring: Wiring) -> dict[str, DatabaseTargets]:
     """One for each database, whatever cursors a worker would have. Raises SettingsError."""
+    settings = wiring.settings
     source = settings.source.model_copy(update={"cursor_per": "database"})
     found: dict[str, DatabaseTargets] = {}
     for db in sorted({Namespace.named(each.namespace).db for each in settings.collections}):
         its = tuple(each for each in settings.collections if Namespace.named(each.namespace).db == db)
         planner = Planner(settings.model_copy(update={"source": source, "collections": its}))
-        found[db] = DatabaseTargets(planner, join, metrics)
+        found[db] = DatabaseTargets(planner, wiring)
     return found
 
 

@@ -14,9 +14,8 @@ from penstock.delivery.parked_keys import changes_of
 from penstock.errors import DocumentError, QueueUnavailable, SettingsError
 from penstock.model import Change, Counts, Position
 from penstock.observe.metrics import Metrics
-from penstock.planner import Plan
 from penstock.settings import Settings
-from penstock.wiring import Adapters
+from penstock.wiring import Wiring
 
 if TYPE_CHECKING:
     from penstock.aws.queue import Message, Queue
@@ -53,12 +52,7 @@ def replay_parked(
         closing(sink_client(settings)) as client,
         _given_back(queue, left),
     ):
-        metrics = Metrics()
-
-        def join(plan: Plan, stop: threading.Event) -> Adapters:
-            return Adapters(settings, plan, connection=connection, client=client, metrics=metrics, stop=stop)
-
-        replaying = _QueueReplay(databases(settings, join, metrics), stop)
+        replaying = _QueueReplay(databases(Wiring(settings, connection, client, Metrics())), stop)
         while not stop.is_set() and (messages := queue.receive(wait_s=_WAIT_S, hidden_s=_HIDDEN_S)):
             with _given_back(queue, messages):
                 while messages and not stop.is_set():

@@ -29,8 +29,7 @@ from penstock.lambdas.events import changes_of, events_of, latest_time, token_of
 from penstock.model import CONTROL, Change, Counts, Namespace, Position, seconds_of
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.index.mapping import GC_DELETES_S
-from penstock.planner import Plan
-from penstock.wiring import Adapters
+from penstock.wiring import Wiring
 
 log = structlog.get_logger(__name__)
 
@@ -105,21 +104,12 @@ def _publish(context: Any, counts: Counts, parked: int, faults: int, position: P
     publish(context.function_name, values, request_id=context.aws_request_id)
 
 
-def _join(plan: Plan, stop: threading.Event) -> Adapters:
-    return Adapters(settings(), plan, connection=source(), client=sink(), metrics=_metrics(), stop=stop)
-
-
 @cache
 def _serving() -> dict[str, DatabaseTargets]:
     require_mappable(settings())
-    return databases(settings(), _join, _metrics())
+    return databases(Wiring(settings(), source(), sink(), Metrics()))
 
 
 @cache
 def _queue() -> Queue:
     return parking_queue(settings())
-
-
-@cache
-def _metrics() -> Metrics:
-    return Metrics()

@@ -11,21 +11,14 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from penstock.connections import sink_client, source_connection
 from penstock.model import Counts, Namespace
-from penstock.mongo.connection import Connection
 from penstock.observe.health import Health
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.http.client import Client
-from penstock.opensearch.http.requests import require_server
-from penstock.opensearch.http.waiting import RetryForever
-from penstock.opensearch.state.generations import GenerationRegistry
 from penstock.opensearch.state.pattern_state import PatternState
-from penstock.opensearch.state.store import StateStore
 from penstock.planner import Plan, Planner
 from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.settings import Settings
-from penstock.wiring import Adapters
+from penstock.wiring import Adapters, Wiring, wired
 from penstock.worker.collections.expansion import patterns_of
 from penstock.worker.collections.patterns import Patterns
 from penstock.worker.follower import Follower
@@ -62,7 +55,7 @@ def run(
             return site.following(plan, progress or NoProgress())
 
         def work() -> None:
-            Supervisor(lambda: patterns.planner, site.records(stop), following, metrics, health).run(done)
+            Supervisor(lambda: patterns.planner, site.wiring.records(stop), following, metrics, health).run(done)
             done.set()
 
         side_by_side(done, work, lambda: patterns.keep_looking(done))
@@ -84,7 +77,7 @@ def load(
     """
     planner = Planner(settings)
     with joined(settings, metrics=metrics) as site:
-        records = site.records(stop).read(planner.aliases)
+        records = site.wiring.records(stop).read(planner.aliases)
         renewed = frozenset(map(Namespace.named, only)) if again else frozenset[Namespace]()
         followings = [site.following(plan, progress) for plan in planner.plans(records, renewed=renewed)]
         return [result for each in followings for result in each.load_once(stop, only, again=again)]
@@ -92,55 +85,31 @@ def load(
 
 @dataclass(frozen=True)
 class WorkerConnections:
-    """A process's ways to the source and to the index; `counts` is what its pipelines have done, by their names."""
+    """A process's wiring; `counts` is what its pipelines have done, by their names."""
 
-    settings: Settings
-    connection: Connection
-    client: Client
-    metrics: Metrics
+    wiring: Wiring
     health: Health | None
     counts: dict[str, Counts] = field(default_factory=dict)
 
-    def records(self, stop: threading.Event) -> GenerationRegistry:
-        """The records of all collections."""
-        return GenerationRegistry(StateStore(self.client, RetryForever(self.metrics, stop)))
-
     def patterns(self, stop: threading.Event) -> Patterns:
         """What the patterns of the settings stand for."""
-        return Patterns(
-            self.settings, self.connection, PatternState(StateStore(self.client, RetryForever(self.metrics, stop)))
-        )
-
-    def adapters(self, plan: Plan, stop: threading.Event, *, leased: bool = False) -> Adapters:
-        """What one pipeline is joined to; `leased` writes under its lease only."""
-        return Adapters(
-            self.settings,
-            plan,
-            connection=self.connection,
-            client=self.client,
-            metrics=self.metrics,
-            stop=stop,
-            leased=leased,
-        )
+        wiring = self.wiring
+        return Patterns(wiring.settings, wiring.connection, PatternState(wiring.store(stop)))
 
     def following(self, plan: Plan, progress: Progress) -> Follower:
         """The life of one pipeline; one that begins anew counts on."""
 
         def adapters(stop: threading.Event) -> Adapters:
-            return self.adapters(plan, stop, leased=True)
+            return self.wiring.adapters(plan, stop, leased=True)
 
-        counts = self.counts.setdefault(plan.name, Counts())
-        standing = Reporter(plan.name, self.metrics, self.health, counts=counts)
-        return Follower(plan, adapters, self.settings.pipeline.lease_s, self.metrics, standing, progress)
+        metrics, counts = self.wiring.metrics, self.counts.setdefault(plan.name, Counts())
+        standing = Reporter(plan.name, metrics, self.health, counts=counts)
+        return Follower(plan, adapters, self.wiring.settings.pipeline.lease_s, metrics, standing, progress)
 
 
 @contextmanager
 def joined(settings: Settings, *, metrics: Metrics, health: Health | None = None) -> Iterator[WorkerConnections]:
     """Open the ways to both. Raises SettingsError, SourceUnavailable, SinkUnavailable."""
-    client = sink_client(settings, connections=4 + len(settings.collections) * (settings.sink.requests_in_flight + 2))
-    try:
-        require_server(client)
-        with source_connection(settings.source) as connection:
-            yield WorkerConnections(settings, connection, client, metrics, health)
-    finally:
-        client.close()
+    connections = 4 + len(settings.collections) * (settings.sink.requests_in_flight + 2)
+    with wired(settings, metrics=metrics, connections=connections) as wiring:
+        yield WorkerConnections(wiring, health)

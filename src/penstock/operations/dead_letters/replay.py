@@ -26,9 +26,9 @@ from penstock.opensearch.dead_letters.letter import StoredLetter
 from penstock.opensearch.dead_letters.search import LetterFilter, LetterSearch
 from penstock.opensearch.http.waiting import RetryForever
 from penstock.operations.dead_letters.listing import can_be_read, declared, superseded_of
-from penstock.planner import FedGeneration, Plan
+from penstock.planner import FedGeneration
 from penstock.settings import Settings
-from penstock.wiring import Adapters
+from penstock.wiring import Adapters, Wiring
 
 log = structlog.get_logger(__name__)
 
@@ -65,16 +65,12 @@ def replay_letters(
             f"{', '.join(map(str, unknown))} is not among the declared collections, so nobody knows its index and its"
             " transform: add a [[collections]] table for it, or drop its letters."
         )
-    metrics = Metrics()
     with source_connection(settings.source) as connection, closing(sink_client(settings)) as client:
-
-        def join(plan: Plan, stop: threading.Event) -> Adapters:
-            return Adapters(settings, plan, connection=connection, client=client, metrics=metrics, stop=stop)
-
+        wiring = Wiring(settings, connection, client, Metrics())
         kept = LetterSearch(client, RetryForever(Metrics(), stop))
-        for database in databases(settings, join, metrics).values():
+        for database in databases(wiring).values():
             for fed in database.fed(stop):
-                replaying = _LetterReplay(fed, join(fed.plan, stop), kept, metrics, stop, replayed)
+                replaying = _LetterReplay(fed, wiring.adapters(fed.plan, stop), kept, stop, replayed)
                 for collection in fed.plan.collections:
                     if wanted.namespaces and collection.namespace not in wanted.namespaces:
                         continue
@@ -93,7 +89,6 @@ class _LetterReplay:
     fed: FedPlan
     adapters: Adapters
     kept: LetterSearch
-    metrics: Metrics
     stop: threading.Event
     replayed: ReplayedLetters
 
@@ -122,5 +117,5 @@ class _LetterReplay:
             )
         changes = [Change(namespace, "left", each.version, read_key(each.key)) for each in letters]
         fed = self.fed
-        applying = Applier(fed.plan, self.adapters, fed.generations, self.metrics, dead_letter_limit=len(letters))
+        applying = Applier(fed.plan, self.adapters, fed.generations, dead_letter_limit=len(letters))
         return applying.apply(changes, Position("", newest), self.stop)

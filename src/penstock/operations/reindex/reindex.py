@@ -65,7 +65,7 @@ def reindex(
     """
     planner = Planner(settings)
     with joined(settings, metrics=Metrics()) as site:
-        them = Generations(settings, planner.of(namespace), site.client, stop)
+        them = Generations(settings, planner.of(namespace), site.wiring.client, stop)
         record = _begin(them, force=force, say=say)
         while record and (building := record.in_role("building")):
             plan = next(each for each in planner.plans({them.alias: record}) if each.alone == building)
@@ -136,7 +136,7 @@ class _Reindexing:
     def run(self, stop: threading.Event) -> None:
         """Feed the generation, unless a worker does, and conduct it until it serves."""
         done = ChildEvent(stop)
-        self.adapters = self.site.adapters(self.plan, done)
+        self.adapters = self.site.wiring.adapters(self.plan, done)
         following = self.site.following(self.plan, NoProgress())
         side_by_side(done, lambda: self._feed(following, done), lambda: self._conduct(done))
         if stop.is_set():
@@ -146,7 +146,7 @@ class _Reindexing:
         try:
             following.follow(done)
         except (SystemicFault, PositionLost) as error:
-            self.site.records(done).fail(self.them.alias, self.building.number, str(error))
+            self.site.wiring.records(done).fail(self.them.alias, self.building.number, str(error))
             raise
         except SettingsError:
             if not self.them.indexes.uuids([self.building.index]):  # the mapping was refused, or the name is taken
