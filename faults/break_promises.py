@@ -121,8 +121,8 @@ PROMISES = (
     Promise(
         "delete ignored",
         "pipeline/fold.py",
-        'if change.kind != "left"]',
-        'if change.kind not in ("left", "delete")]',
+        'if change.kind != "gone"]',
+        'if change.kind not in ("gone", "delete")]',
         ("tests/crash/test_stop_anywhere.py", "tests/unit/pipeline/test_pipeline.py::test_every_change_is_counted"),
         fault="worker_killed",
     ),

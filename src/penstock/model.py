@@ -16,9 +16,10 @@ BsonDocument = dict[str, Any]
 
 Row = TypeVar("Row", bound=tuple[Any, ...])
 
-Kind = Literal["upsert", "delete", "unreadable", "left", "drop", "rename", "drop_database", "invalidate"]
-"""What happened. `upsert` carries the document's state, `unreadable` the reason why it has none (a dead letter);
-`left` is a document whose collection is gone, so that its state cannot be known and there is nothing to write;
+Kind = Literal["upsert", "delete", "unreadable", "unresolved", "gone", "drop", "rename", "drop_database", "invalidate"]
+"""What happened. `upsert` carries the document's state, `unreadable` the reason why it has none (a dead letter).
+`unresolved`: the document's present state is still to be looked up, which comes before any write (`mongo.lookup`).
+`gone`: the document's collection is gone, so that its state cannot be known and there is nothing to write.
 `drop`, `rename`, `drop_database` and `invalidate` speak of whole collections and are called control changes."""
 
 CONTROL: frozenset[Kind] = frozenset({"drop", "rename", "drop_database", "invalidate"})

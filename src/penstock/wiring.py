@@ -146,7 +146,7 @@ class Adapters:
         return ask(self.connection, stop or self._stop, question, *arguments)
 
     def states(self, changes: Sequence[Change]) -> list[Change]:
-        """The changes, with what the documents of the `left` ones are now; see `penstock.mongo.lookup`."""
+        """Return the changes, the `unresolved` ones looked up; see `penstock.mongo.lookup`."""
         names = {each.namespace: each.source for each in self._plan.collections}
         declared = {source: namespace for namespace, source in names.items()}
         asked = [each._replace(namespace=names.get(each.namespace, each.namespace)) for each in changes]

@@ -34,7 +34,7 @@ class NothingKept:
 
 @dataclass
 class OneBatch:
-    """A `penstock.ports.Source` of changes at hand; reads the state of the `left` ones anew each time it is read.
+    """A `penstock.ports.Source` of changes at hand; looks up the `unresolved` ones each time it is read.
 
     It is read again after a request whose answer was lost, so `again` waits before that.
     """
@@ -56,7 +56,7 @@ class OneBatch:
         self.reads += 1
         read_at = time.monotonic()
         changes = list(self.changes)
-        if any(change.kind == "left" for change in changes):  # may be read again, and documents are used up
+        if any(change.kind == "unresolved" for change in changes):  # may be read again, and documents are used up
             kept = [change._replace(document=deepcopy(change.document)) for change in changes]
             changes = self.adapters.states(kept)
         yield Batch(apply_transform(changes, shape), self.position, read_at)
@@ -96,13 +96,13 @@ class Applier:
     dead_letter_limit: int | None = None
 
     def apply(self, changes: Sequence[Change], position: Position, stop: threading.Event) -> Counts:
-        """Apply the changes, in order, and answer what became of them; `left` ones are read from the source first.
+        """Apply the changes, in order, and answer what became of them; `unresolved` ones are looked up first.
 
         Doing it twice changes nothing. Raises Stopped, SourceUnavailable, SinkUnavailable, SystemicFault; then nobody
         knows which of them were applied.
         """
         collections = {each.namespace: each for each in self.plan.collections}
-        read_outside = any(change.kind == "left" for change in changes)
+        read_outside = any(change.kind == "unresolved" for change in changes)
         batch = OneBatch(changes, position, self.adapters, Backoff(stop))
         pipeline = Pipeline(
             name=self.plan.name,

@@ -40,7 +40,7 @@ def texts_of(changes: Sequence[Change], *, most_bytes: int) -> Iterator[str]:
 
 
 def changes_of(text: str) -> list[Change]:
-    """Answer the changes of a text: control changes as they were, documents as `left`: their state is to be read.
+    """Answer the changes of a text: control changes as they were, documents as `unresolved`.
 
     Raises DocumentError for a text that is not of this form.
     """
@@ -73,4 +73,4 @@ def _change(held: dict[str, Any]) -> Change:
             raise ValueError(held["kind"])
         to = Namespace.named(held["to"]) if "to" in held else None
         return Change(namespace, held["kind"], int(held["v"]), to=to)
-    return Change(namespace, "left", int(held["v"]), read_key(held["id"]))
+    return Change(namespace, "unresolved", int(held["v"]), read_key(held["id"]))

@@ -110,5 +110,7 @@ class _QueueReplay:
     def _undeclared(self, changes: list[Change]) -> set[str]:
         """The collections of documents, and the databases, that are not declared."""
         declared = {namespace for each in self.databases.values() for namespace in each.namespaces}
-        names = {each.namespace for each in changes if each.kind == "left" or each.namespace.db not in self.databases}
+        names = {
+            each.namespace for each in changes if each.kind == "unresolved" or each.namespace.db not in self.databases
+        }
         return set(map(str, names - declared))

@@ -51,13 +51,13 @@ def events_of(envelope: Any) -> list[StreamEvent]:
 def changes_of(events: Sequence[StreamEvent], colls: Sequence[Namespace]) -> dict[str, list[Change]]:
     """The changes, in order, by the name of the database; `colls` are the declared collections.
 
-    An update without its document is `left`: its state is still to be read. What cannot be read is `unreadable`.
+    An update without its document is `unresolved`. What cannot be read is `unreadable`.
     """
     by_db: dict[str, list[StreamEvent]] = {}
     for event in _readable(events, colls):
         by_db.setdefault(event["ns"]["db"], []).append(event)
     return {
-        db: EventReader(db, [coll for its_db, coll in colls if its_db == db], lambda _coll: "left").changes(its)
+        db: EventReader(db, [coll for its_db, coll in colls if its_db == db], lambda _coll: "unresolved").changes(its)
         for db, its in by_db.items()
     }
 

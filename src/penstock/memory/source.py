@@ -204,7 +204,7 @@ class MemorySource:
             return Change(entry.namespace, entry.kind, entry.version, entry.id, deepcopy(entry.document), entry.to)
         found = self._collections.get(entry.namespace)
         if found is None or found.life != entry.life:
-            return Change(entry.namespace, "left", entry.version, entry.id)
+            return Change(entry.namespace, "gone", entry.version, entry.id)
         document = found.documents.get(document_id(entry.id))
         if document is None:
             return Change(entry.namespace, "delete", entry.version, entry.id)

@@ -15,8 +15,9 @@ CONTROL_KINDS: dict[str, Kind] = {
 
 STATES = frozenset({"insert", "update", "replace"})
 
-MissingDocument = Literal["delete", "left"]
-"""What it means that the document of an update is not there: deleted since, or its collection is gone."""
+MissingDocument = Literal["delete", "gone", "unresolved"]
+"""What it means that an update comes without its document: deleted since, its collection is gone, or nobody knows
+before it is looked up."""
 
 
 class EventReader:

@@ -17,18 +17,20 @@ _IDS_AT_ONCE = 500
 
 
 def with_states(client: SourceClient, changes: Sequence[Change]) -> list[Change]:
-    """The same changes; each `left` one has become what its document is now, unless its collection is gone.
+    """Return the same changes; each `unresolved` one has become what its document is now.
 
     What is read carries the cluster time from before it was read, a document that is not there is a `delete` of that
-    time. Raises PyMongoError.
+    time. Where the collection is not there either, the change is `gone`. Raises PyMongoError.
     """
     unread: dict[Namespace, dict[str, Any]] = {}
     for change in changes:
-        if change.kind == "left":
+        if change.kind == "unresolved":
             unread.setdefault(change.namespace, {})[document_id(change.id)] = change.id
     states = {namespace: _states(client, namespace, ids) for namespace, ids in unread.items()}
     return [
-        states[change.namespace].get(document_id(change.id), change) if change.kind == "left" else change
+        states[change.namespace].get(document_id(change.id)) or change._replace(kind="gone")
+        if change.kind == "unresolved"
+        else change
         for change in changes
     ]
 

@@ -166,8 +166,8 @@ class MongoStream:
         """Say why the document of an update is not there: deleted, unless its collection is another one by now."""
         now = _identities(self._client, self._watch)
         if coll not in now:
-            return "left"
-        return "delete" if self._identities.setdefault(coll, now[coll]) == now[coll] else "left"
+            return "gone"
+        return "delete" if self._identities.setdefault(coll, now[coll]) == now[coll] else "gone"
 
     def _forget(self, change: Change) -> None:
         """After a drop or a rename another collection may get the name."""

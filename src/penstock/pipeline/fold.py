@@ -144,7 +144,7 @@ def _by_namespace(changes: Sequence[Change]) -> Iterable[tuple[Namespace, Sequen
 
 def _folded(changes: Sequence[Change], counts: Counts) -> dict[str, Change]:
     """The last change of each document by its document id, in the order of these changes."""
-    known = [change for change in changes if change.kind != "left"]
+    known = [change for change in changes if change.kind != "gone"]
     counts.control += len(changes) - len(known)
     ids = document_ids([change.id for change in known])
     last = dict(zip(ids, known, strict=True))

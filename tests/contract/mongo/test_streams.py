@@ -76,7 +76,7 @@ def test_an_update_of_a_document_whose_collection_is_gone_is_left(side):
     side.update("orders", 1, n=2)
     side.drop("orders")
     changes = read_changes(stream, position, 2)
-    assert shown(changes) == [("left", 1), ("drop", None)]
+    assert shown(changes) == [("gone", 1), ("drop", None)]
 
 
 def test_an_update_in_a_collection_that_was_made_again_since_is_left(side):
@@ -93,7 +93,7 @@ def test_an_update_in_a_collection_that_was_made_again_since_is_left(side):
             break
     if not side.tells_identities("orders"):
         pytest.skip("the server tells no identity of collections")
-    assert shown(changes)[-3:] == [("left", 1), ("drop", None), ("upsert", {"_id": 2})]
+    assert shown(changes)[-3:] == [("gone", 1), ("drop", None), ("upsert", {"_id": 2})]
 
 
 def test_a_stream_goes_on_after_any_of_its_positions(side):

@@ -41,13 +41,21 @@ def back(changes: list[Change], most_bytes: int = 10_000) -> list[Change]:
 
 def test_keys_and_versions_come_back_without_bodies() -> None:
     found = back([upsert(key, version) for version, key in enumerate(IDS)])
-    assert found == [Change(ORDERS, "left", version, key) for version, key in enumerate(IDS)]
+    assert found == [Change(ORDERS, "unresolved", version, key) for version, key in enumerate(IDS)]
     assert not any("a body" in text for text in texts_of([upsert(key) for key in IDS], most_bytes=10_000))
 
 
-@pytest.mark.parametrize("kind", ["delete", "unreadable", "left", "upsert"])
+@pytest.mark.parametrize("kind", ["delete", "unreadable", "gone", "unresolved", "upsert"])
 def test_whatever_happened_to_a_document_its_state_is_to_be_read(kind: Kind) -> None:
-    assert back([Change(ORDERS, kind, 5, "a", reason="why")]) == [Change(ORDERS, "left", 5, "a")]
+    assert back([Change(ORDERS, kind, 5, "a", reason="why")]) == [Change(ORDERS, "unresolved", 5, "a")]
+
+
+def test_a_text_that_waits_since_an_earlier_version_is_read() -> None:
+    document, control = r'{"ns":"shop.orders.v2","id":"\"a\"","v":5}', '{"ns":"shop","kind":"drop_database","v":6}'
+    assert changes_of('{"penstock":1,"parked":[' + document + "," + control + "]}") == [
+        Change(ORDERS, "unresolved", 5, "a"),
+        Change(Namespace("shop", ""), "drop_database", 6),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["drop", "drop_database", "invalidate"])
@@ -66,9 +74,9 @@ def test_a_rename_keeps_its_new_name_and_a_database_has_no_collection() -> None:
 def test_a_document_is_parked_once_with_its_latest_version_and_in_order() -> None:
     found = back([upsert("a", 1), upsert("b", 2), Change(ORDERS, "drop", 3), upsert("a", 4), Change(ORDERS, "drop", 5)])
     assert [(change.kind, change.id, change.version) for change in found] == [
-        ("left", "b", 2),
+        ("unresolved", "b", 2),
         ("drop", None, 3),
-        ("left", "a", 4),
+        ("unresolved", "a", 4),
         ("drop", None, 5),
     ]
 
@@ -90,7 +98,7 @@ def test_many_keys_are_cut_into_texts() -> None:
     texts = list(texts_of(changes, most_bytes=2_000))
     assert len(texts) > 10
     assert max(len(text.encode()) for text in texts) < 2_000 + 100
-    assert back(changes, most_bytes=2_000) == [Change(ORDERS, "left", each.version, each.id) for each in changes]
+    assert back(changes, most_bytes=2_000) == [Change(ORDERS, "unresolved", each.version, each.id) for each in changes]
 
 
 def test_nothing_makes_no_text() -> None:

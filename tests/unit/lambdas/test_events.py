@@ -39,7 +39,7 @@ def at(increment: int) -> int:
         ("insert", Change(DECLARED, "upsert", at(9), OID, {"_id": OID, "anyField": "sampleValue"})),
         ("update", Change(DECLARED, "upsert", at(10), OID, {"_id": OID, "anyField": "newValue"})),
         ("update_truncated_arrays", Change(DECLARED, "upsert", at(10), OID, {"_id": OID, "anyField": "newValue"})),
-        ("update_without_document", Change(DECLARED, "left", at(11), OID)),
+        ("update_without_document", Change(DECLARED, "unresolved", at(11), OID)),
         ("replace", Change(DECLARED, "upsert", at(12), OID, {"_id": OID, "anyField": "replaced"})),
         ("delete", Change(DECLARED, "delete", at(13), OID)),
         ("text_id", Change(DECLARED, "delete", at(14), "WOOL-1")),

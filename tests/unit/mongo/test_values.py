@@ -241,7 +241,7 @@ def test_changes_of_a_renamed_collection_go_by_its_declared_name_and_those_of_ot
         for seconds in (5, 15, 25, 35)
         for coll in ("orders", "moved", "customers")
     ]
-    changes = EventReader("shop", ["orders", "customers"], lambda _: "left", [NAMES]).changes(events)
+    changes = EventReader("shop", ["orders", "customers"], lambda _: "gone", [NAMES]).changes(events)
     assert {each.namespace for each in changes if each.id != "customers"} == {ORDERS}
     assert {each.namespace for each in changes if each.id == "customers"} == {CUSTOMERS}
     assert [each.id for each in changes if each.id != "customers"] == ["orders", "moved", "orders", "moved"]
@@ -253,7 +253,7 @@ def test_control_events_go_by_the_names_at_the_source():
         event("rename", 36, ns={"db": "shop", "coll": "moved"}, to={"db": "shop", "coll": "else"}),
         event("rename", 37, ns={"db": "shop", "coll": "a"}, to={"db": "shop", "coll": "b"}),
     ]
-    changes = EventReader("shop", ["orders"], lambda _: "left", [NAMES]).changes(events)
+    changes = EventReader("shop", ["orders"], lambda _: "gone", [NAMES]).changes(events)
     assert [(each.kind, each.namespace.coll) for each in changes] == [("drop", "moved"), ("rename", "moved")]
 
 
@@ -281,8 +281,8 @@ def test_a_cursor_watches_every_name_that_may_still_come_and_its_own_collection_
 def test_what_a_missing_document_means_is_asked_once_for_a_batch():
     asked = []
     events = [event("update", time, documentKey={"_id": time}, fullDocument=None) for time in (1, 2, 3)]
-    changes = EventReader("shop", ["orders"], lambda coll: asked.append(coll) or "left").changes(events)
-    assert [change.kind for change in changes] == ["left"] * 3
+    changes = EventReader("shop", ["orders"], lambda coll: asked.append(coll) or "gone").changes(events)
+    assert [change.kind for change in changes] == ["gone"] * 3
     assert asked == ["orders"]
 
 

@@ -181,7 +181,7 @@ def test_every_change_is_counted():
         upsert(3, 4, "raise"),
         upsert(9, 5),
         Change(SHOP, "delete", 6, 4),
-        Change(SHOP, "left", 7, 5),
+        Change(SHOP, "gone", 7, 5),
         Change(SHOP, "unreadable", 8, 6, reason="too large"),
     ]
     counted = pipeline(Scripted(changes), sink, letters=letters, rules=PipelineRules(Limits(100, 1 << 20)))

@@ -115,7 +115,7 @@ class _LetterReplay:
                 f"A dead letter of {namespace} is ahead of the source's cluster time, so the source was restored or is"
                 " another one. Correct [source] uri, or run `penstock load --again` to load it anew."
             )
-        changes = [Change(namespace, "left", each.version, read_key(each.key)) for each in letters]
+        changes = [Change(namespace, "unresolved", each.version, read_key(each.key)) for each in letters]
         fed = self.fed
         applying = Applier(fed.plan, self.adapters, fed.generations, dead_letter_limit=len(letters))
         return applying.apply(changes, Position("", newest), self.stop)

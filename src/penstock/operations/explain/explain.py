@@ -219,7 +219,7 @@ def _at_source(connection: Connection, namespace: Namespace, identity: Any) -> C
     client = connection.client
     try:
         version = committed_time(client, namespace)
-        return with_states(client, [Change(namespace, "left", version, identity)])[0]
+        return with_states(client, [Change(namespace, "unresolved", version, identity)])[0]
     except PyMongoError as error:
         raise unavailable(error, f"a question about a document of {namespace}") from error
 
@@ -229,7 +229,7 @@ def _source(change: Change) -> SourceSays:
         "upsert": "there",
         "delete": "not there",
         "unreadable": "unreadable",
-        "left": "no collection",
+        "gone": "no collection",
     }
     return states[change.kind]
 

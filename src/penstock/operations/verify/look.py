@@ -134,9 +134,9 @@ class DocumentLooks:
         """What the source holds of these documents now; what it cannot hold is a `delete` of the time before."""
         name = self.collection.namespace
         now = self.adapters.ask(committed_time, self.collection.source)
-        asked = [Change(name, "left", now, each) for each in keys if each is not FOREIGN]
+        asked = [Change(name, "unresolved", now, each) for each in keys if each is not FOREIGN]
         read = self.adapters.states(asked) if asked else []
-        if any(state.kind == "left" for state in read) and self.collection.settings.is_awaited:
+        if any(state.kind == "gone" for state in read) and self.collection.settings.is_awaited:
             raise CollectionGone
         states = iter(read)
         return [Change(name, "delete", now) if each is FOREIGN else next(states) for each in keys]
