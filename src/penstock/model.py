@@ -169,14 +169,15 @@ Outcome = Literal["written", "superseded"] | Refusal
 class Letter(NamedTuple):
     """A dead letter: a document that cannot be indexed, kept until it is replayed or dropped.
 
-    One letter stands for one document (`namespace` and `id`): a later one replaces it. `key` is the `_id` as canonical
-    extended JSON, so that it can be read back; `body` what the index refused (the store keeps at most 8 KiB of it).
+    There is one letter for a document (`namespace` and `id`): a later one replaces it. `id_json` is the `_id` as
+    canonical extended JSON, so that it can be read back; `body` is what the index refused (the store keeps at most
+    8 KiB of it).
     """
 
     namespace: Namespace
     alias: str
     id: str
-    key: str
+    id_json: str
     version: int
     position: Position
     reason: str

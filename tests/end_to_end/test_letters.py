@@ -8,7 +8,7 @@ import pytest
 from bson import Decimal128
 
 from penstock.connections import sink_client
-from penstock.documents.document_id import document_id, key
+from penstock.documents.document_id import document_id, id_json
 from penstock.errors import SystemicFault
 from penstock.model import Letter, Namespace, Position
 from penstock.observe.metrics import Metrics
@@ -66,7 +66,7 @@ def store(settings, *letters):
 def letter(site, namespace, identity, version):
     alias = f"{site.index(namespace)}-g1-write"
     text, reason = document_id(identity), "400: no"
-    return Letter(Namespace.named(namespace), alias, text, key(identity), version, Position("", version), reason)
+    return Letter(Namespace.named(namespace), alias, text, id_json(identity), version, Position("", version), reason)
 
 
 def replay(settings, *, stop=None, **more):

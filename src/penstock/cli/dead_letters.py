@@ -168,7 +168,7 @@ def _rows(judged: "JudgedLetter") -> Iterator[tuple[str, str]]:
     written_at = datetime.fromtimestamp(seconds_of(letter.version), UTC)
     yield "collection", str(letter.namespace)
     yield "document", on_one_line(letter.id)
-    yield "_id", on_one_line(letter.key)
+    yield "_id", on_one_line(letter.id_json)
     yield "state", judged.state
     yield "stored", f"{letter.stored_at:%Y-%m-%d %H:%M:%S} UTC, {_age(datetime.now(UTC) - letter.stored_at)} ago"
     yield "version", f"{letter.version}, of {written_at:%Y-%m-%d %H:%M:%S} UTC"
@@ -202,7 +202,7 @@ def _whole(judged: "JudgedLetter", *, with_body: bool) -> dict[str, Any]:
     return {
         "collection": str(letter.namespace),
         "id": letter.id,
-        "key": letter.key,
+        "key": letter.id_json,
         "state": judged.state,
         "stored_at": letter.stored_at.isoformat(),
         "version": letter.version,

@@ -120,7 +120,7 @@ def _json(found: "Explanation", *, values: bool) -> dict[str, Any]:
     return {
         "collection": seen.namespace,
         "id": found.id,
-        "key": found.key,
+        "key": found.id_json,
         "expected": found.conclusion.is_expected,
         "verdict": found.conclusion.verdict,
         "conclusion": found.conclusion.sentence,

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from bson.errors import BSONError
 
-from penstock.documents.document_id import key, read_key
+from penstock.documents.document_id import id_json, read_id_json
 from penstock.errors import DocumentError
 from penstock.model import CONTROL, Change, Namespace
 
@@ -58,7 +58,7 @@ def _text(lines: Sequence[bytes]) -> str:
 
 
 def _document(change: Change) -> dict[str, Any]:
-    return {"ns": str(change.namespace), "id": key(change.id), "v": change.version}
+    return {"ns": str(change.namespace), "id": id_json(change.id), "v": change.version}
 
 
 def _control(change: Change) -> dict[str, Any]:
@@ -73,4 +73,4 @@ def _change(held: dict[str, Any]) -> Change:
             raise ValueError(held["kind"])
         to = Namespace.named(held["to"]) if "to" in held else None
         return Change(namespace, held["kind"], int(held["v"]), to=to)
-    return Change(namespace, "unresolved", int(held["v"]), read_key(held["id"]))
+    return Change(namespace, "unresolved", int(held["v"]), read_id_json(held["id"]))

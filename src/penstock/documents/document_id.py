@@ -95,16 +95,16 @@ def read(text: str) -> Any:
     return _READERS[tag](text[len(tag) :])
 
 
-def key(value: Any) -> str:
-    """Answer the `_id` with its exact stored type, as canonical extended JSON."""
+def id_json(value: Any) -> str:
+    """Return the `_id` with its exact stored type, as canonical extended JSON."""
     try:
         return extended_json(value, json_options=CANONICAL_JSON_OPTIONS)
     except ArithmeticError:  # a decimal of impossible bits, which pymongo cannot spell
         return extended_json(document_id(value))
 
 
-def read_key(text: str) -> Any:
-    """Answer the `_id` that a key stands for."""
+def read_id_json(text: str) -> Any:
+    """Return the `_id` that such a text stands for, with its exact type."""
     return read_extended_json(text, json_options=_KEY_OPTIONS)
 
 

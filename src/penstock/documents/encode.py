@@ -23,9 +23,9 @@ FORM = 1
 
 
 def encode(document: dict[str, Any], long_id: str | None = None) -> bytes:
-    """Answer the document as JSON; `long_id` is the key of an `_id` that its document id cannot tell, kept beside.
+    """Return the document as JSON; `long_id` is the `_id` as extended JSON, stored when its document id is only a hash.
 
-    Raises DocumentError when a value has no JSON form, or arrays and documents are nested beyond all sense.
+    Raises DocumentError when a value has no JSON form, or arrays and documents are nested too deeply.
     """
     if long_id is None:
         try:

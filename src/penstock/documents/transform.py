@@ -20,7 +20,7 @@ from bson import ObjectId
 
 from penstock.documents import field_paths
 from penstock.documents.conflicts import give_shape, shapes
-from penstock.documents.document_id import HASHED, are_short, document_id, key
+from penstock.documents.document_id import HASHED, are_short, document_id, id_json
 from penstock.documents.encode import FORM, encode, encode_all, one_by_one
 from penstock.documents.field_names import RESERVED
 from penstock.errors import DocumentError, SettingsError
@@ -105,7 +105,7 @@ def _place_of(error: Exception) -> str:
 
 
 def _long_id(identity: Any) -> str | None:
-    return key(identity) if document_id(identity).startswith(HASHED) else None
+    return id_json(identity) if document_id(identity).startswith(HASHED) else None
 
 
 def _check_names(settings: CollectionSettings) -> None:

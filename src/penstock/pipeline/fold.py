@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, NamedTuple
 
-from penstock.documents.document_id import document_ids, key
+from penstock.documents.document_id import document_ids, id_json
 from penstock.errors import DocumentError, SystemicFault
 from penstock.model import (
     CONTROL,
@@ -89,7 +89,7 @@ def letter(
     change: Change, alias: str, text_id: str, position: Position, reason: str, body: bytes | None = None
 ) -> Letter:
     """Make the dead letter of a change."""
-    return Letter(change.namespace, alias, text_id, key(change.id), change.version, position, reason, body)
+    return Letter(change.namespace, alias, text_id, id_json(change.id), change.version, position, reason, body)
 
 
 def split(changes: Sequence[Change]) -> Iterator[tuple[Sequence[Change], Change | None]]:

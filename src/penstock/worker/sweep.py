@@ -18,14 +18,14 @@ class IndexedId(NamedTuple):
     """A document of the index: its document id, and the `_id` that it stands for."""
 
     id: str
-    key: Any
+    source_id: Any
 
 
 class SourceIds(NamedTuple):
     """Which of the asked `_id`s the source holds, and a cluster time from before it was asked."""
 
     version: int
-    keys: Sequence[Any]
+    source_ids: Sequence[Any]
 
 
 def sweep(
@@ -43,8 +43,8 @@ def sweep(
     deleted = 0
     for page in pages:
         asked_at = time.monotonic()
-        answer = held([indexed.key for indexed in page])
-        there = {document_id(key) for key in answer.keys}
+        answer = held([indexed.source_id for indexed in page])
+        there = {document_id(each) for each in answer.source_ids}
         writes = [Write(alias, each.id, answer.version, None) for each in page if each.id not in there]
         if writes:
             _delete(sink, writes, send_before=asked_at + send_within_s)

@@ -17,7 +17,7 @@ ALIAS = "orders-g1-write"
 
 
 def letter(text_id: str = "a", version: int = 1, *, of: Namespace = ORDERS, **more: Any) -> Letter:
-    told = {"key": f'"{text_id}"', "position": Position("here", 5), "reason": f"refused {version}", **more}
+    told = {"id_json": f'"{text_id}"', "position": Position("here", 5), "reason": f"refused {version}", **more}
     told = {"alias": f"{of.coll}-g1-write", **told}
     return Letter(namespace=of, id=text_id, version=version, **told)
 
@@ -171,7 +171,7 @@ class TestOpenSearchDeadLetters(DeadLettersContract):
         assert body.decode().startswith(kept["body"])
 
     def test_no_value_of_a_letter_is_too_large_for_the_index(self) -> None:
-        self.store.store([letter("a", key="é" * 40_000, reason="ü " * 40_000 + "ü" * 40_000)])
+        self.store.store([letter("a", id_json="é" * 40_000, reason="ü " * 40_000 + "ü" * 40_000)])
         (kept,) = self.documents()
         assert len(kept["key"]) == 40_000
 

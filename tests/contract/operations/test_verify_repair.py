@@ -132,7 +132,7 @@ def test_what_the_index_refuses_becomes_a_dead_letter(at: Case) -> None:
     assert (result.is_equal, at.found[0].kind, at.found[0].id) == (False, "dead-lettered", "poison")
     letter = at.adapters.dead_letters.find(at.collection.namespace, ["poison"], at.generation.write_alias)["poison"]
     assert letter.reason.startswith("400: ")
-    assert letter.key == '"poison"'
+    assert letter.id_json == '"poison"'
     assert at.verify().tally.found["dead-lettered"] == 1
 
 

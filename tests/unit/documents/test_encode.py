@@ -11,7 +11,7 @@ from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, Min
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from penstock.documents.document_id import document_id, key
+from penstock.documents.document_id import document_id, id_json
 from penstock.documents.encode import encode, encode_all
 from penstock.documents.field_names import MAX_DEPTH, RESERVED
 from penstock.documents.rewrite import encode_rewritten
@@ -122,7 +122,7 @@ def test_a_decimal_of_impossible_bits_is_zero():
         IMPOSSIBLE.to_decimal()
     assert encode({"d": IMPOSSIBLE, "": [IMPOSSIBLE]}) == b'{"d":0.0,"_":[0.0]}'
     assert document_id(IMPOSSIBLE) == "n:0"
-    assert key(IMPOSSIBLE) == '"n:0"'
+    assert id_json(IMPOSSIBLE) == '"n:0"'
 
 
 def test_the_largest_finite_numbers_stay_numbers():

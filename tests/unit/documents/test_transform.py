@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 from bson import Decimal128, ObjectId
 
-from penstock.documents.document_id import key
+from penstock.documents.document_id import id_json
 from penstock.documents.transform import Transform
 from penstock.errors import DocumentError, SettingsError
 from penstock.settings import CollectionSettings
@@ -167,7 +167,7 @@ def test_a_function_that_cannot_be_imported_is_refused_at_the_start(module, text
 def test_an_id_too_long_to_be_a_document_id_is_kept_beside(rules):
     long_id = {"path": "x" * 600}
     kept = body(transform(**rules), {"_id": long_id, "a": 1})
-    assert kept == {"a": 1, "_penstock": {"id": key(long_id)}}
+    assert kept == {"a": 1, "_penstock": {"id": id_json(long_id)}}
 
 
 def test_the_fingerprint_tells_every_change_that_shapes_documents(module):

@@ -20,7 +20,7 @@ class StoredLetter(NamedTuple):
     namespace: Namespace
     alias: str
     id: str
-    key: str
+    id_json: str
     version: int
     reason: str
     body: str | None

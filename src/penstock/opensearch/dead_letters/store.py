@@ -169,7 +169,7 @@ class OpenSearchDeadLetters:
             "namespace": str(letter.namespace),
             "alias": letter.alias,
             "id": letter.id,
-            "key": letter.key,
+            "key": letter.id_json,
             "version": letter.version,
             "position": {"token": letter.position.token, "time": letter.position.time},
             "reason": letter.reason,

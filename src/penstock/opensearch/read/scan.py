@@ -19,11 +19,11 @@ _KEEP = "10m"
 
 
 class Entry(NamedTuple):
-    """A document of an index without its body; `key` is the reserved field's original `_id`, where it has one."""
+    """A document of an index without its body; `id_json` is the reserved field's original `_id`, where it has one."""
 
     id: str
     version: int
-    key: str | None
+    id_json: str | None
 
 
 def scan(client: Client, patience: RetryForever, index: str, *, page: int = PAGE) -> Iterator[list[Entry]]:
@@ -31,8 +31,8 @@ def scan(client: Client, patience: RetryForever, index: str, *, page: int = PAGE
 
     Close the generator when it is left early: the server holds the place for minutes otherwise.
     """
-    key = f"{RESERVED_FIELD}.id"
-    query = {"size": page, "sort": ["_doc"], "version": True, "_source": [key], "query": {"match_all": {}}}
+    field = f"{RESERVED_FIELD}.id"
+    query = {"size": page, "sort": ["_doc"], "version": True, "_source": [field], "query": {"match_all": {}}}
     for hits in scrolled(client, patience, index, query):
         yield [entry_of(hit) for hit in hits]
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from pymongo.errors import PyMongoError
 
 from penstock.connections import sink_client, source_connection
-from penstock.documents.document_id import document_id, read_key
+from penstock.documents.document_id import document_id, read_id_json
 from penstock.errors import SourceUnavailable
 from penstock.model import Namespace
 from penstock.mongo.collections import exists, find_by_ids
@@ -135,9 +135,9 @@ def superseded_of(client: Client, patience: RetryForever, letters: Sequence[Stor
 
 
 def can_be_read(letter: StoredLetter) -> bool:
-    """Whether its key is surely the `_id`: not of text that was not UTF-8, nor a number that cannot be spelt."""
-    key = read_key(letter.key)
-    return "\ufffd" not in str(key) and document_id(key) == letter.id
+    """Whether its `id_json` is surely the `_id`: not of text that was not UTF-8, nor a number that cannot be spelt."""
+    source_id = read_id_json(letter.id_json)
+    return "\ufffd" not in str(source_id) and document_id(source_id) == letter.id
 
 
 def _gone(
@@ -164,7 +164,9 @@ def _gone_of(
 ) -> Iterator[tuple[str, LetterState]]:
     there = exists(client, namespace)
     asked = [letter for letter in letters if can_be_read(letter)]
-    held = {document_id(each) for each in find_by_ids(client, namespace, [read_key(each.key) for each in asked])}
+    held = {
+        document_id(each) for each in find_by_ids(client, namespace, [read_id_json(each.id_json) for each in asked])
+    }
     for letter in letters:
         if not there:
             yield letter.id, "no collection"

@@ -17,7 +17,7 @@ import structlog
 from penstock.connections import sink_client, source_connection
 from penstock.delivery.apply import Applier
 from penstock.delivery.databases import FedPlan, databases
-from penstock.documents.document_id import read_key
+from penstock.documents.document_id import read_id_json
 from penstock.errors import SettingsError, SystemicFault
 from penstock.model import Change, Counts, Position
 from penstock.mongo.collections import committed_time
@@ -115,7 +115,7 @@ class _LetterReplay:
                 f"A dead letter of {namespace} is ahead of the source's cluster time, so the source was restored or is"
                 " another one. Correct [source] uri, or run `penstock load --again` to load it anew."
             )
-        changes = [Change(namespace, "unresolved", each.version, read_key(each.key)) for each in letters]
+        changes = [Change(namespace, "unresolved", each.version, read_id_json(each.id_json)) for each in letters]
         fed = self.fed
         applying = Applier(fed.plan, self.adapters, fed.generations, dead_letter_limit=len(letters))
         return applying.apply(changes, Position("", newest), self.stop)

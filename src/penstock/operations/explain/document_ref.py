@@ -4,15 +4,15 @@ from typing import Any, NamedTuple
 
 from bson.errors import BSONError
 
-from penstock.documents.document_id import HASHED, document_id, read, read_key
+from penstock.documents.document_id import HASHED, document_id, read, read_id_json
 from penstock.errors import SettingsError
 
 
 class DocumentRef(NamedTuple):
-    """The document id; `key` is the `_id`, unknown where the document id is a hash."""
+    """The document id; `source_id` is the `_id`, unknown where the document id is a hash."""
 
     text: str
-    key: Any
+    source_id: Any
     is_hashed: bool = False
 
 
@@ -20,17 +20,17 @@ def asked_id(typed: str) -> DocumentRef:
     """Read an id; what begins with `{` or `"` is extended JSON where it can be. Raises SettingsError."""
     if typed.startswith(("{", '"')):
         try:
-            key = read_key(typed)
+            source_id = read_id_json(typed)
         except (ValueError, TypeError, BSONError):
-            key = typed  # a text that only looks so
-        return DocumentRef(document_id(key), key)
+            source_id = typed  # a text that only looks so
+        return DocumentRef(document_id(source_id), source_id)
     if typed.startswith(HASHED):
         return DocumentRef(typed, None, is_hashed=True)
     try:
-        key = read(typed)
+        source_id = read(typed)
     except (ValueError, ArithmeticError, BSONError) as error:
         raise SettingsError(
             f"{typed!r} is no document id: type it as `penstock dead-letters list` shows it, or the _id as extended"
             f' JSON, such as {{"$oid": "..."}}. A text of this form is s:{typed}.'
         ) from error
-    return DocumentRef(document_id(key), key)
+    return DocumentRef(document_id(source_id), source_id)

@@ -10,7 +10,7 @@ import orjson
 from pymongo.errors import PyMongoError
 
 from penstock.connections import sink_client, source_connection
-from penstock.documents.document_id import key, read_key
+from penstock.documents.document_id import id_json, read_id_json
 from penstock.documents.omitted import as_left_out, left_out
 from penstock.errors import DocumentError, SettingsError
 from penstock.model import Change, Namespace
@@ -37,10 +37,10 @@ _LOOK_EVERY_S = 0.3
 
 @dataclass(frozen=True)
 class Explanation:
-    """What was seen of a document, and the conclusion. `key` is its `_id` as canonical extended JSON."""
+    """What was seen of a document, and the conclusion. `id_json` is its `_id` as canonical extended JSON."""
 
     id: str
-    key: str
+    id_json: str
     seen: Evidence
     letter: StoredLetter | None
     conclusion: Diagnosis
@@ -126,7 +126,7 @@ class _Look:
             if _version(self._indexed()) == _version(found):
                 break
         seen = self._seen(found, letter, change)
-        return Explanation(text_id, key(identity), seen, letter, conclude(seen))
+        return Explanation(text_id, id_json(identity), seen, letter, conclude(seen))
 
     def state(self) -> "_State":
         """What is saved of pipeline and load at present."""
@@ -203,11 +203,11 @@ def _served(plans: Iterable[Plan], namespace: str) -> tuple[Plan, FedGeneration]
 def _identity(asked: DocumentRef, found: IndexedDocument | None, letter: StoredLetter | None) -> Any:
     """The `_id`; that of a hash is known by what is kept beside it."""
     if not asked.is_hashed:
-        return asked.key
+        return asked.source_id
     if found is not None and (kept := found.source.get(RESERVED_FIELD, {}).get("id")):
-        return read_key(kept)
+        return read_id_json(kept)
     if letter is not None:
-        return read_key(letter.key)
+        return read_id_json(letter.id_json)
     raise SettingsError(
         f"The document id {asked.text} is a hash, and neither the index nor a dead letter has it: type the _id as"
         " extended JSON."

@@ -27,7 +27,7 @@ from penstock.operations.verify.look import (
     ExpectedDocument,
     can_be_asked_for,
     judged,
-    key_of,
+    source_id_of,
     wanted_of,
 )
 from penstock.operations.verify.suspects import Suspect
@@ -87,10 +87,12 @@ class Directions:
     def sample_of_source(self, size: int) -> CheckedPage:
         """So many documents of the source by chance."""
         adapters, collection = self.looking.adapters, self.looking.collection
-        keys = {document_id(key): key for key in adapters.ask(sample_ids, collection.source, size)}
-        page = VerifiedPage(None, VerifyTally(documents=len(keys)))
+        source_ids = {document_id(each): each for each in adapters.ask(sample_ids, collection.source, size)}
+        page = VerifiedPage(None, VerifyTally(documents=len(source_ids)))
         until = time.monotonic() + self.wait_s
-        return CheckedPage(page, [Suspect(text_id, key, "source", page, until) for text_id, key in keys.items()])
+        return CheckedPage(
+            page, [Suspect(text_id, source_id, "source", page, until) for text_id, source_id in source_ids.items()]
+        )
 
     def sample_of_index(self, size: int) -> CheckedPage:
         """So many documents of the index by chance."""
@@ -107,7 +109,7 @@ class Directions:
         page = VerifiedPage({"token": position.token, "time": position.time}, tally)
         until = time.monotonic() + self.wait_s
         suspects = []
-        for text_id, (key, wanted) in asked.wanted.items():
+        for text_id, (source_id, wanted) in asked.wanted.items():
             found = indexed.get(text_id)
             verdict = judged(wanted, found, "source")
             if verdict.kind == "equal":
@@ -116,20 +118,20 @@ class Directions:
                 tally.note(VerifyFinding("left out", text_id))
             else:
                 version = found.version if found else 0
-                suspects.append(Suspect(text_id, key, "source", page, until, version, len(wanted.body)))
+                suspects.append(Suspect(text_id, source_id, "source", page, until, version, len(wanted.body)))
         return CheckedPage(page, suspects)
 
     def _not_held(self, entries: Sequence[Entry], place: Any) -> CheckedPage:
         """A page of the index; its suspects are the documents that the source does not hold."""
-        keys = {each.id: key_of(each.id, each.key) for each in entries}
-        asked = [key for key in keys.values() if key is not FOREIGN and can_be_asked_for(key)]
+        source_ids = {each.id: source_id_of(each.id, each.id_json) for each in entries}
+        asked = [each for each in source_ids.values() if each is not FOREIGN and can_be_asked_for(each)]
         namespace = self.looking.collection.source
-        held = {document_id(key) for key in self.looking.adapters.ask(find_by_ids, namespace, asked)}
+        held = {document_id(each) for each in self.looking.adapters.ask(find_by_ids, namespace, asked)}
         page, until = VerifiedPage(place, VerifyTally(documents=len(entries))), time.monotonic() + self.wait_s
         suspects = [
-            Suspect(each.id, keys[each.id], "index", page, until, each.version)
+            Suspect(each.id, source_ids[each.id], "index", page, until, each.version)
             for each in entries
-            if each.id not in held and can_be_asked_for(keys[each.id])
+            if each.id not in held and can_be_asked_for(source_ids[each.id])
         ]
         return CheckedPage(page, suspects)
 

@@ -63,7 +63,7 @@ class Judging:
         raise Stopped("told to stop before all differences were looked at again")
 
     def _look(self, batch: Sequence[Suspect]) -> None:
-        looks = self.looking.at({each.id: each.key for each in batch})
+        looks = self.looking.at({each.id: each.source_id for each in batch})
         over = []
         for suspect in batch:
             look = looks[suspect.id]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from penstock.documents.document_id import document_id, read, read_key
+from penstock.documents.document_id import document_id, read, read_id_json
 from penstock.errors import DocumentError
 from penstock.model import Body, Change
 from penstock.mongo.collections import committed_time
@@ -23,7 +23,7 @@ Side = Literal["source", "index"]
 """From which side a document was come upon. The source's side judges what the source holds, the index's the rest."""
 
 FOREIGN: Any = object()
-"""The key of a document whose id stands for no `_id` of any source: somebody else has put it into the index."""
+"""The `_id` of a document whose id stands for no `_id` of any source: somebody else has put it into the index."""
 
 _REPLACED = "\ufffd"
 _FIELDS = 20
@@ -53,7 +53,7 @@ class BothSides(NamedTuple):
     """Both sides of one document. `version` is the source's cluster time from before the reading at `read_at`."""
 
     id: str
-    key: Any
+    source_id: Any
     indexed: IndexedDocument | None
     wanted: ExpectedDocument
     version: int
@@ -115,37 +115,37 @@ class DocumentLooks:
     collection: FedGeneration
     index: str
 
-    def at(self, keys: Mapping[str, Any]) -> dict[str, BothSides]:
+    def at(self, source_ids: Mapping[str, Any]) -> dict[str, BothSides]:
         """Look at both sides of documents, by their document ids. Raises CollectionGone."""
-        indexed = self.indexed(keys)
+        indexed = self.indexed(source_ids)
         read_at = time.monotonic()
-        states = self._states(list(keys.values()))
+        states = self._states(list(source_ids.values()))
         wanted = wanted_of(states, self.collection.transform.bodies)
         return {
-            text_id: BothSides(text_id, keys[text_id], indexed.get(text_id), each, state.version, read_at)
-            for text_id, state, each in zip(keys, states, wanted, strict=True)
+            text_id: BothSides(text_id, source_ids[text_id], indexed.get(text_id), each, state.version, read_at)
+            for text_id, state, each in zip(source_ids, states, wanted, strict=True)
         }
 
     def indexed(self, ids: Iterable[str]) -> dict[str, IndexedDocument]:
         """What the index holds of these documents now."""
         return read_by_ids(self.adapters.client, self.adapters.patience, self.index, ids)
 
-    def _states(self, keys: Sequence[Any]) -> list[Change]:
+    def _states(self, source_ids: Sequence[Any]) -> list[Change]:
         """What the source holds of these documents now; what it cannot hold is a `delete` of the time before."""
         name = self.collection.namespace
         now = self.adapters.ask(committed_time, self.collection.source)
-        asked = [Change(name, "unresolved", now, each) for each in keys if each is not FOREIGN]
+        asked = [Change(name, "unresolved", now, each) for each in source_ids if each is not FOREIGN]
         read = self.adapters.states(asked) if asked else []
         if any(state.kind == "gone" for state in read) and self.collection.settings.is_awaited:
             raise CollectionGone
         states = iter(read)
-        return [Change(name, "delete", now) if each is FOREIGN else next(states) for each in keys]
+        return [Change(name, "delete", now) if each is FOREIGN else next(states) for each in source_ids]
 
 
-def key_of(text_id: str, kept: str | None) -> Any:
+def source_id_of(text_id: str, kept: str | None) -> Any:
     """The `_id` of an indexed document, by its id and what its body keeps of it; FOREIGN when it can be none's."""
     try:
-        found = read_key(kept) if kept else read(text_id)
+        found = read_id_json(kept) if kept else read(text_id)
         is_one = not text_id.startswith(_IMPOSSIBLE) and document_id(found) == text_id and not _has_operators(found)
     except (ValueError, ArithmeticError, TypeError, AttributeError, KeyError):
         return FOREIGN

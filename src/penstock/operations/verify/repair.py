@@ -62,6 +62,6 @@ def _letter(collection: FedGeneration, alias: str, look: BothSides, outcome: Out
     """The dead letter of what was refused for good."""
     if not isinstance(outcome, Refusal):
         return None
-    change = Change(collection.namespace, "upsert", max(look.version, look.indexed_version), look.key)
+    change = Change(collection.namespace, "upsert", max(look.version, look.indexed_version), look.source_id)
     reason = f"{outcome.status}: {outcome.reason}" if outcome.status else outcome.reason
     return letter(change, alias, look.id, Position("", look.version), reason, look.wanted.body or None)

@@ -30,7 +30,7 @@ class Suspect:
     """
 
     id: str
-    key: Any
+    source_id: Any
     side: Side
     page: VerifiedPage
     until: float
