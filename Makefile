@@ -7,7 +7,7 @@ UV := .tools/bin/uv
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint synth bench bench-all faults break-promises lock install help
+.PHONY: demo test lint docs synth bench bench-all faults break-promises lock install help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -37,19 +37,23 @@ lint: install  ## format, lint, types, import rules
 synth: install  ## write the templates of the AWS deployment to cdk.out, checked by cdk-nag; no credentials needed
 	$(BIN)/python -m infra.app $(ARGS)
 
+docs: install  ## build the site into build/site; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open build/site/index.html"
+
 PROCESSES ?= 1
 test: lint  ## every check: lint, types, import rules, tests on real servers (PROCESSES=2 takes half the time)
 	$(BIN)/pytest $(if $(filter-out 1,$(PROCESSES)),--numprocesses $(PROCESSES) --dist loadfile) $(PYTEST_ARGS)
 
-bench: install  ## measure load, catch-up, latency and the sync function, in about ten minutes; writes docs/benchmarks.md
+bench: install  ## measure load, catch-up, latency and the sync function, in about ten minutes; writes docs/appendix/benchmarks.md
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-all: install  ## measure everything at full size, in up to an hour; writes docs/benchmarks.md
+bench-all: install  ## measure everything at full size, in up to an hour; writes docs/appendix/benchmarks.md
 	$(BIN)/python -m benchmarks --all $(ARGS)
 
 FAULT ?=
 ROUNDS ?= 5
-faults: install  ## make faults on purpose under a writer, in about a quarter of an hour (FAULT=name, ROUNDS=n); writes docs/faults.md
+faults: install  ## make faults on purpose under a writer, in about a quarter of an hour (FAULT=name, ROUNDS=n); writes docs/appendix/faults.md
 	$(BIN)/python -m faults --rounds $(ROUNDS) $(ARGS) $(FAULT)
 
 break-promises: install  ## break each promise in a copy of the source, and see that its tests fail

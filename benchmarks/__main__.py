@@ -4,8 +4,8 @@
     .venv/bin/python -m benchmarks --all        all items at their full sizes: up to an hour
     .venv/bin/python -m benchmarks --all load growth
 
-Each writes benchmarks/results/NAME.json, unless it fails or finds index and source different; docs/benchmarks.md is
-made from these files at the end.
+Each writes benchmarks/results/NAME.json, unless it fails or finds index and source different;
+docs/appendix/benchmarks.md is made from these files at the end.
 """
 
 import argparse
@@ -101,7 +101,7 @@ def run_all() -> int:
     summary(console, given.results, chosen, failed)
     if given.results == RESULTS:
         page.write()
-        console.print("written: docs/benchmarks.md")
+        console.print("written: docs/appendix/benchmarks.md")
     return 1 if failed else 0
 
 

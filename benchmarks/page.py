@@ -1,4 +1,4 @@
-"""docs/benchmarks.md, from the figures in benchmarks/results and the words in page.md.
+"""docs/appendix/benchmarks.md, from the figures in benchmarks/results and the words in page.md.
 
     .venv/bin/python -m benchmarks.page [--check]
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.results import GOAL_COLUMNS, HERE, RESULTS, Item, Section, goal_rows, read, shown
 
 TEMPLATE = HERE / "page.md"
-PAGE = HERE.parent / "docs" / "benchmarks.md"
+PAGE = HERE.parent / "docs" / "appendix" / "benchmarks.md"
 NAMES = ("load", "catch_up", "latency", "lambda_calls", "cost", "growth", "verify")
 
 _MARK = re.compile(r"^<!-- (figures|machine|goals)(?:: (\w+))? -->$", re.MULTILINE)
@@ -93,7 +93,7 @@ def main() -> int:
         return 0
     if PAGE.read_text(encoding="utf-8") == made(TEMPLATE.read_text(encoding="utf-8")):
         return 0
-    print("docs/benchmarks.md is not what benchmarks/page.py makes of the figures: run it")
+    print("docs/appendix/benchmarks.md is not what benchmarks/page.py makes of the figures: run it")
     return 1
 
 

@@ -1,6 +1,6 @@
 """All faults, one after the other: `make faults`, `make faults FAULT=worker_killed ROUNDS=20`.
 
-Each result goes to faults/results.json as soon as it is there; docs/faults.md is made from that file.
+Each result goes to faults/results.json as soon as it is there; docs/appendix/faults.md is made from that file.
 """
 
 import argparse

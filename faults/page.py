@@ -1,4 +1,4 @@
-"""docs/faults.md, from faults/results.json and the words in page.md: `python -m faults.page [--check]`."""
+"""docs/appendix/faults.md, from faults/results.json and the words in page.md: `python -m faults.page [--check]`."""
 
 import re
 import sys
@@ -10,7 +10,7 @@ from faults import HERE
 from faults.result import RESULTS, Result, read
 
 TEMPLATE = HERE / "page.md"
-PAGE = HERE.parent / "docs" / "faults.md"
+PAGE = HERE.parent / "docs" / "appendix" / "faults.md"
 
 _HEAD = "<!-- Made by faults/page.py from faults/page.md and faults/results.json; edit these. -->\n"
 _COLUMNS = ("fault", "times", "lost", "doubled", "resurrected", "counters", "recovered, median", "most", "changes")
@@ -70,7 +70,7 @@ def main() -> int:
         return 0
     if PAGE.exists() and PAGE.read_text(encoding="utf-8") == _made():
         return 0
-    print("docs/faults.md is not what faults/page.py makes of the results: run `python -m faults.page`")
+    print("docs/appendix/faults.md is not what faults/page.py makes of the results: run `python -m faults.page`")
     return 1
 
 

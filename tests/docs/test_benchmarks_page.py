@@ -1,4 +1,4 @@
-"""docs/benchmarks.md is made of the committed figures."""
+"""docs/appendix/benchmarks.md is made of the committed figures."""
 
 import subprocess
 import sys

@@ -1,12 +1,12 @@
-"""docs/local-source.md says what the code does."""
+"""docs/internals/local-source.md says what the code does."""
 
 import re
 import tomllib
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[3]
-_DOC = (_ROOT / "docs" / "local-source.md").read_text()
-_JAVA = _ROOT / "src" / "penstock" / "local" / "java" / "source"
+_DOC = (_ROOT / "docs" / "internals" / "local-source.md").read_text()
+_JAVA = _ROOT / "src" / "penstock_tools" / "servers" / "java" / "source"
 
 
 def test_every_flag_of_the_server_is_documented_and_no_other():
@@ -23,5 +23,5 @@ def test_every_fault_on_demand_is_documented():
 
 
 def test_every_difference_from_the_record_is_documented_with_its_reason():
-    listed = tomllib.loads((_ROOT / "tests" / "local" / "record" / "differences.toml").read_text())
+    listed = tomllib.loads((_ROOT / "tests" / "tools" / "record" / "differences.toml").read_text())
     assert all(difference["reason"] in _DOC for difference in listed.values())
