@@ -38,7 +38,7 @@ synth: install  ## write the templates of the AWS deployment to cdk.out, checked
 	$(BIN)/python -m infra.app $(ARGS)
 
 docs: install  ## build the site into build/site; a broken link fails
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "open build/site/index.html"
 
 PROCESSES ?= 1

@@ -21,7 +21,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Add the repository's own pages, with links that lead within the site."""
     for name, page in PAGES.items():
         text = (ROOT / name).read_text(encoding="utf-8")
-        files.append(File.generated(config, page, content=_LINK.sub(lambda link: _from_top(link), text)))
+        files.append(File.generated(config, page, content=_LINK.sub(_from_top, text)))
     return files
 
 
