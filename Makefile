@@ -7,7 +7,7 @@ UV := .tools/bin/uv
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs synth bench bench-all faults break-promises lock install help
+.PHONY: demo test lint docs synth bench bench-all faults break-promises dist lock install help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -58,6 +58,9 @@ faults: install  ## make faults on purpose under a writer, in about a quarter of
 
 break-promises: install  ## break each promise in a copy of the source, and see that its tests fail
 	$(BIN)/python -m faults.break_promises $(ARGS)
+
+dist: install  ## build the wheel and the source distribution into dist
+	$(BIN)/python -m hatchling build
 
 lock: $(UV)  ## renew requirements.lock from pyproject.toml (python -m penstock_tools.bundle.lock renews those of the functions)
 	$(UV) pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements.lock

@@ -37,7 +37,10 @@ def add_extra(app: typer.Typer, extra: Extra) -> None:
         except ModuleNotFoundError as error:
             missing = error.name or ""
             if missing and extra.module.startswith(missing):
-                raise SettingsError(f"penstock {extra.name} is not part of this installation") from None
+                raise SettingsError(
+                    f"penstock {extra.name} is not part of this installation, which lacks penstock_tools; install"
+                    " penstock from its wheel or from a clone"
+                ) from None
             if missing.partition(".")[0] not in _OF_EXTRAS:
                 raise
             raise SettingsError(

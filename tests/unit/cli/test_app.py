@@ -207,7 +207,10 @@ def test_an_extra_gets_its_arguments_and_its_own_help(tmp_path, monkeypatch):
     add_extra(app, Extra("demo", "penstock_probe_left_out.command", "A demo."))
     left_out = CliRunner().invoke(app, ["demo"]).exception
     assert isinstance(left_out, SettingsError)
-    assert str(left_out) == "penstock demo is not part of this installation"
+    assert str(left_out) == (
+        "penstock demo is not part of this installation, which lacks penstock_tools; install penstock from its wheel or"
+        " from a clone"
+    )
 
     add_extra(app, Extra("demo", "penstock_probe_app", "A demo."))
     assert CliRunner().invoke(app, ["demo", "--once"]).output == "once True\n"
