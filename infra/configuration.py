@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from typing import Any, Literal, Self
-
-from constructs import Node
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from infra import context_checks as checks
+
+if TYPE_CHECKING:
+    from constructs import Node  # its library starts Node: seconds, for who only reads what can be chosen
 
 EngineVersion = Literal["5.0.0", "4.0.0"]
 Profile = Literal["demo", "production"]
@@ -109,7 +110,7 @@ class Configuration:
         return f"{self.database}.{self.collection}"
 
     @classmethod
-    def from_context(cls, node: Node) -> Self:
+    def from_context(cls, node: "Node") -> Self:
         """Read the keys of `-c key=value` and cdk.json; a key that is missing or empty has its default.
 
         Raises:

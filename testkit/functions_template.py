@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from aws_cdk.assertions import Template
+from testkit.templates import Template
 
 STACK = "change-streams-demo-lambda-stack"
 
@@ -21,10 +21,11 @@ OTHER = {
     "schedule": "rate(1 day)",
     "scheduled_command": "verify --repair",
     "alarm_email": "people@example.com",
+    "service_linked_role": "true",
 }
 """A context that chooses otherwise wherever it can."""
 
-AS_IN_SAMPLE = {"as_in_sample": "true", "open_api": "true"}
+AS_IN_SAMPLE = {"as_in_sample": "true", "open_api": "true", "engine_version": "4.0.0"}
 
 _NAMES = {
     r"change-streams-demo-opensearch-stack:\w*Domain\w*Arn\w*": "DOMAIN",
@@ -37,11 +38,7 @@ _NAMES = {
 
 def properties(template: Template, kind: str, **wanted: Any) -> dict[str, Any]:
     """The properties of the only resource of a kind, or of the only one that has these values."""
-    found = [
-        resource.get("Properties", {})
-        for resource in template.find_resources(kind).values()
-        if all(resource.get("Properties", {}).get(name) == value for name, value in wanted.items())
-    ]
+    found = [resource.get("Properties", {}) for resource in template.find_resources(kind, **wanted).values()]
     assert len(found) == 1, f"{len(found)} of {kind} {wanted}"
     return found[0]
 

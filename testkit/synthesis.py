@@ -1,4 +1,7 @@
-"""The app, synthesised in this process."""
+"""The app, synthesised in this process.
+
+What needs aws_cdk imports it when it is called: that takes seconds, and most who collect the tests run none of these.
+"""
 
 import json
 from collections.abc import Mapping
@@ -7,13 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import infra  # noqa: F401 (first: it readies Node for aws_cdk)
-
-# isort: split
-from aws_cdk import Environment
-from aws_cdk.assertions import Template
-
-from infra.app import build, make_app
+from testkit.templates import Template
 
 Context = Mapping[str, Any]
 
@@ -34,7 +31,7 @@ class Synthesis:
 
     @cached_property
     def templates(self) -> dict[str, Template]:
-        return {stack: Template.from_json(json.loads(file.read_text())) for stack, file in self.files.items()}
+        return {stack: Template.read(file) for stack, file in self.files.items()}
 
     @cached_property
     def findings(self) -> list[str]:
@@ -48,10 +45,13 @@ class Synthesis:
         ]
 
 
-def synthesise(folder: Path, context: Context, env: Environment | None = None) -> Synthesis:
+def synthesise(folder: Path, context: Context, account: str = "", region: str = "") -> Synthesis:
     """Synthesise the app into a folder, as `cdk synth -c key=value` does; findings do not end it."""
+    from infra.app import build, make_app  # isort: skip (first: it readies Node for aws_cdk)
+    from aws_cdk import Environment
+
     app = make_app(str(folder), {"asset_folder": str(STAND_IN), **context})
-    build(app, env)
+    build(app, Environment(account=account, region=region) if account else None)
     try:
         app.synth()
     except RuntimeError as error:

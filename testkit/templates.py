@@ -1,8 +1,9 @@
-"""Short ways to read a template."""
+"""A template as CloudFormation reads it, and short ways to look at it."""
 
-from typing import Any
-
-from aws_cdk.assertions import Template
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
 
 VPC = "change-streams-demo-vpc-stack"
 DOCUMENTDB = "change-streams-demo-documentdb-stack"
@@ -10,9 +11,28 @@ OPENSEARCH = "change-streams-demo-opensearch-stack"
 LAMBDA = "change-streams-demo-lambda-stack"
 
 
+@dataclass(frozen=True)
+class Template:
+    """What is written for one stack."""
+
+    content: dict[str, Any]
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        return cls(json.loads(file.read_text()))
+
+    def find_resources(self, type_name: str, **wanted: Any) -> dict[str, dict[str, Any]]:
+        """The resources of a type by their logical ids, or those of them that have these properties."""
+        return {
+            name: resource
+            for name, resource in self.content["Resources"].items()
+            if resource["Type"] == type_name and wanted.items() <= resource.get("Properties", {}).items()
+        }
+
+
 def resources(template: Template, type_name: str) -> dict[str, dict[str, Any]]:
     """The resources of a type by their logical ids."""
-    return dict(template.find_resources(type_name))
+    return template.find_resources(type_name)
 
 
 def all_properties(template: Template, type_name: str) -> list[dict[str, Any]]:

@@ -1,19 +1,21 @@
-"""The app, synthesised in this process; once a session for each context."""
+"""The app, synthesised in this process; once a session for each context.
+
+The CDK library starts a Node of its own, for seconds: all tests of this folder run in one process, and nothing imports
+aws_cdk before a test needs it.
+"""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-import infra  # noqa: F401 (first: it readies Node for aws_cdk)
-
-# isort: split
-from aws_cdk import App
-from aws_cdk.assertions import Template
-
-from infra.app import make_app
 from testkit.synthesis import Context, Synthesis, synthesise
+from testkit.templates import Template
+
+if TYPE_CHECKING:
+    from aws_cdk import App
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +39,8 @@ def synth(synthesis: Callable[[Context], Synthesis]) -> Callable[[Context], dict
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> App:
+def app(tmp_path: Path) -> "App":
     """An app for a stack or two."""
+    from infra.app import make_app
+
     return make_app(str(tmp_path))

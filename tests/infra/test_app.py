@@ -4,17 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import Environment
-from cfnlint.api import lint
-from cfnlint.config import ManualArgs
-from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 
+from testkit.functions_template import AS_IN_SAMPLE, OTHER
 from testkit.synthesis import STAND_IN, Synthesis, synthesise
 from testkit.templates import DOCUMENTDB, LAMBDA, OPENSEARCH, VPC
 
@@ -26,8 +23,8 @@ CONTEXTS = {
     "default": {},
     "production": {"profile": "production"},
     "endpoints": {"egress": "endpoints"},
-    "as-in-sample": {"as_in_sample": "true", "open_api": "true", "engine_version": "4.0.0"},
-    "iam": {"api": "iam", "schedule": "rate(1 day)", "alarm_email": "a@example.com", "service_linked_role": "true"},
+    "as-in-sample": AS_IN_SAMPLE,
+    "other": OTHER,
 }
 
 
@@ -50,17 +47,31 @@ def run_app(folder: Path, **environment: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, timeout=250, check=False)
 
 
-@cache
-def problems_of(template: str) -> list[str]:
-    """What cfn-lint says of a template; several contexts have the same of some stack."""
-    accepted = ManualArgs(ignore_checks=["W3005"], regions=["us-east-1"])
-    found = lint(template, config=accepted)
-    return [f"{'/'.join(map(str, match.path or ()))}: {match.rule.id} {match.message}" for match in found]
+@pytest.fixture(scope="session")
+def problems_of() -> Callable[[str], list[str]]:
+    """What cfn-lint says of a template. Its rules are read once, and several contexts have the same of some stack.
+
+    W3005: CDK writes a dependency that a reference implies already; it does no harm and cannot be taken back.
+    """
+    from cfnlint.config import ConfigMixIn
+    from cfnlint.decode import decode_str
+    from cfnlint.runner import Runner
+
+    runner = Runner(ConfigMixIn(ignore_checks=["W3005"], regions=["us-east-1"]))
+
+    @cache
+    def problems_of(template: str) -> list[str]:
+        decoded, errors = decode_str(template)
+        assert not errors
+        found = runner.validate_template(decoded)
+        return [f"{'/'.join(map(str, match.path or ()))}: {match.rule.id} {match.message}" for match in found]
+
+    return problems_of
 
 
 def resources_of(synthesis: Synthesis) -> Iterator[tuple[str, dict[str, Any]]]:
     for stack, template in synthesis.templates.items():
-        for name, resource in template.to_json()["Resources"].items():
+        for name, resource in template.content["Resources"].items():
             yield f"{stack} {name} {resource['Type']}", resource
 
 
@@ -72,13 +83,14 @@ def test_no_finding_of_cdk_nag_is_left_unaccepted(each):
     assert each.findings == []
 
 
-def test_cfn_lint_has_nothing_to_say(each):
-    """W3005: CDK writes a dependency that a reference implies already; it does no harm and cannot be taken back."""
+def test_cfn_lint_has_nothing_to_say(each, problems_of):
     said = [f"{stack} {problem}" for stack, file in each.files.items() for problem in problems_of(file.read_text())]
     assert said == []
 
 
 def test_everything_that_can_carry_a_tag_carries_it(each):
+    from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+
     without = []
     for name, resource in resources_of(each):
         schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", resource["Type"]).schema
@@ -113,21 +125,22 @@ def test_a_context_that_cannot_be_deployed_is_refused_in_one_line(tmp_path):
     assert "Traceback" not in run.stderr
 
 
-def test_stacks_go_to_the_account_and_region_of_the_cli(tmp_path):
-    run = run_app(
-        tmp_path,
-        CDK_DEFAULT_ACCOUNT="123456789012",
-        CDK_DEFAULT_REGION="eu-west-1",
-        CDK_CONTEXT_JSON=json.dumps({"asset_folder": str(STAND_IN)}),
-    )
-    assert run.returncode == 0, run.stderr
+def test_stacks_go_to_the_account_and_region_of_the_cli(tmp_path, monkeypatch):
+    from infra import app
+    from infra.functions import assets
+
+    monkeypatch.setenv("CDK_OUTDIR", str(tmp_path / "out"))
+    monkeypatch.setenv("CDK_DEFAULT_ACCOUNT", "123456789012")
+    monkeypatch.setenv("CDK_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setitem(app.FEATURE_FLAGS, assets.CONTEXT_KEY, str(STAND_IN))
+    app.main()
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert {manifest["artifacts"][stack]["environment"] for stack in STACKS} == {"aws://123456789012/eu-west-1"}
 
 
-@pytest.mark.parametrize(("profile", "protected"), [("demo", set()), ("production", STACKS)])
-def test_production_s_stacks_cannot_be_deleted_by_mistake(synthesis, profile, protected):
-    manifest = json.loads((synthesis({"profile": profile}).folder / "manifest.json").read_text())
+@pytest.mark.parametrize(("context", "protected"), [({}, set()), ({"profile": "production"}, STACKS)])
+def test_production_s_stacks_cannot_be_deleted_by_mistake(synthesis, context, protected):
+    manifest = json.loads((synthesis(context).folder / "manifest.json").read_text())
     found = {
         name
         for name, artifact in manifest["artifacts"].items()
@@ -138,11 +151,10 @@ def test_production_s_stacks_cannot_be_deleted_by_mistake(synthesis, profile, pr
 
 def test_in_a_region_with_three_zones_production_uses_three(tmp_path):
     """Without account and region CDK knows of two only."""
-    env = Environment(account="123456789012", region="eu-west-1")
     zones = {
         "availability-zones:account=123456789012:region=eu-west-1": ["eu-west-1a", "eu-west-1b", "eu-west-1c"],
     }
-    domain = synthesise(tmp_path, {"profile": "production", **zones}, env).templates[OPENSEARCH]
+    domain = synthesise(tmp_path, {"profile": "production", **zones}, "123456789012", "eu-west-1").templates[OPENSEARCH]
     (cluster,) = domain.find_resources("AWS::OpenSearchService::Domain").values()
     assert cluster["Properties"]["ClusterConfig"]["ZoneAwarenessConfig"] == {"AvailabilityZoneCount": 3}
     assert cluster["Properties"]["ClusterConfig"]["InstanceCount"] == 3

@@ -25,7 +25,7 @@ def test_every_alarm_is_explained(template):
 def test_outputs_that_commands_ask_for_are_there(template):
     asked = set(re.findall(r"\$\(output (\w+)\)", PAGE))
     assert asked == {"ApiUrl", "ApiKeyId", "esmid"}
-    assert asked <= set(template.to_json()["Outputs"])
+    assert asked <= set(template.content["Outputs"])
 
 
 def test_names_are_the_deployed_ones(template):

@@ -4,7 +4,6 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from aws_cdk import App
 
 from infra.configuration import Configuration, ConfigurationError
 
@@ -35,6 +34,8 @@ REFUSED = {
 
 
 def read(**context):
+    from aws_cdk import App
+
     return Configuration.from_context(App(context=context).node)
 
 

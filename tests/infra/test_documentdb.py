@@ -1,12 +1,9 @@
 """The cluster: what the mapping demands, and what each profile keeps."""
 
 import pytest
-from aws_cdk.assertions import Template
 
 from infra.configuration import Configuration
-from infra.documentdb import DocumentDbStack
-from infra.network import NetworkStack
-from testkit.templates import DOCUMENTDB, VPC, all_properties, imported, only, properties, resources
+from testkit.templates import DOCUMENTDB, VPC, Template, all_properties, imported, only, properties, resources
 
 CLUSTER = "AWS::DocDB::DBCluster"
 INSTANCE = "AWS::DocDB::DBInstance"
@@ -28,11 +25,15 @@ def production(synth):
 @pytest.fixture
 def stack_alone(app):
     """The stack for a configuration, and its template."""
+    from aws_cdk import assertions
+
+    from infra.documentdb import DocumentDbStack
+    from infra.network import NetworkStack
 
     def of(configuration: Configuration):
         network = NetworkStack(app, "network", configuration=configuration)
         stack = DocumentDbStack(app, "documentdb", configuration=configuration, network=network)
-        return stack, Template.from_stack(stack)
+        return stack, Template(assertions.Template.from_stack(stack).to_json())
 
     return of
 
@@ -95,7 +96,7 @@ def test_it_is_in_the_private_subnets_with_its_group_alone(template, synth):
     (group,) = properties(template, CLUSTER)["VpcSecurityGroupIds"]
     assert "ClusterGroup" in imported(group)
     assert not resources(template, "AWS::EC2::SecurityGroup")
-    exported = {output["Export"]["Name"] for output in synth({})[VPC].to_json()["Outputs"].values()}
+    exported = {output["Export"]["Name"] for output in synth({})[VPC].content["Outputs"].values()}
     assert exported >= {*names, imported(group)}
 
 
@@ -106,7 +107,7 @@ def test_a_demonstration_is_small_and_goes_with_the_stack(template):
     assert cluster["BackupRetentionPeriod"] == 1
     assert cluster["StorageEncrypted"] is True
     assert only(template, CLUSTER)["DeletionPolicy"] == "Delete"
-    kept = [name for name, resource in template.to_json()["Resources"].items() if _is_kept(resource)]
+    kept = [name for name, resource in template.content["Resources"].items() if _is_kept(resource)]
     assert kept == []
 
 

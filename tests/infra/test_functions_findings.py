@@ -1,7 +1,6 @@
 """Accepted findings are accepted in every configuration, and the template is sound."""
 
 import pytest
-from aws_cdk import Environment
 
 from testkit.functions_template import AS_IN_SAMPLE, OTHER, STACK
 from testkit.synthesis import synthesise
@@ -15,13 +14,13 @@ def test_nothing_stands_against_it_unless_accepted(synthesis, context):
 
 
 def test_nothing_stands_against_it_when_account_and_region_are_known(tmp_path):
-    found = synthesise(tmp_path, OTHER, Environment(account="123456789012", region="eu-west-1"))
+    found = synthesise(tmp_path, OTHER, account="123456789012", region="eu-west-1")
     assert not [finding for finding in found.findings if STACK in finding]
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_everything_that_can_be_tagged_is(synth, context):
-    resources = synth(context)[STACK].to_json()["Resources"].values()
+    resources = synth(context)[STACK].content["Resources"].values()
     tagged = {each["Type"] for each in resources if "Tags" in each.get("Properties", {})}
     assert {
         "AWS::Lambda::EventSourceMapping",

@@ -11,8 +11,7 @@ METHOD = "AWS::ApiGateway::Method"
 
 
 def method(template, verb, path):
-    resources = template.find_resources("AWS::ApiGateway::Resource", {"Properties": {"PathPart": path}})
-    (resource,) = resources
+    (resource,) = template.find_resources("AWS::ApiGateway::Resource", PathPart=path)
     return properties(template, METHOD, HttpMethod=verb, ResourceId={"Ref": resource})
 
 
@@ -37,7 +36,7 @@ def test_each_route_calls_its_function_and_may(template, verb, path, function):
 
 
 def test_there_are_no_other_routes(template):
-    template.resource_count_is(METHOD, len(ROUTES))
+    assert len(template.find_resources(METHOD)) == len(ROUTES)
 
 
 def test_the_api_is_regional_with_the_stage_prod(template):
@@ -46,7 +45,7 @@ def test_the_api_is_regional_with_the_stage_prod(template):
 
 
 def test_its_address_is_an_output(template):
-    address = plain(template.to_json()["Outputs"]["ApiUrl"]["Value"])
+    address = plain(template.content["Outputs"]["ApiUrl"]["Value"])
     assert address.startswith("https://")
     assert address.endswith("/")
 
@@ -64,7 +63,7 @@ def test_the_key_belongs_to_a_usage_plan_of_the_stage(template):
     assert [each["Stage"] for each in plan["ApiStages"]] == [{"Ref": stage}]
     (key,) = template.find_resources("AWS::ApiGateway::ApiKey")
     assert properties(template, "AWS::ApiGateway::UsagePlanKey")["KeyId"] == {"Ref": key}
-    assert template.to_json()["Outputs"]["ApiKeyId"]["Value"] == {"Ref": key}
+    assert template.content["Outputs"]["ApiKeyId"]["Value"] == {"Ref": key}
 
 
 @pytest.mark.parametrize(("context", "authorisation"), [(OTHER, "AWS_IAM"), (AS_IN_SAMPLE, "NONE")])
@@ -72,8 +71,8 @@ def test_iam_and_open_have_no_key(synth, context, authorisation):
     template = synth(context)[STACK]
     methods = [each["Properties"] for each in template.find_resources(METHOD).values()]
     assert {(each["ApiKeyRequired"], each["AuthorizationType"]) for each in methods} == {(False, authorisation)}
-    template.resource_count_is("AWS::ApiGateway::ApiKey", 0)
-    assert "ApiKeyId" not in template.to_json()["Outputs"]
+    assert not template.find_resources("AWS::ApiGateway::ApiKey")
+    assert "ApiKeyId" not in template.content["Outputs"]
 
 
 def test_calls_are_throttled_and_bodies_are_not_logged(template):

@@ -162,7 +162,7 @@ def test_no_right_is_wider_than_a_list_of_actions(template):
 
 
 def test_kms_is_asked_only_for_a_key_of_the_customers(template):
-    assert "kms:Decrypt" not in json.dumps(template.to_json())
+    assert "kms:Decrypt" not in json.dumps(template.content)
 
 
 def test_a_secret_with_a_key_of_the_customers_may_be_decrypted():

@@ -1,11 +1,8 @@
 """The domain: one small node in one subnet, or spread over zones; closed to whoever does not sign."""
 
 import pytest
-from aws_cdk.assertions import Template
 
-from infra.configuration import Configuration
-from infra.network import NetworkStack
-from infra.opensearch import OpenSearchStack
+from testkit.functions_template import OTHER
 from testkit.templates import OPENSEARCH, imported, only, properties, resources
 
 DOMAIN = "AWS::OpenSearchService::Domain"
@@ -47,17 +44,17 @@ def test_one_node_is_in_exactly_one_private_subnet(domain):
     }
 
 
-@pytest.mark.parametrize("profile", ["demo", "production"])
-def test_only_the_domain_s_group_is_on_it(synth, profile):
-    template = synth({"profile": profile})[OPENSEARCH]
+@pytest.mark.parametrize("context", [{}, {"profile": "production"}])
+def test_only_the_domain_s_group_is_on_it(synth, context):
+    template = synth(context)[OPENSEARCH]
     (group,) = properties(template, DOMAIN)["VPCOptions"]["SecurityGroupIds"]
     assert "DomainGroup" in imported(group)
     assert not resources(template, "AWS::EC2::SecurityGroup")
 
 
-@pytest.mark.parametrize("profile", ["demo", "production"])
-def test_everything_is_encrypted(synth, profile):
-    domain = properties(synth({"profile": profile})[OPENSEARCH], DOMAIN)
+@pytest.mark.parametrize("context", [{}, {"profile": "production"}])
+def test_everything_is_encrypted(synth, context):
+    domain = properties(synth(context)[OPENSEARCH], DOMAIN)
     assert domain["EncryptionAtRestOptions"]["Enabled"] is True
     assert domain["NodeToNodeEncryptionOptions"] == {"Enabled": True}
     assert domain["DomainEndpointOptions"] == {
@@ -66,14 +63,14 @@ def test_everything_is_encrypted(synth, profile):
     }
 
 
-@pytest.mark.parametrize("profile", ["demo", "production"])
-def test_identity_policies_alone_decide_who_may_call(synth, profile):
+@pytest.mark.parametrize("context", [{}, {"profile": "production"}])
+def test_identity_policies_alone_decide_who_may_call(synth, context):
     """No access policy lets anybody in, no custom resource adds one later, and there are no users of its own."""
-    template = synth({"profile": profile})[OPENSEARCH]
+    template = synth(context)[OPENSEARCH]
     domain = properties(template, DOMAIN)
     assert "AccessPolicies" not in domain
     assert not domain.get("AdvancedSecurityOptions", {}).get("Enabled", False)
-    assert not [each for each in template.to_json()["Resources"].values() if each["Type"].startswith("Custom::")]
+    assert not [each for each in template.content["Resources"].values() if each["Type"].startswith("Custom::")]
 
 
 def test_a_demonstration_goes_with_the_stack(template):
@@ -132,11 +129,8 @@ def test_the_service_linked_role_is_not_created_by_default(template):
     assert not resources(template, ROLE)
 
 
-def test_the_service_linked_role_comes_by_context_before_the_domain_and_stays(app):
-    configuration = Configuration(service_linked_role=True)
-    network = NetworkStack(app, "network", configuration=configuration)
-    stack = OpenSearchStack(app, "opensearch", configuration=configuration, network=network)
-    template = Template.from_stack(stack)
+def test_the_service_linked_role_comes_by_context_before_the_domain_and_stays(synth):
+    template = synth(OTHER)[OPENSEARCH]
     (name,) = resources(template, ROLE)
     assert properties(template, ROLE) == {"AWSServiceName": "opensearchservice.amazonaws.com"}
     assert name in only(template, DOMAIN)["DependsOn"]
