@@ -27,6 +27,7 @@ from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.indexes import Generation, Indexes
 from penstock.opensearch.index.mapping import GC_DELETES_S
 from penstock.opensearch.state.generations import GenerationRegistry
+from penstock.opensearch.state.ids import pipeline_id
 from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.opensearch.state.store import StateStore
@@ -138,7 +139,7 @@ class Adapters:
     def known_indexes(self) -> Mapping[str, str]:
         """The UUIDs of the indexes as they were loaded, by name, whatever cursors the load had; empty before it."""
         names = {self._plan.name, self._plan.watch.db, *(str(each.namespace) for each in self._plan.collections)}
-        stored = self.store.get([PipelineState.id_of(name) for name in sorted(names)])
+        stored = self.store.get(map(pipeline_id, sorted(names)))
         return {name: uuid for each in stored.values() for name, uuid in each.document["indexes"].items()}
 
     def ask(self, question: Callable[..., T], *arguments: object, stop: threading.Event | None = None) -> T:

@@ -16,6 +16,7 @@ from penstock.lambdas.events import NotAnEnvelope
 from penstock.model import Namespace
 from penstock.opensearch.index.definition import IndexDefinition
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRegistry
+from penstock.opensearch.state.ids import generations_id
 from penstock.opensearch.state.store import StateStore
 from penstock.operations.status.status import status
 from penstock.settings import CollectionSettings
@@ -276,7 +277,7 @@ def beside(function: SyncFunction, way: Side, monkeypatch: pytest.MonkeyPatch) -
         CollectionRecord(function.namespace, function.alias).added(made[0], "serving").added(made[1], "building")
     )
     yield records
-    StateStore(way.client, way.patience).delete(GenerationRegistry.id_of(function.alias))
+    StateStore(way.client, way.patience).delete(generations_id(function.alias))
 
 
 def test_every_generation_is_fed_in_its_own_form(function: SyncFunction, beside: GenerationRegistry, way: Side) -> None:

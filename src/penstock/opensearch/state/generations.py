@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from penstock.opensearch.index.definition import IndexDefinition
 from penstock.opensearch.index.indexes import index_of
+from penstock.opensearch.state.ids import generations_id
 from penstock.opensearch.state.store import Conflict, StateStore
 
 Role = Literal["building", "serving", "kept", "dropping"]
@@ -101,14 +102,9 @@ class GenerationRegistry:
     def __init__(self, store: StateStore) -> None:
         self._store = store
 
-    @staticmethod
-    def id_of(alias: str) -> str:
-        """The id of a record's state document."""
-        return f"generations/{alias}"
-
     def read(self, aliases: Iterable[str]) -> dict[str, CollectionRecord]:
         """The records that there are, by alias. Raises SettingsError for a newer form, Stopped."""
-        found = self._store.get([self.id_of(alias) for alias in aliases])
+        found = self._store.get(map(generations_id, aliases))
         return {record.alias: record for record in (record_of(each.document) for each in found.values())}
 
     def fail(self, alias: str, number: int, reason: str) -> None:
@@ -122,7 +118,7 @@ class GenerationRegistry:
 
     def create(self, record: CollectionRecord) -> CollectionRecord:
         """Keep the first record of an alias, and answer it. Raises Conflict when there is one."""
-        self._store.put(self.id_of(record.alias), _document(record), None)
+        self._store.put(generations_id(record.alias), _document(record), None)
         return record
 
     def change(self, alias: str, change: Callable[[CollectionRecord], CollectionRecord]) -> CollectionRecord:
@@ -130,7 +126,7 @@ class GenerationRegistry:
 
         Raises what `change` raises.
         """
-        state_id = self.id_of(alias)
+        state_id = generations_id(alias)
         while True:
             stored = self._store.get([state_id])[state_id]
             before = record_of(stored.document)

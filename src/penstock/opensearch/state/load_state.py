@@ -1,13 +1,12 @@
 """How far the load of one collection into one generation has come."""
 
-import secrets
-import threading
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from penstock.errors import LeaseLost
 from penstock.model import Position
-from penstock.opensearch.state.store import Conflict, StateStore, Stored
+from penstock.opensearch.state.claim import ClaimedDocument
+from penstock.opensearch.state.ids import load_id
+from penstock.opensearch.state.store import StateDocument, StateStore
 
 LoadPhase = Literal["loading", "live", "dropped", "reconciling"]
 """Loading: not every document was read. Live: it was, the stream keeps the index in step. Dropped: the collection is
@@ -23,78 +22,55 @@ class LoadState:
     """
 
     def __init__(self, store: StateStore, collection: str, generation: str, *, owner: str) -> None:
-        self._store = store
-        self._id = f"load/{collection}/{generation}"
-        self._owner = f"{owner}/{secrets.token_hex(4)}"
+        state_id = load_id(collection, generation)
+        taken = f"The load state {state_id} is not ours; another worker has opened it."
+        self._claimed = ClaimedDocument(store, state_id, owner=owner, taken=taken)
         self._start = {"kind": "load", "name": collection, "generation": generation, "phase": "loading"}
-        self._lock = threading.Lock()
-        self._stored: Stored | None = None
 
     def open(self) -> "LoadState":
         """Claim the document, made when there is none yet. Raises LeaseLost when another worker does so just now."""
-        found = self._store.get([self._id]).get(self._id)
-        before = found.document if found else {**self._start, "position": None, "counts": {}, "beat": 0}
-        document = {**before, "owner": self._owner, "beat": before["beat"] + 1}
-        try:
-            self._stored = self._store.put(self._id, document, found)
-        except Conflict as error:
-            raise self._lost() from error
+        self._claimed.claim(self._begin)
         return self
+
+    def _begin(self, before: StateDocument) -> StateDocument:
+        return before or {**self._start, "position": None, "counts": {}}
 
     @property
     def phase(self) -> LoadPhase:
         """Where the collection stands."""
-        phase: LoadPhase = self._open()["phase"]
+        phase: LoadPhase = self._claimed.document["phase"]
         return phase
 
     @property
     def counts(self) -> dict[str, int]:
         """What was counted so far, as it was saved last."""
-        return dict(self._open()["counts"])
+        return dict(self._claimed.document["counts"])
 
     def load(self) -> Position | None:
         """Answer the position of the load, None when it has to begin."""
-        position = self._open()["position"]
+        position = self._claimed.document["position"]
         return None if position is None else Position(position["token"], position["time"])
 
     def save(self, position: Position) -> None:
         """Save the position of the load; raises LeaseLost when another worker has opened it."""
-        self._write({"position": {"token": position.token, "time": position.time}})
+        self._claimed.write({"position": {"token": position.token, "time": position.time}})
 
     def save_progress(self, position: Position, counts: Mapping[str, int]) -> None:
         """Save the position and the counts at that position together."""
-        self._write({"position": {"token": position.token, "time": position.time}, "counts": dict(counts)})
+        self._claimed.write({"position": {"token": position.token, "time": position.time}, "counts": dict(counts)})
 
     @property
     def empty_at(self) -> int | None:
         """The cluster time at which the index of a dropped collection is to be emptied; None: never, or it was."""
-        at: int | None = self._open().get("empty_at")
+        at: int | None = self._claimed.document.get("empty_at")
         return at
 
     @property
     def whole_at(self) -> int:
         """A cluster time at which all of a `live` collection had been read; 0: long ago."""
-        return int(self._open().get("whole_at", 0))
+        return int(self._claimed.document.get("whole_at", 0))
 
     def enter(self, phase: LoadPhase, *, empty_at: int | None = None, whole_at: int = 0) -> None:
         """Save the phase; `loading` and `reconciling` begin a load from the start, without a position."""
         begun: dict[str, Any] = {"position": None, "counts": {}} if phase in ("loading", "reconciling") else {}
-        self._write({"phase": phase, "empty_at": empty_at, "whole_at": whole_at, **begun})
-
-    def _open(self) -> dict[str, Any]:
-        if self._stored is None:
-            raise self._lost()
-        return self._stored.document
-
-    def _write(self, changes: dict[str, Any]) -> None:
-        with self._lock:
-            before = self._open()
-            document = {**before, **changes, "beat": before["beat"] + 1}
-            try:
-                self._stored = self._store.put(self._id, document, self._stored)
-            except Conflict as error:
-                self._stored = None
-                raise self._lost() from error
-
-    def _lost(self) -> LeaseLost:
-        return LeaseLost(f"The load state {self._id} is not ours; another worker has opened it.")
+        self._claimed.write({"phase": phase, "empty_at": empty_at, "whole_at": whole_at, **begun})

@@ -6,6 +6,7 @@ One that is gone stays among them: its index is there, and it may come back.
 import secrets
 from collections.abc import Iterable
 
+from penstock.opensearch.state.ids import pattern_id
 from penstock.opensearch.state.store import Conflict, StateStore
 
 
@@ -18,25 +19,22 @@ class PatternState:
     def read(self, patterns: Iterable[str]) -> dict[str, list[str]]:
         """By pattern, what was found so far. Raises SettingsError for a newer form, Stopped."""
         names = list(patterns)
-        found = self._store.get(map(_id_of, names))
-        return {name: list(found[_id_of(name)].document["found"]) if _id_of(name) in found else [] for name in names}
+        stored = self._store.get(map(pattern_id, names))
+        found = {name: stored.get(pattern_id(name)) for name in names}
+        return {name: list(each.document["found"]) if each else [] for name, each in found.items()}
 
     def note(self, pattern: str, namespaces: Iterable[str]) -> list[str]:
         """Add those that are not noted yet, and answer all."""
-        those = list(namespaces)
+        those, state_id = list(namespaces), pattern_id(pattern)
         while True:
-            stored = self._store.get([_id_of(pattern)]).get(_id_of(pattern))
+            stored = self._store.get([state_id]).get(state_id)
             before = list(stored.document["found"]) if stored else []
             after = [*before, *(each for each in those if each not in before)]
             if after == before:
                 return before
             document = {"kind": "pattern", "name": pattern, "found": after, "written": secrets.token_hex(4)}
             try:
-                self._store.put(_id_of(pattern), document, stored)
+                self._store.put(state_id, document, stored)
             except Conflict:
                 continue
             return after
-
-
-def _id_of(pattern: str) -> str:
-    return f"pattern/{pattern}"

@@ -20,6 +20,7 @@ import structlog
 
 from penstock.errors import LeaseLost, Stopped
 from penstock.model import Position
+from penstock.opensearch.state.ids import pipeline_id
 from penstock.opensearch.state.store import Conflict, StateStore, Stored
 
 log = structlog.get_logger(__name__)
@@ -35,16 +36,11 @@ class PipelineState:
         self.owner = f"{owner}/{secrets.token_hex(4)}"
         """Unlike any other worker's, however the worker was named."""
         self._store = store
-        self._id = self.id_of(name)
+        self._id = pipeline_id(name)
         self._lease_s = lease_s
         self._stop = stop if stop is not None else store.patience.stop
         self._lock = threading.RLock()
         self._stored: Stored | None = None
-
-    @staticmethod
-    def id_of(name: str) -> str:
-        """The id of a pipeline's state document."""
-        return f"pipeline/{name}"
 
     def acquire(self, *, standby: bool = True) -> None:
         """Take the lease; blocks as standby while another worker renews it. Raises Stopped, SettingsError.

@@ -22,7 +22,7 @@ from penstock.opensearch.dead_letters.letter import StoredLetter
 from penstock.opensearch.index.indexes import index_of, write_alias_of
 from penstock.opensearch.index.mapping import RESERVED_FIELD
 from penstock.opensearch.read.by_ids import IndexedDocument
-from penstock.opensearch.state.pipeline_state import PipelineState
+from penstock.opensearch.state.ids import load_id, pipeline_id
 from penstock.operations.explain.diagnosis import Diagnosis, Evidence, SourceSays, TransformSays, WorkerSays, conclude
 from penstock.operations.explain.document_ref import DocumentRef, asked_id
 from penstock.operations.inspect.differences import FieldComparison, field_by_field
@@ -165,13 +165,13 @@ class _State:
     """What is saved of the pipeline that serves the collection, and of its load."""
 
     def __init__(self, settings: Settings, plan: Plan, view: SinkView, namespace: Namespace, index: str | None) -> None:
-        pipeline_id, load_id = PipelineState.id_of(plan.name), f"load/{namespace}/{index}"
-        states = view.states([pipeline_id, load_id])
+        of_pipeline, of_load = pipeline_id(plan.name), load_id(namespace, str(index))
+        states = view.states([of_pipeline, of_load])
         self.index = index
-        self.load: str | None = states[load_id]["phase"] if load_id in states else None
+        self.load: str | None = states[of_load]["phase"] if of_load in states else None
         self._is_mapped = bool(settings.pipeline.parking_queue)
-        self._pipeline: Mapping[str, Any] | None = states.get(pipeline_id)
-        self._is_alive = bool(self._pipeline and alive({pipeline_id: self._pipeline}, view.states))
+        self._pipeline: Mapping[str, Any] | None = states.get(of_pipeline)
+        self._is_alive = bool(self._pipeline and alive({of_pipeline: self._pipeline}, view.states))
 
     @property
     def worker(self) -> WorkerSays:

@@ -23,7 +23,8 @@ from penstock.opensearch.http.client import Client, Unreachable
 from penstock.opensearch.http.error_table import judge_request
 from penstock.opensearch.http.waiting import FailFast
 from penstock.opensearch.read.by_ids import IndexedDocument, read_by_ids
-from penstock.opensearch.state.generations import CollectionRecord, GenerationRegistry, record_of
+from penstock.opensearch.state.generations import CollectionRecord, record_of
+from penstock.opensearch.state.ids import generations_id
 from penstock.opensearch.state.store import StateStore
 from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.settings import Settings, SourceSettings
@@ -83,7 +84,7 @@ class SinkView:
 
     def records(self, aliases: Sequence[str]) -> dict[str, CollectionRecord]:
         """The records of generations, by read alias. Raises SettingsError for a newer form."""
-        found = map(record_of, self.states([GenerationRegistry.id_of(alias) for alias in aliases]).values())
+        found = map(record_of, self.states(list(map(generations_id, aliases))).values())
         return {record.alias: record for record in found}
 
     def dead_letters_of(self, alias: str) -> int:

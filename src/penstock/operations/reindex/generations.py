@@ -20,7 +20,7 @@ from penstock.opensearch.http.requests import require_server
 from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.indexes import Indexes, write_alias_of
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord, GenerationRegistry
-from penstock.opensearch.state.pipeline_state import PipelineState
+from penstock.opensearch.state.ids import load_id, pipeline_id, verify_id
 from penstock.opensearch.state.store import StateDocument, StateStore
 from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.planner import DeclaredCollection, Planner, pipeline_of
@@ -81,7 +81,7 @@ class Generations:
 
     def load(self, generation: GenerationRecord) -> StateDocument | None:
         """How far the load of a generation is."""
-        return self._state(_load_id(self.name, generation))
+        return self._state(load_id(self.name, generation.index))
 
     def pipelines(self, generation: GenerationRecord) -> list[StateDocument]:
         """The states of the pipelines that feed a generation, or have fed it, by whatever cursors."""
@@ -105,7 +105,8 @@ class Generations:
         self.indexes.delete(generation.index)
         self._letters.clear(write_alias_of(generation.index))
         own = self._pipeline_ids(generation) if generation.number > 1 else []
-        for state_id in [_load_id(self.name, generation), f"verify/{self.name}/{generation.index}", *own]:
+        index = generation.index
+        for state_id in [load_id(self.name, index), verify_id(self.name, index), *own]:
             self._store.delete(state_id)
         self.change(lambda record: record.without(generation.number))
         log.info("generation dropped", collection=self.name, index=generation.index)
@@ -139,7 +140,7 @@ class Generations:
         names = [pipeline_of(generation.index)]
         if generation.number == 1:
             names = sorted({self.declared.namespace.db, self.name})
-        return [PipelineState.id_of(name) for name in names]
+        return [pipeline_id(name) for name in names]
 
     def _state(self, state_id: str) -> StateDocument | None:
         found = self._store.get([state_id]).get(state_id)
@@ -153,7 +154,3 @@ def generations_of(settings: Settings, namespace: str, stop: threading.Event) ->
     with closing(sink_client(settings)) as client:
         require_server(client)
         yield Generations(settings, declared, client, stop)
-
-
-def _load_id(name: str, generation: GenerationRecord) -> str:
-    return f"load/{name}/{generation.index}"

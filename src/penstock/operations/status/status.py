@@ -12,6 +12,7 @@ from penstock.model import Namespace
 from penstock.mongo.watch import Watch, watches
 from penstock.opensearch.index.indexes import write_alias_of
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord
+from penstock.opensearch.state.ids import load_id, pipeline_id
 from penstock.operations.inspect.liveness import alive
 from penstock.operations.inspect.views import IndexOverview, SinkView, SourceOverview, see_source
 from penstock.operations.status.state_words import (
@@ -103,12 +104,12 @@ class _Looked:
     beside: Mapping[str, tuple[int | None, int]]
 
     def pipeline(self, name: str) -> PipelineOverview:
-        state_id = f"pipeline/{name}"
+        state_id = pipeline_id(name)
         is_running = state_id in self.there
         return pipeline_of_state(self.states.get(state_id), self.settings, self.source, is_running=is_running)
 
     def load(self, namespace: Namespace, index: str) -> Mapping[str, Any] | None:
-        return self.states.get(_load_id(namespace, index))
+        return self.states.get(load_id(namespace, index))
 
     def generation(self, recorded: GenerationRecord, watch: Watch, namespace: Namespace) -> GenerationStatus:
         pipeline, load = self.pipeline(_feeding(recorded, watch)), self.load(namespace, recorded.index)
@@ -190,18 +191,14 @@ def _watches(settings: Settings) -> list[Watch]:
     return watches(map(_namespace, settings.collections), settings.source.cursor_per)
 
 
-def _load_id(namespace: Namespace, index: str) -> str:
-    return f"load/{namespace}/{index}"
-
-
 def _state_ids(
     settings: Settings, indexes: Mapping[Namespace, IndexOverview | None], records: Mapping[str, CollectionRecord]
 ) -> list[str]:
-    ids = {f"pipeline/{watch}" for watch in _watches(settings)}
-    ids |= {_load_id(namespace, index.name) for namespace, index in indexes.items() if index}
+    ids = {pipeline_id(str(watch)) for watch in _watches(settings)}
+    ids |= {load_id(namespace, index.name) for namespace, index in indexes.items() if index}
     for record in records.values():
         for each in record.generations:
-            ids |= {_load_id(Namespace.named(record.collection), each.index), f"pipeline/{pipeline_of(each.index)}"}
+            ids |= {load_id(record.collection, each.index), pipeline_id(pipeline_of(each.index))}
     return sorted(ids)
 
 
