@@ -33,14 +33,15 @@ class Writes:
 
     def __init__(self, *, each: bool) -> None:
         self.count = 0
-        self.began = self.ended = 0.0
+        self.began: float | None = None
+        self.ended: float | None = None
         self._each = each
         self._noted: list[tuple[float, list[str]]] = []
         self._noting = threading.Lock()
         write = OpenSearchSink.write
 
         def watched(sink: OpenSearchSink, writes: Sequence[Write], **more: Any) -> list[Outcome]:
-            self.began = self.began or time.monotonic()
+            self.began = time.monotonic() if self.began is None else self.began
             outcomes = write(sink, writes, **more)
             self._note(writes, time.monotonic())
             return outcomes
@@ -53,6 +54,11 @@ class Writes:
             self.ended = at
             if self._each:
                 self._noted.append((at, [each.id for each in writes]))
+
+    @property
+    def seconds(self) -> float:
+        """From the first one's begin to the last one's outcome."""
+        return 0.0 if self.began is None or self.ended is None else self.ended - self.began
 
     def acknowledged(self) -> dict[str, float]:
         """When each document was acknowledged first."""
@@ -85,7 +91,7 @@ def main() -> None:
             "cpu_s": time.process_time(),
             "loads": loads,
             "writes": writes.count,
-            "writing_s": writes.ended - writes.began,
+            "writing_s": writes.seconds,
             "acknowledged": writes.acknowledged(),
         }
         Path(notes).write_bytes(orjson.dumps(told))

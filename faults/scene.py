@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -16,6 +17,7 @@ from faults.ground import Ground
 from faults.result import Result
 from faults.writer import Writer
 from penstock.documents.document_id import document_id
+from penstock.runtime.intervals import GC_DELETES_S, INTERVALS
 from testkit.sink_access import Relay, relay
 from testkit.tcp_proxy import Proxy
 from testkit.workspace import Site, Worker, until
@@ -55,14 +57,14 @@ class Scene:
         self._folder = folder
         self._name = f"faults-{secrets.token_hex(6)}"
         self._stack = ExitStack()
-        self._began = 0.0
+        self._began: float | None = None
 
     def __enter__(self) -> "Scene":
         folder = self._folder
         folder.mkdir(parents=True)
         self._connect(self.ground.source_uri)
         prefix = f"{self._name}-"
-        self.site = Site(folder, self.source_uri, self.sink_url, prefix)
+        self.site = Site(folder, self.source_uri, self.sink_url, prefix, INTERVALS)
         self._stack.callback(self.site.close)
         self._stack.callback(self.site.ask, "DELETE", f"{prefix}*?expand_wildcards=all")
         return self
@@ -121,14 +123,14 @@ class Scene:
         self.run().until_live()
         self.writer.start()
 
-    def run(self, *flags: str, gc_deletes_s: int = 0) -> Worker:
+    def run(self, *flags: str, gc_deletes_s: float = GC_DELETES_S) -> Worker:
         """Start a worker: from now on this is the one that follows."""
         self.worker = self.another(*flags, gc_deletes_s=gc_deletes_s)
         return self.worker
 
-    def another(self, *flags: str, gc_deletes_s: int = 0) -> Worker:
+    def another(self, *flags: str, gc_deletes_s: float = GC_DELETES_S) -> Worker:
         self.workers += 1
-        return self.site.start("run", *flags, gc_deletes_s=gc_deletes_s)
+        return self.site.start("run", *flags, intervals=replace(INTERVALS, gc_deletes_s=gc_deletes_s))
 
     # --- the fault
 
@@ -136,7 +138,7 @@ class Scene:
         """Pass the turn at random moments; the fault ends with the turn, unless `mark` or `recover` is called in it."""
         for number in range(self.times):
             self.pause()
-            self._began = 0.0
+            self._began = None
             before = len(self.recovered_s)
             yield number
             if len(self.recovered_s) == before:
@@ -154,7 +156,7 @@ class Scene:
 
         Nobody helps: the worker must not end, and what was lost it mends by itself.
         """
-        began = self._began or time.monotonic()
+        began = time.monotonic() if self._began is None else self._began
         key = f"marker {len(self.recovered_s)}"
         self.items.insert_one({"_id": key, "key": key})
         self._until(lambda: self._is_indexed(key), f"{key} is in the index")

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +21,7 @@ from penstock.aws.queue import Queue
 from penstock.delivery.replay_queue import Replayed, replay_parked
 from penstock.lambdas import clients, sync
 from penstock.model import version_of
+from penstock.runtime.intervals import Intervals
 from testkit.sink_access import Said, Side
 
 T = version_of(1_700_000_000, 1)
@@ -73,6 +74,11 @@ class SyncFunction:
         assert len(self.said) == before + 1
         return self.said[-1]
 
+    def look_at_every_call(self) -> None:
+        """Look at records and indexes at every call from now on, as a container does that was called long ago."""
+        for each in sync._serving().values():
+            each.wiring = replace(each.wiring, intervals=Intervals(targets_s=0.0))
+
     def indexed(self) -> dict[str, Any]:
         return self.way.documents(self.alias)
 
@@ -84,7 +90,7 @@ class SyncFunction:
 
 def replay() -> Replayed:
     """Replay what is parked, with the function's settings."""
-    return replay_parked(clients.settings(), stop=threading.Event())
+    return replay_parked(clients.settings(), stop=threading.Event(), intervals=Intervals.fast())
 
 
 @contextmanager

@@ -19,15 +19,18 @@ import orjson
 import urllib3
 from pymongo.database import Database
 
-from penstock import wiring
 from penstock.cli import main
 from penstock.documents.document_id import document_id
 from penstock.documents.transform import Transform
 from penstock.mongo.codec import CODEC
+from penstock.runtime.intervals import Intervals
 from penstock.settings import CollectionSettings
-from penstock.worker import loader
 
-PENSTOCK = [sys.executable, "-c", "from penstock.cli import main; main()"]
+_FAST_MAIN = "from penstock.cli import main; from penstock.runtime.intervals import Intervals; main(Intervals.fast())"
+PENSTOCK = [sys.executable, "-c", _FAST_MAIN]
+"""The command line, with the intervals of tests."""
+
+FAST = Intervals.fast()
 WITHIN_S = 60
 
 _FORKS = multiprocessing.get_context("forkserver")
@@ -60,14 +63,9 @@ def meanwhile(work):
     assert not thread.is_alive()
 
 
-def _penstock(folder: Path, log: Path, arguments: list[str], clock_s: float, gc_deletes_s: int) -> None:
-    """The command line, in a process of its own, whose wall clock is so much ahead.
-
-    `gc_deletes_s`: for how long it takes the indexes to remember deletes, if not for as long as it lets them.
-    """
+def _penstock(folder: Path, log: Path, arguments: list[str], clock_s: float, intervals: Intervals) -> None:
+    """The command line, in a process of its own, whose wall clock is so much ahead."""
     os.chdir(folder)
-    for module in (wiring, loader) if gc_deletes_s else ():
-        module.GC_DELETES_S = gc_deletes_s
     wall = time.time
     time.time = lambda: wall() + clock_s
     for name in [each for each in os.environ if each.startswith("PENSTOCK_")]:
@@ -77,16 +75,16 @@ def _penstock(folder: Path, log: Path, arguments: list[str], clock_s: float, gc_
         os.dup2(stdout.fileno(), 1)
     faulthandler.register(signal.SIGUSR1)
     sys.argv = ["penstock", *arguments]
-    main()
+    main(intervals)
 
 
 class Worker:
     """A command that runs; its log and its metrics can be read meanwhile."""
 
-    def __init__(self, folder: Path, number: int, arguments: list[str], clock_s: float, gc_deletes_s: int) -> None:
+    def __init__(self, folder: Path, number: int, arguments: list[str], clock_s: float, intervals: Intervals) -> None:
         self.killed = False
         self._log = folder / f"worker-{number}.log"
-        given = (folder, self._log, arguments, clock_s, gc_deletes_s)
+        given = (folder, self._log, arguments, clock_s, intervals)
         self.process = _FORKS.Process(target=_penstock, args=given, daemon=True)
         self.process.start()
 
@@ -168,10 +166,21 @@ def _environ() -> dict[str, str]:
 
 
 class Site:
-    """A folder with settings, workers started in it, and what they leave in the index."""
+    """A folder with settings, workers started in it, and what they leave in the index.
 
-    def __init__(self, folder: Path, source_uri: str, sink_url: str, index_prefix: str) -> None:
+    Workers have fast intervals unless others are given.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        source_uri: str,
+        sink_url: str,
+        index_prefix: str,
+        intervals: Intervals = FAST,
+    ) -> None:
         self.folder = folder
+        self.intervals = intervals
         self.source_uri = source_uri
         self.sink_url = sink_url
         self._prefix = index_prefix
@@ -197,8 +206,8 @@ class Site:
         """The alias of a collection's index."""
         return self._prefix + namespace.lower()
 
-    def start(self, *arguments: str, clock_s: float = 0, gc_deletes_s: int = 0) -> Worker:
-        worker = Worker(self.folder, len(self._workers), list(arguments), clock_s, gc_deletes_s)
+    def start(self, *arguments: str, clock_s: float = 0, intervals: Intervals | None = None) -> Worker:
+        worker = Worker(self.folder, len(self._workers), list(arguments), clock_s, intervals or self.intervals)
         self._workers.append(worker)
         return worker
 

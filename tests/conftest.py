@@ -19,6 +19,7 @@ from pymongo.database import Database
 
 from penstock.cli import main
 from penstock.errors import PenstockError
+from penstock.runtime.intervals import Intervals
 from penstock_tools.servers.opensearch import local_opensearch
 from penstock_tools.servers.source import local_source
 from testkit.workspace import Site
@@ -110,7 +111,7 @@ def penstock(
         capfd.readouterr()
         monkeypatch.setattr(sys, "argv", ["penstock", *arguments])
         with pytest.raises(SystemExit) as ended:
-            main()
+            main(Intervals.fast())
         return CompletedProcess(arguments, int(ended.value.code or 0), *capfd.readouterr())
 
     return run

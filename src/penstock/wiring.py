@@ -25,7 +25,6 @@ from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.requests import require_server
 from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.indexes import Generation, Indexes
-from penstock.opensearch.index.mapping import GC_DELETES_S
 from penstock.opensearch.state.generations import GenerationRegistry
 from penstock.opensearch.state.ids import pipeline_id
 from penstock.opensearch.state.load_state import LoadState
@@ -37,6 +36,7 @@ from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.pipeline.batching import Limits
 from penstock.pipeline.pipeline import PipelineRules
 from penstock.planner import FedGeneration, Plan
+from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.settings import Settings
 
 T = TypeVar("T")
@@ -53,6 +53,7 @@ class Wiring:
     connection: Connection
     client: Client
     metrics: Metrics
+    intervals: Intervals = INTERVALS
 
     def adapters(self, plan: Plan, stop: threading.Event, *, leased: bool = False) -> "Adapters":
         """Join a pipeline; with `leased` nothing is written to its indexes without its lease."""
@@ -68,7 +69,9 @@ class Wiring:
 
 
 @contextmanager
-def wired(settings: Settings, *, metrics: Metrics, connections: int = 0) -> Iterator[Wiring]:
+def wired(
+    settings: Settings, *, metrics: Metrics, connections: int = 0, intervals: Intervals = INTERVALS
+) -> Iterator[Wiring]:
     """Open the connections to both; `connections` at once to the index, 0 for as many as the client has by default.
 
     Raises SettingsError, SourceUnavailable, SinkUnavailable.
@@ -76,7 +79,7 @@ def wired(settings: Settings, *, metrics: Metrics, connections: int = 0) -> Iter
     with closing(sink_client(settings, connections=connections)) as client:
         require_server(client)
         with source_connection(settings.source) as connection:
-            yield Wiring(settings, connection, client, metrics)
+            yield Wiring(settings, connection, client, metrics, intervals)
 
 
 class Adapters:
@@ -88,13 +91,20 @@ class Adapters:
         self._stop = stop
         self._owner = f"{socket.gethostname()}/{os.getpid()}"
         self.metrics = metrics = wiring.metrics
+        self.intervals = intervals = wiring.intervals
         self.connection = wiring.connection
         self.client = client = wiring.client
         self.patience = RetryForever(metrics, stop)
         self.indexes = Indexes(client, self.patience)
         self.store = StateStore(client, self.patience)
-        lease_s = settings.pipeline.lease_s
-        self._state = PipelineState(self.store, plan.name, owner=self._owner, lease_s=lease_s, stop=stop)
+        self._state = PipelineState(
+            self.store,
+            plan.name,
+            owner=self._owner,
+            lease_s=settings.pipeline.lease_s,
+            standby_s=intervals.standby_s,
+            stop=stop,
+        )
         may_send = self._state.assert_held if leased else lambda: None
         served = [each.settings for each in plan.collections]
 
@@ -164,6 +174,7 @@ class Adapters:
             metrics=self.metrics,
             stop=self._stop,
             batch_size=batch_size,
+            wait_ms=round(self.intervals.stream_wait_s * 1000),
         )
 
     def load(self, collection: FedGeneration, stop: threading.Event) -> MongoLoad:
@@ -197,5 +208,6 @@ class Adapters:
             checkpoint_every_s=rules.checkpoint_every_s,
             dead_letter_limit=rules.dead_letter_limit,
             dead_letter_window_s=rules.dead_letter_window_s,
-            send_within_s=GC_DELETES_S / 2 if outside_the_stream else None,
+            send_within_s=self.intervals.send_within_s if outside_the_stream else None,
+            idle_save_s=self.intervals.idle_save_s,
         )

@@ -111,7 +111,7 @@ def test_an_index_that_is_behind_a_worker_that_is_not_there(explained, loaded, s
 
 
 def test_a_running_worker_may_still_bring_it_until_it_has_passed(explained, loaded, site, database):
-    worker = site.start("run")
+    worker = site.start("run", "--pipeline-lease-s", "10")  # it outlives the pause
     worker.until_live()
     index = f"{site.index(f'{database.name}.items')}-g1"
     site.ask("POST", f"{index}/_update/n:1", {"doc": {"n": "by another hand"}})

@@ -19,6 +19,7 @@ from penstock.cli.run import run
 from penstock.cli.status import status
 from penstock.cli.verify import verify
 from penstock.errors import PenstockError, SettingsError
+from penstock.runtime.intervals import INTERVALS, Intervals
 
 app = typer.Typer(
     name="penstock",
@@ -71,10 +72,10 @@ for extra in EXTRAS:
     add_extra(app, extra)
 
 
-def main() -> None:
+def main(intervals: Intervals = INTERVALS) -> None:
     """Run the command line. Every error that penstock raises on purpose becomes a message and its exit code."""
     try:
-        app()
+        app(obj=intervals)
     except PenstockError as error:
         for problem in error.problems if isinstance(error, SettingsError) else [str(error)]:
             typer.echo(f"error: {problem}", err=True)

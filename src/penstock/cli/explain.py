@@ -10,6 +10,7 @@ import typer
 from penstock.cli.tables import aligned, on_one_line, terminal_width, wrapped
 from penstock.model import seconds_of
 from penstock.observe.wording import counted
+from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
@@ -24,6 +25,7 @@ _INDENT = " " * 13
 
 def explain(
     settings: Settings,
+    intervals: Intervals,
     namespace: Annotated[str, typer.Argument(metavar="COLLECTION", help="As database.collection.")],
     document: Annotated[
         str, typer.Argument(metavar="ID", help="The document id as in the index, or the _id as extended JSON.")
@@ -47,7 +49,14 @@ def explain(
 
     set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
     settings = expanded(settings, note=False)
-    found = explained(settings, namespace, document, wait_s=wait_s, on_wait=lambda: typer.echo(_WAITING, err=True))
+    found = explained(
+        settings,
+        namespace,
+        document,
+        wait_s=wait_s,
+        on_wait=lambda: typer.echo(_WAITING, err=True),
+        intervals=intervals,
+    )
     if as_json:
         typer.echo(json.dumps(_json(found, values=values), indent=1))
     else:

@@ -8,6 +8,7 @@ import typer
 from penstock.cli.named_collections import declared
 from penstock.cli.signals import stop_signals
 from penstock.observe.wording import counted
+from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 from penstock.worker.progress import LoadResult
 
@@ -18,6 +19,7 @@ _ENOUGH_FOR_A_RATE = 100
 
 def load(
     settings: Settings,
+    intervals: Intervals,
     namespaces: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAMESPACE]...", help="Only these of the declared collections.", show_default=False),
@@ -44,7 +46,15 @@ def load(
     settings = expanded(settings)
     only = declared(settings, namespaces or [])
     with stop_signals() as signals, progress_display() as progress:
-        results = worker.load(settings, stop=signals.stop, metrics=Metrics(), progress=progress, only=only, again=again)
+        results = worker.load(
+            settings,
+            stop=signals.stop,
+            metrics=Metrics(),
+            progress=progress,
+            only=only,
+            again=again,
+            intervals=intervals,
+        )
         for result in results:
             progress.say(_summary(result))
         for namespace in _untouched(settings, only, results) if not signals.received else ():

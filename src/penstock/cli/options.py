@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from penstock.runtime.intervals import INTERVALS
 from penstock.settings import read_settings, settings_path
 from penstock.settings.table import (
     COLLECTIONS_FLAG,
@@ -27,17 +28,21 @@ _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Give the command the flags of all settings, and call it with the `settings` read from them.
 
-    The command's own parameters stay as they are.
+    The command's own parameters stay as they are; one that waits gets the `intervals` of `main`.
     """
+    waits = "intervals" in inspect.signature(command).parameters
 
     def run(**values: Any) -> None:
+        context = values.pop("context")
         flags = {row.parameter: values.pop(row.parameter) for row in settings_table()}
         file, chosen = settings_path(values.pop("settings_file"), os.environ), values.pop("collection")
         settings = read_settings(file=file, environ=os.environ, flags=flags, chosen=chosen or (), need_collections=True)
         _make_importable(file)
+        if waits:
+            values["intervals"] = context.obj or INTERVALS
         command(settings=settings, **values)
 
-    return _shaped(run, command, [*_OF_ALL, *map(_parameter, settings_table())])
+    return _shaped(run, command, [_CONTEXT, *_OF_ALL, *map(_parameter, settings_table())])
 
 
 def with_flags_only(command: Callable[..., None], *, sections: tuple[str, ...]) -> Callable[..., None]:
@@ -62,7 +67,7 @@ def _shaped(
     own = [
         parameter.replace(kind=_KEYWORD)
         for parameter in inspect.signature(command, eval_str=True).parameters.values()
-        if parameter.name not in ("settings", "given")
+        if parameter.name not in ("settings", "intervals", "given")
     ]
     whole = inspect.Signature([*own, *parameters])
     run.__signature__ = whole  # type: ignore[attr-defined]
@@ -81,6 +86,8 @@ def _make_importable(file: Path | None) -> None:
 def _option(name: str, kind: Any, *flags: str, **more: Any) -> inspect.Parameter:
     return inspect.Parameter(name, _KEYWORD, default=None, annotation=Annotated[kind, typer.Option(*flags, **more)])
 
+
+_CONTEXT = inspect.Parameter("context", _KEYWORD, annotation=typer.Context)
 
 _OF_ALL = (
     _option(

@@ -7,6 +7,7 @@ import typer
 from penstock.cli.named_collections import declared
 from penstock.cli.signals import stop_signals
 from penstock.errors import SettingsError
+from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
@@ -14,6 +15,7 @@ from penstock.settings import Settings
 
 def reindex(
     settings: Settings,
+    intervals: Intervals,
     namespace: Annotated[
         str, typer.Argument(metavar="NAMESPACE", help="The collection, as database.collection.", show_default=False)
     ],
@@ -57,11 +59,11 @@ def reindex(
     with stop_signals() as signals, progress_display("going through", "done") as progress:
         stop, say = signals.stop, progress.say
         if rollback:
-            cutover.rollback(settings, namespace, stop=stop, say=say, force=force)
+            cutover.rollback(settings, namespace, stop=stop, say=say, force=force, intervals=intervals)
         elif finish:
-            cutover.finish(settings, namespace, stop=stop, say=say)
+            cutover.finish(settings, namespace, stop=stop, say=say, intervals=intervals)
         elif abandon:
-            cutover.abandon(settings, namespace, stop=stop, say=say)
+            cutover.abandon(settings, namespace, stop=stop, say=say, intervals=intervals)
         else:
             reindex.reindex(
                 settings,
@@ -69,9 +71,8 @@ def reindex(
                 stop=stop,
                 progress=progress,
                 say=say,
-                wait_s=wait,
-                force=force,
-                accept_dead_letters=accept_dead_letters,
+                options=reindex.ReindexOptions(wait, force, accept_dead_letters),
+                intervals=intervals,
             )
     if signals.received:
         typer.echo("stopped; run the command again to resume from here", err=True)

@@ -10,6 +10,7 @@ from penstock.cli.letter_filters import Collections, NewerThan, OlderThan, Reaso
 from penstock.cli.signals import stop_signals
 from penstock.errors import SettingsError
 from penstock.observe.wording import counted
+from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
@@ -24,6 +25,7 @@ _REPORT_EVERY_S = 5.0
 
 def replay(
     settings: Settings,
+    intervals: Intervals,
     collections: Collections = None,
     reason: Reason = "",
     older_than: OlderThan = None,
@@ -51,7 +53,7 @@ def replay(
     remain = False
     with stop_signals() as signals:
         if queue:
-            _replay_queue(settings, signals.stop)
+            _replay_queue(settings, signals.stop, intervals)
         else:
             remain = _replay_letters(
                 settings, wanted(settings, collections, reason, older_than, newer_than), signals.stop
@@ -61,7 +63,7 @@ def replay(
     raise typer.Exit(signals.exit_code(endless=False) or int(remain))
 
 
-def _replay_queue(settings: Settings, stop: threading.Event) -> None:
+def _replay_queue(settings: Settings, stop: threading.Event, intervals: Intervals) -> None:
     from penstock.cli.progress import progress_display
     from penstock.delivery.replay_queue import replay_parked
 
@@ -71,7 +73,7 @@ def _replay_queue(settings: Settings, stop: threading.Event) -> None:
             if so_far.messages % 10 == 0 and so_far.messages:
                 progress.say(f"{_of_queue(so_far)} so far")
 
-        replayed = replay_parked(settings, stop=stop, on_message=report)
+        replayed = replay_parked(settings, stop=stop, on_message=report, intervals=intervals)
         progress.say(_of_queue(replayed))
         if replayed.foreign:
             progress.say(f"{counted(replayed.foreign, 'message')} not sent by penstock left in the queue")

@@ -5,12 +5,13 @@ import signal
 import typer
 
 from penstock.cli.signals import stop_signals
+from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, intervals: Intervals) -> None:
     """Load the collections that are not loaded yet, then follow their changes until stopped.
 
     SIGTERM and Ctrl-C stop the worker cleanly; the next start resumes where it stopped. A second Ctrl-C ends it at
@@ -30,6 +31,6 @@ def run(settings: Settings) -> None:
     metrics, health = Metrics(), Health(unhealthy_lag_s=settings.observe.unhealthy_lag_s)
     with stop_signals() as signals, serving(settings.observe.listen, metrics=metrics, health=health):
         log.info("run begins", collections=[each.namespace for each in settings.collections])
-        worker.run(settings, stop=signals.stop, metrics=metrics, health=health)
+        worker.run(settings, stop=signals.stop, metrics=metrics, health=health, intervals=intervals)
     log.info("run ends", signal=signal.Signals(signals.received).name if signals.received else None)
     raise typer.Exit(signals.exit_code(endless=True))

@@ -10,6 +10,7 @@ import typer
 from penstock.cli.tables import as_table_or_lists, terminal_width
 from penstock.errors import QueueUnavailable, SourceUnavailable
 from penstock.observe.wording import counted
+from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
@@ -24,6 +25,7 @@ _TEXTS = 3
 
 def status(
     settings: Settings,
+    intervals: Intervals,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Show the status of each collection: state, documents on both sides, rate, lag, dead letters, time left.
@@ -38,7 +40,7 @@ def status(
     from penstock.worker.collections.patterns import expanded
 
     set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
-    found = looking.status(expanded(settings, note=False))
+    found = looking.status(expanded(settings, note=False), intervals)
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found.collections], indent=1))
     else:

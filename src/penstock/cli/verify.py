@@ -10,6 +10,7 @@ from penstock.cli.named_collections import declared
 from penstock.cli.signals import stop_signals
 from penstock.cli.tables import as_table_or_lists, terminal_width
 from penstock.errors import NotEqual
+from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 
 # ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
@@ -26,6 +27,7 @@ _TEXTS = 2
 
 def verify(
     settings: Settings,
+    intervals: Intervals,
     namespaces: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAMESPACE]...", help="Only these of the declared collections.", show_default=False),
@@ -73,7 +75,7 @@ def verify(
         def telling(name: str) -> VerifyListener:
             return VerifyListener(progress, _as_line(name)) if as_json else VerifyListener(progress)
 
-        for result in verify_all(settings, how, only=only, stop=signals.stop, telling=telling):
+        for result in verify_all(settings, how, only=only, stop=signals.stop, telling=telling, intervals=intervals):
             results.append(result)
             if as_json:
                 _print(_collection(result))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import structlog
 
@@ -23,9 +23,6 @@ from penstock.worker.collections.expansion import patterns_of
 from penstock.worker.startup import ensure
 
 log = structlog.get_logger(__name__)
-
-LOOK_AGAIN_S: Final = 60.0
-"""How long a process that lives on may not notice that an index was replaced, or that there is another generation."""
 
 
 class FedPlan(NamedTuple):
@@ -43,7 +40,7 @@ class DatabaseTargets:
     wiring: Wiring
     _recorded: set[str] = field(default_factory=set)
     _fed: list[FedPlan] = field(default_factory=list)
-    _looked_at: float = 0.0
+    _looked_at: float | None = None
 
     @property
     def namespaces(self) -> set[Namespace]:
@@ -73,7 +70,8 @@ class DatabaseTargets:
 
         Raises SettingsError, SystemicFault when an index was replaced behind penstock's back.
         """
-        if not self._fed or time.monotonic() - self._looked_at > LOOK_AGAIN_S:
+        every_s = self.wiring.intervals.targets_s
+        if not self._fed or self._looked_at is None or time.monotonic() - self._looked_at > every_s:
             self._fed = []
             records = self.wiring.records(stop).read(self.planner.aliases)
             self._recorded = {write_alias_of(each.index) for record in records.values() for each in record.generations}

@@ -14,6 +14,7 @@ from penstock.delivery.parked_keys import changes_of
 from penstock.errors import DocumentError, QueueUnavailable, SettingsError
 from penstock.model import Change, Counts, Position
 from penstock.observe.metrics import Metrics
+from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.settings import Settings
 from penstock.wiring import Wiring
 
@@ -24,8 +25,6 @@ log = structlog.get_logger(__name__)
 
 _HIDDEN_S = 900
 """For so long nobody else receives a message that is being replayed; were it longer, it would only be done twice."""
-
-_WAIT_S = 4
 
 
 @dataclass
@@ -38,7 +37,11 @@ class Replayed:
 
 
 def replay_parked(
-    settings: Settings, *, stop: threading.Event, on_message: Callable[[Replayed], None] = lambda _: None
+    settings: Settings,
+    *,
+    stop: threading.Event,
+    on_message: Callable[[Replayed], None] = lambda _: None,
+    intervals: Intervals = INTERVALS,
 ) -> Replayed:
     """Replay the queue until it is empty or `stop` is set; a message that is not penstock's stays in it.
 
@@ -52,8 +55,8 @@ def replay_parked(
         closing(sink_client(settings)) as client,
         _given_back(queue, left),
     ):
-        replaying = _QueueReplay(databases(Wiring(settings, connection, client, Metrics())), stop)
-        while not stop.is_set() and (messages := queue.receive(wait_s=_WAIT_S, hidden_s=_HIDDEN_S)):
+        replaying = _QueueReplay(databases(Wiring(settings, connection, client, Metrics(), intervals)), stop)
+        while not stop.is_set() and (messages := queue.receive(wait_s=intervals.queue_s, hidden_s=_HIDDEN_S)):
             with _given_back(queue, messages):
                 while messages and not stop.is_set():
                     if replaying.replay(messages[0], replayed):

@@ -28,7 +28,7 @@ from penstock.lambdas.embedded_metrics import publish
 from penstock.lambdas.events import changes_of, events_of, latest_time, token_of
 from penstock.model import CONTROL, Change, Counts, Namespace, Position, seconds_of
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.index.mapping import GC_DELETES_S
+from penstock.runtime.intervals import INTERVALS
 from penstock.wiring import Wiring
 
 log = structlog.get_logger(__name__)
@@ -60,7 +60,9 @@ def handler(event: Any, context: Any) -> None:
 def _in_time(context: Any, work: Callable[[threading.Event], Counts]) -> Counts:
     """Do the work so that there is time left to park it; raises Stopped, whatever the servers do."""
     request_s = settings().sink.timeout_s
-    return in_time(context, work, at_most_s=GC_DELETES_S / 2, reserve_s=request_s + _PARKING_S, grace_s=request_s)
+    return in_time(
+        context, work, at_most_s=INTERVALS.send_within_s, reserve_s=request_s + _PARKING_S, grace_s=request_s
+    )
 
 
 def _apply(db: str, changes: Sequence[Change], position: Position, stop: threading.Event) -> Counts:

@@ -40,7 +40,7 @@ class _Pipeline:
     beat_at: float
     lag_s: float = 0.0
     waiting: str = ""
-    waiting_since: float = 0.0
+    waiting_since: float | None = None
     lost: str = ""
     reason: str = ""
     lags: deque[tuple[float, float]] = field(default_factory=deque)
@@ -68,7 +68,9 @@ class Health:
             known = self._in_state(pipeline, "loading" if loading else "live", now)
             known.lag_s = lag_s
             known.lost = lost
-            if waiting_reason and not known.waiting:
+            if not waiting_reason:
+                known.waiting_since = None
+            elif known.waiting_since is None:
                 known.waiting_since = now
             known.waiting = waiting_reason
             known.lags.append((now, lag_s))
@@ -117,7 +119,7 @@ class Health:
             problems.append(f"stopped: {known.reason}")
         elif known.state != "failed" and silent_s > STALLED_AFTER_S:
             problems.append(f"stalled: nothing heard for {silent_s:.0f} s")
-        if known.waiting and now - known.waiting_since > WAITING_AFTER_S:
+        if known.waiting_since is not None and now - known.waiting_since > WAITING_AFTER_S:
             problems.append(f"the index accepts nothing since {now - known.waiting_since:.0f} s: {known.waiting}")
         if known.state == "live" and known.lag_s > self._unhealthy_lag_s and known.lag_s >= known.lags[0][1]:
             problems.append(f"lag of {known.lag_s:.0f} s, above {self._unhealthy_lag_s:.0f} s and not falling")

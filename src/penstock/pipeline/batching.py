@@ -101,7 +101,7 @@ def gather(
     """
     with _reading(source, after, shape) as reader:
         batch: Batch | None = None
-        ends_at = 0.0
+        ends_at = time.monotonic()  # the end of the batch, while there is one
         while True:
             answer = reader.take(max(0.0, ends_at - time.monotonic()) if batch else None)
             room = batch and not limits.reached(batch) and time.monotonic() < ends_at

@@ -7,25 +7,33 @@ from contextvars import copy_context
 from typing import Self
 
 from penstock.model import Position
-
-_IDLE_SAVE_S = 10.0
-"""How often the position of an idle source is saved, so that it does not age out of the change log."""
+from penstock.runtime.intervals import INTERVALS
 
 
 class Checkpointer:
     """Saves in a thread of its own, one position after the other; leaving the context waits for the last one.
 
-    What `save` raised is raised by the next call.
+    The first position is saved at once. What `save` raised is raised by the next call.
     """
 
-    def __init__(self, save: Callable[[Position], None], *, every_s: float) -> None:
+    def __init__(
+        self,
+        save: Callable[[Position], None],
+        *,
+        every_s: float,
+        idle_s: float = INTERVALS.idle_save_s,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`idle_s` takes the place of `every_s` while nothing is read."""
         self._save = save
         self._every_s = every_s
+        self._idle_s = idle_s
+        self._now = now
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="penstock-checkpoint")
         self._under_way: Future[None] | None = None
         self._position: Position | None = None
         self._saved: Position | None = None
-        self._saved_at = 0.0
+        self._saved_at: float | None = None
         self._saved_read = -1
 
     def __enter__(self) -> Self:
@@ -40,8 +48,8 @@ class Checkpointer:
         if self._under_way is not None and not self._under_way.done():
             return
         self._wait()
-        every_s = self._every_s if read != self._saved_read else _IDLE_SAVE_S
-        if time.monotonic() - self._saved_at >= every_s:
+        every_s = self._every_s if read != self._saved_read else self._idle_s
+        if self._saved_at is None or self._now() - self._saved_at >= every_s:
             self._begin()
             self._saved_read = read
 
@@ -54,7 +62,7 @@ class Checkpointer:
     def _begin(self) -> None:
         if self._position is None or self._position == self._saved:
             return
-        self._saved, self._saved_at = self._position, time.monotonic()
+        self._saved, self._saved_at = self._position, self._now()
         self._under_way = self._thread.submit(copy_context().run, self._save, self._position)
 
     def _wait(self) -> None:

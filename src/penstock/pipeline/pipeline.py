@@ -26,6 +26,7 @@ from penstock.pipeline.batching import Limits, gather
 from penstock.pipeline.checkpointer import Checkpointer
 from penstock.pipeline.fold import FoldedBatch, Routes, fold, split, transform_by
 from penstock.ports import Checkpoints, DeadLetters, Sink, Source
+from penstock.runtime.intervals import INTERVALS
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +40,7 @@ class PipelineRules:
     """What a pipeline is bound to; the reasons stand with the settings of the same names.
 
     `send_within_s`: only for what is read outside the stream: how long after its reading it may still be sent.
+    `idle_save_s`: how often the position of an idle source is saved.
     """
 
     limits: Limits
@@ -47,6 +49,7 @@ class PipelineRules:
     dead_letter_limit: int = 1000
     dead_letter_window_s: float = 600.0
     send_within_s: float | None = None
+    idle_save_s: float = INTERVALS.idle_save_s
 
 
 @dataclass(slots=True)
@@ -107,7 +110,8 @@ class Pipeline:
     def _follow(self, stop: threading.Event) -> None:
         self._flights.clear()
         self._pending = Counts()
-        self._saving = Checkpointer(self._save, every_s=self.rules.checkpoint_every_s)
+        every_s, idle_s = self.rules.checkpoint_every_s, self.rules.idle_save_s
+        self._saving = Checkpointer(self._save, every_s=every_s, idle_s=idle_s)
         after = self.ports.checkpoints.load()
         workers = ThreadPoolExecutor(self.rules.in_flight + 1, thread_name_prefix="penstock-sink")
         is_stream = self.rules.send_within_s is None

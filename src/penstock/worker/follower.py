@@ -23,6 +23,7 @@ from penstock.pipeline.fold import Route
 from penstock.pipeline.pipeline import Pipeline, Ports
 from penstock.planner import Plan
 from penstock.runtime.backoff import Backoff
+from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.wiring import Adapters
 from penstock.worker.loader import Loader
@@ -34,7 +35,6 @@ from penstock.worker.startup import start
 
 log = structlog.get_logger(__name__)
 
-_TELL_EVERY_S = 1.0
 _SILENT_S = 30.0
 
 
@@ -57,6 +57,7 @@ class Follower:
     metrics: Metrics
     standing: Reporter
     progress: Progress
+    intervals: Intervals = INTERVALS
 
     def follow(self, stop: threading.Event) -> None:
         """Serve until `stop` is set, or until the plan is outdated; raises what ends a pipeline for good.
@@ -99,8 +100,8 @@ class Follower:
         return results
 
     def tell(self, stop: threading.Event) -> None:
-        """Tell metrics and health once a second how the pipeline stands, until `stop` is set."""
-        while not stop.wait(_TELL_EVERY_S):
+        """Tell metrics and health from time to time how the pipeline stands, until `stop` is set."""
+        while not stop.wait(self.intervals.report_s):
             self.standing.tell(silent_after_s=_SILENT_S)
 
     @contextmanager
@@ -185,5 +186,5 @@ class Follower:
 
     def _renew(self, term: _Term) -> None:
         """Every write of the state renews the lease; this one also keeps what `status` shows."""
-        while not term.ending.wait(self.lease_s / 3):
+        while not term.ending.wait(self.lease_s / self.intervals.renewals_per_lease):
             term.state.save_status(self.standing.report())

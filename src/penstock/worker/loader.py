@@ -20,7 +20,6 @@ from penstock.mongo.collections import committed_time, estimated_count, exists, 
 from penstock.mongo.connection import cluster_time
 from penstock.mongo.load import MongoLoad
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.index.mapping import GC_DELETES_S
 from penstock.opensearch.state.load_state import LoadState
 from penstock.pipeline.fold import Routes
 from penstock.pipeline.pipeline import Pipeline, Ports
@@ -40,9 +39,6 @@ from penstock.worker.sweep import IndexedId, SourceIds, empty, sweep
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-
-_LOOK_EVERY_S = 2.0
-"""How often it is looked whether a dropped collection is back."""
 
 
 @dataclass
@@ -81,7 +77,7 @@ class Loader:
             self.load_all(progress)
             on_loaded()
             self._missing.look_if_due()
-            self._look.wait(_LOOK_EVERY_S)
+            self._look.wait(self.adapters.intervals.collections_s)
         raise Stopped("the term ends")
 
     def load_all(self, progress: Progress, *, only: frozenset[Namespace] | None = None) -> list[LoadResult]:
@@ -208,7 +204,7 @@ class Loader:
                     held,
                     self._sink_of_loads,
                     alias=self._alias(namespace),
-                    send_within_s=GC_DELETES_S / 2,
+                    send_within_s=self.adapters.intervals.send_within_s,
                 )
             except ReadAgain as reason:
                 log.info("sweeping again", collection=str(namespace), reason=str(reason))

@@ -26,7 +26,8 @@ class Reporter:
     counts: Counts = field(default_factory=Counts)
     _lag_s: float = 0.0
     _settled_at: float = field(default_factory=time.monotonic)
-    _saved: tuple[float, float] = (0.0, 0.0)
+    _saves: float = 0.0
+    _saved_at: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def settled(self, position: Position, counts: Counts) -> None:
@@ -71,7 +72,7 @@ class Reporter:
     def _tell_age(self) -> None:
         """Tell how long ago a position was saved, once one was."""
         now, saves = time.monotonic(), self.metrics.value("penstock_checkpoints_total", pipeline=self.pipeline)
-        if saves != self._saved[0]:
-            self._saved = (saves, now)
-        if saves:
-            self.metrics.set("penstock_checkpoint_age_seconds", now - self._saved[1], pipeline=self.pipeline)
+        if saves != self._saves:
+            self._saves, self._saved_at = saves, now
+        if self._saved_at is not None:
+            self.metrics.set("penstock_checkpoint_age_seconds", now - self._saved_at, pipeline=self.pipeline)

@@ -18,16 +18,11 @@ from penstock.observe.health import Health
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRegistry
 from penstock.planner import Plan, Planner, pipeline_of
+from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.runtime.threads import ChildEvent
 from penstock.worker.follower import Follower
 
 log = structlog.get_logger(__name__)
-
-_LOOK_EVERY_S = 2.0
-"""How often it is looked which generations there are."""
-
-_AGAIN_AFTER_S = 30.0
-"""How long a generation rests that failed in a way that may pass."""
 
 _MOST = 1000
 """Pipelines that a worker can have at once; a bound for the threads, of which there are only as many as pipelines."""
@@ -56,6 +51,7 @@ class Supervisor:
     make_following: Callable[[Plan], Follower]
     metrics: Metrics
     health: Health | None = None
+    intervals: Intervals = INTERVALS
     _members: dict[str, _Member] = field(default_factory=dict)
     _resting: dict[str, float] = field(default_factory=dict)
     _seen: tuple[Planner, Mapping[str, CollectionRecord]] | None = None
@@ -69,7 +65,7 @@ class Supervisor:
                 while not stop.is_set():
                     self._wake.clear()
                     self._arrange(stop, threads)
-                    self._wake.wait(_LOOK_EVERY_S)
+                    self._wake.wait(self.intervals.generations_s)
                     self._see_who_ended()
             finally:
                 for each in self._members.values():
@@ -85,8 +81,11 @@ class Supervisor:
             else:
                 member.following.plan = wanted[name]  # on record, or searched, by now: its next term begins with that
         for name, plan in wanted.items():
-            if name not in self._members and self._resting.get(name, 0.0) <= time.monotonic():
+            if name not in self._members and not self._rests(name):
                 self._begin(plan, stop, threads)
+
+    def _rests(self, name: str) -> bool:
+        return name in self._resting and time.monotonic() < self._resting[name]
 
     def _look(self) -> list[Plan]:
         planner = self.planner()
@@ -144,7 +143,7 @@ class Supervisor:
         self._rest(plan, str(error))
 
     def _rest(self, plan: Plan, reason: str) -> None:
-        self._resting[plan.name] = time.monotonic() + _AGAIN_AFTER_S
+        self._resting[plan.name] = time.monotonic() + self.intervals.failed_generation_s
         self.metrics.set("penstock_generation_failed", 1, pipeline=plan.name)
         if self.health:
             self.health.failed(plan.name, reason)

@@ -16,6 +16,7 @@ from penstock.observe.health import Health
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.state.pattern_state import PatternState
 from penstock.planner import Plan, Planner
+from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.settings import Settings
 from penstock.wiring import Adapters, Wiring, wired
@@ -36,6 +37,7 @@ def run(
     metrics: Metrics,
     health: Health | None = None,
     progress: Progress | None = None,
+    intervals: Intervals = INTERVALS,
 ) -> None:
     """Serve all collections, and what matches a pattern as it appears, until `stop` is set.
 
@@ -44,7 +46,7 @@ def run(
     Raises SettingsError, PositionLost, SourceUnavailable, SinkUnavailable, SystemicFault.
     """
     Planner(settings)  # what is wrong with the settings is said before anybody is asked
-    with joined(settings, metrics=metrics, health=health) as site:
+    with joined(settings, metrics=metrics, health=health, intervals=intervals) as site:
         patterns = site.patterns(stop)
         patterns.begin(stop)
         if patterns_of(settings) and not patterns.planner.declared:
@@ -55,10 +57,11 @@ def run(
             return site.following(plan, progress or NoProgress())
 
         def work() -> None:
-            Supervisor(lambda: patterns.planner, site.wiring.records(stop), following, metrics, health).run(done)
+            records = site.wiring.records(stop)
+            Supervisor(lambda: patterns.planner, records, following, metrics, health, intervals).run(done)
             done.set()
 
-        side_by_side(done, work, lambda: patterns.keep_looking(done))
+        side_by_side(done, work, lambda: patterns.keep_looking(done, intervals.patterns_s))
 
 
 def load(
@@ -69,6 +72,7 @@ def load(
     progress: Progress,
     only: frozenset[str],
     again: bool = False,
+    intervals: Intervals = INTERVALS,
 ) -> list[LoadResult]:
     """Load those collections of `only` that are not loaded yet; with `again` all of them, removing what is gone.
 
@@ -76,7 +80,7 @@ def load(
     ended it; the next load goes on where this one was.
     """
     planner = Planner(settings)
-    with joined(settings, metrics=metrics) as site:
+    with joined(settings, metrics=metrics, intervals=intervals) as site:
         records = site.wiring.records(stop).read(planner.aliases)
         renewed = frozenset(map(Namespace.named, only)) if again else frozenset[Namespace]()
         followings = [site.following(plan, progress) for plan in planner.plans(records, renewed=renewed)]
@@ -102,14 +106,17 @@ class WorkerConnections:
         def adapters(stop: threading.Event) -> Adapters:
             return self.wiring.adapters(plan, stop, leased=True)
 
-        metrics, counts = self.wiring.metrics, self.counts.setdefault(plan.name, Counts())
-        standing = Reporter(plan.name, metrics, self.health, counts=counts)
-        return Follower(plan, adapters, self.wiring.settings.pipeline.lease_s, metrics, standing, progress)
+        wiring, counts = self.wiring, self.counts.setdefault(plan.name, Counts())
+        standing = Reporter(plan.name, wiring.metrics, self.health, counts=counts)
+        lease_s = wiring.settings.pipeline.lease_s
+        return Follower(plan, adapters, lease_s, wiring.metrics, standing, progress, wiring.intervals)
 
 
 @contextmanager
-def joined(settings: Settings, *, metrics: Metrics, health: Health | None = None) -> Iterator[WorkerConnections]:
+def joined(
+    settings: Settings, *, metrics: Metrics, health: Health | None = None, intervals: Intervals = INTERVALS
+) -> Iterator[WorkerConnections]:
     """Open the ways to both. Raises SettingsError, SourceUnavailable, SinkUnavailable."""
     connections = 4 + len(settings.collections) * (settings.sink.requests_in_flight + 2)
-    with wired(settings, metrics=metrics, connections=connections) as wiring:
+    with wired(settings, metrics=metrics, connections=connections, intervals=intervals) as wiring:
         yield WorkerConnections(wiring, health)

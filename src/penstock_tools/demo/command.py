@@ -138,7 +138,7 @@ class _Until(QuietProgress):
         self._display = display
         self._loaded = loaded
         self._documents = 0
-        self._begun = 0.0
+        self._begun = time.monotonic()
 
     def started(self, namespace: str, total: int | None) -> None:
         self._begun = time.monotonic()

@@ -265,9 +265,9 @@ def test_status_tells_of_parked_keys_and_of_a_queue_that_is_away(
 
 
 @pytest.fixture
-def beside(function: SyncFunction, way: Side, monkeypatch: pytest.MonkeyPatch) -> Iterator[GenerationRegistry]:
+def beside(function: SyncFunction, way: Side) -> Iterator[GenerationRegistry]:
     """A second generation of the collection, which lacks a field."""
-    monkeypatch.setattr("penstock.delivery.databases.LOOK_AGAIN_S", 0.0)
+    function.look_at_every_call()
     function.call(event("insert", "warm", {"n": 0}, at=T))
     records = GenerationRegistry(StateStore(way.client, way.patience))
     declared = CollectionSettings(namespace=function.namespace, index=function.alias, replicas=0)

@@ -154,13 +154,11 @@ def test_an_index_that_is_replaced_under_a_warm_container_takes_nothing(function
     way.ask("DELETE", f"/penstock-state/_doc/pipeline%2F{db}")
 
 
-def test_a_warm_container_looks_at_its_indexes_from_time_to_time(
-    function: SyncFunction, way: Side, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_warm_container_looks_at_its_indexes_from_time_to_time(function: SyncFunction, way: Side) -> None:
     db, state = function.namespace.split(".")[0], {"indexes": {f"{function.alias}-g1": "another"}}
     way.ask("PUT", f"/penstock-state/_doc/pipeline%2F{db}", {"schema": 1, **state})
     assert function.call(event("insert", "a", {"n": 1}, at=T + 1))["Written"] == 1
-    monkeypatch.setattr("penstock.delivery.databases.LOOK_AGAIN_S", 0.0)
+    function.look_at_every_call()
     assert function.call(event("insert", "b", {"n": 1}, at=T + 2))["SystemicFaults"] == 1
     way.ask("DELETE", f"/penstock-state/_doc/pipeline%2F{db}")
 

@@ -54,6 +54,17 @@ class TestPasswords:
             between.plan = only_with("second")
             assert way.sink.write([Write(alias, "a", 1, b"{}")]) == [WRITTEN]
 
+    def test_a_rotated_password_file_is_picked_up_also_on_a_machine_that_has_just_booted(
+        self, between: Relay, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "password"
+        file.write_text("first")
+        settings = SinkSettings(url=between.url, auth="basic", username="penstock", password_file=file)
+        client = Client(settings, now=lambda: 0.0)
+        file.write_text("second")
+        between.plan = only_with("second")
+        assert client.request("GET", "/").status == 200
+
     def test_many_threads_that_are_refused_at_once_all_go_on(self, between: Relay, tmp_path: Path) -> None:
         file = tmp_path / "password"
         file.write_text("first")

@@ -102,7 +102,7 @@ def test_a_wrong_flag_is_told_under_its_own_name(here):
     [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.PenstockError)],
 )
 def test_an_error_becomes_a_line_and_the_exit_code_of_its_class(error, monkeypatch, capsys):
-    def fail():
+    def fail(obj):
         raise error("first cause")
 
     monkeypatch.setattr(app_module, "app", fail)
@@ -113,7 +113,7 @@ def test_an_error_becomes_a_line_and_the_exit_code_of_its_class(error, monkeypat
 
 
 def test_every_problem_of_the_settings_is_a_line(monkeypatch, capsys):
-    def fail():
+    def fail(obj):
         raise SettingsError("one", "two")
 
     monkeypatch.setattr(app_module, "app", fail)
@@ -123,7 +123,7 @@ def test_every_problem_of_the_settings_is_a_line(monkeypatch, capsys):
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch):
-    def fail():
+    def fail(obj):
         raise ZeroDivisionError
 
     monkeypatch.setattr(app_module, "app", fail)

@@ -14,8 +14,10 @@ from penstock.observe.metrics import Metrics
 
 
 class Clock:
+    """Begins at 0, as the monotonic clock of a machine does that has just booted."""
+
     def __init__(self) -> None:
-        self.now = 1000.0
+        self.now = 0.0
 
     def __call__(self) -> float:
         return self.now

@@ -43,6 +43,13 @@ def test_each_reason_is_logged_once_however_often_it_is_met(patience: RetryForev
     ]
 
 
+def test_the_first_wait_is_logged_also_on_a_machine_that_has_just_booted() -> None:
+    patience = RetryForever(Metrics(), threading.Event(), now=lambda: 0.0)
+    with capture_logs() as logs, patience.attempts() as one:
+        one.wait(LOST)
+    assert logs[0]["event"] == "waiting for the index"
+
+
 def test_the_gauge_stays_until_the_last_one_waits_no_longer(patience: RetryForever) -> None:
     with patience.attempts() as one, patience.attempts() as two:
         assert value(patience) == 0

@@ -1,15 +1,7 @@
 """How long a look waits for a worker: the looks are scripted here, tests/end_to_end/test_explain.py has real ones."""
 
-import pytest
-
-from penstock.operations.explain import explain
 from penstock.operations.explain.diagnosis import Evidence, conclude
 from penstock.operations.explain.explain import Explanation, look_until_passed
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch):
-    monkeypatch.setattr(explain, "_LOOK_EVERY_S", 0)
 
 
 def seen(time, position, *, version=1, worker="running"):
@@ -19,7 +11,7 @@ def seen(time, position, *, version=1, worker="running"):
 
 def verdict(*looks, wait_s=60):
     left = iter(looks)
-    found = look_until_passed(lambda: next(left), wait_s=wait_s)
+    found = look_until_passed(lambda: next(left), wait_s=wait_s, every_s=0)
     return found.conclusion.verdict, len(list(left))
 
 

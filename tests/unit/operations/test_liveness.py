@@ -2,14 +2,18 @@
 
 import time
 
-from penstock.operations.inspect.liveness import alive
+from penstock.operations.inspect import liveness
 
-LEASE_S = 1.0
+LEASE_S = 0.3
 
 
 def document(*, beat=0, released=False, reported_s_ago=None):
     status = {} if reported_s_ago is None else {"reported_at": time.time() - reported_s_ago}
     return {"epoch": 2, "beat": beat, "released": released, "lease_s": LEASE_S, "status": status}
+
+
+def alive(documents, look):
+    return liveness.alive(documents, look, every_s=0.02)
 
 
 def never(_):

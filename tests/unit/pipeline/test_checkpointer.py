@@ -65,12 +65,36 @@ def test_positions_are_saved_at_their_intervals_and_those_of_an_idle_source_less
     assert saved == [at(1), at(3), at(4), at(5)]
 
 
+def just_booted():
+    """A clock that begins at 0, as the monotonic one does when the machine starts."""
+    return 0.0
+
+
+def test_the_first_position_is_saved_at_once_also_on_a_machine_that_has_just_booted():
+    saved = []
+    with Checkpointer(saved.append, every_s=3600, now=just_booted) as saving:
+        saving.reached(at(1), read=1)
+        until(lambda: saved == [at(1)], lambda: saved)
+        saving.reached(at(2), read=2)
+        assert saved == [at(1)]
+
+
+def test_the_position_of_an_idle_source_is_saved_at_its_own_intervals():
+    saved, clock = [], [0.0]
+    with Checkpointer(saved.append, every_s=0, idle_s=10, now=lambda: clock[0]) as saving:
+        for second in range(25):
+            clock[0] = float(second)
+            saving.reached(at(second), read=5)
+            until(lambda: saving._under_way is None or saving._under_way.done(), "the save")
+    assert saved == [at(0), at(10), at(20)]
+
+
 @pytest.mark.parametrize("every_s", [0, 3600])
 def test_what_a_save_raised_is_raised_by_every_call_that_follows(every_s):
     def save(_):
         raise LeaseLost("taken")
 
-    with Checkpointer(save, every_s=every_s) as saving:
+    with Checkpointer(save, every_s=every_s, now=just_booted) as saving:
         saving.reached(at(1), read=1)
         with pytest.raises(LeaseLost, match="taken"):
             until(lambda: saving.reached(at(2), read=2), "the failure")

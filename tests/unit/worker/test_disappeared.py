@@ -1,11 +1,43 @@
-"""When everything before a moment was told by the stream."""
+"""When everything before a moment was told by the stream, and how often names are compared."""
+
+import threading
 
 from penstock.model import Counts, Position
-from penstock.worker.collections.disappeared import StreamWatermark
+from penstock.mongo.watch import Watch
+from penstock.planner import Plan
+from penstock.runtime.intervals import Intervals
+from penstock.worker.collections.disappeared import Disappeared, StreamWatermark
+from penstock.worker.collections.renames import Renames
+from penstock.worker.load_gate import LoadGate
+
+
+class Source:
+    """Answers the source's questions; in the place of the adapters of a pipeline without collections."""
+
+    intervals = Intervals(disappeared_s=10)
+
+    def __init__(self):
+        self.asked = 0
+
+    def ask(self, question, *arguments, stop):
+        self.asked += 1
+        return 7
 
 
 def at(time):
     return Position(None, time)
+
+
+def test_names_are_compared_at_once_and_then_at_their_intervals_also_on_a_machine_that_has_just_booted():
+    source, clock, ending, compared = Source(), [0.0], threading.Event(), []
+    plan = Plan(Watch("shop", ()), ())
+    disappeared = Disappeared(plan, source, {}, LoadGate(ending), Renames(source), ending, now=lambda: clock[0])
+    for second in range(25):
+        clock[0], before = float(second), source.asked
+        disappeared.look_if_due()
+        if source.asked > before:
+            compared.append(second)
+    assert compared == [0, 11, 22]
 
 
 def test_a_position_behind_the_moment_says_so():

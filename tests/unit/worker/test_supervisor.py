@@ -7,8 +7,8 @@ from penstock.observe.metrics import Metrics
 from penstock.opensearch.index.definition import IndexDefinition
 from penstock.opensearch.state.generations import CollectionRecord
 from penstock.planner import Planner
+from penstock.runtime.intervals import Intervals
 from penstock.settings import CollectionSettings, Settings
-from penstock.worker import supervisor
 from penstock.worker.supervisor import Supervisor
 from testkit.workspace import until
 
@@ -35,16 +35,16 @@ class Following:
         stop.wait()
 
 
-def test_a_pipeline_goes_on_with_what_was_recorded_after_it_began(monkeypatch):
+def test_a_pipeline_goes_on_with_what_was_recorded_after_it_began():
     """With what it began with, its next term would take its own record for a change by somebody else."""
-    monkeypatch.setattr(supervisor, "_LOOK_EVERY_S", 0.01)
     planner, records, begun, stop = Planner(Settings(collections=[ORDERS])), Records(), [], threading.Event()
 
     def following(plan):
         begun.append(Following(plan))
         return begun[-1]
 
-    working = threading.Thread(target=Supervisor(lambda: planner, records, following, Metrics()).run, args=[stop])
+    supervisor = Supervisor(lambda: planner, records, following, Metrics(), intervals=Intervals(generations_s=0.01))
+    working = threading.Thread(target=supervisor.run, args=[stop])
     working.start()
     try:
         until(lambda: begun, "it begins")

@@ -4,6 +4,7 @@ import gzip
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -52,13 +53,21 @@ class Unreachable(Exception):
 class Client:
     """Sends requests to one cluster; may be used by several threads. Close it at the end."""
 
-    def __init__(self, settings: SinkSettings, *, signer: Authorisation | None = None, connections: int = 0) -> None:
+    def __init__(
+        self,
+        settings: SinkSettings,
+        *,
+        signer: Authorisation | None = None,
+        connections: int = 0,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.url = settings.url
         self.is_serverless = settings.auth == "sigv4" and settings.service == "aoss"
         self._gzip = settings.gzip
         self._authorisation = authorisation(settings, signer)
         self._renewing = threading.Lock()
-        self._renewed_at = 0.0
+        self._renewed_at: float | None = None
+        self._now = now
         self._pool = urllib3.PoolManager(
             maxsize=connections or settings.requests_in_flight + 4,
             block=False,
@@ -83,7 +92,7 @@ class Client:
         if self._gzip and len(payload) >= _GZIP_FROM_BYTES:
             headers["content-encoding"] = "gzip"
             payload = gzip.compress(payload, compresslevel=1, mtime=0)
-        asked_at = time.monotonic()
+        asked_at = self._now()
         answer = self._send(method, path, payload, headers)
         if answer.status in _REFUSED and b"cluster_block_exception" not in answer.raw and self._renew(asked_at):
             answer = self._send(method, path, payload, headers)
@@ -116,11 +125,11 @@ class Client:
     def _renew(self, asked_at: float) -> bool:
         """Renew the credentials, unless another thread did so since the refused request was made."""
         with self._renewing:
-            if self._renewed_at >= asked_at:
+            if self._renewed_at is not None and self._renewed_at >= asked_at:
                 return True
             renewed = self._authorisation.renew()
             if renewed:
-                self._renewed_at = time.monotonic()
+                self._renewed_at = self._now()
             return renewed
 
 

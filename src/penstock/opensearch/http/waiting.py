@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -44,8 +45,9 @@ _boards: WeakKeyDictionary[Metrics, _Board] = WeakKeyDictionary()
 class RetryForever:
     """Waits for one cluster until `stop`; tells the log once a reason and then every 30 s, and the metrics."""
 
-    def __init__(self, metrics: Metrics, stop: threading.Event) -> None:
+    def __init__(self, metrics: Metrics, stop: threading.Event, *, now: Callable[[], float] = time.monotonic) -> None:
         self.stop = stop
+        self._now = now
         self._metrics = metrics
         self._board = _boards.setdefault(metrics, _Board())
 
@@ -55,10 +57,11 @@ class RetryForever:
 
     def began(self, who: int, wait: Wait) -> None:
         """Note that someone waits."""
-        now = time.monotonic()
+        now = self._now()
         with self._board.lock:
             self._board.waiting.add(who)
-            say = now - self._board.said.get(wait.reason, -_SAY_AGAIN_S) >= _SAY_AGAIN_S
+            said_at = self._board.said.get(wait.reason)
+            say = said_at is None or now - said_at >= _SAY_AGAIN_S
             if say:
                 self._board.said[wait.reason] = now
             self._metrics.set("penstock_waiting", 1)

@@ -9,12 +9,8 @@ from typing import Any, Final
 import orjson
 
 from penstock.errors import SettingsError
+from penstock.runtime.intervals import GC_DELETES_S
 from penstock.settings import CollectionSettings, ConflictPolicy
-
-GC_DELETES_S: Final = 900
-"""How long an index remembers the version of a deleted document (OpenSearch: 60 s). Anything sent later than this
-after its reading could bring a deleted document back, so it outlives every request in flight and every lease; what is
-read outside the stream is sent within half of it."""
 
 RESERVED_FIELD: Final = "_penstock"
 

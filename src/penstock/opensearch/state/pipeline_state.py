@@ -22,6 +22,7 @@ from penstock.errors import LeaseLost, Stopped
 from penstock.model import Position
 from penstock.opensearch.state.ids import pipeline_id
 from penstock.opensearch.state.store import Conflict, StateStore, Stored
+from penstock.runtime.intervals import INTERVALS
 
 log = structlog.get_logger(__name__)
 
@@ -30,14 +31,23 @@ class PipelineState:
     """Implements `penstock.ports.Checkpoints`; the pipeline's thread and the renewing one may use it together."""
 
     def __init__(
-        self, store: StateStore, name: str, *, owner: str, lease_s: float, stop: threading.Event | None = None
+        self,
+        store: StateStore,
+        name: str,
+        *,
+        owner: str,
+        lease_s: float,
+        standby_s: float = INTERVALS.standby_s,
+        stop: threading.Event | None = None,
     ) -> None:
+        """`standby_s`: the longest time between two looks of a standby at the lease."""
         self.name = name
         self.owner = f"{owner}/{secrets.token_hex(4)}"
         """Unlike any other worker's, however the worker was named."""
         self._store = store
         self._id = pipeline_id(name)
         self._lease_s = lease_s
+        self._look_every_s = min(standby_s, lease_s / 5)
         self._stop = stop if stop is not None else store.patience.stop
         self._lock = threading.RLock()
         self._stored: Stored | None = None
@@ -60,7 +70,7 @@ class PipelineState:
                 seen, since = found, now
             if _is_free(found, now - since, self._lease_s) and self._take(found):
                 return
-            if self._stop.wait(min(1.0, self._lease_s / 5)):
+            if self._stop.wait(self._look_every_s):
                 raise Stopped(f"told to stop while waiting for the lease of pipeline {self.name}")
 
     def renew(self) -> None:
@@ -102,8 +112,8 @@ class PipelineState:
 
         Answers at once, also while another thread waits for the cluster to take a renewal.
         """
-        stored = self._stored
-        return stored is not None and time.monotonic() - stored.sent_at < self._lease_s
+        sent_at = self._stored.sent_at if self._stored else None
+        return sent_at is not None and time.monotonic() - sent_at < self._lease_s
 
     def assert_held(self) -> None:
         """Raise LeaseLost when nothing may be sent, since another worker may have taken over."""

@@ -40,13 +40,13 @@ StateDocument = Mapping[str, Any]
 class Stored(NamedTuple):
     """A state document as it is stored, with what a later write must name to replace exactly this one.
 
-    `sent_at` (time.monotonic): no later than the moment when the request that wrote it was sent; 0 when it was read.
+    `sent_at` (time.monotonic): no later than the moment when the request that wrote it was sent; None when it was read.
     """
 
     document: dict[str, Any]
     seq_no: int
     primary_term: int
-    sent_at: float = 0.0
+    sent_at: float | None = None
 
 
 class _Place(NamedTuple):

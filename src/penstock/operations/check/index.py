@@ -11,10 +11,11 @@ from penstock.errors import SettingsError
 from penstock.observe.wording import counted
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.index.field_limit import count_fields, limit_of, takes_new_fields
-from penstock.opensearch.index.mapping import GC_DELETES_S, body_for, read_mapping
+from penstock.opensearch.index.mapping import body_for, read_mapping
 from penstock.operations.check.finding import RIGHTS, CheckFinding, failure, ok, refusal, warning
 from penstock.operations.inspect.views import SinkView
 from penstock.planner import DeclaredCollection
+from penstock.runtime.intervals import GC_DELETES_S
 from penstock.settings import CollectionSettings, Settings
 
 _NEARLY_FULL = 0.8

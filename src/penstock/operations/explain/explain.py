@@ -29,10 +29,10 @@ from penstock.operations.inspect.differences import FieldComparison, field_by_fi
 from penstock.operations.inspect.liveness import alive
 from penstock.operations.inspect.views import SinkView
 from penstock.planner import FedGeneration, Plan, Planner
+from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.settings import Settings
 
 _LOOKS = 3
-_LOOK_EVERY_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,13 @@ class _Shaped:
 
 
 def explain(
-    settings: Settings, namespace: str, typed: str, *, wait_s: float = 0.0, on_wait: Callable[[], None] = lambda: None
+    settings: Settings,
+    namespace: str,
+    typed: str,
+    *,
+    wait_s: float = 0.0,
+    on_wait: Callable[[], None] = lambda: None,
+    intervals: Intervals = INTERVALS,
 ) -> Explanation:
     """Look at one document. Raises SettingsError, SourceUnavailable, SinkUnavailable.
 
@@ -74,12 +80,12 @@ def explain(
         plan, collection = _served(planner.plans(records), namespace)
         record = records.get(collection.settings.alias)
         moved_on = tuple(record.moved_on(collection.now)) if record else ()
-        look = _Look(settings, plan, collection, asked, view, connection, moved_on)
-        return look_until_passed(look.once, wait_s=wait_s, on_wait=on_wait)
+        look = _Look(settings, plan, collection, asked, view, connection, moved_on, intervals.liveness_s)
+        return look_until_passed(look.once, wait_s=wait_s, every_s=intervals.explain_s, on_wait=on_wait)
 
 
 def look_until_passed(
-    look: Callable[[], Explanation], *, wait_s: float, on_wait: Callable[[], None] = lambda: None
+    look: Callable[[], Explanation], *, wait_s: float, every_s: float, on_wait: Callable[[], None] = lambda: None
 ) -> Explanation:
     """Look again while a running worker may still bring what is missing: until it has passed the first look.
 
@@ -90,7 +96,7 @@ def look_until_passed(
     if wait_s and _may_come(found):
         on_wait()
     while _may_come(found) and time.monotonic() < until:
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(every_s)
         before, found = found, look()
         if found.seen.version != first.seen.version:
             first = found
@@ -115,6 +121,7 @@ class _Look:
     view: SinkView
     connection: Connection
     moved_on: tuple[str, ...]
+    liveness_s: float
 
     def once(self) -> Explanation:
         """Look; again when the index took a write meanwhile."""
@@ -131,7 +138,8 @@ class _Look:
     def state(self) -> "_State":
         """What is saved of pipeline and load at present."""
         index = self.view.index(self.collection.settings.alias)
-        return _State(self.settings, self.plan, self.view, self.collection.namespace, index.name if index else None)
+        name, index_name = self.collection.namespace, index.name if index else None
+        return _State(self.settings, self.plan, self.view, name, index_name, self.liveness_s)
 
     def _letter(self) -> StoredLetter | None:
         alias = write_alias_of(index_of(self.collection.settings.alias, self.collection.number))
@@ -164,14 +172,23 @@ class _Look:
 class _State:
     """What is saved of the pipeline that serves the collection, and of its load."""
 
-    def __init__(self, settings: Settings, plan: Plan, view: SinkView, namespace: Namespace, index: str | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        plan: Plan,
+        view: SinkView,
+        namespace: Namespace,
+        index: str | None,
+        liveness_s: float,
+    ) -> None:
         of_pipeline, of_load = pipeline_id(plan.name), load_id(namespace, str(index))
         states = view.states([of_pipeline, of_load])
         self.index = index
         self.load: str | None = states[of_load]["phase"] if of_load in states else None
         self._is_mapped = bool(settings.pipeline.parking_queue)
         self._pipeline: Mapping[str, Any] | None = states.get(of_pipeline)
-        self._is_alive = bool(self._pipeline and alive({of_pipeline: self._pipeline}, view.states))
+        its = {of_pipeline: self._pipeline} if self._pipeline else {}
+        self._is_alive = bool(alive(its, view.states, every_s=liveness_s))
 
     @property
     def worker(self) -> WorkerSays:

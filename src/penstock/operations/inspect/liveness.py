@@ -8,7 +8,6 @@ from penstock.opensearch.state.store import StateDocument
 _GONE_AFTER_LEASES = 2
 """A worker reports several times within the time of its lease; a report of two of them ago says nothing."""
 
-_LOOK_EVERY_S = 0.2
 _LOOK_FOR_LEASES = 0.5
 """A lease is renewed after a third of its time."""
 
@@ -20,19 +19,22 @@ def reported_lately(document: StateDocument) -> bool:
 
 
 def alive(
-    documents: Mapping[str, StateDocument], look: Callable[[Sequence[str]], Mapping[str, StateDocument]]
+    documents: Mapping[str, StateDocument],
+    look: Callable[[Sequence[str]], Mapping[str, StateDocument]],
+    *,
+    every_s: float,
 ) -> frozenset[str]:
     """Those of the pipelines' state documents, by id, whose worker is there.
 
     A lease that is held without a report is of a worker that has just begun, or is dead: `look` reads the documents
-    again, for up to half a lease, to see whether they are renewed.
+    again, every so many seconds for up to half a lease, to see whether they are renewed.
     """
     there = {state_id for state_id, document in documents.items() if reported_lately(document)}
     silent = {name: each for name, each in documents.items() if name not in there and not each["released"]}
     longest_s = max((_LOOK_FOR_LEASES * float(each["lease_s"]) for each in silent.values()), default=0.0)
     until = time.monotonic() + longest_s
     while silent and time.monotonic() < until:
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(every_s)
         for state_id, now in look(list(silent)).items():
             if _turn(now) != _turn(silent[state_id]):
                 del silent[state_id]

@@ -7,6 +7,7 @@ from penstock.errors import SettingsError, SystemicFault
 from penstock.model import seconds_of
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord
 from penstock.operations.reindex.generations import Generations, generations_of
+from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.settings import Settings
 
 Say = Callable[[str], None]
@@ -15,12 +16,20 @@ _BEHIND_S = 60
 """An index that is so far behind the one that serves would show people old documents."""
 
 
-def rollback(settings: Settings, namespace: str, *, stop: threading.Event, say: Say, force: bool = False) -> None:
+def rollback(
+    settings: Settings,
+    namespace: str,
+    *,
+    stop: threading.Event,
+    say: Say,
+    force: bool = False,
+    intervals: Intervals = INTERVALS,
+) -> None:
     """Let the index that served before serve again; the other one is kept and fed.
 
     With `force` also one that is behind, or not fed. Raises SettingsError, SystemicFault, SinkUnavailable, Stopped.
     """
-    with generations_of(settings, namespace, stop) as them:
+    with generations_of(settings, namespace, stop, intervals) as them:
         record = them.settled()
         kept, serving = record.in_role("kept"), _serving(record)
         if kept is None:
@@ -33,9 +42,11 @@ def rollback(settings: Settings, namespace: str, *, stop: threading.Event, say: 
         say(f"{them.name}: {kept.index} serves {them.alias} again; {serving.index} is kept and fed")
 
 
-def finish(settings: Settings, namespace: str, *, stop: threading.Event, say: Say) -> None:
+def finish(
+    settings: Settings, namespace: str, *, stop: threading.Event, say: Say, intervals: Intervals = INTERVALS
+) -> None:
     """Drop the index that does not serve any more. Raises SettingsError, SystemicFault, SinkUnavailable, Stopped."""
-    with generations_of(settings, namespace, stop) as them:
+    with generations_of(settings, namespace, stop, intervals) as them:
         record = them.settled()
         serving = _serving(record)
         if building := record.in_role("building"):
@@ -51,9 +62,11 @@ def finish(settings: Settings, namespace: str, *, stop: threading.Event, say: Sa
         _drop(them, [each for each in record.generations if each.role != "serving"], say)
 
 
-def abandon(settings: Settings, namespace: str, *, stop: threading.Event, say: Say) -> None:
+def abandon(
+    settings: Settings, namespace: str, *, stop: threading.Event, say: Say, intervals: Intervals = INTERVALS
+) -> None:
     """Give up the generation that does not serve yet. Raises SettingsError, SystemicFault, SinkUnavailable, Stopped."""
-    with generations_of(settings, namespace, stop) as them:
+    with generations_of(settings, namespace, stop, intervals) as them:
         record = them.settled()
         _drop(them, [each for each in record.generations if each.role in ("building", "dropping")], say)
 

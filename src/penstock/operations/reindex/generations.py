@@ -11,7 +11,6 @@ from contextlib import closing, contextmanager
 import structlog
 
 from penstock.connections import sink_client
-from penstock.delivery.databases import LOOK_AGAIN_S
 from penstock.errors import SettingsError, Stopped, SystemicFault
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters
@@ -24,23 +23,30 @@ from penstock.opensearch.state.ids import load_id, pipeline_id, verify_id
 from penstock.opensearch.state.store import StateDocument, StateStore
 from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.planner import DeclaredCollection, Planner, pipeline_of
+from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-LOOK_EVERY_S = 0.5
 
 
 class Generations:
     """The generations of a collection of which there is a record."""
 
-    def __init__(self, settings: Settings, declared: DeclaredCollection, client: Client, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        declared: DeclaredCollection,
+        client: Client,
+        stop: threading.Event,
+        intervals: Intervals,
+    ) -> None:
         patience = RetryForever(Metrics(), stop)
         self.declared = declared
         self.alias = declared.settings.alias
         self.name = str(declared.namespace)
         self.indexes = Indexes(client, patience)
         self.is_mapped = bool(settings.pipeline.parking_queue)
+        self.intervals = intervals
         self._stop = stop
         self._store = StateStore(client, patience)
         self._records = GenerationRegistry(self._store)
@@ -123,12 +129,12 @@ class Generations:
                 seen, began = turns, time.monotonic()
             if time.monotonic() - began > max(float(each["lease_s"]) for each in feeding):
                 return
-            if self._stop.wait(LOOK_EVERY_S):
+            if self._stop.wait(self.intervals.reindex_s):
                 raise Stopped(f"told to stop before {generation.index} was dropped")
 
     def _wait_for_sync_functions(self, generation: GenerationRecord) -> None:
         """Give the containers of a sync function time to look again; what comes later is parked, and replayed."""
-        if self.is_mapped and self._stop.wait(LOOK_AGAIN_S):
+        if self.is_mapped and self._stop.wait(self.intervals.targets_s):
             raise Stopped(f"told to stop before {generation.index} was dropped")
 
     def _could_feed(self, generation: GenerationRecord) -> list[StateDocument]:
@@ -148,9 +154,11 @@ class Generations:
 
 
 @contextmanager
-def generations_of(settings: Settings, namespace: str, stop: threading.Event) -> Iterator[Generations]:
+def generations_of(
+    settings: Settings, namespace: str, stop: threading.Event, intervals: Intervals
+) -> Iterator[Generations]:
     """Open the way to the generations of a declared collection. Raises SettingsError, SinkUnavailable."""
     declared = Planner(settings).of(namespace)
     with closing(sink_client(settings)) as client:
         require_server(client)
-        yield Generations(settings, declared, client, stop)
+        yield Generations(settings, declared, client, stop, intervals)

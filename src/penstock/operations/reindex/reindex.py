@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from penstock.delivery.databases import LOOK_AGAIN_S
 from penstock.errors import NotEqual, Outdated, PositionLost, SettingsError, Stopped, SystemicFault
 from penstock.model import seconds_of
 from penstock.mongo.collections import estimated_count
@@ -22,9 +21,10 @@ from penstock.observe.metrics import Metrics
 from penstock.opensearch.read.scan import count
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord
 from penstock.operations.reindex.cutover import Say
-from penstock.operations.reindex.generations import LOOK_EVERY_S, Generations
+from penstock.operations.reindex.generations import Generations
 from penstock.operations.verify import FindingKind, VerifyListener, VerifyOptions, verify
 from penstock.planner import Plan, Planner
+from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.settings import Settings
 from penstock.wiring import Adapters
@@ -40,8 +40,18 @@ _SHOWN = 5
 
 log = structlog.get_logger(__name__)
 
-_NEAR_S = 15
-"""A position so close behind the source's time is in step; an idle one is saved every ten seconds."""
+
+@dataclass(frozen=True)
+class ReindexOptions:
+    """How a generation is made. A difference may take `wait_s` to go away while writes go on.
+
+    With `force` one is made though the settings are those of the present one; with `accept_dead_letters` documents that
+    the new one refused are no reason to leave the old one serving.
+    """
+
+    wait_s: float
+    force: bool = False
+    accept_dead_letters: bool = False
 
 
 def reindex(
@@ -51,28 +61,25 @@ def reindex(
     stop: threading.Event,
     progress: Progress,
     say: Say,
-    wait_s: float,
-    force: bool = False,
-    accept_dead_letters: bool = False,
+    options: ReindexOptions,
+    intervals: Intervals = INTERVALS,
 ) -> None:
     """Make a new generation of a collection by the settings of now, and let it serve once it is verified.
 
-    Goes on with one that was begun. A difference may take `wait_s` to go away while writes go on. With `force` one is
-    made though the settings are those of the present one; with `accept_dead_letters` documents that the new one refused
-    are no reason to leave the old one serving.
+    Goes on with one that was begun.
 
     Raises SettingsError, NotEqual, PositionLost, SourceUnavailable, SinkUnavailable, SystemicFault, Stopped.
     """
     planner = Planner(settings)
-    with joined(settings, metrics=Metrics()) as site:
-        them = Generations(settings, planner.of(namespace), site.wiring.client, stop)
-        record = _begin(them, force=force, say=say)
+    with joined(settings, metrics=Metrics(), intervals=intervals) as site:
+        them = Generations(settings, planner.of(namespace), site.wiring.client, stop, intervals)
+        record = _begin(them, force=options.force, say=say)
         while record and (building := record.in_role("building")):
             plan = next(each for each in planner.plans({them.alias: record}) if each.alone == building)
             if plan.problem:
                 raise SettingsError(plan.problem)
             try:
-                _Reindexing(site, them, plan, building, progress, say, wait_s, accept_dead_letters).run(stop)
+                _Reindexing(site, them, plan, building, progress, say, options).run(stop)
             except Outdated as outdated:
                 log.info("the reindex begins again", collection=them.name, reason=str(outdated))
                 record = them.record()
@@ -129,8 +136,7 @@ class _Reindexing:
     building: GenerationRecord
     progress: Progress
     say: Say
-    wait_s: float
-    accept_dead_letters: bool
+    options: ReindexOptions
     adapters: Adapters = field(init=False)
 
     def run(self, stop: threading.Event) -> None:
@@ -169,9 +175,10 @@ class _Reindexing:
         """
         total, shown = self.adapters.ask(estimated_count, self.plan.collections[0].source), 0
         self.progress.started(self.them.name, total)
-        known_at = time.monotonic() + (LOOK_AGAIN_S + _NEAR_S if self.them.is_mapped else 0.0)
+        intervals = self.site.wiring.intervals
+        known_at = time.monotonic() + (intervals.targets_s + intervals.in_step_s if self.them.is_mapped else 0.0)
         while not self._is_in_step() or time.monotonic() < known_at:
-            if done.wait(LOOK_EVERY_S):
+            if done.wait(intervals.reindex_s):
                 raise Stopped("the reindex ends")
             documents = self._loaded()
             self.progress.advanced(self.them.name, max(0, documents - shown))
@@ -192,11 +199,11 @@ class _Reindexing:
 
     def _is_near(self, building: GenerationRecord) -> bool:
         """By its position, or by what its worker reports: some sources give an idle stream no new position."""
-        now_s = seconds_of(self.adapters.ask(cluster_time))
+        now_s, near_s = seconds_of(self.adapters.ask(cluster_time)), self.site.wiring.intervals.in_step_s
         for state in self.them.pipelines(building):
             position, status = state["position"], state["status"]
-            by_position = position is not None and now_s - seconds_of(position["time"]) <= _NEAR_S
-            if not by_position and not (status.get("state") == "live" and status["lag_s"] <= _NEAR_S):
+            by_position = position is not None and now_s - seconds_of(position["time"]) <= near_s
+            if not by_position and not (status.get("state") == "live" and status["lag_s"] <= near_s):
                 return False
         return True
 
@@ -213,10 +220,10 @@ class _Reindexing:
         generation = self.them.indexes.ensure_generation(collection.settings, number=collection.number, serving=False)
         telling = VerifyListener(self.progress)
         found = verify(
-            self.adapters, collection, generation, VerifyOptions(wait_s=self.wait_s), stop=done, telling=telling
+            self.adapters, collection, generation, VerifyOptions(wait_s=self.options.wait_s), stop=done, telling=telling
         )
         require_known(collection, self.them.record())
-        kinds = [kind for kind in _WRONG if kind != "dead-lettered" or not self.accept_dead_letters]
+        kinds = [kind for kind in _WRONG if kind != "dead-lettered" or not self.options.accept_dead_letters]
         wrong = [f"{found.tally.found[kind]:,} {kind}" for kind in kinds if found.tally.found[kind]]
         if wrong or found.dropped:
             raise NotEqual(self._not_equal(wrong, [each.id for each in found.tally.kept if each.kind in kinds]))

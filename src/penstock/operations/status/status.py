@@ -24,10 +24,9 @@ from penstock.operations.status.state_words import (
     state_of,
 )
 from penstock.planner import DeclaredCollection, pipeline_of
+from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.settings import CollectionSettings, Settings
 from penstock.worker.collections.renames import present_names
-
-_RATE_OVER_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -127,8 +126,8 @@ class _Looked:
         )
 
 
-def status(settings: Settings) -> Status:
-    """Look at everything; takes about a second, for the rate. Raises SettingsError, SinkUnavailable."""
+def status(settings: Settings, intervals: Intervals = INTERVALS) -> Status:
+    """Look at everything; takes at least `intervals.rate_s`, for the rate. Raises SettingsError, SinkUnavailable."""
     namespaces = {_namespace(each): each for each in settings.collections}
     with closing(sink_client(settings)) as client:
         view = SinkView(settings, client)
@@ -139,11 +138,12 @@ def status(settings: Settings) -> Status:
         source = see_source(settings.source, names)
         letters = view.dead_letters(namespaces)
         beside = {each.index: _beside(view, each) for record in records.values() for each in _several(record)}
-        time.sleep(max(0.0, began + _RATE_OVER_S - time.monotonic()))
+        time.sleep(max(0.0, began + intervals.rate_s - time.monotonic()))
         after = {namespace: view.index(each.alias) for namespace, each in namespaces.items()}
         seconds = time.monotonic() - began
         states = view.states(_state_ids(settings, after, records))
-        there = alive({name: each for name, each in states.items() if each["kind"] == "pipeline"}, view.states)
+        pipelines = {name: each for name, each in states.items() if each["kind"] == "pipeline"}
+        there = alive(pipelines, view.states, every_s=intervals.liveness_s)
     looked = _Looked(settings, source, states, there, beside)
     lines = []
     for watch in _watches(settings):

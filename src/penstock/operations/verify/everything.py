@@ -8,6 +8,7 @@ from penstock.observe.metrics import Metrics
 from penstock.operations.verify.findings import Verified
 from penstock.operations.verify.generation import VerifyListener, VerifyOptions, verify
 from penstock.planner import Planner
+from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.settings import Settings
 from penstock.wiring import wired
 
@@ -19,13 +20,14 @@ def verify_all(
     only: frozenset[str],
     stop: threading.Event,
     telling: Callable[[str], VerifyListener],
+    intervals: Intervals = INTERVALS,
 ) -> Iterator[Verified]:
     """Verify those collections of `only`, and yield what became of each; `telling` is asked for each of them.
 
     Raises SettingsError for one without an index, and what `verify` raises.
     """
     planner = Planner(settings)
-    with wired(settings, metrics=Metrics()) as wiring:
+    with wired(settings, metrics=Metrics(), intervals=intervals) as wiring:
         for plan in planner.plans(wiring.records(stop).read(planner.aliases)):
             adapters = wiring.adapters(plan, stop)
             for each in plan.collections:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from penstock.errors import SystemicFault
 from penstock.model import Change, Letter, Outcome, Position, Refusal, Write
-from penstock.opensearch.index.mapping import GC_DELETES_S
 from penstock.operations.verify.look import BothSides
 from penstock.pipeline.fold import letter
 from penstock.planner import FedGeneration
@@ -32,7 +31,8 @@ class Repairing:
         Raises ReadAgain, Stopped, SinkUnavailable, and SystemicFault when too much is refused.
         """
         able = [look for look in looks if look.wanted.state != "refused"]
-        send_before = min((look.read_at for look in able), default=0.0) + GC_DELETES_S / 2
+        first_read = min((look.read_at for look in able), default=None)
+        send_before = None if first_read is None else first_read + self.adapters.intervals.send_within_s
         written = iter(self.adapters.sink.write([_write(look, self.alias) for look in able], send_before=send_before))
         outcomes = [
             Refusal(0, look.wanted.reason) if look.wanted.state == "refused" else next(written) for look in looks

@@ -5,7 +5,7 @@ that was heard.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Final, NamedTuple
@@ -19,9 +19,6 @@ from penstock.wiring import Adapters
 from penstock.worker.collections.drops import stays_away
 from penstock.worker.collections.renames import Renames
 from penstock.worker.load_gate import LoadGate
-
-_COMPARE_EVERY_S = 10.0
-"""How often it is looked whether a collection is gone."""
 
 _EMPTY_ANSWERS: Final = 3
 """So many answers without a change were settled, and the last of them was surely asked for after the first."""
@@ -67,11 +64,13 @@ class Disappeared:
     ending: Event
     heard: StreamWatermark = field(default_factory=StreamWatermark)
     _since: dict[Namespace, WatermarkMoment] = field(default_factory=dict)
-    _compared_at: float = 0.0
+    now: Callable[[], float] = time.monotonic
+    _compared_at: float | None = None
 
     def look_if_due(self) -> None:
         """Compare names, more often while one seems to be missing. Raises Outdated, SourceUnavailable, Stopped."""
-        if self._since or time.monotonic() - self._compared_at > _COMPARE_EVERY_S:
+        every_s = self.adapters.intervals.disappeared_s
+        if self._since or self._compared_at is None or self.now() - self._compared_at > every_s:
             self._look()
 
     def _look(self) -> None:
@@ -82,7 +81,7 @@ class Disappeared:
         now = self.heard.moment(self.adapters.ask(cluster_time, stop=give_way))
         gone = [each for each in asked if each.source.coll not in there]
         self._since = {each.namespace: self._since.get(each.namespace, now) for each in gone}
-        self._compared_at = time.monotonic()
+        self._compared_at = self.now()
         self.renames.tell_of_namesakes(asked, there)
         for each in gone:
             if self.heard.has_passed(self._since[each.namespace]):

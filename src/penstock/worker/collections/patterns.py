@@ -31,8 +31,6 @@ from penstock.worker.collections.expansion import expand, matching, patterns_of
 
 log = structlog.get_logger(__name__)
 
-_LOOK_EVERY_S = 5.0
-
 
 @dataclass
 class Patterns:
@@ -51,9 +49,9 @@ class Patterns:
             ask(self.connection, stop, _require_enabled, Namespace.named(each.namespace).db)
         self.planner = Planner(self.look(stop))
 
-    def keep_looking(self, stop: threading.Event) -> None:
+    def keep_looking(self, stop: threading.Event, every_s: float) -> None:
         """Look from time to time, until `stop` is set. Raises SourceUnavailable."""
-        while patterns_of(self.settings) and not stop.wait(_LOOK_EVERY_S):
+        while patterns_of(self.settings) and not stop.wait(every_s):
             settings = self.look(stop)
             if [each.alias for each in settings.collections] != self.planner.aliases:
                 self.planner = Planner(settings)

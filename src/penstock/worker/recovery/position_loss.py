@@ -30,8 +30,6 @@ from penstock.worker.recovery.source_rewind import check_source
 
 log = structlog.get_logger(__name__)
 
-_LOOK_EVERY_S = 5.0
-
 _WHAT: dict[IntegrityProblem, str] = {
     "index_deleted": "was deleted by someone else",
     "index_replaced": "was replaced or restored by someone else",
@@ -88,7 +86,7 @@ def watch(plan: Plan, adapters: Adapters, generations: GenerationsByNamespace, e
     known = {each.index: each.uuid for each in generations.values()}
     searched = ReadAliasWatch(plan.name, adapters)
     try:
-        while not ending.wait(_LOOK_EVERY_S):
+        while not ending.wait(adapters.intervals.indexes_s):
             found = _damages(plan, adapters, generations, known)
             searched.look({name: generations[name] for name, damage in found.items() if damage == _ONLY_TOLD})
             for name, damage in found.items():

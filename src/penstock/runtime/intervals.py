@@ -1,0 +1,104 @@
+"""How often a running penstock looks, reports, renews and saves: every clock that somebody may have to wait for."""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+GC_DELETES_S: Final = 900
+"""How long an index that penstock makes remembers the version of a deleted document (OpenSearch: 60 s). Anything sent
+later than this after its reading could bring a deleted document back, so it outlives every request in flight and every
+lease; what is read outside the stream is sent within half of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intervals:
+    """Times in seconds, handed down to whatever waits. The defaults are what penstock runs with."""
+
+    generations_s: float = 2.0
+    """Between two looks at which generations are to be fed."""
+
+    failed_generation_s: float = 30.0
+    """How long a generation rests that failed in a way that may pass."""
+
+    collections_s: float = 2.0
+    """Between two looks at whether a collection has to be loaded, such as a dropped one that is back."""
+
+    disappeared_s: float = 10.0
+    """Between two comparisons of names, for collections that disappeared without an event."""
+
+    indexes_s: float = 5.0
+    """Between two looks at whether the indexes and their aliases are as they were left."""
+
+    patterns_s: float = 5.0
+    """Between two looks at which collections match a pattern."""
+
+    report_s: float = 1.0
+    """Between two reports of a pipeline to the metrics and the health."""
+
+    idle_save_s: float = 10.0
+    """Between two saves of the position of an idle source, so that it does not age out of the change log."""
+
+    stream_wait_s: float = 1.0
+    """How long the source waits for a change before it answers that there is none."""
+
+    renewals_per_lease: float = 3
+    """How often a lease is renewed, with the report for `status`, within its time."""
+
+    standby_s: float = 1.0
+    """The longest time between two looks of a standby at the lease; a fifth of a short lease if that is less."""
+
+    targets_s: float = 60.0
+    """How long a process to which others bring the changes may not notice that an index was replaced, or that there is
+    another generation."""
+
+    in_step_s: float = 15.0
+    """A position so close behind the source's time is in step; longer than `idle_save_s`."""
+
+    reindex_s: float = 0.5
+    """Between two looks of `reindex` at the workers and at its own progress."""
+
+    rate_s: float = 1.0
+    """How long `status` counts writes for the rate it shows."""
+
+    liveness_s: float = 0.2
+    """Between two looks of a command at whether a lease is renewed."""
+
+    explain_s: float = 0.3
+    """Between two looks of `explain --wait` at a document that may still arrive."""
+
+    queue_s: int = 4
+    """How long an empty queue of parked keys is waited at before it counts as empty; the queue takes whole seconds."""
+
+    gc_deletes_s: float = GC_DELETES_S
+    """The `index.gc_deletes` that the indexes are taken to have."""
+
+    @property
+    def send_within_s(self) -> float:
+        """How long after its read what was read outside the stream may still be sent."""
+        return self.gc_deletes_s / 2
+
+    @classmethod
+    def fast(cls) -> Self:
+        """For tests on servers of their own: nobody waits for long, and a busy machine of two cores keeps up."""
+        return cls(
+            generations_s=0.1,
+            failed_generation_s=0.5,
+            collections_s=0.1,
+            disappeared_s=0.3,
+            indexes_s=0.2,
+            patterns_s=0.2,
+            report_s=0.1,
+            idle_save_s=0.3,
+            stream_wait_s=0.1,
+            renewals_per_lease=5,
+            standby_s=0.1,
+            targets_s=1.0,
+            in_step_s=5.0,
+            reindex_s=0.1,
+            rate_s=0.2,
+            liveness_s=0.05,
+            explain_s=0.05,
+            queue_s=1,
+        )
+
+
+INTERVALS: Final = Intervals()
