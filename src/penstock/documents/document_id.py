@@ -24,13 +24,13 @@ from bson.json_util import loads as read_extended_json
 
 from penstock.documents.bson_json import decimal, milliseconds, regex_flags, regex_pattern
 
-MAX_BYTES = 512
+MAX_ID_BYTES = 512
 """OpenSearch refuses the whole bulk request for one longer id."""
 
 HASHED = "h:"
 """Tag of an id that was too long: a hash and the beginning of its text. It cannot be read back."""
 
-_SHORT_TEXT = MAX_BYTES // 4 - 2
+_SHORT_TEXT = MAX_ID_BYTES // 4 - 2
 """Characters of a string that make a short document id: 4 bytes each at the most, and a tag."""
 
 _SHORT_KINDS = frozenset({str, ObjectId, int, Int64, float, bool, type(None), datetime})
@@ -56,13 +56,13 @@ def document_id(value: Any) -> str:
     if value.__class__ is ObjectId:
         return value.binary.hex()
     text = _text(value)
-    if len(text) <= MAX_BYTES // 4:  # a character has 4 bytes at most
+    if len(text) <= MAX_ID_BYTES // 4:  # a character has 4 bytes at most
         return text
     octets = text.encode("utf-8", "surrogatepass")
-    if len(octets) <= MAX_BYTES:
+    if len(octets) <= MAX_ID_BYTES:
         return text
     head = f"{HASHED}{sha256(octets).hexdigest()}:"
-    return head + octets[: MAX_BYTES - len(head)].decode("utf-8", "ignore")
+    return head + octets[: MAX_ID_BYTES - len(head)].decode("utf-8", "ignore")
 
 
 def document_ids(values: Sequence[Any]) -> list[str]:

@@ -13,18 +13,17 @@ A name with dots is a path to OpenSearch: `a.b` is the field `b` of the object `
 from collections.abc import Iterable
 from hashlib import sha256
 
+from penstock.settings import RESERVED_FIELD
+
 MAX_DEPTH = 20
 """OpenSearch's `index.mapping.depth.limit`: so many names in a path, and so many arrays within arrays."""
 
 MAX_BYTES = 512
 """Far below OpenSearch's 50,000 for one name, so that 20 of them make a path that it still takes."""
 
-OWN = "_penstock"
-"""The object that penstock adds to a document when its values do not tell everything."""
-
 RESERVED = frozenset(
     {
-        OWN,
+        RESERVED_FIELD,
         # metadata fields, refused in a document: of OpenSearch 3, of its size plugin, of older versions
         *("_id", "_index", "_source", "_routing", "_field_names", "_ignored", "_version", "_seq_no"),
         *("_nested_path", "_feature", "_data_stream_timestamp", "_size", "_type", "_tier"),

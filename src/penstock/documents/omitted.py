@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from penstock.documents.field_names import OWN
+from penstock.settings import RESERVED_FIELD
 
 JsonDocument = dict[str, Any]
 
@@ -24,7 +24,7 @@ def leave_out(body: bytes, path: str) -> bytes | None:
 
 def left_out(indexed: Mapping[str, Any]) -> list[str]:
     """The fields that an indexed document says it was left without."""
-    own = indexed.get(OWN)
+    own = indexed.get(RESERVED_FIELD)
     names = own.get("left_out") if isinstance(own, dict) else None
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
@@ -46,7 +46,7 @@ def _parsed(body: bytes) -> JsonDocument:
 
 
 def _noted(document: JsonDocument, names: list[str]) -> bytes:
-    document[OWN] = {**document.get(OWN, {}), "left_out": names}
+    document[RESERVED_FIELD] = {**document.get(RESERVED_FIELD, {}), "left_out": names}
     return orjson.dumps(document)
 
 

@@ -8,8 +8,9 @@ from bson.json_util import RELAXED_JSON_OPTIONS
 from bson.json_util import dumps as extended_json
 
 from penstock.documents.bson_json import ATOMS, OWN_DATES, json_form, not_finite
-from penstock.documents.field_names import MAX_DEPTH, OWN, as_text, learn, map_names
+from penstock.documents.field_names import MAX_DEPTH, as_text, learn, map_names
 from penstock.errors import DocumentError
+from penstock.settings import RESERVED_FIELD
 
 _KEPT = ATOMS - {str, int, Decimal128}
 
@@ -23,7 +24,7 @@ def encode_rewritten(document: dict[str, Any], long_id: str | None = None) -> by
         if long_id is not None:
             own["id"] = long_id
         if own:
-            body[OWN] = own
+            body[RESERVED_FIELD] = own
         return orjson.dumps(body, json_form, OWN_DATES)
     except RecursionError as error:
         raise DocumentError("the document cannot be encoded: it is nested too deep") from error

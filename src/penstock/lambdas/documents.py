@@ -71,20 +71,20 @@ def parsed_json(body: bytes) -> Any:
 
 def _document(value: Any, place: str) -> NewDocument:
     if not isinstance(value, dict):
-        raise BadRequest(f"{_said(place)} must be an object; it is {_kind(value)}.")
+        raise BadRequest(f"{_capitalised(place)} must be an object; it is {_kind(value)}.")
     try:
         read = read_extended_json(json.dumps(value), json_options=_OPTIONS)
     except _UNREADABLE as error:
-        raise BadRequest(f"{_said(place)} is not valid extended JSON: {_words(error)}.") from None
+        raise BadRequest(f"{_capitalised(place)} is not valid extended JSON: {_cause_of(error)}.") from None
     if not isinstance(read, dict):
-        raise BadRequest(f"{_said(place)} is a value of extended JSON ({', '.join(value)}), not a document.")
+        raise BadRequest(f"{_capitalised(place)} is a value of extended JSON ({', '.join(value)}), not a document.")
     identity = read["_id"] if "_id" in read else ObjectId()
     try:
         octets = bson.encode({"_id": identity, **read})
     except _UNREADABLE as error:
-        raise BadRequest(f"{_said(place)} cannot be stored: {_words(error)}.") from None
+        raise BadRequest(f"{_capitalised(place)} cannot be stored: {_cause_of(error)}.") from None
     if len(octets) > MOST_BYTES:
-        raise BadRequest(f"{_said(place)} is too large: {len(octets)} bytes of BSON; {MOST_BYTES} is the most.")
+        raise BadRequest(f"{_capitalised(place)} is too large: {len(octets)} bytes of BSON; {MOST_BYTES} is the most.")
     return NewDocument(place, identity, RawBSONDocument(octets))
 
 
@@ -111,11 +111,11 @@ def _kind(value: Any) -> str:
     return "null" if value is None else _KINDS.get(type(value), "something else")
 
 
-def _said(place: str) -> str:
+def _capitalised(place: str) -> str:
     return place[0].upper() + place[1:]
 
 
-def _words(error: Exception) -> str:
+def _cause_of(error: Exception) -> str:
     """The cause, without the document that pymongo puts before it."""
     if isinstance(error, RecursionError):
         return "it is nested too deep"

@@ -20,6 +20,7 @@ from urllib.parse import quote, urlencode
 import orjson
 import structlog
 
+from penstock.documents.document_id import MAX_ID_BYTES
 from penstock.errors import SinkUnavailable
 from penstock.lambdas.clients import collection, sink
 from penstock.lambdas.http import ApiReply, ApiRequest, BadRequest, Proxied, answer, message
@@ -36,7 +37,6 @@ log = structlog.get_logger(__name__)
 _AWAY = "The index did not answer in time. Try again."
 _PARAMETERS = ("q", "size", "after", "id")
 _MOST = 1000
-_MOST_ID_BYTES = 512
 _MOST_ANSWER_BYTES = 5_500_000
 """Lambda refuses an answer of more than 6 MB, in which the body is a string in JSON."""
 
@@ -83,8 +83,8 @@ def search_of(parameters: Mapping[str, str]) -> Search:
     problems = [f"`{name}` is not known" for name in sorted(parameters) if name not in _PARAMETERS]
     if "id" in parameters and len(parameters) > 1 and not problems:
         problems.append("`id` goes without any other parameter")
-    if not 0 < len(parameters.get("id", "1").encode()) <= _MOST_ID_BYTES:
-        problems.append(f"`id` must have 1 to {_MOST_ID_BYTES} bytes")
+    if not 0 < len(parameters.get("id", "1").encode()) <= MAX_ID_BYTES:
+        problems.append(f"`id` must have 1 to {MAX_ID_BYTES} bytes")
     if not parameters.get("q", "all").strip():
         problems.append("`q` is empty; leave it out to read all documents")
     size = parameters.get("size", "10")

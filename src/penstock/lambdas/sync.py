@@ -49,7 +49,7 @@ def handler(event: Any, context: Any) -> None:
             try:
                 done.add(_in_time(context, partial(_apply, db, changes, position)))
             except Exception as error:  # noqa: BLE001 (whatever it is: to raise could lose the batch)
-                _say(error, db)
+                _log_parked(error, db)
                 keys = [each for each in changes if each.kind in CONTROL or each.namespace in declared]
                 queue.send(list(texts_of(keys, most_bytes=MAX_TEXT_BYTES)))
                 parked += len(keys)
@@ -74,7 +74,7 @@ def _apply(db: str, changes: Sequence[Change], position: Position, stop: threadi
     return serving.apply(changes, position, stop)
 
 
-def _say(error: Exception, db: str) -> None:
+def _log_parked(error: Exception, db: str) -> None:
     if isinstance(error, Stopped):
         log.warning("out of time: the batch is parked", database=db, reason=str(error))
     elif isinstance(error, PenstockError):

@@ -85,7 +85,7 @@ class _Insertion:
                 raise BadRequest(self._refused(document, _taken(document, found, failure)))
             self._stored += 1
         elif fault_of(failure) in (Fault.REFUSED, Fault.TOO_LARGE):
-            raise BadRequest(self._refused(document, _words(failure)))
+            raise BadRequest(self._refused(document, _cause_of(failure)))
         else:
             raise failure
 
@@ -103,9 +103,9 @@ def _find(into: Collection[Any], document: NewDocument) -> RawBSONDocument | Non
 
 def _taken(document: NewDocument, found: RawBSONDocument | None, failure: OperationFailure) -> str:
     if found is None:
-        return f"a unique index holds its value already ({_words(failure)})"
+        return f"a unique index holds its value already ({_cause_of(failure)})"
     return f"its _id {extended_json(document.id, json_options=RELAXED_JSON_OPTIONS)} is taken"
 
 
-def _words(failure: OperationFailure) -> str:
+def _cause_of(failure: OperationFailure) -> str:
     return " ".join(str(failure).split(", full error:")[0].split())[:300].rstrip(".")

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import orjson
 
+from penstock.documents.document_id import MAX_ID_BYTES
 from penstock.errors import LeaseLost, ReadAgain
 from penstock.model import SUPERSEDED, WRITTEN, Letter, Namespace, Outcome, Position, Refusal, Write
-
-_MAX_ID_BYTES = 512
 
 
 class MemorySink:
@@ -121,8 +120,8 @@ def _unsendable(write: Write) -> str | None:
         size = len(write.id.encode())
     except UnicodeEncodeError:
         return "the id is not valid Unicode"
-    if not 0 < size <= _MAX_ID_BYTES:
-        return f"the id has {size} bytes, 1 to {_MAX_ID_BYTES} are taken"
+    if not 0 < size <= MAX_ID_BYTES:
+        return f"the id has {size} bytes, 1 to {MAX_ID_BYTES} are taken"
     if write.body is None:
         return None
     try:

@@ -1,8 +1,8 @@
 """What the source's databases and collections hold, and single documents by their ids."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
@@ -11,6 +11,8 @@ from pymongo.read_preferences import ReadPreference
 from penstock.model import BsonDocument, Namespace
 from penstock.mongo.codec import CODEC
 from penstock.mongo.connection import RAW, SourceClient, cluster_time, time_of
+
+T = TypeVar("T")
 
 MAJORITY = ReadConcern("majority")
 _OWN = frozenset({"admin", "local", "config"})
@@ -98,8 +100,7 @@ def committed_time(client: SourceClient, namespace: Namespace) -> int:
 def find_by_ids(client: SourceClient, namespace: Namespace, ids: Iterable[Any]) -> list[Any]:
     """Those of the ids that the collection holds now, as they are stored."""
     found: list[Any] = []
-    rest = iter(ids)
-    while some := list(islice(rest, _IDS_AT_ONCE)):
+    for some in chunks(ids, _IDS_AT_ONCE):
         answer = collection(client, namespace).find({"_id": {"$in": some}}, {"_id": 1})
         found += [each["_id"] for each in answer]
     return found
@@ -109,7 +110,13 @@ def read_documents(client: SourceClient, namespace: Namespace, ids: Iterable[Any
     """Read documents by their ids; those that are gone are not among them."""
     version = committed_time(client, namespace)
     documents: list[BsonDocument] = []
-    rest = iter(ids)
-    while some := list(islice(rest, _IDS_AT_ONCE)):
+    for some in chunks(ids, _IDS_AT_ONCE):
         documents += collection(client, namespace).find({"_id": {"$in": some}})
     return Documents(version, documents)
+
+
+def chunks(rows: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield the rows, `size` at a time; the last ones may be fewer."""
+    rest = iter(rows)
+    while some := list(islice(rest, size)):
+        yield some

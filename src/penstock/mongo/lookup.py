@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from itertools import islice
 from typing import Any
 
 from pymongo.errors import OperationFailure
 
 from penstock.documents.document_id import document_id
 from penstock.model import Change, Namespace
-from penstock.mongo.collections import collection, committed_time, estimated_count, exists
+from penstock.mongo.collections import chunks, collection, committed_time, estimated_count, exists
 from penstock.mongo.connection import SourceClient
 from penstock.mongo.load import changes_of
 
@@ -43,8 +42,7 @@ def _states(client: SourceClient, namespace: Namespace, ids: dict[str, Any]) -> 
 
 
 def _found(client: SourceClient, namespace: Namespace, ids: dict[str, Any], version: int) -> Iterator[Change]:
-    rest = iter(ids.values())
-    while some := list(islice(rest, _IDS_AT_ONCE)):
+    for some in chunks(ids.values(), _IDS_AT_ONCE):
         with closing(collection(client, namespace).find_raw_batches({"_id": {"$in": some}})) as batches:
             for raw in batches:
                 yield from changes_of(raw, namespace, version)

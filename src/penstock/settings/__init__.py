@@ -8,6 +8,7 @@ problems   what is wrong, in the terms of the person who wrote the settings
 aws_names  variables that have other names in AWS deployments
 """
 
+from penstock.settings.checks import RESERVED_FIELD
 from penstock.settings.declared import (
     CollectionSettings,
     ConflictPolicy,
@@ -21,6 +22,7 @@ from penstock.settings.declared import (
 from penstock.settings.reading import read_settings, settings_path
 
 __all__ = [
+    "RESERVED_FIELD",
     "CollectionSettings",
     "ConflictPolicy",
     "FoundCollection",

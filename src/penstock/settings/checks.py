@@ -14,6 +14,9 @@ PATTERN_SIGN = "*"
 COLLECTION_PLACE = "{collection}"
 """Replaced by the name of the collection, in the alias of a pattern."""
 
+RESERVED_FIELD = "_penstock"
+"""The object that penstock adds to a document when its values do not tell everything."""
+
 _NOT_IN_INDEX_NAMES = '\\/*?"<>| ,#:'
 _NOT_IN_DATABASE_NAMES = '/\\. "$\0'
 _SYSTEM_DATABASES = ("admin", "config", "local")
@@ -140,7 +143,7 @@ def check_conflicts(policies: Mapping[str, str]) -> None:
         )
     for path in sorted(policies):
         pieces = path.split(".")
-        if pieces[0] == "_penstock":
+        if pieces[0] == RESERVED_FIELD:
             raise ValueError(f"names `{path}`, a field that penstock reserves")
         above = {".".join(pieces[:count]) for count in range(1, len(pieces))}
         if within := above & shaping:

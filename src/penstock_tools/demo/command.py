@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from typing import Annotated
 
 import typer
@@ -16,6 +15,7 @@ from rich.console import Console
 from penstock.cli.progress import QuietProgress, progress_display
 from penstock.documents.transform import Transform
 from penstock.model import Change, Namespace
+from penstock.mongo.collections import chunks
 from penstock.mongo.connection import Connection, connect
 from penstock.mongo.load import MongoLoad
 from penstock.observe.logs import set_up_logs
@@ -105,8 +105,7 @@ def _parts(platform: Platform) -> Iterator[_Parts]:
 def _fill(source: Connection) -> None:
     """Put the cities into the source, as an application would have done."""
     collection = source.database(NAMESPACE.db)[NAMESPACE.coll]
-    rest = cities()
-    while some := list(islice(rest, _AT_ONCE)):
+    for some in chunks(cities(), _AT_ONCE):
         collection.insert_many(some)
     console.print(f"[bold]{collection.estimated_document_count():,}[/] cities in {NAMESPACE} of the source")
     console.print(f"[dim]{CREDIT}[/]")

@@ -6,7 +6,7 @@ from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, Min
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from penstock.documents.document_id import HASHED, MAX_BYTES, document_id, id_json, read, read_id_json
+from penstock.documents.document_id import HASHED, MAX_ID_BYTES, document_id, id_json, read, read_id_json
 from testkit.bson_values import SCALARS, TEXT, VALUES, decoded, exact
 
 HEX = "65a0f1c2d3e4f5061728394a"
@@ -119,7 +119,7 @@ def test_two_ids_have_the_same_text_exactly_when_the_source_takes_them_for_equal
 @given(IDS)
 def test_every_id_fits_and_comes_back(value):
     text = document_id(value)
-    assert 0 < len(text.encode()) <= MAX_BYTES
+    assert 0 < len(text.encode()) <= MAX_ID_BYTES
     if not text.startswith(HASHED):
         assert document_id(read(text)) == text
 
@@ -140,7 +140,7 @@ def test_a_long_id_becomes_a_hash_and_its_beginning_cut_at_a_character(letter):
     assert len(head) == 64
     assert len(prefix) > 100
     assert value.startswith(prefix)
-    assert MAX_BYTES - 4 < len(text.encode()) <= MAX_BYTES
+    assert MAX_ID_BYTES - 4 < len(text.encode()) <= MAX_ID_BYTES
     assert text != document_id(value + letter)
 
 

@@ -8,7 +8,13 @@ import pytest
 from penstock.errors import IndexTakenAway, PenstockError, SinkUnavailable
 from penstock.model import SUPERSEDED, WRITTEN, Refusal
 from penstock.opensearch.http.client import Response
-from penstock.opensearch.http.error_table import REASON_CHARACTERS, judge_item, judge_request, told, without_values
+from penstock.opensearch.http.error_table import (
+    REASON_CHARACTERS,
+    describe_error,
+    judge_item,
+    judge_request,
+    without_values,
+)
 from penstock.opensearch.http.waiting import Wait
 from testkit import opensearch_bodies
 
@@ -132,7 +138,7 @@ def test_a_reason_is_bounded_in_length_and_in_depth() -> None:
     error: dict[str, Any] = {"type": "t", "reason": "r" * 400}
     for _ in range(50):
         error = {"type": "t", "reason": "r" * 400, "caused_by": error}
-    assert len(told(error)) == REASON_CHARACTERS
+    assert len(describe_error(error)) == REASON_CHARACTERS
 
 
 @pytest.mark.parametrize(

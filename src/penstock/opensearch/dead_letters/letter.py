@@ -4,9 +4,9 @@ import hashlib
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from penstock.documents.document_id import MAX_ID_BYTES
 from penstock.errors import SettingsError
 from penstock.model import Namespace
-from penstock.opensearch.write.bulk import MAX_ID_BYTES
 
 SCHEMA: Final = 1
 

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from penstock.documents.document_id import MAX_ID_BYTES
 from penstock.errors import SinkUnavailable, SystemicFault
 from penstock.model import Letter, Namespace, Refusal, Write
 from penstock.opensearch.dead_letters.letter import SCHEMA, StoredLetter, letter_id, stored_letter
@@ -15,7 +16,6 @@ from penstock.opensearch.http.requests import ask, error_of
 from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.system_index import ensure_system_index
 from penstock.opensearch.read.by_ids import read_by_ids
-from penstock.opensearch.write.bulk import MAX_ID_BYTES
 from penstock.opensearch.write.sink import OpenSearchSink
 
 DEAD_LETTER_INDEX: Final = "penstock-dead-letters"

@@ -111,15 +111,15 @@ class Client:
             )
         except SSLError as error:
             if not _is_distrust(error):
-                raise Unreachable(_told(error), unclear=True) from error
+                raise Unreachable(_describe_transport_error(error), unclear=True) from error
             raise SinkUnavailable(
                 f"No TLS connection to {self.url}: {error}. Set [sink] tls_ca_file to the CA that signed its"
                 " certificate; or is it a server without TLS (http://)?"
             ) from error
         except (NewConnectionError, ConnectTimeoutError) as error:
-            raise Unreachable(_told(error), unclear=False) from error
+            raise Unreachable(_describe_transport_error(error), unclear=False) from error
         except HTTPError as error:
-            raise Unreachable(_told(error), unclear=True) from error
+            raise Unreachable(_describe_transport_error(error), unclear=True) from error
         return Response(response.status, response.data)
 
     def _renew(self, asked_at: float) -> bool:
@@ -141,7 +141,7 @@ def _is_distrust(error: SSLError) -> bool:
     return isinstance(cause, ssl.SSLError) and cause.reason in ("WRONG_VERSION_NUMBER", "NO_CERTIFICATE_OR_CRL_FOUND")
 
 
-def _told(error: HTTPError) -> str:
+def _describe_transport_error(error: HTTPError) -> str:
     """The cause in a few words, without the driver's object names."""
     text = str(error)
     return text.rpartition(": ")[2] if isinstance(error, NewConnectionError | ConnectTimeoutError) else text

@@ -41,13 +41,14 @@ def judge_item(status: int, error: Mapping[str, Any] | None) -> Outcome | Wait:
     if status == 409 and kind == "version_conflict_engine_exception":
         return SUPERSEDED
     if kind in MISSING or "no write index is defined for alias" in reason:
-        raise _taken_away(told(error))
-    wait = _wait(status, kind, told(error))
+        raise _taken_away(describe_error(error))
+    wait = _wait(status, kind, describe_error(error))
     if wait is not None:
         return wait
     if status in (401, 403) or kind in _FORBIDDEN:
-        raise SinkUnavailable(f"The index refused a write: {told(error)}. Grant this user write access to the index.")
-    return Refusal(status, told(error))
+        cause = describe_error(error)
+        raise SinkUnavailable(f"The index refused a write: {cause}. Grant this user write access to the index.")
+    return Refusal(status, describe_error(error))
 
 
 def judge_request(answer: Response, what: str) -> Wait | Refusal:
@@ -57,7 +58,7 @@ def judge_request(answer: Response, what: str) -> Wait | Refusal:
     """
     parsed = answer.json()
     error = parsed.get("error") if isinstance(parsed, dict) else None
-    detail = told(error) if isinstance(error, Mapping) else _message(parsed, answer)
+    detail = describe_error(error) if isinstance(error, Mapping) else _message(parsed, answer)
     kind = str(error.get("type", "")) if isinstance(error, Mapping) else ""
     wait = _wait(answer.status, kind, detail)
     if wait is not None:
@@ -104,7 +105,7 @@ def _wait(status: int, kind: str, detail: str) -> Wait | None:
     return None
 
 
-def told(error: Mapping[str, Any]) -> str:
+def describe_error(error: Mapping[str, Any]) -> str:
     """The type, the reason and the causes in OpenSearch's words, without the document's values, bounded in length.
 
     Why a field's value does not fit is told by the value itself: of such causes only the type is kept.

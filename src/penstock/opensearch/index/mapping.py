@@ -10,9 +10,7 @@ import orjson
 
 from penstock.errors import SettingsError
 from penstock.runtime.intervals import GC_DELETES_S
-from penstock.settings import CollectionSettings, ConflictPolicy
-
-RESERVED_FIELD: Final = "_penstock"
+from penstock.settings import RESERVED_FIELD, CollectionSettings, ConflictPolicy
 
 _DATE_FORMS = ["uuuu-MM-dd'T'HH:mm:ss.SSS'000Z'"]
 """The text that the encoder makes of a date, and no other: a string such as 2024-01-02 stays text."""

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from penstock.errors import SinkUnavailable
 from penstock.opensearch.http.client import Client, Response
-from penstock.opensearch.http.error_table import MISSING, lost, told
+from penstock.opensearch.http.error_table import MISSING, describe_error, lost
 from penstock.opensearch.http.requests import ask, error_of
 from penstock.opensearch.http.waiting import RetryForever, Wait
 
@@ -52,7 +52,7 @@ def _read(answer: Response, index: str) -> dict[str, IndexedDocument] | Wait:
     documents = parsed.get("docs", ())
     for error in _errors(documents):
         if error["type"] not in MISSING:
-            return Wait("unavailable", told(error))
+            return Wait("unavailable", describe_error(error))
     return {
         each["_id"]: IndexedDocument(
             each.get("_source", {}),

@@ -13,8 +13,8 @@ from penstock.errors import PenstockError, SinkUnavailable
 from penstock.opensearch.http.client import Client, Unreachable
 from penstock.opensearch.http.requests import ask
 from penstock.opensearch.http.waiting import RetryForever
-from penstock.opensearch.index.mapping import RESERVED_FIELD
 from penstock.opensearch.read.scan import Entry, entry_of, hits_of, scan, unreadable
+from penstock.settings import RESERVED_FIELD
 
 _KEEP = "10m"
 """For so long after each page the server keeps the point in time."""

@@ -9,8 +9,8 @@ from penstock.errors import SinkUnavailable
 from penstock.opensearch.http.client import Client, Response, Unreachable
 from penstock.opensearch.http.requests import ask, error_of
 from penstock.opensearch.http.waiting import RetryForever
-from penstock.opensearch.index.mapping import RESERVED_FIELD
 from penstock.opensearch.read.by_ids import read_by_ids
+from penstock.settings import RESERVED_FIELD
 
 PAGE: Final = 2000
 

@@ -66,7 +66,7 @@ class PipelineState:
                 if found is not None and not found.document.get("released"):
                     if seen is not None and not standby:
                         raise self._taken_by(found)
-                    self._tell_standby(seen, found)
+                    self._log_standby(seen, found)
                 seen, since = found, now
             if _is_free(found, now - since, self._lease_s) and self._take(found):
                 return
@@ -185,7 +185,7 @@ class PipelineState:
             " first; it goes on where it was when it is started again."
         )
 
-    def _tell_standby(self, seen: Stored | None, found: Stored) -> None:
+    def _log_standby(self, seen: Stored | None, found: Stored) -> None:
         holder = found.document.get("owner")
         if seen is None or seen.document.get("owner") != holder:
             log.info("standby: another worker holds the lease", pipeline=self.name, owner=holder)

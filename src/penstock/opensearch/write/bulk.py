@@ -10,10 +10,8 @@ from urllib.parse import quote
 
 import orjson
 
+from penstock.documents.document_id import MAX_ID_BYTES
 from penstock.model import Outcome, Refusal, Write
-
-MAX_ID_BYTES: Final = 512
-"""OpenSearch answers 400 for the whole request above this."""
 
 _MAX_VERSION: Final = (1 << 63) - 1
 _AROUND_BYTES: Final = 120

@@ -20,7 +20,6 @@ from penstock.mongo.error_table import unavailable
 from penstock.mongo.lookup import with_states
 from penstock.opensearch.dead_letters.letter import StoredLetter
 from penstock.opensearch.index.indexes import index_of, write_alias_of
-from penstock.opensearch.index.mapping import RESERVED_FIELD
 from penstock.opensearch.read.by_ids import IndexedDocument
 from penstock.opensearch.state.ids import load_id, pipeline_id
 from penstock.operations.explain.diagnosis import Diagnosis, Evidence, SourceSays, TransformSays, WorkerSays, conclude
@@ -30,7 +29,7 @@ from penstock.operations.inspect.liveness import alive
 from penstock.operations.inspect.views import SinkView
 from penstock.planner import FedGeneration, Plan, Planner
 from penstock.runtime.intervals import INTERVALS, Intervals
-from penstock.settings import Settings
+from penstock.settings import RESERVED_FIELD, Settings
 
 _LOOKS = 3
 

@@ -1,4 +1,8 @@
-"""How two bodies of one document differ: the names of the fields, or each field with both values."""
+"""How two bodies of one document differ: the names of the fields, or each field with both values.
+
+The names are for counting: a document that only one side has is one name. With values each of its fields is its own.
+Both compare values as the index keeps them, as JSON.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
@@ -25,13 +29,8 @@ def _differing(wanted: Mapping[str, Any], indexed: Mapping[str, Any], path: str)
         one, other = wanted.get(name, _MISSING), indexed.get(name, _MISSING)
         if isinstance(one, dict) and isinstance(other, dict):
             yield from _differing(one, other, f"{path}{name}.")
-        elif one is _MISSING or other is _MISSING or _canonical(one) != _canonical(other):
+        elif one is _MISSING or other is _MISSING or not _are_equal(one, other):
             yield f"{path}{name}"
-
-
-def _canonical(value: Any) -> bytes:
-    """A form that tells true from 1, and 1 from 1.0, as Python's own comparison does not."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 FieldState = Literal["equal", "differs", "missing", "extra"]
@@ -60,11 +59,15 @@ def _state(path: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Fie
         return "missing"
     if path not in ours:
         return "extra"
-    return "equal" if _exact(ours[path]) == _exact(theirs[path]) else "differs"
+    return "equal" if _are_equal(ours[path], theirs[path]) else "differs"
 
 
-def _exact(value: Any) -> bytes:
-    """The value as JSON: unlike in Python, true is not 1 there."""
+def _are_equal(one: Any, other: Any) -> bool:
+    """Whether both are the same JSON, in which true is not 1 and 1 not 1.0, as they are in Python."""
+    return _canonical(one) == _canonical(other)
+
+
+def _canonical(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 

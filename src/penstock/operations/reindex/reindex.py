@@ -93,7 +93,7 @@ def _begin(them: Generations, *, force: bool, say: Say) -> CollectionRecord | No
     begun, serving = before.in_role("building"), before.in_role("serving")
     if not begun and serving and not serving.recipe.moved_on(now) and not force:
         say(f"{them.name}: nothing to do: {serving.index} is made by these settings (--force makes a new one)")
-        _tell_kept(them, before, say)
+        _report_kept(them, before, say)
         return None
     record = them.change(lambda record: _with_building(record, them))
     if building := record.in_role("building"):
@@ -119,7 +119,7 @@ def _with_building(record: CollectionRecord, them: Generations) -> CollectionRec
     return record.added(now, "building")
 
 
-def _tell_kept(them: Generations, record: CollectionRecord, say: Say) -> None:
+def _report_kept(them: Generations, record: CollectionRecord, say: Say) -> None:
     if kept := record.in_role("kept"):
         say(f"{them.name}: {kept.index} is kept and fed: --rollback lets it serve again, --finish drops it")
         if not them.is_mapped and all(each["released"] for each in them.pipelines(kept)):
@@ -165,7 +165,7 @@ class _Reindexing:
         self._verify(done)
         self.them.swap(self.building)
         self.say(f"{self.them.name}: {self.building.index} serves {self.them.alias}")
-        _tell_kept(self.them, self.them.record(), self.say)
+        _report_kept(self.them, self.them.record(), self.say)
         done.set()
 
     def _wait_until_in_step(self, done: ChildEvent) -> None:

@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from penstock.documents.field_names import OWN
 from penstock.opensearch.index.field_limit import count_fields
 from penstock.opensearch.index.mapping import DATE, TEXT
 from penstock.operations.suggest.profile import FieldProfile, Profile, Texts
-from penstock.settings import CollectionSettings, ConflictPolicy
+from penstock.settings import RESERVED_FIELD, CollectionSettings, ConflictPolicy
 
 KEYWORD: Final[dict[str, Any]] = {"type": "keyword", "ignore_above": 1024}
 FLAT: Final[dict[str, Any]] = {"type": "flat_object"}
@@ -70,7 +69,7 @@ class _Making:
         made = {}
         for name, each in sorted(within.inner.items()):
             path = f"{prefix}{name}"
-            if path == OWN or self._collection.conflicts.get(path) in ("text", "flat_object"):
+            if path == RESERVED_FIELD or self._collection.conflicts.get(path) in ("text", "flat_object"):
                 continue
             mapping = self._mapping(each, path)
             if mapping is not None:
@@ -89,14 +88,14 @@ class _Making:
                 )
             return {"properties": self.properties(each, f"{path}.")} if each.inner else {"type": "object"}
         if len(kinds) > 1 and kinds != {"long", "double"}:
-            self.remarks.append(Remark(path, f"holds {_told(each)}: mapped as text, which takes them all"))
+            self.remarks.append(Remark(path, f"holds {_kinds_with_counts(each)}: mapped as text, which takes them all"))
             return TEXT
         if "text" in kinds:
             return _text(each.texts, each.kinds["text"])
         return _PLAIN["double" if "double" in kinds else kinds.pop()] if kinds else None
 
     def _of_two_shapes(self, each: FieldProfile, path: str) -> dict[str, Any]:
-        what = f"holds {_told(each)}, which no index takes together"
+        what = f"holds {_kinds_with_counts(each)}, which no index takes together"
         if each.dotted:
             self.remarks.append(Remark(path, f"{what}, by names with dots: not searchable"))
             return UNSEARCHABLE
@@ -182,6 +181,6 @@ def _text(texts: Texts, count: int) -> dict[str, Any]:
     return TEXT if texts.longest <= KEYWORD["ignore_above"] else {"type": "text"}
 
 
-def _told(each: FieldProfile) -> str:
+def _kinds_with_counts(each: FieldProfile) -> str:
     words = {"object": "document"}
     return ", ".join(f"{words.get(kind, kind)} {count:,}" for kind, count in each.kinds.most_common())

@@ -101,7 +101,7 @@ class Judging:
         to_mend = []
         for case in over:
             suspect, letter = case.suspect, letters.get(case.suspect.id)
-            if letter and _tells_of(letter, case, self.alias):
+            if letter and _is_about(letter, case, self.alias):
                 self._found(suspect, "dead-lettered", case.verdict)
             elif self.repairing and suspect.tries < TRIES:
                 to_mend.append(case)
@@ -139,7 +139,7 @@ def _kind(verdict: DocumentVerdict) -> FindingKind:
     return verdict.kind
 
 
-def _tells_of(letter: StoredLetter, case: _Case, alias: str) -> bool:
+def _is_about(letter: StoredLetter, case: _Case, alias: str) -> bool:
     """Whether a dead letter tells of what the document is now, and not of what it was before."""
     if letter.alias != alias or letter.version < case.look.indexed_version:
         return False

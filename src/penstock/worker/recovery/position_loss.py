@@ -72,7 +72,7 @@ def intact(
                 raise _error(plan, generations[name], name, damage)
     if lost:
         kept = {index: uuid for index, uuid in known.items() if index not in {generations[each].index for each in lost}}
-        causes = {name: (damage, _told(generations[name], damage)) for name, damage in lost.items()}
+        causes = {name: (damage, _describe_damage(generations[name], damage)) for name, damage in lost.items()}
         _give_up(plan, adapters, state, causes, kept)
     serving = _serving(plan, adapters) if found else frozenset()
     for name in found:
@@ -177,7 +177,7 @@ def _serving(plan: Plan, adapters: Adapters) -> frozenset[Namespace]:
     )
 
 
-def _told(generation: Generation, damage: IntegrityProblem) -> str:
+def _describe_damage(generation: Generation, damage: IntegrityProblem) -> str:
     return f"the index {generation.index} {_WHAT[damage]}."
 
 
@@ -185,12 +185,12 @@ def _taken_away(
     plan: Plan, adapters: Adapters, generation: Generation, name: Namespace, damage: IntegrityProblem
 ) -> PenstockError:
     if adapters.reloads:
-        return IndexTakenAway(_told(generation, damage))
+        return IndexTakenAway(_describe_damage(generation, damage))
     return _error(plan, generation, name, damage)
 
 
 def _error(plan: Plan, generation: Generation, name: Namespace, damage: IntegrityProblem) -> PenstockError:
-    cause = f"Pipeline {plan.name}: {_told(generation, damage)}"
+    cause = f"Pipeline {plan.name}: {_describe_damage(generation, damage)}"
     if damage in _LESS:
         return IndexTakenAway(f"{cause} Give {generation.index} its aliases back when it is unchanged.")
     todo = f"Nobody knows what it lacks. Run `penstock load --again {name}` to load it anew."

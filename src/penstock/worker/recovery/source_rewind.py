@@ -77,8 +77,8 @@ class RewindGuard:
         for index, version in highest.items():
             if now and version > now:
                 raise SystemicFault(
-                    f"The index {index} holds documents of {_told(version)}, but the source's cluster time is"
-                    f" {_told(now)}: the source was restored or is another one, or another tool wrote to the index."
+                    f"The index {index} holds documents of {_utc(version)}, but the source's cluster time is"
+                    f" {_utc(now)}: the source was restored or is another one, or another tool wrote to the index."
                     " Nothing older than that can be written to it. Run `penstock reindex --force` for its"
                     " collection: it makes a new index from the source as it is now; --finish drops this one."
                 )
@@ -90,5 +90,5 @@ class RewindGuard:
         return max((each.version for each in found.values()), default=0)
 
 
-def _told(version: int) -> str:
+def _utc(version: int) -> str:
     return datetime.fromtimestamp(seconds_of(version), UTC).isoformat()
