@@ -10,12 +10,12 @@ _JAVA = _ROOT / "src" / "penstock_tools" / "servers" / "java" / "source"
 
 
 def test_every_flag_of_the_server_is_documented_and_no_other():
-    in_code = set(re.findall(r'"(--[a-z-]+)"', (_JAVA / "Settings.java").read_text()))
+    in_code = set(re.findall(r'"(--[a-z-]+)"', (_JAVA / "ServerOptions.java").read_text()))
     assert set(re.findall(r"`(--[a-z-]+)`", _DOC)) == in_code
 
 
 def test_every_fault_on_demand_is_documented():
-    code = (_JAVA / "Faults.java").read_text()
+    code = (_JAVA / "FaultCommands.java").read_text()
     handler = code[code.index("private Document penstockSource") :]
     fields = set(re.findall(r'(?:has|flag|get)\("([a-zA-Z]+)"\)', handler))
     assert fields

@@ -15,13 +15,13 @@ final class Aggregations {
       "readConcern", "collation", "hint", "comment", "writeConcern", "let", "lsid", "$clusterTime", "$db",
       "$readPreference", "txnNumber", "autocommit", "startTransaction", "apiVersion");
 
-  private final Source source;
+  private final ServerState state;
 
-  Aggregations(Source source) {
-    this.source = source;
+  Aggregations(ServerState state) {
+    this.state = state;
   }
 
-  Document run(Request request) {
+  Document run(CommandRequest request) {
     List<Document> stages = request.documents("pipeline");
     checkFields(request);
     boolean stream = !stages.isEmpty() && stages.getFirst().containsKey("$changeStream");
@@ -33,25 +33,25 @@ final class Aggregations {
       throw new CommandError(40602, "$changeStream is only valid as the first stage in a pipeline.");
     }
     if (stream) {
-      return source.cursors.firstReply(new ChangeStream(source, new StreamRequest(request, stages, source)), batchSize,
+      return state.cursors.firstReply(new ChangeStream(state, new StreamRequest(request, stages, state)), batchSize,
           request.session());
     }
     return overCollection(request, stages, batchSize);
   }
 
-  private void checkFields(Request request) {
+  private void checkFields(CommandRequest request) {
     for (String field : request.command().keySet()) {
       if (!FIELDS.contains(field)) {
-        throw source.dialect.unknownField("aggregate", field);
+        throw state.dialect.unknownField("aggregate", field);
       }
     }
     Object comment = request.command().get("comment");
-    if (comment != null && !(comment instanceof String) && source.dialect.wantsTextComments()) {
+    if (comment != null && !(comment instanceof String) && state.dialect.wantsTextComments()) {
       throw new CommandError(CommandError.TYPE_MISMATCH, "comment must be a string, not a " + Types.alias(comment));
     }
   }
 
-  private static int batchSize(Request request) {
+  private static int batchSize(CommandRequest request) {
     if (!request.has("cursor")) {
       throw new CommandError(CommandError.FAILED_TO_PARSE,
           "The 'cursor' option is required, except for aggregate with the explain argument");
@@ -64,24 +64,24 @@ final class Aggregations {
     return batchSize;
   }
 
-  private Document overCollection(Request request, List<Document> stages, int batchSize) {
+  private Document overCollection(CommandRequest request, List<Document> stages, int batchSize) {
     String collection = request.argument() instanceof String name ? name : "$cmd.aggregate";
     Object out = stages.isEmpty() ? null : stages.getLast().get("$out");
     if (out != null) {
       List<RawDocument> documents = documents(request, collection, stages.subList(0, stages.size() - 1)).toList();
-      new CatalogCommands(source).putThroughTemporary("tmp.agg_out." + source.clock.last() % 1000, documents,
+      new CatalogCommands(state).putThroughTemporary("tmp.agg_out." + state.clock.last() % 1000, documents,
           request.database(), (String) out);
       return Cursors.reply("firstBatch", new OpenCursor.Batch(List.of(), true, null), 0L,
           request.database() + "." + collection);
     }
     DocumentCursor cursor = new DocumentCursor(request.database() + "." + collection,
         documents(request, collection, stages).iterator());
-    return source.cursors.firstReply(cursor, batchSize, request.session());
+    return state.cursors.firstReply(cursor, batchSize, request.session());
   }
 
   /** What a pipeline gives over a collection or a view. */
-  Stream<RawDocument> documents(Request request, String name, List<Document> stages) {
-    DocumentCollection collection = ReadCommands.readable(source, request, name);
+  Stream<RawDocument> documents(CommandRequest request, String name, List<Document> stages) {
+    DocumentCollection collection = ReadCommands.readable(state, request, name);
     if (collection != null && collection.isView()) {
       List<Document> joined = new ArrayList<>();
       ((List<?>) collection.options.getOrDefault("pipeline", List.of())).forEach(stage -> joined.add((Document) stage));
@@ -99,8 +99,8 @@ final class Aggregations {
           .append("count", collection == null ? 0 : collection.count());
       return encoded(run(Stream.of(statistics), rest.subList(1, rest.size())));
     }
-    if (source.dialect.needsEnabling() && !rest.isEmpty() && rest.getFirst().containsKey("$listChangeStreams")) {
-      return encoded(run(source.enabled.list(), rest.subList(1, rest.size())));
+    if (state.dialect.needsEnabling() && !rest.isEmpty() && rest.getFirst().containsKey("$listChangeStreams")) {
+      return encoded(run(state.enabled.list(), rest.subList(1, rest.size())));
     }
     Query query = Query.of(rest.isEmpty() || !rest.getFirst().containsKey("$match") ? new Document()
         : Query.asDocument(rest.removeFirst().get("$match"), "$match"));

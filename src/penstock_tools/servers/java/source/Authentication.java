@@ -5,13 +5,13 @@ import java.util.Map;
 
 /** The login of the one user there is, by SCRAM-SHA-256 or SCRAM-SHA-1. */
 final class Authentication {
-  private final Settings settings;
+  private final ServerOptions options;
 
-  Authentication(Settings settings) {
-    this.settings = settings;
+  Authentication(ServerOptions options) {
+    this.options = options;
   }
 
-  void register(Map<String, Handler> handlers) {
+  void register(Map<String, CommandHandler> handlers) {
     handlers.put("saslStart", this::start);
     handlers.put("saslContinue", this::proceed);
   }
@@ -20,17 +20,17 @@ final class Authentication {
     return new CommandError(18, "Authentication failed.");
   }
 
-  private Document start(Request request) {
-    if (!settings.asksForLogin()) {
+  private Document start(CommandRequest request) {
+    if (!options.asksForLogin()) {
       throw failed();
     }
     String mechanism = String.valueOf(request.command().get("mechanism"));
-    ScramConversation conversation = new ScramConversation(mechanism, settings.user(), settings.password());
+    ScramConversation conversation = new ScramConversation(mechanism, options.user(), options.password());
     request.connection().login = conversation;
     return reply(conversation.begin(payload(request)), false);
   }
 
-  private Document proceed(Request request) {
+  private Document proceed(CommandRequest request) {
     ScramConversation conversation = request.connection().login;
     if (conversation == null) {
       throw failed();
@@ -39,7 +39,7 @@ final class Authentication {
     return reply(answer, true);
   }
 
-  private static byte[] payload(Request request) {
+  private static byte[] payload(CommandRequest request) {
     if (request.command().get("payload") instanceof Binary payload) {
       return payload.data();
     }

@@ -12,13 +12,13 @@ final class CatalogCommands {
   private static final List<String> NOT_OPTIONS = List.of("create", "lsid", "$clusterTime", "$db", "$readPreference",
       "writeConcern", "txnNumber", "comment", "idIndex");
 
-  private final Source source;
+  private final ServerState state;
 
-  CatalogCommands(Source source) {
-    this.source = source;
+  CatalogCommands(ServerState state) {
+    this.state = state;
   }
 
-  void register(Map<String, Handler> handlers) {
+  void register(Map<String, CommandHandler> handlers) {
     handlers.put("create", this::create);
     handlers.put("drop", this::drop);
     handlers.put("dropDatabase", this::dropDatabase);
@@ -38,14 +38,14 @@ final class CatalogCommands {
   }
 
   private DocumentCollection require(String database, String name, String otherwise) {
-    DocumentCollection found = source.catalog.find(database, name);
+    DocumentCollection found = state.catalog.find(database, name);
     if (found == null) {
       throw new CommandError(CommandError.NAMESPACE_NOT_FOUND, otherwise);
     }
     return found;
   }
 
-  private Document create(Request request) {
+  private Document create(CommandRequest request) {
     Document options = new Document();
     request.command().forEach(
         (name, value) -> {
@@ -53,15 +53,15 @@ final class CatalogCommands {
             options.append(name, value);
           }
         });
-    source.dialect.checkOptions(options);
-    try (WriteUnit unit = new WriteUnit(source)) {
-      source.catalog.create(request.database(), request.collection(), options);
+    state.dialect.checkOptions(options);
+    try (WriteUnit unit = new WriteUnit(state)) {
+      state.catalog.create(request.database(), request.collection(), options);
       return ok();
     }
   }
 
-  private Document drop(Request request) {
-    try (WriteUnit unit = new WriteUnit(source)) {
+  private Document drop(CommandRequest request) {
+    try (WriteUnit unit = new WriteUnit(state)) {
       DocumentCollection dropped = require(request.database(), request.collection(), "ns not found");
       unit.drop(dropped);
       Document reply = new Document("ns", dropped.fullName());
@@ -69,9 +69,9 @@ final class CatalogCommands {
     }
   }
 
-  private Document dropDatabase(Request request) {
-    try (WriteUnit unit = new WriteUnit(source)) {
-      List<DocumentCollection> collections = source.catalog.of(request.database());
+  private Document dropDatabase(CommandRequest request) {
+    try (WriteUnit unit = new WriteUnit(state)) {
+      List<DocumentCollection> collections = state.catalog.of(request.database());
       if (collections.isEmpty()) {
         return ok();
       }
@@ -81,12 +81,12 @@ final class CatalogCommands {
     }
   }
 
-  private Document renameCollection(Request request) {
+  private Document renameCollection(CommandRequest request) {
     String[] from = split((String) request.argument());
     String[] to = split((String) request.command().get("to"));
-    try (WriteUnit unit = new WriteUnit(source)) {
+    try (WriteUnit unit = new WriteUnit(state)) {
       DocumentCollection renamed = require(from[0], from[1], "source namespace does not exist");
-      DocumentCollection target = source.catalog.find(to[0], to[1]);
+      DocumentCollection target = state.catalog.find(to[0], to[1]);
       if (target != null && !request.flag("dropTarget")) {
         throw new CommandError(48, "target namespace exists");
       }
@@ -108,31 +108,31 @@ final class CatalogCommands {
 
   /** Give a collection another's name; what had the name before goes without an event of its own. */
   private void moveOver(WriteUnit unit, DocumentCollection renamed, String database, String name) {
-    DocumentCollection target = source.catalog.find(database, name);
+    DocumentCollection target = state.catalog.find(database, name);
     if (target != null) {
-      source.catalog.drop(target);
+      state.catalog.drop(target);
     }
     unit.log(Event.rename(renamed, database, name));
-    source.catalog.rename(renamed, database, name);
+    state.catalog.rename(renamed, database, name);
   }
 
   /** Fill a temporary collection and rename it over the target, as `$out` and its like do. */
   void putThroughTemporary(String temporary, List<RawDocument> documents, String database, String target) {
-    try (WriteUnit unit = new WriteUnit(source)) {
+    try (WriteUnit unit = new WriteUnit(state)) {
       putThroughTemporary(unit, temporary, documents, database, target);
     }
   }
 
   private void putThroughTemporary(WriteUnit unit, String temporary, List<RawDocument> documents, String database,
       String target) {
-    DocumentCollection made = source.catalog.create(database, temporary, new Document());
+    DocumentCollection made = state.catalog.create(database, temporary, new Document());
     insertAll(unit, made, documents);
     moveOver(unit, made, database, target);
   }
 
   private void insertAll(WriteUnit unit, DocumentCollection into, List<RawDocument> documents) {
     for (RawDocument raw : documents) {
-      Documents.Ready ready = Documents.prepare(raw, source);
+      Documents.Ready ready = Documents.prepare(raw, state);
       unit.insert(into, ready.id(), ready.raw());
     }
   }
@@ -145,8 +145,8 @@ final class CatalogCommands {
     return collection.inOrderOfComing().values().stream().map(DocumentCollection.Stored::raw).toList();
   }
 
-  private Document collMod(Request request) {
-    try (WriteUnit unit = new WriteUnit(source)) {
+  private Document collMod(CommandRequest request) {
+    try (WriteUnit unit = new WriteUnit(state)) {
       DocumentCollection collection = require(request.database(), request.collection(), "ns does not exist");
       for (String option : List.of("validator", "validationLevel", "validationAction")) {
         if (request.has(option)) {
@@ -157,8 +157,8 @@ final class CatalogCommands {
     }
   }
 
-  private Document convertToCapped(Request request) {
-    try (WriteUnit unit = new WriteUnit(source)) {
+  private Document convertToCapped(CommandRequest request) {
+    try (WriteUnit unit = new WriteUnit(state)) {
       DocumentCollection collection = require(request.database(), request.collection(),
           "source collection does not exist");
       String temporary = "tmp%s.convertToCapped.%s".formatted(letters(), collection.name());
@@ -167,22 +167,22 @@ final class CatalogCommands {
     }
   }
 
-  private Document cloneCollectionAsCapped(Request request) {
-    try (WriteUnit unit = new WriteUnit(source)) {
+  private Document cloneCollectionAsCapped(CommandRequest request) {
+    try (WriteUnit unit = new WriteUnit(state)) {
       DocumentCollection collection = require(request.database(), request.collection(),
           "source collection does not exist");
       Document options = new Document("capped", true).append("size", request.command().get("size"));
       insertAll(unit,
-          source.catalog.create(request.database(), (String) request.command().get("toCollection"), options),
+          state.catalog.create(request.database(), (String) request.command().get("toCollection"), options),
           documentsOf(collection));
       return ok();
     }
   }
 
-  private Document listCollections(Request request) {
+  private Document listCollections(CommandRequest request) {
     Query filter = Query.of(request.document("filter"));
     List<Document> shown = new ArrayList<>();
-    for (DocumentCollection collection : source.catalog.of(request.database())) {
+    for (DocumentCollection collection : state.catalog.of(request.database())) {
       Document description = description(collection);
       if (filter.matches(description)) {
         shown.add(request.flag("nameOnly") ? Projection.of(new Document("name", 1).append("type", 1)).apply(description)
@@ -198,7 +198,7 @@ final class CatalogCommands {
         .append("type", collection.isView() ? "view" : "collection").append("options", collection.options)
         .append("info", info);
     if (!collection.isView()) {
-      if (source.dialect.tellsIdentities()) {
+      if (state.dialect.tellsIdentities()) {
         info.append("uuid", Binary.of(collection.uuid));
       }
       description.append("idIndex", CollectionIndex.ofId().description);
@@ -206,12 +206,12 @@ final class CatalogCommands {
     return description;
   }
 
-  private Document listDatabases(Request request) {
+  private Document listDatabases(CommandRequest request) {
     Query filter = Query.of(request.document("filter"));
     List<Document> shown = new ArrayList<>();
     long total = 0;
-    for (String name : source.catalog.databases()) {
-      long bytes = source.catalog.of(name).stream().mapToLong(DocumentCollection::bytes).sum();
+    for (String name : state.catalog.databases()) {
+      long bytes = state.catalog.of(name).stream().mapToLong(DocumentCollection::bytes).sum();
       Document database = new Document("name", name).append("sizeOnDisk", (double) bytes).append("empty", bytes == 0);
       if (filter.matches(database)) {
         total += bytes;
@@ -222,10 +222,10 @@ final class CatalogCommands {
     return (request.flag("nameOnly") ? reply : reply.append("totalSize", (double) total)).append("ok", 1.0);
   }
 
-  private Document createIndexes(Request request) {
-    try (WriteUnit unit = new WriteUnit(source)) {
-      boolean made = source.catalog.find(request.database(), request.collection()) == null;
-      DocumentCollection collection = source.catalog.findOrCreate(request.database(), request.collection());
+  private Document createIndexes(CommandRequest request) {
+    try (WriteUnit unit = new WriteUnit(state)) {
+      boolean made = state.catalog.find(request.database(), request.collection()) == null;
+      DocumentCollection collection = state.catalog.findOrCreate(request.database(), request.collection());
       int before = collection.indexes().size();
       for (Document description : request.documents("indexes")) {
         if (collection.indexes().stream().noneMatch(index -> index.name().equals(description.get("name")))) {
@@ -239,8 +239,8 @@ final class CatalogCommands {
     }
   }
 
-  private Document dropIndexes(Request request) {
-    try (WriteUnit unit = new WriteUnit(source)) {
+  private Document dropIndexes(CommandRequest request) {
+    try (WriteUnit unit = new WriteUnit(state)) {
       DocumentCollection collection = require(request.database(), request.collection(), "ns not found");
       int before = collection.indexes().size();
       Object wanted = request.command().get("index");
@@ -254,7 +254,7 @@ final class CatalogCommands {
     }
   }
 
-  private Document listIndexes(Request request) {
+  private Document listIndexes(CommandRequest request) {
     DocumentCollection collection = require(request.database(), request.collection(),
         "ns does not exist: %s.%s".formatted(request.database(), request.collection()));
     return Cursors.single(collection.fullName(),

@@ -9,7 +9,7 @@ import java.util.List;
 final class ChangeStream extends OpenCursor {
   private static final int STRETCH = 1000;
 
-  private final Source source;
+  private final ServerState state;
   private final StreamRequest request;
 
   /** Whether it shows events at all: a stream that was not enabled may open, and shows none. */
@@ -27,38 +27,38 @@ final class ChangeStream extends OpenCursor {
   private Document position;
   private Event reached;
 
-  ChangeStream(Source source, StreamRequest request) {
+  ChangeStream(ServerState state, StreamRequest request) {
     super(request.scope.namespace());
-    this.source = source;
+    this.state = state;
     this.request = request;
-    this.admitted = source.enabled.admits(request.scope);
+    this.admitted = state.enabled.admits(request.scope);
     if (request.resume != null) {
       resumeAfter(request.resume);
     } else if (request.startTime != null) {
       startAt(request.startTime);
     } else {
-      sequence = source.log.end();
+      sequence = state.log.end();
     }
   }
 
   private void resumeAfter(Token token) {
-    source.dialect.checkResume(token, request.scope, source, request.startsAfter);
+    state.dialect.checkResume(token, request.scope, state, request.startsAfter);
     if (token.highWater()) {
-      sequence = source.log.firstAt(token.time() + 1);
-    } else if (source.dialect.resumesByPlace()) {
-      sequence = source.log.firstAfter(token.time(), token.place());
+      sequence = state.log.firstAt(token.time() + 1);
+    } else if (state.dialect.resumesByPlace()) {
+      sequence = state.log.firstAfter(token.time(), token.place());
     } else {
-      sequence = source.log.firstAt(token.time());
+      sequence = state.log.firstAt(token.time());
       awaited = token;
     }
     position = request.resumeToken;
   }
 
   private void startAt(long time) {
-    if (Long.compareUnsigned(time, source.log.oldestTime()) < 0) {
-      throw source.dialect.startLost();
+    if (Long.compareUnsigned(time, state.log.oldestTime()) < 0) {
+      throw state.dialect.startLost();
     }
-    sequence = source.log.firstAt(time);
+    sequence = state.log.firstAt(time);
     notBefore = time;
   }
 
@@ -68,32 +68,32 @@ final class ChangeStream extends OpenCursor {
     long deadline = System.nanoTime() + waitMillis * 1_000_000;
     checkNotInterrupted();
     while (!filling.isFull() && !interrupted) {
-      ChangeLog.Stretch stretch = source.log.read(sequence, STRETCH);
+      ChangeLog.Stretch stretch = state.log.read(sequence, STRETCH);
       if (stretch.lost()) {
-        throw source.dialect.overtaken();
+        throw state.dialect.overtaken();
       }
       if (!stretch.events().isEmpty()) {
         filling.take(stretch.events());
       } else if (!filling.documents.isEmpty() || System.nanoTime() >= deadline) {
-        position = source.dialect.token(Token.afterAll(stretch.quietSince()), Token.NO_KEY);
+        position = state.dialect.token(Token.afterAll(stretch.quietSince()), Token.NO_KEY);
         break;
       } else {
         await(deadline);
       }
     }
-    return new Batch(filling.documents, filling.ended, source.dialect.showsIdlePosition() ? position() : null);
+    return new Batch(filling.documents, filling.ended, state.dialect.showsIdlePosition() ? position() : null);
   }
 
   /** A cursor that met a change of role ends at its next use; a wait under way just ends. */
   private void checkNotInterrupted() {
     if (interrupted) {
-      throw new CommandError(11602, "operation was interrupted", source.dialect.resumableLabels());
+      throw new CommandError(11602, "operation was interrupted", state.dialect.resumableLabels());
     }
   }
 
   private void await(long deadline) {
     try {
-      source.log.await(sequence, deadline);
+      state.log.await(sequence, deadline);
     } catch (InterruptedException e) {
       throw new CommandError(11602, "operation was interrupted");
     }
@@ -101,8 +101,8 @@ final class ChangeStream extends OpenCursor {
 
   /** The event as this stream shows it, or null when it does not. */
   private RawDocument shown(Event event) {
-    if (Long.compareUnsigned(event.time, notBefore) < 0 || !request.scope.sees(event, source.dialect)
-        || !admitted || !source.enabled.covers(event)) {
+    if (Long.compareUnsigned(event.time, notBefore) < 0 || !request.scope.sees(event, state.dialect)
+        || !admitted || !state.enabled.covers(event)) {
       return null;
     }
     if (awaited != null && isStillAwaiting(event)) {
@@ -116,7 +116,7 @@ final class ChangeStream extends OpenCursor {
   private boolean isStillAwaiting(Event event) {
     int difference = Token.of(event).compareTo(awaited);
     if (difference > 0) {
-      throw source.dialect.tokenNotFound(request.resumeToken);
+      throw state.dialect.tokenNotFound(request.resumeToken);
     }
     if (difference == 0) {
       ending = endsWith(event) && !awaited.invalidate() ? event : null;
@@ -126,7 +126,7 @@ final class ChangeStream extends OpenCursor {
   }
 
   private boolean endsWith(Event event) {
-    return source.dialect.invalidates() && request.scope.endsWith(event);
+    return state.dialect.invalidates() && request.scope.endsWith(event);
   }
 
   private Document position() {
@@ -137,7 +137,7 @@ final class ChangeStream extends OpenCursor {
   }
 
   private Document token(Event event) {
-    return source.dialect.token(Token.of(event), key(event));
+    return state.dialect.token(Token.of(event), key(event));
   }
 
   private static Object key(Event event) {
@@ -146,7 +146,7 @@ final class ChangeStream extends OpenCursor {
 
   private RawDocument bounded(Event event, Document token) {
     boolean lookUp = event.isUpdate() && request.looksUp;
-    Document document = source.dialect.shown(event, token, lookUp ? lookedUp(event) : null, lookUp);
+    Document document = state.dialect.shown(event, token, lookUp ? lookedUp(event) : null, lookUp);
     request.pipeline.leaveOut(document);
     RawDocument raw = new RawDocument(BsonWriter.encode(document));
     if (request.pipeline.hasSteps()) {
@@ -168,14 +168,14 @@ final class ChangeStream extends OpenCursor {
 
   /** The document as it is now, in the collection that the event was about, under whatever name. */
   private RawDocument lookedUp(Event event) {
-    DocumentCollection collection = source.catalog.find(event.uuid);
+    DocumentCollection collection = state.catalog.find(event.uuid);
     DocumentCollection.Stored found = collection == null ? null : collection.find(event.documentKey.get("_id"));
     return found == null ? null : found.raw();
   }
 
   private RawDocument invalidate(Event event) {
-    Token token = source.dialect.invalidateToken(Token.of(event));
-    position = source.dialect.token(token, key(event));
+    Token token = state.dialect.invalidateToken(Token.of(event));
+    position = state.dialect.token(token, key(event));
     Document document = new Document("_id", position).append("operationType", "invalidate").append("clusterTime",
         new BsonTimestamp(event.time));
     return new RawDocument(BsonWriter.encode(document));

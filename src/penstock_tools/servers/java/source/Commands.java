@@ -17,22 +17,22 @@ final class Commands {
   private static final Set<String> NEED_PRIMARY = Set.of("insert", "update", "delete", "findandmodify", "create",
       "drop", "dropdatabase", "renamecollection", "createindexes", "find", "aggregate");
 
-  final Faults faults;
-  private final Source source;
-  private final Map<String, Handler> handlers = new TreeMap<>(String.CASE_INSENSITIVE_ORDER);
+  final FaultCommands faults;
+  private final ServerState state;
+  private final Map<String, CommandHandler> handlers = new TreeMap<>(String.CASE_INSENSITIVE_ORDER);
   private final Map<Long, Document> running = new ConcurrentHashMap<>();
   private final AtomicLong operations = new AtomicLong();
 
-  Commands(Source source) {
-    this.source = source;
-    this.faults = new Faults(source);
-    new ReadCommands(source).register(handlers);
-    new WriteCommands(source).register(handlers);
-    new CatalogCommands(source).register(handlers);
-    new ServerCommands(source, this).register(handlers);
-    new Authentication(source.settings).register(handlers);
+  Commands(ServerState state) {
+    this.state = state;
+    this.faults = new FaultCommands(state);
+    new ReadCommands(state).register(handlers);
+    new WriteCommands(state).register(handlers);
+    new CatalogCommands(state).register(handlers);
+    new ServerCommands(state, this).register(handlers);
+    new Authentication(state.options).register(handlers);
     faults.register(handlers);
-    source.dialect.adapt(handlers, source);
+    state.dialect.adapt(handlers, state);
   }
 
   /** The commands being run, as `currentOp` shows them. */
@@ -40,8 +40,8 @@ final class Commands {
     return running.values();
   }
 
-  Document run(Document command, String database, Connection connection) {
-    Request request = new Request(command.keySet().iterator().next(), command, database, connection);
+  Document run(Document command, String database, ClientConnection connection) {
+    CommandRequest request = new CommandRequest(command.keySet().iterator().next(), command, database, connection);
     long id = operations.incrementAndGet();
     String operation = request.name().equals("getMore") ? "getmore" : "command";
     running.put(id, new Document("opid", id).append("op", operation).append("command", command).append("ns", database));
@@ -52,7 +52,7 @@ final class Commands {
       reply = failed(e, request);
     } catch (MongoServerError e) {
       reply = failed(new CommandError(e.getCode(), e.getMessageWithoutErrorCode()), request);
-    } catch (Connection.Closed e) {
+    } catch (ClientConnection.Closed e) {
       throw e;
     } catch (RuntimeException e) {
       e.printStackTrace();
@@ -63,45 +63,45 @@ final class Commands {
     return finished(reply);
   }
 
-  private Document answer(Request request) {
-    Handler handler = handlers.get(request.name());
+  private Document answer(CommandRequest request) {
+    CommandHandler handler = handlers.get(request.name());
     if (handler == null) {
       throw new CommandError(59, "no such command: '%s'".formatted(request.name()));
     }
     String name = request.name().toLowerCase(java.util.Locale.ROOT);
-    if (source.settings.asksForLogin() && !request.connection().isLoggedIn() && !BEFORE_LOGIN.contains(name)) {
+    if (state.options.asksForLogin() && !request.connection().isLoggedIn() && !BEFORE_LOGIN.contains(name)) {
       throw new CommandError(13, "command %s requires authentication".formatted(request.name()));
     }
     faults.strike(request);
     if (NEED_PRIMARY.contains(name)) {
       faults.checkPrimary();
     }
-    source.dialect.check(request);
+    state.dialect.check(request);
     boolean retryable = request.transactionNumber() >= 0 && !request.isInTransaction() && request.session() != null;
     if (!retryable) {
       return handler.run(request);
     }
-    Document known = source.transactions.answerTo(request);
+    Document known = state.transactions.answerTo(request);
     if (known == null) {
       known = handler.run(request);
-      source.transactions.remember(request, known.clone());
+      state.transactions.remember(request, known.clone());
     }
     return known.clone();
   }
 
   /** A command that fails in a transaction ends the transaction. */
-  private Document failed(CommandError error, Request request) {
+  private Document failed(CommandError error, CommandRequest request) {
     if (request.isInTransaction() && error.code != 251) {
-      source.transactions.forget(request.session());
+      state.transactions.forget(request.session());
     }
-    return error.asReply(new BsonTimestamp(source.clock.last()));
+    return error.asReply(new BsonTimestamp(state.clock.last()));
   }
 
   private Document finished(Document reply) {
-    BsonTimestamp time = new BsonTimestamp(source.clock.last());
+    BsonTimestamp time = new BsonTimestamp(state.clock.last());
     Document signature = new Document("hash", new Binary(Binary.GENERIC, new byte[20])).append("keyId", 0L);
     reply.putIfAbsent("operationTime", time);
-    if (!source.dialect.tellsReplication()) {
+    if (!state.dialect.tellsReplication()) {
       return reply;
     }
     return reply.append("$clusterTime", new Document("clusterTime", time).append("signature", signature));

@@ -41,10 +41,10 @@ abstract class Dialect {
   }
 
   /** Add, replace and remove commands. */
-  void adapt(Map<String, Handler> handlers, Source source) {}
+  void adapt(Map<String, CommandHandler> handlers, ServerState state) {}
 
   /** Refuse what no command takes. */
-  void check(Request request) {}
+  void check(CommandRequest request) {}
 
   /** Refuse options that no collection can have. */
   void checkOptions(Document options) {}
@@ -144,7 +144,7 @@ abstract class Dialect {
   abstract Token invalidateToken(Token token);
 
   /** Refuse a token whose position is known to be lost, or that does not fit the stream. */
-  abstract void checkResume(Token token, StreamScope scope, Source source, boolean startAfter);
+  abstract void checkResume(Token token, StreamScope scope, ServerState state, boolean startAfter);
 
   abstract CommandError startLost();
 

@@ -23,8 +23,8 @@ final class DocumentDb50 extends MongoDb50 {
   }
 
   @Override
-  void adapt(Map<String, Handler> handlers, Source source) {
-    handlers.put("modifyChangeStreams", request -> modifyChangeStreams(request, source));
+  void adapt(Map<String, CommandHandler> handlers, ServerState state) {
+    handlers.put("modifyChangeStreams", request -> modifyChangeStreams(request, state));
     handlers.put("getParameter", request -> {
       throw unsupported("getParameter");
     });
@@ -32,7 +32,7 @@ final class DocumentDb50 extends MongoDb50 {
     handlers.remove("cloneCollectionAsCapped");
   }
 
-  private static Document modifyChangeStreams(Request request, Source source) {
+  private static Document modifyChangeStreams(CommandRequest request, ServerState state) {
     if (!request.database().equals("admin")) {
       throw new CommandError(13, "modifyChangeStreams may only be run against the admin database.");
     }
@@ -43,20 +43,20 @@ final class DocumentDb50 extends MongoDb50 {
     if (!(request.command().get("enable") instanceof Boolean enable)) {
       throw CommandError.wrongType("modifyChangeStreams.enable", request.command().get("enable"), "bool");
     }
-    source.writeLock.lock();
+    state.writeLock.lock();
     try {
       if (enable) {
-        source.enabled.enable(rule, source.clock.tick());
+        state.enabled.enable(rule, state.clock.tick());
       } else {
-        source.enabled.disable(rule);
+        state.enabled.disable(rule);
       }
     } finally {
-      source.writeLock.unlock();
+      state.writeLock.unlock();
     }
     return new Document("ok", 1.0);
   }
 
-  private static String name(Request request, String field) {
+  private static String name(CommandRequest request, String field) {
     if (request.command().get(field) instanceof String text) {
       return text;
     }
@@ -68,7 +68,7 @@ final class DocumentDb50 extends MongoDb50 {
   }
 
   @Override
-  void check(Request request) {
+  void check(CommandRequest request) {
     if (request.document("readConcern").containsKey("afterClusterTime")) {
       throw unsupported("'causal consistency'");
     }
@@ -184,8 +184,8 @@ final class DocumentDb50 extends MongoDb50 {
   }
 
   @Override
-  void checkResume(Token token, StreamScope scope, Source source, boolean startAfter) {
-    if (Long.compareUnsigned(token.time(), source.log.oldestTime()) < 0) {
+  void checkResume(Token token, StreamScope scope, ServerState state, boolean startAfter) {
+    if (Long.compareUnsigned(token.time(), state.log.oldestTime()) < 0) {
       throw startLost();
     }
   }

@@ -10,26 +10,26 @@ import penstock.source.DocumentCollection.Stored;
 
 /** What an update does to one document: operators, a replacement, or a pipeline. */
 final class DocumentUpdate {
-  private final Source source;
+  private final ServerState state;
   private final Update operators;
   private final Document replacement;
   private final List<Document> pipeline;
 
-  private DocumentUpdate(Source source, Update operators, Document replacement, List<Document> pipeline) {
-    this.source = source;
+  private DocumentUpdate(ServerState state, Update operators, Document replacement, List<Document> pipeline) {
+    this.state = state;
     this.operators = operators;
     this.replacement = replacement;
     this.pipeline = pipeline;
   }
 
-  static DocumentUpdate of(Object update, List<Document> arrayFilters, Source source) {
+  static DocumentUpdate of(Object update, List<Document> arrayFilters, ServerState state) {
     if (update instanceof List<?> stages) {
-      return new DocumentUpdate(source, null, null, stages.stream().map(Document.class::cast).toList());
+      return new DocumentUpdate(state, null, null, stages.stream().map(Document.class::cast).toList());
     }
     Document given = Query.asDocument(update, "update");
     return Update.isOperators(given)
-        ? new DocumentUpdate(source, Update.of(given, arrayFilters), null, null)
-        : new DocumentUpdate(source, null, given, null);
+        ? new DocumentUpdate(state, Update.of(given, arrayFilters), null, null)
+        : new DocumentUpdate(state, null, given, null);
   }
 
   boolean replaces() {
@@ -77,7 +77,7 @@ final class DocumentUpdate {
     if (after > Limits.DOCUMENT_BYTES) {
       throw new CommandError(17419, "Resulting document after update is larger than " + Limits.DOCUMENT_BYTES);
     }
-    if (view.isCapped() && before != after && source.dialect.guardsCapped()) {
+    if (view.isCapped() && before != after && state.dialect.guardsCapped()) {
       throw new CommandError(10003,
           "Cannot change the size of a document in a capped collection: %d != %d".formatted(before, after));
     }
@@ -90,7 +90,7 @@ final class DocumentUpdate {
           66, "After applying the update, the (immutable) field '_id' was found to have been altered to _id: "
               + Types.text(id));
     }
-    Documents.Ready ready = Documents.rebuilt(withId(replacement, id), source);
+    Documents.Ready ready = Documents.rebuilt(withId(replacement, id), state);
     checkSize(view, stored, ready.raw());
     return unit.replace(view, stored, ready.id(), ready.raw());
   }
@@ -113,7 +113,7 @@ final class DocumentUpdate {
     } else {
       applyPipeline(document);
     }
-    Documents.Ready ready = Documents.rebuilt(document, source);
+    Documents.Ready ready = Documents.rebuilt(document, state);
     return unit.insert(view, ready.id(), ready.raw());
   }
 
@@ -132,7 +132,7 @@ final class DocumentUpdate {
   }
 
   private static Object equality(Object condition) {
-    if (!ValueTest.isOperators(condition)) {
+    if (!ValuePredicate.isOperators(condition)) {
       return condition;
     }
     Document operators = (Document) condition;

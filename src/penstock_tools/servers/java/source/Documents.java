@@ -15,9 +15,9 @@ final class Documents {
   private Documents() {}
 
   /** Prepare a document that came as bytes, which stay as they are wherever nothing is to be done. */
-  static Ready prepare(Object given, Source source) {
+  static Ready prepare(Object given, ServerState state) {
     RawDocument raw = given instanceof RawDocument bytes ? bytes : new RawDocument(BsonWriter.encode((Document) given));
-    checkSize(raw, source);
+    checkSize(raw, state);
     BsonReader reader = new BsonReader(raw.bytes(), 4);
     boolean hasId = false;
     boolean untouched = true;
@@ -39,7 +39,7 @@ final class Documents {
       checkId(id);
       return new Ready(id, raw);
     }
-    return rebuilt(raw.decoded(), source);
+    return rebuilt(raw.decoded(), state);
   }
 
   private static boolean isZero(BsonReader reader) {
@@ -50,7 +50,7 @@ final class Documents {
   }
 
   /** Put `_id` in front, making one where it is missing, and fill in the empty timestamps of the top level. */
-  static Ready rebuilt(Document document, Source source) {
+  static Ready rebuilt(Document document, ServerState state) {
     Object id = document.containsKey("_id") ? document.get("_id") : new ObjectId();
     checkId(id);
     Document ordered = new Document("_id", id);
@@ -58,17 +58,17 @@ final class Documents {
       boolean empty = field.getValue() instanceof BsonTimestamp time && time.getValue() == 0;
       if (!field.getKey().equals("_id")) {
         checkName(field.getKey());
-        ordered.append(field.getKey(), empty ? new BsonTimestamp(source.clock.last()) : field.getValue());
+        ordered.append(field.getKey(), empty ? new BsonTimestamp(state.clock.last()) : field.getValue());
       }
     }
     RawDocument raw = new RawDocument(BsonWriter.encode(ordered));
-    checkSize(raw, source);
+    checkSize(raw, state);
     return new Ready(id, raw);
   }
 
-  private static void checkSize(RawDocument raw, Source source) {
+  private static void checkSize(RawDocument raw, ServerState state) {
     if (raw.bytes().length > Limits.DOCUMENT_BYTES) {
-      throw source.dialect.insertTooLarge(raw.bytes().length);
+      throw state.dialect.insertTooLarge(raw.bytes().length);
     }
   }
 

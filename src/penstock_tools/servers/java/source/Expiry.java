@@ -8,10 +8,10 @@ import java.util.List;
 final class Expiry implements Runnable {
   private static final long PERIOD_MILLIS = 1000;
 
-  private final Source source;
+  private final ServerState state;
 
-  Expiry(Source source) {
-    this.source = source;
+  Expiry(ServerState state) {
+    this.state = state;
   }
 
   @Override
@@ -22,7 +22,7 @@ final class Expiry implements Runnable {
       } catch (InterruptedException e) {
         return;
       }
-      for (DocumentCollection collection : source.catalog.all()) {
+      for (DocumentCollection collection : state.catalog.all()) {
         collection.indexes().stream().filter(index -> index.expireAfterSeconds() != null)
             .forEach(index -> sweep(collection, index));
       }
@@ -32,7 +32,7 @@ final class Expiry implements Runnable {
   private void sweep(DocumentCollection collection, CollectionIndex index) {
     Instant limit = Instant.now().minusSeconds(index.expireAfterSeconds());
     Query expired = Query.of(new Document(index.firstField(), new Document("$lt", limit)));
-    try (WriteUnit unit = new WriteUnit(source)) {
+    try (WriteUnit unit = new WriteUnit(state)) {
       List<DocumentCollection.Stored> found = unit.settled(collection, () -> new Find(collection, expired).matching());
       found.forEach(stored -> unit.delete(collection, stored));
     }

@@ -18,7 +18,7 @@ final class Find {
     this.query = query;
   }
 
-  static Find of(Request request, DocumentCollection collection) {
+  static Find of(CommandRequest request, DocumentCollection collection) {
     Find find = new Find(collection, Query.of(request.document("filter")));
     find.sort = request.document("sort");
     find.skip = request.number("skip", 0);

@@ -36,8 +36,8 @@ final class MongoDb40 extends Dialect {
   }
 
   @Override
-  void checkResume(Token token, StreamScope scope, Source source, boolean startAfter) {
-    DocumentCollection present = scope.isOneCollection() ? source.catalog.find(scope.database(), scope.collection())
+  void checkResume(Token token, StreamScope scope, ServerState state, boolean startAfter) {
+    DocumentCollection present = scope.isOneCollection() ? state.catalog.find(scope.database(), scope.collection())
         : null;
     boolean same = present != null && present.uuid.equals(token.uuid());
     if (scope.isOneCollection() && !same && !scope.hasCollation()) {

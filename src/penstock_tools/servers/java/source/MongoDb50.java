@@ -39,13 +39,13 @@ class MongoDb50 extends Dialect {
   }
 
   @Override
-  void checkResume(Token token, StreamScope scope, Source source, boolean startAfter) {
+  void checkResume(Token token, StreamScope scope, ServerState state, boolean startAfter) {
     if (token.invalidate() && !startAfter) {
       throw new CommandError(260,
           "Attempting to resume a change stream using 'resumeAfter' is not allowed from an invalidate notification.",
           FATAL);
     }
-    if (Long.compareUnsigned(token.time(), source.log.oldestTime()) < 0) {
+    if (Long.compareUnsigned(token.time(), state.log.oldestTime()) < 0) {
       throw startLost();
     }
   }

@@ -180,7 +180,7 @@ final class Operators {
       return field.value();
     }
     List<Object> list = list("$pull", field);
-    boolean ofFields = argument instanceof Document && !ValueTest.isOperators(argument);
+    boolean ofFields = argument instanceof Document && !ValuePredicate.isOperators(argument);
     Query query = Query.of(ofFields ? (Document) argument : new Document("value", argument));
     list.removeIf(
         element -> ofFields ? element instanceof Document document && query.matches(document)

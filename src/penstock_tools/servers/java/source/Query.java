@@ -142,11 +142,11 @@ final class Query {
     String[] parts = Paths.split(path);
     roots.add(parts[0]);
     boolean narrows = certain && path.equals("_id");
-    if (!ValueTest.isOperators(value)) {
+    if (!ValuePredicate.isOperators(value)) {
       if (narrows) {
         idRange.equal(value);
       }
-      return reaching(parts, ValueTest.equal(value));
+      return reaching(parts, ValuePredicate.equal(value));
     }
     Document operators = (Document) value;
     List<Condition> compiled = new ArrayList<>();
@@ -162,15 +162,15 @@ final class Query {
   private Condition operator(String[] parts, String name, Object argument, Document siblings) {
     return switch (name) {
       case "$not" -> not(field(String.join(".", parts), negatable(argument), false));
-      case "$ne" -> not(reaching(parts, ValueTest.equal(argument)));
-      case "$nin" -> not(reaching(parts, ValueTest.in(argument)));
+      case "$ne" -> not(reaching(parts, ValuePredicate.equal(argument)));
+      case "$nin" -> not(reaching(parts, ValuePredicate.in(argument)));
       case "$exists" -> {
-        Condition exists = reaching(parts, ValueTest.exists());
+        Condition exists = reaching(parts, ValuePredicate.exists());
         yield Types.isTrue(argument) ? exists : not(exists);
       }
       case "$all" -> everyOf(parts, argument);
       case "$options" -> (document, match) -> true;
-      default -> reaching(parts, ValueTest.of(name, argument, siblings));
+      default -> reaching(parts, ValuePredicate.of(name, argument, siblings));
     };
   }
 
@@ -193,12 +193,12 @@ final class Query {
     return all(each);
   }
 
-  private static Condition reaching(String[] parts, ValueTest test) {
+  private static Condition reaching(String[] parts, ValuePredicate test) {
     return (document, match) -> reaches(document, parts, 0, test, match);
   }
 
   /** Whether the test holds for a value at the path, through arrays of documents too. */
-  private static boolean reaches(Object container, String[] parts, int at, ValueTest test, Match match) {
+  private static boolean reaches(Object container, String[] parts, int at, ValuePredicate test, Match match) {
     if (at == parts.length) {
       return holds(container, test, match);
     }
@@ -218,7 +218,7 @@ final class Query {
     return false;
   }
 
-  private static boolean holds(Object value, ValueTest test, Match match) {
+  private static boolean holds(Object value, ValuePredicate test, Match match) {
     if (test.test(value, match)) {
       return true;
     }

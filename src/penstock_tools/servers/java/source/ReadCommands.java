@@ -13,15 +13,15 @@ import java.util.stream.Stream;
 final class ReadCommands {
   private static final long DEFAULT_WAIT_MILLIS = 1000;
 
-  private final Source source;
+  private final ServerState state;
   private final Aggregations aggregations;
 
-  ReadCommands(Source source) {
-    this.source = source;
-    this.aggregations = new Aggregations(source);
+  ReadCommands(ServerState state) {
+    this.state = state;
+    this.aggregations = new Aggregations(state);
   }
 
-  void register(Map<String, Handler> handlers) {
+  void register(Map<String, CommandHandler> handlers) {
     handlers.put("find", this::find);
     handlers.put("aggregate", aggregations::run);
     handlers.put("getMore", this::getMore);
@@ -33,35 +33,35 @@ final class ReadCommands {
   }
 
   /** The collection as the request may read it: a transaction reads its own view. Null when there is none. */
-  static DocumentCollection readable(Source source, Request request, String name) {
-    DocumentCollection collection = source.catalog.find(request.database(), name);
+  static DocumentCollection readable(ServerState state, CommandRequest request, String name) {
+    DocumentCollection collection = state.catalog.find(request.database(), name);
     if (!request.isInTransaction()) {
       return collection;
     }
-    source.writeLock.lock();
+    state.writeLock.lock();
     try {
-      Transaction transaction = source.transactions.of(request);
+      Transaction transaction = state.transactions.of(request);
       return collection == null ? null : transaction.view(collection);
     } finally {
-      source.writeLock.unlock();
+      state.writeLock.unlock();
     }
   }
 
-  private Document find(Request request) {
-    DocumentCollection collection = readable(source, request, request.collection());
+  private Document find(CommandRequest request) {
+    DocumentCollection collection = readable(state, request, request.collection());
     Stream<RawDocument> documents = collection == null ? Stream.empty() : documents(request, collection);
     Iterator<RawDocument> each = documents.iterator();
     DocumentCursor cursor = new DocumentCursor(request.database() + "." + request.collection(), each);
     int batchSize = (int) request.number("batchSize", OpenCursor.FIRST_BATCH);
-    Document reply = source.cursors.firstReply(cursor, batchSize, request.session());
+    Document reply = state.cursors.firstReply(cursor, batchSize, request.session());
     if (request.flag("singleBatch") && cursor.id != 0) {
-      source.cursors.close(cursor.id);
+      state.cursors.close(cursor.id);
       ((Document) reply.get("cursor")).put("id", 0L);
     }
     return reply;
   }
 
-  private Stream<RawDocument> documents(Request request, DocumentCollection collection) {
+  private Stream<RawDocument> documents(CommandRequest request, DocumentCollection collection) {
     if (!collection.isView()) {
       return Find.of(request, collection).documents();
     }
@@ -70,7 +70,7 @@ final class ReadCommands {
     return aggregations.documents(request, collection.name(), stages);
   }
 
-  private Document getMore(Request request) {
+  private Document getMore(CommandRequest request) {
     long id = request.number("getMore", 0);
     if (!(request.command().get("collection") instanceof String collection)) {
       throw new CommandError(CommandError.FAILED_TO_PARSE, "Field 'collection' must be of type string");
@@ -79,28 +79,28 @@ final class ReadCommands {
     if (request.has("batchSize") && most < 0) {
       throw new CommandError(CommandError.BAD_VALUE, "Batch size for getMore must be positive, but received: " + most);
     }
-    OpenCursor cursor = source.cursors.take(id, request.database() + "." + collection, request.session());
+    OpenCursor cursor = state.cursors.take(id, request.database() + "." + collection, request.session());
     try {
       long wait = request.number("maxTimeMS", 0);
       OpenCursor.Batch batch = cursor.next(most == 0 ? Integer.MAX_VALUE : (int) most,
           wait == 0 ? DEFAULT_WAIT_MILLIS : wait);
       if (batch.exhausted()) {
-        source.cursors.close(id);
+        state.cursors.close(id);
       }
       return Cursors.reply("nextBatch", batch, batch.exhausted() ? 0L : id, cursor.namespace);
     } catch (CommandError e) {
-      source.cursors.close(id);
+      state.cursors.close(id);
       throw e;
     } finally {
       cursor.inUse.set(false);
     }
   }
 
-  private Document killCursors(Request request) {
+  private Document killCursors(CommandRequest request) {
     List<Object> killed = new ArrayList<>();
     List<Object> notFound = new ArrayList<>();
     if (request.command().get("cursors") instanceof List<?> ids) {
-      ids.forEach(id -> (source.cursors.close(((Number) id).longValue()) ? killed : notFound).add(id));
+      ids.forEach(id -> (state.cursors.close(((Number) id).longValue()) ? killed : notFound).add(id));
     }
     return new Document("cursorsKilled", killed)
         .append("cursorsNotFound", notFound)
@@ -109,8 +109,8 @@ final class ReadCommands {
         .append("ok", 1.0);
   }
 
-  private Document count(Request request) {
-    DocumentCollection collection = readable(source, request, request.collection());
+  private Document count(CommandRequest request) {
+    DocumentCollection collection = readable(state, request, request.collection());
     Query query = Query.of(request.document("query"));
     long found = collection == null ? 0
         : query.isEmpty() ? collection.count() : new Find(collection, query).matching().count();
@@ -119,8 +119,8 @@ final class ReadCommands {
     return new Document("n", (int) (limit > 0 ? Math.min(limit, found) : found)).append("ok", 1.0);
   }
 
-  private Document distinct(Request request) {
-    DocumentCollection collection = readable(source, request, request.collection());
+  private Document distinct(CommandRequest request) {
+    DocumentCollection collection = readable(state, request, request.collection());
     TreeSet<Object> values = new TreeSet<>(BsonOrder.ASCENDING);
     String key = (String) request.command().get("key");
     if (collection != null) {
@@ -139,9 +139,9 @@ final class ReadCommands {
     }
   }
 
-  private Document collStats(Request request) {
+  private Document collStats(CommandRequest request) {
     String name = request.database() + "." + request.collection();
-    DocumentCollection collection = source.catalog.find(request.database(), request.collection());
+    DocumentCollection collection = state.catalog.find(request.database(), request.collection());
     return new Document("ns", name).appendAll(storageStats(collection)).append("ok", 1.0);
   }
 
@@ -157,8 +157,8 @@ final class ReadCommands {
         .append("nindexes", collection == null ? 0 : collection.indexes().size());
   }
 
-  private Document dbStats(Request request) {
-    List<DocumentCollection> collections = source.catalog.of(request.database());
+  private Document dbStats(CommandRequest request) {
+    List<DocumentCollection> collections = state.catalog.of(request.database());
     long bytes = collections.stream().mapToLong(DocumentCollection::bytes).sum();
     long objects = collections.stream().mapToLong(DocumentCollection::count).sum();
     return new Document("db", request.database())

@@ -10,17 +10,17 @@ import java.util.Set;
 
 /** Commands about the server itself, sessions and running operations. */
 final class ServerCommands {
-  private final Source source;
+  private final ServerState state;
   private final Commands commands;
 
-  ServerCommands(Source source, Commands commands) {
-    this.source = source;
+  ServerCommands(ServerState state, Commands commands) {
+    this.state = state;
     this.commands = commands;
   }
 
-  void register(Map<String, Handler> handlers) {
+  void register(Map<String, CommandHandler> handlers) {
     handlers.put("isMaster", this::isMaster);
-    if (source.dialect.knowsHello()) {
+    if (state.dialect.knowsHello()) {
       handlers.put("hello", this::isMaster);
     }
     for (String name : List.of("ping", "setParameter", "fsync", "startSession", "refreshSessions", "logout",
@@ -38,8 +38,8 @@ final class ServerCommands {
         request -> new Document("argv", List.of()).append("parsed", new Document()).append("ok", 1.0));
     handlers.put("endSessions", request -> ended(request, false));
     handlers.put("killSessions", request -> ended(request, true));
-    handlers.put("commitTransaction", request -> source.transactions.end(request, true));
-    handlers.put("abortTransaction", request -> source.transactions.end(request, false));
+    handlers.put("commitTransaction", request -> state.transactions.end(request, true));
+    handlers.put("abortTransaction", request -> state.transactions.end(request, false));
     handlers.put("currentOp", this::currentOp);
     handlers.put("killOp", this::killOp);
   }
@@ -48,10 +48,10 @@ final class ServerCommands {
     return new Document("ok", 1.0);
   }
 
-  private Document isMaster(Request request) {
+  private Document isMaster(CommandRequest request) {
     boolean primary = commands.faults.isPrimary();
-    String address = source.settings.bind() + ":" + request.connection().serverPort();
-    Document optime = new Document("ts", new BsonTimestamp(source.clock.last())).append("t", 1L);
+    String address = state.options.bind() + ":" + request.connection().serverPort();
+    Document optime = new Document("ts", new BsonTimestamp(state.clock.last())).append("t", 1L);
     Document lastWrite = new Document("opTime", optime).append("lastWriteDate", Instant.now())
         .append("majorityOpTime", optime).append("majorityWriteDate", Instant.now());
     Document reply = new Document("hosts", List.of(address)).append("setName", "rs0").append("setVersion", 1);
@@ -61,46 +61,46 @@ final class ServerCommands {
       reply.append("primary", address);
     }
     reply.append("me", address);
-    if (source.dialect.tellsReplication()) {
+    if (state.dialect.tellsReplication()) {
       reply.append("electionId", commands.faults.electionId()).append("lastWrite", lastWrite);
     }
     reply.append("maxBsonObjectSize", Limits.DOCUMENT_BYTES).append("maxMessageSizeBytes", Limits.MESSAGE_BYTES)
         .append("maxWriteBatchSize", Limits.WRITES_PER_COMMAND).append("localTime", Instant.now())
         .append("logicalSessionTimeoutMinutes", 30).append("minWireVersion", 0)
-        .append("maxWireVersion", source.dialect.wireVersion)
+        .append("maxWireVersion", state.dialect.wireVersion)
         .append("readOnly", false);
-    if (request.has("saslSupportedMechs") && source.settings.asksForLogin()) {
+    if (request.has("saslSupportedMechs") && state.options.asksForLogin()) {
       reply.append("saslSupportedMechs", List.of("SCRAM-SHA-1", "SCRAM-SHA-256"));
     }
-    if (source.dialect.knowsHello() && request.flag("helloOk")) {
+    if (state.dialect.knowsHello() && request.flag("helloOk")) {
       reply.append("helloOk", true);
     }
     return reply.append("ok", 1.0);
   }
 
-  private Document buildInfo(Request request) {
-    return new Document("version", source.dialect.versionText())
+  private Document buildInfo(CommandRequest request) {
+    return new Document("version", state.dialect.versionText())
         .append("gitVersion", "unknown")
         .append("modules", List.of())
-        .append("versionArray", source.dialect.version)
+        .append("versionArray", state.dialect.version)
         .append("bits", 64)
         .append("maxBsonObjectSize", Limits.DOCUMENT_BYTES)
         .append("storageEngines", List.of("devnull", "ephemeralForTest", "wiredTiger"))
         .append("ok", 1.0);
   }
 
-  private Document getParameter(Request request) {
+  private Document getParameter(CommandRequest request) {
     if (!request.flag("featureCompatibilityVersion")) {
       throw new CommandError(CommandError.INVALID_OPTIONS, "no option found to get");
     }
-    String version = "%d.%d".formatted(source.dialect.version.get(0), source.dialect.version.get(1));
+    String version = "%d.%d".formatted(state.dialect.version.get(0), state.dialect.version.get(1));
     return new Document("featureCompatibilityVersion", new Document("version", version)).append("ok", 1.0);
   }
 
-  private Document serverStatus(Request request) {
+  private Document serverStatus(CommandRequest request) {
     Document replication = new Document("setName", "rs0").append("ismaster", true);
     return new Document("host", "localhost")
-        .append("version", source.dialect.versionText())
+        .append("version", state.dialect.versionText())
         .append("process", "mongod")
         .append("localTime", Instant.now())
         .append("repl", replication)
@@ -108,22 +108,22 @@ final class ServerCommands {
         .append("ok", 1.0);
   }
 
-  private Document connectionStatus(Request request) {
+  private Document connectionStatus(CommandRequest request) {
     List<Document> users = new ArrayList<>();
     List<Document> roles = new ArrayList<>();
-    if (source.settings.asksForLogin()) {
-      users.add(new Document("user", source.settings.user()).append("db", "admin"));
+    if (state.options.asksForLogin()) {
+      users.add(new Document("user", state.options.user()).append("db", "admin"));
       roles.add(new Document("role", "root").append("db", "admin"));
     }
     return new Document("authInfo", new Document("authenticatedUsers", users).append("authenticatedUserRoles", roles))
         .append("ok", 1.0);
   }
 
-  private Document replSetGetStatus(Request request) {
-    BsonTimestamp now = new BsonTimestamp(source.clock.last());
+  private Document replSetGetStatus(CommandRequest request) {
+    BsonTimestamp now = new BsonTimestamp(state.clock.last());
     Document optime = new Document("ts", now).append("t", 1L);
     Document member = new Document("_id", 0)
-        .append("name", source.settings.bind() + ":" + request.connection().serverPort()).append("health", 1.0)
+        .append("name", state.options.bind() + ":" + request.connection().serverPort()).append("health", 1.0)
         .append("state", 1).append("stateStr", "PRIMARY").append("optime", optime).append("self", true);
     return new Document("set", "rs0")
         .append("date", Instant.now())
@@ -133,13 +133,13 @@ final class ServerCommands {
         .append("ok", 1.0);
   }
 
-  private Document ended(Request request, boolean withCursors) {
+  private Document ended(CommandRequest request, boolean withCursors) {
     if (request.argument() instanceof List<?> sessions) {
       for (Object session : sessions) {
-        source.transactions.endSession((Document) session);
+        state.transactions.endSession((Document) session);
         if (withCursors) {
           Object id = ((Document) session).get("id");
-          source.cursors.closeWhere(cursor -> cursor.session != null && id.equals(cursor.session.get("id")));
+          state.cursors.closeWhere(cursor -> cursor.session != null && id.equals(cursor.session.get("id")));
         }
       }
     }
@@ -149,7 +149,7 @@ final class ServerCommands {
   private static final Set<String> SELECTION = Set.of("currentOp", "lsid", "$clusterTime", "$db", "$readPreference",
       "$all");
 
-  private Document currentOp(Request request) {
+  private Document currentOp(CommandRequest request) {
     Document selection = new Document();
     request.command().forEach(
         (name, value) -> {
@@ -162,13 +162,13 @@ final class ServerCommands {
   }
 
   /** A getMore that waits goes on waiting; its cursor is gone afterwards. */
-  private Document killOp(Request request) {
+  private Document killOp(CommandRequest request) {
     long id = request.number("op", 0);
     commands.running().stream()
         .filter(operation -> ((Number) operation.get("opid")).longValue() == id)
         .forEach(operation -> {
           if (((Document) operation.get("command")).get("getMore") instanceof Long cursor) {
-            source.cursors.close(cursor);
+            state.cursors.close(cursor);
           }
         });
     return new Document("info", "attempting to kill op").append("ok", 1.0);

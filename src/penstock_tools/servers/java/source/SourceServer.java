@@ -16,27 +16,27 @@ public final class SourceServer {
   private SourceServer() {}
 
   public static void main(String[] arguments) throws IOException {
-    Settings settings;
+    ServerOptions options;
     ServerSocket server;
     try {
-      settings = Settings.parse(arguments, System.getenv());
-      server = sockets(settings).createServerSocket(settings.port(), 0, InetAddress.getByName(settings.bind()));
+      options = ServerOptions.parse(arguments, System.getenv());
+      server = sockets(options).createServerSocket(options.port(), 0, InetAddress.getByName(options.bind()));
     } catch (IllegalArgumentException | IOException | GeneralSecurityException e) {
       System.err.println("The source cannot start: " + e.getMessage());
       System.exit(2);
       return;
     }
-    Source source = new Source(settings);
-    Commands commands = new Commands(source);
-    Thread.ofPlatform().daemon().name("expiry").start(new Expiry(source));
+    ServerState state = new ServerState(options);
+    Commands commands = new Commands(state);
+    Thread.ofPlatform().daemon().name("expiry").start(new Expiry(state));
     Thread.ofPlatform().daemon().name("accept").start(() -> accept(server, commands));
     System.out.println("READY " + server.getLocalPort());
     awaitEndOfInput();
     System.exit(0);
   }
 
-  private static ServerSocketFactory sockets(Settings settings) throws IOException, GeneralSecurityException {
-    return settings.usesTls() ? Tls.sockets(Path.of(settings.tlsCertificate()), Path.of(settings.tlsKey()))
+  private static ServerSocketFactory sockets(ServerOptions options) throws IOException, GeneralSecurityException {
+    return options.usesTls() ? Tls.sockets(Path.of(options.tlsCertificate()), Path.of(options.tlsKey()))
         : ServerSocketFactory.getDefault();
   }
 
@@ -45,7 +45,7 @@ public final class SourceServer {
       try {
         Socket socket = server.accept();
         socket.setTcpNoDelay(true);
-        Thread.ofPlatform().daemon().name("connection").start(new Connection(socket, commands));
+        Thread.ofPlatform().daemon().name("connection").start(new ClientConnection(socket, commands));
       } catch (IOException e) {
         System.err.println("a connection was not taken: " + e.getMessage());
       }

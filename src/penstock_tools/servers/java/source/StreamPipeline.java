@@ -77,7 +77,8 @@ final class StreamPipeline {
     Object argument = stage.get(name);
     if (name.equals("$match")) {
       Query query = Query.of(Query.asDocument(argument, "$match"));
-      if (steps.isEmpty() && leftOut.isEmpty() && early == null && !query.looksAt("fullDocument") && !query.looksAt("updateDescription")) {
+      if (steps.isEmpty() && leftOut.isEmpty() && early == null
+          && !query.looksAt("fullDocument") && !query.looksAt("updateDescription")) {
         early = query;
       } else {
         steps.add(event -> query.matches(event) ? event : null);

@@ -18,16 +18,16 @@ final class StreamRequest {
   final boolean startsAfter;
   final Long startTime;
 
-  StreamRequest(Request request, List<Document> stages, Source source) {
+  StreamRequest(CommandRequest request, List<Document> stages, ServerState state) {
     if (!(stages.getFirst().get("$changeStream") instanceof Document options)) {
       throw new CommandError(50808, "$changeStream stage expects a document as argument.");
     }
-    checkNames(options, source.dialect);
+    checkNames(options, state.dialect);
     boolean cluster = flag(options, "allChangesForCluster");
-    scope = scope(request, cluster, source);
+    scope = scope(request, cluster, state);
     looksUp = looksUp(options);
     checkReadConcern(request.document("readConcern"));
-    pipeline = new StreamPipeline(stages.subList(1, stages.size()), source.dialect);
+    pipeline = new StreamPipeline(stages.subList(1, stages.size()), state.dialect);
     Document after = token(options, "startAfter");
     startsAfter = after != null;
     resumeToken = startsAfter ? after : token(options, "resumeAfter");
@@ -35,7 +35,7 @@ final class StreamRequest {
     if ((startsAfter && options.get("resumeAfter") != null) || (resumeToken != null && startTime != null)) {
       throw new CommandError(40674, "Only one type of resume option is allowed, but multiple were found.");
     }
-    resume = resumeToken == null ? null : source.dialect.parse(resumeToken);
+    resume = resumeToken == null ? null : state.dialect.parse(resumeToken);
   }
 
   private static void checkNames(Document options, Dialect dialect) {
@@ -54,7 +54,7 @@ final class StreamRequest {
     throw CommandError.wrongType(OPTION + name, value, "bool");
   }
 
-  private static StreamScope scope(Request request, boolean cluster, Source source) {
+  private static StreamScope scope(CommandRequest request, boolean cluster, ServerState state) {
     String database = request.database();
     String collection = request.argument() instanceof String name ? name : null;
     boolean collation = request.has("collation");
@@ -77,7 +77,7 @@ final class StreamRequest {
           CommandError.INVALID_NAMESPACE,
           "$changeStream may not be opened on the internal %s.%s collection".formatted(database, collection));
     }
-    DocumentCollection present = collection == null ? null : source.catalog.find(database, collection);
+    DocumentCollection present = collection == null ? null : state.catalog.find(database, collection);
     if (present != null && present.isView()) {
       throw new CommandError(166, "Namespace %s is a view, not a collection".formatted(present.fullName()));
     }

@@ -10,15 +10,15 @@ import java.util.UUID;
 
 /** An open transaction: snapshots of the collections it touched, and the events of its commit. */
 final class Transaction {
-  private final Source source;
+  private final ServerState state;
   private final Document session;
   final long number;
   private final Map<UUID, DocumentCollection> views = new HashMap<>();
   private final Map<UUID, TreeSet<Object>> written = new HashMap<>();
   private final List<Event> events = new ArrayList<>();
 
-  Transaction(Source source, Document session, long number) {
-    this.source = source;
+  Transaction(ServerState state, Document session, long number) {
+    this.state = state;
     this.session = session;
     this.number = number;
   }
@@ -49,13 +49,13 @@ final class Transaction {
   void commit() {
     written.forEach(
         (uuid, ids) -> {
-          DocumentCollection collection = source.catalog.find(uuid);
+          DocumentCollection collection = state.catalog.find(uuid);
           if (collection != null) {
             ids.forEach(id -> bring(views.get(uuid).find(id), collection, id));
           }
         });
     if (!events.isEmpty()) {
-      source.log.append(events, true);
+      state.log.append(events, true);
     }
   }
 

@@ -13,14 +13,14 @@ final class Transactions {
 
   private record Answered(long number, Document reply) {}
 
-  private final Source source;
+  private final ServerState state;
   private final Map<Object, Transaction> open = new HashMap<>();
   private final Map<Object, Answered> answered = new HashMap<>();
   private final Condition ended;
 
-  Transactions(Source source) {
-    this.source = source;
-    this.ended = source.writeLock.newCondition();
+  Transactions(ServerState state) {
+    this.state = state;
+    this.ended = state.writeLock.newCondition();
   }
 
   private static Object key(Document session) {
@@ -28,12 +28,12 @@ final class Transactions {
   }
 
   /** The transaction that a command is part of, begun when the command says so; null outside of any. */
-  Transaction of(Request request) {
+  Transaction of(CommandRequest request) {
     if (!request.isInTransaction()) {
       return null;
     }
     if (request.flag("startTransaction")) {
-      Transaction begun = new Transaction(source, request.session(), request.transactionNumber());
+      Transaction begun = new Transaction(state, request.session(), request.transactionNumber());
       open.put(key(request.session()), begun);
       return begun;
     }
@@ -48,8 +48,8 @@ final class Transactions {
   }
 
   /** End a command's transaction, keeping its writes or not. */
-  Document end(Request request, boolean keep) {
-    source.writeLock.lock();
+  Document end(CommandRequest request, boolean keep) {
+    state.writeLock.lock();
     try {
       Transaction transaction = of(request);
       if (keep) {
@@ -58,24 +58,24 @@ final class Transactions {
       forget(request.session());
       return new Document("ok", 1.0);
     } finally {
-      source.writeLock.unlock();
+      state.writeLock.unlock();
     }
   }
 
   /** A failed command aborts the transaction it was part of. */
   void forget(Document session) {
-    source.writeLock.lock();
+    state.writeLock.lock();
     try {
       open.remove(key(session));
       ended.signalAll();
     } finally {
-      source.writeLock.unlock();
+      state.writeLock.unlock();
     }
   }
 
   /** Note that a transaction is about to write a document; it fails where another was first. */
   void claim(DocumentCollection view, Object id, Transaction by) {
-    DocumentCollection present = source.catalog.find(view.uuid);
+    DocumentCollection present = state.catalog.find(view.uuid);
     boolean changed = present != null && !by.hasWritten(view.uuid, id) && present.find(id) != view.find(id);
     if (changed || isClaimed(view, id, by)) {
       throw new CommandError(112, "WriteConflict", List.of(CommandError.TRANSIENT_TRANSACTION));
@@ -104,32 +104,32 @@ final class Transactions {
   }
 
   /** The answer that a retried write got the first time, or null. */
-  Document answerTo(Request request) {
-    source.writeLock.lock();
+  Document answerTo(CommandRequest request) {
+    state.writeLock.lock();
     try {
       Answered known = answered.get(key(request.session()));
       return known != null && known.number() == request.transactionNumber() ? known.reply() : null;
     } finally {
-      source.writeLock.unlock();
+      state.writeLock.unlock();
     }
   }
 
-  void remember(Request request, Document reply) {
-    source.writeLock.lock();
+  void remember(CommandRequest request, Document reply) {
+    state.writeLock.lock();
     try {
       answered.put(key(request.session()), new Answered(request.transactionNumber(), reply));
     } finally {
-      source.writeLock.unlock();
+      state.writeLock.unlock();
     }
   }
 
   void endSession(Document session) {
-    source.writeLock.lock();
+    state.writeLock.lock();
     try {
       answered.remove(key(session));
       forget(session);
     } finally {
-      source.writeLock.unlock();
+      state.writeLock.unlock();
     }
   }
 }

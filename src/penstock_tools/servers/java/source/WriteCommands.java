@@ -12,13 +12,13 @@ import penstock.source.DocumentCollection.Stored;
 final class WriteCommands {
   private static final ObjectId ELECTION = new ObjectId("7fffffff0000000000000001");
 
-  private final Source source;
+  private final ServerState state;
 
-  WriteCommands(Source source) {
-    this.source = source;
+  WriteCommands(ServerState state) {
+    this.state = state;
   }
 
-  void register(Map<String, Handler> handlers) {
+  void register(Map<String, CommandHandler> handlers) {
     handlers.put("insert", this::insert);
     handlers.put("update", this::update);
     handlers.put("delete", this::delete);
@@ -37,7 +37,7 @@ final class WriteCommands {
     private int n;
     private int modified;
 
-    void each(Request request, List<?> statements, Write write) {
+    void each(CommandRequest request, List<?> statements, Write write) {
       boolean ordered = !request.has("ordered") || request.flag("ordered");
       for (int i = 0; i < statements.size(); i++) {
         try {
@@ -55,7 +55,7 @@ final class WriteCommands {
     }
 
     private Document writeError(CommandError error, int index) {
-      CommandError shown = source.dialect.explainsDuplicates() ? error
+      CommandError shown = state.dialect.explainsDuplicates() ? error
           : new CommandError(error.code, error.getMessage());
       return shown.asWriteError(index);
     }
@@ -71,15 +71,15 @@ final class WriteCommands {
       if (!errors.isEmpty()) {
         reply.append("writeErrors", errors);
       }
-      if (!source.dialect.tellsReplication()) {
+      if (!state.dialect.tellsReplication()) {
         return reply.append("ok", 1.0);
       }
-      Document time = new Document("ts", new BsonTimestamp(source.clock.last())).append("t", 1L);
+      Document time = new Document("ts", new BsonTimestamp(state.clock.last())).append("t", 1L);
       return reply.append("opTime", time).append("electionId", ELECTION).append("ok", 1.0);
     }
   }
 
-  private static List<?> statements(Request request, String field) {
+  private static List<?> statements(CommandRequest request, String field) {
     if (request.command().get(field) instanceof List<?> statements && !statements.isEmpty()) {
       if (statements.size() > Limits.WRITES_PER_COMMAND) {
         throw new CommandError(21,
@@ -91,10 +91,10 @@ final class WriteCommands {
         "the command %s needs a non-empty array '%s'".formatted(request.name(), field));
   }
 
-  private Document insert(Request request) {
+  private Document insert(CommandRequest request) {
     List<?> documents = statements(request, "documents");
     Outcome outcome = new Outcome();
-    try (WriteUnit unit = new WriteUnit(source, request)) {
+    try (WriteUnit unit = new WriteUnit(state, request)) {
       DocumentCollection view = unit.target(request.database(), request.collection());
       outcome.each(request, documents, (index, document) -> insertOne(unit, view, document));
     }
@@ -102,7 +102,7 @@ final class WriteCommands {
   }
 
   private int insertOne(WriteUnit unit, DocumentCollection view, Object document) {
-    Documents.Ready ready = Documents.prepare(document, source);
+    Documents.Ready ready = Documents.prepare(document, state);
     validate(view, ready.raw());
     unit.insert(view, ready.id(), ready.raw());
     return 1;
@@ -114,11 +114,11 @@ final class WriteCommands {
     }
   }
 
-  private Document update(Request request) {
+  private Document update(CommandRequest request) {
     List<Document> statements = request.documents("updates");
     statements.forEach(this::checkUpdate);
     Outcome outcome = new Outcome();
-    try (WriteUnit unit = new WriteUnit(source, request)) {
+    try (WriteUnit unit = new WriteUnit(state, request)) {
       boolean makes = statements.stream().anyMatch(statement -> Types.isTrue(statement.get("upsert")));
       DocumentCollection view = targetOrNull(unit, request, makes);
       outcome.each(request, statements,
@@ -129,20 +129,20 @@ final class WriteCommands {
 
   private void checkUpdate(Document statement) {
     Object update = statement.get("u");
-    if (!(update instanceof Document) && !(update instanceof List<?> && source.dialect.takesPipelineUpdates())) {
+    if (!(update instanceof Document) && !(update instanceof List<?> && state.dialect.takesPipelineUpdates())) {
       throw CommandError.wrongType("update.updates.u", update, "object");
     }
   }
 
   /** The collection to write to; null where there is none and the command makes none. */
-  private DocumentCollection targetOrNull(WriteUnit unit, Request request, boolean makes) {
-    boolean present = source.catalog.find(request.database(), request.collection()) != null;
+  private DocumentCollection targetOrNull(WriteUnit unit, CommandRequest request, boolean makes) {
+    boolean present = state.catalog.find(request.database(), request.collection()) != null;
     return present || makes ? unit.target(request.database(), request.collection()) : null;
   }
 
   private int updateOne(WriteUnit unit, DocumentCollection view, Document statement, int index, Outcome outcome) {
     boolean multi = Types.isTrue(statement.get("multi"));
-    DocumentUpdate update = DocumentUpdate.of(statement.get("u"), arrayFilters(statement), source);
+    DocumentUpdate update = DocumentUpdate.of(statement.get("u"), arrayFilters(statement), state);
     if (multi && update.replaces()) {
       throw new CommandError(CommandError.FAILED_TO_PARSE, "multi update only works with $ operators");
     }
@@ -171,10 +171,10 @@ final class WriteCommands {
     return filters;
   }
 
-  private Document delete(Request request) {
+  private Document delete(CommandRequest request) {
     List<?> statements = request.documents("deletes");
     Outcome outcome = new Outcome();
-    try (WriteUnit unit = new WriteUnit(source, request)) {
+    try (WriteUnit unit = new WriteUnit(state, request)) {
       DocumentCollection view = targetOrNull(unit, request, false);
       outcome.each(request, statements,
           (index, statement) -> view == null ? 0 : deleteSome(unit, view, (Document) statement));
@@ -183,7 +183,7 @@ final class WriteCommands {
   }
 
   private int deleteSome(WriteUnit unit, DocumentCollection view, Document statement) {
-    if (view.isCapped() && source.dialect.guardsCapped()) {
+    if (view.isCapped() && state.dialect.guardsCapped()) {
       throw new CommandError(CommandError.ILLEGAL_OPERATION,
           "cannot remove from a capped collection: " + view.fullName());
     }
@@ -195,12 +195,12 @@ final class WriteCommands {
     return found.size();
   }
 
-  private Document findAndModify(Request request) {
+  private Document findAndModify(CommandRequest request) {
     boolean remove = request.flag("remove");
     if (!remove && !request.has("update")) {
       throw new CommandError(CommandError.FAILED_TO_PARSE, "Either an update or remove=true must be specified");
     }
-    try (WriteUnit unit = new WriteUnit(source, request)) {
+    try (WriteUnit unit = new WriteUnit(state, request)) {
       DocumentCollection view = targetOrNull(unit, request, request.flag("upsert"));
       Query query = Query.of(request.document("query"));
       Stored found = view == null ? null : first(unit, view, query, request.document("sort"));
@@ -213,15 +213,16 @@ final class WriteCommands {
     return found.isEmpty() ? null : found.getFirst();
   }
 
-  private static Document removed(WriteUnit unit, DocumentCollection view, Stored found, Request request) {
+  private static Document removed(WriteUnit unit, DocumentCollection view, Stored found, CommandRequest request) {
     if (found != null) {
       unit.delete(view, found);
     }
     return reply(new Document("n", found == null ? 0 : 1), found, request);
   }
 
-  private Document modified(WriteUnit unit, DocumentCollection view, Stored found, Query query, Request request) {
-    DocumentUpdate update = DocumentUpdate.of(request.command().get("update"), arrayFilters(request.command()), source);
+  private Document modified(
+      WriteUnit unit, DocumentCollection view, Stored found, Query query, CommandRequest request) {
+    DocumentUpdate update = DocumentUpdate.of(request.command().get("update"), arrayFilters(request.command()), state);
     boolean newWanted = request.flag("new");
     if (found != null) {
       Stored after = update.applyTo(unit, view, found, query);
@@ -235,7 +236,7 @@ final class WriteCommands {
     return reply(last, newWanted ? inserted : null, request);
   }
 
-  private static Document reply(Document lastErrorObject, Stored shown, Request request) {
+  private static Document reply(Document lastErrorObject, Stored shown, CommandRequest request) {
     Projection projection = Projection.of(request.command().get("fields"));
     Object value = shown == null ? null : projection == null ? shown.raw() : projection.apply(shown.raw().decoded());
     return new Document("lastErrorObject", lastErrorObject).append("value", value).append("ok", 1.0);

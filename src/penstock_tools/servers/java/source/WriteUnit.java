@@ -11,26 +11,26 @@ import penstock.source.DocumentCollection.Stored;
  * transaction they change the transaction's own view, and the events wait for its commit.
  */
 final class WriteUnit implements AutoCloseable {
-  private final Source source;
+  private final ServerState state;
   private final Transaction transaction;
   private final List<Event> events = new ArrayList<>();
 
   /** Takes the write lock, which `close` gives back. */
-  WriteUnit(Source source, Request request) {
-    this.source = source;
-    source.writeLock.lock();
+  WriteUnit(ServerState state, CommandRequest request) {
+    this.state = state;
+    state.writeLock.lock();
     try {
-      this.transaction = source.transactions.of(request);
+      this.transaction = state.transactions.of(request);
     } catch (CommandError e) {
-      source.writeLock.unlock();
+      state.writeLock.unlock();
       throw e;
     }
   }
 
-  WriteUnit(Source source) {
-    this.source = source;
+  WriteUnit(ServerState state) {
+    this.state = state;
     this.transaction = null;
-    source.writeLock.lock();
+    state.writeLock.lock();
   }
 
   @Override
@@ -42,7 +42,7 @@ final class WriteUnit implements AutoCloseable {
         flush();
       }
     } finally {
-      source.writeLock.unlock();
+      state.writeLock.unlock();
     }
   }
 
@@ -53,7 +53,7 @@ final class WriteUnit implements AutoCloseable {
 
   /** The collection to write to, which a write outside of transactions makes when it is missing. */
   DocumentCollection target(String database, String name) {
-    DocumentCollection found = source.catalog.find(database, name);
+    DocumentCollection found = state.catalog.find(database, name);
     if (found == null && transaction != null) {
       throw new CommandError(
           263, "Cannot create namespace %s.%s in multi-document transaction.".formatted(database, name));
@@ -61,7 +61,7 @@ final class WriteUnit implements AutoCloseable {
     if (found != null && found.isView()) {
       throw new CommandError(166, "Namespace %s is a view, not a collection".formatted(found.fullName()));
     }
-    return view(found != null ? found : source.catalog.findOrCreate(database, name));
+    return view(found != null ? found : state.catalog.findOrCreate(database, name));
   }
 
   /**
@@ -70,7 +70,7 @@ final class WriteUnit implements AutoCloseable {
    */
   List<Stored> settled(DocumentCollection view, Supplier<Stream<Stored>> search) {
     List<Stored> found = search.get().toList();
-    while (transaction == null && found.stream().anyMatch(stored -> source.transactions.isClaimed(view, stored.id()))) {
+    while (transaction == null && found.stream().anyMatch(stored -> state.transactions.isClaimed(view, stored.id()))) {
       awaitEndOfSome();
       found = search.get().toList();
     }
@@ -80,18 +80,18 @@ final class WriteUnit implements AutoCloseable {
   /** Wait for a transaction to end. Others write meanwhile, so the events so far go to the log first. */
   private void awaitEndOfSome() {
     flush();
-    source.transactions.awaitEndOfSome();
+    state.transactions.awaitEndOfSome();
   }
 
   private void flush() {
     if (!events.isEmpty()) {
-      source.log.append(events, source.oneTimePerCommand);
+      state.log.append(events, state.oneTimePerCommand);
       events.clear();
     }
   }
 
   Stored insert(DocumentCollection view, Object id, RawDocument raw) {
-    while (transaction == null && source.transactions.isClaimed(view, id)) {
+    while (transaction == null && state.transactions.isClaimed(view, id)) {
       awaitEndOfSome();
     }
     claim(view, id);
@@ -111,7 +111,7 @@ final class WriteUnit implements AutoCloseable {
   Stored update(DocumentCollection view, Stored old, RawDocument raw, Changes changes) {
     claim(view, old.id());
     Stored stored = view.replace(old, old.id(), raw);
-    log(Event.update(view, changes.description(source.dialect.listsTruncatedArrays()), old.id()));
+    log(Event.update(view, changes.description(state.dialect.listsTruncatedArrays()), old.id()));
     return stored;
   }
 
@@ -122,14 +122,14 @@ final class WriteUnit implements AutoCloseable {
   }
 
   void drop(DocumentCollection collection) {
-    source.catalog.drop(collection);
+    state.catalog.drop(collection);
     if (!collection.isView()) {
       log(Event.drop(collection));
     }
   }
 
   void log(Event event) {
-    Event logged = source.dialect.logged(event);
+    Event logged = state.dialect.logged(event);
     if (logged != null && StreamScope.isLogged(logged.database, logged.collection)) {
       events.add(logged);
     }
@@ -137,7 +137,7 @@ final class WriteUnit implements AutoCloseable {
 
   private void claim(DocumentCollection view, Object id) {
     if (transaction != null) {
-      source.transactions.claim(view, id, transaction);
+      state.transactions.claim(view, id, transaction);
     }
   }
 }

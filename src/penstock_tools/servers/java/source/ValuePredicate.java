@@ -9,7 +9,7 @@ import java.util.List;
 import java.util.function.IntPredicate;
 
 /** What one operator of a filter asks of one value. */
-interface ValueTest {
+interface ValuePredicate {
   boolean test(Object value, Query.Match match);
 
   /** Whether an array passes when one of its elements does. */
@@ -17,8 +17,8 @@ interface ValueTest {
     return true;
   }
 
-  /** A test that asks about the array itself. */
-  interface OfArray extends ValueTest {
+  /** One that asks about the array itself. */
+  interface OfArray extends ValuePredicate {
     @Override
     default boolean looksIntoArrays() {
       return false;
@@ -33,7 +33,7 @@ interface ValueTest {
     return first.startsWith("$") && !first.equals("$ref") && !first.equals("$id") && !first.equals("$db");
   }
 
-  static ValueTest of(String name, Object argument, Document siblings) {
+  static ValuePredicate of(String name, Object argument, Document siblings) {
     return switch (name) {
       case "$eq" -> equal(argument);
       case "$in" -> in(argument);
@@ -50,21 +50,21 @@ interface ValueTest {
     };
   }
 
-  static ValueTest equal(Object wanted) {
+  static ValuePredicate equal(Object wanted) {
     if (wanted instanceof BsonRegularExpression expression) {
-      ValueTest found = regex(expression, null);
+      ValuePredicate found = regex(expression, null);
       return (value, match) -> found.test(value, match) || BsonOrder.same(value, wanted);
     }
     Object known = wanted instanceof RawDocument raw ? raw.decoded() : wanted;
     return (value, match) -> BsonOrder.same(value, known);
   }
 
-  static ValueTest in(Object argument) {
+  static ValuePredicate in(Object argument) {
     if (!(argument instanceof List<?> wanted)) {
       throw new CommandError(CommandError.BAD_VALUE, "$in needs an array");
     }
     java.util.TreeSet<Object> values = new java.util.TreeSet<>(BsonOrder.ASCENDING);
-    List<ValueTest> expressions = new java.util.ArrayList<>();
+    List<ValuePredicate> expressions = new java.util.ArrayList<>();
     for (Object value : wanted) {
       values.add(BsonOrder.key(value));
       if (value instanceof BsonRegularExpression) {
@@ -75,12 +75,12 @@ interface ValueTest {
         || expressions.stream().anyMatch(test -> test.test(value, match));
   }
 
-  static ValueTest exists() {
+  static ValuePredicate exists() {
     return (OfArray) (value, match) -> !(value instanceof Missing);
   }
 
   /** A value is only compared with values of its own bracket, and NaN only equals NaN. */
-  private static ValueTest comparison(Object wanted, IntPredicate holds, boolean orEqual) {
+  private static ValuePredicate comparison(Object wanted, IntPredicate holds, boolean orEqual) {
     int bracket = BsonOrder.bracket(wanted);
     if (wanted instanceof MinKey || wanted instanceof MaxKey) {
       return (value, match) -> holds.test(BsonOrder.ASCENDING.compare(value, wanted));
@@ -96,12 +96,12 @@ interface ValueTest {
     };
   }
 
-  private static ValueTest type(Object argument) {
+  private static ValuePredicate type(Object argument) {
     List<Integer> numbers = Types.named(argument);
     return (value, match) -> numbers.contains(Types.bsonType(value)) && !(value instanceof Missing);
   }
 
-  private static ValueTest regex(Object pattern, Object options) {
+  private static ValuePredicate regex(Object pattern, Object options) {
     BsonRegularExpression expression = pattern instanceof BsonRegularExpression given && options == null
         ? given
         : new BsonRegularExpression(
@@ -110,14 +110,14 @@ interface ValueTest {
     return (value, match) -> value instanceof String text && expression.matcher(text).find();
   }
 
-  private static ValueTest size(Object argument) {
+  private static ValuePredicate size(Object argument) {
     if (!(argument instanceof Number wanted)) {
       throw new CommandError(CommandError.BAD_VALUE, "$size needs a number");
     }
     return (OfArray) (value, match) -> value instanceof List<?> list && list.size() == wanted.doubleValue();
   }
 
-  private static ValueTest modulo(Object argument) {
+  private static ValuePredicate modulo(Object argument) {
     if (!(argument instanceof List<?> pair) || pair.size() != 2) {
       throw new CommandError(CommandError.BAD_VALUE, "malformed mod, needs to be an array of two numbers");
     }
@@ -126,7 +126,7 @@ interface ValueTest {
     return (value, match) -> value instanceof Number number && number.longValue() % divisor == rest;
   }
 
-  private static ValueTest element(Object argument) {
+  private static ValuePredicate element(Object argument) {
     Document wanted = Query.asDocument(argument, "$elemMatch");
     String first = wanted.isEmpty() ? "" : wanted.keySet().iterator().next();
     boolean ofValues = isOperators(wanted) && !List.of("$and", "$or", "$nor").contains(first);

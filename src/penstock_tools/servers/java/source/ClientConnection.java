@@ -12,7 +12,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** One client: reads its messages one after another and answers each, on a thread of its own. */
-final class Connection implements Runnable {
+final class ClientConnection implements Runnable {
   private static final int OP_REPLY = 1;
   private static final int OP_QUERY = 2004;
   private static final int OP_MSG = 2013;
@@ -34,7 +34,7 @@ final class Connection implements Runnable {
   /** The conversation of a login under way, and whether one has succeeded. */
   ScramConversation login;
 
-  Connection(Socket socket, Commands commands) {
+  ClientConnection(Socket socket, Commands commands) {
     this.socket = socket;
     this.commands = commands;
   }

@@ -5,7 +5,7 @@ import java.util.List;
 import java.util.Map;
 
 /** The command line. */
-record Settings(
+record ServerOptions(
     String bind, int port, String mode, int logSize, long logSeconds, boolean oneTimePerCommand,
     boolean refusesUnenabled, String user, String password, String tlsCertificate, String tlsKey) {
 
@@ -14,7 +14,7 @@ record Settings(
   private static final List<String> VALUED = List.of("--bind", "--port", "--mode", "--log-size",
       "--log-retention-s", "--unenabled-streams", "--user", "--password", "--tls-cert", "--tls-key");
 
-  static Settings parse(String[] arguments, Map<String, String> environment) {
+  static ServerOptions parse(String[] arguments, Map<String, String> environment) {
     Map<String, String> flags = new HashMap<>();
     for (int i = 0; i < arguments.length; i++) {
       if (SWITCHES.contains(arguments[i])) {
@@ -36,7 +36,7 @@ record Settings(
     if (!List.of("refuse", "silent").contains(unenabled)) {
       throw new IllegalArgumentException("--unenabled-streams takes refuse or silent, not " + unenabled);
     }
-    return new Settings(
+    return new ServerOptions(
         flags.getOrDefault("--bind", "127.0.0.1"),
         Integer.parseInt(flags.getOrDefault("--port", "0")),
         flags.getOrDefault("--mode", "mongodb-5.0"),

@@ -12,29 +12,29 @@ import java.util.concurrent.ConcurrentHashMap;
  * Faults on demand: `configureFailPoint` with `failCommand` as real test servers have it, step-downs, and the command
  * `penstockSource`, which loses positions, closes connections and moves the clock.
  */
-final class Faults {
-  private final Source source;
-  private final Set<Connection> connections = ConcurrentHashMap.newKeySet();
+final class FaultCommands {
+  private final ServerState state;
+  private final Set<ClientConnection> connections = ConcurrentHashMap.newKeySet();
   private volatile long primaryAgainAt;
   private volatile int term = 1;
   private Document failPoint;
   private long failPointTimes;
 
-  Faults(Source source) {
-    this.source = source;
+  FaultCommands(ServerState state) {
+    this.state = state;
   }
 
-  void register(Map<String, Handler> handlers) {
+  void register(Map<String, CommandHandler> handlers) {
     handlers.put("configureFailPoint", this::configureFailPoint);
     handlers.put("replSetStepDown", this::stepDown);
     handlers.put("penstockSource", this::penstockSource);
   }
 
-  void opened(Connection connection) {
+  void opened(ClientConnection connection) {
     connections.add(connection);
   }
 
-  void closed(Connection connection) {
+  void closed(ClientConnection connection) {
     connections.remove(connection);
   }
 
@@ -53,16 +53,16 @@ final class Faults {
     }
   }
 
-  private Document stepDown(Request request) {
+  private Document stepDown(CommandRequest request) {
     primaryAgainAt = System.nanoTime() + request.number("replSetStepDown", 60) * 1_000_000_000;
     term++;
-    source.cursors.all().forEach(cursor -> cursor.interrupted = true);
-    connections.forEach(Connection::close);
-    source.log.wakeAll();
+    state.cursors.all().forEach(cursor -> cursor.interrupted = true);
+    connections.forEach(ClientConnection::close);
+    state.log.wakeAll();
     return new Document("ok", 1.0);
   }
 
-  private synchronized Document configureFailPoint(Request request) {
+  private synchronized Document configureFailPoint(CommandRequest request) {
     Object mode = request.command().get("mode");
     boolean off = "off".equals(mode);
     failPoint = off ? null : request.document("data");
@@ -72,7 +72,7 @@ final class Faults {
   }
 
   /** Fail the command when a fail point says so. */
-  void strike(Request request) {
+  void strike(CommandRequest request) {
     Document struck = takeFailPoint(request.name());
     if (struck == null) {
       return;
@@ -81,7 +81,7 @@ final class Faults {
       pause(milliseconds.longValue());
     }
     if (Types.isTrue(struck.get("closeConnection"))) {
-      throw new Connection.Closed();
+      throw new ClientConnection.Closed();
     }
     if (struck.get("errorCode") instanceof Number code) {
       List<String> labels = ((List<?>) struck.getOrDefault("errorLabels", List.of())).stream().map(String::valueOf)
@@ -108,22 +108,22 @@ final class Faults {
   }
 
   /** The fields say what to do; several may be given. */
-  private Document penstockSource(Request request) {
+  private Document penstockSource(CommandRequest request) {
     Object before = request.command().get("dropLogBefore");
     if (before != null) {
-      source.log.truncate(before instanceof BsonTimestamp time ? time.getValue() : source.clock.tick());
+      state.log.truncate(before instanceof BsonTimestamp time ? time.getValue() : state.clock.tick());
     }
     if (request.has("advanceClock")) {
-      source.clock.advance(request.number("advanceClock", 0));
+      state.clock.advance(request.number("advanceClock", 0));
     }
     if (request.has("oneTimePerCommand")) {
-      source.oneTimePerCommand = request.flag("oneTimePerCommand");
+      state.oneTimePerCommand = request.flag("oneTimePerCommand");
     }
     if (request.flag("killCursors")) {
-      source.cursors.closeWhere(cursor -> true);
+      state.cursors.closeWhere(cursor -> true);
     }
     if (request.flag("closeConnections")) {
-      connections.stream().filter(connection -> connection != request.connection()).forEach(Connection::close);
+      connections.stream().filter(connection -> connection != request.connection()).forEach(ClientConnection::close);
     }
     return new Document("ok", 1.0);
   }

@@ -3,6 +3,6 @@ package penstock.source;
 import de.bwaldvogel.mongo.bson.Document;
 
 /** What a command does. */
-interface Handler {
-  Document run(Request request);
+interface CommandHandler {
+  Document run(CommandRequest request);
 }

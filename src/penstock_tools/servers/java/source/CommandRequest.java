@@ -5,7 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** One command as it came in. */
-record Request(String name, Document command, String database, Connection connection) {
+record CommandRequest(String name, Document command, String database, ClientConnection connection) {
   Object argument() {
     return command.get(name);
   }

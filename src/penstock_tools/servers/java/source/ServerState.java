@@ -3,11 +3,11 @@ package penstock.source;
 import java.util.concurrent.locks.ReentrantLock;
 
 /** The whole state of the server. Whoever writes holds the write lock; readers need none. */
-final class Source {
+final class ServerState {
   private static final long LOG_BYTES = 400L << 20;
   private static final long NOOP_SECONDS = 1;
 
-  final Settings settings;
+  final ServerOptions options;
   final Dialect dialect;
   final ClusterClock clock = new ClusterClock(NOOP_SECONDS);
   final EnabledStreams enabled;
@@ -20,15 +20,15 @@ final class Source {
   /** Whether all writes of one command get one cluster time, as those of a transaction do. */
   volatile boolean oneTimePerCommand;
 
-  Source(Settings settings) {
-    this.settings = settings;
-    this.dialect = Dialect.named(settings.mode());
-    this.enabled = new EnabledStreams(settings.refusesUnenabled());
+  ServerState(ServerOptions options) {
+    this.options = options;
+    this.dialect = Dialect.named(options.mode());
+    this.enabled = new EnabledStreams(options.refusesUnenabled());
     if (!dialect.needsEnabling()) {
       enabled.enable(EnabledStreams.Rule.CLUSTER, 0);
     }
-    this.log = new ChangeLog(clock, enabled, settings.logSize(), LOG_BYTES, settings.logSeconds());
+    this.log = new ChangeLog(clock, enabled, options.logSize(), LOG_BYTES, options.logSeconds());
     this.transactions = new Transactions(this);
-    this.oneTimePerCommand = settings.oneTimePerCommand();
+    this.oneTimePerCommand = options.oneTimePerCommand();
   }
 }
