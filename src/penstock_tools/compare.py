@@ -49,7 +49,7 @@ def compare(
 ) -> Comparison:
     """Compare each document of the source with the index; `count` then tells whether the index has more.
 
-    `pages` are the source's documents, `fetch` answers the indexed documents by their ids in real time.
+    `pages` are the source's documents, `fetch` returns the indexed documents by their ids in real time.
     """
     found = Comparison()
     for page in pages:

@@ -62,9 +62,9 @@ _MEMORY_MB: Final = 512
 
 @dataclass(frozen=True, kw_only=True)
 class DeploymentSettings:
-    """What a deployment can be told; the defaults are those of the stack. Ports: 0 takes a free one.
+    """The options of a deployment; the defaults are those of the stack. Ports: 0 takes a free one.
 
-    `extra_code` are files put beside the functions' own code, `sync_handler` is what the mapping calls.
+    `extra_code` are files put next to the functions' own code, `sync_handler` is what the mapping calls.
     """
 
     database: str = "demo-database"
@@ -135,7 +135,7 @@ class Deployment:
         self._stack.close()
 
     def enable_change_stream(self) -> int:
-        """What the stack's custom resource does before the mapping is made; answers when, in Unix seconds."""
+        """What the stack's custom resource does before the mapping is made; returns when, in Unix seconds."""
         self.progress.step("Enabling the change stream")
         properties = {"Database": self.settings.database, "Collection": self.settings.collection}
         event = {"RequestType": "Create", "ResourceProperties": properties}
@@ -148,7 +148,7 @@ class Deployment:
         return int(json.loads(answer.payload)["Data"]["EnabledAt"])
 
     def create_mapping(self, *, enabled_at: int | None = None, **more: Any) -> str:
-        """Make the mapping as the stack does, from a time on or (as in the sample) disabled; answers its id."""
+        """Make the mapping as the stack does, from a time on or (as in the sample) disabled; returns its id."""
         settings = self.settings
         start: dict[str, Any] = {"StartingPosition": "LATEST", "Enabled": False}
         if enabled_at is not None:
@@ -177,7 +177,7 @@ class Deployment:
 
     def operations(self) -> dict[str, str]:
         """The environment of a `penstock` command, as the stack's task has it."""
-        return self._told(_OPERATIONS, OPERATIONS_VARIABLES)
+        return self._variables(_OPERATIONS, OPERATIONS_VARIABLES)
 
     def _start_servers(self, stack: ExitStack) -> None:
         source = LocalSourceSettings(
@@ -230,7 +230,7 @@ class Deployment:
                     folder=folder,
                     runtime=runtime,
                     handler=handler,
-                    environment=self._told(name, VARIABLES[name]),
+                    environment=self._variables(name, VARIABLES[name]),
                     timeout_s=self._timeout(function_name(name)),
                     memory_mb=_MEMORY_MB,
                     log=self.log_of(name),
@@ -241,7 +241,7 @@ class Deployment:
             )
         )
 
-    def _told(self, role: str, variables: tuple[str, ...]) -> dict[str, str]:
+    def _variables(self, role: str, variables: tuple[str, ...]) -> dict[str, str]:
         """What the stack sets on a function, and what is local: keys of its own, endpoints, authorities."""
         collections = [{"namespace": self.settings.namespace, "index": self.settings.index, "replicas": 0}]
         values = {

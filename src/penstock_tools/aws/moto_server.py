@@ -34,7 +34,7 @@ class MotoServer:
         self._sqs = self._client("sqs")
 
     def create_secret(self, name: str, value: str) -> str:
-        """Make a secret; answers its ARN."""
+        """Make a secret and return its ARN."""
         return str(self._secrets.create_secret(Name=name, SecretString=value)["ARN"])
 
     def rotate(self, secret: str, value: str) -> None:
@@ -49,7 +49,7 @@ class MotoServer:
             raise LookupError(secret) from None
 
     def create_queue(self, name: str) -> str:
-        """Make a queue; answers its URL."""
+        """Make a queue and return its URL."""
         return str(self._sqs.create_queue(QueueName=name)["QueueUrl"])
 
     def messages(self, queue_url: str) -> int:

@@ -84,7 +84,7 @@ class _Parts:
 
 @contextmanager
 def _platform() -> Iterator[Platform]:
-    """The servers; what is downloaded and started is told meanwhile."""
+    """The servers; what is downloaded and started is shown meanwhile."""
     with ExitStack() as stack:
         with progress_here() as progress:
             platform = stack.enter_context(Platform(progress=progress))

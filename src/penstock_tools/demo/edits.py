@@ -71,7 +71,7 @@ def _arrived(words: str, index: DemoIndex, is_there: Callable[[Mapping[str, Any]
 
 
 def _until(index: DemoIndex, text_id: str, is_there: Callable[[Mapping[str, Any] | None], Any]) -> float:
-    """Ask the index again and again until it has the edit; answers the milliseconds. Raises SinkUnavailable."""
+    """Ask the index again and again until it has the edit, and return the milliseconds. Raises SinkUnavailable."""
     asked_at = time.perf_counter()
     while not is_there(index.documents([text_id]).get(text_id)):
         if time.perf_counter() - asked_at > _PATIENCE_S:

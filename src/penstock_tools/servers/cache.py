@@ -5,6 +5,6 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Answer `penstock` in the user's cache (XDG_CACHE_HOME, else ~/.cache)."""
+    """Return `penstock` in the user's cache (XDG_CACHE_HOME, else ~/.cache)."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "penstock"

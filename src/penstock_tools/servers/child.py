@@ -70,7 +70,7 @@ class Child:
         return self._process.poll() is None
 
     def wait_ready(self, seconds: float) -> int:
-        """Answer the port, or raise LocalServerError with the server's last log lines."""
+        """Return the port, or raise LocalServerError with the server's last log lines."""
         self._said_ready_or_ended.wait(seconds)
         if self.port:
             return self.port
@@ -79,7 +79,7 @@ class Child:
         raise self.failure(cause)
 
     def failure(self, cause: str) -> LocalServerError:
-        """Answer an error that quotes the end of the server's own log and names the place of the rest."""
+        """Return an error that quotes the end of the server's own log and names the place of the rest."""
         with self.log.open("rb") as log:
             log.seek(self._log_start)
             lines = log.read().decode(errors="replace").splitlines()[-_LAST_LINES:]

@@ -42,14 +42,14 @@ class Jar:
 
 
 def pinned(name: str, lock_file: Path = LOCK_FILE) -> list[Jar]:
-    """Answer the jars of one of JAR_SETS."""
+    """Return the jars of one of JAR_SETS."""
     section: dict[str, str] = tomllib.loads(lock_file.read_text())[name]
     split = ((*coordinates.split(":", 2), sha256) for coordinates, sha256 in section.items())
     return [Jar(group, artifact, version, sha256) for group, artifact, version, sha256 in split]
 
 
 def jar_paths(jars: Iterable[Jar], progress: Steps | None = None) -> list[Path]:
-    """Answer the checked files of the jars, fetched where the cache lacks them."""
+    """Return the checked files of the jars, fetched where the cache lacks them."""
     wanted = list(jars)
     folder = fetch_missing(wanted, progress or Steps())
     paths = [folder / jar.file_name for jar in wanted]
@@ -59,7 +59,7 @@ def jar_paths(jars: Iterable[Jar], progress: Steps | None = None) -> list[Path]:
 
 
 def fetch_missing(jars: Iterable[Jar], progress: Steps) -> Path:
-    """Answer the cache's folder with all the jars in it."""
+    """Return the cache's folder with all the jars in it."""
     folder = cache_folder() / "jars"
     missing = [jar for jar in jars if not (folder / jar.file_name).exists()]
     if missing:
@@ -96,7 +96,7 @@ def _fetch(jars: list[Jar], folder: Path, progress: Steps) -> None:
 
 
 def _maven(staging: Path) -> Any:
-    """Answer jgo's view of the repositories, with the user's own settings for it."""
+    """Return jgo's view of the repositories, with the user's own settings for it."""
     if find_spec("jgo") is None:
         raise LocalServerError(
             "The local servers need the package jgo, which is not installed: pip install 'penstock[local]'"

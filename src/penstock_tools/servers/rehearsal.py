@@ -25,7 +25,7 @@ def learned_options(
     rehearse: Callable[[int], None],
     progress: Steps,
 ) -> list[str]:
-    """Answer the Java options that make the program start fast, after a rehearsal if this is its first start.
+    """Return the Java options that make the program start fast, after a rehearsal if this is its first start.
 
     `arguments` gives the program's arguments for a folder of its own; `rehearse` uses the server on the given port.
     """

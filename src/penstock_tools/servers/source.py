@@ -38,7 +38,7 @@ _JVM = (
 
 @dataclass(frozen=True, kw_only=True)
 class LocalSourceSettings:
-    """What the local source can be told; the defaults give an open MongoDB 5.0."""
+    """The options of the local source; the defaults give an open MongoDB 5.0."""
 
     port: int = 0
     mode: str = MODES[0]
@@ -51,7 +51,7 @@ class LocalSourceSettings:
     one_time_per_command: bool = False
 
     def flags(self, certificate: Certificate | None = None) -> list[str | Path]:
-        """Answer the server's command line; the password travels in the environment."""
+        """Return the server's command line; the password travels in the environment."""
         valued: dict[str, str | Path | None] = {
             "--port": str(self.port),
             "--mode": self.mode,

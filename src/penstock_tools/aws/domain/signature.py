@@ -75,7 +75,7 @@ class Verifier:
         self._session_tokens = session_tokens
 
     def check(self, request: Received, now: datetime) -> str | None:
-        """Answer whose request it is by access key, None when it is not signed. Raises SignatureRefused."""
+        """Return whose request it is by access key, None when it is not signed. Raises SignatureRefused."""
         authorization = request.header("authorization") or ""
         if not authorization.startswith(ALGORITHM):
             return None

@@ -24,7 +24,7 @@ class HttpResponse:
 
 
 def message(status: int, text: str, error_type: str | None = None) -> HttpResponse:
-    """Answer one of API Gateway's own responses."""
+    """Return one of API Gateway's own responses."""
     headers = [("Content-Type", "application/json")]
     if error_type is not None:
         headers.append(("x-amzn-ErrorType", error_type))

@@ -45,7 +45,7 @@ class Api:
 
 
 def proxy_event(api: Api, request: HttpRequest) -> bytes:
-    """Answer the payload of the function's call."""
+    """Return the payload of the function's call."""
     headers = _forwarded(api, request)
     query = parse_qsl(request.query, keep_blank_values=True)
     body, is_base64 = _body(request.body)

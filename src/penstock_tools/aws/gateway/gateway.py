@@ -30,7 +30,7 @@ class Gateway:
     """Serves `http://127.0.0.1:<port>/<stage>` while it is entered.
 
     `routes` says which function a method and a path, without the stage, go to. With `api_key` every route demands it in
-    `x-api-key`. A function that needs longer than the timeout goes on when its caller has been told, as on AWS.
+    `x-api-key`. A function that needs longer than the timeout goes on after its caller has been answered, as on AWS.
     """
 
     def __init__(

@@ -74,7 +74,7 @@ class Batcher:
         )
 
     def take(self) -> MappingBatch:
-        """Answer the next batch; only when one is due."""
+        """Return the next batch; only when one is due."""
         taken: list[_Waiting] = []
         used = size_of(self._arn, [])
         while self._waiting and len(taken) < self._batch_size:

@@ -42,7 +42,7 @@ class Counters:
     iterator_age_ms: int | None = None
 
     def shown(self) -> dict[str, int | None]:
-        """Answer them under Lambda's names, and what only an emulation can tell: events delivered and skipped."""
+        """Return them under Lambda's names, and what only an emulation knows: events delivered and skipped."""
         return {
             "Invocations": self.invocations,
             "Errors": self.errors,

@@ -31,15 +31,15 @@ class Delivery:
     """The calls of one mapping, one at a time. All but `redeliver` is for the mapping's own thread."""
 
     def __init__(
-        self, record: MappingRecord, store: Store, invoke: Invoke, behaviour: Behaviour, *, told: threading.Event
+        self, record: MappingRecord, store: Store, invoke: Invoke, behaviour: Behaviour, *, changed: threading.Event
     ) -> None:
-        """`told` is set when the mapping is to do something else."""
+        """`changed` is set when the mapping is to do something else."""
         self.counters = Counters()
         self._record = record
         self._store = store
         self._invoke = invoke
         self._behaviour = behaviour
-        self._told = told
+        self._changed = changed
         self._last: MappingBatch | None = None
         self._again: list[threading.Event] = []
 
@@ -70,9 +70,9 @@ class Delivery:
     def _send(self, batch: MappingBatch, reader: Reader) -> bool:
         """Call the function until it succeeds; answer False when the batch is given up.
 
-        Raises Stopped when the mapping is told something else in between.
+        Raises Stopped when the mapping is asked for something else in between.
         """
-        backoff = Backoff(self._told, self._behaviour.first_wait_s, self._behaviour.most_wait_s)
+        backoff = Backoff(self._changed, self._behaviour.first_wait_s, self._behaviour.most_wait_s)
         attempts = 1
         while not self._call(batch):
             if self._behaviour.retry == "six" and attempts >= SIX:

@@ -53,7 +53,7 @@ class EventForm:
 
 
 def event_json(event: Mapping[str, Any], form: EventForm) -> bytes:
-    """Answer one event as it stands under `event`: names in alphabetical order, a document's own order kept."""
+    """Return one event as it stands under `event`: names in alphabetical order, a document's own order kept."""
     shown = {name: event[name] for name in _KEYS if name in event}
     if _absent(shown.get("fullDocument")):
         shown.pop("fullDocument", None)
@@ -64,12 +64,12 @@ def event_json(event: Mapping[str, Any], form: EventForm) -> bytes:
 
 
 def envelope(arn: str, events: Iterable[bytes]) -> bytes:
-    """Answer the whole payload for events from `event_json`."""
+    """Return the whole payload for events from `event_json`."""
     return _head(arn) + b",".join(b'{"event":' + event + b"}" for event in events) + _TAIL
 
 
 def size_of(arn: str, events: Iterable[int]) -> int:
-    """Answer how long the payload is, from the lengths of its events."""
+    """Return how long the payload is, from the lengths of its events."""
     lengths = list(events)
     return len(_head(arn)) + len(_TAIL) + sum(lengths) + len(lengths) * len('{"event":}') + max(0, len(lengths) - 1)
 

@@ -16,7 +16,7 @@ from penstock_tools.aws.mapping.worker import MappingWorker
 from penstock_tools.aws.runtime.invocation import Invoke
 
 ReadSecret = Callable[[str], Mapping[str, str]]
-"""Answers the secret behind an ARN, with `username` and `password`. Raises LookupError for an unknown one."""
+"""Returns the secret behind an ARN, with `username` and `password`. Raises LookupError for an unknown one."""
 
 _BUSY = frozenset({"Creating", "Enabling", "Disabling", "Updating", "Deleting"})
 _CHANGEABLE = (
@@ -32,7 +32,7 @@ _MOST_LISTED = 100
 class Mappings:
     """The mappings, each with its thread: a context manager, or to be closed.
 
-    `timeout` answers a function's timeout in seconds and raises KeyError for an unknown one. `state` is the file that
+    `timeout` returns a function's timeout in seconds and raises KeyError for an unknown one. `state` is the file that
     keeps the mappings and their positions; without it they end with the process.
     """
 
@@ -72,7 +72,7 @@ class Mappings:
             worker.join()
 
     def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer the configuration of the new mapping, in the state Creating. Raises ServiceError."""
+        """Return the configuration of the new mapping, in the state Creating. Raises ServiceError."""
         request = _given(request)
         rules.check_create(request, time.time())
         arn, name = request["EventSourceArn"], rules.function_name(request["FunctionName"])
@@ -90,7 +90,7 @@ class Mappings:
             return record.configuration(self.account)
 
     def update(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer the configuration on its way to what the request says. Raises ServiceError."""
+        """Return the configuration on its way to what the request says. Raises ServiceError."""
         request = _given(request)
         rules.check_update(request)
         function = None
@@ -112,12 +112,12 @@ class Mappings:
             return record.configuration(self.account)
 
     def get(self, name: str) -> dict[str, Any]:
-        """Answer the configuration as it is. Raises ResourceNotFound."""
+        """Return the configuration as it is. Raises ResourceNotFound."""
         with self._store.changing():
             return self._found(name).configuration(self.account)
 
     def list(self, request: Mapping[str, str]) -> dict[str, Any]:
-        """Answer the mappings of a cluster, of a function, or all, a page at a time. Raises InvalidParameterValue."""
+        """Return the mappings of a cluster, of a function, or all, a page at a time. Raises InvalidParameterValue."""
         most = _page_size(request.get("MaxItems"))
         function = rules.function_name(request["FunctionName"]) if request.get("FunctionName") else None
         arn, marker = request.get("EventSourceArn"), request.get("Marker")
@@ -136,7 +136,7 @@ class Mappings:
         return {"EventSourceMappings": page} | following
 
     def delete(self, name: str) -> dict[str, Any]:
-        """Answer the configuration in the state Deleting; it is gone after the call that is under way."""
+        """Return the configuration in the state Deleting; it is gone after the call that is under way."""
         with self._store.changing():
             record = self._found(name)
             self._require_idle(record, "delete")
@@ -152,7 +152,7 @@ class Mappings:
             raise ResourceNotFound(f"Function not found: {self.account.function_arn(name)}") from None
 
     def metrics(self) -> dict[str, dict[str, int | None]]:
-        """Answer the counters of each mapping."""
+        """Return the counters of each mapping."""
         with self._store.changing() as records:
             return {name: self._workers[name].counters.shown() for name in records}
 

@@ -56,7 +56,7 @@ class Reader:
         return self._cursor.open(self._pipeline(position))
 
     def next(self) -> CursorReply | None:
-        """Answer what comes next, maybe no events; None after an invalidate, which ends the stream."""
+        """Return what comes next, maybe no events; None after an invalidate, which ends the stream."""
         if self._cursor is None or not self._cursor.alive:
             return None
         return self._cursor.next()

@@ -92,7 +92,7 @@ class MappingRecord:
         self.state, self.reason, self.last_modified = state, reason, time.time()
 
     def configuration(self, account: Account) -> dict[str, Any]:
-        """Answer what the API shows, with times as Unix seconds."""
+        """Return what the API shows, with times as Unix seconds."""
         config = {"FullDocument": "Default"} | self.request["DocumentDBEventSourceConfig"]
         shown = {
             "UUID": self.uuid,
@@ -112,7 +112,7 @@ class MappingRecord:
         return shown | {name: self.request[name] for name in _SHOWN if name in self.request}
 
     def to_json(self) -> dict[str, Any]:
-        """Answer the record for the state file."""
+        """Return the record for the state file."""
         return asdict(self) | {"position": asdict(self.position) if self.position else None}
 
     @classmethod

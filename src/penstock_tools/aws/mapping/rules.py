@@ -45,7 +45,7 @@ _FUNCTION = re.compile(
 
 
 def function_name(given: Any) -> str:
-    """Answer the bare name from a name, a name with a qualifier, a partial ARN or a whole one."""
+    """Return the bare name from a name, a name with a qualifier, a partial ARN or a whole one."""
     text = _text(given, "functionName", 1, 256)
     match = _FUNCTION.fullmatch(text)
     if match is None:

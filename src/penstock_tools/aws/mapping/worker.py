@@ -44,12 +44,12 @@ class MappingWorker:
         invoke: Invoke,
         behaviour: Behaviour,
     ) -> None:
-        self._told = threading.Event()
+        self._changed = threading.Event()
         self._record = record
         self._store = store
         self._connect = connect
         self._behaviour = behaviour
-        self._delivery = Delivery(record, store, invoke, behaviour, told=self._told)
+        self._delivery = Delivery(record, store, invoke, behaviour, changed=self._changed)
         self._ends: Literal["deleted", "closed"] | None = None
         self._invalidated_at: Position | None = None
         self._thread = threading.Thread(target=self._run, name=f"mapping-{record.uuid[:8]}", daemon=True)
@@ -65,12 +65,12 @@ class MappingWorker:
 
     def tell(self) -> None:
         """The record has been changed: go by it. Within the store's `changing`."""
-        self._told.set()
+        self._changed.set()
 
     def end(self, how: Literal["deleted", "closed"]) -> None:
         """Delete the mapping, or stop without changing it, after the call that is under way."""
         self._ends = how
-        self._told.set()
+        self._changed.set()
 
     def join(self) -> None:
         """Wait until the thread has ended."""
@@ -85,7 +85,7 @@ class MappingWorker:
 
     def _run(self) -> None:
         while not self._ends:
-            self._told.clear()
+            self._changed.clear()
             if self._ends:
                 break
             try:
@@ -99,24 +99,24 @@ class MappingWorker:
                 records.pop(self._record.uuid, None)
 
     def _live(self) -> None:
-        """Be what the record says until told that it is different. Raises Stopped, MustDisable."""
+        """Be what the record says until it says something else. Raises Stopped, MustDisable."""
         if self._behaviour.scope == "strict" and self._record.rule_found is None:
             with self._problems(), closing(self._connect(self._record)) as reader:
                 self._look_for_rule(reader)
         if not self._record.enabled:
             self._move_to("Disabled")
-            self._told.wait()
+            self._changed.wait()
         elif self._behaviour.scope == "strict" and self._record.rule_found is False:
             self._store.show(self._record, f"PROBLEM: {not_enabled(self._record, 'strict')}")
             self._move_to("Enabled")
-            self._told.wait()
+            self._changed.wait()
         else:
             self._work()
 
     def _work(self) -> None:
         """Read and deliver; come back to it after every fault, and when the stream has ended."""
-        backoff = Backoff(self._told, self._behaviour.first_wait_s, self._behaviour.most_wait_s)
-        while not self._told.is_set():
+        backoff = Backoff(self._changed, self._behaviour.first_wait_s, self._behaviour.most_wait_s)
+        while not self._changed.is_set():
             with self._problems(), closing(self._connect(self._record)) as reader:
                 self._require_rule(reader)
                 self._read(reader, backoff)
@@ -142,7 +142,7 @@ class MappingWorker:
             self._store.show(self._record, f"PROBLEM: an answer of the cluster cannot be read: {error}")
 
     def _read(self, reader: Reader, backoff: Backoff) -> None:
-        """Read and deliver from the committed position on until told otherwise, or until the stream ends."""
+        """Read and deliver from the committed position on until asked otherwise, or until the stream ends."""
         self._invalidated_at = None
         reply: CursorReply | None = self._open(reader)
         self._move_to("Enabled")
@@ -150,9 +150,9 @@ class MappingWorker:
         if record.result not in _RESULTS:  # what kept it from reading is over
             self._store.show(record, NOTHING_YET)
         batcher = Batcher(record.arn, batch_size=record.batch_size, window_s=record.window_s, form=self._behaviour.form)
-        while not self._told.is_set():
+        while not self._changed.is_set():
             self._take_in(reply, batcher)
-            while batcher.due and not self._told.is_set():
+            while batcher.due and not self._changed.is_set():
                 self._delivery.deliver(batcher.take(), reader)
             self._delivery.deliver_again(reader)
             if reply is None:
@@ -191,7 +191,7 @@ class MappingWorker:
 
     def _after_the_end(self) -> None:
         """The stream has ended and what it gave is delivered: pass the invalidate, if it was one."""
-        if self._told.is_set() or self._invalidated_at is None:
+        if self._changed.is_set() or self._invalidated_at is None:
             return
         self._store.commit(self._record, self._invalidated_at)
         self._invalidated_at = None
@@ -218,12 +218,12 @@ class MappingWorker:
     def _move_to(self, state: MappingState) -> None:
         """Arrive in a state, unless the user has asked for another one meanwhile."""
         with self._store.changing():
-            if not self._told.is_set() and self._record.state != state:
+            if not self._changed.is_set() and self._record.state != state:
                 self._record.move(state)
 
     def _disable(self, reason: str) -> None:
         with self._store.changing():
-            if not self._told.is_set():
+            if not self._changed.is_set():
                 self._record.enabled = False
                 self._record.move("Disabled", reason)
         log.warning("mapping is disabled", mapping=self._record.uuid, reason=reason)

@@ -19,7 +19,7 @@ _LOCK = Path(__file__).with_name("runtime.lock")
 
 
 def runtime_folder(cache: Path) -> Path:
-    """Answer the folder, installed on the first call; one for each lock, interpreter and kind of machine."""
+    """Return the folder, installed on the first call; one for each lock, interpreter and kind of machine."""
     kind = f"{platform.python_implementation()}-{sysconfig.get_config_var('SOABI')}-{sysconfig.get_platform()}"
     digest = hashlib.sha256(_LOCK.read_bytes() + kind.encode()).hexdigest()[:16]
     folder = cache / "lambda-runtime" / digest

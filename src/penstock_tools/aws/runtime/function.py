@@ -28,8 +28,8 @@ class LambdaFunction:
 
     The first invocation starts a sandbox, as on Lambda: its init is part of that call. The sandbox serves one call
     after the other, so calls at the same time wait for each other; Lambda would start more sandboxes. It is replaced
-    after the process died or was killed, and when the environment changes. The memory size is told and reported, not
-    enforced.
+    after the process died or was killed, and when the environment changes. The memory size is passed on and reported,
+    not enforced.
     """
 
     def __init__(  # noqa: PLR0913 (what a function is configured with on Lambda)
@@ -120,7 +120,7 @@ class LambdaFunction:
             self._sandbox.kill()
 
     def update_environment(self, changes: Mapping[str, str]) -> None:
-        """Set these variables beside the others, for a new sandbox; a call that is going on ends first."""
+        """Set these variables in addition to the others, for a new sandbox; a call that is going on ends first."""
         with self._one_call:
             self._environment.update(changes)
             self._drop_sandbox()
@@ -137,7 +137,7 @@ class LambdaFunction:
                 timeout_s=self._timeout_s,
                 log=self._log,
             )
-        self._require_open()  # again: whoever leaves kills only a sandbox that is there
+        self._require_open()  # again: leaving kills only a sandbox that is there
         return self._sandbox
 
     def _require_open(self) -> None:

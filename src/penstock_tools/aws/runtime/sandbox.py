@@ -175,7 +175,7 @@ class _SandboxCall:
         self.error_type, self.reason, self.over = error_type, reason, True
 
     def failure(self) -> Invocation:
-        """Answer what the caller gets in place of the function's answer."""
+        """Return what the caller gets in place of the function's answer."""
         message = f"RequestId: {self.request_id} Error: {self.reason}"
         error = {"errorType": self.error_type, "errorMessage": message}
         return Invocation(json.dumps(error).encode(), "Unhandled")
@@ -195,7 +195,7 @@ def _trace_id() -> str:
 
 
 def _peak_memory_mb(pid: int) -> float | None:
-    """Answer the most the process ever had resident, where the system tells it (Linux) and while it lives."""
+    """Return the most the process ever had resident, where the system reports it (Linux) and while it lives."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
