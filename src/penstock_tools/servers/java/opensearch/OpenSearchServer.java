@@ -56,7 +56,7 @@ public final class OpenSearchServer {
         output.println("READY " + port);
         output.flush();
         while (System.in.read() >= 0) {
-            // nothing is ever written: the end of the stream is the end of whoever started this server
+            // nothing is ever written: the stream ends when the process that started this server does
         }
         System.exit(0);
     }

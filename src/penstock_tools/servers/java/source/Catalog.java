@@ -18,7 +18,7 @@ final class Catalog {
     return byName.get(database + "." + collection);
   }
 
-  /** The collection with this identity, whatever its name is by now; null when it was dropped. */
+  /** The collection with this identity, whatever its name is today; null when it was dropped. */
   DocumentCollection find(UUID uuid) {
     return byUuid.get(uuid);
   }

@@ -8,7 +8,7 @@ final class ClusterClock {
   private long last;
   private long ahead;
 
-  /** A quiet cluster notes the time every so many seconds, so that idle positions do not age. */
+  /** A quiet cluster notes the time at this interval in seconds, so that idle positions do not age. */
   ClusterClock(long noopSeconds) {
     this.noopSeconds = noopSeconds;
     tick();

@@ -101,7 +101,7 @@ final class DocumentDb50 extends MongoDb50 {
     }
   }
 
-  /** There are neither elections to be told of nor signed cluster times. */
+  /** There are neither elections to report nor signed cluster times. */
   @Override
   boolean tellsReplication() {
     return false;

@@ -23,6 +23,6 @@ abstract class OpenCursor {
     this.namespace = namespace;
   }
 
-  /** The next documents, at most so many, waiting at most so long for the first. */
+  /** The next documents, at most this many, waiting at most this long for the first. */
   abstract Batch next(int most, long waitMillis);
 }

@@ -2,7 +2,7 @@ package penstock.source;
 
 import java.util.concurrent.locks.ReentrantLock;
 
-/** The whole state of the server. Whoever writes holds the write lock; readers need none. */
+/** The whole state of the server. A thread that writes holds the write lock; one that reads needs none. */
 final class ServerState {
   private static final long LOG_BYTES = 400L << 20;
   private static final long NOOP_SECONDS = 1;
