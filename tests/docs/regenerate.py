@@ -1,4 +1,4 @@
-"""Writes the generated parts of docs/ anew from the declarations: `python tests/docs/regenerate.py`.
+"""Renews the generated parts of docs/ from the declarations: `python tests/docs/regenerate.py`.
 
 A generated part stands between `<!-- generated: name -->` and `<!-- end -->`; the test beside this file fails when
 one of them is not what this would write.
@@ -7,7 +7,7 @@ one of them is not what this would write.
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,18 @@ from penstock import errors
 from penstock.cli.app import app
 from penstock.cli.extras import EXTRAS
 from penstock.observe.metrics import METRICS
-from penstock.settings.table import SECTIONS, Setting, collection_table, section_class, settings_table, shown
+from penstock.settings.table import (
+    COLLECTIONS_FLAG,
+    SECTIONS,
+    SETTINGS_FLAG,
+    Setting,
+    collection_table,
+    section_class,
+    settings_table,
+    shown,
+)
 
+_OF_ALL = {SETTINGS_FLAG, COLLECTIONS_FLAG}
 _EXTRAS = {extra.name for extra in EXTRAS}
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -70,6 +80,11 @@ def _cell(text: str) -> str:
 
 def commands_part() -> str:
     """Each command with what it does, its arguments and its own flags."""
+    return "\n".join(_command(name, command) for name, command in _commands())
+
+
+def _commands() -> list[tuple[str, Any]]:
+    """All commands by their full names."""
     group = get_command(app)
     assert isinstance(group, TyperGroup)
     named = [
@@ -82,7 +97,7 @@ def commands_part() -> str:
         if importlib.util.find_spec(extra.module) is None:
             continue
         named += _named(f"penstock {extra.name}", get_command(importlib.import_module(extra.module).app))
-    return "\n".join(_command(name, command) for name, command in named)
+    return named
 
 
 def _named(name: str, command: Any) -> list[tuple[str, Any]]:
@@ -99,17 +114,30 @@ def _command(name: str, command: Any) -> str:
     usage = " ".join([name, "[FLAGS]", *map(_metavar, arguments)])
     lines = [f"### {name}", "", f"    {usage}", "", *_paragraphs(command.help)]
     own = [flag for flag in flags if flag.name not in of_settings and "--help" not in flag.opts]
+    own = [flag for flag in own if not _OF_ALL.intersection(flag.opts)]
     if own or arguments:
         lines += ["| | |", "| --- | --- |"]
         lines += [f"| `{_metavar(argument)}` | {_cell(argument.help or '')} |" for argument in arguments]
-        lines += [f"| {', '.join(f'`{opt}`' for opt in flag.opts)} | {_cell(flag.help or '')} |" for flag in own]
+        lines += _flags(own)
         lines.append("")
     shared = {flag.name for flag in flags if flag.name in of_settings}
     sections = [section for section in SECTIONS if any(name.startswith(f"{section}_") for name in shared)]
-    if sections:
-        which = "all settings" if len(sections) == len(SECTIONS) else f"the settings of {' and '.join(sections)}"
-        lines += [f"And the flags of {which}: [settings](settings.md).", ""]
+    if len(sections) == len(SECTIONS):
+        lines += ["And the [common flags](#common-flags).", ""]
+    elif sections:
+        lines += [f"And the flags of the settings of {' and '.join(sections)}: [settings](settings.md).", ""]
     return "\n".join(lines)
+
+
+def common_flags_part() -> str:
+    """The flags of every command that reads the settings, listed once."""
+    run = next(command for name, command in _commands() if name == "penstock run")
+    common = [flag for flag in run.params if _OF_ALL.intersection(flag.opts)]
+    return "\n".join(["| | |", "| --- | --- |", *_flags(common)]) + "\n"
+
+
+def _flags(flags: Sequence[Any]) -> list[str]:
+    return [f"| {', '.join(f'`{opt}`' for opt in flag.opts)} | {_cell(flag.help or '')} |" for flag in flags]
 
 
 def _metavar(argument: Any) -> str:
@@ -148,6 +176,7 @@ def _errors() -> list[type[errors.PenstockError]]:
 PARTS: dict[str, Callable[[], str]] = {
     "settings": settings_part,
     "collections": collections_part,
+    "common-flags": common_flags_part,
     "commands": commands_part,
     "metrics": metrics_part,
     "exit-codes": exit_codes_part,
@@ -155,7 +184,7 @@ PARTS: dict[str, Callable[[], str]] = {
 
 
 def main() -> int:
-    """Write the pages anew, or with `--check` say which differ."""
+    """Renew the pages, or with `--check` say which differ."""
     stale = []
     for page in sorted(DOCS.glob("*.md")):
         text = page.read_text(encoding="utf-8")
