@@ -128,7 +128,7 @@ PROMISES = (
     ),
     Promise(
         "the position passes a rename before the new name is watched",
-        "worker/loader.py",
+        "worker/collections/lifecycle.py",
         "            self._renames.require_known(affected, self.ending)\n",
         "",
         (f"{_RENAMED}::test_a_renamed_collection_is_served_by_the_same_index_and_nothing_is_loaded_again",),

@@ -114,7 +114,7 @@ class Adapters:
         def guarded() -> FieldFallback:
             return FieldFallback(sink(), served, client=client, patience=self.patience, metrics=metrics)
 
-        self.sink, self.sink_of_loads = guarded(), guarded()
+        self.sink, self.load_sink = guarded(), guarded()
         kept = settings.pipeline.dead_letters_kept
         self.dead_letters = OpenSearchDeadLetters(client, sink(), self.patience, kept=kept)
         self.records = GenerationRegistry(self.store)

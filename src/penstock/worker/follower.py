@@ -1,6 +1,6 @@
 """One pipeline under its lease: waits for the lease, loads what has to be loaded, follows the stream.
 
-    follow       until told to stop; as standby before, and again whenever the lease is lost
+    follow       until it is stopped; as standby before, and again whenever the lease is lost
     load_once    the loads alone, for `penstock load`
 
 A term is the time under one lease. In it run side by side: the stream, the loads, and the renewal of the lease.
@@ -19,19 +19,22 @@ from penstock.model import Counts, Namespace, Position
 from penstock.mongo.heartbeat import beat
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.state.pipeline_state import PipelineState
-from penstock.pipeline.fold import Route
+from penstock.pipeline.fold import Route, Routes
 from penstock.pipeline.pipeline import Pipeline, Ports
 from penstock.planner import Plan
+from penstock.ports import Sink
 from penstock.runtime.backoff import Backoff
 from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.wiring import Adapters
+from penstock.worker.collections.lifecycle import Lifecycle
+from penstock.worker.load_gate import LoadGate
 from penstock.worker.loader import Loader
 from penstock.worker.progress import LoadResult, Progress
 from penstock.worker.recovery.position_loss import healing, unhealed, watch
 from penstock.worker.recovery.source_rewind import RewindGuard
 from penstock.worker.reporter import Reporter
-from penstock.worker.startup import start
+from penstock.worker.startup import Startup, start
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +50,17 @@ class _Term:
     state: PipelineState
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What is done in a term, once it has started."""
+
+    startup: Startup
+    routes: Routes
+    sink: Sink
+    lifecycle: Lifecycle
+    loader: Loader
+
+
 @dataclass
 class Follower:
     """The life of one pipeline in this process. `plan` may be replaced by one that is like it, at any time."""
@@ -55,7 +69,7 @@ class Follower:
     make_adapters: Callable[[threading.Event], Adapters]
     lease_s: float
     metrics: Metrics
-    standing: Reporter
+    reporter: Reporter
     progress: Progress
     intervals: Intervals = INTERVALS
 
@@ -75,23 +89,23 @@ class Follower:
                 continue
 
     def serve(self, stop: threading.Event) -> None:
-        """Follow, and tell how it goes."""
+        """Follow, and report how it goes."""
         done = ChildEvent(stop)
 
         def follow() -> None:
             self.follow(stop)
             done.set()
 
-        side_by_side(done, follow, lambda: self.tell(done))
+        side_by_side(done, follow, lambda: self.report(done))
 
     def load_once(self, stop: threading.Event, only: frozenset[str], *, again: bool) -> list[LoadResult]:
-        """Load those of `only` that have to be, with `again` all of them; answers a result for each one loaded."""
+        """Load those of `only` that have to be, with `again` all of them. Return a result for each one loaded."""
         chosen = frozenset(each.namespace for each in self.plan.collections if str(each.namespace) in only)
         results: list[LoadResult] = []
 
         def load(term: _Term) -> None:
-            loading = self._begin(term, again=chosen if again else frozenset())
-            results.extend(loading.load_all(self.progress, only=chosen))
+            loader = self._start(term, again=chosen if again else frozenset()).loader
+            results.extend(loader.load_all(self.progress, only=chosen))
             term.ending.set()
 
         if chosen:
@@ -99,19 +113,19 @@ class Follower:
                 side_by_side(term.ending, lambda: self._renew(term), lambda: load(term))
         return results
 
-    def tell(self, stop: threading.Event) -> None:
-        """Tell metrics and health from time to time how the pipeline stands, until `stop` is set."""
+    def report(self, stop: threading.Event) -> None:
+        """Report to metrics and health from time to time, until `stop` is set."""
         while not stop.wait(self.intervals.report_s):
-            self.standing.tell(silent_after_s=_SILENT_S)
+            self.reporter.report(silent_after_s=_SILENT_S)
 
     @contextmanager
     def _term(self, stop: threading.Event, *, standby: bool = True) -> Iterator[_Term]:
         ending = ChildEvent(stop)
         adapters = self.make_adapters(ending)
         state = adapters.state()
-        self._stand("standby")
+        self._enter("standby")
         state.acquire(standby=standby)
-        self._stand("loading")
+        self._enter("loading")
         try:
             yield _Term(ending, adapters, state)
         except Outdated:
@@ -121,54 +135,57 @@ class Follower:
             raise
         finally:
             ending.set()
-            self._stand("standby")
-            with suppress(Stopped, IndexTakenAway):  # a standby waits for the lease to run out when it cannot be told
+            self._enter("standby")
+            with suppress(Stopped, IndexTakenAway):  # if it cannot be released, a standby waits until it runs out
                 state.release()
 
-    def _begin(self, term: _Term, *, again: frozenset[Namespace] = frozenset()) -> Loader:
+    def _start(self, term: _Term, *, again: frozenset[Namespace] = frozenset()) -> _Work:
         """Make sure of everything that a term needs; may take longer than a lease, which is renewed meanwhile."""
-        begun = start(self.plan, term.adapters, term.state, again=again)
+        plan, adapters = self.plan, term.adapters
+        startup = start(plan, adapters, term.state, again=again)
         routes = {
-            each.namespace: Route(begun.generations[each.namespace].write_alias, each.transform.bodies)
-            for each in self.plan.collections
+            each.namespace: Route(startup.generations[each.namespace].write_alias, each.transform.bodies)
+            for each in plan.collections
         }
-        adapters = term.adapters
-        sink = RewindGuard(adapters.sink, adapters, begun.generations.values())
-        self.standing.lost = unhealed(term.state, begun.loads)
-        return Loader(self.plan, adapters, begun, routes, sink, self.metrics, term.ending)
+        sink = RewindGuard(adapters.sink, adapters, startup.generations.values())
+        self.reporter.lost = unhealed(term.state, startup.loads)
+        gate = LoadGate(term.ending)
+        lifecycle = Lifecycle(plan, adapters, startup, sink, gate, term.ending)
+        loader = Loader(plan, adapters, startup, routes, lifecycle, gate, self.metrics, term.ending)
+        return _Work(startup, routes, sink, lifecycle, loader)
 
-    def _stand(self, state: Literal["standby", "loading", "live"]) -> None:
+    def _enter(self, state: Literal["standby", "loading", "live"]) -> None:
         self.metrics.set("penstock_lease_held", float(state != "standby"), pipeline=self.plan.name)
-        self.standing.state = state
+        self.reporter.state = state
 
     def _serve(self, term: _Term, is_live: Callable[[], None]) -> None:
-        loading = self._begin(term)
+        work = self._start(term)
 
         def on_loaded() -> None:
-            self._stand("live")
-            self.standing.lost = ""
+            self._enter("live")
+            self.reporter.lost = ""
             is_live()
 
         side_by_side(
             term.ending,
-            lambda: self._stream(term, loading),
-            lambda: loading.keep_loaded(self.progress, on_loaded=on_loaded),
-            lambda: watch(self.plan, term.adapters, loading.begun.generations, term.ending),
+            lambda: self._stream(term, work),
+            lambda: work.loader.keep_loaded(self.progress, on_loaded=on_loaded),
+            lambda: watch(self.plan, term.adapters, work.startup.generations, term.ending),
             lambda: self._beat(term),
         )
 
-    def _stream(self, term: _Term, loading: Loader) -> None:
+    def _stream(self, term: _Term, work: _Work) -> None:
         def settled(position: Position, counts: Counts) -> None:
-            self.standing.settled(position, counts)
-            loading.settled(position, counts)
+            self.reporter.settled(position, counts)
+            work.lifecycle.settled(position, counts)
 
         pipeline = Pipeline(
             name=self.plan.name,
-            ports=Ports(term.adapters.stream, loading.sink, term.adapters.dead_letters, term.state),
-            routes=loading.routes,
+            ports=Ports(term.adapters.stream, work.sink, term.adapters.dead_letters, term.state),
+            routes=work.routes,
             rules=term.adapters.rules(),
             metrics=self.metrics,
-            on_control=loading.on_control,
+            on_control=work.lifecycle.on_control,
             on_settled=settled,
         )
         pipeline.run(term.ending)
@@ -187,4 +204,4 @@ class Follower:
     def _renew(self, term: _Term) -> None:
         """Every write of the state renews the lease; this one also keeps what `status` shows."""
         while not term.ending.wait(self.lease_s / self.intervals.renewals_per_lease):
-            term.state.save_status(self.standing.report())
+            term.state.save_status(self.reporter.status())

@@ -1,4 +1,4 @@
-"""Turns of the threads that work on collections: the loads, and what becomes of a drop in the stream."""
+"""Keeps the loads of a pipeline apart from a drop or a rename that the stream brings."""
 
 import threading
 from collections.abc import Iterator
@@ -9,19 +9,19 @@ from penstock.runtime.threads import ChildEvent
 
 
 class LoadGate:
-    """The loading threads give way as soon as the stream's thread asks, and nothing of a load is in flight then."""
+    """Loads pass side by side, the stream alone. Loads give way as soon as the stream asks, with nothing in flight."""
 
     def __init__(self, ending: threading.Event) -> None:
         self._ending = ending
         self.give_way = ChildEvent(ending)
-        """Set while the loading threads should end their turns."""
+        """Set while the loading threads should leave."""
         self._changed = threading.Condition()
         self._loads = 0
         self._stream = False
 
     @contextmanager
-    def of_load(self) -> Iterator[None]:
-        """A turn of a loading thread, beside others; comes after the stream's, if that waits.
+    def for_load(self) -> Iterator[None]:
+        """Let a loading thread pass, next to others; after the stream's thread, if that waits.
 
         Raises Stopped when the term ends.
         """
@@ -38,8 +38,8 @@ class LoadGate:
                 self._changed.notify_all()
 
     @contextmanager
-    def of_stream(self) -> Iterator[None]:
-        """A turn of the stream's thread; begins when the loading threads have given way."""
+    def for_stream(self) -> Iterator[None]:
+        """Let the stream's thread pass, once the loading threads have given way."""
         with self._changed:
             self._stream = True
             self.give_way.set()

@@ -1,4 +1,4 @@
-"""What a load or a verify tells while it runs, and what a load answers in the end."""
+"""What a load or a verify reports while it runs, and what a load returns in the end."""
 
 import resource
 import sys
@@ -9,20 +9,20 @@ from penstock.model import Counts
 
 
 class Progress(Protocol):
-    """Is told how a load or a verify moves; called from several threads."""
+    """Receives the progress of a load or a verify, from several threads."""
 
     def started(self, namespace: str, total: int | None) -> None:
         """The work on a collection began, or goes on; `total` is an estimate of what is left."""
 
     def advanced(self, namespace: str, documents: int) -> None:
-        """So many more documents are done: in the index, or gone through."""
+        """`documents` more are done: in the index, or compared."""
 
     def finished(self, namespace: str) -> None:
         """The collection is done."""
 
 
 class NoProgress:
-    """Tells nobody."""
+    """Ignores the progress."""
 
     def started(self, namespace: str, total: int | None) -> None:
         """See Progress."""
@@ -47,6 +47,6 @@ class LoadResult:
 
 
 def peak_memory_bytes() -> int:
-    """The most memory that this process has held."""
+    """Return the most memory that this process has held."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,8 +1,7 @@
-"""The start of a term: the generations exist and are on record, nothing was replaced behind our back, and there is a
-position.
+"""The start of a term: the generations exist and are on record, no index was replaced, and there is a position.
 
 The position is taken and saved before the first document of any load is read, so that load and stream meet without a
-gap. A collection that the saved position does not belong to (new in the settings, or back in them) is loaded anew.
+gap. A collection that the saved position does not belong to (new in the settings, or back in them) is loaded again.
 """
 
 import difflib
@@ -25,7 +24,7 @@ from penstock.planner import FedGeneration, Plan
 from penstock.settings import FoundCollection
 from penstock.wiring import Adapters
 from penstock.worker.collections.renames import require_known
-from penstock.worker.recovery.position_loss import intact
+from penstock.worker.recovery.position_loss import check_indexes
 from penstock.worker.recovery.source_rewind import check_source
 
 log = structlog.get_logger(__name__)
@@ -42,7 +41,7 @@ class Startup:
 def start(
     plan: Plan, adapters: Adapters, state: PipelineState, *, again: frozenset[Namespace] = frozenset()
 ) -> Startup:
-    """Make sure of everything before the first read. The collections of `again` are loaded anew, whatever is known.
+    """Make sure of everything before the first read. The collections of `again` are loaded again, whatever is known.
 
     When that is all of them, a new position is taken, so that a lost one or another source is forgotten.
     Raises SettingsError, PositionLost, SystemicFault, SourceUnavailable, SinkUnavailable.
@@ -52,7 +51,7 @@ def start(
     everything = again >= generations.keys()
     if not everything:
         check_source(plan, adapters, state)
-    intact(plan, adapters, state, generations, again=again)
+    check_indexes(plan, adapters, state, generations, again=again)
     adapters.sink.count_fields(each.write_alias for each in generations.values())
     known: Mapping[str, str] = {} if everything or state.load() is None else state.document["indexes"]
     if not any(generation.index in known for generation in generations.values()):
@@ -72,7 +71,7 @@ def start(
     for each in plan.collections:
         record = _record(each, adapters, _recipe(each, state, loads[each.namespace]))
         if each.serves and (changed := record.moved_on(each.now)):
-            _tell_moved_on(each, changed)
+            _warn_moved_on(each, changed)
     state.save_source(
         {"identity": adapters.ask(identity)},
         {generation.index: generation.uuid for generation in generations.values()},
@@ -87,7 +86,7 @@ def ensure(each: FedGeneration, adapters: Adapters) -> Generation:
 
 
 def _ensured(each: FedGeneration, adapters: Adapters) -> Generation:
-    """One that lost its write alias too, where that is mended (`lost.intact`)."""
+    """The same, also of one that lost its write alias, where `position_loss.check_indexes` gives it back."""
     if each.recorded is None:
         _check_nothing_later_serves(each, adapters)
     try:
@@ -99,7 +98,7 @@ def _ensured(each: FedGeneration, adapters: Adapters) -> Generation:
 
 
 def _check_nothing_later_serves(each: FedGeneration, adapters: Adapters) -> None:
-    """Without a record the first generation is fed; people must not search in another one that nobody feeds."""
+    """Without a record the first generation is fed. People must not search in another one that nobody feeds."""
     alias = each.settings.alias
     serving = adapters.indexes.behind(alias)
     if serving not in (None, alias, index_of(alias, 1)) and serving.startswith(f"{alias}-g"):
@@ -111,7 +110,7 @@ def _check_nothing_later_serves(each: FedGeneration, adapters: Adapters) -> None
 
 
 def _check_records(plan: Plan, adapters: Adapters) -> None:
-    """Raise Outdated when this is no longer what should be fed. Who drops a generation relies on this look."""
+    """Raise Outdated when this is no longer what should be fed. Dropping a generation relies on this look."""
     records = adapters.records.read(each.settings.alias for each in plan.collections)
     for each in plan.collections:
         record = records.get(each.settings.alias)
@@ -123,7 +122,7 @@ def _check_records(plan: Plan, adapters: Adapters) -> None:
 
 
 def _record(each: FedGeneration, adapters: Adapters, recipe: IndexDefinition) -> CollectionRecord:
-    """The record of a collection; made with its first generation, changed when that is loaded again otherwise."""
+    """Return the record of a collection: made with its first generation, changed when it is loaded in another form."""
     alias = each.settings.alias
     if each.recorded is None:
         return adapters.records.create(CollectionRecord(str(each.namespace), alias).added(recipe, "serving"))
@@ -131,13 +130,13 @@ def _record(each: FedGeneration, adapters: Adapters, recipe: IndexDefinition) ->
 
 
 def _recipe(each: FedGeneration, state: PipelineState, load: LoadState) -> IndexDefinition:
-    """How a generation is made; of one older than records the fingerprint of its documents was kept elsewhere."""
+    """How a generation is made. The fingerprint of one that is older than records was kept in the pipeline state."""
     before = state.document["source"].get("fingerprints", {}).get(str(each.namespace))
     is_older = each.recorded is None and before and load.phase == "live"
     return replace(each.recipe, transform=before) if is_older else each.recipe
 
 
-def _tell_moved_on(each: FedGeneration, changed: list[str]) -> None:
+def _warn_moved_on(each: FedGeneration, changed: list[str]) -> None:
     log.warning(
         "the settings have moved on from what this index was made with; it is fed as it was made",
         collection=str(each.namespace),
@@ -154,7 +153,7 @@ def _take_position(adapters: Adapters, state: PipelineState) -> None:
 
 
 def _check_exists(namespace: Namespace, adapters: Adapters) -> None:
-    """A collection that is not there before its first load is most often a misspelt one."""
+    """A collection that does not exist before its first load is most often misspelt."""
     if adapters.ask(exists, namespace):
         return
     there = [str(each) for each in adapters.ask(namespaces, namespace.db)]

@@ -1,4 +1,4 @@
-"""The pipelines of a worker: begun as generations appear, ended as they are dropped, told apart when they fail.
+"""The pipelines of a worker: started as generations appear, ended as they are dropped, judged when they fail.
 
 What people search in keeps the worker from going on without it: the failure of its pipeline ends the worker. The
 failure of any other generation is recorded, and the rest goes on.
@@ -24,35 +24,35 @@ from penstock.worker.follower import Follower
 
 log = structlog.get_logger(__name__)
 
-_MOST = 1000
-"""Pipelines that a worker can have at once; a bound for the threads, of which there are only as many as pipelines."""
+_MAX_PIPELINES = 1000
+"""Pipelines that a worker can have at once: a bound for its threads, of which it starts one for each pipeline."""
 
 
 @dataclass
-class _Member:
+class _Running:
     """A pipeline that runs; `ending` ends it."""
 
-    following: Follower
+    follower: Follower
     ending: ChildEvent
     done: Future[None]
 
     @property
     def plan(self) -> Plan:
         """What it feeds, as it was known last."""
-        return self.following.plan
+        return self.follower.plan
 
 
 @dataclass
 class Supervisor:
-    """Runs the pipelines that the records ask for; `planner` is of the collections that there are by now."""
+    """Runs the pipelines that the records ask for; `planner` returns the one of the collections that there are."""
 
     planner: Callable[[], Planner]
     records: GenerationRegistry
-    make_following: Callable[[Plan], Follower]
+    make_follower: Callable[[Plan], Follower]
     metrics: Metrics
     health: Health | None = None
     intervals: Intervals = INTERVALS
-    _members: dict[str, _Member] = field(default_factory=dict)
+    _running: dict[str, _Running] = field(default_factory=dict)
     _resting: dict[str, float] = field(default_factory=dict)
     _seen: tuple[Planner, Mapping[str, CollectionRecord]] | None = None
     _plans: list[Plan] = field(default_factory=list)
@@ -60,29 +60,29 @@ class Supervisor:
     def run(self, stop: threading.Event) -> None:
         """Serve until `stop` is set. Raises what ended a pipeline in which people search, after all have ended."""
         self._wake = ChildEvent(stop)
-        with ThreadPoolExecutor(_MOST, thread_name_prefix="penstock") as threads:
+        with ThreadPoolExecutor(_MAX_PIPELINES, thread_name_prefix="penstock") as threads:
             try:
                 while not stop.is_set():
                     self._wake.clear()
                     self._arrange(stop, threads)
                     self._wake.wait(self.intervals.generations_s)
-                    self._see_who_ended()
+                    self._take_ended()
             finally:
-                for each in self._members.values():
+                for each in self._running.values():
                     each.ending.set()
-        self._see_who_ended()
+        self._take_ended()
 
     def _arrange(self, stop: threading.Event, threads: ThreadPoolExecutor) -> None:
-        """End what is no longer asked for, begin what is; a pipeline that feeds something else now ends first."""
+        """End what is no longer asked for, start what is; a pipeline that feeds something else now ends first."""
         wanted = {plan.name: plan for plan in self._look()}
-        for name, member in self._members.items():
-            if name not in wanted or not wanted[name].is_like(member.plan):
-                member.ending.set()
+        for name, running in self._running.items():
+            if name not in wanted or not wanted[name].is_like(running.plan):
+                running.ending.set()
             else:
-                member.following.plan = wanted[name]  # on record, or searched, by now: its next term begins with that
+                running.follower.plan = wanted[name]  # on record now, or searched: its next term begins with that
         for name, plan in wanted.items():
-            if name not in self._members and not self._rests(name):
-                self._begin(plan, stop, threads)
+            if name not in self._running and not self._rests(name):
+                self._start(plan, stop, threads)
 
     def _rests(self, name: str) -> bool:
         return name in self._resting and time.monotonic() < self._resting[name]
@@ -96,7 +96,7 @@ class Supervisor:
         return self._plans
 
     def _forget_dropped(self, records: Mapping[str, CollectionRecord]) -> None:
-        """A generation that failed is told of until it is dropped, or fed again."""
+        """Report a generation that failed until it is dropped, or fed again."""
         there = {pipeline_of(each.index) for record in records.values() for each in record.generations}
         for name in self._resting.keys() - there - {plan.name for plan in self._plans}:
             del self._resting[name]
@@ -104,29 +104,29 @@ class Supervisor:
             if self.health:
                 self.health.forget(name)
 
-    def _begin(self, plan: Plan, stop: threading.Event, threads: ThreadPoolExecutor) -> None:
+    def _start(self, plan: Plan, stop: threading.Event, threads: ThreadPoolExecutor) -> None:
         if plan.problem:
             self._rest(plan, plan.problem)
             return
         self.metrics.set("penstock_generation_failed", 0, pipeline=plan.name)
         ending = ChildEvent(stop)
-        following = self.make_following(plan)
-        done = threads.submit(copy_context().run, self._follow, following, ending)
-        self._members[plan.name] = _Member(following, ending, done)
+        follower = self.make_follower(plan)
+        done = threads.submit(copy_context().run, self._serve, follower, ending)
+        self._running[plan.name] = _Running(follower, ending, done)
 
-    def _follow(self, following: Follower, ending: ChildEvent) -> None:
+    def _serve(self, follower: Follower, ending: ChildEvent) -> None:
         try:
-            following.serve(ending)
+            follower.serve(ending)
         finally:
             self._wake.set()
 
-    def _see_who_ended(self) -> None:
-        for name, member in list(self._members.items()):
-            if member.done.done():
-                del self._members[name]
-                error = member.done.exception()
+    def _take_ended(self) -> None:
+        for name, running in list(self._running.items()):
+            if running.done.done():
+                del self._running[name]
+                error = running.done.exception()
                 if isinstance(error, PenstockError) and not isinstance(error, Stopped):
-                    self._failed(member.plan, error)
+                    self._failed(running.plan, error)
                 elif error and not isinstance(error, Stopped):
                     raise error
                 elif self.health and name not in {plan.name for plan in self._plans}:

@@ -36,7 +36,7 @@ def sweep(
     alias: str,
     send_within_s: float,
 ) -> int:
-    """Delete what `held` does not know, page by page; answers how many deletes were sent.
+    """Delete what `held` does not know, page by page. Return how many deletes were sent.
 
     Raises ReadAgain (a page was too old to be sent: sweep again), Stopped, SinkUnavailable, SystemicFault.
     """
@@ -53,7 +53,7 @@ def sweep(
 
 
 def empty(pages: Iterable[Sequence[IndexedId]], sink: Sink, *, alias: str, version: int) -> int:
-    """Delete every document up to a version: what the index held when its collection was dropped."""
+    """Delete every document up to a version: what the index held when its collection was dropped. Return how many."""
     deleted = 0
     for page in pages:
         _delete(sink, [Write(alias, each.id, version, None) for each in page], send_before=None)

@@ -1,6 +1,6 @@
 """The worker: all pipelines of the settings in one process.
 
-run     load where needed, then follow the changes until told to stop
+run     load where needed, then follow the changes until stopped
 load    the loads alone
 """
 
@@ -21,7 +21,7 @@ from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.settings import Settings
 from penstock.wiring import Adapters, Wiring, wired
 from penstock.worker.collections.expansion import patterns_of
-from penstock.worker.collections.patterns import Patterns
+from penstock.worker.collections.patterns import Patterns, PatternWatch
 from penstock.worker.follower import Follower
 from penstock.worker.progress import LoadResult, NoProgress, Progress
 from penstock.worker.reporter import Reporter
@@ -45,20 +45,20 @@ def run(
 
     Raises SettingsError, PositionLost, SourceUnavailable, SinkUnavailable, SystemicFault.
     """
-    Planner(settings)  # what is wrong with the settings is said before anybody is asked
-    with joined(settings, metrics=metrics, health=health, intervals=intervals) as site:
-        patterns = site.patterns(stop)
-        patterns.begin(stop)
+    planner = Planner(settings)  # before anything is connected to: a wrong setting ends it at once
+    with connected(settings, metrics=metrics, health=health, intervals=intervals) as connections:
+        patterns = PatternWatch(connections.patterns(stop), planner)
+        patterns.start(stop)
         if patterns_of(settings) and not patterns.planner.declared:
             log.info("nothing matches the patterns yet")
         done = ChildEvent(stop)
 
-        def following(plan: Plan) -> Follower:
-            return site.following(plan, progress or NoProgress())
+        def follower(plan: Plan) -> Follower:
+            return connections.follower(plan, progress or NoProgress())
 
         def work() -> None:
-            records = site.wiring.records(stop)
-            Supervisor(lambda: patterns.planner, records, following, metrics, health, intervals).run(done)
+            records = connections.wiring.records(stop)
+            Supervisor(lambda: patterns.planner, records, follower, metrics, health, intervals).run(done)
             done.set()
 
         side_by_side(done, work, lambda: patterns.keep_looking(done, intervals.patterns_s))
@@ -76,15 +76,15 @@ def load(
 ) -> list[LoadResult]:
     """Load those collections of `only` that are not loaded yet; with `again` all of them, removing what is gone.
 
-    The position of each stream is saved first, so that `run` goes on from there. Answers fewer results when `stop`
+    The position of each stream is saved first, so that `run` goes on from there. Return fewer results when `stop`
     ended it; the next load goes on where this one was.
     """
     planner = Planner(settings)
-    with joined(settings, metrics=metrics, intervals=intervals) as site:
-        records = site.wiring.records(stop).read(planner.aliases)
+    with connected(settings, metrics=metrics, intervals=intervals) as connections:
+        records = connections.wiring.records(stop).read(planner.aliases)
         renewed = frozenset(map(Namespace.named, only)) if again else frozenset[Namespace]()
-        followings = [site.following(plan, progress) for plan in planner.plans(records, renewed=renewed)]
-        return [result for each in followings for result in each.load_once(stop, only, again=again)]
+        followers = [connections.follower(plan, progress) for plan in planner.plans(records, renewed=renewed)]
+        return [result for each in followers for result in each.load_once(stop, only, again=again)]
 
 
 @dataclass(frozen=True)
@@ -96,27 +96,27 @@ class WorkerConnections:
     counts: dict[str, Counts] = field(default_factory=dict)
 
     def patterns(self, stop: threading.Event) -> Patterns:
-        """What the patterns of the settings stand for."""
+        """The patterns of the settings."""
         wiring = self.wiring
         return Patterns(wiring.settings, wiring.connection, PatternState(wiring.store(stop)))
 
-    def following(self, plan: Plan, progress: Progress) -> Follower:
-        """The life of one pipeline; one that begins anew counts on."""
+    def follower(self, plan: Plan, progress: Progress) -> Follower:
+        """Make the follower of a pipeline; one that starts again continues its counts."""
 
         def adapters(stop: threading.Event) -> Adapters:
             return self.wiring.adapters(plan, stop, leased=True)
 
         wiring, counts = self.wiring, self.counts.setdefault(plan.name, Counts())
-        standing = Reporter(plan.name, wiring.metrics, self.health, counts=counts)
+        reporter = Reporter(plan.name, wiring.metrics, self.health, counts=counts)
         lease_s = wiring.settings.pipeline.lease_s
-        return Follower(plan, adapters, lease_s, wiring.metrics, standing, progress, wiring.intervals)
+        return Follower(plan, adapters, lease_s, wiring.metrics, reporter, progress, wiring.intervals)
 
 
 @contextmanager
-def joined(
+def connected(
     settings: Settings, *, metrics: Metrics, health: Health | None = None, intervals: Intervals = INTERVALS
 ) -> Iterator[WorkerConnections]:
-    """Open the ways to both. Raises SettingsError, SourceUnavailable, SinkUnavailable."""
+    """Open the connections to both. Raises SettingsError, SourceUnavailable, SinkUnavailable."""
     connections = 4 + len(settings.collections) * (settings.sink.requests_in_flight + 2)
     with wired(settings, metrics=metrics, connections=connections, intervals=intervals) as wiring:
         yield WorkerConnections(wiring, health)

@@ -1,4 +1,4 @@
-"""When everything before a moment was told by the stream, and how often names are compared."""
+"""When the stream has delivered everything before a moment, and how often names are compared."""
 
 import threading
 
@@ -41,21 +41,21 @@ def test_names_are_compared_at_once_and_then_at_their_intervals_also_on_a_machin
 
 
 def test_a_position_behind_the_moment_says_so():
-    heard = StreamWatermark()
-    moment = heard.moment(100)
-    heard.settled(at(99), Counts(read=1))
-    assert not heard.has_passed(moment)
-    heard.settled(at(100), Counts(read=1))
-    assert heard.has_passed(moment)
+    watermark = StreamWatermark()
+    moment = watermark.moment(100)
+    watermark.settled(at(99), Counts(read=1))
+    assert not watermark.has_passed(moment)
+    watermark.settled(at(100), Counts(read=1))
+    assert watermark.has_passed(moment)
 
 
 def test_where_positions_stand_still_empty_answers_after_the_moment_say_so():
-    heard = StreamWatermark()
+    watermark = StreamWatermark()
     for _ in range(9):
-        heard.settled(at(1), Counts())
-    moment = heard.moment(100)
+        watermark.settled(at(1), Counts())
+    moment = watermark.moment(100)
     for passed in (False, False, True):
-        assert not heard.has_passed(moment)
-        heard.settled(at(1), Counts(read=1))
-        heard.settled(at(1), Counts())
-        assert heard.has_passed(moment) == passed
+        assert not watermark.has_passed(moment)
+        watermark.settled(at(1), Counts(read=1))
+        watermark.settled(at(1), Counts())
+        assert watermark.has_passed(moment) == passed

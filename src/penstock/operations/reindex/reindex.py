@@ -31,7 +31,7 @@ from penstock.wiring import Adapters
 from penstock.worker.collections.renames import require_known
 from penstock.worker.follower import Follower
 from penstock.worker.progress import NoProgress, Progress
-from penstock.worker.worker import WorkerConnections, joined
+from penstock.worker.worker import WorkerConnections, connected
 
 _WRONG: tuple[FindingKind, ...] = ("missing", "different", "too many", "dead-lettered")
 """What keeps a generation from serving. A document that somebody writes just now (moving) does not."""
@@ -71,15 +71,15 @@ def reindex(
     Raises SettingsError, NotEqual, PositionLost, SourceUnavailable, SinkUnavailable, SystemicFault, Stopped.
     """
     planner = Planner(settings)
-    with joined(settings, metrics=Metrics(), intervals=intervals) as site:
-        them = Generations(settings, planner.of(namespace), site.wiring.client, stop, intervals)
+    with connected(settings, metrics=Metrics(), intervals=intervals) as connections:
+        them = Generations(settings, planner.of(namespace), connections.wiring.client, stop, intervals)
         record = _begin(them, force=options.force, say=say)
         while record and (building := record.in_role("building")):
             plan = next(each for each in planner.plans({them.alias: record}) if each.alone == building)
             if plan.problem:
                 raise SettingsError(plan.problem)
             try:
-                _Reindexing(site, them, plan, building, progress, say, options).run(stop)
+                _Reindexing(connections, them, plan, building, progress, say, options).run(stop)
             except Outdated as outdated:
                 log.info("the reindex begins again", collection=them.name, reason=str(outdated))
                 record = them.record()
@@ -130,7 +130,7 @@ def _report_kept(them: Generations, record: CollectionRecord, say: Say) -> None:
 class _Reindexing:
     """One generation on its way to serve."""
 
-    site: WorkerConnections
+    connections: WorkerConnections
     them: Generations
     plan: Plan
     building: GenerationRecord
@@ -142,17 +142,17 @@ class _Reindexing:
     def run(self, stop: threading.Event) -> None:
         """Feed the generation, unless a worker does, and conduct it until it serves."""
         done = ChildEvent(stop)
-        self.adapters = self.site.wiring.adapters(self.plan, done)
-        following = self.site.following(self.plan, NoProgress())
-        side_by_side(done, lambda: self._feed(following, done), lambda: self._conduct(done))
+        self.adapters = self.connections.wiring.adapters(self.plan, done)
+        follower = self.connections.follower(self.plan, NoProgress())
+        side_by_side(done, lambda: self._feed(follower, done), lambda: self._conduct(done))
         if stop.is_set():
             raise Stopped(f"told to stop before {self.building.index} served")
 
-    def _feed(self, following: Follower, done: threading.Event) -> None:
+    def _feed(self, follower: Follower, done: threading.Event) -> None:
         try:
-            following.follow(done)
+            follower.follow(done)
         except (SystemicFault, PositionLost) as error:
-            self.site.wiring.records(done).fail(self.them.alias, self.building.number, str(error))
+            self.connections.wiring.records(done).fail(self.them.alias, self.building.number, str(error))
             raise
         except SettingsError:
             if not self.them.indexes.uuids([self.building.index]):  # the mapping was refused, or the name is taken
@@ -175,7 +175,7 @@ class _Reindexing:
         """
         total, shown = self.adapters.ask(estimated_count, self.plan.collections[0].source), 0
         self.progress.started(self.them.name, total)
-        intervals = self.site.wiring.intervals
+        intervals = self.connections.wiring.intervals
         known_at = time.monotonic() + (intervals.targets_s + intervals.in_step_s if self.them.is_mapped else 0.0)
         while not self._is_in_step() or time.monotonic() < known_at:
             if done.wait(intervals.reindex_s):
@@ -199,7 +199,7 @@ class _Reindexing:
 
     def _is_near(self, building: GenerationRecord) -> bool:
         """By its position, or by what its worker reports: some sources give an idle stream no new position."""
-        now_s, near_s = seconds_of(self.adapters.ask(cluster_time)), self.site.wiring.intervals.in_step_s
+        now_s, near_s = seconds_of(self.adapters.ask(cluster_time)), self.connections.wiring.intervals.in_step_s
         for state in self.them.pipelines(building):
             position, status = state["position"], state["status"]
             by_position = position is not None and now_s - seconds_of(position["time"]) <= near_s

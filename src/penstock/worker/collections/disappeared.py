@@ -1,7 +1,7 @@
-"""Collections that are gone without a word of it: DocumentDB tells of no rename and of no dropped database.
+"""Collections that disappeared without an event. DocumentDB emits none for renames and dropped databases.
 
-Names are compared from time to time. What the stream still has to tell comes first, so a collection is missing once
-that was heard.
+Names are compared from time to time. What the stream still has to deliver comes first: a collection that is not there
+has disappeared once the stream has delivered everything up to that look.
 """
 
 import time
@@ -21,7 +21,7 @@ from penstock.worker.collections.renames import Renames
 from penstock.worker.load_gate import LoadGate
 
 _EMPTY_ANSWERS: Final = 3
-"""So many answers without a change were settled, and the last of them was surely asked for after the first."""
+"""Of this many settled answers without a change, the last was surely asked for after the first."""
 
 
 class WatermarkMoment(NamedTuple):
@@ -33,38 +33,38 @@ class WatermarkMoment(NamedTuple):
 
 @dataclass
 class StreamWatermark:
-    """Told by the stream's thread, asked by another one."""
+    """Whether the stream has delivered everything up to a cluster time. Set by the stream's thread, read by another."""
 
     _time: int = 0
     _empty: int = 0
 
     def settled(self, position: Position, counts: Counts) -> None:
-        """A batch is safe. Where idle answers do not tell how far they reach, their number does."""
+        """Note that a batch is safe. Where idle answers do not say how far they reach, their number does."""
         self._time = position.time
         self._empty += not counts.read
 
     def moment(self, time: int) -> WatermarkMoment:
-        """Now, when the source's cluster time is `time`."""
+        """Return the present moment, when the source's cluster time is `time`."""
         return WatermarkMoment(time, self._empty)
 
     def has_passed(self, moment: WatermarkMoment) -> bool:
-        """Whether everything that happened before the moment was told and is safe."""
+        """Whether everything that happened before the moment was delivered and is safe."""
         return self._time >= moment.time or self._empty >= moment.empty + _EMPTY_ANSWERS
 
 
 @dataclass
 class Disappeared:
-    """Finds what is missing among the collections of one pipeline."""
+    """Finds the collections of one pipeline that disappeared."""
 
     plan: Plan
     adapters: Adapters
     loads: Mapping[Namespace, LoadState]
-    turns: LoadGate
+    gate: LoadGate
     renames: Renames
     ending: Event
-    heard: StreamWatermark = field(default_factory=StreamWatermark)
-    _since: dict[Namespace, WatermarkMoment] = field(default_factory=dict)
+    watermark: StreamWatermark = field(default_factory=StreamWatermark)
     now: Callable[[], float] = time.monotonic
+    _since: dict[Namespace, WatermarkMoment] = field(default_factory=dict)
     _compared_at: float | None = None
 
     def look_if_due(self) -> None:
@@ -76,28 +76,28 @@ class Disappeared:
     def _look(self) -> None:
         asked = [each for each in self.plan.collections if self._is_expected(each)]
         names = [name.coll for each in asked for name in (each.source, each.namespace)]
-        give_way = self.turns.give_way
+        give_way = self.gate.give_way
         there = self.adapters.ask(identities, self.plan.watch.db, names, stop=give_way) if names else {}
-        now = self.heard.moment(self.adapters.ask(cluster_time, stop=give_way))
+        now = self.watermark.moment(self.adapters.ask(cluster_time, stop=give_way))
         gone = [each for each in asked if each.source.coll not in there]
         self._since = {each.namespace: self._since.get(each.namespace, now) for each in gone}
         self._compared_at = self.now()
-        self.renames.tell_of_namesakes(asked, there)
+        self.renames.report_namesakes(asked, there)
         for each in gone:
-            if self.heard.has_passed(self._since[each.namespace]):
-                self._is_missing(each, now.time)
+            if self.watermark.has_passed(self._since[each.namespace]):
+                self._take_away(each, now.time)
 
     def _is_expected(self, collection: FedGeneration) -> bool:
-        """Whether there should be such a collection, or the stream has still to tell what became of it."""
+        """Whether there should be such a collection, or the stream has still to say what became of it."""
         phase = self.loads[collection.namespace].phase
         may_be_elsewhere = phase == "reconciling" and collection.settings.follows
         return phase == "live" or may_be_elsewhere or collection.source != collection.namespace
 
-    def _is_missing(self, collection: FedGeneration, since: int) -> None:
+    def _take_away(self, collection: FedGeneration, since: int) -> None:
         load = self.loads[collection.namespace]
-        with self.turns.of_load():
+        with self.gate.for_load():
             if load.phase in ("live", "reconciling"):
                 stays_away(collection, load, since=since, by="not found")
-            self.renames.lost(collection, load, since)
+            self.renames.fall_back(collection, load, since)
             self.renames.require_known([collection], self.ending)
         del self._since[collection.namespace]

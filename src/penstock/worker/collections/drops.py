@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 def affects(change: Change, name: Namespace) -> bool:
-    """Say whether a control change took the collection away, or put other documents into it."""
+    """Return whether a control change took the collection away, or put other documents into it."""
     if change.kind == "drop_database":
         return name.db == change.namespace.db
     return change.kind in ("drop", "rename") and name in (change.namespace, change.to)
@@ -54,7 +54,7 @@ def stays_away(collection: FedGeneration, load: LoadState, *, since: int, by: st
 
 
 def indexed(client: Client, patience: RetryForever, index: str) -> Iterator[list[IndexedId]]:
-    """The documents of an index, in pages. Raises Stopped between them."""
+    """Yield the documents of an index, in pages. Raises Stopped between them."""
     for page in scan(client, patience, index):
         if patience.stop.is_set():
             raise Stopped(f"told to stop before all documents of {index} were gone through")

@@ -1,6 +1,6 @@
 """Finds the collections that match a pattern: at the start, and from time to time afterwards.
 
-The names of a database's collections are asked for and compared, since not every source tells in its stream that a
+The names of a database's collections are asked for and compared, since not every source says in its stream that a
 collection was made. Nothing is missed by that: a collection is noted, a term of its pipeline begins with it, from a
 position that was saved before its first document is read, and it is loaded like any other.
 """
@@ -25,7 +25,7 @@ from penstock.opensearch.http.requests import require_server
 from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.state.pattern_state import PatternState
 from penstock.opensearch.state.store import StateStore
-from penstock.planner import DeclaredCollection, Planner
+from penstock.planner import Planner
 from penstock.settings import Settings
 from penstock.worker.collections.expansion import expand, matching, patterns_of
 
@@ -34,30 +34,20 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class Patterns:
-    """The patterns of the settings; `planner` is of what they stand for now, and may be another one any time."""
+    """The patterns of the settings."""
 
     settings: Settings
     connection: Connection
     found: PatternState
-    planner: Planner = field(init=False)
-    _told: set[str] = field(default_factory=set)
+    _reported: set[str] = field(default_factory=set)
 
-    def begin(self, stop: threading.Event) -> None:
-        """Look for the first time. Raises SettingsError, SourceUnavailable, Stopped."""
+    def require_enabled(self, stop: threading.Event) -> None:
+        """Make sure that a collection which is made later has a stream. Raises SourceUnavailable, Stopped."""
         for each in patterns_of(self.settings):
-            DeclaredCollection.by(each)
             ask(self.connection, stop, _require_enabled, Namespace.named(each.namespace).db)
-        self.planner = Planner(self.look(stop))
-
-    def keep_looking(self, stop: threading.Event, every_s: float) -> None:
-        """Look from time to time, until `stop` is set. Raises SourceUnavailable."""
-        while patterns_of(self.settings) and not stop.wait(every_s):
-            settings = self.look(stop)
-            if [each.alias for each in settings.collections] != self.planner.aliases:
-                self.planner = Planner(settings)
 
     def look(self, stop: threading.Event, *, note: bool = True) -> Settings:
-        """The settings with what was found by now in the place of the patterns; `note` keeps it on record."""
+        """Return the settings with what matches in the place of the patterns; `note` keeps it on record."""
         dbs = {Namespace.named(each.namespace).db for each in patterns_of(self.settings)}
         there = [each for db in sorted(dbs) for each in ask(self.connection, stop, namespaces, db)]
         found = {pattern: list(map(str, its)) for pattern, its in matching(self.settings, there).items()}
@@ -70,7 +60,7 @@ class Patterns:
         return self._expanded({pattern: dict.fromkeys([*noted[pattern], *its]) for pattern, its in new.items()})
 
     def known(self) -> Settings:
-        """The same without asking the source: what was found before."""
+        """Return the same without asking the source: what was found before."""
         return self._expanded(self.found.read(each.namespace for each in patterns_of(self.settings)))
 
     def _expanded(self, found: Mapping[str, Iterable[str]]) -> Settings:
@@ -80,15 +70,38 @@ class Patterns:
         expanded = expand(
             self.settings, {pattern: [each for each in its if each in still[pattern]] for pattern, its in names.items()}
         )
-        for namespace in expanded.left_out.keys() - self._told:
-            self._told.add(namespace)
+        for namespace in expanded.left_out.keys() - self._reported:
+            self._reported.add(namespace)
             reason = expanded.left_out[namespace]
             log.error("collection matches a pattern and cannot be served", collection=namespace, reason=reason)
         return expanded.settings
 
 
+@dataclass
+class PatternWatch:
+    """Keeps a planner of what the patterns match. `planner` is replaced when that changes, at any time."""
+
+    patterns: Patterns
+    planner: Planner
+
+    def start(self, stop: threading.Event) -> None:
+        """Look for the first time. Raises SettingsError, SourceUnavailable, Stopped."""
+        self.patterns.require_enabled(stop)
+        self._look(stop)
+
+    def keep_looking(self, stop: threading.Event, every_s: float) -> None:
+        """Look from time to time, until `stop` is set. Raises SourceUnavailable."""
+        while patterns_of(self.patterns.settings) and not stop.wait(every_s):
+            self._look(stop)
+
+    def _look(self, stop: threading.Event) -> None:
+        settings = self.patterns.look(stop)
+        if [each.alias for each in settings.collections] != self.planner.aliases:
+            self.planner = Planner(settings)
+
+
 def expanded(settings: Settings, *, note: bool = True) -> Settings:
-    """The settings for a command that looks once: with collections in the place of patterns.
+    """Return the settings for a command that looks once: with collections in the place of patterns.
 
     Raises SettingsError, SourceUnavailable, SinkUnavailable.
     """

@@ -1,7 +1,7 @@
 """Collections that go by another name at the source: renames that are followed, and the way back to the declared name.
 
-A rename is recorded before the position passes it, and what feeds the collection begins anew with the new name, from a
-position before the rename. Nothing is missed by that, and nothing of another collection that had, or has, one of the
+A rename is recorded before the position passes it, and the collection's pipeline starts again with the new name, from
+a position before the rename. Nothing is missed by that, and nothing of another collection that had, or has, one of the
 names is taken: a change goes by the name of its moment (`penstock.model.Names`).
 """
 
@@ -29,15 +29,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class Renames:
-    """Follows the collections of one pipeline; used by the threads of its stream and of its loads, in turns."""
+    """Follows the collections of one pipeline; used by the thread of its stream or of a load, never by both at once."""
 
     adapters: Adapters
-    _told: set[Namespace] = field(default_factory=set)
+    _reported: set[Namespace] = field(default_factory=set)
 
     def follow(self, collection: FedGeneration, change: Change, load: LoadState) -> bool:
-        """Say whether a control change only gave the collection another name, which is followed then.
+        """Return whether a control change only gave the collection another name, which is followed then.
 
-        What was loaded is right when all of it was read before the rename; nobody knows what a later read has missed.
+        What was loaded is right when all of it was read before the rename; what a later read has missed is unknown.
         """
         if not self._leads_on(collection, change):
             return False
@@ -53,8 +53,8 @@ class Renames:
             self._record(collection, change.to, change.version)
         return True
 
-    def lost(self, collection: FedGeneration, load: LoadState, since: int) -> None:
-        """What has the present name is gone: from then on the declared name counts again."""
+    def fall_back(self, collection: FedGeneration, load: LoadState, since: int) -> None:
+        """Follow the declared name again from `since` on: the collection with the present name is gone."""
         if collection.source == collection.namespace or since <= collection.names.since:
             return
         log.warning(
@@ -67,9 +67,9 @@ class Renames:
         self._record(collection, collection.namespace, since)
 
     def require_known(self, collections: Iterable[FedGeneration], ending: Event) -> None:
-        """Raise Outdated when one goes by another name by now than it was planned with; the term ends before that.
+        """Raise Outdated when one has another name now than it was planned with; the term ends before that.
 
-        Whose turn is next must not look for it under the old name.
+        The thread that passes the gate next must not look for it under the old name.
         """
         those = list(collections)
         records = self.adapters.records.read(each.settings.alias for each in those)
@@ -80,11 +80,11 @@ class Renames:
                 ending.set()
                 raise
 
-    def tell_of_namesakes(self, collections: Iterable[FedGeneration], there: Iterable[str]) -> None:
-        """Say once that a collection has come that goes by the declared name of one that was followed."""
+    def report_namesakes(self, collections: Iterable[FedGeneration], there: Iterable[str]) -> None:
+        """Log once that another collection has taken the declared name of one that was renamed."""
         for each in collections:
-            if each.source != each.namespace and each.namespace.coll in there and each.namespace not in self._told:
-                self._told.add(each.namespace)
+            if each.source != each.namespace and each.namespace.coll in there and each.namespace not in self._reported:
+                self._reported.add(each.namespace)
                 log.error(
                     "another collection has the declared name of a renamed one, and is not served",
                     collection=str(each.namespace),
@@ -112,7 +112,7 @@ class Renames:
 
 
 def require_known(collection: FedGeneration, record: CollectionRecord | None) -> None:
-    """Raise Outdated when the collection goes by another name than it was planned with."""
+    """Raise Outdated when the collection has another name than it was planned with."""
     if (record.names if record else ()) != collection.names.later:
         raise Outdated(f"The name of {collection.namespace} at the source has changed meanwhile. Begin again.")
 

@@ -1,12 +1,12 @@
-"""What becomes of a lost position: it is said loudly, and what it affects is loaded anew; or the pipeline stops.
+"""What becomes of a lost position: it is reported, and what it affects is loaded again; or the pipeline stops.
 
-intact     at the start of a term: indexes that were deleted or replaced, aliases that were taken away
-watch      the same while it runs; and where people search
-healing    around a term: the history that the source no longer holds
+check_indexes   at the start of a term: indexes that were deleted or replaced, aliases that were taken away
+watch           the same while it runs; and where people search
+healing         around a term: the history that the source no longer holds
 
 A loss is saved before anything is done about it: a position that is gone, or an index that no longer belongs to the
-position. Whoever has the lease next loads anew what the position does not belong to, so a heal that was cut short is
-taken up again.
+position. The next holder of the lease loads again what the position does not belong to, so a heal that was cut short
+is resumed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,17 +38,17 @@ _WHAT: dict[IntegrityProblem, str] = {
     "not_searched": "has lost its read alias, so that nobody can search",
     "searched_elsewhere": "has lost its read alias to another index",
 }
-_ONLY_TOLD: IntegrityProblem = "searched_elsewhere"
-_LESS: frozenset[IntegrityProblem] = frozenset({"alias_removed", "not_searched"})
+_ONLY_REPORTED: IntegrityProblem = "searched_elsewhere"
+_ALIAS_ONLY: frozenset[IntegrityProblem] = frozenset({"alias_removed", "not_searched"})
 """Nothing is missing from the index: an alias is given back, and that is all."""
 
 _OF_SERVING: frozenset[IntegrityProblem] = frozenset({"not_searched", "searched_elsewhere"})
-"""As it should be for a generation in which nobody searches yet, or any more."""
+"""No problem for a generation in which nobody searches yet, or any more."""
 
 GenerationsByNamespace = Mapping[Namespace, Generation]
 
 
-def intact(
+def check_indexes(
     plan: Plan,
     adapters: Adapters,
     state: PipelineState,
@@ -58,21 +58,21 @@ def intact(
 ) -> None:
     """Make sure that the position belongs to the indexes; those that it does not belong to any more are forgotten.
 
-    Aliases are given back. Those of `again` are loaded anew anyway. Raises PositionLost, IndexTakenAway where the
+    Aliases are given back. Those of `again` are loaded again anyway. Raises PositionLost, IndexTakenAway where the
     policy is to stop.
     """
     known = state.document["indexes"]
-    found = _damages(plan, adapters, generations, known)
-    found = {name: damage for name, damage in found.items() if damage != _ONLY_TOLD}
+    found = _problems(plan, adapters, generations, known)
+    found = {name: problem for name, problem in found.items() if problem != _ONLY_REPORTED}
     found |= {name: "index_deleted" for name, each in generations.items() if each.created and each.index in known}
-    lost = {name: damage for name, damage in found.items() if damage not in _LESS and name not in again}
+    lost = {name: problem for name, problem in found.items() if problem not in _ALIAS_ONLY and name not in again}
     if not adapters.reloads:
-        for name, damage in found.items():
-            if name in lost or damage in _LESS:
-                raise _error(plan, generations[name], name, damage)
+        for name, problem in found.items():
+            if name in lost or problem in _ALIAS_ONLY:
+                raise _error(plan, generations[name], name, problem)
     if lost:
         kept = {index: uuid for index, uuid in known.items() if index not in {generations[each].index for each in lost}}
-        causes = {name: (damage, _describe_damage(generations[name], damage)) for name, damage in lost.items()}
+        causes = {name: (problem, _describe_problem(generations[name], problem)) for name, problem in lost.items()}
         _give_up(plan, adapters, state, causes, kept)
     serving = _serving(plan, adapters) if found else frozenset()
     for name in found:
@@ -84,24 +84,24 @@ def intact(
 def watch(plan: Plan, adapters: Adapters, generations: GenerationsByNamespace, ending: Event) -> None:
     """Look from time to time whether the indexes are intact; raises what ends the term when one is not."""
     known = {each.index: each.uuid for each in generations.values()}
-    searched = ReadAliasWatch(plan.name, adapters)
+    read_aliases = ReadAliasWatch(plan.name, adapters)
     try:
         while not ending.wait(adapters.intervals.indexes_s):
-            found = _damages(plan, adapters, generations, known)
-            searched.look({name: generations[name] for name, damage in found.items() if damage == _ONLY_TOLD})
-            for name, damage in found.items():
-                if damage != _ONLY_TOLD:
-                    raise _taken_away(plan, adapters, generations[name], name, damage)
+            found = _problems(plan, adapters, generations, known)
+            read_aliases.look({name: generations[name] for name, problem in found.items() if problem == _ONLY_REPORTED})
+            for name, problem in found.items():
+                if problem != _ONLY_REPORTED:
+                    raise _taken_away(plan, adapters, generations[name], name, problem)
     finally:
-        searched.end()
+        read_aliases.end()
 
 
 @contextmanager
 def healing(plan: Plan, adapters: Adapters, state: PipelineState, pause: Backoff) -> Iterator[None]:
     """Let a loss end the term only, where the policy is to reload: the next term begins with the heal.
 
-    The term's requests no longer wait by now: what cannot be saved at once is found again by the next one. `pause`
-    keeps losses that follow each other apart.
+    The term's requests no longer wait at this point: what cannot be saved at once is found again by the next term.
+    `pause` keeps losses that follow each other apart.
     """
     try:
         yield
@@ -117,7 +117,7 @@ def healing(plan: Plan, adapters: Adapters, state: PipelineState, pause: Backoff
 
 
 def unhealed(state: PipelineState, loads: Mapping[Namespace, LoadState]) -> str:
-    """Which collections are still loaded anew after a loss, and why; empty when none is."""
+    """Return which collections are still being loaded again after a loss, and why; empty when none is."""
     lost = state.document["lost"]
     reasons = {str(name): lost.get(str(name), {}).get("reason") for name, load in loads.items() if load.phase != "live"}
     return ", ".join(f"{name} ({reason})" for name, reason in reasons.items() if reason)
@@ -135,7 +135,7 @@ def _give_up(
     lost: Mapping[Namespace, tuple[str, str]],
     indexes: Mapping[str, str] | None,
 ) -> None:
-    """Save and say what is lost, a reason and a cause for each collection. `indexes`: what the position still has."""
+    """Save and report what is lost: reason and cause for each collection. `indexes` still belong to the position."""
     position = state.load()
     since = _time(seconds_of(position.time)) if position and position.time else None
     noticed = _time(datetime.now(UTC).timestamp())
@@ -155,19 +155,19 @@ def _give_up(
         )
 
 
-def _damages(
+def _problems(
     plan: Plan, adapters: Adapters, generations: GenerationsByNamespace, known: Mapping[str, str]
 ) -> dict[Namespace, IntegrityProblem]:
     seen = problems(adapters.client, adapters.patience, generations.values(), known)
     found = {name: seen[each.index] for name, each in generations.items() if each.index in seen}
     if _OF_SERVING & set(found.values()):
         serving = _serving(plan, adapters)
-        return {name: damage for name, damage in found.items() if damage not in _OF_SERVING or name in serving}
+        return {name: problem for name, problem in found.items() if problem not in _OF_SERVING or name in serving}
     return found
 
 
 def _serving(plan: Plan, adapters: Adapters) -> frozenset[Namespace]:
-    """The collections whose generation in this pipeline people search in, by the records of now."""
+    """Return the collections whose generation in this pipeline people search in, by the present records."""
     records = adapters.records.read(each.settings.alias for each in plan.collections)
     serving = {alias: record.in_role("serving") for alias, record in records.items()}
     return frozenset(
@@ -177,24 +177,24 @@ def _serving(plan: Plan, adapters: Adapters) -> frozenset[Namespace]:
     )
 
 
-def _describe_damage(generation: Generation, damage: IntegrityProblem) -> str:
-    return f"the index {generation.index} {_WHAT[damage]}."
+def _describe_problem(generation: Generation, problem: IntegrityProblem) -> str:
+    return f"the index {generation.index} {_WHAT[problem]}."
 
 
 def _taken_away(
-    plan: Plan, adapters: Adapters, generation: Generation, name: Namespace, damage: IntegrityProblem
+    plan: Plan, adapters: Adapters, generation: Generation, name: Namespace, problem: IntegrityProblem
 ) -> PenstockError:
     if adapters.reloads:
-        return IndexTakenAway(_describe_damage(generation, damage))
-    return _error(plan, generation, name, damage)
+        return IndexTakenAway(_describe_problem(generation, problem))
+    return _error(plan, generation, name, problem)
 
 
-def _error(plan: Plan, generation: Generation, name: Namespace, damage: IntegrityProblem) -> PenstockError:
-    cause = f"Pipeline {plan.name}: {_describe_damage(generation, damage)}"
-    if damage in _LESS:
+def _error(plan: Plan, generation: Generation, name: Namespace, problem: IntegrityProblem) -> PenstockError:
+    cause = f"Pipeline {plan.name}: {_describe_problem(generation, problem)}"
+    if problem in _ALIAS_ONLY:
         return IndexTakenAway(f"{cause} Give {generation.index} its aliases back when it is unchanged.")
     todo = f"Nobody knows what it lacks. Run `penstock load --again {name}` to load it anew."
-    if damage == "alias_moved":
+    if problem == "alias_moved":
         return IndexTakenAway(f"{cause} Give it back to {generation.index}. {todo}")
     return PositionLost(cause, todo)
 

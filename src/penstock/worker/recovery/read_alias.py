@@ -1,6 +1,6 @@
-"""Where people search: said when their alias was moved to an index that is not penstock's. It is left alone there.
+"""Where people search: reported when their alias was moved to an index that is not penstock's. It is left there.
 
-Whoever moved it may have meant it, so it is not taken away from them. But they search in what nobody keeps in step.
+It may have been moved on purpose, so penstock does not move it back. But nobody keeps that index in step.
 """
 
 from collections.abc import Mapping, Set
@@ -18,26 +18,26 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class ReadAliasWatch:
-    """Tells of each collection of a pipeline once, and again when people search somewhere else."""
+    """Reports each collection of a pipeline once, and again when people search somewhere else."""
 
     pipeline: str
     adapters: Adapters
-    _told: dict[Namespace, Set[str]] = field(default_factory=dict)
+    _reported: dict[Namespace, Set[str]] = field(default_factory=dict)
 
     def look(self, generations: Mapping[Namespace, Generation]) -> None:
         """Look where people search in place of these generations; they search in all others as they should."""
         elsewhere = self._elsewhere(generations) if generations else {}
-        before, self._told = self._told, elsewhere
+        before, self._reported = self._reported, elsewhere
         self._count()
         for name in before.keys() - elsewhere.keys():
             log.info("people search in the index again", collection=str(name))
         for name, indexes in elsewhere.items():
             if indexes != before.get(name):
-                self._tell(name, generations[name], indexes)
+                self._report(name, generations[name], indexes)
 
     def end(self) -> None:
-        """Tell nothing any more; another worker does."""
-        self._told = {}
+        """Report nothing any more; another worker does."""
+        self._reported = {}
         self._count()
 
     def _elsewhere(self, generations: Mapping[Namespace, Generation]) -> dict[Namespace, Set[str]]:
@@ -52,7 +52,7 @@ class ReadAliasWatch:
                 found[name] = indexes
         return found
 
-    def _tell(self, name: Namespace, generation: Generation, indexes: Set[str]) -> None:
+    def _report(self, name: Namespace, generation: Generation, indexes: Set[str]) -> None:
         log.error(
             "people search in another index",
             collection=str(name),
@@ -63,4 +63,4 @@ class ReadAliasWatch:
         )
 
     def _count(self) -> None:
-        self.adapters.metrics.set("penstock_searched_elsewhere", len(self._told), pipeline=self.pipeline)
+        self.adapters.metrics.set("penstock_searched_elsewhere", len(self._reported), pipeline=self.pipeline)

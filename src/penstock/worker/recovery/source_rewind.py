@@ -1,7 +1,7 @@
 """Whether the source is still the one whose changes the index holds, and did not go back in time.
 
 check_source   at the start of a term: its identity, and its cluster time against the saved position
-CheckedSink    while it runs: the index must hold no version above the source's cluster time
+RewindGuard    while it runs: the index must hold no version above the source's cluster time
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ from penstock.ports import Sink
 from penstock.wiring import Adapters
 
 _LOOKED_AT = 100
-"""So many of the writes of one call that were superseded, spread over all of them."""
+"""The most superseded writes of one call that are looked at, spread over all of them."""
 
 
 def check_source(plan: Plan, adapters: Adapters, state: PipelineState) -> None:
@@ -49,7 +49,7 @@ def _is_same(before: str, now: str) -> bool:
 
 @dataclass
 class RewindGuard:
-    """Looks at what superseded its writes: versions that the source cannot have given yet would refuse every change.
+    """Looks at what superseded its writes: versions that the source cannot have reached would refuse every change.
 
     That is so after the source was restored, or when another tool wrote to the index. A `penstock.ports.Sink`.
     """
