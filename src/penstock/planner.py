@@ -12,6 +12,7 @@ from penstock.errors import SettingsError
 from penstock.model import Names, Namespace
 from penstock.mongo.watch import Watch, watches
 from penstock.opensearch.index.definition import IndexDefinition
+from penstock.opensearch.index.indexes import index_of, write_alias_of
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord
 from penstock.settings import CollectionSettings, Settings
 
@@ -41,6 +42,11 @@ class FedGeneration:
     def number(self) -> int:
         """The generation's number."""
         return self.recorded.number if self.recorded else 1
+
+    @property
+    def write_alias(self) -> str:
+        """The alias by which it is written, and by which its dead letters go."""
+        return write_alias_of(index_of(self.settings.alias, self.number))
 
     @property
     def serves(self) -> bool:
@@ -210,3 +216,10 @@ _OTHER_CODE = "is made with other code than this process runs; start it again wi
 def plans(settings: Settings) -> list[Plan]:
     """The pipelines where nothing is recorded yet. Raises SettingsError with all problems."""
     return Planner(settings).plans({})
+
+
+def present_names(settings: Settings, records: Mapping[str, CollectionRecord]) -> dict[Namespace, Namespace]:
+    """By its declared name, the one by which the source knows each collection now; the records go by alias."""
+    declared = {each.alias: Namespace.named(each.namespace) for each in settings.collections}
+    names = {alias: Names(name, records[alias].names if alias in records else ()) for alias, name in declared.items()}
+    return {each.declared: each.present for each in names.values()}

@@ -17,7 +17,7 @@ from penstock.settings import Settings
 
 if TYPE_CHECKING:
     from penstock.operations.explain.diagnosis import Evidence
-    from penstock.operations.explain.explain import Explanation
+    from penstock.operations.explain.look import Explanation
 
 _WAITING = "not in step yet; waiting for the worker to reach the document's last change"
 _INDENT = " " * 13

@@ -15,7 +15,7 @@ import structlog
 from penstock.delivery.apply import Applier
 from penstock.errors import PenstockError, SettingsError, SystemicFault
 from penstock.model import CONTROL, Change, Counts, Namespace, Position
-from penstock.opensearch.index.indexes import Generation, write_alias_of
+from penstock.opensearch.index.indexes import Generation
 from penstock.planner import FedGeneration, Plan, Planner
 from penstock.settings import Settings
 from penstock.wiring import Adapters, Wiring
@@ -74,7 +74,7 @@ class DatabaseTargets:
         if not self._fed or self._looked_at is None or time.monotonic() - self._looked_at > every_s:
             self._fed = []
             records = self.wiring.records(stop).read(self.planner.aliases)
-            self._recorded = {write_alias_of(each.index) for record in records.values() for each in record.generations}
+            self._recorded = {each.write_alias for record in records.values() for each in record.generations}
             plans = sorted(self.planner.plans(records), key=lambda plan: not plan.serves)
             self._fed = [fed for plan in plans if (fed := self._find(plan, stop))]
             self._looked_at = time.monotonic()

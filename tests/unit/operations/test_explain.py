@@ -1,7 +1,8 @@
 """How long a look waits for a worker: the looks are scripted here, tests/end_to_end/test_explain.py has real ones."""
 
 from penstock.operations.explain.diagnosis import Evidence, conclude
-from penstock.operations.explain.explain import Explanation, look_until_passed
+from penstock.operations.explain.explain import look_until_passed
+from penstock.operations.explain.look import Explanation
 
 
 def seen(time, position, *, version=1, worker="running"):

@@ -4,7 +4,7 @@ import hashlib
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from penstock.documents.document_id import MAX_ID_BYTES
+from penstock.documents.document_id import MAX_ID_BYTES, document_id, read_id_json
 from penstock.errors import SettingsError
 from penstock.model import Namespace
 
@@ -33,6 +33,17 @@ class StoredLetter(NamedTuple):
     def letter_id(self) -> str:
         """Its id in the index."""
         return letter_id(self.namespace, self.id, self.alias)
+
+    @property
+    def source_id(self) -> Any:
+        """The `_id` of its document."""
+        return read_id_json(self.id_json)
+
+    @property
+    def can_be_read(self) -> bool:
+        """Whether that is surely the `_id`: not of text that was not UTF-8, nor a number that cannot be spelt."""
+        source_id = self.source_id
+        return "\ufffd" not in str(source_id) and document_id(source_id) == self.id
 
 
 def stored_letter(source: dict[str, Any], seq_no: int, primary_term: int) -> StoredLetter:

@@ -1,23 +1,25 @@
-"""The dead letters that are kept: searched, counted by their reasons, and removed one by one."""
+"""The dead letters that are kept: found, counted, searched by their reasons, and removed one by one."""
 
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
 from penstock.errors import SinkUnavailable
 from penstock.model import Namespace, Refusal
-from penstock.opensearch.dead_letters.letter import StoredLetter, stored_letter
-from penstock.opensearch.dead_letters.store import DEAD_LETTER_INDEX
+from penstock.opensearch.dead_letters.letter import StoredLetter, letter_id, stored_letter
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.error_table import MISSING, judge_item
 from penstock.opensearch.http.requests import ask, error_of
 from penstock.opensearch.http.waiting import RetryForever, Wait
 from penstock.opensearch.read.by_ids import read_by_ids
 from penstock.opensearch.read.scan import scrolled
+
+DEAD_LETTER_INDEX: Final = "penstock-dead-letters"
 
 PAGE: Final = 100
 
@@ -69,6 +71,42 @@ class LetterSearch:
         self._client = client
         self._patience = patience
 
+    def find(self, namespace: Namespace, ids: Sequence[str], alias: str) -> dict[str, StoredLetter]:
+        """The letters of these documents in a generation of a collection, by document id, in real time.
+
+        Raises SettingsError for a newer form, SinkUnavailable, Stopped.
+        """
+        found = read_by_ids(
+            self._client, self._patience, self.index, (letter_id(namespace, each, alias) for each in ids)
+        )
+        letters = [stored_letter(each.source, each.seq_no, each.primary_term) for each in found.values()]
+        return {letter.id: letter for letter in letters}
+
+    def count(self, namespaces: Iterable[Namespace]) -> dict[Namespace, int]:
+        """How many letters each collection has; up to a second old. Raises SinkUnavailable."""
+        by_name = {str(namespace): namespace for namespace in namespaces}
+        return {by_name[name]: count for name, count in self._count("namespace", by_name).items()}
+
+    def count_of(self, alias: str) -> int:
+        """How many letters a generation has, by its write alias; up to a second old. Raises SinkUnavailable."""
+        return self._count("alias", [alias])[alias]
+
+    def _count(self, field: Literal["namespace", "alias"], names: Iterable[str]) -> dict[str, int]:
+        counts = dict.fromkeys(names, 0)
+        body = {
+            "size": 0,
+            "query": {"terms": {field: list(counts)}},
+            "aggs": {"names": {"terms": {"field": field, "size": max(len(counts), 1)}}},
+        }
+        answer = ask(self._client, self._patience, "POST", f"/{self.index}/_search", body)
+        if not answer.ok:
+            kind, reason = error_of(answer)
+            if kind in MISSING:
+                return counts
+            raise SinkUnavailable(f"The dead letters in {self.index} cannot be counted: {kind}: {reason}.")
+        found = answer.json()["aggregations"]["names"]["buckets"]
+        return {**counts, **{bucket["key"]: bucket["doc_count"] for bucket in found}}
+
     def newest(self, wanted: LetterFilter, limit: int) -> tuple[list[StoredLetter], LetterTally]:
         """The latest letters, without their bodies, and how many there are in all."""
         terms = {"collections": ("namespace", _COLLECTIONS), "reasons": ("reason.keyword", _REASONS)}
@@ -104,6 +142,17 @@ class LetterSearch:
         query = {**_form(wanted), "size": PAGE, "sort": ["_doc"]}
         for hits in scrolled(self._client, self._patience, self.index, query):
             yield _letters(hits)
+
+    def superseded(self, letters: Sequence[StoredLetter]) -> frozenset[str]:
+        """The ids of those letters whose document is in the index in that state or a later one."""
+        by_alias: dict[str, list[StoredLetter]] = defaultdict(list)
+        for letter in letters:
+            by_alias[letter.alias].append(letter)
+        found = set()
+        for alias, its in by_alias.items():
+            indexed = read_by_ids(self._client, self._patience, alias, (each.id for each in its), with_source=False)
+            found |= {each.letter_id for each in its if each.id in indexed and indexed[each.id].version >= each.version}
+        return frozenset(found)
 
     def remove(self, letters: Sequence[StoredLetter]) -> list[StoredLetter]:
         """Remove exactly these; answers those that stay, because a newer one of the document was stored meanwhile."""

@@ -1,24 +1,23 @@
 """The dead-letter index: one letter for each document that can never be indexed as it is."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import orjson
 
 from penstock.documents.document_id import MAX_ID_BYTES
 from penstock.errors import SinkUnavailable, SystemicFault
-from penstock.model import Letter, Namespace, Refusal, Write
-from penstock.opensearch.dead_letters.letter import SCHEMA, StoredLetter, letter_id, stored_letter
+from penstock.model import Letter, Refusal, Write
+from penstock.opensearch.dead_letters.letter import SCHEMA, letter_id
+from penstock.opensearch.dead_letters.search import DEAD_LETTER_INDEX, LetterSearch
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.error_table import MISSING
 from penstock.opensearch.http.requests import ask, error_of
 from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.system_index import ensure_system_index
-from penstock.opensearch.read.by_ids import read_by_ids
 from penstock.opensearch.write.sink import OpenSearchSink
 
-DEAD_LETTER_INDEX: Final = "penstock-dead-letters"
 MAX_BODY_BYTES: Final = 8 * 1024
 
 BODIES_KEPT: Final = 10_000
@@ -45,7 +44,7 @@ _BODY: dict[str, Any] = {
 }
 
 
-class OpenSearchDeadLetters:
+class OpenSearchDeadLetters(LetterSearch):
     """Implements `penstock.ports.DeadLetters` by the sink: a letter is a versioned write like any other."""
 
     def __init__(
@@ -58,12 +57,10 @@ class OpenSearchDeadLetters:
         kept: int = 100_000,
         bodies_kept: int = BODIES_KEPT,
     ) -> None:
-        self.index = index
+        super().__init__(client, patience, index=index)
         self._kept = kept
         self._bodies_kept = bodies_kept
-        self._client = client
         self._sink = sink
-        self._patience = patience
         self._exists = False
 
     def store(self, letters: Sequence[Letter]) -> None:
@@ -89,42 +86,6 @@ class OpenSearchDeadLetters:
                     f" {self.index} ({outcome.status}: {outcome.reason}); going on would lose the document. Mend that"
                     " index (its mapping was changed?) and start again."
                 )
-
-    def find(self, namespace: Namespace, ids: Sequence[str], alias: str) -> dict[str, StoredLetter]:
-        """The letters of these documents in a generation of a collection, by document id, in real time.
-
-        Raises SettingsError for a newer form, SinkUnavailable, Stopped.
-        """
-        found = read_by_ids(
-            self._client, self._patience, self.index, (letter_id(namespace, each, alias) for each in ids)
-        )
-        letters = [stored_letter(each.source, each.seq_no, each.primary_term) for each in found.values()]
-        return {letter.id: letter for letter in letters}
-
-    def count(self, namespaces: Iterable[Namespace]) -> dict[Namespace, int]:
-        """How many letters each collection has; up to a second old. Raises SinkUnavailable."""
-        by_name = {str(namespace): namespace for namespace in namespaces}
-        return {by_name[name]: count for name, count in self._count("namespace", by_name).items()}
-
-    def count_of(self, alias: str) -> int:
-        """How many letters a generation has, by its write alias; up to a second old. Raises SinkUnavailable."""
-        return self._count("alias", [alias])[alias]
-
-    def _count(self, field: Literal["namespace", "alias"], names: Iterable[str]) -> dict[str, int]:
-        counts = dict.fromkeys(names, 0)
-        body = {
-            "size": 0,
-            "query": {"terms": {field: list(counts)}},
-            "aggs": {"names": {"terms": {"field": field, "size": max(len(counts), 1)}}},
-        }
-        answer = ask(self._client, self._patience, "POST", f"/{self.index}/_search", body)
-        if not answer.ok:
-            kind, reason = error_of(answer)
-            if kind in MISSING:
-                return counts
-            raise SinkUnavailable(f"The dead letters in {self.index} cannot be counted: {kind}: {reason}.")
-        found = answer.json()["aggregations"]["names"]["buckets"]
-        return {**counts, **{bucket["key"]: bucket["doc_count"] for bucket in found}}
 
     def clear(self, alias: str, *, before: int | None = None) -> int:
         """Remove the letters of a generation, by its write alias; answers how many. Raises SinkUnavailable.

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from penstock.opensearch.index.definition import IndexDefinition
-from penstock.opensearch.index.indexes import index_of
+from penstock.opensearch.index.indexes import index_of, write_alias_of
 from penstock.opensearch.state.ids import generations_id
 from penstock.opensearch.state.store import Conflict, StateStore
 
@@ -30,6 +30,11 @@ class GenerationRecord:
     role: Role
     recipe: IndexDefinition
     failed: str = ""
+
+    @property
+    def write_alias(self) -> str:
+        """The alias by which it is written, and by which its dead letters go."""
+        return write_alias_of(self.index)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Looks at everything that penstock needs before it starts, and says what to do about what is missing."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 from penstock.documents.transform import Transform
 from penstock.errors import PenstockError, SettingsError, SinkUnavailable, SourceUnavailable
@@ -8,6 +9,7 @@ from penstock.opensearch.index.mapping import body_for, read_mapping
 from penstock.operations.check.finding import Area, CheckFinding, failure, ok
 from penstock.operations.check.sink import sink_findings
 from penstock.operations.check.source import source_findings
+from penstock.operations.inspect.views import Inspection
 from penstock.settings import CollectionSettings, Settings
 from penstock.worker.collections.expansion import exactly
 from penstock.worker.collections.patterns import expanded
@@ -23,8 +25,9 @@ def check(settings: Settings) -> Iterator[CheckFinding]:
     """Yield the findings as they come: of the settings, of the source, of the sink. Nothing that it makes stays."""
     for collection in settings.collections:
         yield from _collection_findings(collection)
-    yield from source_findings(settings)
-    yield from sink_findings(_without_patterns(settings))
+    with closing(Inspection(_without_patterns(settings))) as seen:
+        yield from source_findings(settings, seen)
+        yield from sink_findings(seen)
 
 
 def _without_patterns(settings: Settings) -> Settings:

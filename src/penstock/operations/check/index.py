@@ -13,10 +13,10 @@ from penstock.opensearch.http.client import Client
 from penstock.opensearch.index.field_limit import count_fields, limit_of, takes_new_fields
 from penstock.opensearch.index.mapping import body_for, read_mapping
 from penstock.operations.check.finding import RIGHTS, CheckFinding, failure, ok, refusal, warning
-from penstock.operations.inspect.views import SinkView
+from penstock.operations.inspect.views import Inspection
 from penstock.planner import DeclaredCollection
 from penstock.runtime.intervals import GC_DELETES_S
-from penstock.settings import CollectionSettings, Settings
+from penstock.settings import CollectionSettings
 
 _NEARLY_FULL = 0.8
 _WIDE = 20
@@ -135,11 +135,10 @@ def replicas_findings(copies: Mapping[int, list[str]], nodes: int) -> Iterator[C
             )
 
 
-def generation_findings(view: SinkView, settings: Settings) -> Iterator[CheckFinding]:
+def generation_findings(seen: Inspection) -> Iterator[CheckFinding]:
     """Where an index is not made as the settings say now, and where a new one failed."""
-    records = view.records([each.alias for each in settings.collections])
-    for collection in settings.collections:
-        record, name = records.get(collection.alias), collection.namespace
+    for collection in seen.settings.collections:
+        record, name = seen.records.get(collection.alias), collection.namespace
         for each in record.generations if record else ():
             if each.failed:
                 yield warning("sink", each.index, f"is not fed: {each.failed}", f"penstock reindex {name}")

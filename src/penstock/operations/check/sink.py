@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 
-from penstock.connections import sink_client
 from penstock.errors import SettingsError, SinkUnavailable
 from penstock.opensearch.http.client import Client, Unreachable
 from penstock.opensearch.index.mapping import index_body
@@ -18,17 +17,18 @@ from penstock.operations.check.index import (
     index_findings,
     replicas_findings,
 )
-from penstock.operations.inspect.views import SinkView
+from penstock.operations.inspect.views import Inspection
 from penstock.settings import Settings
 
 _MAJORS = ("2", "3")
 _DISK_HIGH, _DISK_FLOOD = 0.90, 0.95
 
 
-def sink_findings(settings: Settings) -> Iterator[CheckFinding]:
+def sink_findings(seen: Inspection) -> Iterator[CheckFinding]:
     """Yield what can be said of the sink; only the connection, when there is none."""
+    settings = seen.settings
     try:
-        client = sink_client(settings)
+        client = seen.index.client
     except (SettingsError, SinkUnavailable) as error:
         yield failure("sink", "connection", str(error))
         return
@@ -42,11 +42,9 @@ def sink_findings(settings: Settings) -> Iterator[CheckFinding]:
             for collection in settings.collections:
                 yield from index_findings(client, collection, copies)
             yield from replicas_findings(copies, data_nodes(client))
-            yield from generation_findings(SinkView(settings, client), settings)
+            yield from generation_findings(seen)
     except (Unreachable, SinkUnavailable) as error:
         yield failure("sink", "connection", f"no answer from {client.url}: {error}", "see that it is up and reachable")
-    finally:
-        client.close()
 
 
 def _server_finding(client: Client, settings: Settings) -> CheckFinding:

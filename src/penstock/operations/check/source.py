@@ -17,16 +17,19 @@ from penstock.mongo.heartbeat import may_beat
 from penstock.mongo.watch import Watch, watches
 from penstock.observe.wording import counted
 from penstock.operations.check.finding import CheckFinding, failure, ok, warning
+from penstock.operations.inspect.views import Inspection
 from penstock.settings import Settings
 from penstock.worker.collections.expansion import expand, matching, patterns_of
-from penstock.worker.collections.renames import look_up_names
 
 _FIRST_MONGODB = (4, 0)
 _SHORT_RETENTION_S = 3600
 
 
-def source_findings(settings: Settings) -> Iterator[CheckFinding]:
-    """Yield what can be said of the source; only the connection, when there is none."""
+def source_findings(settings: Settings, seen: Inspection) -> Iterator[CheckFinding]:
+    """Yield what can be said of the source; only the connection, when there is none.
+
+    The settings are those with patterns.
+    """
     where = address(settings.source)
     try:
         connection = source_connection(settings.source)
@@ -41,7 +44,7 @@ def source_findings(settings: Settings) -> Iterator[CheckFinding]:
             found = server(connection.client)
             yield from _server_findings(found, where)
             there = yield from _pattern_findings(connection.client, found, settings)
-            names = look_up_names(there)
+            names = _names(there, seen)
             yield from _rename_findings(connection.client, found, there, names)
             for namespace in names.values():
                 yield from _collection_findings(connection.client, namespace)
@@ -51,6 +54,12 @@ def source_findings(settings: Settings) -> Iterator[CheckFinding]:
             yield _retention_finding(connection.client, found, settings)
         except PyMongoError as error:
             yield _refused("connection", unavailable(error, f"the connection at {where}"))
+
+
+def _names(there: Settings, seen: Inspection) -> dict[Namespace, Namespace]:
+    """By its declared name, the one by which the source knows each collection."""
+    declared, known = (Namespace.named(each.namespace) for each in there.collections), seen.names_where_known()
+    return {each: known.get(each, each) for each in declared}
 
 
 def _pattern_findings(

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from pymongo.errors import PyMongoError
 
 from penstock.connections import sink_client, source_connection
-from penstock.documents.document_id import document_id, read_id_json
+from penstock.documents.document_id import document_id
 from penstock.errors import SourceUnavailable
 from penstock.model import Namespace
 from penstock.mongo.collections import exists, find_by_ids
@@ -19,13 +19,10 @@ from penstock.mongo.error_table import unavailable
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.dead_letters.letter import StoredLetter
 from penstock.opensearch.dead_letters.search import LetterFilter, LetterSearch, LetterTally
-from penstock.opensearch.http.client import Client
-from penstock.opensearch.http.waiting import FailFast, RetryForever
+from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.indexes import index_of, write_alias_of
-from penstock.opensearch.read.by_ids import read_by_ids
-from penstock.operations.inspect.views import SinkView
+from penstock.operations.inspect.views import Inspection
 from penstock.settings import Settings
-from penstock.worker.collections.renames import present_names
 
 LetterState = Literal["open", "superseded", "deleted", "no collection", "unknown"]
 """Open: the document is still to be indexed. Superseded: the index holds its state of then, or a later one. Deleted:
@@ -60,32 +57,28 @@ def declared(settings: Settings) -> tuple[Namespace, ...]:
 
 def list_letters(settings: Settings, wanted: LetterFilter, *, limit: int) -> Listing:
     """Look at the newest letters. Raises SettingsError, SinkUnavailable."""
-    with closing(sink_client(settings)) as client:
-        patience = FailFast(client.url)
-        kept = LetterSearch(client, patience)
+    with closing(Inspection(settings)) as seen:
+        kept = seen.index.letters
         letters, tally = kept.newest(wanted, limit)
         everywhere = kept.tally(LetterFilter()).collections
         ours = {str(each) for each in (*declared(settings), *wanted.namespaces)}
         undeclared = {name: count for name, count in everywhere.items() if name not in ours}
-        judged, problem = _judge(settings, client, patience, letters)
+        judged, problem = _judge(seen, letters)
     return Listing(judged, tally, undeclared, problem)
 
 
 def find_letter(settings: Settings, namespace: Namespace, text_id: str) -> JudgedLetter | None:
     """One letter, with its body; that of the index that people search first. Raises SettingsError, SinkUnavailable."""
-    with closing(sink_client(settings)) as client:
-        view = SinkView(settings, client)
-        found = view.letter(namespace, text_id, _write_aliases(settings, view, namespace))
-        return _judge(settings, client, FailFast(client.url), [found])[0][0] if found else None
+    with closing(Inspection(settings)) as seen:
+        found = seen.index.letter(namespace, text_id, _write_aliases(seen, namespace))
+        return _judge(seen, [found])[0][0] if found else None
 
 
-def _judge(
-    settings: Settings, client: Client, patience: RetryForever, letters: Sequence[StoredLetter]
-) -> tuple[list[JudgedLetter], str]:
+def _judge(seen: Inspection, letters: Sequence[StoredLetter]) -> tuple[list[JudgedLetter], str]:
     """The letters with their states, and why the source was not asked, if it was not."""
-    superseded = superseded_of(client, patience, letters)
+    superseded = seen.index.letters.superseded(letters)
     try:
-        gone, problem = _gone(settings, client, letters) if letters else {}, ""
+        gone, problem = _gone(seen, letters) if letters else {}, ""
     except SourceUnavailable as error:
         gone, problem = dict.fromkeys(((each.namespace, each.id) for each in letters), "unknown"), str(error)
     return [
@@ -96,12 +89,12 @@ def _judge(
     ], problem
 
 
-def _write_aliases(settings: Settings, view: SinkView, namespace: Namespace) -> list[str]:
+def _write_aliases(seen: Inspection, namespace: Namespace) -> list[str]:
     """Those of the collection's generations, the serving one first; of one that is not declared the first one's."""
-    alias = next((each.alias for each in settings.collections if each.namespace == str(namespace)), "")
-    record = view.records([alias]).get(alias)
+    alias = next((each.alias for each in seen.settings.collections if each.namespace == str(namespace)), "")
+    record = seen.records.get(alias)
     generations = sorted(record.generations, key=lambda each: each.role != "serving") if record else []
-    return [write_alias_of(each.index) for each in generations] or [write_alias_of(index_of(alias, 1))]
+    return [each.write_alias for each in generations] or [write_alias_of(index_of(alias, 1))]
 
 
 @contextmanager
@@ -122,33 +115,13 @@ def drop(kept: LetterSearch, wanted: LetterFilter, stop: threading.Event) -> int
     return dropped
 
 
-def superseded_of(client: Client, patience: RetryForever, letters: Sequence[StoredLetter]) -> frozenset[str]:
-    """The ids of those letters whose document is in the index in that state or a later one."""
-    by_alias: dict[str, list[StoredLetter]] = defaultdict(list)
-    for letter in letters:
-        by_alias[letter.alias].append(letter)
-    found = set()
-    for alias, its in by_alias.items():
-        indexed = read_by_ids(client, patience, alias, (each.id for each in its), with_source=False)
-        found |= {each.letter_id for each in its if each.id in indexed and indexed[each.id].version >= each.version}
-    return frozenset(found)
-
-
-def can_be_read(letter: StoredLetter) -> bool:
-    """Whether its `id_json` is surely the `_id`: not of text that was not UTF-8, nor a number that cannot be spelt."""
-    source_id = read_id_json(letter.id_json)
-    return "\ufffd" not in str(source_id) and document_id(source_id) == letter.id
-
-
-def _gone(
-    settings: Settings, client: Client, letters: Sequence[StoredLetter]
-) -> dict[tuple[Namespace, str], LetterState]:
+def _gone(seen: Inspection, letters: Sequence[StoredLetter]) -> dict[tuple[Namespace, str], LetterState]:
     """Those documents that the source does not hold. Raises SourceUnavailable."""
     by_namespace: dict[Namespace, list[StoredLetter]] = defaultdict(list)
     for letter in letters:
         by_namespace[letter.namespace].append(letter)
-    names = present_names(settings, SinkView(settings, client).records(settings.aliases))
-    with source_connection(settings.source) as connection:
+    names = seen.names
+    with source_connection(seen.settings.source) as connection:
         try:
             return {
                 (namespace, text_id): state
@@ -163,10 +136,8 @@ def _gone_of(
     client: SourceClient, namespace: Namespace, letters: Sequence[StoredLetter]
 ) -> Iterator[tuple[str, LetterState]]:
     there = exists(client, namespace)
-    asked = [letter for letter in letters if can_be_read(letter)]
-    held = {
-        document_id(each) for each in find_by_ids(client, namespace, [read_id_json(each.id_json) for each in asked])
-    }
+    asked = [letter for letter in letters if letter.can_be_read]
+    held = {document_id(each) for each in find_by_ids(client, namespace, [each.source_id for each in asked])}
     for letter in letters:
         if not there:
             yield letter.id, "no collection"

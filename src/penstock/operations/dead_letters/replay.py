@@ -17,7 +17,6 @@ import structlog
 from penstock.connections import sink_client, source_connection
 from penstock.delivery.apply import Applier
 from penstock.delivery.databases import FedPlan, databases
-from penstock.documents.document_id import read_id_json
 from penstock.errors import SettingsError, SystemicFault
 from penstock.model import Change, Counts, Position
 from penstock.mongo.collections import committed_time
@@ -25,7 +24,7 @@ from penstock.observe.metrics import Metrics
 from penstock.opensearch.dead_letters.letter import StoredLetter
 from penstock.opensearch.dead_letters.search import LetterFilter, LetterSearch
 from penstock.opensearch.http.waiting import RetryForever
-from penstock.operations.dead_letters.listing import can_be_read, declared, superseded_of
+from penstock.operations.dead_letters.listing import declared
 from penstock.planner import FedGeneration
 from penstock.settings import Settings
 from penstock.wiring import Adapters, Wiring
@@ -67,7 +66,7 @@ def replay_letters(
         )
     with source_connection(settings.source) as connection, closing(sink_client(settings)) as client:
         wiring = Wiring(settings, connection, client, Metrics())
-        kept = LetterSearch(client, RetryForever(Metrics(), stop))
+        kept = LetterSearch(client, RetryForever(wiring.metrics, stop))
         for database in databases(wiring).values():
             for fed in database.fed(stop):
                 replaying = _LetterReplay(fed, wiring.adapters(fed.plan, stop), kept, stop, replayed)
@@ -94,8 +93,8 @@ class _LetterReplay:
 
     def replay(self, collection: FedGeneration, page: Sequence[StoredLetter]) -> None:
         """Replay letters of one generation of a collection."""
-        superseded = superseded_of(self.adapters.client, self.adapters.patience, page)
-        current = [each for each in page if each.letter_id not in superseded and can_be_read(each)]
+        superseded = self.kept.superseded(page)
+        current = [each for each in page if each.letter_id not in superseded and each.can_be_read]
         old = [each for each in page if each.letter_id in superseded]
         counts = self._apply(collection, current) if current else Counts()
         if counts.control:
@@ -115,7 +114,7 @@ class _LetterReplay:
                 f"A dead letter of {namespace} is ahead of the source's cluster time, so the source was restored or is"
                 " another one. Correct [source] uri, or run `penstock load --again` to load it anew."
             )
-        changes = [Change(namespace, "unresolved", each.version, read_id_json(each.id_json)) for each in letters]
+        changes = [Change(namespace, "unresolved", each.version, each.source_id) for each in letters]
         fed = self.fed
         applying = Applier(fed.plan, self.adapters, fed.generations, dead_letter_limit=len(letters))
         return applying.apply(changes, Position("", newest), self.stop)

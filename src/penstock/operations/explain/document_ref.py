@@ -6,6 +6,9 @@ from bson.errors import BSONError
 
 from penstock.documents.document_id import HASHED, document_id, read, read_id_json
 from penstock.errors import SettingsError
+from penstock.opensearch.dead_letters.letter import StoredLetter
+from penstock.opensearch.read.by_ids import IndexedDocument
+from penstock.settings import RESERVED_FIELD
 
 
 class DocumentRef(NamedTuple):
@@ -14,6 +17,22 @@ class DocumentRef(NamedTuple):
     text: str
     source_id: Any
     is_hashed: bool = False
+
+    def source_id_by(self, found: IndexedDocument | None, letter: StoredLetter | None) -> Any:
+        """The `_id`; where the document id is a hash, it is known by what the index or a dead letter keeps of it.
+
+        Raises SettingsError when neither does.
+        """
+        if not self.is_hashed:
+            return self.source_id
+        if found is not None and (kept := found.source.get(RESERVED_FIELD, {}).get("id")):
+            return read_id_json(kept)
+        if letter is not None:
+            return letter.source_id
+        raise SettingsError(
+            f"The document id {self.text} is a hash, and neither the index nor a dead letter has it: type the _id as"
+            " extended JSON."
+        )
 
 
 def asked_id(typed: str) -> DocumentRef:

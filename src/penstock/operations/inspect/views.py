@@ -1,33 +1,41 @@
 """What can be seen of source and index from outside, without a lease and without waiting.
 
 A source that is away is no reason to say nothing: its part is then empty, with the reason.
+
+Inspection   what a command that only looks reads of the index, once
+IndexView    the looks at the index
+see_source   a look at the source
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
+import structlog
 from pymongo.errors import PyMongoError
 
-from penstock.connections import source_connection
-from penstock.errors import SinkUnavailable, SourceUnavailable
+from penstock.connections import sink_client, source_connection
+from penstock.errors import SettingsError, SinkUnavailable, SourceUnavailable
 from penstock.model import Namespace, seconds_of
 from penstock.mongo.collections import estimated_count
 from penstock.mongo.connection import address, cluster_time
 from penstock.mongo.error_table import in_words
-from penstock.observe.metrics import Metrics
 from penstock.opensearch.dead_letters.letter import StoredLetter
-from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters
+from penstock.opensearch.dead_letters.search import LetterSearch
 from penstock.opensearch.http.client import Client, Unreachable
 from penstock.opensearch.http.error_table import judge_request
+from penstock.opensearch.http.requests import require_server
 from penstock.opensearch.http.waiting import FailFast
 from penstock.opensearch.read.by_ids import IndexedDocument, read_by_ids
 from penstock.opensearch.state.generations import CollectionRecord, record_of
 from penstock.opensearch.state.ids import generations_id
 from penstock.opensearch.state.store import StateStore
-from penstock.opensearch.write.sink import OpenSearchSink
+from penstock.planner import present_names
 from penstock.settings import Settings, SourceSettings
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,15 +76,14 @@ def see_source(settings: SourceSettings, names: Mapping[Namespace, Namespace]) -
         return SourceOverview(problem=f"The source at {address(settings)}: {in_words(error)}.")
 
 
-class SinkView:
+class IndexView:
     """Looks at the index; whatever would make a worker wait is SinkUnavailable here."""
 
-    def __init__(self, settings: Settings, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client) -> None:
+        self.client = client
         self._patience = FailFast(client.url)
         self._store = StateStore(client, self._patience)
-        sink = OpenSearchSink(client, settings.sink, Metrics(), self._patience)
-        self._letters = OpenSearchDeadLetters(client, sink, self._patience)
+        self.letters = LetterSearch(client, self._patience)
 
     def states(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """The state documents that there are. Raises SettingsError for a newer form."""
@@ -87,24 +94,16 @@ class SinkView:
         found = map(record_of, self.states(list(map(generations_id, aliases))).values())
         return {record.alias: record for record in found}
 
-    def dead_letters_of(self, alias: str) -> int:
-        """How many dead letters a generation has, by its write alias."""
-        return self._letters.count_of(alias)
-
-    def dead_letters(self, namespaces: Iterable[Namespace]) -> dict[Namespace, int]:
-        """How many dead letters each collection has."""
-        return self._letters.count(namespaces)
-
     def letter(self, namespace: Namespace, text_id: str, write_aliases: Iterable[str]) -> StoredLetter | None:
         """The dead letter of a document, of the first of these generations that has one."""
-        found = (self._letters.find(namespace, [text_id], alias).get(text_id) for alias in write_aliases)
+        found = (self.letters.find(namespace, [text_id], alias).get(text_id) for alias in write_aliases)
         return next((letter for letter in found if letter), None)
 
     def documents(self, index: str, ids: Sequence[str]) -> dict[str, IndexedDocument]:
         """Documents of an index or alias by their ids, in real time."""
-        return read_by_ids(self._client, self._patience, index, ids)
+        return read_by_ids(self.client, self._patience, index, ids)
 
-    def index(self, alias: str) -> IndexOverview | None:
+    def behind(self, alias: str) -> IndexOverview | None:
         """The index behind the alias, None when there is none."""
         aliases = self._ask(f"/_alias/{quote(alias, safe='')}")
         if not aliases:
@@ -119,7 +118,7 @@ class SinkView:
     def _ask(self, path: str) -> Any:
         """The answer's JSON, None when there is no such thing (or no such request, as on serverless)."""
         try:
-            answer = self._client.request("GET", path)
+            answer = self.client.request("GET", path)
         except Unreachable as error:
             raise self._unavailable(str(error)) from None
         if answer.status in (400, 404, 405):
@@ -131,5 +130,48 @@ class SinkView:
 
     def _unavailable(self, detail: str) -> SinkUnavailable:
         return SinkUnavailable(
-            f"No usable answer from {self._client.url}: {detail}. Check [sink] url, and that it is up."
+            f"No usable answer from {self.client.url}: {detail}. Check [sink] url, and that it is up."
         )
+
+
+class Inspection:
+    """What a command reads that only looks: each thing once, when it is first asked for. Close it.
+
+    Nothing is joined to a pipeline for it. Raises SettingsError, SinkUnavailable.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def index(self) -> IndexView:
+        """The index, over a connection of its own."""
+        return IndexView(sink_client(self.settings))
+
+    @cached_property
+    def records(self) -> Mapping[str, CollectionRecord]:
+        """The records of the declared collections, by read alias."""
+        return self.index.records(self.settings.aliases)
+
+    @cached_property
+    def names(self) -> Mapping[Namespace, Namespace]:
+        """By its declared name, the one by which the source knows each collection now."""
+        return present_names(self.settings, self.records)
+
+    def names_where_known(self) -> Mapping[Namespace, Namespace]:
+        """The same for what needs no index otherwise: the declared names where it cannot be asked."""
+        declared = present_names(self.settings, {})
+        if not any(each.follows for each in self.settings.collections):
+            return declared
+        try:
+            require_server(self.index.client)
+            names = self.names
+        except (SettingsError, SinkUnavailable) as error:
+            log.warning("whether collections were renamed cannot be seen", reason=str(error))
+            names = declared
+        return names
+
+    def close(self) -> None:
+        """Close the connection, where one was opened."""
+        if "index" in self.__dict__:
+            self.index.client.close()

@@ -17,7 +17,7 @@ from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.requests import require_server
 from penstock.opensearch.http.waiting import RetryForever
-from penstock.opensearch.index.indexes import Indexes, write_alias_of
+from penstock.opensearch.index.indexes import Indexes
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord, GenerationRegistry
 from penstock.opensearch.state.ids import load_id, pipeline_id, verify_id
 from penstock.opensearch.state.store import StateDocument, StateStore
@@ -95,7 +95,7 @@ class Generations:
 
     def letters(self, generation: GenerationRecord) -> int:
         """How many documents a generation has refused."""
-        return self._letters.count_of(write_alias_of(generation.index))
+        return self._letters.count_of(generation.write_alias)
 
     def drop(self, generation: GenerationRecord) -> None:
         """Delete a generation with all that is known of it, once no worker feeds it; begin again where it was cut off.
@@ -109,7 +109,7 @@ class Generations:
             self.change(lambda record: record.served_by(generation.number))
             raise SystemicFault(f"{self.name}: {generation.index} serves {self.alias} by now, so it is not dropped.")
         self.indexes.delete(generation.index)
-        self._letters.clear(write_alias_of(generation.index))
+        self._letters.clear(generation.write_alias)
         own = self._pipeline_ids(generation) if generation.number > 1 else []
         index = generation.index
         for state_id in [load_id(self.name, index), verify_id(self.name, index), *own]:

@@ -4,17 +4,16 @@ import time
 from collections.abc import Container, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
-from penstock.connections import parking_queue, sink_client
+from penstock.connections import parking_queue
 from penstock.errors import QueueUnavailable, SettingsError
 from penstock.model import Namespace
 from penstock.mongo.watch import Watch, watches
-from penstock.opensearch.index.indexes import write_alias_of
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord
 from penstock.opensearch.state.ids import load_id, pipeline_id
+from penstock.opensearch.state.store import StateDocument
 from penstock.operations.inspect.liveness import alive
-from penstock.operations.inspect.views import IndexOverview, SinkView, SourceOverview, see_source
+from penstock.operations.inspect.views import IndexOverview, IndexView, Inspection, SourceOverview, see_source
 from penstock.operations.status.state_words import (
     PipelineOverview,
     loss_of,
@@ -26,7 +25,6 @@ from penstock.operations.status.state_words import (
 from penstock.planner import DeclaredCollection, pipeline_of
 from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.settings import CollectionSettings, Settings
-from penstock.worker.collections.renames import present_names
 
 
 @dataclass(frozen=True)
@@ -92,32 +90,70 @@ class Status:
     queue_problem: str = ""
 
 
+def status(settings: Settings, intervals: Intervals = INTERVALS) -> Status:
+    """Look at everything; takes at least `intervals.rate_s`, for the rate. Raises SettingsError, SinkUnavailable."""
+    with closing(Inspection(settings)) as seen:
+        looked = _look(seen, intervals)
+    declared = {_namespace(each): each for each in settings.collections}
+    lines = [
+        looked.collection(declared[namespace], namespace, watch)
+        for watch in _watches(settings)
+        for namespace in (Namespace(watch.db, coll) for coll in watch.colls)
+    ]
+    if not settings.pipeline.parking_queue:
+        return Status(lines, looked.source.problem)
+    try:
+        return Status(lines, looked.source.problem, parking_queue(settings).waiting())
+    except QueueUnavailable as error:
+        return Status(lines, looked.source.problem, queue_problem=str(error))
+
+
 @dataclass(frozen=True)
 class _Looked:
     """What was seen of all; `beside` has, by index, the documents and the dead letters of several generations."""
 
-    settings: Settings
+    seen: Inspection
     source: SourceOverview
-    states: Mapping[str, Mapping[str, Any]]
-    there: Container[str]
+    indexes: Mapping[Namespace, IndexOverview | None]
+    writes_per_s: Mapping[Namespace, float | None]
+    letters: Mapping[Namespace, int]
     beside: Mapping[str, tuple[int | None, int]]
+    states: Mapping[str, StateDocument]
+    there: Container[str]
 
-    def pipeline(self, name: str) -> PipelineOverview:
-        state_id = pipeline_id(name)
-        is_running = state_id in self.there
-        return pipeline_of_state(self.states.get(state_id), self.settings, self.source, is_running=is_running)
+    def collection(self, declared: CollectionSettings, namespace: Namespace, watch: Watch) -> CollectionStatus:
+        index, record = self.indexes[namespace], self.seen.records.get(declared.alias)
+        serving = record.in_role("serving") if record else None
+        name, elsewhere = _feeding(serving, watch), _elsewhere(index, record)
+        fed = serving.index if serving and elsewhere else index.name if index else None
+        pipeline, load = self._pipeline(name), self._load(namespace, fed) if fed else None
+        documents, present = index.documents if index else None, self.seen.names[namespace]
+        return CollectionStatus(
+            namespace=str(namespace),
+            index=declared.alias,
+            pipeline=name,
+            state=self._state(pipeline, load),
+            loaded=share_loaded(load, documents, self.source.documents.get(namespace)),
+            documents_source=self.source.documents.get(namespace),
+            documents_index=documents,
+            writes_per_s=self.writes_per_s[namespace],
+            lag_s=pipeline.lag_s,
+            dead_letters=self.letters[namespace],
+            position_left_s=pipeline.position_left_s,
+            lost=loss_of(pipeline.lost.get(str(namespace)), load),
+            generations=[self._generation(each, watch, namespace) for each in _several(record)],
+            moved_on=_moved_on(declared, record),
+            searched_in=elsewhere,
+            renamed_to=str(present) if present != namespace else None,
+        )
 
-    def load(self, namespace: Namespace, index: str) -> Mapping[str, Any] | None:
-        return self.states.get(load_id(namespace, index))
-
-    def generation(self, recorded: GenerationRecord, watch: Watch, namespace: Namespace) -> GenerationStatus:
-        pipeline, load = self.pipeline(_feeding(recorded, watch)), self.load(namespace, recorded.index)
+    def _generation(self, recorded: GenerationRecord, watch: Watch, namespace: Namespace) -> GenerationStatus:
+        pipeline, load = self._pipeline(_feeding(recorded, watch)), self._load(namespace, recorded.index)
         documents, letters = self.beside[recorded.index]
-        by_mapping = self.settings.pipeline.parking_queue
         return GenerationStatus(
             index=recorded.index,
             role=recorded.role,
-            state="failed" if recorded.failed else mapped_state(load) if by_mapping else state_of(pipeline, load),
+            state="failed" if recorded.failed else self._state(pipeline, load),
             loaded=share_loaded(load, documents, self.source.documents.get(namespace)),
             documents_index=documents,
             lag_s=pipeline.lag_s,
@@ -125,62 +161,33 @@ class _Looked:
             failed=recorded.failed,
         )
 
+    def _state(self, pipeline: PipelineOverview, load: StateDocument | None) -> str:
+        return mapped_state(load) if self.seen.settings.pipeline.parking_queue else state_of(pipeline, load)
 
-def status(settings: Settings, intervals: Intervals = INTERVALS) -> Status:
-    """Look at everything; takes at least `intervals.rate_s`, for the rate. Raises SettingsError, SinkUnavailable."""
-    namespaces = {_namespace(each): each for each in settings.collections}
-    with closing(sink_client(settings)) as client:
-        view = SinkView(settings, client)
-        began = time.monotonic()
-        before = {namespace: view.index(each.alias) for namespace, each in namespaces.items()}
-        records = view.records(settings.aliases)
-        names = present_names(settings, records)
-        source = see_source(settings.source, names)
-        letters = view.dead_letters(namespaces)
-        beside = {each.index: _beside(view, each) for record in records.values() for each in _several(record)}
-        time.sleep(max(0.0, began + intervals.rate_s - time.monotonic()))
-        after = {namespace: view.index(each.alias) for namespace, each in namespaces.items()}
-        seconds = time.monotonic() - began
-        states = view.states(_state_ids(settings, after, records))
-        pipelines = {name: each for name, each in states.items() if each["kind"] == "pipeline"}
-        there = alive(pipelines, view.states, every_s=intervals.liveness_s)
-    looked = _Looked(settings, source, states, there, beside)
-    lines = []
-    for watch in _watches(settings):
-        for coll in watch.colls:
-            namespace = Namespace(watch.db, coll)
-            index, record = after[namespace], records.get(namespaces[namespace].alias)
-            serving = record.in_role("serving") if record else None
-            name, elsewhere = _feeding(serving, watch), _elsewhere(index, record)
-            fed = serving.index if serving and elsewhere else index.name if index else None
-            pipeline, load = looked.pipeline(name), looked.load(namespace, fed) if fed else None
-            documents = index.documents if index else None
-            lines.append(
-                CollectionStatus(
-                    namespace=str(namespace),
-                    index=namespaces[namespace].alias,
-                    pipeline=name,
-                    state=mapped_state(load) if settings.pipeline.parking_queue else state_of(pipeline, load),
-                    loaded=share_loaded(load, documents, source.documents.get(namespace)),
-                    documents_source=source.documents.get(namespace),
-                    documents_index=documents,
-                    writes_per_s=_rate(before[namespace], index, seconds),
-                    lag_s=pipeline.lag_s,
-                    dead_letters=letters[namespace],
-                    position_left_s=pipeline.position_left_s,
-                    lost=loss_of(pipeline.lost.get(str(namespace)), load),
-                    generations=[looked.generation(each, watch, namespace) for each in _several(record)],
-                    moved_on=_moved_on(namespaces[namespace], record),
-                    searched_in=elsewhere,
-                    renamed_to=str(names[namespace]) if names[namespace] != namespace else None,
-                )
-            )
-    if not settings.pipeline.parking_queue:
-        return Status(lines, source.problem)
-    try:
-        return Status(lines, source.problem, parking_queue(settings).waiting())
-    except QueueUnavailable as error:
-        return Status(lines, source.problem, queue_problem=str(error))
+    def _pipeline(self, name: str) -> PipelineOverview:
+        state_id = pipeline_id(name)
+        document, is_running = self.states.get(state_id), state_id in self.there
+        return pipeline_of_state(document, self.seen.settings, self.source, is_running=is_running)
+
+    def _load(self, namespace: Namespace, index: str) -> StateDocument | None:
+        return self.states.get(load_id(namespace, index))
+
+
+def _look(seen: Inspection, intervals: Intervals) -> _Looked:
+    aliases = {_namespace(each): each.alias for each in seen.settings.collections}
+    began = time.monotonic()
+    before = {namespace: seen.index.behind(alias) for namespace, alias in aliases.items()}
+    source = see_source(seen.settings.source, seen.names)
+    letters = seen.index.letters.count(aliases)
+    beside = {each.index: _beside(seen.index, each) for record in seen.records.values() for each in _several(record)}
+    time.sleep(max(0.0, began + intervals.rate_s - time.monotonic()))
+    after = {namespace: seen.index.behind(alias) for namespace, alias in aliases.items()}
+    seconds = time.monotonic() - began
+    rates = {namespace: _rate(before[namespace], index, seconds) for namespace, index in after.items()}
+    states = seen.index.states(_state_ids(seen, after))
+    pipelines = {name: each for name, each in states.items() if each["kind"] == "pipeline"}
+    there = alive(pipelines, seen.index.states, every_s=intervals.liveness_s)
+    return _Looked(seen, source, after, rates, letters, beside, states, there)
 
 
 def _namespace(collection: CollectionSettings) -> Namespace:
@@ -191,12 +198,10 @@ def _watches(settings: Settings) -> list[Watch]:
     return watches(map(_namespace, settings.collections), settings.source.cursor_per)
 
 
-def _state_ids(
-    settings: Settings, indexes: Mapping[Namespace, IndexOverview | None], records: Mapping[str, CollectionRecord]
-) -> list[str]:
-    ids = {pipeline_id(str(watch)) for watch in _watches(settings)}
+def _state_ids(seen: Inspection, indexes: Mapping[Namespace, IndexOverview | None]) -> list[str]:
+    ids = {pipeline_id(str(watch)) for watch in _watches(seen.settings)}
     ids |= {load_id(namespace, index.name) for namespace, index in indexes.items() if index}
-    for record in records.values():
+    for record in seen.records.values():
         for each in record.generations:
             ids |= {load_id(record.collection, each.index), pipeline_id(pipeline_of(each.index))}
     return sorted(ids)
@@ -212,11 +217,10 @@ def _feeding(generation: GenerationRecord | None, watch: Watch) -> str:
     return pipeline_of(generation.index) if generation and generation.number > 1 else str(watch)
 
 
-def _beside(view: SinkView, generation: GenerationRecord) -> tuple[int | None, int]:
+def _beside(view: IndexView, generation: GenerationRecord) -> tuple[int | None, int]:
     """How many documents it holds, and how many dead letters it has."""
-    alias = write_alias_of(generation.index)
-    index = view.index(alias)
-    return index.documents if index else None, view.dead_letters_of(alias)
+    index = view.behind(generation.write_alias)
+    return index.documents if index else None, view.letters.count_of(generation.write_alias)
 
 
 def _moved_on(collection: CollectionSettings, record: CollectionRecord | None) -> list[str]:

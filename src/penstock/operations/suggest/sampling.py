@@ -1,6 +1,7 @@
 """Reads a sample of a collection and proposes the mapping of its index."""
 
 import threading
+from contextlib import closing
 
 import orjson
 from pymongo.errors import PyMongoError
@@ -11,10 +12,10 @@ from penstock.errors import DocumentError, SettingsError, Stopped
 from penstock.model import Change, Namespace
 from penstock.mongo.error_table import unavailable
 from penstock.mongo.lookup import sample
+from penstock.operations.inspect.views import Inspection
 from penstock.operations.suggest.profile import Profile
 from penstock.operations.suggest.proposal import Proposal, propose
 from penstock.settings import CollectionSettings, Settings
-from penstock.worker.collections.renames import look_up_names
 from penstock.worker.progress import Progress
 
 
@@ -23,7 +24,8 @@ def suggest(
 ) -> tuple[Profile, Proposal]:
     """Propose a mapping from so many documents. Raises SettingsError, SourceUnavailable, Stopped."""
     transform, profile = Transform(collection), Profile()
-    namespace = look_up_names(settings)[Namespace.named(collection.namespace)]
+    with closing(Inspection(settings)) as seen:
+        namespace = seen.names_where_known()[Namespace.named(collection.namespace)]
     progress.started(collection.namespace, size)
     with source_connection(settings.source) as connection:
         try:

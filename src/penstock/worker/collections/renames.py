@@ -5,23 +5,17 @@ a position before the rename. Nothing is missed by that, and nothing of another 
 names is taken: a change goes by the name of its moment (`penstock.model.Names`).
 """
 
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Event
 
 import structlog
 
-from penstock.connections import sink_client
-from penstock.errors import Outdated, SettingsError, SinkUnavailable
-from penstock.model import Change, Names, Namespace
-from penstock.opensearch.http.requests import require_server
-from penstock.opensearch.http.waiting import FailFast
-from penstock.opensearch.state.generations import CollectionRecord, GenerationRegistry
+from penstock.errors import Outdated
+from penstock.model import Change, Namespace
+from penstock.opensearch.state.generations import CollectionRecord
 from penstock.opensearch.state.load_state import LoadState
-from penstock.opensearch.state.store import StateStore
-from penstock.planner import FedGeneration
-from penstock.settings import Settings
+from penstock.planner import FedGeneration, present_names
 from penstock.wiring import Adapters
 
 log = structlog.get_logger(__name__)
@@ -115,23 +109,3 @@ def require_known(collection: FedGeneration, record: CollectionRecord | None) ->
     """Raise Outdated when the collection has another name than it was planned with."""
     if (record.names if record else ()) != collection.names.later:
         raise Outdated(f"The name of {collection.namespace} at the source has changed meanwhile. Begin again.")
-
-
-def present_names(settings: Settings, records: Mapping[str, CollectionRecord]) -> dict[Namespace, Namespace]:
-    """By its declared name, the one by which the source knows each collection now; the records go by alias."""
-    declared = {each.alias: Namespace.named(each.namespace) for each in settings.collections}
-    names = {alias: Names(name, records[alias].names if alias in records else ()) for alias, name in declared.items()}
-    return {each.declared: each.present for each in names.values()}
-
-
-def look_up_names(settings: Settings) -> dict[Namespace, Namespace]:
-    """The same for a command that needs no index otherwise; the declared names where it cannot be asked."""
-    records: Mapping[str, CollectionRecord] = {}
-    if any(each.follows for each in settings.collections):
-        try:
-            with closing(sink_client(settings)) as client:
-                require_server(client)
-                records = GenerationRegistry(StateStore(client, FailFast(client.url))).read(settings.aliases)
-        except (SettingsError, SinkUnavailable) as error:
-            log.warning("whether collections were renamed cannot be seen", reason=str(error))
-    return present_names(settings, records)
