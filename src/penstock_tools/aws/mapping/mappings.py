@@ -108,7 +108,7 @@ class Mappings:
                 record.move("Enabling" if record.enabled else "Disabling")
             else:
                 record.move("Updating")
-            self._workers[name].tell()
+            self._workers[name].record_changed()
             return record.configuration(self.account)
 
     def get(self, name: str) -> dict[str, Any]:

@@ -63,8 +63,8 @@ class MappingWorker:
         """Begin."""
         self._thread.start()
 
-    def tell(self) -> None:
-        """The record has been changed: go by it. Within the store's `changing`."""
+    def record_changed(self) -> None:
+        """Go by the record as it is now. Within the store's `changing`."""
         self._changed.set()
 
     def end(self, how: Literal["deleted", "closed"]) -> None:
