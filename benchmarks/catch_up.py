@@ -34,8 +34,9 @@ from penstock.model import Outcome, Write
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.write.bulk import form_of, lines_of
 from penstock.pipeline.batching import gather
-from penstock.pipeline.fold import Route, Routes, fold, transform_by
+from penstock.pipeline.fold import fold
 from penstock.pipeline.pipeline import Pipeline, Ports
+from penstock.pipeline.transform import Route, Routes, transform_by
 from penstock.planner import plans
 from penstock.ports import Sink
 from penstock.wiring import Adapters, Wiring

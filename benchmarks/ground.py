@@ -16,7 +16,6 @@ from pymongo import MongoClient
 
 from penstock.connections import sink_client
 from penstock.documents.transform import Transform
-from penstock.model import Change, Namespace
 from penstock.mongo.codec import CODEC
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.waiting import RetryForever
@@ -121,12 +120,10 @@ class Ground:
     def require_equal(self, name: str) -> None:
         """Raise SystemExit when index and collection differ in any document."""
         self.client.request("POST", f"/{name}/_refresh")
-        namespace = Namespace(DB, name)
 
-        def pages() -> Iterator[list[Change]]:
+        def pages() -> Iterator[list[dict[str, Any]]]:
             for raw in self.mongo[DB][name].find_raw_batches({}, batch_size=_AT_ONCE):
-                documents = bson.decode_all(raw, CODEC)
-                yield [Change(namespace, "upsert", 0, each["_id"], each) for each in documents]
+                yield bson.decode_all(raw, CODEC)
 
         found = compare(
             pages(),

@@ -12,14 +12,15 @@ from benchmarks.ground import DB, Ground
 from benchmarks.results import Section, spread
 from benchmarks.rounds import Took
 from penstock.documents.transform import Transform
-from penstock.model import Body, Change, Namespace, Position
+from penstock.model import Body, Namespace, Position, TransformedChange
 from penstock.mongo.cursor import CursorReply, FindCursor
 from penstock.mongo.load import changes_in
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.client import Response
 from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.write.sink import OpenSearchSink
-from penstock.pipeline.fold import Route, fold, transform_by
+from penstock.pipeline.fold import fold
+from penstock.pipeline.transform import Route, transform_by
 from penstock.settings import SinkSettings
 
 REPLY_DOCUMENTS = 1000
@@ -57,7 +58,7 @@ class Stages:
         self._at, self._name, self._count = at, name, count
         self._namespace = Namespace(DB, name)
         self._routes = {self._namespace: Route(f"{name}-g1-write", Transform(at.collection(name)).bodies)}
-        self._bodies = transform_by(self._routes)
+        self._transform = transform_by(self._routes)
         self.cpu_us: dict[str, list[float]] = {stage: [] for stage in STAGES}
 
     def before(self) -> None:
@@ -89,10 +90,10 @@ class Stages:
         return replies
 
     def _batch(self, replies: list[CursorReply]) -> None:
-        changes: list[Change] = []
+        changes: list[TransformedChange] = []
         for piece in chain.from_iterable(reply.pieces() for reply in replies):
             with self._timed(DECODE):
-                changes += changes_in(piece, self._namespace, 1, self._shape)
+                changes += changes_in(piece, self._namespace, 1, self._timed_transform)
         with self._timed(PREPARE):
             prepared = fold(changes, Position("", 1), self._routes)
         instant = _Instant()
@@ -105,9 +106,9 @@ class Stages:
         with self._timed(SETTLE):
             prepared.settle(outcomes)
 
-    def _shape(self, namespace: Namespace, documents: Sequence[dict[str, Any]]) -> Sequence[Body]:
+    def _timed_transform(self, namespace: Namespace, documents: Sequence[dict[str, Any]]) -> Sequence[Body]:
         with self._timed(SHAPE):
-            return self._bodies(namespace, documents)
+            return self._transform(namespace, documents)
 
     def _sink(self, client: Any) -> OpenSearchSink:
         return OpenSearchSink(client, SinkSettings(), Metrics(), RetryForever(Metrics(), threading.Event()))

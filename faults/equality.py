@@ -13,7 +13,7 @@ from pymongo.collection import Collection
 
 from penstock.connections import sink_client
 from penstock.documents.transform import Transform
-from penstock.model import Change, Namespace
+from penstock.model import Namespace
 from penstock.mongo.codec import CODEC
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.client import Client
@@ -70,10 +70,9 @@ def _compared(
 ) -> Comparison:
     client.request("POST", f"/{index}/_refresh")
 
-    def pages() -> Iterator[list[Change]]:
+    def pages() -> Iterator[list[dict[str, Any]]]:
         for raw in collection.find_raw_batches({}, batch_size=_AT_ONCE):
-            documents = bson.decode_all(raw, CODEC)
-            yield [Change(namespace, "upsert", 0, each["_id"], each) for each in documents]
+            yield bson.decode_all(raw, CODEC)
 
     return compare(
         pages(),

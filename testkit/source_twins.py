@@ -1,14 +1,14 @@
 """The two sides that the contract of `penstock.ports.Source` is tested on: in memory, and on a real server."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from typing import Any
 
 from pymongo.database import Database
 
 from penstock.memory.source import MemorySource
-from penstock.model import Batch, Change, Namespace, Position
+from penstock.model import Batch, Namespace, Position, TransformedChange
 from penstock.mongo.collections import identities
 from penstock.mongo.connection import Connection, cluster_time
 from penstock.mongo.load import MongoLoad
@@ -18,6 +18,11 @@ from penstock.observe.metrics import Metrics
 
 IDLE_BATCHES = 40
 """So many answers without what a test waits for, and it will not come."""
+
+
+def whole(_namespace: Namespace, documents: Sequence[dict[str, Any]]) -> Sequence[Any]:
+    """A transform that makes nothing: the body of a document is the document, so that a test sees what was decoded."""
+    return documents
 
 
 class MemorySide:
@@ -141,7 +146,7 @@ def read_until(source, after: Position | None, enough: Callable[[list[Batch]], b
     """Read batches until there are enough; fails when they do not come."""
     batches: list[Batch] = []
     idle = 0
-    with closing(source.batches(after)) as answers:
+    with closing(source.batches(after, whole)) as answers:
         for batch in answers:
             batches.append(batch)
             if enough(batches):
@@ -151,15 +156,15 @@ def read_until(source, after: Position | None, enough: Callable[[list[Batch]], b
     raise AssertionError(f"the source ended: {changes_of(batches)}")
 
 
-def read_changes(source, after: Position | None, count: int) -> list[Change]:
+def read_changes(source, after: Position | None, count: int) -> list[TransformedChange]:
     """Read so many changes, or more when they come together."""
     return changes_of(read_until(source, after, lambda batches: len(changes_of(batches)) >= count))
 
 
-def changes_of(batches: Iterable[Batch]) -> list[Change]:
+def changes_of(batches: Iterable[Batch]) -> list[TransformedChange]:
     return [change for batch in batches for change in batch.changes]
 
 
-def shown(changes: Iterable[Change]) -> list[tuple]:
+def shown(changes: Iterable[TransformedChange]) -> list[tuple]:
     """What a test compares: the kind and the document or the id."""
-    return [(change.kind, change.document if change.kind == "upsert" else change.id) for change in changes]
+    return [(change.kind, change.body if change.kind == "upsert" else change.id) for change in changes]

@@ -1,20 +1,27 @@
 """The values that flow: changes from a source, writes to a sink, outcomes back.
 
-source -> Batch of Change -> Write -> Outcome, and a Position once everything before it is safe.
+    Change              what a source decoded: a change with its document
+    TransformedChange   the same once the transform, inside the source, has made the body
+    Batch               transformed changes, with the position reached after them
+    Write               what the index must do for one document: changes are folded into it
+    Outcome             what the sink made of a write
+    Position            becomes the checkpoint once everything before it is safe
+
+Many rows at once are taken apart and made by the names of their fields: `ChangeColumns.of(changes).kinds`, `in_rows`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 from penstock.errors import DocumentError
 
 BsonDocument = dict[str, Any]
 """A document as it was decoded, with values of BSON."""
 
-Row = TypeVar("Row", bound=tuple[Any, ...])
+Row = TypeVar("Row", bound=NamedTuple)
 
 Kind = Literal["upsert", "delete", "unreadable", "unresolved", "gone", "drop", "rename", "drop_database", "invalidate"]
 """What happened. `upsert` carries the document's state, `unreadable` the reason why it has none (a dead letter).
@@ -95,26 +102,44 @@ class Position:
     time: int
 
 
-Body = bytes | DocumentError | None
-"""What a transform made of a document: None where it left it out, the error where it refused it."""
-
-
 class Change(NamedTuple):
-    """One change of one document, or a control change of a collection.
+    """One change of one document, or a control change of a collection, as a source decoded it.
 
     `id` is the stored `_id` as a BSON value; `document` the whole document at or after the change, `_id` included,
     for an `upsert` only. `to` is a rename's new name. `reason` says why an `unreadable` change has no document.
-    Once it is shaped, an upsert has in place of its document the `body` that the transform made of it.
     """
 
     namespace: Namespace
     kind: Kind
     version: int
     id: Any = None
-    document: dict[str, Any] | None = None
+    document: BsonDocument | None = None
     to: Namespace | None = None
     reason: str = ""
+
+
+Body = bytes | DocumentError | None
+"""What a transform made of a document: None where it left it out, the error where it refused it."""
+
+CollectionTransform = Callable[[Sequence[BsonDocument]], Sequence[Body]]
+"""Makes the bodies of documents of one collection, which it uses up."""
+
+SourceTransform = Callable[[Namespace, Sequence[BsonDocument]], Sequence[Body]]
+"""The same for all collections of a source, by their names (`penstock.pipeline.transform`)."""
+
+
+class TransformedChange(NamedTuple):
+    """A change that the transform has seen, and the only kind that a batch holds: no pipeline takes a document.
+
+    `body` is what the transform made of an upsert's document, or the error that says why an `unreadable` one has none.
+    """
+
+    namespace: Namespace
+    kind: Kind
+    version: int
+    id: Any = None
     body: Body = None
+    to: Namespace | None = None
 
 
 @dataclass(slots=True)
@@ -126,7 +151,7 @@ class Batch:
     ready, so that whoever gathers batches should wait for them rather than send this one alone.
     """
 
-    changes: list[Change]
+    changes: list[TransformedChange]
     position: Position
     read_at: float
     bytes: int = 0
@@ -143,14 +168,6 @@ class Write(NamedTuple):
     id: str
     version: int
     body: bytes | None
-
-
-def in_rows(kind: type[Row], *columns: Iterable[Any]) -> list[Row]:
-    """Make named tuples from the columns of all their fields, in the fields' order; one column may be an endless one.
-
-    Quicker than calling the type, or its `_make`, for each.
-    """
-    return list(map(partial(tuple.__new__, kind), zip(*columns, strict=False)))
 
 
 class Refusal(NamedTuple):
@@ -208,37 +225,67 @@ class Counts:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-MakeBodies = Callable[[Namespace, Sequence[dict[str, Any]]], Sequence[Body]]
-"""Makes the bodies of some documents of one collection, which it uses up."""
+class ChangeColumns(NamedTuple):
+    """Changes taken apart: one column for each field, in the fields' order."""
+
+    namespaces: Sequence[Namespace]
+    kinds: Sequence[Kind]
+    versions: Sequence[int]
+    ids: Sequence[Any]
+    documents: Sequence[BsonDocument | None]
+    targets: Sequence[Namespace | None]
+    reasons: Sequence[str]
+
+    @classmethod
+    def of(cls, changes: Sequence[Change]) -> Self:
+        """Take changes apart, at least one."""
+        return cls(*zip(*changes, strict=True))
 
 
-def apply_transform(changes: list[Change], shape: MakeBodies | None) -> list[Change]:
-    """Put the bodies that `shape` makes in the place of the documents."""
-    if shape is None or not changes:
-        return changes
-    namespaces, kinds, versions, ids, documents, targets, reasons, _ = zip(*changes, strict=True)
-    bodies = _bodies(namespaces, documents, shape)
-    return in_rows(Change, namespaces, kinds, versions, ids, repeat(None), targets, reasons, bodies)
+class TransformedColumns(NamedTuple):
+    """Transformed changes taken apart: one column for each field, in the fields' order."""
+
+    namespaces: Sequence[Namespace]
+    kinds: Sequence[Kind]
+    versions: Sequence[int]
+    ids: Sequence[Any]
+    bodies: Sequence[Body]
+    targets: Sequence[Namespace | None]
+
+    @classmethod
+    def of(cls, changes: Sequence[TransformedChange]) -> Self:
+        """Take changes apart, at least one. Raises TypeError for those that no transform has seen."""
+        return cls(*zip(*changes, strict=True))
 
 
-def _bodies(
-    namespaces: Sequence[Namespace], documents: Sequence[dict[str, Any] | None], shape: MakeBodies
-) -> Sequence[Body]:
-    """The body for each document, None where there is none."""
-    if all_one(namespaces):
-        of_one = iter(shape(namespaces[0], [document for document in documents if document is not None]))
-        return [None if document is None else next(of_one) for document in documents]
-    by_namespace: dict[Namespace, list[dict[str, Any]]] = {}
-    for namespace, document in zip(namespaces, documents, strict=True):
-        if document is not None:
-            by_namespace.setdefault(namespace, []).append(document)
-    made = {namespace: iter(shape(namespace, some)) for namespace, some in by_namespace.items()}
-    return [
-        None if document is None else next(made[namespace])
-        for namespace, document in zip(namespaces, documents, strict=True)
-    ]
+class WriteColumns(NamedTuple):
+    """Writes taken apart: one column for each field, in the fields' order."""
+
+    aliases: Sequence[str]
+    ids: Sequence[str]
+    versions: Sequence[int]
+    bodies: Sequence[bytes | None]
+
+    @classmethod
+    def of(cls, writes: Sequence[Write]) -> Self:
+        """Take writes apart, at least one."""
+        return cls(*zip(*writes, strict=True))
 
 
-def all_one(namespaces: Sequence[Namespace]) -> bool:
-    """Whether all these are one."""
+def in_rows(row: type[Row], /, **columns: Iterable[Any]) -> list[Row]:
+    """Make named tuples from columns that bear the names of their fields; a field without a column has its default.
+
+    There are as many as the shortest column has values, so a column may be endless. Quicker than calling the type, or
+    its `_make`, for each. Raises KeyError for a field that has neither column nor default, TypeError for a column that
+    is no field's.
+    """
+    if not columns.keys() <= set(row._fields):
+        raise TypeError(f"{row.__name__} has no fields {sorted(columns.keys() - set(row._fields))}")
+    defaults = {name: repeat(value) for name, value in row._field_defaults.items()}
+    values = zip(*map((defaults | columns).__getitem__, row._fields), strict=False)
+    return list(map(partial(tuple.__new__, row), values))
+
+
+def of_one_collection(namespaces: Sequence[Namespace]) -> bool:
+    """Whether all these names, at least one, are the same."""
     return namespaces.count(namespaces[0]) == len(namespaces)

@@ -8,19 +8,19 @@ sees only final answers.
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from penstock.model import Batch, Letter, MakeBodies, Outcome, Position, Write
+from penstock.model import Batch, Letter, Outcome, Position, SourceTransform, Write
 
 
 class Source(Protocol):
     """Gives changes after a position: a change stream, or the load of one collection."""
 
-    def batches(self, after: Position | None, shape: MakeBodies | None = None) -> Iterator[Batch]:
+    def batches(self, after: Position | None, transform: SourceTransform) -> Iterator[Batch]:
         """Yield what the source answers, as it comes; an idle stream yields empty batches about once a second.
 
         A stream goes on for ever, a load ends. `None` means: from the start (a load), from now (a stream).
-        All documents are shaped, a few at a time, right after they were decoded: what they hold is in the processor's
-        cache then, and need not be kept. Without a `shape` the changes keep them. Transient faults are waited for and
-        resumed inside. Raises PositionLost, SourceUnavailable.
+        The source applies the transform to its documents a few at a time, right after it has decoded them: what they
+        hold is in the processor's cache then, and need not be kept. Transient faults are waited for and resumed
+        inside. Raises PositionLost, SourceUnavailable.
         """
 
     def close(self) -> None:

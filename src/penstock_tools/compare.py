@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import orjson
 
 from penstock.documents.document_id import document_id
-from penstock.model import Change
+from penstock.model import BsonDocument
 from penstock.operations.inspect.differences import differences
 
 _SHOWN = 20
@@ -42,7 +42,7 @@ class Comparison:
 
 
 def compare(
-    pages: Iterable[Sequence[Change]],
+    pages: Iterable[Sequence[BsonDocument]],
     transform: MakeBody,
     fetch: Callable[[Sequence[str]], Mapping[str, Any]],
     count: Callable[[], int],
@@ -53,7 +53,7 @@ def compare(
     """
     found = Comparison()
     for page in pages:
-        expected = {document_id(change.id): transform(dict(change.document or {})) for change in page}
+        expected = {document_id(each["_id"]): transform(dict(each)) for each in page}
         indexed = fetch(list(expected))
         for text_id, body in expected.items():
             _compare(found, text_id, body, indexed.get(text_id))

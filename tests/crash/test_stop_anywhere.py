@@ -15,11 +15,11 @@ from penstock.documents.document_id import document_id
 from penstock.documents.encode import one_by_one
 from penstock.memory.sink import MemoryCheckpoints, MemoryDeadLetters, MemorySink
 from penstock.memory.source import MemorySource
-from penstock.model import Batch, MakeBodies, Namespace, Position
+from penstock.model import Batch, Namespace, Position, SourceTransform
 from penstock.observe.metrics import Metrics
 from penstock.pipeline.batching import Limits
-from penstock.pipeline.fold import Route
 from penstock.pipeline.pipeline import Pipeline, PipelineRules, Ports
+from penstock.pipeline.transform import Route
 
 ORDERS, ITEMS = Namespace("shop", "orders"), Namespace("shop", "items")
 POISON, SKIPPED = 7, 8
@@ -80,8 +80,8 @@ class CaughtUp:
     def __init__(self, source, meanwhile=lambda: None) -> None:
         self._source, self._meanwhile = source, meanwhile
 
-    def batches(self, after: Position | None, shape: MakeBodies | None = None) -> Iterator[Batch]:
-        for batch in self._source.batches(after, shape):
+    def batches(self, after: Position | None, transform: SourceTransform) -> Iterator[Batch]:
+        for batch in self._source.batches(after, transform):
             yield batch
             self._meanwhile()
             if not batch.changes:

@@ -10,10 +10,10 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 
 from penstock.errors import Stopped
-from penstock.model import Batch, Change, Counts, MakeBodies, Namespace, Outcome, Position, Write, apply_transform
+from penstock.model import Batch, Change, Counts, Namespace, Outcome, Position, SourceTransform, Write
 from penstock.opensearch.index.indexes import Generation
-from penstock.pipeline.fold import Route
 from penstock.pipeline.pipeline import Pipeline, PipelineRules, Ports
+from penstock.pipeline.transform import Route, apply_transform
 from penstock.planner import FedGeneration, Plan
 from penstock.ports import Sink
 from penstock.runtime.backoff import Backoff
@@ -48,7 +48,7 @@ class OneBatch:
     def batches(
         self,
         after: Position | None,  # noqa: ARG002 (of the port)
-        shape: MakeBodies | None = None,
+        transform: SourceTransform,
     ) -> Iterator[Batch]:
         """Yield the one batch. Raises SourceUnavailable, Stopped."""
         if self.reads:
@@ -59,7 +59,7 @@ class OneBatch:
         if any(change.kind == "unresolved" for change in changes):  # may be read again, and documents are used up
             kept = [change._replace(document=deepcopy(change.document)) for change in changes]
             changes = self.adapters.states(kept)
-        yield Batch(apply_transform(changes, shape), self.position, read_at)
+        yield Batch(apply_transform(changes, transform), self.position, read_at)
 
     def close(self) -> None:
         """There is nothing to close."""

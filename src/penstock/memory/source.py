@@ -2,8 +2,8 @@
 
 source = MemorySource()
 source.insert(orders, {"_id": 1})
-source.stream(orders).batches(None)      as of a change stream
-source.load(orders).batches(None)        as of a load
+source.stream(orders).batches(None, transform)      as of a change stream
+source.load(orders).batches(None, transform)        as of a load
 """
 
 import threading
@@ -17,7 +17,8 @@ import bson
 
 from penstock.documents.document_id import document_id
 from penstock.errors import PositionLost, Stopped
-from penstock.model import Batch, Change, Kind, MakeBodies, Namespace, Position, apply_transform
+from penstock.model import Batch, Change, Kind, Namespace, Position, SourceTransform
+from penstock.pipeline.transform import apply_transform
 
 _Kind = Kind | Literal["update"]
 """`update`: the document is looked up when the entry is read, as a change stream does."""
@@ -228,7 +229,7 @@ class MemoryStream:
         self._batch_size, self._wait_s = limits
         self._closed = threading.Event()
 
-    def batches(self, after: Position | None, shape: MakeBodies | None = None) -> Generator[Batch]:
+    def batches(self, after: Position | None, transform: SourceTransform) -> Generator[Batch]:
         """See `penstock.ports.Source`; may be called again after `close`."""
         self._closed.clear()
         position = after or self._source.position()
@@ -239,7 +240,7 @@ class MemoryStream:
             changes, position = self._source.read_log(_number(position), self._namespaces, self._batch_size)
             full = len(changes) == self._batch_size
             size = _size(changes)
-            yield Batch(apply_transform(changes, shape), position, read_at, size, full)
+            yield Batch(apply_transform(changes, transform), position, read_at, size, full)
             if not full and not self._closed.is_set():
                 self._source.await_writes(_number(position), self._wait_s)
 
@@ -263,7 +264,7 @@ class MemoryLoad:
         self._range_size = range_size
         self._closed = threading.Event()
 
-    def batches(self, after: Position | None, shape: MakeBodies | None = None) -> Generator[Batch]:
+    def batches(self, after: Position | None, transform: SourceTransform) -> Generator[Batch]:
         """See `penstock.ports.Source`; may be called again after `close`."""
         self._closed.clear()
         last = after.token if after else ""
@@ -277,7 +278,7 @@ class MemoryLoad:
             last = found[-1][0]
             changes = [Change(self._namespace, "upsert", version, each["_id"], each) for _, each in found]
             size = _size(changes)
-            yield Batch(apply_transform(changes, shape), Position(last, version), read_at, size, more=True)
+            yield Batch(apply_transform(changes, transform), Position(last, version), read_at, size, more=True)
 
     def close(self) -> None:
         """See `penstock.ports.Source`."""

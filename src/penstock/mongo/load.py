@@ -18,7 +18,16 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.errors import PyMongoError
 
 from penstock.errors import SourceUnavailable, Stopped
-from penstock.model import Batch, BsonDocument, Change, MakeBodies, Namespace, Position, apply_transform, in_rows
+from penstock.model import (
+    Batch,
+    BsonDocument,
+    Change,
+    Namespace,
+    Position,
+    SourceTransform,
+    TransformedChange,
+    in_rows,
+)
 from penstock.mongo.codec import CODEC
 from penstock.mongo.collections import committed_time, types_of_ends
 from penstock.mongo.connection import Connection
@@ -26,6 +35,7 @@ from penstock.mongo.cursor import CursorReply, FindCursor, decoded, undecoded
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
 from penstock.mongo.id_ranges import BRACKETS, LoadProgress, brackets_between, progress_of
 from penstock.observe.metrics import Metrics
+from penstock.pipeline.transform import apply_transform
 from penstock.runtime.backoff import Backoff
 from penstock.runtime.threads import ChildEvent
 
@@ -41,6 +51,8 @@ _REPLACED = "\ufffd"
 
 class MongoLoad:
     """The source of one collection's load. A `penstock.ports.Source` that ends."""
+
+    _transform: SourceTransform
 
     def __init__(
         self,
@@ -64,7 +76,6 @@ class MongoLoad:
         self._ending = ChildEvent(stop)
         self._range_size = max(1, min(range_size, int(rate))) if rate else range_size
         self._rate = rate
-        self._shape: MakeBodies | None = None
         self._progress = LoadProgress()
         self._brackets: range | None = None
         """Those that hold documents; what comes into others after this was asked comes with the stream."""
@@ -72,14 +83,14 @@ class MongoLoad:
         """When the next range's version was asked for, and the version; it serves until something was read."""
         self._logins = 0
 
-    def batches(self, after: Position | None, shape: MakeBodies | None = None) -> Generator[Batch]:
+    def batches(self, after: Position | None, transform: SourceTransform) -> Generator[Batch]:
         """Yield each reply of the server until all is read.
 
         Told to stop, it raises Stopped: an end without an error means that everything was read, or `close`. After a
         close it may be called again.
         """
         self._ending.clear()
-        self._shape = shape
+        self._transform = transform
         self._progress, self._brackets, self._moment = progress_of(after), None, None
         backoff = Backoff(self._ending)
         try:
@@ -129,7 +140,7 @@ class MongoLoad:
         if count < limit or not steps:
             self._progress = LoadProgress(number + 1)
 
-    def _replies(self, wanted: BsonDocument, limit: int, version: int) -> Iterator[tuple[list[Change], int]]:
+    def _replies(self, wanted: BsonDocument, limit: int, version: int) -> Iterator[tuple[list[TransformedChange], int]]:
         """Answer the changes and the bytes of each reply that holds any."""
         size = min(limit or _REPLY_DOCUMENTS, _REPLY_DOCUMENTS)
         with closing(FindCursor(self._client, self._namespace.db, self._namespace.coll, batch_size=size)) as cursor:
@@ -141,10 +152,10 @@ class MongoLoad:
                     return
                 reply = cursor.next()
 
-    def _changes(self, reply: CursorReply, version: int) -> list[Change]:
-        changes: list[Change] = []
+    def _changes(self, reply: CursorReply, version: int) -> list[TransformedChange]:
+        changes: list[TransformedChange] = []
         for piece in reply.pieces():
-            changes += changes_in(piece, self._served_as, version, self._shape)
+            changes += changes_in(piece, self._served_as, version, self._transform)
         return changes
 
     def _keep_to_the_rate(self, count: int, since: float) -> None:
@@ -182,30 +193,30 @@ class MongoLoad:
 def changes_of(raw: bytes, namespace: Namespace, version: int) -> list[Change]:
     """Decode documents that follow each other; one that cannot be decoded becomes `unreadable`, alone."""
     try:
-        return _upserts(bson.decode_all(raw, CODEC), namespace, version)
+        documents = bson.decode_all(raw, CODEC)
     except InvalidBSON:
         return [_change_of(each, namespace, version) for each in _split(raw)]
+    return [Change(namespace, "upsert", version, document["_id"], document) for document in documents]
 
 
-def changes_in(piece: bytes, namespace: Namespace, version: int, shape: MakeBodies | None = None) -> list[Change]:
-    """The same of a piece of a reply, shaped."""
+def changes_in(piece: bytes, namespace: Namespace, version: int, transform: SourceTransform) -> list[TransformedChange]:
+    """Decode and transform a piece of a reply, in one go where nothing in it is damaged."""
     try:
         documents = decoded(piece)
     except InvalidBSON:
-        return apply_transform([_change_of(each, namespace, version) for each in undecoded(piece)], shape)
-    return _upserts(documents, namespace, version, shape)
+        return apply_transform([_change_of(each, namespace, version) for each in undecoded(piece)], transform)
+    ids = [document["_id"] for document in documents]  # before the transform uses them up
+    return in_rows(
+        TransformedChange,
+        namespace=repeat(namespace),
+        kind=repeat("upsert"),
+        version=repeat(version),
+        id=ids,
+        body=transform(namespace, documents),
+    )
 
 
-def _upserts(
-    documents: Sequence[BsonDocument], namespace: Namespace, version: int, shape: MakeBodies | None = None
-) -> list[Change]:
-    ids = [document["_id"] for document in documents]  # before the shape uses them up
-    kept, bodies = (documents, repeat(None)) if shape is None else (repeat(None), shape(namespace, documents))
-    known = (repeat(namespace), repeat("upsert"), repeat(version))
-    return in_rows(Change, *known, ids, kept, repeat(None), repeat(""), bodies)
-
-
-def last_exact(changes: Sequence[Change]) -> Any:
+def last_exact(changes: Sequence[TransformedChange]) -> Any:
     """The last id from which a load can go on.
 
     A string that is not UTF-8 is decoded with replacement characters: it is another value then, and what lies between

@@ -16,7 +16,18 @@ import structlog
 from pymongo.errors import OperationFailure, PyMongoError
 
 from penstock.errors import PositionLost, Stopped
-from penstock.model import CONTROL, Batch, BsonDocument, Change, MakeBodies, Position, apply_transform, seconds_of
+from penstock.model import (
+    CONTROL,
+    Batch,
+    Body,
+    BsonDocument,
+    Change,
+    Namespace,
+    Position,
+    SourceTransform,
+    TransformedChange,
+    seconds_of,
+)
 from penstock.mongo.collections import committed_time, identities
 from penstock.mongo.connection import Connection, SourceClient
 from penstock.mongo.cursor import ChangeCursor, CursorReply, events_in
@@ -26,6 +37,7 @@ from penstock.mongo.oversized import looked_up
 from penstock.mongo.position import position_after, position_at, time_within
 from penstock.mongo.watch import Watch
 from penstock.observe.metrics import Metrics
+from penstock.pipeline.transform import apply_transform
 from penstock.runtime.backoff import Backoff
 from penstock.runtime.threads import ChildEvent
 
@@ -37,6 +49,8 @@ _LOGINS = 8
 
 class MongoStream:
     """The source of one cursor; its positions belong to it. A `penstock.ports.Source`."""
+
+    _transform: SourceTransform
 
     def __init__(
         self,
@@ -58,17 +72,16 @@ class MongoStream:
         self._batch_size = batch_size
         self._wait_ms = wait_ms
         self._events = EventReader(watch.db, watch.colls, self._missing, watch.renamed)
-        self._shape: MakeBodies | None = None
         self._identities: dict[str, str] = {}
         self._position: Position | None = None
         self._floor = 0
         self._too_large = False
         self._logins = 0
 
-    def batches(self, after: Position | None, shape: MakeBodies | None = None) -> Generator[Batch]:
+    def batches(self, after: Position | None, transform: SourceTransform) -> Generator[Batch]:
         """Yield each answer of the server; may be called again after `close`. `ports.Source` says the rest."""
         self._ending.clear()
-        self._shape = shape
+        self._transform = transform
         self._position = after
         backoff = Backoff(self._ending)
         try:
@@ -86,7 +99,7 @@ class MongoStream:
 
     def position_now(self) -> Position:
         """A position from which everything that happens from now on will be seen. Not while `batches` runs."""
-        with closing(self.batches(None)) as batches:
+        with closing(self.batches(None, _leave_out)) as batches:
             for batch in batches:
                 return batch.position
         raise Stopped("told to stop while asking for the stream's position")
@@ -135,19 +148,21 @@ class MongoStream:
 
     def _batch(self, pieces: Iterable[list[BsonDocument]], reply: CursorReply, asked_at: float) -> Batch:
         """Make changes of a reply's events, which come in pieces."""
-        changes: list[Change] = []
+        changes: list[TransformedChange] = []
         missing: dict[str, MissingDocument] = {}
         token: BsonDocument | None = None
         for events in pieces:
-            found = self._events.changes(events, missing)
-            for change in found:
+            decoded = self._events.changes(events, missing)
+            for change in decoded:
                 if change.kind in CONTROL:
                     self._forget(change)
-            changes += apply_transform(found, self._shape)
+            changes += apply_transform(decoded, self._transform)
             token = events[-1]["_id"] if events else token
         return Batch(changes, self._reached(reply, changes, token), asked_at, reply.size, reply.full)
 
-    def _reached(self, reply: CursorReply, changes: Sequence[Change], token: BsonDocument | None) -> Position:
+    def _reached(
+        self, reply: CursorReply, changes: Sequence[TransformedChange], token: BsonDocument | None
+    ) -> Position:
         """The position after a reply, whose last event has this token.
 
         Nothing resumes after an invalidate's token, so its successor is named by time. Where idle replies carry no
@@ -215,6 +230,11 @@ class MongoStream:
             f"Run `penstock load --again {names}` to load these collections again, and make the change log's retention"
             " longer than the longest stop.",
         ) from error
+
+
+def _leave_out(_namespace: Namespace, documents: Sequence[BsonDocument]) -> Sequence[Body]:
+    """In the place of a transform where only the position is wanted."""
+    return [None] * len(documents)
 
 
 def _identities(client: SourceClient, watch: Watch) -> dict[str, str]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from typing import NamedTuple
 
-from penstock.model import Batch, MakeBodies, Position
+from penstock.model import Batch, Position, SourceTransform
 from penstock.ports import Source
 
 _AHEAD = 3
@@ -43,11 +43,11 @@ class _End(NamedTuple):
 class _Reader:
     """Reads a source in a thread of its own; `answers` holds what was read and not yet taken."""
 
-    def __init__(self, source: Source, after: Position | None, shape: MakeBodies | None) -> None:
+    def __init__(self, source: Source, after: Position | None, transform: SourceTransform) -> None:
         self.answers: queue.Queue[Batch | _End] = queue.Queue(maxsize=_AHEAD)
         self._source = source
         self._after = after
-        self._shape = shape
+        self._transform = transform
         self._closed = threading.Event()
         self._thread = threading.Thread(
             target=copy_context().run, args=(self._read,), name="penstock-reader", daemon=True
@@ -59,7 +59,7 @@ class _Reader:
     def _read(self) -> None:
         error: BaseException | None = None
         try:
-            for batch in self._source.batches(self._after, self._shape):
+            for batch in self._source.batches(self._after, self._transform):
                 if self._closed.is_set():
                     return
                 self.answers.put(batch)
@@ -82,8 +82,8 @@ class _Reader:
 
 
 @contextmanager
-def _reading(source: Source, after: Position | None, shape: MakeBodies | None) -> Iterator[_Reader]:
-    reader = _Reader(source, after, shape)
+def _reading(source: Source, after: Position | None, transform: SourceTransform) -> Iterator[_Reader]:
+    reader = _Reader(source, after, transform)
     reader.start()
     try:
         yield reader
@@ -92,14 +92,16 @@ def _reading(source: Source, after: Position | None, shape: MakeBodies | None) -
 
 
 def gather(
-    source: Source, after: Position | None, limits: Limits, shape: MakeBodies | None = None, *, whole_times: bool = True
+    source: Source, after: Position | None, limits: Limits, transform: SourceTransform, *, whole_times: bool = True
 ) -> Generator[Batch]:
-    """Yield batches after a position, shaped in the reader's thread; raises in the caller's whatever the source raised.
+    """Yield batches after a position; the source reads, decodes and transforms in a thread of its own.
+
+    Raises in the caller's thread whatever the source raised.
 
     `whole_times`: never end a batch between changes of one cluster time; not for a load, whose ranges have one each.
     Close the generator to stop: it closes the source and waits for the reader thread.
     """
-    with _reading(source, after, shape) as reader:
+    with _reading(source, after, transform) as reader:
         batch: Batch | None = None
         ends_at = time.monotonic()  # the end of the batch, while there is one
         while True:

@@ -1,41 +1,28 @@
-"""Changes -> writes: the transform makes the body, the last change of a document wins, nothing goes uncounted."""
+"""Changes -> writes: the last change of a document wins, and nothing goes uncounted."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import Any, NamedTuple
 
 from penstock.documents.document_id import document_ids, id_json
 from penstock.errors import DocumentError, SystemicFault
 from penstock.model import (
     CONTROL,
     WRITTEN,
-    Body,
     Change,
     Counts,
     Letter,
-    MakeBodies,
     Namespace,
     Outcome,
     Position,
     Refusal,
+    TransformedChange,
+    TransformedColumns,
     Write,
-    all_one,
     in_rows,
+    of_one_collection,
 )
-
-Bodies = Callable[[Sequence[dict[str, Any]]], list[Body]]
-"""Makes the bodies of documents, which are used up."""
-
-
-class Route(NamedTuple):
-    """Where the changes of one collection go: a generation's write alias, by way of its transform."""
-
-    alias: str
-    bodies: Bodies
-
-
-Routes = Mapping[Namespace, Route]
+from penstock.pipeline.transform import Routes
 
 
 @dataclass(slots=True)
@@ -48,7 +35,7 @@ class FoldedBatch:
 
     position: Position
     writes: list[Write] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
+    changes: list[TransformedChange] = field(default_factory=list)
     left_out: set[int] = field(default_factory=set)
     letters: list[Letter] = field(default_factory=list)
     documents: dict[str, Set[str]] = field(default_factory=dict)
@@ -86,34 +73,32 @@ class FoldedBatch:
 
 
 def letter(
-    change: Change, alias: str, text_id: str, position: Position, reason: str, body: bytes | None = None
+    change: TransformedChange,
+    alias: str,
+    text_id: str,
+    position: Position,
+    reason: str,
+    body: bytes | None = None,
 ) -> Letter:
     """Make the dead letter of a change."""
     return Letter(change.namespace, alias, text_id, id_json(change.id), change.version, position, reason, body)
 
 
-def split(changes: Sequence[Change]) -> Iterator[tuple[Sequence[Change], Change | None]]:
-    """Cut changes after each control change; yields (changes of documents, the control change that ends them)."""
+def split(changes: Sequence[TransformedChange]) -> Iterator[tuple[Sequence[TransformedChange], Change | None]]:
+    """Cut changes after each control change; yields (changes of documents, the control change that ends them).
+
+    A control change has neither document nor body: it comes out as the `Change` that the source had decoded.
+    """
     start = 0
     for index, change in enumerate(changes):
         if change.kind in CONTROL:
-            yield changes[start:index], change
+            yield changes[start:index], Change(change.namespace, change.kind, change.version, to=change.to)
             start = index + 1
     yield changes[start:] if start else changes, None
 
 
-def transform_by(routes: Routes) -> MakeBodies:
-    """Make bodies by the transform of each collection's route; None where nobody wants its documents."""
-
-    def bodies(namespace: Namespace, documents: Sequence[dict[str, Any]]) -> Sequence[Body]:
-        route = routes.get(namespace)
-        return route.bodies(documents) if route else [None] * len(documents)
-
-    return bodies
-
-
-def fold(changes: Sequence[Change], position: Position, routes: Routes) -> FoldedBatch:
-    """Fold shaped changes that hold no control change into writes.
+def fold(changes: Sequence[TransformedChange], position: Position, routes: Routes) -> FoldedBatch:
+    """Fold changes, none of them a control change, into writes.
 
     A document that the transform refused becomes a dead letter; one that it left out becomes a delete, since an
     earlier state of it may be indexed.
@@ -131,19 +116,21 @@ def fold(changes: Sequence[Change], position: Position, routes: Routes) -> Folde
     return prepared
 
 
-def _by_namespace(changes: Sequence[Change]) -> Iterable[tuple[Namespace, Sequence[Change]]]:
-    """The changes of each collection, in their order."""
+def _by_namespace(
+    changes: Sequence[TransformedChange],
+) -> Iterable[tuple[Namespace, Sequence[TransformedChange]]]:
+    """Return the changes of each collection, in their order."""
     namespaces = [change.namespace for change in changes]
-    if namespaces and all_one(namespaces):
+    if namespaces and of_one_collection(namespaces):
         return [(namespaces[0], changes)]
-    grouped: dict[Namespace, list[Change]] = {namespace: [] for namespace in namespaces}
+    grouped: dict[Namespace, list[TransformedChange]] = {namespace: [] for namespace in namespaces}
     for change in changes:
         grouped[change.namespace].append(change)
     return grouped.items()
 
 
-def _folded(changes: Sequence[Change], counts: Counts) -> dict[str, Change]:
-    """The last change of each document by its document id, in the order of these changes."""
+def _folded(changes: Sequence[TransformedChange], counts: Counts) -> dict[str, TransformedChange]:
+    """Return the last change of each document by its document id, in the order of these changes."""
     known = [change for change in changes if change.kind != "gone"]
     counts.control += len(changes) - len(known)
     ids = document_ids([change.id for change in known])
@@ -160,22 +147,22 @@ def _folded(changes: Sequence[Change], counts: Counts) -> dict[str, Change]:
 _BODIES = frozenset({bytes, type(None)})
 
 
-def _write(alias: str, last: Mapping[str, Change], prepared: FoldedBatch) -> None:
+def _write(alias: str, last: Mapping[str, TransformedChange], prepared: FoldedBatch) -> None:
     changes = list(last.values())
-    _, kinds, versions, _, _, _, _, bodies = zip(*changes, strict=True)
-    if _BODIES.issuperset(map(type, bodies)) and bodies.count(None) == kinds.count("delete"):
+    columns = TransformedColumns.of(changes)
+    bodies = columns.bodies
+    if _BODIES.issuperset(map(type, bodies)) and bodies.count(None) == columns.kinds.count("delete"):
         # the usual case, in one go
-        prepared.writes += in_rows(Write, repeat(alias), last, versions, bodies)
+        prepared.writes += in_rows(Write, alias=repeat(alias), id=last, version=columns.versions, body=bodies)
         prepared.changes += changes
         return
     for text_id, change in last.items():
-        body = change.body if change.kind != "unreadable" else DocumentError(change.reason)
-        if isinstance(body, DocumentError):
-            prepared.letters.append(letter(change, alias, text_id, prepared.position, str(body)))
+        if isinstance(change.body, DocumentError):
+            prepared.letters.append(letter(change, alias, text_id, prepared.position, str(change.body)))
             continue
-        if body is None and change.kind == "upsert":
-            if change.document is not None:
-                raise AssertionError(f"a change of {change.namespace} was not shaped: it would be taken for left out")
+        if change.kind == "unresolved":
+            raise AssertionError(f"a change of {change.namespace} was not looked up: it would be taken for a delete")
+        if change.body is None and change.kind == "upsert":
             prepared.left_out.add(len(prepared.writes))
-        prepared.writes.append(Write(alias, text_id, change.version, body))
+        prepared.writes.append(Write(alias, text_id, change.version, change.body))
         prepared.changes.append(change)

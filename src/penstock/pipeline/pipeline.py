@@ -1,7 +1,8 @@
-"""The loop: source -> batch -> transform -> sink -> checkpoint.
+"""The loop: source (decode, transform) -> batch (fold) -> sink -> checkpoint.
 
-    gather      reads ahead, shapes what was read, ends batches     (batch, shaping)
-    prepare     folds a batch into writes                           (prepare)
+    gather      reads ahead from the source and ends batches        (batching)
+                the source decodes, and applies the transform       (transform)
+    fold        folds a batch of changes into writes                (fold)
     _send       hands them to the sink; several batches may be in flight, never two that touch the same document
     _settle     takes finished batches from the oldest on, checks that their counts balance, has the position saved
 
@@ -24,7 +25,8 @@ from penstock.model import Batch, Change, Counts, Letter, Position
 from penstock.observe.metrics import Metrics
 from penstock.pipeline.batching import Limits, gather
 from penstock.pipeline.checkpointer import Checkpointer
-from penstock.pipeline.fold import FoldedBatch, Routes, fold, split, transform_by
+from penstock.pipeline.fold import FoldedBatch, fold, split
+from penstock.pipeline.transform import Routes, transform_by
 from penstock.ports import Checkpoints, DeadLetters, Sink, Source
 from penstock.runtime.intervals import INTERVALS
 

@@ -19,8 +19,8 @@ from penstock.model import Counts, Namespace, Position
 from penstock.mongo.heartbeat import beat
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.state.pipeline_state import PipelineState
-from penstock.pipeline.fold import Route, Routes
 from penstock.pipeline.pipeline import Pipeline, Ports
+from penstock.pipeline.transform import Route, Routes
 from penstock.planner import Plan
 from penstock.ports import Sink
 from penstock.runtime.backoff import Backoff

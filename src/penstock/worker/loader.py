@@ -21,8 +21,8 @@ from penstock.mongo.connection import cluster_time
 from penstock.mongo.load import MongoLoad
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.state.load_state import LoadState
-from penstock.pipeline.fold import Routes
 from penstock.pipeline.pipeline import Pipeline, Ports
+from penstock.pipeline.transform import Routes
 from penstock.planner import FedGeneration, Plan
 from penstock.ports import Sink
 from penstock.runtime.threads import side_by_side

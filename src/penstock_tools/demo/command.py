@@ -14,10 +14,9 @@ from rich.console import Console
 
 from penstock.cli.progress import QuietProgress, progress_display
 from penstock.documents.transform import Transform
-from penstock.model import Change, Namespace
+from penstock.model import BsonDocument, Namespace
 from penstock.mongo.collections import chunks
 from penstock.mongo.connection import Connection, connect
-from penstock.mongo.load import MongoLoad
 from penstock.observe.logs import set_up_logs
 from penstock.observe.metrics import Metrics
 from penstock.runtime.allocation import for_many_documents
@@ -200,8 +199,6 @@ def _compared(parts: _Parts) -> Comparison:
     return comparison
 
 
-def _pages(source: Connection) -> Iterator[list[Change]]:
-    """The documents of the source."""
-    load = MongoLoad(source, NAMESPACE, name="demo", metrics=Metrics(), stop=threading.Event(), range_size=_AT_ONCE)
-    for batch in load.batches(None):
-        yield batch.changes
+def _pages(source: Connection) -> Iterator[list[BsonDocument]]:
+    """Yield the documents of the source."""
+    yield from chunks(source.database(NAMESPACE.db)[NAMESPACE.coll].find(batch_size=_AT_ONCE), _AT_ONCE)

@@ -12,7 +12,7 @@ from penstock.mongo import collections
 from penstock.mongo.connection import cluster_time, connect, identity, server
 from penstock.settings import SourceSettings
 from penstock_tools.servers.source import LocalSourceSettings, local_source
-from testkit.source_twins import RealSide
+from testkit.source_twins import RealSide, whole
 from testkit.tcp_proxy import Proxy
 
 QUICK = "serverSelectionTimeoutMS=1000"
@@ -134,7 +134,7 @@ def test_a_rotated_password_is_picked_up_without_a_restart(tmp_path):
             uri = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true&{QUICK}"
             with connect(SourceSettings(uri=uri, username="reader", password_file=password)) as connection:
                 side = RealSide(connection, connection.client["shop"])
-                batches = side.load("orders", range_size=2).batches(None)
+                batches = side.load("orders", range_size=2).batches(None, whole)
                 seen = [change.id for change in next(batches).changes]
                 password.write_text("second\n")
                 proxy.upstream = address_of(two.uri)

@@ -9,7 +9,7 @@ from penstock.mongo import load
 from penstock.mongo.connection import connect
 from penstock.mongo.cursor import FindCursor
 from penstock.settings import SourceSettings
-from testkit.source_twins import RealSide, changes_of, read_changes
+from testkit.source_twins import RealSide, changes_of, read_changes, whole
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_what_is_written_after_the_read_has_a_higher_version_than_what_was_read(
     position = side.now(side.stream("orders"))
     monkeypatch.setattr(Overtaken, "edit", lambda: side.replace("orders", {"_id": 1, "text": "new"}), raising=False)
     monkeypatch.setattr(load, "FindCursor", Overtaken)
-    (loaded,) = changes_of(side.load("orders").batches(None))
+    (loaded,) = changes_of(side.load("orders").batches(None, whole))
     (streamed,) = read_changes(side.stream("orders"), position, 1)
-    assert (loaded.document["text"], streamed.document["text"]) == ("old", "new")
+    assert (loaded.body["text"], streamed.body["text"]) == ("old", "new")
     assert loaded.version < streamed.version

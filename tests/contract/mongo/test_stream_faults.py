@@ -16,7 +16,7 @@ from penstock.mongo.stream import MongoStream
 from penstock.mongo.watch import Watch
 from penstock.settings import SourceSettings
 from penstock_tools.servers.source import MODES, LocalSourceSettings, local_source
-from testkit.source_twins import RealSide, changes_of, read_changes, read_until, shown
+from testkit.source_twins import RealSide, changes_of, read_changes, read_until, shown, whole
 from testkit.tcp_proxy import Proxy
 
 SPOKEN = [mode for mode in MODES if mode != "mongodb-4.0" or pymongo.version_tuple < (4, 14)]
@@ -51,7 +51,7 @@ def test_a_stream_loses_nothing_when_its_connection_is_cut_again_and_again(side,
     position = side.now(stream)
     side.insert("orders", *({"_id": number} for number in range(20)))
     seen = []
-    for batch in stream.batches(position):
+    for batch in stream.batches(position, whole):
         seen += [change.id for change in batch.changes]
         if len(seen) >= 20:
             break
@@ -72,7 +72,7 @@ def test_a_stream_that_is_cut_while_it_waits_sees_what_comes_afterwards(side, pr
 def test_a_load_loses_nothing_when_its_connection_is_cut_again_and_again(side, proxy):
     side.insert("orders", *({"_id": number} for number in range(20)))
     seen = []
-    for batch in side.load("orders", range_size=5).batches(None):
+    for batch in side.load("orders", range_size=5).batches(None, whole):
         seen += [change.id for change in batch.changes]
         proxy.cut()
     assert seen == list(range(20))
@@ -80,7 +80,7 @@ def test_a_load_loses_nothing_when_its_connection_is_cut_again_and_again(side, p
 
 
 def test_a_wait_for_a_server_that_is_away_ends_when_the_process_is_to_stop(side, proxy):
-    batches = side.stream("orders").batches(None)
+    batches = side.stream("orders").batches(None, whole)
     next(batches)
     proxy.accepting = False
     proxy.cut()
@@ -99,7 +99,7 @@ class RecordedCursor(ChangeCursor):
 
 def test_a_cursor_that_the_server_has_forgotten_is_opened_again(side, monkeypatch):
     monkeypatch.setattr("penstock.mongo.stream.ChangeCursor", RecordedCursor)
-    batches = side.stream("orders").batches(None)
+    batches = side.stream("orders").batches(None, whole)
     next(batches)
     kill = {"killCursors": "$cmd.aggregate", "cursors": [bson.Int64(RecordedCursor.opened[-1].id)]}
     side.connection.database(side.database.name).command(kill)
@@ -122,15 +122,15 @@ def test_a_token_that_cannot_be_used_is_replaced_by_its_cluster_time(side, token
 
 def test_a_position_that_is_none_says_what_to_do(side):
     with pytest.raises(PositionLost, match="Load the collections"):
-        next(side.stream("orders").batches(Position("not a token", 1)))
+        next(side.stream("orders").batches(Position("not a token", 1), whole))
     with pytest.raises(PositionLost, match="Load the collection"):
-        next(side.load("orders").batches(Position("not a token", 1)))
+        next(side.load("orders").batches(Position("not a token", 1), whole))
 
 
 def test_a_rate_is_kept(side):
     side.insert("orders", *({"_id": number} for number in range(60)))
     begin = time.monotonic()
-    changes = changes_of(side.load("orders", rate=100).batches(None))
+    changes = changes_of(side.load("orders", rate=100).batches(None, whole))
     assert len(changes) == 60
     assert time.monotonic() - begin >= 0.5
     assert side.metrics.value("penstock_load_documents_total", pipeline="test") == 60
@@ -199,7 +199,7 @@ def test_a_position_that_the_log_no_longer_holds_is_lost_with_its_collections_an
 @pytest.mark.parametrize("mode", SPOKEN)
 def test_a_stream_that_is_overtaken_while_it_is_open_has_lost_its_position(own_side, mode):
     side = own_side(log_size=20, mode=mode)
-    batches = side.stream("orders").batches(None)
+    batches = side.stream("orders").batches(None, whole)
     next(batches)
     for number in range(60):
         side.insert("orders", {"_id": number})
@@ -221,7 +221,7 @@ def test_every_kind_of_server_is_followed_and_resumed(own_side, mode):
     for batch in batches[:-1]:
         seen += len(batch.changes)
         assert shown(read_changes(side.stream("orders"), batch.position, 5 - seen)) == everything[seen:]
-    assert len(changes_of(side.load("orders").batches(None))) == 2
+    assert len(changes_of(side.load("orders").batches(None, whole))) == 2
 
 
 def test_changes_of_one_cluster_time_are_told_apart_by_their_positions(own_side):
@@ -238,7 +238,7 @@ def test_changes_of_one_cluster_time_are_told_apart_by_their_positions(own_side)
 def test_an_idle_stream_moves_its_position_when_others_write(own_side):
     side = own_side(log_size=20)
     stream = side.stream("orders")
-    batches = stream.batches(None)
+    batches = stream.batches(None, whole)
     begin = next(batches).position
     for number in range(60):
         side.insert("parcels", {"_id": number})
@@ -257,7 +257,7 @@ def test_an_update_of_a_large_document_is_an_event_like_others(side):
     position = side.now(stream)
     side.update("orders", 1, text="y" + text)
     (change,) = read_changes(stream, position, 1)
-    assert change.document == {"_id": 1, "text": "y" + text}
+    assert change.body == {"_id": 1, "text": "y" + text}
     assert resumes(side) == 0
 
 
@@ -274,7 +274,7 @@ def test_an_event_above_16_mb_costs_only_a_detour(side):
     batches = read_until(stream, position, lambda batches: len(changes_of(batches)) == 20)
     changes = changes_of(batches)
     assert [change.id if change.id == 1 else "large" for change in changes] == [1, "large"] + [1] * 18
-    assert changes[1].document.keys() == {"_id", "text", "more"}
+    assert changes[1].body.keys() == {"_id", "text", "more"}
     assert [change.version for change in changes] == sorted(change.version for change in changes)
     assert resumes(side) == 1
     assert max(len(batch.changes) for batch in batches) == 10, "the stream did not come back from its detour"
@@ -296,4 +296,4 @@ def test_a_stream_that_the_source_refuses_for_good_says_why(side):
         side.connection, Watch("admin", ("orders",)), name="test", metrics=side.metrics, stop=side.stop
     )
     with pytest.raises(SourceUnavailable, match="change stream of admin"):
-        next(refused.batches(None))
+        next(refused.batches(None, whole))

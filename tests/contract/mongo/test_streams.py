@@ -6,7 +6,7 @@ import pytest
 
 from penstock.mongo.connection import connect
 from penstock.settings import SourceSettings
-from testkit.source_twins import MemorySide, RealSide, changes_of, read_changes, read_until, shown
+from testkit.source_twins import MemorySide, RealSide, changes_of, read_changes, read_until, shown, whole
 
 
 @pytest.fixture(params=["memory", "real"])
@@ -81,7 +81,7 @@ def test_an_update_of_a_document_whose_collection_is_gone_is_left(side):
 
 def test_an_update_in_a_collection_that_was_made_again_since_is_left(side):
     side.insert("orders", {"_id": 1, "n": 1})
-    batches = side.stream("orders").batches(None)
+    batches = side.stream("orders").batches(None, whole)
     next(batches)
     side.update("orders", 1, n=2)
     side.drop("orders")
@@ -178,7 +178,7 @@ def test_closing_ends_a_stream_from_another_thread_and_may_be_repeated(side):
     ended = threading.Event()
 
     def read() -> None:
-        for _ in stream.batches(None):
+        for _ in stream.batches(None, whole):
             begun.set()
         ended.set()
 
@@ -202,7 +202,7 @@ def test_a_closed_stream_can_be_read_again(side):
 
 def test_a_stream_ends_when_the_process_is_to_stop(side):
     seen = 0
-    for _ in side.stream("orders").batches(None):
+    for _ in side.stream("orders").batches(None, whole):
         seen += 1
         side.stop.set()
     assert seen == 1

@@ -16,6 +16,7 @@ from penstock.observe.metrics import Metrics
 from penstock.operations.check.source import source_findings
 from penstock.settings import CollectionSettings, Settings, SourceSettings
 from penstock_tools.servers.source import LocalSourceSettings, local_source
+from testkit.source_twins import whole
 
 ORDERS = Namespace("shop", "orders")
 LOG_SIZE = 100
@@ -65,7 +66,7 @@ def enable(client, collection=""):
 def read(source, after, count):
     """Read so many changes; answer them, each with the position after its batch."""
     read, idle = [], 0
-    with closing(source.batches(after)) as batches:
+    with closing(source.batches(after, whole)) as batches:
         for batch in batches:
             read += [(change, batch.position) for change in batch.changes]
             if len(read) >= count:
@@ -105,8 +106,8 @@ def test_a_load_and_the_changes_since_its_start_are_all_there_is(client, connect
     client.shop.orders.update_one({"_id": 4}, {"$set": {"n": 44}})
     client.shop.orders.delete_one({"_id": 4})
     load = MongoLoad(connection, ORDERS, name="test", metrics=Metrics(), stop=threading.Event())
-    loaded = {change.id: change for batch in load.batches(None) for change in batch.changes}
-    assert {key: change.document["n"] for key, change in loaded.items()} == {
+    loaded = {change.id: change for batch in load.batches(None, whole) for change in batch.changes}
+    assert {key: change.body["n"] for key, change in loaded.items()} == {
         **{number: number for number in range(10) if number not in (3, 4)},
         3: 33,
         "new": 1,
@@ -144,7 +145,7 @@ def test_a_position_that_aged_out_is_lost(client, stream):
 
 def test_a_stream_that_is_overtaken_while_it_is_open_is_lost(client, stream):
     enable(client)
-    with closing(stream().batches(None)) as batches:
+    with closing(stream().batches(None, whole)) as batches:
         next(batches)
         client.shop.orders.insert_many([{"_id": 1000 + number} for number in range(2 * LOG_SIZE)])
         with pytest.raises(PositionLost):

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.errors import PositionLost
-from penstock.model import Change, Names, Namespace, version_of
+from penstock.model import Names, Namespace, TransformedChange, version_of
 from penstock.mongo.cursor import (
     CursorReply,
     Undecodable,
@@ -30,6 +30,7 @@ from penstock.mongo.load import changes_in, changes_of, last_exact
 from penstock.mongo.position import position_after, position_at, resume_option, time_within
 from penstock.mongo.watch import Watch, watches
 from penstock.runtime.threads import ChildEvent
+from testkit.source_twins import whole
 
 ORDERS = Namespace("shop", "orders")
 CUSTOMERS = Namespace("shop", "customers")
@@ -104,8 +105,8 @@ def test_a_bracket_is_asked_for_from_its_lowest_value_and_then_after_the_last():
 
 
 def test_a_load_goes_on_from_the_last_id_that_was_decoded_exactly():
-    def change(key: object) -> Change:
-        return Change(ORDERS, "upsert", 1, key)
+    def change(key: object) -> TransformedChange:
+        return TransformedChange(ORDERS, "upsert", 1, key)
 
     assert last_exact([change("a"), change("b")]) == "b"
     assert last_exact([change("a"), change("b\ufffd"), change({"k": "\ufffd"})]) == "a"
@@ -129,11 +130,11 @@ def test_one_damaged_document_spoils_no_other(in_pieces):
     documents = [bson.encode({"_id": 1}), damaged({"_id": {"k": 2}}), bson.encode({"_id": 3})]
     if in_pieces:
         (piece,) = reply_of(documents).pieces()
-        changes = changes_in(piece, ORDERS, ONE_TIME)
+        changes = changes_in(piece, ORDERS, ONE_TIME, whole)
     else:
         changes = changes_of(b"".join(documents), ORDERS, ONE_TIME)
     assert [(change.kind, change.id) for change in changes] == [("upsert", 1), ("unreadable", {"k": 2}), ("upsert", 3)]
-    assert "cannot be decoded" in changes[1].reason
+    assert "cannot be decoded" in (str(changes[1].body) if in_pieces else changes[1].reason)
 
 
 def event(operation: str, seconds: int, **more: object) -> dict[str, object]:

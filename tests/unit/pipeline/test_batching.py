@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from penstock.errors import PositionLost
-from penstock.model import Batch, Change, MakeBodies, Namespace, Position
+from penstock.model import Batch, Namespace, Position, SourceTransform, TransformedChange
 from penstock.pipeline.batching import Limits, gather
 
 SHOP = Namespace("shop", "orders")
@@ -14,7 +14,7 @@ WIDE = Limits(1000, 1_000_000)
 
 
 def answer(*versions: int, more: bool = False, size: int = 10) -> Batch:
-    changes = [Change(SHOP, "delete", version, id=version) for version in versions]
+    changes = [TransformedChange(SHOP, "delete", version, id=version) for version in versions]
     return Batch(changes, Position(f"after {versions}", max(versions, default=0)), 0.0, size * len(versions), more)
 
 
@@ -27,7 +27,7 @@ class ScriptedSource:
         self.answers, self.error, self.endless, self.every_s = answers, error, endless, every_s
         self.closed = threading.Event()
 
-    def batches(self, after: Position | None, shape: MakeBodies | None = None) -> Iterator[Batch]:
+    def batches(self, after: Position | None, transform: SourceTransform) -> Iterator[Batch]:
         for each in self.answers:
             yield each
             self.closed.wait(self.every_s)
@@ -40,13 +40,17 @@ class ScriptedSource:
         self.closed.set()
 
 
+def keep_none(_namespace, documents):
+    return [None] * len(documents)
+
+
 def versions(batch: Batch) -> list[int]:
     return [change.version for change in batch.changes]
 
 
 def test_answers_that_belong_together_become_one_batch_with_the_last_position():
     source = ScriptedSource(answer(1, 2, more=True), answer(3))
-    [batch] = gather(source, None, WIDE)
+    [batch] = gather(source, None, WIDE, keep_none)
     assert versions(batch) == [1, 2, 3]
     assert batch.position == Position("after (3,)", 3)
     assert batch.bytes == 30
@@ -54,7 +58,7 @@ def test_answers_that_belong_together_become_one_batch_with_the_last_position():
 
 def test_an_idle_source_is_answered_at_once_without_waiting_for_more():
     source = ScriptedSource(answer(1), endless=True)
-    batches = gather(source, None, WIDE)
+    batches = gather(source, None, WIDE, keep_none)
     assert versions(next(batches)) == [1]
     batches.close()
     assert source.closed.is_set()
@@ -62,14 +66,14 @@ def test_an_idle_source_is_answered_at_once_without_waiting_for_more():
 
 def test_a_promise_that_is_not_kept_ends_the_batch_by_age():
     source = ScriptedSource(answer(1, more=True), endless=True)
-    batches = gather(source, None, WIDE)
+    batches = gather(source, None, WIDE, keep_none)
     assert versions(next(batches)) == [1]
     batches.close()
 
 
 def test_answers_that_come_slowly_do_not_make_a_batch_old():
     source = ScriptedSource(*[answer(number, more=True) for number in range(1, 9)], every_s=0.4)
-    batches = list(gather(source, None, WIDE))
+    batches = list(gather(source, None, WIDE, keep_none))
     assert len(batches) >= 3
     assert [version for batch in batches for version in versions(batch)] == list(range(1, 9))
 
@@ -77,30 +81,30 @@ def test_answers_that_come_slowly_do_not_make_a_batch_old():
 @pytest.mark.parametrize("limits", [Limits(2, 1_000_000), Limits(1000, 20)], ids=["count", "bytes"])
 def test_a_full_batch_ends(limits):
     source = ScriptedSource(answer(1, 2, more=True), answer(3, 4, more=True), answer(5))
-    assert [versions(batch) for batch in gather(source, None, limits)] == [[1, 2], [3, 4], [5]]
+    assert [versions(batch) for batch in gather(source, None, limits, keep_none)] == [[1, 2], [3, 4], [5]]
 
 
 def test_a_batch_does_not_end_between_changes_of_one_cluster_time():
     source = ScriptedSource(answer(1, 2, more=True), answer(2, 2, more=True), answer(2, 3, more=True), answer(4))
-    batches = list(gather(source, None, Limits(2, 1_000_000)))
+    batches = list(gather(source, None, Limits(2, 1_000_000), keep_none))
     assert [versions(batch) for batch in batches] == [[1, 2, 2, 2, 2, 3], [4]]
 
 
 def test_the_batches_of_a_load_end_within_a_range_whose_documents_have_one_version():
     source = ScriptedSource(answer(1, 1, more=True), answer(1, 1, more=True), answer(1))
-    batches = list(gather(source, None, Limits(2, 1_000_000), whole_times=False))
+    batches = list(gather(source, None, Limits(2, 1_000_000), keep_none, whole_times=False))
     assert [versions(batch) for batch in batches] == [[1, 1], [1, 1], [1]]
 
 
 def test_an_empty_answer_moves_the_position():
     source = ScriptedSource(answer(1, more=True), Batch([], Position("idle", 9), 0.0))
-    [batch] = gather(source, None, WIDE)
+    [batch] = gather(source, None, WIDE, keep_none)
     assert (versions(batch), batch.position) == ([1], Position("idle", 9))
 
 
 def test_what_was_read_before_an_error_is_given_before_the_error():
     source = ScriptedSource(answer(1, more=True), error=PositionLost("gone"))
-    batches = gather(source, None, WIDE)
+    batches = gather(source, None, WIDE, keep_none)
     assert versions(next(batches)) == [1]
     with pytest.raises(PositionLost, match="gone"):
         next(batches)
@@ -109,7 +113,7 @@ def test_what_was_read_before_an_error_is_given_before_the_error():
 def test_closing_ends_a_reader_that_waits_to_hand_over():
     source = ScriptedSource(*[answer(number) for number in range(100)], endless=True)
     before = threading.active_count()
-    batches = gather(source, None, Limits(1, 1))
+    batches = gather(source, None, Limits(1, 1), keep_none)
     next(batches)
     batches.close()
     assert threading.active_count() == before

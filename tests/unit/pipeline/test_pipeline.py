@@ -11,11 +11,11 @@ import pytest
 from penstock.documents.encode import one_by_one
 from penstock.errors import DocumentError, LeaseLost, ReadAgain, SinkUnavailable, Stopped, SystemicFault
 from penstock.memory.sink import MemoryCheckpoints, MemoryDeadLetters, MemorySink
-from penstock.model import Batch, Change, Counts, MakeBodies, Namespace, Outcome, Position, apply_transform
+from penstock.model import Batch, Change, Counts, Namespace, Outcome, Position, SourceTransform
 from penstock.observe.metrics import Metrics
 from penstock.pipeline.batching import Limits
-from penstock.pipeline.fold import Route
 from penstock.pipeline.pipeline import Pipeline, PipelineRules, Ports
+from penstock.pipeline.transform import Route, apply_transform
 
 SHOP = Namespace("shop", "orders")
 ONE_EACH = Limits(1, 1_000_000)
@@ -31,12 +31,12 @@ class Scripted:
     def __init__(self, *batches: list[Change], then: Exception | None = None) -> None:
         self.batches_given, self.then, self.asked_after = batches, then, []
 
-    def batches(self, after: Position | None, shape: MakeBodies | None = None) -> Iterator[Batch]:
+    def batches(self, after: Position | None, transform: SourceTransform) -> Iterator[Batch]:
         self.asked_after.append(after)
         start = int(after.token) if after else 0
         for number, changes in list(enumerate(self.batches_given, 1))[start:]:
             time_of = changes[-1].version if changes else 0
-            yield Batch(apply_transform(list(changes), shape), Position(str(number), time_of), time.monotonic())
+            yield Batch(apply_transform(changes, transform), Position(str(number), time_of), time.monotonic())
         if self.then:
             raise self.then
 
@@ -195,15 +195,32 @@ def test_every_change_is_counted():
     }
 
 
-def test_a_document_that_no_transform_has_seen_is_never_taken_for_left_out():
-    class Unshaped(Scripted):
-        def batches(self, after, shape=None):
-            return super().batches(after)
+@pytest.mark.parametrize("others", [[], [Change(SHOP, "delete", 2, 2)]])
+def test_a_document_that_no_transform_has_seen_stops_the_pipeline(others):
+    """For mypy it is no change of a batch at all; a source that is not checked by it is stopped by the first row."""
+
+    class Untransformed(Scripted):
+        def batches(self, after, transform):
+            for batch in super().batches(after, transform):
+                batch.changes = [upsert(1, 1), *others]
+                yield batch
 
     sink, checkpoints = MemorySink(), MemoryCheckpoints()
-    with pytest.raises(AssertionError, match="not shaped"):
-        pipeline(Unshaped([upsert(1, 1)]), sink, checkpoints=checkpoints).run(threading.Event())
+    with pytest.raises(TypeError, match="argument"):
+        pipeline(Untransformed([upsert(1, 1)]), sink, checkpoints=checkpoints).run(threading.Event())
     assert checkpoints.load() is None
+    assert sink.versions("orders") == {}
+
+
+@pytest.mark.parametrize("others", [[], [upsert(1, 1)], [Change(SHOP, "delete", 2, 2)], [upsert(3, 3, "leave out")]])
+def test_a_change_that_nobody_has_looked_up_is_never_taken_for_a_delete(others):
+    sink, checkpoints = MemorySink(), MemoryCheckpoints()
+    rules = PipelineRules(Limits(100, 1 << 20))
+    source = Scripted([*others, Change(SHOP, "unresolved", 7, 5)])
+    with pytest.raises(AssertionError, match="not looked up"):
+        pipeline(source, sink, checkpoints=checkpoints, rules=rules).run(threading.Event())
+    assert checkpoints.load() is None
+    assert sink.versions("orders") == {}
 
 
 def test_an_older_state_counts_as_superseded():

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import orjson
 
 from penstock.documents.document_id import MAX_ID_BYTES
-from penstock.model import Outcome, Refusal, Write
+from penstock.model import Outcome, Refusal, Write, WriteColumns
 
 _MAX_VERSION: Final = (1 << 63) - 1
 _AROUND_BYTES: Final = 120
@@ -73,7 +73,7 @@ def requests_of(
 ) -> Iterator[Sequence[int]]:
     """Cut the places into those of one request each, bounded by bytes and count."""
     start, size = 0, 0
-    if 0 < len(places) <= max_writes and _at_most(writes) <= max_bytes:  # the usual case, in one go
+    if 0 < len(places) <= max_writes and _upper_bound_bytes(writes) <= max_bytes:  # the usual case, in one go
         yield places
         return
     for count, (alias, text_id, _, body) in enumerate(map(writes.__getitem__, places)):
@@ -86,19 +86,19 @@ def requests_of(
         yield places[start:]
 
 
-def _at_most(writes: Sequence[Write]) -> int:
-    """More bytes than the lines of these writes have."""
-    aliases, _, _, bodies = zip(*writes, strict=True)
-    around = _AROUND_BYTES + MAX_ID_BYTES + max(map(len, set(aliases)))
-    return around * len(writes) + sum(map(len, filter(None, bodies)))
+def _upper_bound_bytes(writes: Sequence[Write]) -> int:
+    """Return more bytes than the lines of these writes have."""
+    columns = WriteColumns.of(writes)
+    around = _AROUND_BYTES + MAX_ID_BYTES + max(map(len, set(columns.aliases)))
+    return around * len(writes) + sum(map(len, filter(None, columns.bodies)))
 
 
 def refusals(writes: Sequence[Write]) -> list[Outcome | None]:
-    """For each write, why OpenSearch would refuse a whole request for it; None for nearly all."""
-    _, ids, versions, _ = zip(*writes, strict=True)
-    sizes = set(map(len, ids))
-    is_short = min(sizes) > 0 and max(sizes) <= MAX_ID_BYTES and "".join(ids).isascii()
-    if is_short and min(versions) >= 0 and max(versions) <= _MAX_VERSION:
+    """Return for each write why OpenSearch would refuse a whole request for it; None for nearly all."""
+    columns = WriteColumns.of(writes)
+    sizes = set(map(len, columns.ids))
+    is_short = min(sizes) > 0 and max(sizes) <= MAX_ID_BYTES and "".join(columns.ids).isascii()
+    if is_short and min(columns.versions) >= 0 and max(columns.versions) <= _MAX_VERSION:
         return [None] * len(writes)
     return list(map(_unsendable, writes))
 

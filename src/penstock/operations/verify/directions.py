@@ -26,9 +26,9 @@ from penstock.operations.verify.look import (
     DocumentLooks,
     ExpectedDocument,
     can_be_asked_for,
+    expected_of,
     judged,
     source_id_of,
-    wanted_of,
 )
 from penstock.operations.verify.suspects import Suspect
 
@@ -64,10 +64,13 @@ class Directions:
         adapters, collection = self.looking.adapters, self.looking.collection
         load = adapters.documents(collection, self.stop, self.rate)
         after = Position(place["token"], place["time"]) if place else None
-        with ThreadPoolExecutor(1, "penstock-verify") as pool, closing(load.batches(after)) as batches:
+        with (
+            ThreadPoolExecutor(1, "penstock-verify") as pool,
+            closing(load.batches(after, self.looking.transform)) as batches,
+        ):
             before: _Asked | None = None
             for batch in batches:
-                wanted = self._wanted(batch)
+                wanted = {document_id(each.id): (each.id, expected_of(each)) for each in batch.changes}
                 asked = _Asked(batch, wanted, pool.submit(self.looking.indexed, list(wanted)))
                 if before:
                     yield self._compared(before)
@@ -98,10 +101,6 @@ class Directions:
         """So many documents of the index by chance."""
         adapters = self.looking.adapters
         return self._not_held(sample(adapters.client, adapters.patience, self.looking.index, size), None)
-
-    def _wanted(self, batch: Batch) -> dict[str, tuple[Any, ExpectedDocument]]:
-        wanted = wanted_of(batch.changes, self.looking.collection.transform.bodies)
-        return {document_id(change.id): (change.id, each) for change, each in zip(batch.changes, wanted, strict=True)}
 
     def _compared(self, asked: _Asked) -> CheckedPage:
         indexed, tally = asked.indexed.result(), VerifyTally(documents=len(asked.wanted))

@@ -11,11 +11,11 @@ from typing import Any, Literal, NamedTuple
 
 from penstock.documents.document_id import document_id, read, read_id_json
 from penstock.errors import DocumentError
-from penstock.model import Body, Change
+from penstock.model import Body, BsonDocument, Change, Namespace, TransformedChange
 from penstock.mongo.collections import committed_time
 from penstock.opensearch.read.by_ids import IndexedDocument, read_by_ids
 from penstock.operations.inspect.differences import differences
-from penstock.pipeline.fold import Bodies
+from penstock.pipeline.transform import apply_transform
 from penstock.planner import FedGeneration
 from penstock.wiring import Adapters
 
@@ -91,20 +91,13 @@ def judged(wanted: ExpectedDocument, indexed: IndexedDocument | None, side: Side
     return DocumentVerdict("different", tuple(names[:_FIELDS])) if names else EQUAL
 
 
-def wanted_of(changes: Sequence[Change], bodies: Bodies) -> list[ExpectedDocument]:
-    """What the index should hold for states of the source; uses the changes' documents up."""
-    made = iter(bodies([change.document for change in changes if change.document is not None]))
-    return [_unusable(change) if change.document is None else _wanted(next(made)) for change in changes]
-
-
-def _unusable(change: Change) -> ExpectedDocument:
-    return ExpectedDocument("refused", reason=change.reason) if change.kind == "unreadable" else GONE
-
-
-def _wanted(made: Body) -> ExpectedDocument:
-    if isinstance(made, DocumentError):
-        return ExpectedDocument("refused", reason=str(made))
-    return ExpectedDocument("left out") if made is None else ExpectedDocument("body", made)
+def expected_of(change: TransformedChange) -> ExpectedDocument:
+    """Return what the index should hold for a state of the source."""
+    if isinstance(change.body, DocumentError):
+        return ExpectedDocument("refused", reason=str(change.body))
+    if change.body is None:
+        return ExpectedDocument("left out") if change.kind == "upsert" else GONE
+    return ExpectedDocument("body", change.body)
 
 
 @dataclass
@@ -119,12 +112,15 @@ class DocumentLooks:
         """Look at both sides of documents, by their document ids. Raises CollectionGone."""
         indexed = self.indexed(source_ids)
         read_at = time.monotonic()
-        states = self._states(list(source_ids.values()))
-        wanted = wanted_of(states, self.collection.transform.bodies)
+        states = apply_transform(self._states(list(source_ids.values())), self.transform)
         return {
-            text_id: BothSides(text_id, source_ids[text_id], indexed.get(text_id), each, state.version, read_at)
-            for text_id, state, each in zip(source_ids, states, wanted, strict=True)
+            text_id: BothSides(text_id, source_id, indexed.get(text_id), expected_of(state), state.version, read_at)
+            for (text_id, source_id), state in zip(source_ids.items(), states, strict=True)
         }
+
+    def transform(self, _namespace: Namespace, documents: Sequence[BsonDocument]) -> Sequence[Body]:
+        """Make the bodies of documents, which are used up; a `penstock.model.SourceTransform`."""
+        return self.collection.transform.bodies(documents)
 
     def indexed(self, ids: Iterable[str]) -> dict[str, IndexedDocument]:
         """What the index holds of these documents now."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from penstock.errors import SystemicFault
-from penstock.model import Change, Letter, Outcome, Position, Refusal, Write
+from penstock.model import Letter, Outcome, Position, Refusal, TransformedChange, Write
 from penstock.operations.verify.look import BothSides
 from penstock.pipeline.fold import letter
 from penstock.planner import FedGeneration
@@ -62,6 +62,7 @@ def _letter(collection: FedGeneration, alias: str, look: BothSides, outcome: Out
     """The dead letter of what was refused for good."""
     if not isinstance(outcome, Refusal):
         return None
-    change = Change(collection.namespace, "upsert", max(look.version, look.indexed_version), look.source_id)
+    version = max(look.version, look.indexed_version)
+    change = TransformedChange(collection.namespace, "upsert", version, look.source_id)
     reason = f"{outcome.status}: {outcome.reason}" if outcome.status else outcome.reason
     return letter(change, alias, look.id, Position("", look.version), reason, look.wanted.body or None)
