@@ -5,7 +5,9 @@ PENSTOCK_TEST_SOURCE_URI and PENSTOCK_TEST_SINK_URL name servers of one's own: a
 
 import os
 import secrets
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
@@ -25,6 +27,13 @@ from penstock_tools.servers.source import local_source
 from testkit.workspace import Site
 
 Server = TypeVar("Server")
+
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+"""For all servers that the tests start: in a few minutes the second compiler never earns what it costs, a third of all
+that the servers compute."""
+
+_MEMORY = Path("/dev/shm")
+_ROOM = 2 << 30
 
 
 @pytest.fixture(scope="session")
@@ -51,8 +60,17 @@ def sink_url(servers_folder: Path) -> Iterator[str]:
     if given:
         yield given
         return
-    with _or_exit(local_opensearch(servers_folder)) as server:
+    with _in_memory(servers_folder / "opensearch"), _or_exit(local_opensearch(servers_folder)) as server:
         yield server.url
+
+
+@contextmanager
+def _in_memory(folder: Path) -> Iterator[None]:
+    """Put a folder into memory where there is room: OpenSearch syncs often, and a test waits for the disk each time."""
+    with ExitStack() as stack:
+        if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
+            folder.symlink_to(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-", dir=_MEMORY)))
+        yield
 
 
 @contextmanager

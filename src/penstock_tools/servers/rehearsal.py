@@ -46,7 +46,8 @@ def learned_options(
 def _learn(program: Program, arguments: Sequence[str | Path], rehearse: Callable[[int], None], target: Path) -> Path:
     """Run the program once; where Java cannot write the file leave an empty one, which is not tried again."""
     command = program.command(*arguments, options=[f"-XX:AOTCacheOutput={target}"])
-    child = Child(program.name, command, log=target.with_suffix(".log"))
+    everybodys = {"JAVA_TOOL_OPTIONS": ""}  # what is learned is for every later start, whatever this shell's options
+    child = Child(program.name, command, log=target.with_suffix(".log"), env=everybodys)
     try:
         rehearse(child.wait_ready(_START_SECONDS))
         child.stop(_WRITE_SECONDS)
