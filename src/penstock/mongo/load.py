@@ -32,18 +32,17 @@ from penstock.mongo.codec import CODEC
 from penstock.mongo.collections import committed_time, types_of_ends
 from penstock.mongo.connection import Connection
 from penstock.mongo.cursor import CursorReply, FindCursor, decoded, undecoded
-from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
+from penstock.mongo.error_table import Fault, fault_of, in_words
 from penstock.mongo.id_ranges import BRACKETS, LoadProgress, brackets_between, progress_of
+from penstock.mongo.retrying import Retries
 from penstock.observe.metrics import Metrics
 from penstock.pipeline.transform import apply_transform
-from penstock.runtime.backoff import Backoff
 from penstock.runtime.threads import ChildEvent
 
 log = structlog.get_logger(__name__)
 
-_LOGINS = 8
-_RANGE_S = 5.0
-"""A range goes on for so long at the most: a slow sink must not leave it with documents that are too old to be sent."""
+_MAX_RANGE_S = 5.0
+"""How long one range is read at most: a slow sink must not leave it with documents that are too old to be sent."""
 
 _REPLY_DOCUMENTS = 1000
 _REPLACED = "\ufffd"
@@ -81,7 +80,6 @@ class MongoLoad:
         """Those that hold documents; what comes into others after this was asked comes with the stream."""
         self._moment: tuple[float, int] | None = None
         """When the next range's version was asked for, and the version; it serves until something was read."""
-        self._logins = 0
 
     def batches(self, after: Position | None, transform: SourceTransform) -> Generator[Batch]:
         """Yield each reply of the server until all is read.
@@ -92,19 +90,18 @@ class MongoLoad:
         self._ending.clear()
         self._transform = transform
         self._progress, self._brackets, self._moment = progress_of(after), None, None
-        backoff = Backoff(self._ending)
+        retries = Retries(self._connection, self._ending)
         try:
             while not self._progress.over:
                 self._client = self._connection.client
                 try:
                     for batch in self._range():
-                        backoff.reset()
-                        self._logins = 0
+                        retries.succeeded()
                         self._metrics.count("penstock_load_documents_total", len(batch.changes), pipeline=self._name)
                         yield batch
                         self._end_when_told()
                 except PyMongoError as error:
-                    self._recover(error, backoff)
+                    self._recover(error, retries)
         except Stopped:
             if not self._ending.closed:
                 raise
@@ -135,7 +132,7 @@ class MongoLoad:
                 self._progress = LoadProgress(number, last_exact(changes), begun=True)
             yield Batch(changes, self._progress.position(version), read_at, size, more=True)
             self._keep_to_the_rate(count, read_at)
-            if steps and time.monotonic() - read_at > _RANGE_S:
+            if steps and time.monotonic() - read_at > _MAX_RANGE_S:
                 return
         if count < limit or not steps:
             self._progress = LoadProgress(number + 1)
@@ -167,20 +164,16 @@ class MongoLoad:
         if self._ending.is_set():
             raise Stopped(f"told to stop before {self._namespace} was loaded")
 
-    def _recover(self, error: PyMongoError, backoff: Backoff) -> None:
+    def _recover(self, error: PyMongoError, retries: Retries) -> None:
         """Prepare going on after an error, or raise what ends the load."""
         self._moment = None
         fault = fault_of(error)
         if fault is Fault.REFUSED and BRACKETS[self._progress.bracket].way != "steps":
             self._progress = LoadProgress(self._progress.bracket + 1)  # a server that cannot ask for a type holds none
             return
-        if fault is Fault.LOGIN and self._logins < _LOGINS:
-            self._logins += 1
-            self._connection.log_in_again(self._client)
-        elif fault is not Fault.TRANSIENT:
-            raise unavailable(error, f"the load of {self._namespace}") from error
+        retries.require_retryable(error, self._client, f"the load of {self._namespace}")
         self._metrics.count("penstock_source_resumes_total", pipeline=self._name)
-        waited = backoff.wait()
+        waited = retries.wait()
         log.info(
             "load goes on",
             pipeline=self._name,

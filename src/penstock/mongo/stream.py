@@ -31,20 +31,17 @@ from penstock.model import (
 from penstock.mongo.collections import committed_time, identities
 from penstock.mongo.connection import Connection, SourceClient
 from penstock.mongo.cursor import ChangeCursor, CursorReply, events_in
-from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
+from penstock.mongo.error_table import Fault, fault_of, in_words
 from penstock.mongo.events import EventReader, MissingDocument
 from penstock.mongo.oversized import looked_up
 from penstock.mongo.position import position_after, position_at, time_within
+from penstock.mongo.retrying import Retries
 from penstock.mongo.watch import Watch
 from penstock.observe.metrics import Metrics
 from penstock.pipeline.transform import apply_transform
-from penstock.runtime.backoff import Backoff
 from penstock.runtime.threads import ChildEvent
 
 log = structlog.get_logger(__name__)
-
-_LOGINS = 8
-"""So many refused logins in a row, about half a minute, and the password is wrong rather than being rotated."""
 
 
 class MongoStream:
@@ -76,23 +73,22 @@ class MongoStream:
         self._position: Position | None = None
         self._floor = 0
         self._too_large = False
-        self._logins = 0
 
     def batches(self, after: Position | None, transform: SourceTransform) -> Generator[Batch]:
         """Yield each answer of the server; may be called again after `close`. `ports.Source` says the rest."""
         self._ending.clear()
         self._transform = transform
         self._position = after
-        backoff = Backoff(self._ending)
+        retries = Retries(self._connection, self._ending)
         try:
             while not self._ending.is_set():
                 self._client = self._connection.client
                 try:
-                    for batch in self._detour(backoff) if self._too_large else self._straight(backoff):
+                    for batch in self._detour(retries) if self._too_large else self._straight(retries):
                         self._position = batch.position
                         yield batch
                 except PyMongoError as error:
-                    self._recover(error, backoff)
+                    self._recover(error, retries)
         except Stopped:
             if not self._ending.closed:
                 raise
@@ -108,22 +104,22 @@ class MongoStream:
         """End `batches`, within a second; it frees the cursor itself."""
         self._ending.set()
 
-    def _straight(self, backoff: Backoff) -> Iterator[Batch]:
+    def _straight(self, retries: Retries) -> Iterator[Batch]:
         with closing(self._cursor(self._batch_size)) as cursor:
-            for reply, asked_at in self._replies(cursor, backoff):
+            for reply, asked_at in self._replies(cursor, retries):
                 yield self._batch(map(events_in, reply.pieces()), reply, asked_at)
 
-    def _detour(self, backoff: Backoff) -> Iterator[Batch]:
+    def _detour(self, retries: Retries) -> Iterator[Batch]:
         """Read one event at a time, keys only, until the one that was too large is likely to be behind."""
         with closing(self._cursor(1)) as cursor:
-            for seen, (reply, asked_at) in enumerate(self._replies(cursor, backoff)):
+            for seen, (reply, asked_at) in enumerate(self._replies(cursor, retries)):
                 events, size, maybe_the_one = looked_up(self._client, reply, self._watch)
                 yield self._batch([events], replace(reply, size=size), asked_at)
                 if maybe_the_one or seen > self._batch_size or (seen and not events):
                     break
         self._too_large = False
 
-    def _replies(self, cursor: ChangeCursor, backoff: Backoff) -> Iterator[tuple[CursorReply, float]]:
+    def _replies(self, cursor: ChangeCursor, retries: Retries) -> Iterator[tuple[CursorReply, float]]:
         """Open the cursor and answer each reply with the moment when it was asked for."""
         self._remember()
         asked_at = time.monotonic()
@@ -131,8 +127,7 @@ class MongoStream:
         while cursor.alive and not self._ending.is_set():
             asked_at = time.monotonic()
             reply = cursor.next()
-            backoff.reset()
-            self._logins = 0
+            retries.succeeded()
             yield reply, asked_at
 
     def _cursor(self, batch_size: int) -> ChangeCursor:
@@ -192,20 +187,17 @@ class MongoStream:
             if namespace:
                 self._identities.pop(namespace.coll, None)
 
-    def _recover(self, error: PyMongoError, backoff: Backoff) -> None:
+    def _recover(self, error: PyMongoError, retries: Retries) -> None:
         """Prepare going on after an error, or raise what ends the stream."""
         fault = fault_of(error)
         if fault is Fault.LOST:
             self._go_by_time(error)
         elif fault is Fault.TOO_LARGE and not self._too_large:
             self._too_large = True
-        elif fault is Fault.LOGIN and self._logins < _LOGINS:
-            self._logins += 1
-            self._connection.log_in_again(self._client)
-        elif fault is not Fault.TRANSIENT:
-            raise unavailable(error, f"the change stream of {self._watch}") from error
+        else:
+            retries.require_retryable(error, self._client, f"the change stream of {self._watch}")
         self._metrics.count("penstock_source_resumes_total", pipeline=self._name)
-        waited = backoff.wait()
+        waited = retries.wait()
         log.info(
             "change stream opens again",
             pipeline=self._name,
