@@ -47,8 +47,8 @@ PROMISES = (
     Promise(
         "checkpoint before acknowledgement",
         "pipeline/pipeline.py",
-        "        self._flights.append(_Flight(prepared.documents, position, delivered))\n",
-        "        self._flights.append(_Flight(prepared.documents, position, delivered))\n"
+        "        self._flights.append(_Flight(folded.documents, position, delivered))\n",
+        "        self._flights.append(_Flight(folded.documents, position, delivered))\n"
         "        if position:\n"
         "            self.ports.checkpoints.save(position)\n",
         ("tests/unit/pipeline/test_pipeline.py::test_a_position_behind_an_unfinished_batch_is_never_saved",),
@@ -64,16 +64,16 @@ PROMISES = (
     Promise(
         "no folding of equal cluster times: a batch ends between them",
         "pipeline/batching.py",
-        "room or (whole_times and _one_time(batch, answer))",
+        "room or (whole_times and _continues_time(batch, answer))",
         "room",
         ("tests/unit/pipeline/test_batching.py::test_a_batch_does_not_end_between_changes_of_one_cluster_time",),
     ),
     Promise(
         "no folding of equal cluster times: each change is written",
         "pipeline/fold.py",
-        "    ids = document_ids([change.id for change in known])\n",
+        "    ids = document_ids([change.id for change in kept])\n",
         '    each = type("Each", (str,), {"__hash__": object.__hash__, "__eq__": object.__eq__})\n'
-        "    ids = list(map(each, document_ids([change.id for change in known])))\n",
+        "    ids = list(map(each, document_ids([change.id for change in kept])))\n",
         ("tests/unit/pipeline/test_pipeline.py::test_every_change_is_counted",),
     ),
     Promise(

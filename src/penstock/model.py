@@ -63,7 +63,7 @@ class Names:
     """The names that one collection has had at the source, as far as its renames were followed.
 
     `declared` is the one by which people speak of it; `later` are those since, each with the version of the change that
-    gave it. What is told of a version goes by the name of that moment, so that nothing depends on when it is heard.
+    gave it. A change belongs to the name the collection had at its version, no matter when the change arrives.
     """
 
     declared: Namespace
@@ -148,7 +148,7 @@ class Batch:
 
     `changes` may be empty: an idle source still moves its position. `bytes` is their size as read. `read_at` is when
     the source was asked for the first of them (time.monotonic). `more` says that the source holds the next changes
-    ready, so that whoever gathers batches should wait for them rather than send this one alone.
+    ready: it is better to wait for them than to send this one alone.
     """
 
     changes: list[TransformedChange]

@@ -15,7 +15,7 @@ from penstock.mongo.connection import RAW, SourceClient, cluster_time, time_of
 T = TypeVar("T")
 
 MAJORITY = ReadConcern("majority")
-_OWN = frozenset({"admin", "local", "config"})
+_SYSTEM_DATABASES = frozenset({"admin", "local", "config"})
 _IDS_AT_ONCE = 1000
 _FIRST_ELEMENT = 4
 """Where the type of a raw document's first element stands: behind the document's size."""
@@ -37,7 +37,7 @@ def collection(client: SourceClient, namespace: Namespace) -> Collection[BsonDoc
 
 def databases(client: SourceClient) -> list[str]:
     """Names of the databases that hold collections of users."""
-    return sorted(set(client.list_database_names()) - _OWN)
+    return sorted(set(client.list_database_names()) - _SYSTEM_DATABASES)
 
 
 def namespaces(client: SourceClient, db: str) -> list[Namespace]:
@@ -100,8 +100,8 @@ def committed_time(client: SourceClient, namespace: Namespace) -> int:
 def find_by_ids(client: SourceClient, namespace: Namespace, ids: Iterable[Any]) -> list[Any]:
     """Those of the ids that the collection holds now, as they are stored."""
     found: list[Any] = []
-    for some in chunks(ids, _IDS_AT_ONCE):
-        answer = collection(client, namespace).find({"_id": {"$in": some}}, {"_id": 1})
+    for chunk in chunks(ids, _IDS_AT_ONCE):
+        answer = collection(client, namespace).find({"_id": {"$in": chunk}}, {"_id": 1})
         found += [each["_id"] for each in answer]
     return found
 
@@ -110,13 +110,13 @@ def read_documents(client: SourceClient, namespace: Namespace, ids: Iterable[Any
     """Read documents by their ids; those that are gone are not among them."""
     version = committed_time(client, namespace)
     documents: list[BsonDocument] = []
-    for some in chunks(ids, _IDS_AT_ONCE):
-        documents += collection(client, namespace).find({"_id": {"$in": some}})
+    for chunk in chunks(ids, _IDS_AT_ONCE):
+        documents += collection(client, namespace).find({"_id": {"$in": chunk}})
     return Documents(version, documents)
 
 
 def chunks(rows: Iterable[T], size: int) -> Iterator[list[T]]:
     """Yield the rows, `size` at a time; the last ones may be fewer."""
     rest = iter(rows)
-    while some := list(islice(rest, size)):
-        yield some
+    while chunk := list(islice(rest, size)):
+        yield chunk

@@ -25,7 +25,7 @@ SourceClient: TypeAlias = MongoClient[BsonDocument]
 RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 """For what is read without being decoded."""
 
-_UNLESS_NAMED = {
+_DEFAULT_OPTIONS = {
     "appName": "penstock",
     "connectTimeoutMS": 5_000,
     "serverSelectionTimeoutMS": 5_000,
@@ -36,7 +36,7 @@ stream that catches up from an old position may think for a while."""
 
 _COMMAND_NOT_FOUND = 59
 
-_CUT = ("connection closed", "Connection reset")
+_CONNECTION_CUT = ("connection closed", "Connection reset")
 """What a server that speaks TLS alone does to a client that does not."""
 
 
@@ -199,7 +199,9 @@ def _password_of(settings: SourceSettings) -> str | None:
 
 def _client(settings: SourceSettings, login: Login) -> SourceClient:
     named = settings.uri.get_secret_value().partition("?")[2].lower()
-    options: dict[str, Any] = {name: value for name, value in _UNLESS_NAMED.items() if f"{name.lower()}=" not in named}
+    options: dict[str, Any] = {
+        name: value for name, value in _DEFAULT_OPTIONS.items() if f"{name.lower()}=" not in named
+    }
     options |= {"connect": False, "readPreference": "primary", "retryReads": False, "retryWrites": False}
     if login.user:
         options |= {"username": login.user, "password": login.password}
@@ -249,7 +251,7 @@ def _unreachable(error: PyMongoError, settings: SourceSettings) -> SourceUnavail
         step = "Check [source] tls_ca_file: it must hold the CA that signed the server's certificate."
     elif "replica set" in text:
         step = "Check replicaSet in [source] uri: it must be the server's own name, and the server a replica set."
-    elif not _is_tls(settings) and any(words in text for words in _CUT):
+    elif not _is_tls(settings) and any(words in text for words in _CONNECTION_CUT):
         step = (
             "If the server wants TLS, add tls=true to [source] uri, or name its CA in [source] tls_ca_file; else check"
             " that it is up."

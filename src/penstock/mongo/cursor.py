@@ -21,7 +21,7 @@ from penstock.model import BsonDocument
 from penstock.mongo.codec import CODEC
 from penstock.mongo.connection import RAW, SourceClient, time_of
 
-_EMPTY = b"\5\0\0\0\0"
+_EMPTY_ARRAY = b"\5\0\0\0\0"
 """An array of nothing."""
 
 _PIECE_BYTES = 48 * 1024
@@ -32,7 +32,7 @@ _BEFORE_ARRAY = 6
 
 _SIZE = Struct("<I").unpack_from
 
-_FULL = 12 * 1024 * 1024
+_FULL_BYTES = 12 * 1024 * 1024
 """A reply above this was ended by its size (16 MB), not for want of events."""
 
 
@@ -132,7 +132,7 @@ class _Cursor:
         envelope, array = taken_apart(raw, batch)
         cursor, bounds = envelope["cursor"], bounds_of(array)
         self.id = cursor["id"]
-        full = len(bounds) > self._batch_size or len(raw) > _FULL
+        full = len(bounds) > self._batch_size or len(raw) > _FULL_BYTES
         return CursorReply(array, bounds, cursor.get("postBatchResumeToken"), time_of(envelope), len(raw), full)
 
 
@@ -177,7 +177,7 @@ def taken_apart(raw: bytes, batch: str) -> tuple[BsonDocument, bytes]:
     cursor = envelope["cursor"].raw
     start = cursor.index(b"\x04%b\0" % batch.encode()) + len(batch) + 2
     end = start + int.from_bytes(cursor[start : start + 4], "little")
-    around = cursor[4:start] + _EMPTY + cursor[end:]
+    around = cursor[4:start] + _EMPTY_ARRAY + cursor[end:]
     envelope["cursor"] = bson.decode((len(around) + 4).to_bytes(4, "little") + around, CODEC)
     return envelope, cursor[start:end]
 
@@ -198,8 +198,8 @@ def bounds_of(array: bytes) -> list[int]:
 
 def decoded(piece: bytes) -> list[BsonDocument]:
     """The documents of a piece. Raises InvalidBSON when one of them is damaged."""
-    found: list[BsonDocument] = bson.decode(piece, CODEC)[""]
-    return found
+    documents: list[BsonDocument] = bson.decode(piece, CODEC)[""]
+    return documents
 
 
 def undecoded(piece: bytes) -> list[bytes]:

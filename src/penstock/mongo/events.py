@@ -87,11 +87,11 @@ class EventReader:
     def _namespace(self, coll: str, version: int) -> Namespace | None:
         """Whose change it is, by the declared name; none where the name was another collection's at the time."""
         if coll in self._renamed:
-            return self._namespace_then(coll, version)
+            return self._namespace_at(coll, version)
         found = self._namespaces.get(coll)
         return found or self._namespaces.setdefault(coll, Namespace(self._db, coll))
 
-    def _namespace_then(self, coll: str, version: int) -> Namespace | None:
+    def _namespace_at(self, coll: str, version: int) -> Namespace | None:
         names = next((each for each in self._renamed[coll] if each.at(version).coll == coll), None)
         if names:
             return names.declared

@@ -45,7 +45,7 @@ _MAX_RANGE_S = 5.0
 """How long one range is read at most: a slow sink must not leave it with documents that are too old to be sent."""
 
 _REPLY_DOCUMENTS = 1000
-_REPLACED = "\ufffd"
+_REPLACEMENT_CHARACTER = "\ufffd"
 
 
 class MongoLoad:
@@ -95,11 +95,11 @@ class MongoLoad:
             while not self._progress.over:
                 self._client = self._connection.client
                 try:
-                    for batch in self._range():
+                    for batch in self._read_range():
                         retries.succeeded()
                         self._metrics.count("penstock_load_documents_total", len(batch.changes), pipeline=self._name)
                         yield batch
-                        self._end_when_told()
+                        self._raise_if_stopped()
                 except PyMongoError as error:
                     self._recover(error, retries)
         except Stopped:
@@ -110,9 +110,9 @@ class MongoLoad:
         """End `batches`, after the present reply."""
         self._ending.set()
 
-    def _range(self) -> Iterator[Batch]:
+    def _read_range(self) -> Iterator[Batch]:
         """Read one range; `_progress` moves with each reply, and to the next bracket at the end of this one."""
-        self._end_when_told()
+        self._raise_if_stopped()
         number, bracket = self._progress.bracket, BRACKETS[self._progress.bracket]
         steps = bracket.way == "steps"
         if self._brackets is None:
@@ -131,7 +131,7 @@ class MongoLoad:
             if bracket.way != "type":
                 self._progress = LoadProgress(number, last_exact(changes), begun=True)
             yield Batch(changes, self._progress.position(version), read_at, size, more=True)
-            self._keep_to_the_rate(count, read_at)
+            self._throttle(count, read_at)
             if steps and time.monotonic() - read_at > _MAX_RANGE_S:
                 return
         if count < limit or not steps:
@@ -144,23 +144,23 @@ class MongoLoad:
             reply = cursor.open(wanted, limit=limit)
             while True:
                 if reply.count:
-                    yield self._changes(reply, version), reply.size
+                    yield self._decode(reply, version), reply.size
                 if not cursor.alive:
                     return
                 reply = cursor.next()
 
-    def _changes(self, reply: CursorReply, version: int) -> list[TransformedChange]:
+    def _decode(self, reply: CursorReply, version: int) -> list[TransformedChange]:
         changes: list[TransformedChange] = []
         for piece in reply.pieces():
             changes += changes_in(piece, self._served_as, version, self._transform)
         return changes
 
-    def _keep_to_the_rate(self, count: int, since: float) -> None:
+    def _throttle(self, count: int, since: float) -> None:
         if self._rate:
             self._ending.wait(max(0.0, count / self._rate - (time.monotonic() - since)))
-        self._end_when_told()
+        self._raise_if_stopped()
 
-    def _end_when_told(self) -> None:
+    def _raise_if_stopped(self) -> None:
         if self._ending.is_set():
             raise Stopped(f"told to stop before {self._namespace} was loaded")
 
@@ -188,7 +188,7 @@ def changes_of(raw: bytes, namespace: Namespace, version: int) -> list[Change]:
     try:
         documents = bson.decode_all(raw, CODEC)
     except InvalidBSON:
-        return [_change_of(each, namespace, version) for each in _split(raw)]
+        return [_change_of(each, namespace, version) for each in _documents_in(raw)]
     return [Change(namespace, "upsert", version, document["_id"], document) for document in documents]
 
 
@@ -215,7 +215,7 @@ def last_exact(changes: Sequence[TransformedChange]) -> Any:
     A string that is not UTF-8 is decoded with replacement characters: it is another value then, and what lies between
     would be left out. Reading some documents twice is harmless.
     """
-    exact = (change.id for change in reversed(changes) if _REPLACED not in str(change.id))
+    exact = (change.id for change in reversed(changes) if _REPLACEMENT_CHARACTER not in str(change.id))
     return next(exact, changes[-1].id)
 
 
@@ -230,16 +230,16 @@ def _change_of(raw: bytes, namespace: Namespace, version: int) -> Change:
 
 def _id_of(raw: bytes, namespace: Namespace) -> Any:
     try:
-        key = RawBSONDocument(raw)["_id"]
+        source_id = RawBSONDocument(raw)["_id"]
     except (InvalidBSON, KeyError) as error:
         raise SourceUnavailable(
             f"A document of {namespace} is so damaged that its _id cannot be read ({error}). Run `validate` on the"
             " collection and repair it."
         ) from error
-    return bson.decode(key.raw, CODEC) if isinstance(key, RawBSONDocument) else key
+    return bson.decode(source_id.raw, CODEC) if isinstance(source_id, RawBSONDocument) else source_id
 
 
-def _split(raw: bytes) -> Iterator[bytes]:
+def _documents_in(raw: bytes) -> Iterator[bytes]:
     start = 0
     while start < len(raw):
         end = start + int.from_bytes(raw[start : start + 4], "little")

@@ -36,14 +36,14 @@ def with_states(client: SourceClient, changes: Sequence[Change]) -> list[Change]
 
 def _states(client: SourceClient, namespace: Namespace, ids: dict[str, Any]) -> dict[str, Change]:
     version = committed_time(client, namespace)
-    states = {text: Change(namespace, "delete", version, key) for text, key in ids.items()}
-    states.update((document_id(found.id), found) for found in _found(client, namespace, ids, version))
+    states = {text: Change(namespace, "delete", version, source_id) for text, source_id in ids.items()}
+    states.update((document_id(found.id), found) for found in _read_changes(client, namespace, ids, version))
     return states if exists(client, namespace) else {}  # asked last: what a drop took away was not deleted
 
 
-def _found(client: SourceClient, namespace: Namespace, ids: dict[str, Any], version: int) -> Iterator[Change]:
-    for some in chunks(ids.values(), _IDS_AT_ONCE):
-        with closing(collection(client, namespace).find_raw_batches({"_id": {"$in": some}})) as batches:
+def _read_changes(client: SourceClient, namespace: Namespace, ids: dict[str, Any], version: int) -> Iterator[Change]:
+    for chunk in chunks(ids.values(), _IDS_AT_ONCE):
+        with closing(collection(client, namespace).find_raw_batches({"_id": {"$in": chunk}})) as batches:
             for raw in batches:
                 yield from changes_of(raw, namespace, version)
 

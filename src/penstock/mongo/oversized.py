@@ -14,7 +14,7 @@ from penstock.mongo.cursor import CursorReply, Undecodable
 from penstock.mongo.error_table import Fault, fault_of
 from penstock.mongo.watch import Watch
 
-_LARGE = 4 * 1024 * 1024
+_LARGE_BYTES = 4 * 1024 * 1024
 """An event above 16 MB holds a document, and maybe what was changed in it; this leaves room for doubt."""
 
 
@@ -32,13 +32,13 @@ def looked_up(client: SourceClient, reply: CursorReply, watch: Watch) -> tuple[l
             namespace = Namespace(watch.db, watch.present(event["ns"]["coll"], version))
             event["fullDocument"], bytes_read = _look_up(client, namespace, event["documentKey"]["_id"])
             size += bytes_read
-            large = large or bytes_read > _LARGE
+            large = large or bytes_read > _LARGE_BYTES
     return events, size, large
 
 
-def _look_up(client: SourceClient, namespace: Namespace, key: Any) -> tuple[Any, int]:
+def _look_up(client: SourceClient, namespace: Namespace, source_id: Any) -> tuple[Any, int]:
     try:
-        found = collection(client, namespace).with_options(codec_options=RAW).find_one({"_id": key})
+        found = collection(client, namespace).with_options(codec_options=RAW).find_one({"_id": source_id})
         if found is None:
             return None, 0
         return bson.decode(found.raw, CODEC), len(found.raw)
@@ -47,4 +47,6 @@ def _look_up(client: SourceClient, namespace: Namespace, key: Any) -> tuple[Any,
     except OperationFailure as error:
         if fault_of(error) is not Fault.TOO_LARGE:
             raise
-        return Undecodable(f"the document cannot be read: {error.details and error.details.get('errmsg')}"), _LARGE + 1
+        return Undecodable(
+            f"the document cannot be read: {error.details and error.details.get('errmsg')}"
+        ), _LARGE_BYTES + 1

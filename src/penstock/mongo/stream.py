@@ -1,8 +1,8 @@
 """Changes from the change stream of a database, or of one collection, for ever.
 
-batches    opens a cursor after the position, yields what it answers; after a fault it goes on from there
-_recover   an error -> wait, log in again, go by the cluster time, take the detour, or give up
-_detour    past an event above 16 MB: keys only, each document looked up
+batches           opens a cursor after the position, yields what it answers; after a fault it goes on from there
+_recover          an error -> wait, log in again, resume by the cluster time, pass what is too large, or give up
+_pass_oversized   past an event above 16 MB: keys only, each document looked up
 """
 
 import threading
@@ -68,10 +68,10 @@ class MongoStream:
         self._ending = ChildEvent(stop)
         self._batch_size = batch_size
         self._wait_ms = wait_ms
-        self._events = EventReader(watch.db, watch.colls, self._missing, watch.renamed)
+        self._events = EventReader(watch.db, watch.colls, self._why_missing, watch.renamed)
         self._identities: dict[str, str] = {}
         self._position: Position | None = None
-        self._floor = 0
+        self._opened_time = 0
         self._too_large = False
 
     def batches(self, after: Position | None, transform: SourceTransform) -> Generator[Batch]:
@@ -84,7 +84,7 @@ class MongoStream:
             while not self._ending.is_set():
                 self._client = self._connection.client
                 try:
-                    for batch in self._detour(retries) if self._too_large else self._straight(retries):
+                    for batch in self._pass_oversized(retries) if self._too_large else self._follow(retries):
                         self._position = batch.position
                         yield batch
                 except PyMongoError as error:
@@ -104,24 +104,24 @@ class MongoStream:
         """End `batches`, within a second; it frees the cursor itself."""
         self._ending.set()
 
-    def _straight(self, retries: Retries) -> Iterator[Batch]:
+    def _follow(self, retries: Retries) -> Iterator[Batch]:
         with closing(self._cursor(self._batch_size)) as cursor:
             for reply, asked_at in self._replies(cursor, retries):
                 yield self._batch(map(events_in, reply.pieces()), reply, asked_at)
 
-    def _detour(self, retries: Retries) -> Iterator[Batch]:
+    def _pass_oversized(self, retries: Retries) -> Iterator[Batch]:
         """Read one event at a time, keys only, until the one that was too large is likely to be behind."""
         with closing(self._cursor(1)) as cursor:
             for seen, (reply, asked_at) in enumerate(self._replies(cursor, retries)):
-                events, size, maybe_the_one = looked_up(self._client, reply, self._watch)
+                events, size, maybe_oversized = looked_up(self._client, reply, self._watch)
                 yield self._batch([events], replace(reply, size=size), asked_at)
-                if maybe_the_one or seen > self._batch_size or (seen and not events):
+                if maybe_oversized or seen > self._batch_size or (seen and not events):
                     break
         self._too_large = False
 
     def _replies(self, cursor: ChangeCursor, retries: Retries) -> Iterator[tuple[CursorReply, float]]:
         """Open the cursor and answer each reply with the moment when it was asked for."""
-        self._remember()
+        self._note_collections()
         asked_at = time.monotonic()
         yield cursor.open(self._watch.pipeline(self._position, keys_only=self._too_large)), asked_at
         while cursor.alive and not self._ending.is_set():
@@ -135,11 +135,11 @@ class MongoStream:
         coll = watch.target(self._position)
         return ChangeCursor(self._client, watch.db, coll, batch_size=batch_size, wait_ms=self._wait_ms)
 
-    def _remember(self) -> None:
+    def _note_collections(self) -> None:
         """Note, before the cursor is opened, which collections there are, and a time that is surely before it."""
-        self._identities = _identities(self._client, self._watch)
+        self._identities = _list_collections(self._client, self._watch)
         if self._position is None:
-            self._floor = committed_time(self._client, self._watch.first)
+            self._opened_time = committed_time(self._client, self._watch.first)
 
     def _batch(self, pieces: Iterable[list[BsonDocument]], reply: CursorReply, asked_at: float) -> Batch:
         """Make changes of a reply's events, which come in pieces."""
@@ -153,9 +153,9 @@ class MongoStream:
                     self._forget(change)
             changes += apply_transform(decoded, self._transform)
             token = events[-1]["_id"] if events else token
-        return Batch(changes, self._reached(reply, changes, token), asked_at, reply.size, reply.full)
+        return Batch(changes, self._position_after(reply, changes, token), asked_at, reply.size, reply.full)
 
-    def _reached(
+    def _position_after(
         self, reply: CursorReply, changes: Sequence[TransformedChange], token: BsonDocument | None
     ) -> Position:
         """The position after a reply, whose last event has this token.
@@ -163,18 +163,18 @@ class MongoStream:
         Nothing resumes after an invalidate's token, so its successor is named by time. Where idle replies carry no
         token (MongoDB 4.0) the position stays.
         """
-        lowest = changes[-1].version if changes else self._position.time if self._position else self._floor
+        lowest = changes[-1].version if changes else self._position.time if self._position else self._opened_time
         if changes and changes[-1].kind == "invalidate":
             return position_at(lowest + 1)
         if reply.token:
             return position_after(reply.token, time_within(reply.token, lowest, reply.time))
         if token:
             return position_after(token, lowest)
-        return self._position or position_at(reply.time or self._floor)
+        return self._position or position_at(reply.time or self._opened_time)
 
-    def _missing(self, coll: str) -> MissingDocument:
+    def _why_missing(self, coll: str) -> MissingDocument:
         """Say why the document of an update is not there: deleted, unless its collection is another one by now."""
-        now = _identities(self._client, self._watch)
+        now = _list_collections(self._client, self._watch)
         if coll not in now:
             return "gone"
         return "delete" if self._identities.setdefault(coll, now[coll]) == now[coll] else "gone"
@@ -191,7 +191,7 @@ class MongoStream:
         """Prepare going on after an error, or raise what ends the stream."""
         fault = fault_of(error)
         if fault is Fault.LOST:
-            self._go_by_time(error)
+            self._resume_by_time(error)
         elif fault is Fault.TOO_LARGE and not self._too_large:
             self._too_large = True
         else:
@@ -207,7 +207,7 @@ class MongoStream:
             waited_s=round(waited, 2),
         )
 
-    def _go_by_time(self, error: PyMongoError) -> None:
+    def _resume_by_time(self, error: PyMongoError) -> None:
         """Try the position's cluster time once where its token is of no use; raise PositionLost after that."""
         position = self._position
         if position and position.token and position.time:
@@ -229,7 +229,7 @@ def _leave_out(_namespace: Namespace, documents: Sequence[BsonDocument]) -> Sequ
     return [None] * len(documents)
 
 
-def _identities(client: SourceClient, watch: Watch) -> dict[str, str]:
+def _list_collections(client: SourceClient, watch: Watch) -> dict[str, str]:
     """The collections that exist; none where the user may not list them (then nothing is taken for deleted)."""
     try:
         return identities(client, watch.db, watch.carried(0))

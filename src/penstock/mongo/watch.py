@@ -8,9 +8,9 @@ from typing import Any, Literal
 from penstock.model import BsonDocument, Names, Namespace, Position
 from penstock.mongo.position import resume_option
 
-_OF_DATABASES = ["rename", "dropDatabase", "invalidate"]
+_DATABASE_EVENTS = ["rename", "dropDatabase", "invalidate"]
 
-_LAST = 2**63 - 1
+_HIGHEST_VERSION = 2**63 - 1
 """No change has a higher version."""
 
 
@@ -34,7 +34,7 @@ class Watch:
     @property
     def first(self) -> Namespace:
         """One of the collections, by its name at the source."""
-        return Namespace(self.db, self.carried(_LAST)[0])
+        return Namespace(self.db, self.carried(_HIGHEST_VERSION)[0])
 
     @property
     def names(self) -> str:
@@ -70,10 +70,10 @@ class Watch:
             stream["fullDocument"] = "updateLookup"
         stages: list[BsonDocument] = [{"$changeStream": stream}]
         if self.own is None:
-            names = self.carried(position.time if position else _LAST)
+            names = self.carried(position.time if position else _HIGHEST_VERSION)
             seen = [*names, *([self.heartbeat] if self.heartbeat else ())]
-            of_documents = {"ns.coll": {"$in": seen}}
-            stages.append({"$match": {"$or": [of_documents, {"operationType": {"$in": _OF_DATABASES}}]}})
+            document_events = {"ns.coll": {"$in": seen}}
+            stages.append({"$match": {"$or": [document_events, {"operationType": {"$in": _DATABASE_EVENTS}}]}})
         stages.append({"$project": {"updateDescription": 0} | ({"fullDocument": 0} if keys_only else {})})
         return stages
 

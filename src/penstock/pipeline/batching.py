@@ -16,10 +16,10 @@ from typing import NamedTuple
 from penstock.model import Batch, Position, SourceTransform
 from penstock.ports import Source
 
-_AHEAD = 3
+_READ_AHEAD = 3
 """Answers of the source that may wait; each is bounded by the source (16 MB at the most)."""
 
-_MOST_AGE_S = 0.05
+_MAX_AGE_S = 0.05
 """How long a batch waits for the rest that the source promised, since its first answer came."""
 
 
@@ -30,7 +30,7 @@ class Limits(NamedTuple):
     bytes: int
 
     def reached(self, batch: Batch) -> bool:
-        """Say whether the batch is full."""
+        """Return whether the batch is full."""
         return len(batch.changes) >= self.changes or batch.bytes >= self.bytes
 
 
@@ -44,7 +44,7 @@ class _Reader:
     """Reads a source in a thread of its own; `answers` holds what was read and not yet taken."""
 
     def __init__(self, source: Source, after: Position | None, transform: SourceTransform) -> None:
-        self.answers: queue.Queue[Batch | _End] = queue.Queue(maxsize=_AHEAD)
+        self.answers: queue.Queue[Batch | _End] = queue.Queue(maxsize=_READ_AHEAD)
         self._source = source
         self._after = after
         self._transform = transform
@@ -68,7 +68,7 @@ class _Reader:
         self.answers.put(_End(error))
 
     def take(self, timeout_s: float | None = None) -> Batch | _End | None:
-        """Answer the next thing read; None when nothing came within the time."""
+        """Return the next thing read, None when nothing came within the time."""
         try:
             return self.answers.get(timeout=timeout_s)
         except queue.Empty:
@@ -107,7 +107,7 @@ def gather(
         while True:
             answer = reader.take(max(0.0, ends_at - time.monotonic()) if batch else None)
             room = batch and not limits.reached(batch) and time.monotonic() < ends_at
-            if batch and not (isinstance(answer, Batch) and (room or (whole_times and _one_time(batch, answer)))):
+            if batch and not (isinstance(answer, Batch) and (room or (whole_times and _continues_time(batch, answer)))):
                 yield batch
                 batch = None
             if isinstance(answer, _End):
@@ -117,18 +117,18 @@ def gather(
             if answer is None:
                 continue
             if batch is None:
-                ends_at = time.monotonic() + _MOST_AGE_S
-            batch = _joined(batch, answer) if batch else answer
+                ends_at = time.monotonic() + _MAX_AGE_S
+            batch = _merge(batch, answer) if batch else answer
             if not batch.more and reader.answers.empty():
                 yield batch
                 batch = None
 
 
-def _one_time(batch: Batch, answer: Batch) -> bool:
-    """Say whether the answer goes on with the cluster time that the batch ends with."""
+def _continues_time(batch: Batch, answer: Batch) -> bool:
+    """Return whether the answer goes on with the cluster time that the batch ends with."""
     return bool(batch.changes and answer.changes) and batch.changes[-1].version == answer.changes[0].version
 
 
-def _joined(batch: Batch, answer: Batch) -> Batch:
+def _merge(batch: Batch, answer: Batch) -> Batch:
     batch.changes.extend(answer.changes)
     return Batch(batch.changes, answer.position, batch.read_at, batch.bytes + answer.bytes, answer.more)

@@ -47,7 +47,7 @@ class FoldedBatch:
         return any(not self.documents[alias].isdisjoint(documents[alias]) for alias in shared)
 
     def settle(self, outcomes: Sequence[Outcome]) -> list[Letter]:
-        """Count what became of the writes; answer the dead letters to store, those of the transform included."""
+        """Count what became of the writes; return the dead letters to store, those of the transform included."""
         if len(outcomes) != len(self.writes):
             raise SystemicFault(f"{len(self.writes)} writes were answered by {len(outcomes)} outcomes")
         letters = list(self.letters)
@@ -103,17 +103,17 @@ def fold(changes: Sequence[TransformedChange], position: Position, routes: Route
     A document that the transform refused becomes a dead letter; one that it left out becomes a delete, since an
     earlier state of it may be indexed.
     """
-    prepared = FoldedBatch(position, counts=Counts(read=len(changes)))
-    for namespace, some in _by_namespace(changes):
+    folded = FoldedBatch(position, counts=Counts(read=len(changes)))
+    for namespace, its_changes in _by_namespace(changes):
         route = routes.get(namespace)
         if route is None:
-            prepared.counts.control += len(some)
+            folded.counts.control += len(its_changes)
             continue
-        last = _folded(some, prepared.counts)
-        prepared.documents[route.alias] = set(last)  # not the keys of `last`: they would keep its changes
+        last = _last_by_document(its_changes, folded.counts)
+        folded.documents[route.alias] = set(last)  # not the keys of `last`: they would keep its changes
         if last:
-            _write(route.alias, last, prepared)
-    return prepared
+            _add_writes(route.alias, last, folded)
+    return folded
 
 
 def _by_namespace(
@@ -129,40 +129,40 @@ def _by_namespace(
     return grouped.items()
 
 
-def _folded(changes: Sequence[TransformedChange], counts: Counts) -> dict[str, TransformedChange]:
+def _last_by_document(changes: Sequence[TransformedChange], counts: Counts) -> dict[str, TransformedChange]:
     """Return the last change of each document by its document id, in the order of these changes."""
-    known = [change for change in changes if change.kind != "gone"]
-    counts.control += len(changes) - len(known)
-    ids = document_ids([change.id for change in known])
-    last = dict(zip(ids, known, strict=True))
-    counts.folded += len(known) - len(last)
-    if len(last) < len(known):
+    kept = [change for change in changes if change.kind != "gone"]
+    counts.control += len(changes) - len(kept)
+    ids = document_ids([change.id for change in kept])
+    last = dict(zip(ids, kept, strict=True))
+    counts.folded += len(kept) - len(last)
+    if len(last) < len(kept):
         last.clear()
-        for text_id, change in zip(ids, known, strict=True):
+        for text_id, change in zip(ids, kept, strict=True):
             last.pop(text_id, None)  # so that documents stay in the order of their last change
             last[text_id] = change
     return last
 
 
-_BODIES = frozenset({bytes, type(None)})
+_BODY_TYPES = frozenset({bytes, type(None)})
 
 
-def _write(alias: str, last: Mapping[str, TransformedChange], prepared: FoldedBatch) -> None:
+def _add_writes(alias: str, last: Mapping[str, TransformedChange], folded: FoldedBatch) -> None:
     changes = list(last.values())
     columns = TransformedColumns.of(changes)
     bodies = columns.bodies
-    if _BODIES.issuperset(map(type, bodies)) and bodies.count(None) == columns.kinds.count("delete"):
+    if _BODY_TYPES.issuperset(map(type, bodies)) and bodies.count(None) == columns.kinds.count("delete"):
         # the usual case, in one go
-        prepared.writes += in_rows(Write, alias=repeat(alias), id=last, version=columns.versions, body=bodies)
-        prepared.changes += changes
+        folded.writes += in_rows(Write, alias=repeat(alias), id=last, version=columns.versions, body=bodies)
+        folded.changes += changes
         return
     for text_id, change in last.items():
         if isinstance(change.body, DocumentError):
-            prepared.letters.append(letter(change, alias, text_id, prepared.position, str(change.body)))
+            folded.letters.append(letter(change, alias, text_id, folded.position, str(change.body)))
             continue
         if change.kind == "unresolved":
             raise AssertionError(f"a change of {change.namespace} was not looked up: it would be taken for a delete")
         if change.body is None and change.kind == "upsert":
-            prepared.left_out.add(len(prepared.writes))
-        prepared.writes.append(Write(alias, text_id, change.version, change.body))
-        prepared.changes.append(change)
+            folded.left_out.add(len(folded.writes))
+        folded.writes.append(Write(alias, text_id, change.version, change.body))
+        folded.changes.append(change)

@@ -32,9 +32,9 @@ from penstock.runtime.intervals import INTERVALS
 
 log = structlog.get_logger(__name__)
 
-_UNSETTLED = 4
-"""So many batches for each request in flight may be on their way, those included that are safe before an older one is.
-One slow request of an index holds up the position, not the others."""
+_UNSETTLED_PER_REQUEST = 4
+"""Maximum number of unsettled batches per in-flight request. Counts batches that are written but wait for an older one:
+one slow request of an index holds up the position, not the other batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Pipeline:
     _flights: deque[_Flight] = field(default_factory=deque)
     _pending: Counts = field(default_factory=Counts)
     _letters_at: deque[tuple[float, Counter[str]]] = field(default_factory=deque)
-    _saving: Checkpointer = field(init=False)
+    _checkpointer: Checkpointer = field(init=False)
 
     def run(self, stop: threading.Event) -> None:
         """Go on from the checkpoint until the source ends.
@@ -113,15 +113,15 @@ class Pipeline:
         self._flights.clear()
         self._pending = Counts()
         every_s, idle_s = self.rules.checkpoint_every_s, self.rules.idle_save_s
-        self._saving = Checkpointer(self._save, every_s=every_s, idle_s=idle_s)
+        self._checkpointer = Checkpointer(self._save, every_s=every_s, idle_s=idle_s)
         after = self.ports.checkpoints.load()
         workers = ThreadPoolExecutor(self.rules.in_flight + 1, thread_name_prefix="penstock-sink")
         is_stream = self.rules.send_within_s is None
         read = gather(self.ports.source(), after, self.rules.limits, transform_by(self.routes), whole_times=is_stream)
-        with self._saving, workers, closing(read) as batches:
+        with self._checkpointer, workers, closing(read) as batches:
             try:
                 for batch in batches:
-                    self._take(batch, workers)
+                    self._fold_and_send(batch, workers)
                     self._settle()
                     if stop.is_set():
                         raise Stopped(f"pipeline {self.name} was told to stop")
@@ -133,57 +133,57 @@ class Pipeline:
     def _finish(self) -> None:
         """Wait for what is in flight, and save the position after it."""
         self._settle_all()
-        self._saving.finish()
+        self._checkpointer.finish()
 
-    def _take(self, batch: Batch, workers: ThreadPoolExecutor) -> None:
+    def _fold_and_send(self, batch: Batch, workers: ThreadPoolExecutor) -> None:
         for changes, control in split(batch.changes):
-            prepared = fold(changes, batch.position, self.routes)
+            folded = fold(changes, batch.position, self.routes)
             if control:
-                prepared.counts.read += 1
-                prepared.counts.control += 1
-            self._send(prepared, None if control else batch.position, batch.read_at, workers)
+                folded.counts.read += 1
+                folded.counts.control += 1
+            self._send(folded, None if control else batch.position, batch.read_at, workers)
             if control:
                 self._settle_all()
                 self.on_control(control)
 
     def _send(
-        self, prepared: FoldedBatch, position: Position | None, read_at: float, workers: ThreadPoolExecutor
+        self, folded: FoldedBatch, position: Position | None, read_at: float, workers: ThreadPoolExecutor
     ) -> None:
         """Send once there is room and nothing under way touches the same documents."""
-        while not self._has_room(prepared, under_way := self._under_way()):
-            wait([each.delivered for each in under_way], return_when=FIRST_COMPLETED)
-        delivered = workers.submit(copy_context().run, self._deliver, prepared, read_at)
-        self._flights.append(_Flight(prepared.documents, position, delivered))
+        while not self._has_room(folded, under_way := self._under_way()):
+            wait([flight.delivered for flight in under_way], return_when=FIRST_COMPLETED)
+        delivered = workers.submit(copy_context().run, self._deliver, folded, read_at)
+        self._flights.append(_Flight(folded.documents, position, delivered))
 
     def _under_way(self) -> list[_Flight]:
         """The flights that are not done, after the others were completed as far as possible."""
         self._settle()
         return [flight for flight in self._flights if not flight.delivered.done()]
 
-    def _has_room(self, prepared: FoldedBatch, under_way: list[_Flight]) -> bool:
+    def _has_room(self, folded: FoldedBatch, under_way: list[_Flight]) -> bool:
         return (
-            len(under_way) <= self.rules.in_flight  # one more than the sink sends at once: it is made ready
-            and len(self._flights) < _UNSETTLED * self.rules.in_flight
-            and not any(prepared.touches(flight.documents) for flight in under_way)
+            len(under_way) <= self.rules.in_flight  # one more than the sink sends at once, so that the next is ready
+            and len(self._flights) < _UNSETTLED_PER_REQUEST * self.rules.in_flight
+            and not any(folded.touches(flight.documents) for flight in under_way)
         )
 
-    def _deliver(self, prepared: FoldedBatch, read_at: float) -> tuple[Counts, Counter[str]]:
+    def _deliver(self, folded: FoldedBatch, read_at: float) -> tuple[Counts, Counter[str]]:
         """Write, store the dead letters, count; answers the counts and the dead letters' reasons. Runs in a thread."""
         within = self.rules.send_within_s
         send_before = None if within is None else read_at + within
-        outcomes = self.ports.sink.write(prepared.writes, send_before=send_before) if prepared.writes else []
-        letters = prepared.settle(outcomes)
+        outcomes = self.ports.sink.write(folded.writes, send_before=send_before) if folded.writes else []
+        letters = folded.settle(outcomes)
         if letters:
             self._store(letters)
-        if prepared.writes:
+        if folded.writes:
             self.metrics.observe("penstock_write_seconds", time.monotonic() - read_at, pipeline=self.name)
-        return prepared.counts, Counter(letter.reason for letter in letters)
+        return folded.counts, Counter(letter.reason for letter in letters)
 
     def _store(self, letters: list[Letter]) -> None:
         self.ports.dead_letters.store(letters)
-        for each in letters[:10]:
+        for letter in letters[:10]:
             log.warning(
-                "dead letter", pipeline=self.name, collection=str(each.namespace), id=each.id, reason=each.reason
+                "dead letter", pipeline=self.name, collection=str(letter.namespace), id=letter.id, reason=letter.reason
             )
         if len(letters) > 10:
             log.warning("dead letters", pipeline=self.name, more=len(letters) - 10)
@@ -217,7 +217,7 @@ class Pipeline:
                 self.metrics.count("penstock_changes_total", amount, pipeline=self.name, outcome=outcome)
         self.on_settled(position, self._pending)
         self._pending = Counts()
-        self._saving.reached(position, self.counts.read)
+        self._checkpointer.reached(position, self.counts.read)
 
     def _limit_dead_letters(self, reasons: Counter[str]) -> None:
         now = time.monotonic()
@@ -225,13 +225,13 @@ class Pipeline:
             self._letters_at.append((now, reasons))
         while self._letters_at and self._letters_at[0][0] < now - self.rules.dead_letter_window_s:
             self._letters_at.popleft()
-        recent = sum(each.total() for _, each in self._letters_at)
+        recent = sum(counted.total() for _, counted in self._letters_at)
         if recent > self.rules.dead_letter_limit:
             raise SystemicFault(
                 f"pipeline {self.name}: {recent} dead letters within {self.rules.dead_letter_window_s:.0f} s, the limit"
                 f" is {self.rules.dead_letter_limit}. The index or the transform refuses too much to go on; the"
-                f" commonest reasons: {_commonest(each for _, each in self._letters_at)}. All of them: `penstock"
-                " dead-letters list`. Mend the cause, or raise [pipeline] dead_letter_limit."
+                f" commonest reasons: {_most_common(reasons for _, reasons in self._letters_at)}. All of them:"
+                " `penstock dead-letters list`. Mend the cause, or raise [pipeline] dead_letter_limit."
             )
 
     def _save(self, position: Position) -> None:
@@ -239,9 +239,9 @@ class Pipeline:
         self.metrics.count("penstock_checkpoints_total", pipeline=self.name)
 
 
-def _commonest(counts: Iterable[Counter[str]]) -> str:
-    """The three commonest reasons, each with how often it came."""
+def _most_common(counts: Iterable[Counter[str]]) -> str:
+    """Return the three most common reasons, each with its count."""
     total: Counter[str] = Counter()
-    for each in counts:
-        total.update(each)
+    for reasons in counts:
+        total.update(reasons)
     return "; ".join(f"{count} times {reason[:200]}" for reason, count in total.most_common(3))

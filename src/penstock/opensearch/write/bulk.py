@@ -15,11 +15,11 @@ from penstock.model import Outcome, Refusal, Write, WriteColumns
 
 _MAX_VERSION: Final = (1 << 63) - 1
 _AROUND_BYTES: Final = 120
-"""At most what stands in the lines of one write beside its index, its id and its body."""
+"""At most what stands in the lines of one write without its index name, id and body."""
 
 _ACTION = b'{"%b":{%b"_id":%%b,"version":%%d,"version_type":"external_gte","require_alias":true}}\n'
 _LINE_BREAK = ord("\n")
-_GUARD = b'{"update":{%b"_id":"penstock-guard","require_alias":true}}\n{"doc":{}}\n'
+_GUARD_LINES = b'{"update":{%b"_id":"penstock-guard","require_alias":true}}\n{"doc":{}}\n'
 """A bulk request of deletes with external versions creates a missing index, `require_alias` or not. An update of a
 document that is not there changes nothing, and its `require_alias` holds for the whole request."""
 
@@ -61,11 +61,11 @@ def _actions(operation: bytes, form: Form) -> dict[str, bytes]:
 
 def guards_of(writes: Sequence[Write], places: Sequence[int], form: Form) -> list[bytes]:
     """The lines that keep a request from creating a missing index: one for each alias that has only deletes."""
-    some = [writes[place] for place in places]
-    deleted = {write.alias for write in some if write.body is None}
+    chosen = [writes[place] for place in places]
+    deleted = {write.alias for write in chosen if write.body is None}
     if deleted:
-        deleted -= {write.alias for write in some if write.body is not None}
-    return [_GUARD % form.names[alias] for alias in sorted(deleted)]
+        deleted -= {write.alias for write in chosen if write.body is not None}
+    return [_GUARD_LINES % form.names[alias] for alias in sorted(deleted)]
 
 
 def requests_of(

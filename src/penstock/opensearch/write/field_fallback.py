@@ -1,6 +1,6 @@
 """A second attempt for documents that the index refused because of their fields; all others pass as they are.
 
-    objection   what the refusal says: which field, and why                              (objections)
+    objection   what the refusal says: which field, and why                              (field_errors)
     mixed       a field that is new gets a mapping that takes every plain value, and the document comes again
     shapes      the document comes again: another request has decided meanwhile what the field is
     full        the index takes no new fields from now on, and the document comes again  (`when_full`)
@@ -69,7 +69,7 @@ class FieldFallback:
         self._patience = patience
         self._metrics = metrics
         self._counted_at = time.monotonic()
-        self._told: set[tuple[str, Reason, str]] = set()
+        self._logged: set[tuple[str, Reason, str]] = set()
 
     def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
         """See `penstock.ports.Sink`."""
@@ -95,7 +95,7 @@ class FieldFallback:
             again = {
                 place: changed
                 for place, write in this.writes.items()
-                if (changed := self._second(place, write, outcomes[place], this)) is not None
+                if (changed := self._retry_of(place, write, outcomes[place], this)) is not None
             }
             if not again:
                 break
@@ -104,9 +104,9 @@ class FieldFallback:
             for place, outcome in outcomes_again.items():
                 outcomes[place] = outcome
             this.writes = {place: again[place] for place, each in outcomes_again.items() if isinstance(each, Refusal)}
-        self._tell(this.tally)
+        self._report(this.tally)
 
-    def _second(self, place: int, write: Write, outcome: Outcome, this: _Round) -> Write | None:
+    def _retry_of(self, place: int, write: Write, outcome: Outcome, this: _Round) -> Write | None:
         """What to send instead of a refused write; None: it stays refused."""
         objection = objection_in(outcome.reason) if isinstance(outcome, Refusal) else None
         settings = self._collections.get(_collection_alias(write.alias))
@@ -142,17 +142,17 @@ class FieldFallback:
         refused = objection_in(map_field(self._client, self._patience, alias, objection.field, TEXT))
         return refused is None or refused.kind != "full" or self._index_is_ready(alias, refused, settings, this)
 
-    def _tell(self, tally: Counter[tuple[str, Reason, str]]) -> None:
+    def _report(self, tally: Counter[tuple[str, Reason, str]]) -> None:
         for what, documents in tally.items():
             alias, reason, name = what
             self._metrics.count("penstock_second_attempts_total", documents, reason=reason)
             loud = log.warning if reason in ("full", "field") else log.info
-            tell = log.debug if what in self._told else loud
-            tell(_WORDS[reason], index=alias, field=name or None, documents=documents)
-        self._told |= tally.keys()
+            tell = log.debug if what in self._logged else loud
+            tell(_MESSAGES[reason], index=alias, field=name or None, documents=documents)
+        self._logged |= tally.keys()
 
 
-_WORDS: dict[Reason, str] = {
+_MESSAGES: dict[Reason, str] = {
     "mixed": "a new field got values of two types at once: it is text, unless it had a mapping by then",
     "shapes": "a new field got a document and a plain value at once; sent again",
     "full": "the index has as many fields as max_fields allows: new ones are not searchable",

@@ -33,7 +33,7 @@ class _BulkCall(NamedTuple):
     form: Form
     send_before: float | None
 
-    def left(self, places: Sequence[int]) -> list[int]:
+    def without_outcome(self, places: Sequence[int]) -> list[int]:
         """The places of what has no outcome yet."""
         return [place for place in places if self.outcomes[place] is None]
 
@@ -61,8 +61,8 @@ class OpenSearchSink:
         self._query = f"?timeout={max(1, int(settings.timeout_s / 2))}s&{_ANSWER_FIELDS}"
         self._metrics = metrics
         self._patience = patience
-        self._made = threading.BoundedSemaphore(settings.requests_in_flight + 1)
-        self._sent = threading.BoundedSemaphore(settings.requests_in_flight)
+        self._room_to_make = threading.BoundedSemaphore(settings.requests_in_flight + 1)
+        self._room_to_send = threading.BoundedSemaphore(settings.requests_in_flight)
 
     def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
         """Send the writes and answer their outcomes in order; see `penstock.ports.Sink`.
@@ -72,11 +72,11 @@ class OpenSearchSink:
         if not writes:
             return []
         call = _BulkCall(writes, refusals(writes), form_of({write.alias for write in writes}), send_before)
-        sendable = call.left(range(len(writes)))
+        sendable = call.without_outcome(range(len(writes)))
         with self._patience.attempts() as attempts:
             for places in requests_of(writes, sendable, max_bytes=self._max_bytes, max_writes=self._max_writes):
                 self._deliver(places, call, attempts)
-        return [_known(outcome) for outcome in call.outcomes]
+        return [_require_outcome(outcome) for outcome in call.outcomes]
 
     def _deliver(self, places: Sequence[int], call: _BulkCall, attempts: Attempts) -> None:
         """Send a request and what is left of it, until every write in it has its outcome."""
@@ -88,7 +88,7 @@ class OpenSearchSink:
                 attempts.succeeded()
             elif isinstance(verdict, Wait):
                 self._wait(verdict, call, attempts)
-                requests.append(call.left(places))
+                requests.append(call.without_outcome(places))
             elif (half := len(places) // 2) > 0:
                 requests += [places[half:], places[:half]]
             else:
@@ -101,7 +101,7 @@ class OpenSearchSink:
 
     def _send(self, places: Sequence[int], call: _BulkCall) -> Wait | Refusal | None:
         """Send one request and note the outcomes; answers why some are missing, or a Refusal of it as a whole."""
-        with self._made:
+        with self._room_to_make:
             guards = guards_of(call.writes, places, call.form)
             body = b"".join(guards) + lines_of(call.writes, places, call.form)
             try:
@@ -112,11 +112,11 @@ class OpenSearchSink:
         self._metrics.count("penstock_bulk_requests_total", status=str(answer.status))
         if not answer.ok:
             return judge_request(answer, f"POST {call.form.path}")
-        return _settle(places, answer, len(guards), call.outcomes)
+        return _note_outcomes(places, answer, len(guards), call.outcomes)
 
     def _ask(self, body: bytes, call: _BulkCall) -> Response:
         """Send a request once there is room for it; whether it may be sent is asked last."""
-        with self._sent:
+        with self._room_to_send:
             if call.send_before is not None and time.monotonic() >= call.send_before:
                 raise ReadAgain("the writes were read too long ago to be sent")
             self.may_send()
@@ -124,7 +124,7 @@ class OpenSearchSink:
             return self._client.request("POST", call.form.path + self._query, body)
 
 
-def _settle(places: Sequence[int], answer: Response, guards: int, outcomes: list[Outcome | None]) -> Wait | None:
+def _note_outcomes(places: Sequence[int], answer: Response, guards: int, outcomes: list[Outcome | None]) -> Wait | None:
     """Note the outcome of each item; answers the wait that items ask for, None when none does."""
     if not guards and _all_written(answer.raw, len(places)):
         for place in places:
@@ -165,7 +165,7 @@ def _items(answer: Response) -> list[tuple[int, dict[str, Any] | None]] | None:
         return None
 
 
-def _known(outcome: Outcome | None) -> Outcome:
+def _require_outcome(outcome: Outcome | None) -> Outcome:
     if outcome is None:
         raise AssertionError("a write was left without an outcome")
     return outcome
