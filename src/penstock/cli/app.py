@@ -34,7 +34,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 (not needed for anything else)
+        from importlib.metadata import version
 
         typer.echo(f"penstock {version('penstock')}")
         raise typer.Exit

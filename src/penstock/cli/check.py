@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from penstock.cli.preparation import log_little
 from penstock.cli.tables import terminal_width, wrapped
 from penstock.settings import Settings
-
-# ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
     from penstock.operations.check.finding import CheckFinding
@@ -29,6 +28,7 @@ def check(
     """
     from penstock.operations.check import check as checking
 
+    log_little(settings)
     findings = list(checking.check(settings))
     if as_json:
         typer.echo(json.dumps([finding._asdict() for finding in findings], indent=1))

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from penstock.cli.letter_filters import Collections, NewerThan, OlderThan, Reason, wanted
+from penstock.cli.preparation import prepare_to_look, prepare_to_work
 from penstock.cli.signals import stop_signals
 from penstock.cli.tables import aligned, as_table_or_lists, cut, on_one_line, terminal_width
 from penstock.errors import SettingsError, SourceUnavailable
 from penstock.model import Namespace, seconds_of
 from penstock.observe.wording import counted
 from penstock.settings import Settings
-
-# ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
     from penstock.opensearch.dead_letters.search import LetterTally
@@ -42,12 +41,9 @@ def list_(
     document or a later one), deleted (the source no longer has the document), no collection (the source no longer has
     the collection) and unknown (the source cannot be asked). A replay removes superseded and deleted ones.
     """
-    from penstock.observe.logs import set_up_logs
     from penstock.operations.dead_letters.listing import list_letters
-    from penstock.worker.collections.patterns import expanded
 
-    set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
-    settings = expanded(settings, note=False)
+    settings = prepare_to_look(settings)
     listing = list_letters(settings, wanted(settings, collections, reason, older_than, newer_than), limit=limit)
     if as_json:
         typer.echo(json.dumps(_listing(listing), indent=1))
@@ -70,13 +66,10 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Show one dead letter with all its details. The exit code is 1 if there is none."""
-    from penstock.observe.logs import set_up_logs
     from penstock.operations.dead_letters.listing import find_letter
     from penstock.operations.explain.document_ref import asked_id
-    from penstock.worker.collections.patterns import expanded
 
-    set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
-    settings = expanded(settings, note=False)
+    settings = prepare_to_look(settings)
     text = asked_id(document).text
     found = find_letter(settings, Namespace.named(namespace), text)
     if found is None:
@@ -104,16 +97,13 @@ def drop(
 
     The command asks for confirmation. A dead letter that is stored in the meantime stays.
     """
-    from penstock.observe.logs import set_up_logs
     from penstock.operations.dead_letters import listing
-    from penstock.worker.collections.patterns import expanded
 
     if not (collections or reason or older_than or newer_than or everything):
         raise SettingsError(
             "say which dead letters to drop: name a collection, or give --reason, --older-than, --newer-than or --all"
         )
-    set_up_logs(settings.observe)
-    settings = expanded(settings, note=False)
+    settings = prepare_to_work(settings, note=False)
     which = wanted(settings, collections, reason, older_than, newer_than)
     if not yes:
         _ask(listing.list_letters(settings, which, limit=0).tally)

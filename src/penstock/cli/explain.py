@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from penstock.cli.preparation import prepare_to_look
 from penstock.cli.tables import aligned, on_one_line, terminal_width, wrapped
 from penstock.model import seconds_of
 from penstock.observe.wording import counted
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
-
-# ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
     from penstock.operations.explain.diagnosis import Evidence
@@ -43,12 +42,9 @@ def explain(
     the index. It also looks at the dead letters, the load and the stream's position. The exit code is 0 if the index
     holds what source and settings ask for, else 1.
     """
-    from penstock.observe.logs import set_up_logs
     from penstock.operations.explain.explain import explain as explained
-    from penstock.worker.collections.patterns import expanded
 
-    set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
-    settings = expanded(settings, note=False)
+    settings = prepare_to_look(settings)
     found = explained(
         settings,
         namespace,

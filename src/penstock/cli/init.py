@@ -19,7 +19,7 @@ def init(
 
     With --source-uri, the file gets a table for each collection of that server. A password is never written to it.
     """
-    from penstock.operations import init as writing  # noqa: PLC0415 (when it runs, so that --help answers at once)
+    from penstock.operations import init as writing
 
     writing.refuse_existing(file, overwrite=force)
     found = writing.collections_of(settings.source) if "source_uri" in given else []

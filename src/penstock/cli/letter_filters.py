@@ -9,8 +9,6 @@ import typer
 
 from penstock.model import Namespace
 
-# ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
-
 if TYPE_CHECKING:
     from penstock.opensearch.dead_letters.search import LetterFilter
     from penstock.settings import Settings

@@ -6,13 +6,12 @@ from typing import Annotated
 import typer
 
 from penstock.cli.named_collections import declared
+from penstock.cli.preparation import prepare_to_work
 from penstock.cli.signals import stop_signals
 from penstock.observe.wording import counted
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 from penstock.worker.progress import LoadResult
-
-# ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 _ENOUGH_FOR_A_RATE = 100
 
@@ -35,15 +34,10 @@ def load(
     gap. A load that was stopped resumes where it stopped.
     """
     from penstock.cli.progress import progress_display
-    from penstock.observe.logs import set_up_logs
     from penstock.observe.metrics import Metrics
-    from penstock.runtime.allocation import for_many_documents
     from penstock.worker import worker
-    from penstock.worker.collections.patterns import expanded
 
-    set_up_logs(settings.observe)
-    for_many_documents()
-    settings = expanded(settings)
+    settings = prepare_to_work(settings)
     only = declared(settings, namespaces or [])
     with stop_signals() as signals, progress_display() as progress:
         results = worker.load(

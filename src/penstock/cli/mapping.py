@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from penstock.cli.named_collections import declared
+from penstock.cli.preparation import prepare_to_look
 from penstock.cli.signals import stop_signals
 from penstock.errors import SettingsError
 from penstock.observe.wording import counted
 from penstock.settings import CollectionSettings, Settings
-
-# ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
     from penstock.operations.suggest.proposal import Proposal, Remark
@@ -37,9 +36,8 @@ def suggest(
     from penstock.cli.progress import progress_display
     from penstock.operations.init import refuse_existing
     from penstock.operations.suggest.sampling import suggest as propose
-    from penstock.worker.collections.patterns import expanded
 
-    settings = expanded(settings, note=False)
+    settings = prepare_to_look(settings, log_level="warning")
     declared(settings, [namespace])
     collection = next(each for each in settings.collections if each.namespace == namespace)
     if output:

@@ -5,12 +5,11 @@ from typing import Annotated
 import typer
 
 from penstock.cli.named_collections import declared
+from penstock.cli.preparation import prepare_to_work
 from penstock.cli.signals import stop_signals
 from penstock.errors import SettingsError
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
-
-# ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 
 def reindex(
@@ -45,16 +44,11 @@ def reindex(
     again: it resumes where it was. A worker (`penstock run`) goes on meanwhile and feeds both indexes.
     """
     from penstock.cli.progress import progress_display
-    from penstock.observe.logs import set_up_logs
     from penstock.operations.reindex import cutover, reindex
-    from penstock.runtime.allocation import for_many_documents
-    from penstock.worker.collections.patterns import expanded
 
     if sum((rollback, finish, abandon)) > 1:
         raise SettingsError("--rollback, --finish and --abandon cannot be combined; give one of them")
-    set_up_logs(settings.observe)
-    for_many_documents()
-    settings = expanded(settings)
+    settings = prepare_to_work(settings)
     declared(settings, [namespace])
     with stop_signals() as signals, progress_display("going through", "done") as progress:
         stop, say = signals.stop, progress.say

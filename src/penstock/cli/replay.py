@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from penstock.cli.letter_filters import Collections, NewerThan, OlderThan, Reason, wanted
+from penstock.cli.preparation import prepare_to_work, set_up_process
 from penstock.cli.signals import stop_signals
 from penstock.errors import SettingsError
 from penstock.observe.wording import counted
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
-
-# ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
     from penstock.delivery.replay_queue import Replayed
@@ -43,13 +42,12 @@ def replay(
     one that is refused again gets a new dead letter. Workers may keep running. The command may be repeated, or stopped
     with Ctrl-C: dead letters that were not replayed stay. The exit code is 1 if dead letters remain.
     """
-    from penstock.observe.logs import set_up_logs
-    from penstock.worker.collections.patterns import expanded
-
     if queue and (collections or reason or older_than or newer_than):
         raise SettingsError("--queue replays all parked keys; it takes no collection and no filter")
-    set_up_logs(settings.observe)
-    settings = settings if queue else expanded(settings, note=False)
+    if queue:
+        set_up_process(settings)
+    else:
+        settings = prepare_to_work(settings, note=False)
     remain = False
     with stop_signals() as signals:
         if queue:

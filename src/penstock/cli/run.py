@@ -4,11 +4,10 @@ import signal
 
 import typer
 
+from penstock.cli.preparation import set_up_process
 from penstock.cli.signals import stop_signals
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
-
-# ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 
 def run(settings: Settings, intervals: Intervals) -> None:
@@ -20,14 +19,11 @@ def run(settings: Settings, intervals: Intervals) -> None:
     import structlog
 
     from penstock.observe.health import Health, serving
-    from penstock.observe.logs import set_up_logs
     from penstock.observe.metrics import Metrics
-    from penstock.runtime.allocation import for_many_documents
     from penstock.worker import worker
 
-    set_up_logs(settings.observe)
+    set_up_process(settings)
     log = structlog.get_logger(__name__)
-    for_many_documents()
     metrics, health = Metrics(), Health(unhealthy_lag_s=settings.observe.unhealthy_lag_s)
     with stop_signals() as signals, serving(settings.observe.listen, metrics=metrics, health=health):
         log.info("run begins", collections=[each.namespace for each in settings.collections])

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from penstock.cli.preparation import prepare_to_look
 from penstock.cli.tables import as_table_or_lists, terminal_width
 from penstock.errors import QueueUnavailable, SourceUnavailable
 from penstock.observe.wording import counted
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
-
-# ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
     from penstock.operations.status.status import CollectionStatus
@@ -35,12 +34,9 @@ def status(
     (an event source mapping of AWS Lambda feeds the index, and only AWS knows its state). The time left is how long the
     source will still have the changes that are needed next; it is shown if [source] retention_s is set.
     """
-    from penstock.observe.logs import set_up_logs
     from penstock.operations.status import status as looking
-    from penstock.worker.collections.patterns import expanded
 
-    set_up_logs(settings.observe.model_copy(update={"log_level": "error"}))
-    found = looking.status(expanded(settings, note=False), intervals)
+    found = looking.status(prepare_to_look(settings), intervals)
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found.collections], indent=1))
     else:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from penstock.cli.named_collections import declared
+from penstock.cli.preparation import prepare_to_work
 from penstock.cli.signals import stop_signals
 from penstock.cli.tables import as_table_or_lists, terminal_width
 from penstock.errors import NotEqual
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
-
-# ruff: noqa: PLC0415  What a command needs is imported when it runs, so that --help and a wrong setting answer at once.
 
 if TYPE_CHECKING:
     from penstock.operations.verify import Verified, VerifyFinding
@@ -58,15 +57,10 @@ def verify(
     Ctrl-C, the next one resumes from there.
     """
     from penstock.cli.progress import progress_display
-    from penstock.observe.logs import set_up_logs
     from penstock.operations.verify import VerifyListener, VerifyOptions
     from penstock.operations.verify.everything import verify_all
-    from penstock.runtime.allocation import for_many_documents
-    from penstock.worker.collections.patterns import expanded
 
-    set_up_logs(settings.observe)
-    for_many_documents()
-    settings = expanded(settings)
+    settings = prepare_to_work(settings)
     only = declared(settings, namespaces or [])
     how = VerifyOptions(repair=repair, wait_s=wait, rate=rate, sample=sample, restart=restart)
     results: list[Verified] = []
