@@ -65,7 +65,7 @@ def test_what_is_in_step_and_what_is_left_out_is_expected(explained, loaded, nam
     assert (explained("hidden")["verdict"], explained("nobody")["verdict"]) == ("left out", "absent")
     shown = penstock("explain", namespace, "n:1").stdout
     assert "fields       2 fields equal\n" in shown
-    assert shown.endswith("The index holds it as the source and the settings say.\n")
+    assert shown.endswith("The index holds the document as it is at the source.\n")
 
 
 def test_what_was_refused_and_what_cannot_be_searched_by(explained, loaded, site, database, penstock, namespace):
@@ -95,9 +95,9 @@ def test_an_index_that_is_behind_a_worker_that_is_not_there(explained, loaded, s
     }
     whats = {
         "n:1": "another state of it (customer.name, more, n)",
-        "n:2": "The transform leaves it out, and it is still in the index",
-        "n:3": "deleted at the source and still in the index",
-        "added": "at the source and not in the index",
+        "n:2": "The transform leaves the document out, but it is still in the index",
+        "n:3": "deleted at the source but still in the index",
+        "added": "at the source but not in the index",
     }
     for typed, what in whats.items():
         found = explained(typed)
@@ -132,7 +132,7 @@ def test_a_running_worker_may_still_bring_it_until_it_has_passed(explained, load
         done.set()
         writing.join()
     assert (found["verdict"], found["worker"]) == ("differs", "running")
-    assert "it will not mend by itself" in found["conclusion"]
+    assert "it will not correct this" in found["conclusion"]
     worker.signal(signal.SIGSTOP)
     database.items.insert_one({"_id": "late"})
     waiting = threading.Timer(1, worker.signal, [signal.SIGCONT])

@@ -45,7 +45,7 @@ def test_check_warns_before_an_index_is_full_and_names_the_widest_objects(site: 
     found = fields(max_fields=100)
     assert (found["verdict"], found["detail"]) == (
         "warning",
-        "95 of 100; soon new ones will not be searchable; the widest objects: visits (90)",
+        "95 of 100; soon new fields will not be searchable; objects with the most fields: visits (90)",
     )
     assert "flat_object" in found["todo"]
     assert "dead letters" in fields(max_fields=100, when_full="dead-letter")["detail"]

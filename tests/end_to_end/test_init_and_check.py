@@ -20,7 +20,7 @@ def test_init_writes_what_the_server_has_and_check_is_content_with_it(run, tmp_p
     assert done.returncode == 0, done.stdout
     again = run("init")
     assert again.returncode == 2
-    assert again.stderr == "error: penstock.toml is there already; give --force to replace it, or name another file\n"
+    assert again.stderr == "error: penstock.toml already exists; give --force to replace it, or name another file\n"
     assert (tmp_path / "penstock.toml").read_text() == written
     assert run("init", "--force").returncode == 0
 

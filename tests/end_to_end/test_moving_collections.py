@@ -150,7 +150,7 @@ def test_a_pattern_on_documentdb_needs_the_whole_database_enabled_and_finds_what
     assert done.returncode == 4
     assert f"all of {shop.name}: change stream" in done.stdout
     enable(shop)
-    assert f"{shop.name}.*: stands for 1 collection at present" in shop_site.run("check").stdout
+    assert f"{shop.name}.*: matches 1 collection at present" in shop_site.run("check").stdout
     shop_site.start("run").until_live()
     shop.later.insert_many(documents(*range(50)))
     shop_site.until_equal(shop, "orders", "later")

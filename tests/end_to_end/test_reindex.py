@@ -156,7 +156,7 @@ def test_a_new_index_takes_over_from_the_old_one_while_people_write_and_search(
     assert shown(site, namespace)["moved_on"] == ["exclude", "mapping_file"]
     with in_threads(writer(database), reader(site, namespace)):
         told = reindex(site, namespace)
-        assert f"{site.index(namespace)}-g2 serves {site.index(namespace)}" in told
+        assert f"{site.index(namespace)} points to {site.index(namespace)}-g2" in told
         assert number_of(site, namespace) == 2
         assert roles(site, namespace) == {1: "kept", 2: "serving"}
         until(lambda: worker.states() == {"live"} and len(worker.health()["pipelines"]) == 2, worker.health)
@@ -287,7 +287,7 @@ def test_a_new_index_that_refuses_the_documents_never_stops_the_old_one(
     assert worker.lines("lease lost") == []
     until(lambda: list(worker.health()["pipelines"]) == [database.name], worker.health)
     moved_on()
-    assert "-g3 serves" in reindex(site, namespace)
+    assert f"{site.index(namespace)} points to {site.index(namespace)}-g3" in reindex(site, namespace)
 
 
 def test_a_new_index_that_lacks_documents_does_not_serve_unless_that_is_accepted(
@@ -364,9 +364,9 @@ def test_the_state_of_a_penstock_without_records_is_read(site, database, namespa
 def test_what_cannot_be_done_is_said(site, namespace, worker, moved_on):
     assert "is not a declared collection" in reindex(site, "shop.order", code=2)
     assert "nothing to do" in reindex(site, namespace)
-    assert "there is no other index to go back to" in reindex(site, namespace, "--rollback", code=2)
-    assert "there is nothing to drop" in reindex(site, namespace, "--finish")
-    assert "there is nothing to drop" in reindex(site, namespace, "--abandon")
+    assert "there is no index to roll back to" in reindex(site, namespace, "--rollback", code=2)
+    assert "there is nothing to delete" in reindex(site, namespace, "--finish")
+    assert "there is nothing to delete" in reindex(site, namespace, "--abandon")
     reindex(site, namespace, "--force")
     moved_on()
-    assert "is still there from the last reindex" in reindex(site, namespace, code=2)
+    assert "still exists from the last reindex" in reindex(site, namespace, code=2)

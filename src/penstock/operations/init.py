@@ -23,7 +23,7 @@ from penstock.settings.table import SECTIONS, Setting, collection_table, section
 
 _EXAMPLE_TABLE = [
     "",
-    "# Uncomment these two lines before any of those below.",
+    "# Uncomment these two lines first, then any of those below.",
     "# [[collections]]",
     '# namespace = "shop.orders"',
 ]
@@ -55,7 +55,7 @@ def collections_of(settings: SourceSettings) -> list[OfferedCollection]:
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """Raise SettingsError when the file is there and must stay."""
     if path.exists() and not overwrite:
-        raise SettingsError(f"{path} is there already; give --force to replace it, or name another file")
+        raise SettingsError(f"{path} already exists; give --force to replace it, or name another file")
 
 
 def write_settings_file(path: Path, text: str, *, overwrite: bool) -> None:
@@ -73,9 +73,9 @@ def settings_file(found: Sequence[OfferedCollection], *, given: dict[str, Any] |
     """The text of a settings file; `given` are values to set, by `Setting.parameter`, all others stay comments."""
     given = without_password(given or {})
     lines = [
-        "# Settings of penstock. What is commented out is the default. A value can also come from the environment",
-        "# (PENSTOCK_SOURCE_URI for uri of [source]) or from a flag (--source-uri); those win over this file.",
-        "# Secrets are better kept out of it: in a password_file, or in PENSTOCK_SOURCE_PASSWORD.",
+        "# Settings of penstock. Lines that are commented out show the defaults. Environment variables",
+        "# (PENSTOCK_SOURCE_URI for uri in [source]) and flags (--source-uri) override this file.",
+        "# Keep secrets out of this file: use a password_file, or PENSTOCK_SOURCE_PASSWORD.",
     ]
     for section in SECTIONS:
         lines += ["", f"# {section_class(section).__doc__}", f"[{section}]"]
@@ -109,7 +109,7 @@ def _entry(row: Setting, value: Any) -> Iterator[str]:
 
 def _collections(found: Iterable[OfferedCollection]) -> Iterator[str]:
     """A table for each; the first one shows what a table can say."""
-    yield "\n# The collections, and the index each of them is served by: a table for each."
+    yield "\n# The collections and their indexes: one table for each collection."
     first, *others = [list(_table(each)) for each in found] or [_EXAMPLE_TABLE]
     yield from first
     for row in collection_table():

@@ -153,7 +153,7 @@ def test_the_command_writes_a_file_that_the_load_takes_and_says_what_to_set(site
     assert json.loads((site.folder / "orders.json").read_text()) == {
         "mappings": {"properties": {"source": {"type": "flat_object"}}}
     }
-    assert "is there already" in site.run("mapping", "suggest", namespace, "--output", "orders.json").stderr
+    assert "already exists" in site.run("mapping", "suggest", namespace, "--output", "orders.json").stderr
     assert site.run("mapping", "suggest", "shop.nothing").returncode == 2
     conflicts = {"source": "flat_object"}
     site.settings(namespace, exclude=["old"], mapping_file="orders.json", conflicts=conflicts)

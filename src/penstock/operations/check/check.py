@@ -50,9 +50,9 @@ def _collection_findings(collection: CollectionSettings) -> Iterator[CheckFindin
     try:
         Transform(collection)
     except SettingsError as error:
-        yield failure("settings", subject, str(error), "a function's module lies beside penstock.toml or is installed")
+        yield failure("settings", subject, str(error), "put the module next to penstock.toml, or install it")
     else:
-        what = f"function {collection.function} is there" if collection.function else "fields as they are declared"
+        what = f"function {collection.function} was found" if collection.function else "the fields are declared"
         yield ok("settings", subject, what)
     if collection.mapping_file:
         try:

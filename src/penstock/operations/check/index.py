@@ -32,14 +32,14 @@ def _field_findings(collection: CollectionSettings, index: str, described: Mappi
         yield ok("sink", subject, detail)
         return
     if not takes_new_fields(mappings):
-        detail += "; new ones are kept in the documents, and are not searchable"
+        detail += "; new fields are stored in the documents but cannot be searched"
     elif collection.when_full == "dead-letter":
-        detail += "; documents that bring more of them will be dead letters"
+        detail += "; documents that add more fields will become dead letters"
     else:
-        detail += "; soon new ones will not be searchable"
+        detail += "; soon new fields will not be searchable"
     wide = widest_objects(mappings)[:_NAMED]
     if wide:
-        detail += f"; the widest objects: {', '.join(f'{path} ({size:,})' for path, size in wide)}"
+        detail += f"; objects with the most fields: {', '.join(f'{path} ({size:,})' for path, size in wide)}"
     yield warning("sink", subject, detail, _todo(collection, [path for path, _ in wide]))
 
 
@@ -58,10 +58,10 @@ def _sizes(mappings: Mapping[str, Any], path: str) -> Iterator[tuple[str, int]]:
 def _todo(collection: CollectionSettings, wide: list[str]) -> str:
     suggest = f"see what `penstock mapping suggest {collection.namespace}` proposes"
     if not wide:
-        return f"{suggest}, leave fields out by `exclude`, or raise `max_fields`"
+        return f"{suggest}, leave fields out with `exclude`, or raise `max_fields`"
     return (
-        f"where the names of {wide[0]} are data, set `conflicts` of it to flat_object, or `exclude` it; {suggest};"
-        " or raise `max_fields`. A new mapping needs a new index"
+        f"if the field names within {wide[0]} are data, set its `conflicts` to flat_object, or `exclude` it;"
+        f" {suggest}; or raise `max_fields`. A new mapping needs a new index"
     )
 
 
@@ -103,7 +103,7 @@ def _mapping_findings(client: Client, collection: CollectionSettings) -> Iterato
     answer = client.request("PUT", f"/{name}", body)
     if answer.ok:
         client.request("DELETE", f"/{name}")
-        yield ok("sink", subject, f"OpenSearch takes {origin}")
+        yield ok("sink", subject, f"OpenSearch accepts {origin}")
     else:
         yield failure("sink", subject, refusal(answer), f"correct {origin}")
 
@@ -114,10 +114,10 @@ def _state_findings(
     alias, settings = collection.alias, described["settings"]["index"]
     owner = described.get("mappings", {}).get("_meta", {}).get("penstock", {}).get("collection")
     if index == alias or owner != collection.namespace:
-        what = f"is an index of {owner}" if owner else "is in use for an index that penstock did not make"
-        yield failure("sink", alias, f"{what} ({index})", "give the collection another `index`, or delete it")
+        what = f"is an index of {owner}" if owner else "is in use for an index that penstock did not create"
+        yield failure("sink", alias, f"{what} ({index})", "give the collection another `index`, or delete that one")
         return
-    yield ok("sink", alias, f"stands for {index}")
+    yield ok("sink", alias, f"points to {index}")
     yield from _durable_findings(index, settings)
     yield from _field_findings(collection, index, described)
     copies.setdefault(int(settings.get("number_of_replicas", 0)), []).append(alias)
@@ -130,7 +130,7 @@ def replicas_findings(copies: Mapping[int, list[str]], nodes: int) -> Iterator[C
             yield warning(
                 "sink",
                 f"{', '.join(aliases)}: replicas",
-                f"{replicas} on {counted(nodes, 'data node')}: copies stay unassigned, the cluster yellow",
+                f"{replicas} on {counted(nodes, 'data node')}: some stay unassigned, and the cluster stays yellow",
                 f"set replicas = {nodes - 1}, or add nodes",
             )
 
@@ -141,11 +141,11 @@ def generation_findings(seen: Inspection) -> Iterator[CheckFinding]:
         record, name = seen.records.get(collection.alias), collection.namespace
         for each in record.generations if record else ():
             if each.failed:
-                yield warning("sink", each.index, f"is not fed: {each.failed}", f"penstock reindex {name}")
+                yield warning("sink", each.index, f"is not being updated: {each.failed}", f"penstock reindex {name}")
         with suppress(SettingsError):  # it is among the findings of the settings
             changed = record.moved_on(DeclaredCollection.by(collection).recipe) if record else []
             if changed:
-                what = f"is not made as the settings say now ({', '.join(changed)})"
+                what = f"the settings have changed since the index was created ({', '.join(changed)})"
                 yield warning("sink", f"{collection.alias}: settings", what, f"penstock reindex {name}")
 
 
@@ -159,7 +159,7 @@ def _durable_findings(index: str, settings: Mapping[str, Any]) -> Iterator[Check
         yield warning(
             "sink",
             f"{index}: translog",
-            "is `async`: what was acknowledged can be lost when a node dies",
+            "is `async`: acknowledged writes can be lost when a node fails",
             "set index.translog.durability to request",
         )
     gc_deletes = str(settings.get("gc_deletes", "60s"))
@@ -167,13 +167,13 @@ def _durable_findings(index: str, settings: Mapping[str, Any]) -> Iterator[Check
         yield warning(
             "sink",
             f"{index}: gc_deletes",
-            f"is {gc_deletes}: the index forgets deletes so soon that a late write can bring a document back",
+            f"is {gc_deletes}: the index forgets deletes so early that a late write can restore a deleted document",
             f"set index.gc_deletes to {GC_DELETES_S}s",
         )
     blocks = [name for name, value in settings.get("blocks", {}).items() if value == "true"]
     if blocks:
         yield failure(
-            "sink", f"{index}: blocks", f"{', '.join(blocks)}: writes wait", "make room on the disk, remove the block"
+            "sink", f"{index}: blocks", f"{', '.join(blocks)}: writes wait", "free disk space, then remove the block"
         )
 
 

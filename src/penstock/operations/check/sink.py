@@ -44,22 +44,24 @@ def sink_findings(seen: Inspection) -> Iterator[CheckFinding]:
             yield from replicas_findings(copies, data_nodes(client))
             yield from generation_findings(seen)
     except (Unreachable, SinkUnavailable) as error:
-        yield failure("sink", "connection", f"no answer from {client.url}: {error}", "see that it is up and reachable")
+        yield failure(
+            "sink", "connection", f"no answer from {client.url}: {error}", "check that it is up and reachable"
+        )
 
 
 def _server_finding(client: Client, settings: Settings) -> CheckFinding:
     """What answers there; on a failure there is no use in going on."""
     if settings.sink.auth == "sigv4" and settings.sink.service == "aoss":
-        return warning("sink", "version", "OpenSearch Serverless does not tell", "experimental: see the probes")
+        return warning("sink", "version", "OpenSearch Serverless reports none", "experimental: see the probes below")
     answer = client.request("GET", "/")
     if answer.status in (401, 403):
-        todo = "see [sink] auth, username, password_file, region"
+        todo = "correct [sink] auth, username, password_file or region"
         return failure("sink", "login", f"{client.url} refuses it ({answer.status})", todo)
     parsed = answer.json()
     version = parsed.get("version", {}) if isinstance(parsed, dict) else {}
     number, product = str(version.get("number", "")), version.get("distribution", "Elasticsearch")
     if not answer.ok or not number:
-        return failure("sink", "connection", f"{client.url} does not answer like OpenSearch", "see [sink] url")
+        return failure("sink", "connection", f"{client.url} does not answer like OpenSearch", "correct [sink] url")
     if product != "opensearch" or number.split(".", maxsplit=1)[0] not in _MAJORS:
         return failure("sink", "version", f"{product} {number} is not supported", "use OpenSearch 2 or 3")
     return ok("sink", "connection", f"OpenSearch {number} at {client.url}, login {settings.sink.auth}")
@@ -97,12 +99,12 @@ def _versions_finding(client: Client, alias: str) -> CheckFinding:
             return failure("sink", "write with versions", refusal(answer), RIGHTS)
         statuses.append(answer.json()["items"][0]["index"]["status"])
     if statuses == [201, 200, 409]:
-        return ok("sink", "write with versions", "newer and equal ones are taken, older ones refused")
+        return ok("sink", "write with versions", "newer and equal versions are accepted, older ones refused")
     return failure(
         "sink",
         "write with versions",
-        f"answered {statuses} to a new, an equal and an older version",
-        "not supported here",
+        f"the server answered {statuses} to a new, an equal and an older version",
+        "use a server that supports external versions",
     )
 
 
@@ -129,6 +131,4 @@ def _disk_findings(node: Mapping[str, Any]) -> Iterator[CheckFinding]:
     used = 1 - free / size if size else 0.0
     if used >= _DISK_HIGH:
         what = "OpenSearch blocks writes" if used >= _DISK_FLOOD else "OpenSearch places no new shards there"
-        yield warning(
-            "sink", f"disk of {node.get('name')}", f"{used:.0%} used: {what}, unless told otherwise", "make room"
-        )
+        yield warning("sink", f"disk of {node.get('name')}", f"{used:.0%} used: by default, {what}", "free disk space")

@@ -69,13 +69,13 @@ def _pattern_findings(
     dbs = {Namespace.named(each.namespace).db for each in patterns_of(settings)}
     matches = matching(settings, (each for db in dbs for each in source.namespaces(client, db)))
     for pattern, its in matches.items():
-        yield ok("source", pattern, f"stands for {counted(len(its), 'collection')} at present")
+        yield ok("source", pattern, f"matches {counted(len(its), 'collection')} at present")
         if found.product == "DocumentDB":
             yield _enabled(client, Namespace(Namespace.named(pattern).db, ""))
     expanded = expand(settings, matches)
     for namespace, reason in expanded.left_out.items():
-        todo = "name it in a [[collections]] table of its own, with another `index`"
-        yield failure("source", namespace, f"matches a pattern and cannot be served: {reason}", todo)
+        todo = "give it a [[collections]] table of its own, with another `index`"
+        yield failure("source", namespace, f"matches a pattern but cannot be indexed: {reason}", todo)
     return expanded.settings
 
 
@@ -86,21 +86,21 @@ def _rename_findings(
     for each in settings.collections:
         declared = Namespace.named(each.namespace)
         if each.follows and found.product == "DocumentDB":
-            what = "DocumentDB was not seen to tell of renames, so none can be followed: the collection counts as gone"
+            what = "DocumentDB emits no event for a rename, so it cannot be followed: the collection counts as dropped"
             yield warning("source", f"{declared}: on_rename", what, 'leave on_rename = "follow" out')
         if (present := names[declared]) == declared:
             continue
         yield ok("source", str(declared), f"was renamed; its index is fed from {present}")
         if source.exists(client, declared):
-            todo = f"rename it and give it a table of its own; or drop {present}, and {declared} counts"
-            yield warning("source", str(declared), f"there is another collection {declared}, which is not served", todo)
+            todo = f"rename it and give it a table of its own; or drop {present} to have {declared} indexed"
+            yield warning("source", str(declared), f"a new collection {declared} exists, which is not indexed", todo)
 
 
 def _server_findings(found: SourceServer, where: str) -> Iterator[CheckFinding]:
     yield ok("source", "connection", f"{found.product} {found.version} at {where}, replica set {found.replica_set}")
     number = tuple(int(part) for part in found.version.split(".")[:2] if part.isdigit())
     if number < _FIRST_MONGODB:
-        yield failure("source", "version", f"{found.version} is too old", "use MongoDB 4.0, DocumentDB 4.0, or newer")
+        yield failure("source", "version", f"{found.version} is too old", "use MongoDB 4.0, DocumentDB 4.0 or newer")
 
 
 def _collection_findings(client: SourceClient, namespace: Namespace) -> Iterator[CheckFinding]:
@@ -113,7 +113,7 @@ def _collection_findings(client: SourceClient, namespace: Namespace) -> Iterator
         count = source.estimated_count(client, namespace)
         source.collection(client, namespace).find_one({}, {"_id": 1})
     except PyMongoError as error:
-        yield _refused(subject, unavailable(error, f"to read {subject}"))
+        yield _refused(subject, unavailable(error, f"a read of {subject}"))
         return
     yield ok("source", subject, f"can be read, about {counted(count, 'document')}")
 
@@ -124,10 +124,10 @@ def _refused(subject: str, error: SourceUnavailable) -> CheckFinding:
 
 def _missing(client: SourceClient, namespace: Namespace, there: list[Namespace]) -> CheckFinding:
     if source.exists(client, namespace):
-        return failure("source", str(namespace), "is a view: it has no change stream", "name the collection behind it")
+        return failure("source", str(namespace), "is a view and has no change stream", "name the collection behind it")
     near = difflib.get_close_matches(str(namespace), [str(each) for each in there], n=1)
     todo = f"did you mean {near[0]}?" if near else "create it, or correct `namespace`"
-    return failure("source", str(namespace), "there is no such collection", todo)
+    return failure("source", str(namespace), "the collection does not exist", todo)
 
 
 def _stream_findings(connection: Connection, found: SourceServer, watch: Watch) -> Iterator[CheckFinding]:
@@ -173,7 +173,7 @@ def _enabled(client: SourceClient, namespace: Namespace) -> CheckFinding:
     try:
         rules = enabling_rules(client)
     except PyMongoError as error:
-        what = f"opens; whether it is enabled cannot be seen: {in_words(error)}"
+        what = f"opens, but whether it is enabled could not be checked: {in_words(error)}"
         return warning("source", subject, what, enabling(namespace))
     if is_enabled(rules, namespace):
         return ok("source", subject, "opens, and is enabled")
@@ -185,7 +185,7 @@ def _retention_finding(client: SourceClient, found: SourceServer, settings: Sett
     known = settings.source.retention_s
     if known is not None and known < _SHORT_RETENTION_S:
         return warning(
-            "source", "change log", f"is kept for {known:,} s", "keep it longer: a pause beyond that loses changes"
+            "source", "change log", f"is kept for {known:,} s", "keep it longer: a longer pause loses the position"
         )
     if known is not None:
         return ok("source", "change log", f"is kept for {known / 3600:,.1f} h, as [source] retention_s says")
@@ -197,7 +197,7 @@ def _retention_finding(client: SourceClient, found: SourceServer, settings: Sett
         return warning(
             "source",
             "change log",
-            "how long it is kept cannot be seen, so `status` cannot say when a position will be lost",
+            "its retention is unknown, so `status` cannot say when a position will be lost",
             "set [source] retention_s (DocumentDB: change_stream_log_retention_duration, 3 hours unless changed)",
         )
     return ok("source", "change log", f"reaches back {(seconds_of(found.time) - first['ts'].time) / 3600:,.1f} h")

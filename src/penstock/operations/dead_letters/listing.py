@@ -129,7 +129,7 @@ def _gone(seen: Inspection, letters: Sequence[StoredLetter]) -> dict[tuple[Names
                 for text_id, state in _gone_of(connection.client, names.get(namespace, namespace), its)
             }
         except PyMongoError as error:
-            raise unavailable(error, "a question about its collections") from error
+            raise unavailable(error, "the list of collections") from error
 
 
 def _gone_of(

@@ -61,8 +61,8 @@ def replay_letters(
     replayed = ReplayedLetters()
     if unknown := sorted(set(wanted.namespaces) - set(declared(settings))):
         raise SettingsError(
-            f"{', '.join(map(str, unknown))} is not among the declared collections, so nobody knows its index and its"
-            " transform: add a [[collections]] table for it, or drop its letters."
+            f"{', '.join(map(str, unknown))} is not a declared collection, so its index and transform are unknown: add"
+            " a [[collections]] table for it, or drop its dead letters."
         )
     with source_connection(settings.source) as connection, closing(sink_client(settings)) as client:
         wiring = Wiring(settings, connection, client, Metrics())
@@ -98,7 +98,7 @@ class _LetterReplay:
         old = [each for each in page if each.letter_id in superseded]
         counts = self._apply(collection, current) if current else Counts()
         if counts.control:
-            log.warning("the collection is not there, its dead letters stay", collection=str(collection.namespace))
+            log.warning("the collection does not exist, its dead letters stay", collection=str(collection.namespace))
             current = []
         refused = len(self.kept.remove(current))
         self.replayed.letters += len(page)
@@ -111,8 +111,8 @@ class _LetterReplay:
         newest, namespace = max(each.version for each in letters), collection.namespace
         if self.adapters.ask(committed_time, collection.source) < newest:
             raise SystemicFault(
-                f"A dead letter of {namespace} is ahead of the source's cluster time, so the source was restored or is"
-                " another one. Correct [source] uri, or run `penstock load --again` to load it anew."
+                f"A dead letter of {namespace} is ahead of the source's cluster time, so the source was restored, or"
+                " this is a different one. Correct [source] uri, or load again with `penstock load --again`."
             )
         changes = [Change(namespace, "unresolved", each.version, each.source_id) for each in letters]
         fed = self.fed

@@ -88,7 +88,7 @@ def conclude(seen: Evidence) -> Diagnosis:
     if seen.letter:
         return Diagnosis(
             "dead letter",
-            f"The index or the transform refused it: {seen.letter}. Mend the cause, then run"
+            f"The index or the transform refused the document: {seen.letter}. Fix the cause, then run"
             f" `penstock dead-letters replay {seen.namespace}`.",
         )
     verdict, why = _cause(seen)
@@ -98,51 +98,51 @@ def conclude(seen: Evidence) -> Diagnosis:
 def _of_no_collection(seen: Evidence) -> Diagnosis:
     if not seen.is_indexed:
         return Diagnosis(
-            "absent", f"There is no collection {seen.namespace} at the source, and the index has no such document."
+            "absent", f"The source has no collection {seen.namespace}, and the index has no such document."
         )
     return Diagnosis(
         "collection gone",
-        f"There is no collection {seen.namespace} at the source; its documents are kept in the index until it is back"
-        ' (on_drop = "keep"), unless the drop is still to be followed.',
+        f"The source has no collection {seen.namespace}. Its documents are kept in the index until it is created again"
+        ' (on_drop = "keep"), unless the worker has not reached the drop yet.',
     )
 
 
 def _difference(seen: Evidence) -> str | None:
     """What is not as it should be, None when nothing is."""
     if seen.source == "unreadable" or seen.transformed == "refused":
-        return f"It cannot be indexed ({seen.reason}), and has no dead letter yet"
+        return f"The document cannot be indexed ({seen.reason}), and has no dead letter yet"
     if seen.source == "not there":
-        return "It is deleted at the source and still in the index" if seen.is_indexed else None
+        return "The document is deleted at the source but still in the index" if seen.is_indexed else None
     if seen.transformed == "left out":
-        return "The transform leaves it out, and it is still in the index" if seen.is_indexed else None
+        return "The transform leaves the document out, but it is still in the index" if seen.is_indexed else None
     if not seen.is_indexed:
-        return "It is at the source and not in the index"
+        return "The document is at the source but not in the index"
     wrong = [path for path, each in seen.fields.items() if each.state != "equal"]
-    return f"The index has another state of it ({', '.join(wrong[:5])})" if wrong else None
+    return f"The document in the index differs ({', '.join(wrong[:5])})" if wrong else None
 
 
 def _as_expected(seen: Evidence) -> Diagnosis:
     if seen.source == "not there":
         return Diagnosis(
             "absent",
-            "Neither the source nor the index has a document with this id. (The document id of the number 5 is n:5,"
-            " that of an ObjectId its 24 digits.)",
+            "Neither the source nor the index has a document with this id. (The document id of the number 5 is n:5;"
+            " that of an ObjectId is its 24 digits.)",
         )
     if seen.transformed == "left out":
-        return Diagnosis("left out", "The transform leaves it out, and it is not in the index, as it should be.")
+        return Diagnosis("left out", "The transform leaves the document out, so it is not in the index.")
     if seen.ignored:
         return Diagnosis(
             "ignored",
-            f"The index has it whole, but cannot search it by {', '.join(seen.ignored)}: the value is not of the"
-            " field's type in the mapping. Map the field in another way, or mend the value.",
+            f"The index has the whole document, but cannot search it by {', '.join(seen.ignored)}: the value does not"
+            " fit the field's type in the mapping. Change the mapping, or correct the value.",
         )
     if seen.moved_on:
         return Diagnosis(
             "settings changed",
-            f"The index holds it in the way it was made; the settings have moved on since ({', '.join(seen.moved_on)})."
-            f" `penstock reindex {seen.namespace}` makes a new index by them.",
+            "The index holds the document according to the settings it was created with, which have changed since"
+            f" ({', '.join(seen.moved_on)}). Apply the new ones with `penstock reindex {seen.namespace}`.",
         )
-    return Diagnosis("in step", "The index holds it as the source and the settings say.")
+    return Diagnosis("in step", "The index holds the document as it is at the source.")
 
 
 def _cause(seen: Evidence) -> tuple[Verdict, str]:
@@ -154,15 +154,15 @@ def _cause(seen: Evidence) -> tuple[Verdict, str]:
         return "not loaded", f"its load is not finished ({seen.load}). Let `penstock run` or `penstock load` finish it."
     if seen.runs_other_code:
         reindex = f"`penstock reindex {seen.namespace}`"
-        return "settings changed", f"the code shapes it otherwise than when it was loaded. Run {reindex}, or {again}."
+        return "settings changed", f"the function's code has changed since the load. Run {reindex}, or {again}."
     return _of_worker(seen, again)
 
 
 def _of_worker(seen: Evidence, again: str) -> tuple[Verdict, str]:
     if seen.worker == "mapped":
-        return "behind", f"an event source mapping feeds this index; look there, or run {again}."
+        return "behind", f"an event source mapping feeds this index; check the mapping, or run {again}."
     if seen.worker != "running":
-        return "behind", f"no worker is running, the saved position is {seen.behind_s:,} s old. Start `penstock run`."
+        return "behind", f"no worker is running; the saved position is {seen.behind_s:,} s old. Start `penstock run`."
     if not seen.is_passed:
-        return "behind", f"the worker's saved position is {seen.behind_s:,} s before this look. Look again in a moment."
-    return "differs", f"the worker has passed its last change, so it will not mend by itself. Run {again}."
+        return "behind", f"the worker's saved position is {seen.behind_s:,} s behind. Try again in a moment."
+    return "differs", f"the worker has passed the document's last change, so it will not correct this. Run {again}."

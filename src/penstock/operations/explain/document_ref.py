@@ -30,8 +30,8 @@ class DocumentRef(NamedTuple):
         if letter is not None:
             return letter.source_id
         raise SettingsError(
-            f"The document id {self.text} is a hash, and neither the index nor a dead letter has it: type the _id as"
-            " extended JSON."
+            f"The document id {self.text} is a hash, and neither the index nor a dead letter has it: give the _id as"
+            " extended JSON instead."
         )
 
 
@@ -49,7 +49,7 @@ def asked_id(typed: str) -> DocumentRef:
         source_id = read(typed)
     except (ValueError, ArithmeticError, BSONError) as error:
         raise SettingsError(
-            f"{typed!r} is no document id: type it as `penstock dead-letters list` shows it, or the _id as extended"
-            f' JSON, such as {{"$oid": "..."}}. A text of this form is s:{typed}.'
+            f"{typed!r} is not a document id: give it as `penstock dead-letters list` shows it, or the _id as extended"
+            f' JSON, such as {{"$oid": "..."}}. If the _id is this text, give s:{typed}.'
         ) from error
     return DocumentRef(document_id(source_id), source_id)

@@ -31,8 +31,8 @@ def explain(
     """
     if not any(each.namespace == namespace for each in settings.collections):
         raise SettingsError(
-            f"{namespace} is not among the declared collections, so nobody knows its index and its transform: add a"
-            " [[collections]] table for it."
+            f"{namespace} is not a declared collection, so its index and transform are unknown: add a [[collections]]"
+            " table for it."
         )
     planner, asked = Planner(settings), asked_id(typed)
     with closing(Inspection(settings)) as seen, source_connection(settings.source) as connection:

@@ -41,7 +41,7 @@ def present_state(connection: Connection, namespace: Namespace, source_id: Any) 
         version = committed_time(client, namespace)
         return with_states(client, [Change(namespace, "unresolved", version, source_id)])[0]
     except PyMongoError as error:
-        raise unavailable(error, f"a question about a document of {namespace}") from error
+        raise unavailable(error, f"a read of a document in {namespace}") from error
 
 
 def source_says(change: Change) -> SourceSays:

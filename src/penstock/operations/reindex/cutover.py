@@ -33,13 +33,13 @@ def rollback(
         record = them.settled()
         kept, serving = record.in_role("kept"), _serving(record)
         if kept is None:
-            raise SettingsError(f"{them.name}: there is no other index to go back to; {serving.index} is the only one.")
+            raise SettingsError(f"{them.name}: there is no index to roll back to; {serving.index} is the only one.")
         if (problem := _unfit(them, kept, serving)) and not force:
             raise SystemicFault(
-                f"{them.name}: {kept.index} is not fit to serve: {problem}; --force lets it all the same."
+                f"{them.name}: {kept.index} should not be searched: {problem}; give --force to roll back anyway."
             )
         them.swap(kept)
-        say(f"{them.name}: {kept.index} serves {them.alias} again; {serving.index} is kept and fed")
+        say(f"{them.name}: {them.alias} points to {kept.index} again; {serving.index} is kept up to date")
 
 
 def finish(
@@ -51,13 +51,13 @@ def finish(
         serving = _serving(record)
         if building := record.in_role("building"):
             raise SettingsError(
-                f"{them.name}: {building.index} does not serve yet. Run `penstock reindex {them.name}` to go on with"
-                " it, or --abandon to give it up."
+                f"{them.name}: {building.index} is still being built. Run `penstock reindex {them.name}` to resume it,"
+                " or with --abandon to delete it."
             )
         load = them.load(serving)
         if load is None or load["phase"] == "loading" or them.indexes.behind(them.alias) != serving.index:
             raise SystemicFault(
-                f"{them.name}: {serving.index} is not whole, so no other one is dropped. See `penstock status`."
+                f"{them.name}: {serving.index} is not complete, so no other index is deleted. See `penstock status`."
             )
         _drop(them, [each for each in record.generations if each.role != "serving"], say)
 
@@ -73,10 +73,10 @@ def abandon(
 
 def _drop(them: Generations, those: list[GenerationRecord], say: Say) -> None:
     for each in those:
-        say(f"{them.name}: dropping {each.index}, once no worker feeds it")
+        say(f"{them.name}: deleting {each.index} as soon as no worker writes to it")
         them.drop(each)
     serving = _serving(them.record())
-    say(f"{them.name}: {serving.index} serves {them.alias}" + ("" if those else "; there is nothing to drop"))
+    say(f"{them.name}: {them.alias} points to {serving.index}" + ("" if those else "; there is nothing to delete"))
 
 
 def _serving(record: CollectionRecord) -> GenerationRecord:
@@ -92,12 +92,12 @@ def _unfit(them: Generations, kept: GenerationRecord, serving: GenerationRecord)
     if kept.failed:
         return kept.failed
     if uuid is None or load is None or load["phase"] == "loading":
-        return "it is not whole"
+        return "it is not complete"
     if them.is_mapped:  # what a mapping feeds has no position here
         return ""
     fed = [state for state in them.pipelines(kept) if state["indexes"][kept.index] == uuid]
     if not fed:
-        return "no worker feeds it"
+        return "no worker updates it"
     behind_s = _newest_s(them, serving) - seconds_of(max(state["position"]["time"] for state in fed))
     return f"it is {behind_s} s behind {serving.index}" if behind_s > _BEHIND_S else ""
 

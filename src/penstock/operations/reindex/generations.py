@@ -59,7 +59,7 @@ class Generations:
         record = self._records.read([self.alias]).get(self.alias)
         if record is None:
             raise SettingsError(
-                f"{self.name} is not served yet; `penstock run` (or `penstock load {self.name}`) begins."
+                f"{self.name} has no index yet; create it with `penstock run` (or `penstock load {self.name}`)."
             )
         return record
 
@@ -80,7 +80,7 @@ class Generations:
         Raises SystemicFault when somebody drops it meanwhile.
         """
         if self.record().numbered(to.number) is None:
-            raise SystemicFault(f"{self.name}: {to.index} was given up meanwhile.")
+            raise SystemicFault(f"{self.name}: {to.index} was abandoned in the meantime.")
         self.indexes.swap(self.alias, to.index)
         self.change(lambda record: record.served_by(to.number))
         log.info("the read alias was moved", collection=self.name, alias=self.alias, index=to.index)
@@ -107,7 +107,7 @@ class Generations:
         self._wait_for_sync_functions(generation)
         if self.indexes.behind(self.alias) == generation.index:
             self.change(lambda record: record.served_by(generation.number))
-            raise SystemicFault(f"{self.name}: {generation.index} serves {self.alias} by now, so it is not dropped.")
+            raise SystemicFault(f"{self.name}: {self.alias} now points to {generation.index}, so it is not deleted.")
         self.indexes.delete(generation.index)
         self._letters.clear(generation.write_alias)
         own = self._pipeline_ids(generation) if generation.number > 1 else []
@@ -130,12 +130,12 @@ class Generations:
             if time.monotonic() - began > max(float(each["lease_s"]) for each in feeding):
                 return
             if self._stop.wait(self.intervals.reindex_s):
-                raise Stopped(f"told to stop before {generation.index} was dropped")
+                raise Stopped(f"stopped before {generation.index} was deleted")
 
     def _wait_for_sync_functions(self, generation: GenerationRecord) -> None:
         """Give the containers of a sync function time to look again; what comes later is parked, and replayed."""
         if self.is_mapped and self._stop.wait(self.intervals.targets_s):
-            raise Stopped(f"told to stop before {generation.index} was dropped")
+            raise Stopped(f"stopped before {generation.index} was deleted")
 
     def _could_feed(self, generation: GenerationRecord) -> list[StateDocument]:
         """The states of its own pipeline, which may have just begun; of shared ones those that know it."""

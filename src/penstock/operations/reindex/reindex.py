@@ -92,12 +92,12 @@ def _begin(them: Generations, *, force: bool, say: Say) -> CollectionRecord | No
     before, now = them.settled(), them.declared.recipe
     begun, serving = before.in_role("building"), before.in_role("serving")
     if not begun and serving and not serving.recipe.moved_on(now) and not force:
-        say(f"{them.name}: nothing to do: {serving.index} is made by these settings (--force makes a new one)")
+        say(f"{them.name}: nothing to do: {serving.index} has these settings (build a new one with --force)")
         _report_kept(them, before, say)
         return None
     record = them.change(lambda record: _with_building(record, them))
     if building := record.in_role("building"):
-        say(f"{them.name}: {'going on with' if begun else 'making'} {building.index}")
+        say(f"{them.name}: {'resuming' if begun else 'building'} {building.index}")
     return record
 
 
@@ -106,24 +106,24 @@ def _with_building(record: CollectionRecord, them: Generations) -> CollectionRec
     if building:
         if changed := building.recipe.moved_on(now):
             raise SettingsError(
-                f"{them.name}: {building.index} is being made, and the settings have moved on since"
-                f" ({', '.join(changed)}). Run `penstock reindex {them.name} --abandon` and begin again, or take the"
-                " change back."
+                f"{them.name}: the settings have changed since {building.index} was started"
+                f" ({', '.join(changed)}). Run `penstock reindex {them.name} --abandon` and start again, or undo the"
+                " change."
             )
         return record.changed(building.number, failed="")
     if other := record.in_role("kept") or record.in_role("dropping"):
         raise SettingsError(
-            f"{them.name}: {other.index} is still there from the last reindex. Run `penstock reindex {them.name}"
-            " --finish` to drop it, or --rollback to let it serve again."
+            f"{them.name}: {other.index} still exists from the last reindex. Run `penstock reindex {them.name}"
+            " --finish` to delete it, or --rollback to return to it."
         )
     return record.added(now, "building")
 
 
 def _report_kept(them: Generations, record: CollectionRecord, say: Say) -> None:
     if kept := record.in_role("kept"):
-        say(f"{them.name}: {kept.index} is kept and fed: --rollback lets it serve again, --finish drops it")
+        say(f"{them.name}: {kept.index} is kept up to date: --rollback returns to it, --finish deletes it")
         if not them.is_mapped and all(each["released"] for each in them.pipelines(kept)):
-            say(f"{them.name}: no worker runs at present; both are fed once `penstock run` is started")
+            say(f"{them.name}: no worker is running; start `penstock run` to keep both indexes up to date")
 
 
 @dataclass
@@ -146,7 +146,7 @@ class _Reindexing:
         follower = self.connections.follower(self.plan, NoProgress())
         side_by_side(done, lambda: self._feed(follower, done), lambda: self._conduct(done))
         if stop.is_set():
-            raise Stopped(f"told to stop before {self.building.index} served")
+            raise Stopped(f"stopped before {self.them.alias} was moved to {self.building.index}")
 
     def _feed(self, follower: Follower, done: threading.Event) -> None:
         try:
@@ -164,7 +164,7 @@ class _Reindexing:
         self.say(f"{self.them.name}: {self.building.index} is loaded and in step; verifying it")
         self._verify(done)
         self.them.swap(self.building)
-        self.say(f"{self.them.name}: {self.building.index} serves {self.them.alias}")
+        self.say(f"{self.them.name}: {self.them.alias} points to {self.building.index}")
         _report_kept(self.them, self.them.record(), self.say)
         done.set()
 
@@ -190,11 +190,11 @@ class _Reindexing:
         record = self.them.record()
         building = record.numbered(self.building.number)
         if building is None or building.failed:
-            raise SystemicFault(building.failed if building else f"{self.building.index} was given up meanwhile.")
+            raise SystemicFault(building.failed if building else f"{self.building.index} was abandoned meanwhile.")
         require_known(self.plan.collections[0], record)
         load = self.them.load(building)
         if load and load["phase"] == "dropped":
-            raise SystemicFault(f"{self.them.name} is not there at present: reindex it when it is back.")
+            raise SystemicFault(f"The collection {self.them.name} does not exist: reindex it when it is back.")
         return load is not None and load["phase"] == "live" and self._is_near(building)
 
     def _is_near(self, building: GenerationRecord) -> bool:
@@ -227,14 +227,14 @@ class _Reindexing:
         wrong = [f"{found.tally.found[kind]:,} {kind}" for kind in kinds if found.tally.found[kind]]
         if wrong or found.dropped:
             raise NotEqual(self._not_equal(wrong, [each.id for each in found.tally.kept if each.kind in kinds]))
-        self.say(f"{self.them.name}: {found.tally.equal:,} documents in {self.building.index} are as they should be")
+        self.say(f"{self.them.name}: {found.tally.equal:,} documents in {self.building.index} equal their source")
 
     def _not_equal(self, wrong: list[str], ids: list[str]) -> str:
-        what = ", ".join(wrong) or "the collection is not there"
+        what = ", ".join(wrong) or "the collection does not exist"
         which = f" ({', '.join(ids[:_SHOWN])}{', ...' if len(ids) > _SHOWN else ''})" if ids else ""
-        refused = "; --accept-dead-letters lets it serve without those" if "dead-lettered" in what else ""
+        refused = ", or give --accept-dead-letters to switch without those" if "dead-lettered" in what else ""
         return (
-            f"{self.them.name}: {self.building.index} does not hold what it should: {what}{which}. The old index goes"
-            f" on serving. Mend the cause and run `penstock reindex {self.them.name}` again{refused}; --abandon gives"
-            " the new one up."
+            f"{self.them.name}: {self.building.index} does not hold what it should: {what}{which}."
+            f" {self.them.alias} still points to the old index. Fix the cause and run `penstock reindex"
+            f" {self.them.name}` again{refused}; or delete the new index with --abandon."
         )

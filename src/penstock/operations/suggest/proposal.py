@@ -88,16 +88,16 @@ class _Making:
                 )
             return {"properties": self.properties(each, f"{path}.")} if each.inner else {"type": "object"}
         if len(kinds) > 1 and kinds != {"long", "double"}:
-            self.remarks.append(Remark(path, f"holds {_kinds_with_counts(each)}: mapped as text, which takes them all"))
+            self.remarks.append(Remark(path, f"holds {_kinds_with_counts(each)}: mapped as text, which accepts them all"))
             return TEXT
         if "text" in kinds:
             return _text(each.texts, each.kinds["text"])
         return _PLAIN["double" if "double" in kinds else kinds.pop()] if kinds else None
 
     def _of_two_shapes(self, each: FieldProfile, path: str) -> dict[str, Any]:
-        what = f"holds {_kinds_with_counts(each)}, which no index takes together"
+        what = f"holds {_kinds_with_counts(each)}, which no index accepts together"
         if each.dotted:
-            self.remarks.append(Remark(path, f"{what}, by names with dots: not searchable"))
+            self.remarks.append(Remark(path, f"{what}, and its names contain dots: not searchable"))
             return UNSEARCHABLE
         is_flat = each.kinds["object"] * 2 >= each.kinds.total() and each.longest <= _FLAT_TEXT
         self.remarks.append(Remark(path, what, "flat_object" if is_flat else "text"))
@@ -108,7 +108,7 @@ class _Making:
         if each.longest <= _FLAT_TEXT and not each.dotted:
             self.remarks.append(Remark(path, f"{why}: mapped as one flat_object"))
             return FLAT
-        reason = "names have dots" if each.dotted else "texts are too long"
+        reason = "names contain dots" if each.dotted else "texts are too long"
         self.remarks.append(Remark(path, f"{why}, and its {reason} for a flat_object: not searchable"))
         return UNSEARCHABLE
 
@@ -121,7 +121,7 @@ class _Making:
             if wide is None:
                 return
             within, name, each, path = wide
-            within[name] = self._flat(each, path, f"one of the widest objects, and max_fields is {self._max}")
+            within[name] = self._flat(each, path, f"has very many fields, and max_fields is {self._max}")
 
     def keep_commonest(self, mappings: dict[str, Any], root: FieldProfile, room: int) -> None:
         """Where the document itself has too many fields: keep those that most documents have, learn no others."""
@@ -136,7 +136,7 @@ class _Making:
         mappings["properties"] = dict(sorted(kept.items()))
         mappings["dynamic"] = False
         self.remarks.append(
-            Remark("", f"{left:,} of the rarer fields are not searchable, nor new ones (dynamic: false)")
+            Remark("", f"{left:,} of the rarer fields, and new ones, are not searchable (dynamic: false)")
         )
 
     @property

@@ -31,7 +31,7 @@ def suggest(
         try:
             for changes in sample(connection.client, namespace, size):
                 if stop.is_set():
-                    raise Stopped(f"told to stop before the sample of {namespace} was read")
+                    raise Stopped(f"stopped before the sample of {namespace} was read")
                 for change in changes:
                     _take(change, transform, profile)
                 progress.advanced(collection.namespace, len(changes))
@@ -39,7 +39,7 @@ def suggest(
             raise unavailable(error, f"a sample of {namespace}") from error
     progress.finished(collection.namespace)
     if not profile.documents:
-        raise SettingsError(f"{namespace} has no documents from which a mapping could be proposed.")
+        raise SettingsError(f"{namespace} has no documents, so no mapping can be proposed. Store some first.")
     return profile, propose(profile, collection)
 
 

@@ -138,4 +138,4 @@ class Directions:
         if self.rate:
             self.stop.wait(max(0.0, count / self.rate - (time.monotonic() - since)))
         if self.stop.is_set():
-            raise Stopped("told to stop")
+            raise Stopped("stopped before verify was done")

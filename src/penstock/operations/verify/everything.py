@@ -38,6 +38,6 @@ def verify_all(
                 if generation is None:
                     raise SettingsError(
                         f"[[collections]] {name}: there is no index {each.settings.alias} to verify."
-                        " `penstock load` or `penstock run` makes it."
+                        " Create it with `penstock load` or `penstock run`."
                     )
                 yield verify(adapters, each, generation, how, stop=stop, telling=telling(name))

@@ -150,7 +150,7 @@ class _Verifying:
         for finding in (*self._source.tally.kept, *self._index.tally.kept):
             if finding.kind != "left out":
                 self.telling.on_finding(finding)
-        log.info("verify goes on", collection=self._name, after=self._source.tally.documents)
+        log.info("verify resumes", collection=self._name, after=self._source.tally.documents)
 
     def _left(self) -> int:
         """About how many documents are left to be gone through, on both sides."""
@@ -164,7 +164,7 @@ class _Verifying:
             try:
                 self._pass(self._directions.index(self._index.place), self._index, state)
             except PlaceLost as reason:
-                log.info("going through the index anew", collection=self._name, reason=str(reason))
+                log.info("reading the index from the start again", collection=self._name, reason=str(reason))
                 self._index, self._judging.suspects = Ledger(), Suspects()
             else:
                 return

@@ -60,7 +60,7 @@ class Judging:
                 return
             else:
                 self.stop.wait(min(self.suspects.next_in_s(), _LOOK_EVERY_S))
-        raise Stopped("told to stop before all differences were looked at again")
+        raise Stopped("stopped before all differences were checked again")
 
     def _look(self, batch: Sequence[Suspect]) -> None:
         looks = self.looking.at({each.id: each.source_id for each in batch})
@@ -120,7 +120,7 @@ class Judging:
         try:
             outcomes = repairing.write([case.look for case in cases])
         except ReadAgain as reason:
-            log.info("looking again before the repair", reason=str(reason))
+            log.info("checking again before the repair", reason=str(reason))
             for case in cases:
                 self.suspects.put(case.suspect, at_once=True)
             return

@@ -48,8 +48,8 @@ class Repairing:
         if self.letters > limit:
             raise SystemicFault(
                 f"{self.collection.namespace}: the repair made {self.letters} dead letters, the limit is {limit}. The"
-                f" index {self.alias} or the transform refuses too much to go on; the reasons are in the index"
-                " penstock-dead-letters. Mend the cause, or raise [pipeline] dead_letter_limit."
+                f" index {self.alias} or the transform refuses too many documents; see the reasons with `penstock"
+                " dead-letters list`. Fix the cause, or raise [pipeline] dead_letter_limit."
             )
 
 
