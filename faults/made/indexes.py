@@ -54,10 +54,10 @@ def read_alias_moved(scene: Scene) -> None:
     scene.begin(exactly_once=True)
     for number in scene.rounds():
         _move(scene, read_alias(scene), index(scene), other)
-        scene.until_said("people search in another index", number + 1)
+        scene.until_said("the read alias points to another index", number + 1)
         _move(scene, read_alias(scene), other, index(scene))
         scene.mark()
-        scene.until_said("people search in the index again", number + 1)
+        scene.until_said("the read alias points to the index again", number + 1)
         scene.recover()
 
 

@@ -53,7 +53,7 @@ def _keeps_up(sync: lambda_.IFunction) -> list[cloudwatch.IWidget]:
             width=8,
         ),
         _graph(
-            "Changes by what became of them",
+            "Changes by outcome",
             *(
                 metrics.of_sync(name, sync)
                 for name in (metrics.WRITTEN, metrics.SUPERSEDED, metrics.FILTERED, metrics.DEAD_LETTERED)

@@ -42,7 +42,7 @@ def _login_by_secret(name: str) -> Callable[[], Login]:
 def parking_queue(settings: Settings) -> "Queue":
     """The queue of parked keys. Raises SettingsError."""
     if not settings.pipeline.parking_queue:
-        raise SettingsError("[pipeline] parking_queue is needed: the URL of the queue of parked keys")
+        raise SettingsError("[pipeline] parking_queue is not set; set it to the URL of the queue of parked keys")
     try:
         from penstock.aws.queue import Queue  # noqa: PLC0415 (botocore belongs to the extra `aws`)
     except ModuleNotFoundError as error:

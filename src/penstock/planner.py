@@ -184,8 +184,8 @@ class Planner:
             names = each.names(records.get(each.settings.alias))
             if names.later and names.present in declared - {each.namespace}:
                 raise SettingsError(
-                    f"[[collections]] {each.namespace}: it was renamed to {names.present} and is served from there, and"
-                    f" {names.present} has a table of its own now: take one of the two tables away"
+                    f"[[collections]] {each.namespace}: the collection was renamed to {names.present}, which now has a"
+                    " table of its own: remove one of the two tables"
                 )
 
     def _watches(self, collections: Iterable[Names]) -> list[Watch]:
@@ -210,7 +210,7 @@ class Planner:
         return Plan(watch, (generation,), recorded)
 
 
-_OTHER_CODE = "is made with other code than this process runs; start it again with the new code to let it take over"
+_OTHER_CODE = "was built with other code than this process runs; restart the process with the new code"
 
 
 def plans(settings: Settings) -> list[Plan]:

@@ -95,7 +95,7 @@ def test_documents_and_events_of_16_mb_are_loaded_and_followed(site, database, n
     database.items.insert_one({"_id": long_id, "text": "z" * (room - len(long_id)), "number": 0})
     database.items.insert_one({"_id": "after", "text": "small"})
     site.until_equal(database, "items")
-    assert worker.lines("change stream opens again", reason="too_large")
+    assert worker.lines("change stream reopens", reason="too_large")
     assert site.letters(database) == []
 
 
@@ -120,7 +120,7 @@ def test_a_collection_that_does_not_exist_is_told_before_anything_is_read(site, 
     site.settings(f"{database.name}.itms")
     done = site.run("run")
     assert done.returncode == 2
-    assert f"{database.name}.itms: there is no such collection; there is {namespace}" in done.stderr
+    assert f"{database.name}.itms: the collection does not exist; there is {namespace}" in done.stderr
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_a_source_that_is_away_for_a_moment_is_asked_again(site, database, names
         proxy.accepting = False
         proxy.cut()
         worker.until_logged("asking the source again")
-        worker.until_logged("change stream opens again")
+        worker.until_logged("change stream reopens")
         database.items.insert_one({"_id": 7, "text": "second"})
         proxy.accepting = True
         site.until_equal(database, "items")

@@ -153,7 +153,7 @@ def test_a_load_beside_a_running_worker_is_told_to_stop_it_first(site, database)
     worker.until_live()
     load = site.start("load", "--again")
     assert load.end() == 7
-    assert "follows pipeline" in load.errors
+    assert "is running pipeline" in load.errors
     worker.terminate()
     assert site.start("load", "--again").end() == 0
     assert site.differences(database, "items") == []

@@ -99,7 +99,7 @@ def test_a_collection_replaced_while_it_is_loaded_is_loaded_from_the_start(site,
     worker = site.start("run")
     until(lambda: kept(site, database) >= 200, "the first 200 documents")
     database.made.rename("items", dropTarget=True)
-    worker.until_logged("load gives way")
+    worker.until_logged("load interrupted")
     worker.until_logged("load ends")
     site.until_equal(database, "items")
 

@@ -176,7 +176,7 @@ def test_the_list_says_what_it_does_not_show(site, database, namespace, settings
     assert done.stdout.count(" unknown ") == 3
     done = penstock("dead-letters", "list", "--sink-url", "http://127.0.0.1:9")
     assert done.returncode == 5
-    assert "No usable answer from http://127.0.0.1:9" in done.stderr
+    assert "No usable response from http://127.0.0.1:9" in done.stderr
     assert list_letters(settings, LetterFilter(), limit=0).letters == []
 
 

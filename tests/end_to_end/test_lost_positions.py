@@ -177,7 +177,7 @@ def test_an_alias_that_was_removed_is_given_back_and_nothing_is_loaded(site, dat
     )
     edit(database.items)
     worker = site.start("run") if stopped else worker
-    worker.until_logged("alias given back", collection=loaded)
+    worker.until_logged("alias restored", collection=loaded)
     site.until_equal(database, "items")
     worker.until_live()
     assert worker.metric("penstock_load_documents_total") == 0
@@ -220,7 +220,7 @@ def test_a_read_alias_that_was_moved_is_told_and_left_to_whoever_moved_it(site, 
 
     assert told() == (None, "live")
     move("g1", "elsewhere")
-    line = worker.until_logged("people search in another index", collection=loaded)
+    line = worker.until_logged("the read alias points to another index", collection=loaded)
     assert line["level"] == "error"
     assert line["searched"] == [f"{name}-elsewhere"]
     assert worker.metric("penstock_searched_elsewhere") == 1
@@ -229,10 +229,10 @@ def test_a_read_alias_that_was_moved_is_told_and_left_to_whoever_moved_it(site, 
     edit(database.items)
     move("elsewhere", "g1")
     site.until_equal(database, "items")
-    worker.until_logged("people search in the index again", collection=loaded)
+    worker.until_logged("the read alias points to the index again", collection=loaded)
     assert worker.metric("penstock_searched_elsewhere") == 0
     assert worker.metric("penstock_load_documents_total") == 0
-    assert len(worker.lines("people search in another index")) == 1
+    assert len(worker.lines("the read alias points to another index")) == 1
     assert len(worker.lines("took the lease")) == 1
     worker.terminate()
 

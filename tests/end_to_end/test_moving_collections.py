@@ -123,13 +123,13 @@ def test_a_collection_that_cannot_be_served_is_told_of_and_the_others_go_on(site
     worker = site.start("run")
     worker.until_live()
     database["Orders"].insert_many(documents(2))
-    line = worker.until_logged("collection matches a pattern and cannot be served")
+    line = worker.until_logged("collection matches a pattern but cannot be indexed")
     assert f"{database.name}.orders and {database.name}.Orders would share the index" in line["reason"]
     database.orders.insert_one({"_id": 3})
     site.until_equal(database, "orders")
     done = site.run("check")
     assert done.returncode == 4
-    assert "matches a pattern and cannot be served" in " ".join(done.stdout.split())
+    assert "matches a pattern but cannot be indexed" in " ".join(done.stdout.split())
 
 
 def test_nothing_matches_yet(site, database):

@@ -317,7 +317,7 @@ def test_settings_that_move_on_are_told_and_shape_nothing_before_the_reindex(sit
     moved_on()
     worker = site.start("run")
     told = worker.until_logged(
-        "the settings have moved on from what this index was made with; it is fed as it was made"
+        "the settings have changed since this index was created; it keeps its old settings until a reindex"
     )
     assert told["heal"] == f"penstock reindex {namespace}"
     assert told["changed"] == ["exclude", "mapping_file"]

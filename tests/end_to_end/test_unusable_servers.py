@@ -36,7 +36,7 @@ def test_no_index_at_the_address(run, source_uri, command):
 def test_no_index_at_the_address_is_said_at_once(run, settings, command):
     done = run(command, "--sink-url", f"http://{NOWHERE}")
     assert done.returncode == 5
-    assert f"No answer from OpenSearch at http://{NOWHERE}" in done.stderr
+    assert f"No response from OpenSearch at http://{NOWHERE}" in done.stderr
     assert "Traceback" not in done.stderr
 
 

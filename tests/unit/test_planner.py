@@ -82,7 +82,7 @@ def test_a_process_with_other_code_does_not_make_a_new_index(tmp_path, monkeypat
     other = IndexDefinition(made.settings, "another", made.mapping)
     records = {"shop.orders": record("serving").added(other, "building")}
     *_, alone = planner({**ORDERS, "function": function}).plans(records)
-    assert (alone.collections, "is made with other code" in alone.problem) == ((), True)
+    assert (alone.collections, "was built with other code" in alone.problem) == ((), True)
     records = {"shop.orders": record("serving").added(other, "building").served_by(2)}
     *_, alone = planner({**ORDERS, "function": function}).plans(records)
     assert (len(alone.collections), alone.problem) == (1, "")
@@ -131,6 +131,8 @@ def test_a_rename_that_is_told_late_changes_nothing():
 
 def test_a_table_for_the_name_that_another_one_was_followed_to_is_refused():
     both = planner(ORDERS, {"namespace": "shop.moved"})
-    with pytest.raises(SettingsError, match=r"shop.orders: it was renamed to shop.moved .* take one of the two"):
+    with pytest.raises(
+        SettingsError, match=r"shop.orders: the collection was renamed to shop.moved.* remove one of the two"
+    ):
         both.plans({"shop.orders": record("serving").renamed("moved", 5)})
     assert both.plans({"shop.orders": record("serving").renamed("moved", 5).renamed("orders", 6)})

@@ -68,7 +68,7 @@ class Queue:
         except ClientError as error:
             said = error.response["Error"]
             raise QueueUnavailable(
-                f"The queue {self.url} refused: {said['Code']}: {said.get('Message', '')}."
+                f"The queue {self.url} refused a request: {said['Code']}: {said.get('Message', '')}."
             ) from error
         except BotoCoreError as error:
             raise QueueUnavailable(f"The queue {self.url} does not answer: {error}.") from error

@@ -37,11 +37,11 @@ def read_secret(name: str) -> SourceSecret:
             raise SettingsError(
                 f"[source] secret: {said} Grant secretsmanager:GetSecretValue, or correct the name."
             ) from error
-        raise SourceUnavailable(said, "Secrets Manager is overloaded or away; try again.") from error
+        raise SourceUnavailable(said, "Secrets Manager is overloaded or unavailable; try again.") from error
     except BotoCoreError as error:
         raise SourceUnavailable(
             f"The secret {name} cannot be read: {error}.",
-            "Check that this network reaches Secrets Manager (NAT, or an interface endpoint), and the credentials.",
+            "Check the credentials, and that this network reaches Secrets Manager (NAT, or an interface endpoint).",
         ) from error
     return _parsed(name, text)
 
@@ -52,5 +52,5 @@ def _parsed(name: str, text: str) -> SourceSecret:
         return SourceSecret(str(held["username"]), str(held["password"]))
     except (ValueError, TypeError, KeyError):
         raise SettingsError(
-            f'[source] secret: {name} must hold JSON with "username" and "password", as RDS makes it.'
+            f'[source] secret: {name} must contain JSON with "username" and "password", in the format of RDS.'
         ) from None

@@ -23,7 +23,7 @@ def service(name: str, *, region: str | None = None) -> Any:
     """A client of a service. Raises SettingsError when no region is known."""
     region = region or region_here()
     if not region:
-        raise SettingsError("No AWS region is known: set AWS_REGION, or a region in the AWS profile.")
+        raise SettingsError("No AWS region is set: set AWS_REGION, or a region in the AWS profile.")
     return session().create_client(name, region_name=region, config=_CONFIG)
 
 

@@ -22,7 +22,7 @@ class Signer:
         session = get_session()
         region = settings.region or session.get_config_variable("region")
         if not region:
-            raise SettingsError("[sink] auth is `sigv4` and no AWS region is known: set region, or AWS_REGION.")
+            raise SettingsError("[sink] auth is `sigv4`, but no AWS region is set: set [sink] region, or AWS_REGION.")
         self._region = region
         self._credentials = _credentials(session)
 
@@ -57,6 +57,6 @@ def _credentials(session: Any) -> Any:
         raise SinkUnavailable(f"The AWS credentials cannot be read: {error}.") from error
     if credentials is None:
         raise SettingsError(
-            "[sink] auth is `sigv4` and there are no AWS credentials: give the process a role, or a profile."
+            "[sink] auth is `sigv4`, but there are no AWS credentials: give the process a role, or a profile."
         )
     return credentials

@@ -79,7 +79,7 @@ class _UntilStopped:
     def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
         """See `penstock.ports.Sink`. Raises Stopped too."""
         if self.stop.is_set():
-            raise Stopped("told to stop before the writes were sent")
+            raise Stopped("stopped before the writes were sent")
         return self.sink.write(writes, send_before=send_before)
 
 

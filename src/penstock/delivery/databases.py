@@ -112,18 +112,18 @@ def require_mappable(settings: Settings) -> None:
     """Refuse what a worker alone can do where an event source mapping brings the changes. Raises SettingsError."""
     if patterns := patterns_of(settings):
         raise SettingsError(
-            f"[[collections]] {patterns[0].namespace}: only `penstock run` looks for what matches a pattern; where an"
-            " event source mapping brings the changes, name each collection."
+            f"[[collections]] {patterns[0].namespace}: only `penstock run` looks for collections that match a pattern;"
+            " where an event source mapping brings the changes, name each collection."
         )
     if grace := next((each for each in settings.collections if each.drop_grace_s), None):
         raise SettingsError(
-            f"[[collections]] {grace.namespace}: drop_grace_s needs `penstock run`, which looks whether the collection"
+            f"[[collections]] {grace.namespace}: drop_grace_s needs `penstock run`, which checks whether the collection"
             " is back; where an event source mapping brings the changes, leave it out."
         )
     if following := next((each for each in settings.collections if each.follows), None):
         raise SettingsError(
-            f'[[collections]] {following.namespace}: on_rename = "follow" needs `penstock run`, which opens the change'
-            " stream anew under the new name; where an event source mapping brings the changes, leave it out."
+            f'[[collections]] {following.namespace}: on_rename = "follow" needs `penstock run`, which reopens the'
+            " change stream under the new name; where an event source mapping brings the changes, leave it out."
         )
 
 
@@ -159,5 +159,5 @@ def _refuse_replaced(found: Mapping[Namespace, Generation], known: Mapping[str, 
         if generation.was_replaced(known):
             raise SystemicFault(
                 f"The index {generation.index} was deleted, replaced or restored by someone else since it was loaded,"
-                f" so nobody knows what it lacks. Run `penstock load --again {namespace}` to load it anew."
+                f" so documents may be missing from it. Run `penstock load --again {namespace}` to load it again."
             )

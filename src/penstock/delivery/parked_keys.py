@@ -47,10 +47,12 @@ def changes_of(text: str) -> list[Change]:
     try:
         held = orjson.loads(text)
         if held["penstock"] != FORM:
-            raise DocumentError(f"parked keys of the form {held['penstock']!r}; this penstock knows {FORM}")
+            raise DocumentError(
+                f"parked keys in the format {held['penstock']!r}; this version of penstock reads {FORM}"
+            )
         return [_change(each) for each in held["parked"]]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, BSONError) as error:
-        raise DocumentError("not a text of parked keys") from error
+        raise DocumentError("not a message of parked keys") from error
 
 
 def _text(lines: Sequence[bytes]) -> str:

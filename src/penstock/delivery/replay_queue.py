@@ -67,8 +67,8 @@ def replay_parked(
                     on_message(replayed)
     if replaying.undeclared:
         raise SettingsError(
-            f"The queue holds parked keys of {', '.join(sorted(replaying.undeclared))}, which is not among the declared"
-            " collections: add a [[collections]] table for it, as the sync function has. All else was replayed."
+            f"The queue holds parked keys of {', '.join(sorted(replaying.undeclared))}, which is not a declared"
+            " collection: add a [[collections]] table for it, as the sync function has. All others were replayed."
         )
     return replayed
 
@@ -95,7 +95,7 @@ class _QueueReplay:
         try:
             changes = changes_of(message.text)
         except DocumentError as error:
-            log.warning("a message of the queue is left in it", reason=str(error))
+            log.warning("a message was left in the queue", reason=str(error))
             replayed.foreign += 1
             return False
         if undeclared := self._undeclared(changes):

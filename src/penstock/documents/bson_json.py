@@ -42,7 +42,7 @@ def json_form(value: Any) -> Any:
     for kind, inherited in FORMS.items():
         if isinstance(value, kind):
             return inherited(value)
-    raise TypeError(f"a value of type {type(value).__name__} has no JSON form")
+    raise TypeError(f"a value of type {type(value).__name__} cannot be written as JSON")
 
 
 def not_finite(value: Any) -> str | None:

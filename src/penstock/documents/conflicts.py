@@ -27,7 +27,7 @@ def give_shape(document: dict[str, Any], path: str, form: Callable[[Any], Any]) 
     try:
         field_paths.reshape(document, path, form)
     except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
-        raise DocumentError(f"the field `{path}` cannot be made text: {type(error).__name__}") from error
+        raise DocumentError(f"the field `{path}` cannot be turned into text: {type(error).__name__}") from error
 
 
 def _text(value: Any) -> Any:

@@ -56,7 +56,7 @@ def move(document: BsonDocument, old: str, new: str) -> None:
     for within in _at(document, source[:shared]):
         value = _take(within, source[shared:])
         if value is not _ABSENT and not _put(within, target[shared:], value):
-            raise DocumentError(f"rename of `{old}` to `{new}`: the document has something else there already")
+            raise DocumentError(f"rename of `{old}` to `{new}`: the document already has a field there")
 
 
 def reshape(document: BsonDocument, path: str, form: Callable[[Any], Any]) -> None:

@@ -27,7 +27,7 @@ def encode_rewritten(document: dict[str, Any], long_id: str | None = None) -> by
             body[RESERVED_FIELD] = own
         return orjson.dumps(body, json_form, OWN_DATES)
     except RecursionError as error:
-        raise DocumentError("the document cannot be encoded: it is nested too deep") from error
+        raise DocumentError("the document cannot be encoded: it is nested too deeply") from error
     except (TypeError, ValueError, ArithmeticError) as error:
         raise DocumentError(f"the document cannot be encoded: {str(error)[:200]}") from error
 

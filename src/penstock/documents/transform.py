@@ -93,7 +93,9 @@ class Transform:
         except Exception as error:
             raise DocumentError(f"function {self._name} raised {type(error).__name__} {_place_of(error)}") from error
         if returned is not None and not isinstance(returned, dict):
-            raise DocumentError(f"function {self._name} returned {type(returned).__name__}, not a document or None")
+            raise DocumentError(
+                f"function {self._name} returned {type(returned).__name__}; it must return a document or None"
+            )
         return returned
 
 
@@ -110,8 +112,8 @@ def _long_id(identity: Any) -> str | None:
 
 def _check_names(settings: CollectionSettings) -> None:
     problems = [
-        f"collection {settings.namespace}: rename: no field can be called `{path}`, OpenSearch or penstock keeps that "
-        "name for itself; choose another"
+        f"collection {settings.namespace}: rename: no field can be named `{path}`, because OpenSearch or penstock"
+        " reserves that name; choose another"
         for path in settings.rename.values()
         if path.split(".")[0] in RESERVED
     ]
@@ -128,13 +130,11 @@ def _import_function(settings: CollectionSettings) -> UserFunction:
         module = importlib.import_module(module_name)
     except Exception as error:
         cause = f"{type(error).__name__}: {str(error)[:200]}"
-        advice = (
-            f"put {module_name}.py into the current directory or install it, and try `python -c 'import {module_name}'`"
-        )
+        advice = f"put {module_name}.py next to penstock.toml or install it, and try `python -c 'import {module_name}'`"
         raise SettingsError(f"{where}: the module {module_name} cannot be imported ({cause}); {advice}") from error
     function = getattr(module, name, None)
     if not callable(function):
-        found = "has no function of that name" if function is None else f"has {name}, which is no function"
+        found = "has no function of that name" if function is None else f"has {name}, which is not a function"
         raise SettingsError(f"{where}: the module {module_name} {found}; correct `function` in the settings")
     _check_signature(function, where)
     return function  # type: ignore[no-any-return]
@@ -144,7 +144,7 @@ def _check_signature(function: UserFunction, where: str) -> None:
     try:
         inspect.signature(function).bind({})
     except TypeError as error:
-        raise SettingsError(f"{where}: it is called with one argument, the document, and does not take that") from error
+        raise SettingsError(f"{where}: it does not accept one argument, the document; change its parameters") from error
     except ValueError:  # a function that tells no signature, as some compiled ones
         return
 

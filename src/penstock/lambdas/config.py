@@ -23,7 +23,7 @@ from penstock.mongo.collections import exists
 from penstock.mongo.connection import SourceClient, cluster_time
 from penstock.mongo.retrying import ask
 
-_AWAY = "The cluster did not answer in time; what was asked for may be done in part. Try again: twice does no harm."
+_AWAY = "The cluster did not answer in time; the request may be partly done. Try again: repeating it does no harm."
 _NO_SUCH_COMMAND = frozenset({59, 40324})
 """What MongoDB says of modifyChangeStreams, and of the stage $listChangeStreams."""
 
@@ -52,7 +52,7 @@ def _answer(event: Any, context: Any) -> Proxied:
 
 def _configure(request: ApiRequest, stop: threading.Event) -> ApiReply:
     if request.parameters:
-        raise BadRequest(f"There are no parameters here: {', '.join(sorted(request.parameters))}.")
+        raise BadRequest(f"This request takes no parameters, but has: {', '.join(sorted(request.parameters))}.")
     namespace = Namespace.named(collection().namespace)
     enable = _asked(request.body)
     turning = _Turning(namespace, on=enable)
@@ -67,16 +67,16 @@ def _configure(request: ApiRequest, stop: threading.Event) -> ApiReply:
     if enable:
         said["enabled_at"] = seconds_of(time)
     if not found.switched:
-        said["note"] = "This source is not DocumentDB: change streams are always on, and cannot be turned off."
+        said["note"] = "This source is not DocumentDB: change streams are always on and cannot be turned off."
     return ApiReply(200, orjson.dumps(said))
 
 
 def _asked(body: bytes) -> bool:
     parsed = parsed_json(body) if body.strip() else {}
     if not isinstance(parsed, dict):
-        raise BadRequest('The body must be nothing, {"enable": true} or {"enable": false}.')
+        raise BadRequest('The body must be empty, {"enable": true} or {"enable": false}.')
     if unknown := sorted(set(parsed) - {"enable"}):
-        raise BadRequest(f"Not known: {', '.join(unknown)}; the body may hold `enable`.")
+        raise BadRequest(f"Unknown: {', '.join(unknown)}; the body may only contain `enable`.")
     enable = parsed.get("enable", True)
     if not isinstance(enable, bool):
         raise BadRequest("`enable` must be true or false.")
@@ -96,7 +96,7 @@ def _deploy(event: dict[str, Any], context: Any) -> dict[str, Any]:
         time = in_time(context, lambda stop: ask(source(), stop, turning), at_most_s=_DEPLOYMENT_AT_MOST_S)
     except Stopped as error:
         raise SourceUnavailable(
-            f"The cluster did not answer in time, so the change stream of {namespace} is not known to be on.",
+            f"The cluster did not answer in time, so it is unknown whether the change stream of {namespace} is on.",
             "Check that an instance of the cluster runs and that the function's network reaches it, then deploy again.",
         ) from error
     return {"PhysicalResourceId": str(namespace), "Data": {"EnabledAt": seconds_of(time)}}
@@ -140,8 +140,8 @@ def _time(client: SourceClient) -> int:
     time = cluster_time(client)
     if not time:
         raise SourceUnavailable(
-            "The source tells no cluster time, so nobody can know where to start reading.",
-            "Name a replica set: a single MongoDB server has no change streams.",
+            "The source reports no cluster time, so there is no position to start reading from.",
+            "Use a replica set: a standalone MongoDB server has no change streams.",
         )
     return time
 

@@ -36,5 +36,5 @@ def in_time(
     if not wait([doing], min(at_most_s, max(left_s / 3, left_s - reserve_s))).done:
         stop.set()
         if not wait([doing], min(grace_s, left_s / 3)).done:
-            raise Stopped("a request had no answer when the time was over")
+            raise Stopped("a request had no answer before the time was up")
     return doing.result()

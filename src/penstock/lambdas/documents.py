@@ -49,9 +49,9 @@ def documents_of(body: bytes) -> list[NewDocument]:
     if not isinstance(parsed, list):
         raise BadRequest(f"The body must be a JSON object or an array of objects; it is {_kind(parsed)}.")
     if not parsed:
-        raise BadRequest("The array is empty; it must hold at least one object.")
+        raise BadRequest("The array is empty; it must contain at least one object.")
     if len(parsed) > MOST:
-        raise BadRequest(f"The array holds {len(parsed)} documents; one request takes {MOST} at most.")
+        raise BadRequest(f"The array contains {len(parsed)} documents; the maximum for a request is {MOST}.")
     return [_document(each, f"the document at [{place}]") for place, each in enumerate(parsed)]
 
 
@@ -62,11 +62,11 @@ def parsed_json(body: bytes) -> Any:
     try:
         return json.loads(body, parse_constant=_constant, parse_float=_finite, object_pairs_hook=_object)
     except RecursionError:
-        raise BadRequest("The body is nested too deep.") from None
+        raise BadRequest("The body is nested too deeply.") from None
     except UnicodeDecodeError:
-        raise BadRequest("The body is not JSON: it is not UTF-8.") from None
+        raise BadRequest("The body is not valid JSON: it is not UTF-8.") from None
     except ValueError as error:
-        raise BadRequest(f"The body is not JSON: {error}.") from None
+        raise BadRequest(f"The body is not valid JSON: {error}.") from None
 
 
 def _document(value: Any, place: str) -> NewDocument:
@@ -84,7 +84,9 @@ def _document(value: Any, place: str) -> NewDocument:
     except _UNREADABLE as error:
         raise BadRequest(f"{_capitalised(place)} cannot be stored: {_cause_of(error)}.") from None
     if len(octets) > MOST_BYTES:
-        raise BadRequest(f"{_capitalised(place)} is too large: {len(octets)} bytes of BSON; {MOST_BYTES} is the most.")
+        raise BadRequest(
+            f"{_capitalised(place)} is too large: {len(octets)} bytes of BSON; the maximum is {MOST_BYTES}."
+        )
     return NewDocument(place, identity, RawBSONDocument(octets))
 
 
@@ -92,12 +94,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     read = dict(pairs)
     if len(read) < len(pairs):
         names = [name for name, _ in pairs]
-        raise BadRequest(f"An object of the body has a name twice: {next(n for n in names if names.count(n) > 1)!r}.")
+        raise BadRequest(
+            f"An object in the body has a duplicate name: {next(n for n in names if names.count(n) > 1)!r}."
+        )
     return read
 
 
 def _constant(name: str) -> Any:
-    raise ValueError(f'{name} is none of its values; write {{"$numberDouble": "{name}"}}')
+    raise ValueError(f'{name} is not a JSON value; write {{"$numberDouble": "{name}"}}')
 
 
 def _finite(text: str) -> float:
@@ -118,8 +122,8 @@ def _capitalised(place: str) -> str:
 def _cause_of(error: Exception) -> str:
     """The cause, without the document that pymongo puts before it."""
     if isinstance(error, RecursionError):
-        return "it is nested too deep"
+        return "it is nested too deeply"
     if isinstance(error, UnicodeError):
-        return "a string holds half of a character (a lone surrogate)"
+        return "a string contains half a character (a lone surrogate)"
     text = str(error).rpartition(" | ")[2]
     return (f"{text} is missing" if isinstance(error, KeyError) else text)[:200].rstrip(".")

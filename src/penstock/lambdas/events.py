@@ -42,8 +42,8 @@ def events_of(envelope: Any) -> list[StreamEvent]:
         events = None
     if events is None or not all(isinstance(event, dict) for event in events):
         raise NotAnEnvelope(
-            "This is not an event of a DocumentDB event source mapping: it has no `events`. The sync function is called"
-            " by its mapping alone."
+            "This is not an event of a DocumentDB event source mapping: it has no `events`. Only its mapping should"
+            " call the sync function."
         )
     return events
 
@@ -70,7 +70,7 @@ def _readable(events: Sequence[StreamEvent], colls: Sequence[Namespace]) -> Iter
         elif operation in CONTROL_KINDS:
             yield _control_event(event, colls)
         else:
-            log.warning("event of an unknown kind says nothing of a document", operation=operation[:50])
+            log.warning("event of an unknown kind ignored", operation=operation[:50])
 
 
 def _control_event(event: StreamEvent, colls: Sequence[Namespace]) -> StreamEvent:
@@ -106,9 +106,9 @@ def _document(held: dict[str, Any]) -> dict[str, Any] | Undecodable:
     try:
         return {name: _value(value) for name, value in held.items()}
     except RecursionError:
-        return Undecodable("the document is nested too deep to be read")
+        return Undecodable("the document is nested too deeply to be read")
     except _WRONG as error:
-        return Undecodable(f"the document is not extended JSON: {type(error).__name__}")
+        return Undecodable(f"the document is not valid extended JSON: {type(error).__name__}")
 
 
 def _value(value: Any) -> Any:

@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 AT_MOST_S: Final = 24.0
 """API Gateway waits 29 s, a cold start included."""
 
-_REFUSED = "A setting or a right of this deployment is not as it must be; the function's log says which."
+_REFUSED = "A setting or permission of this deployment is wrong; the function's log says which."
 
 
 class BadRequest(Exception):
@@ -83,10 +83,10 @@ def read(event: Any, method: str) -> ApiRequest:
     """Read a proxy event. Raises BadRequest."""
     if not isinstance(event, dict) or not isinstance(event.get("httpMethod"), str):
         raise BadRequest(
-            "This function answers proxy requests of an API Gateway REST API (format 1.0); the event has no httpMethod."
+            "This function handles proxy requests of an API Gateway REST API (format 1.0); the event has no httpMethod."
         )
     if event["httpMethod"] != method:
-        raise BadRequest(f"{event['httpMethod']} is not answered here; use {method}.", status=405)
+        raise BadRequest(f"{event['httpMethod']} is not allowed here; use {method}.", status=405)
     path = str((event.get("requestContext") or {}).get("path") or event.get("path") or "/")
     return ApiRequest(path, _parameters(event), _body(event))
 
@@ -115,7 +115,7 @@ def _failure(error: PenstockError, away: str) -> Proxied:
     if isinstance(error, Stopped) or (
         isinstance(error, SourceUnavailable) and not isinstance(error.__cause__, PyMongoError)
     ):
-        log.warning("a server is away", reason=str(error))
+        log.warning("a server is unavailable", reason=str(error))
         return _message(503, away, {"retry-after": "5"})
     problem = "the settings cannot be used" if isinstance(error, SettingsError) else "the request was refused"
     log.error(problem, reason=str(error))

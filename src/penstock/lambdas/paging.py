@@ -18,7 +18,7 @@ from penstock.lambdas.http import BadRequest
 
 SORT = [{"_score": "desc"}, {"_seq_no": "asc"}]
 
-_NOT_OURS = "`after` is not one of this search: give the one of its last answer, with the same `q`."
+_NOT_OURS = "`after` does not belong to this search: give the one of its last response, with the same `q`."
 
 
 class SearchPlace(NamedTuple):

@@ -68,7 +68,7 @@ def _read(request: ApiRequest, stop: threading.Event) -> ApiReply:
     search = search_of(request.parameters)
     page = _found(search, stop)
     if search.id is not None and not page.hits:
-        return ApiReply(404, message("The index holds no document of this id."))
+        return ApiReply(404, message("The index has no document with this id."))
     hits = list(_fitting(page.hits[: search.size]))
     headers = {} if page.total is None else {"x-total-count": str(page.total)}
     if len(hits) < len(page.hits):
@@ -82,7 +82,7 @@ def search_of(parameters: Mapping[str, str]) -> Search:
     """Read the parameters. Raises BadRequest with everything that is wrong."""
     problems = [f"`{name}` is not known" for name in sorted(parameters) if name not in _PARAMETERS]
     if "id" in parameters and len(parameters) > 1 and not problems:
-        problems.append("`id` goes without any other parameter")
+        problems.append("`id` cannot be combined with other parameters")
     if not 0 < len(parameters.get("id", "1").encode()) <= MAX_ID_BYTES:
         problems.append(f"`id` must have 1 to {MAX_ID_BYTES} bytes")
     if not parameters.get("q", "all").strip():
@@ -145,7 +145,7 @@ def _fitting(hits: Sequence[Any]) -> Iterator[bytes]:
         size = len(orjson.dumps(text.decode())) + 1
         if size > _MOST_ANSWER_BYTES:
             del kept["_source"]
-            text = written({**kept, "_omitted": "The document is larger than an answer may be."})
+            text = written({**kept, "_omitted": "The document is larger than a response may be."})
             size = len(text)
         if size > left and place:
             return

@@ -82,7 +82,7 @@ def _log_parked(error: Exception, db: str) -> None:
     else:
         where = "".join(format_tb(error.__traceback__))  # without the error's own words: they may quote a document
         log.error(
-            "a defect: the batch is parked; please report this with the log",
+            "unexpected error, the batch is parked; please report this with the log",
             database=db,
             error=type(error).__name__,
             where=where,

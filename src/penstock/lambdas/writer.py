@@ -28,8 +28,8 @@ from penstock.mongo.error_table import Fault, fault_of
 from penstock.mongo.retrying import ask
 
 _AWAY = (
-    "The cluster did not answer in time. Some of the documents may be stored; try again, with an _id in each document"
-    " if none may be stored twice."
+    "The cluster did not answer in time. Some of the documents may be stored. Try again; to avoid storing a document"
+    " twice, give each one an _id."
 )
 _DUPLICATE = 11000
 
@@ -41,7 +41,7 @@ def handler(event: Any, context: Any) -> Proxied:
 
 def _store(request: ApiRequest, stop: threading.Event) -> ApiReply:
     if request.parameters:
-        raise BadRequest(f"There are no parameters here: {', '.join(sorted(request.parameters))}.")
+        raise BadRequest(f"This request takes no parameters, but has: {', '.join(sorted(request.parameters))}.")
     documents = documents_of(request.body)
     ask(source(), stop, _Insertion(Namespace.named(collection().namespace), documents))
     ids = extended_json([each.id for each in documents], json_options=RELAXED_JSON_OPTIONS)
@@ -103,7 +103,7 @@ def _find(into: Collection[Any], document: NewDocument) -> RawBSONDocument | Non
 
 def _taken(document: NewDocument, found: RawBSONDocument | None, failure: OperationFailure) -> str:
     if found is None:
-        return f"a unique index holds its value already ({_cause_of(failure)})"
+        return f"a unique index already contains its value ({_cause_of(failure)})"
     return f"its _id {extended_json(document.id, json_options=RELAXED_JSON_OPTIONS)} is taken"
 
 

@@ -25,7 +25,7 @@ class MemorySink:
     def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
         """See `penstock.ports.Sink`."""
         if send_before is not None and time.monotonic() >= send_before:
-            raise ReadAgain("the writes were read too long ago to be sent")
+            raise ReadAgain("the documents were read too long ago to be sent")
         with self._lock:
             return [self._write(write) for write in writes]
 
@@ -121,7 +121,7 @@ def _unsendable(write: Write) -> str | None:
     except UnicodeEncodeError:
         return "the id is not valid Unicode"
     if not 0 < size <= MAX_ID_BYTES:
-        return f"the id has {size} bytes, 1 to {MAX_ID_BYTES} are taken"
+        return f"the id has {size} bytes, 1 to {MAX_ID_BYTES} are allowed"
     if write.body is None:
         return None
     try:

@@ -270,7 +270,7 @@ class MemoryLoad:
         last = after.token if after else ""
         while not self._closed.is_set():
             if self._stop.is_set():
-                raise Stopped(f"told to stop before {self._namespace} was loaded")
+                raise Stopped(f"stopped before {self._namespace} was loaded")
             read_at = time.monotonic()
             version, found = self._source.read_range(self._namespace, last, self._range_size)
             if not found:

@@ -175,7 +175,7 @@ def address(settings: SourceSettings) -> str:
     """The hosts and ports that the settings name, without credentials."""
     uri = settings.uri.get_secret_value()
     hosts = uri.partition("://")[2].partition("/")[0].rpartition("@")[2]
-    return hosts or "an empty address"
+    return hosts or "(no address)"
 
 
 def _login_of(settings: SourceSettings) -> Login:
@@ -221,7 +221,7 @@ def _unusable(settings: SourceSettings, error: Exception) -> str:
         parse_uri(settings.uri.get_secret_value(), validate=False, warn=False)
     except (PyMongoError, ValueError):
         return (
-            f"[source] uri: not a connection string ({type(error).__name__}). Expected"
+            f"[source] uri: not a valid connection string ({type(error).__name__}). Expected"
             " mongodb://host:port/?replicaSet=name; percent-encode user name and password, or give them as"
             " username and password."
         )
@@ -248,16 +248,16 @@ def _unreachable(error: PyMongoError, settings: SourceSettings) -> SourceUnavail
         return unavailable(error, f"the connection {where}")
     text = in_words(error)
     if "SSL" in text or "certificate" in text:
-        step = "Check [source] tls_ca_file: it must hold the CA that signed the server's certificate."
+        step = "Check [source] tls_ca_file: it must contain the CA that signed the server's certificate."
     elif "replica set" in text:
-        step = "Check replicaSet in [source] uri: it must be the server's own name, and the server a replica set."
+        step = "Check replicaSet in [source] uri: it must be the name of the replica set that the server belongs to."
     elif not _is_tls(settings) and any(words in text for words in _CONNECTION_CUT):
         step = (
-            "If the server wants TLS, add tls=true to [source] uri, or name its CA in [source] tls_ca_file; else check"
-            " that it is up."
+            "If the server requires TLS, add tls=true to [source] uri, or name its CA in [source] tls_ca_file; else"
+            " check that the server is up."
         )
     else:
-        step = "Check [source] uri, and that the server is up and reached from this machine."
+        step = "Check [source] uri, and that the server is up and this machine can reach it."
     return SourceUnavailable(f"No source answers {where}: {text}.", step)
 
 

@@ -104,9 +104,9 @@ _NEXT_STEPS = {
     Fault.LOGIN: "Check [source] username and password, and authSource in the connection string.",
     Fault.NOT_ALLOWED: "Give the user the role `read` (find and changeStream) on the database.",
     Fault.NOT_REPLICATED: "Change streams need a replica set: start the server with --replSet and run rs.initiate().",
-    Fault.TRANSIENT: "Check that the servers are up and that this machine reaches them.",
+    Fault.TRANSIENT: "Check that the servers are up and that this machine can reach them.",
     Fault.TOO_LARGE: "Find the document above 16 MB and make it smaller.",
-    Fault.REFUSED: "The server's own words say why; `penstock check` looks at the rest.",
+    Fault.REFUSED: "The server's message says why; `penstock check` checks the rest.",
     Fault.LOST: "Load the affected collections again.",
 }
 
@@ -117,9 +117,9 @@ def unavailable(error: PyMongoError, what: str) -> SourceUnavailable:
     if fault is Fault.NOT_ENABLED:
         step = _enable(what)
     elif fault is Fault.NOT_ALLOWED and "requires authentication" in in_words(error):
-        step = "Set [source] username and password (or password_file): the server wants a login."
+        step = "Set [source] username and password (or password_file): the server requires a login."
     elif isinstance(error, ConfigurationError) and "wire version" in str(error):
-        step = "Install a pymongo that speaks to this server; 4.13.2 is the last one for DocumentDB 4.0."
+        step = "Install a pymongo version that supports this server; 4.13.2 is the last one for DocumentDB 4.0."
     else:
         step = _NEXT_STEPS[fault]
     return SourceUnavailable(f"The source refuses {what}: {in_words(error)}.", step)

@@ -106,6 +106,8 @@ def progress_of(position: Position | None) -> LoadProgress:
         saved = json_util.loads(position.token, json_options=EXACT)
         name, after, begun = saved["bracket"], saved["after"], saved["begun"]
     except (BSONError, ValueError, TypeError, KeyError) as error:
-        raise PositionLost("The saved position is not one of a load. Load the collection from its start.") from error
+        raise PositionLost(
+            "The saved position is not a load's position. Load the collection from the start."
+        ) from error
     number = next((index for index, bracket in enumerate(BRACKETS) if bracket.name == name), len(BRACKETS))
     return LoadProgress(number, after, begun)

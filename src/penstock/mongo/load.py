@@ -162,7 +162,7 @@ class MongoLoad:
 
     def _raise_if_stopped(self) -> None:
         if self._ending.is_set():
-            raise Stopped(f"told to stop before {self._namespace} was loaded")
+            raise Stopped(f"stopped before {self._namespace} was loaded")
 
     def _recover(self, error: PyMongoError, retries: Retries) -> None:
         """Prepare going on after an error, or raise what ends the load."""
@@ -175,7 +175,7 @@ class MongoLoad:
         self._metrics.count("penstock_source_resumes_total", pipeline=self._name)
         waited = retries.wait()
         log.info(
-            "load goes on",
+            "load resumes",
             pipeline=self._name,
             reason=fault.name.lower(),
             error=in_words(error),
@@ -233,8 +233,8 @@ def _id_of(raw: bytes, namespace: Namespace) -> Any:
         source_id = RawBSONDocument(raw)["_id"]
     except (InvalidBSON, KeyError) as error:
         raise SourceUnavailable(
-            f"A document of {namespace} is so damaged that its _id cannot be read ({error}). Run `validate` on the"
-            " collection and repair it."
+            f"A document of {namespace} is damaged: its _id cannot be read ({error}). Run `validate` on the collection"
+            " and repair it."
         ) from error
     return bson.decode(source_id.raw, CODEC) if isinstance(source_id, RawBSONDocument) else source_id
 

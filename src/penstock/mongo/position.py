@@ -42,7 +42,7 @@ def resume_option(position: Position | None) -> dict[str, Any]:
         token = json_util.loads(position.token, json_options=EXACT)
     except (BSONError, ValueError, TypeError) as error:
         raise PositionLost(
-            "The saved position is not one of a change stream.", "Load the collections of this pipeline again."
+            "The saved position is not a change stream's.", "Load the collections of this pipeline again."
         ) from error
     return {"resumeAfter": token}
 

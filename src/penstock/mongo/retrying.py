@@ -61,6 +61,6 @@ def ask(connection: Connection, stop: threading.Event, question: Callable[..., T
         try:
             return question(client, *arguments)
         except PyMongoError as error:
-            retries.require_retryable(error, client, "a question about its collections")
+            retries.require_retryable(error, client, "a query about its collections")
             log.info("asking the source again", reason=fault_of(error).name.lower(), error=in_words(error))
         retries.wait()

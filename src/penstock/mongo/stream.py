@@ -98,7 +98,7 @@ class MongoStream:
         with closing(self.batches(None, _leave_out)) as batches:
             for batch in batches:
                 return batch.position
-        raise Stopped("told to stop while asking for the stream's position")
+        raise Stopped("stopped while asking for the stream's position")
 
     def close(self) -> None:
         """End `batches`, within a second; it frees the cursor itself."""
@@ -199,7 +199,7 @@ class MongoStream:
         self._metrics.count("penstock_source_resumes_total", pipeline=self._name)
         waited = retries.wait()
         log.info(
-            "change stream opens again",
+            "change stream reopens",
             pipeline=self._name,
             watches=str(self._watch),
             reason=fault.name.lower(),
@@ -212,15 +212,17 @@ class MongoStream:
         position = self._position
         if position and position.token and position.time:
             self._position = position_at(position.time)
-            log.warning("the token is of no use, its cluster time is tried", pipeline=self._name, error=in_words(error))
+            log.warning(
+                "the resume token cannot be used, trying its cluster time", pipeline=self._name, error=in_words(error)
+            )
             return
         names = self._watch.names.replace(",", "")
         when = datetime.fromtimestamp(seconds_of(position.time), UTC).isoformat() if position else "now"
         raise PositionLost(
             f"The change log of the source no longer holds the position of {self._watch.names} ({when}):"
-            f" {in_words(error)}. Changes since then cannot be read any more.",
+            f" {in_words(error)}. The changes since then can no longer be read.",
             f"Run `penstock load --again {names}` to load these collections again, and make the change log's retention"
-            " longer than the longest stop.",
+            " longer than the longest time penstock may be stopped.",
         ) from error
 
 

@@ -118,9 +118,9 @@ class Health:
         if known.state == "stopped":
             problems.append(f"stopped: {known.reason}")
         elif known.state != "failed" and silent_s > STALLED_AFTER_S:
-            problems.append(f"stalled: nothing heard for {silent_s:.0f} s")
+            problems.append(f"stalled: no report for {silent_s:.0f} s")
         if known.waiting_since is not None and now - known.waiting_since > WAITING_AFTER_S:
-            problems.append(f"the index accepts nothing since {now - known.waiting_since:.0f} s: {known.waiting}")
+            problems.append(f"the index has accepted no writes for {now - known.waiting_since:.0f} s: {known.waiting}")
         if known.state == "live" and known.lag_s > self._unhealthy_lag_s and known.lag_s >= known.lags[0][1]:
             problems.append(f"lag of {known.lag_s:.0f} s, above {self._unhealthy_lag_s:.0f} s and not falling")
         return {
@@ -171,7 +171,7 @@ def _handler(metrics: Metrics, health: Health) -> type[BaseHTTPRequestHandler]:
                 body = json.dumps(report, indent=1).encode() + b"\n"
                 self._answer(200 if report["healthy"] else 503, "application/json", body)
             else:
-                self._answer(404, "text/plain", b"there are /metrics and /healthz\n")
+                self._answer(404, "text/plain", b"not found; try /metrics or /healthz\n")
 
         def _answer(self, status: int, kind: str, body: bytes) -> None:
             self.send_response(status)

@@ -41,46 +41,49 @@ class Metric(NamedTuple):
 METRICS: dict[MetricName, Metric] = {
     "penstock_changes_total": Metric(
         "counter",
-        "Changes by what became of them: written, folded, superseded, filtered, dead_lettered, control.",
+        "Changes by outcome: written, folded, superseded, filtered, dead_lettered, control.",
         ("pipeline", "outcome"),
     ),
     "penstock_batches_total": Metric("counter", "Batches completed."),
     "penstock_bulk_requests_total": Metric(
-        "counter", "Bulk requests by HTTP status; `lost` without an answer.", ("status",)
+        "counter", "Bulk requests by HTTP status; `lost` for those without a response.", ("status",)
     ),
     "penstock_bulk_bytes_total": Metric("counter", "Bytes of bulk requests before compression.", ()),
     "penstock_waits_total": Metric(
-        "counter", "Times a request waited because the index was overloaded, blocked or away, by reason.", ("reason",)
+        "counter",
+        "Times a request waited because the index was overloaded, blocked or unavailable, by reason.",
+        ("reason",),
     ),
-    "penstock_waiting": Metric("gauge", "1 while the index accepts nothing and the pipeline waits for it.", ()),
+    "penstock_waiting": Metric("gauge", "1 while the index accepts no writes and the pipeline waits for it.", ()),
     "penstock_second_attempts_total": Metric(
         "counter",
-        "Documents sent again after the index refused one of their fields, by why: `field` (left out), `full` (the"
-        " index takes no new fields), `mixed` (a new field was mapped as text), `shapes` (two requests at once).",
+        "Documents sent again after the index refused one of their fields, by reason: `field` (the field was left out),"
+        " `full` (the index accepts no new fields), `mixed` (a new field was mapped as text), `shapes` (two requests at"
+        " once).",
         ("reason",),
     ),
     "penstock_index_fields": Metric(
-        "gauge", "Fields of an index, of which it may have `max_fields`; looked at once a minute.", ("index",)
+        "gauge", "Number of fields in an index, up to `max_fields`; counted once a minute.", ("index",)
     ),
-    "penstock_source_resumes_total": Metric("counter", "Times a change stream was opened again after a fault."),
+    "penstock_source_resumes_total": Metric("counter", "Times a change stream was reopened after a fault."),
     "penstock_positions_lost_total": Metric(
         "counter",
-        "Positions that were lost, by reason: history, index_deleted, index_replaced, alias_moved.",
+        "Lost positions, by reason: history, index_deleted, index_replaced, alias_moved.",
         ("pipeline", "reason"),
     ),
     "penstock_checkpoints_total": Metric("counter", "Positions saved."),
     "penstock_checkpoint_age_seconds": Metric("gauge", "Seconds since the position was last saved."),
-    "penstock_lag_seconds": Metric("gauge", "Seconds between the source's clock and the position, also when idle."),
+    "penstock_lag_seconds": Metric("gauge", "Seconds between the source's clock and the position, even when idle."),
     "penstock_write_seconds": Metric(
-        "histogram", "Seconds from reading a batch from the source to its acknowledgement by the index."
+        "histogram", "Seconds from reading a batch at the source until the index acknowledged it."
     ),
     "penstock_load_documents_total": Metric("counter", "Documents read by loads."),
     "penstock_lease_held": Metric("gauge", "1 while this worker holds the pipeline's lease, 0 on standby."),
     "penstock_generation_failed": Metric(
-        "gauge", "1 while a generation that nobody searches in is not fed because it failed; the others go on."
+        "gauge", "1 while a generation that is not searched has failed and is not updated; the others go on."
     ),
     "penstock_searched_elsewhere": Metric(
-        "gauge", "Collections whose read alias was moved to an index that is not penstock's; people search there."
+        "gauge", "Collections whose read alias points to an index that penstock does not update."
     ),
 }
 

@@ -49,7 +49,7 @@ class FoldedBatch:
     def settle(self, outcomes: Sequence[Outcome]) -> list[Letter]:
         """Count what became of the writes; return the dead letters to store, those of the transform included."""
         if len(outcomes) != len(self.writes):
-            raise SystemicFault(f"{len(self.writes)} writes were answered by {len(outcomes)} outcomes")
+            raise SystemicFault(f"the sink returned {len(outcomes)} outcomes for {len(self.writes)} writes")
         letters = list(self.letters)
         if not self.left_out and outcomes.count(WRITTEN) == len(outcomes):
             self.counts.written += len(outcomes)

@@ -124,7 +124,7 @@ class Pipeline:
                     self._fold_and_send(batch, workers)
                     self._settle()
                     if stop.is_set():
-                        raise Stopped(f"pipeline {self.name} was told to stop")
+                        raise Stopped(f"pipeline {self.name} was stopped")
             except Stopped:
                 self._finish()
                 raise
@@ -229,9 +229,9 @@ class Pipeline:
         if recent > self.rules.dead_letter_limit:
             raise SystemicFault(
                 f"pipeline {self.name}: {recent} dead letters within {self.rules.dead_letter_window_s:.0f} s, the limit"
-                f" is {self.rules.dead_letter_limit}. The index or the transform refuses too much to go on; the"
-                f" commonest reasons: {_most_common(reasons for _, reasons in self._letters_at)}. All of them:"
-                " `penstock dead-letters list`. Mend the cause, or raise [pipeline] dead_letter_limit."
+                f" is {self.rules.dead_letter_limit}. The index or the transform refuses too many documents; most"
+                f" common reasons: {_most_common(reasons for _, reasons in self._letters_at)}. See all with"
+                " `penstock dead-letters list`. Fix the cause, or raise [pipeline] dead_letter_limit."
             )
 
     def _save(self, position: Position) -> None:

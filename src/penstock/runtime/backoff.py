@@ -29,7 +29,7 @@ class Backoff:
         delay = max(at_least_s, ceiling * random.uniform(0.5, 1.0))
         self.attempts = min(self.attempts + 1, 32)
         if self.stop.wait(delay):
-            raise Stopped("told to stop while waiting for another attempt")
+            raise Stopped("stopped while waiting for another attempt")
         return delay
 
     def reset(self) -> None:

@@ -92,7 +92,7 @@ class Loader:
             except Stopped as stopped:
                 if self.ending.is_set():
                     raise
-                log.info("load gives way", collection=str(collection.namespace), reason=str(stopped))
+                log.info("load interrupted", collection=str(collection.namespace), reason=str(stopped))
 
     def _load(self, collection: FedGeneration, progress: Progress) -> LoadResult:
         load, name = self.startup.loads[collection.namespace], str(collection.namespace)
@@ -143,7 +143,7 @@ class Loader:
             version = self._ask(committed_time, collection.source)
             found = self._ask(find_by_ids, collection.source, source_ids)
             if self.gate.give_way.is_set() or self.lifecycle.is_kept_while_absent(collection):
-                raise Stopped(f"{namespace} was taken away")
+                raise Stopped(f"{namespace} was dropped or renamed")
             return SourceIds(version, found)
 
         while True:

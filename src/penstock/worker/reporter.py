@@ -61,7 +61,7 @@ class Reporter:
         self._report_age()
         if self.health is None:
             return
-        waiting = "the index accepts nothing at present" if self.metrics.value("penstock_waiting") else ""
+        waiting = "the index accepts no writes at present" if self.metrics.value("penstock_waiting") else ""
         answered = time.monotonic() - self._settled_at < silent_after_s
         if self.state == "standby" and not waiting:
             self.health.standby(self.pipeline)

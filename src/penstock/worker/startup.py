@@ -66,7 +66,7 @@ def start(
             _check_exists(each.source, adapters)
         is_known = known.get(generation.index) == generation.uuid and name not in again
         if not is_known and not (is_new and generation.created):
-            log.info("will be loaded anew", collection=str(name), index=generation.index)
+            log.info("will be loaded again", collection=str(name), index=generation.index)
             load.enter("reconciling")
     for each in plan.collections:
         record = _record(each, adapters, _recipe(each, state, loads[each.namespace]))
@@ -103,9 +103,9 @@ def _check_nothing_later_serves(each: FedGeneration, adapters: Adapters) -> None
     serving = adapters.indexes.behind(alias)
     if serving not in (None, alias, index_of(alias, 1)) and serving.startswith(f"{alias}-g"):
         raise SystemicFault(
-            f"People search {each.namespace} in {serving}, but what penstock knew of it is gone: penstock-state was"
-            f" deleted or replaced. Bring that back from a snapshot; or delete {serving}, and {index_of(alias, 1)} is"
-            " made and loaded."
+            f"The alias {alias} of {each.namespace} points to {serving}, but penstock's record of that index is gone:"
+            " penstock-state was deleted or replaced. Restore penstock-state from a snapshot; or delete"
+            f" {serving}, then penstock creates and loads {index_of(alias, 1)}."
         )
 
 
@@ -118,7 +118,7 @@ def _check_records(plan: Plan, adapters: Adapters) -> None:
         before = each.recorded
         require_known(each, record)
         if (before and before.recipe) != (now and now.recipe) or (record and now is None):
-            raise Outdated(f"The generations of {each.namespace} have changed meanwhile. Begin again.")
+            raise Outdated(f"The generations of {each.namespace} have changed in the meantime. Start again.")
 
 
 def _record(each: FedGeneration, adapters: Adapters, recipe: IndexDefinition) -> CollectionRecord:
@@ -138,7 +138,7 @@ def _recipe(each: FedGeneration, state: PipelineState, load: LoadState) -> Index
 
 def _warn_moved_on(each: FedGeneration, changed: list[str]) -> None:
     log.warning(
-        "the settings have moved on from what this index was made with; it is fed as it was made",
+        "the settings have changed since this index was created; it keeps its old settings until a reindex",
         collection=str(each.namespace),
         changed=changed,
         heal=f"penstock reindex {each.namespace}",
@@ -160,6 +160,6 @@ def _check_exists(namespace: Namespace, adapters: Adapters) -> None:
     near = difflib.get_close_matches(str(namespace), there, n=1) or there[:10]
     known = f"there is {', '.join(near)}" if near else f"the database {namespace.db} has no collections"
     raise SettingsError(
-        f"[[collections]] {namespace}: there is no such collection; {known}. Correct the name, or create the collection"
-        " before penstock follows it."
+        f"[[collections]] {namespace}: the collection does not exist; {known}. Correct the name, or create the"
+        " collection before you start penstock."
     )

@@ -83,7 +83,7 @@ def test_a_lazy_connection_reads_nothing_before_it_is_used() -> None:
 @pytest.mark.parametrize("value", ["hidden", "[]", "{}", '{"username": "hidden"}', "null"])
 def test_a_secret_of_another_form_is_refused_without_showing_it(value: str) -> None:
     arn = stored(f"form-{value.encode().hex()}", value)
-    with pytest.raises(SettingsError, match='must hold JSON with "username" and "password"') as refused:
+    with pytest.raises(SettingsError, match='must contain JSON with "username" and "password"') as refused:
         read_secret(arn)
     assert "hidden" not in str(refused.value)
 
@@ -140,7 +140,7 @@ def test_a_queue_that_is_not_there_says_so(server: str) -> None:
         QueueUnavailable, match=r"nowhere refused: (AWS\.SimpleQueueService\.NonExistentQueue|QueueDoesNotEx)"
     ):
         parking_queue(settings).receive()
-    with pytest.raises(SettingsError, match="parking_queue is needed"):
+    with pytest.raises(SettingsError, match="parking_queue is not set"):
         parking_queue(Settings())
 
 

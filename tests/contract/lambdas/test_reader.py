@@ -146,7 +146,7 @@ def test_one_document_by_its_id(put):
     assert (status, [hit["_source"] for hit in hits]) == (200, [{"n": 2}])
     assert "x-next-after" not in headers
     status, body, _ = get(id="n:8")
-    assert (status, body) == (404, {"message": "The index holds no document of this id."})
+    assert (status, body) == (404, {"message": "The index has no document with this id."})
 
 
 def test_an_answer_never_outgrows_lambdas_limit(put):
@@ -164,7 +164,7 @@ def test_an_answer_never_outgrows_lambdas_limit(put):
     hits = [hit for answer in answers for hit in json.loads(answer["body"])]
     assert [hit["_id"] for hit in hits] == ["a", "b", "c", "large", "z"]
     assert ["_source" in hit for hit in hits] == [True, True, True, False, True]
-    assert hits[3]["_omitted"] == "The document is larger than an answer may be."
+    assert hits[3]["_omitted"] == "The document is larger than a response may be."
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def test_a_value_that_a_unique_index_holds_already(orders):
     orders.insert_one({"_id": 1, "code": "a"})
     status, body = post([{"_id": 2, "code": "b"}, {"_id": 3, "code": "a"}])
     assert status == 400
-    assert "a unique index holds its value already" in body["message"]
+    assert "a unique index already contains its value" in body["message"]
     assert "1 before it is stored" in body["message"]
 
 
@@ -103,7 +103,7 @@ def test_an_id_that_the_server_refuses(orders):
 
 def test_parameters_are_refused(orders):
     status, body = parsed(writer.handler(proxy_event("POST", "{}", {"dry": "1"}), Context()))
-    assert (status, body["message"]) == (400, "There are no parameters here: dry.")
+    assert (status, body["message"]) == (400, "This request takes no parameters, but has: dry.")
     assert orders.count_documents({}) == 0
 
 

@@ -144,7 +144,7 @@ class TestTls:
             client.close()
 
     def test_a_server_without_tls_is_told(self, sink_url: str) -> None:
-        with pytest.raises(SinkUnavailable, match="server without TLS"):
+        with pytest.raises(SinkUnavailable, match="the server has no TLS"):
             require_server(Client(SinkSettings(url=sink_url.replace("http:", "https:"))))
 
     def test_a_file_that_is_no_certificate_is_told(self, sink_url: str, authority: trustme.CA, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ class TestTls:
 class TestNoServer:
     @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://no-such-host.invalid:9200"])
     def test_no_answer_is_told_at_once(self, url: str) -> None:
-        with pytest.raises(SinkUnavailable, match=f"No answer from OpenSearch at {url}"):
+        with pytest.raises(SinkUnavailable, match=f"No response from OpenSearch at {url}"):
             require_server(Client(SinkSettings(url=url)))
 
     @pytest.mark.parametrize(

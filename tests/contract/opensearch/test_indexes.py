@@ -62,12 +62,12 @@ class TestGenerations:
 
     def test_an_alias_in_use_for_something_else_is_left_alone(self, way: Side, index_prefix: str) -> None:
         way.ask("PUT", f"/{index_prefix}other", {"aliases": {f"{index_prefix}orders": {}}})
-        with pytest.raises(SettingsError, match=f"stands for the index {index_prefix}other"):
+        with pytest.raises(SettingsError, match=f"points to the index {index_prefix}other"):
             way.generation(f"{index_prefix}orders")
 
     def test_an_index_that_penstock_did_not_make_is_left_alone(self, way: Side, index_prefix: str) -> None:
         way.ask("PUT", f"/{index_prefix}orders-g1")
-        with pytest.raises(SettingsError, match="was not made by this version of penstock"):
+        with pytest.raises(SettingsError, match="this penstock version did not create it"):
             way.generation(f"{index_prefix}orders")
 
     def test_the_index_of_another_collection_is_left_alone(self, way: Side, index_prefix: str) -> None:

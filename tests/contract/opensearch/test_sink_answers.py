@@ -164,7 +164,7 @@ class TestSplitting:
         between.plan = lambda asked: TOO_LARGE if len(asked.body) > 500 and "_bulk" in asked.path else "pass"
         large = Write(alias, "large", 1, json.dumps({"text": "x" * 500}).encode())
         outcomes = relayed.sink.write([*writes(alias, 3), large, *writes(alias, 2, version=2)])
-        assert outcomes.pop(3) == Refusal(413, "larger than the server takes in one request")
+        assert outcomes.pop(3) == Refusal(413, "larger than the server accepts in one request")
         assert outcomes == [WRITTEN] * 5
 
     def test_a_request_refused_as_a_whole_is_halved_until_the_bad_write_stands_alone(

@@ -133,7 +133,7 @@ def test_a_function_that_does_not_take_one_argument_is_refused_at_the_start(modu
 
 def test_a_function_that_returns_no_document_is_the_documents_error(module):
     module("wrong", "def answer(document):\n    return [document]\n")
-    with pytest.raises(DocumentError, match="function wrong:answer returned list, not a document or None"):
+    with pytest.raises(DocumentError, match="function wrong:answer returned list; it must return a document or None"):
         transform(function="wrong:answer")(document())
 
 
@@ -150,7 +150,7 @@ def test_a_function_that_returns_what_has_no_form_is_the_documents_error(module)
         ("def f(:\n", "broken:f", "SyntaxError"),
         ("raise RuntimeError('no licence')\n", "broken:f", "RuntimeError: no licence"),
         ("def g(document): ...\n", "broken:f", "has no function of that name"),
-        ("f = 5\n", "broken:f", "which is no function"),
+        ("f = 5\n", "broken:f", "which is not a function"),
     ],
 )
 def test_a_function_that_cannot_be_imported_is_refused_at_the_start(module, text, function, cause):

@@ -64,7 +64,7 @@ def test_an_event_with_only_single_values():
         (["not", "an", "event"], 400, "no httpMethod"),
         (None, 400, "no httpMethod"),
         ({"version": "2.0", "requestContext": {"http": {"method": "GET"}}}, 400, "format 1.0"),
-        (proxy_event("PUT"), 405, "PUT is not answered here; use GET."),
+        (proxy_event("PUT"), 405, "PUT is not allowed here; use GET."),
         (proxy_event("GET", "%%%", isBase64Encoded=True), 400, "The body cannot be decoded."),
         (proxy_event("GET", "abc", isBase64Encoded=True), 400, "The body cannot be decoded."),
         (proxy_event("GET", "\ud800"), 400, "The body cannot be decoded."),
@@ -154,12 +154,12 @@ def test_work_that_hangs_is_answered_as_away_before_the_time_is_over():
         ({"q": " "}, "`q` is empty"),
         ({"id": ""}, "`id` must have 1 to 512 bytes"),
         ({"id": "x" * 513}, "`id` must have 1 to 512 bytes"),
-        ({"id": "1", "size": "2"}, "`id` goes without any other parameter"),
-        ({"after": "?"}, "`after` is not one of this search"),
-        ({"after": "bm90aGluZw"}, "`after` is not one of this search"),
+        ({"id": "1", "size": "2"}, "`id` cannot be combined with other parameters"),
+        ({"after": "?"}, "`after` does not belong to this search"),
+        ({"after": "bm90aGluZw"}, "`after` does not belong to this search"),
         (
             {"after": paging.to_text(paging.SearchPlace(1.0, 5, ("a",)), "x"), "q": "y"},
-            "`after` is not one of this search",
+            "`after` does not belong to this search",
         ),
     ],
 )
@@ -182,10 +182,10 @@ def test_numbers_of_a_source_keep_their_digits():
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("[1]", 'must be nothing, {"enable": true}'),
-        ('{"enabled": true}', "Not known: enabled"),
+        ("[1]", 'must be empty, {"enable": true}'),
+        ('{"enabled": true}', "Unknown: enabled"),
         ('{"enable": 1}', "`enable` must be true or false"),
-        ("{", "The body is not JSON"),
+        ("{", "The body is not valid JSON"),
     ],
 )
 def test_bodies_that_config_refuses(body, reason):
@@ -198,7 +198,7 @@ def test_bodies_that_config_refuses(body, reason):
     ("body", "reason"),
     [
         ("", "The body is empty"),
-        ("{", "The body is not JSON"),
+        ("{", "The body is not valid JSON"),
         ('"text"', "it is a string"),
         ("null", "it is null"),
         ("[]", "The array is empty"),
@@ -214,12 +214,12 @@ def test_bodies_that_config_refuses(body, reason):
         ('{"a": {"$timestamp": 5}}', "The document is not valid extended JSON"),
         ('{"$oid": "65a0f1c2d3e4f5061728394a"}', "is a value of extended JSON ($oid), not a document"),
         ('{"a\\u0000b": 1}', "Key names must not contain the NULL byte"),
-        ('{"a": "\\ud800"}', "half of a character"),
+        ('{"a": "\\ud800"}', "half a character"),
         ('{"a": 9223372036854775808}', "8-byte ints"),
         ("[" * 100_000, "nested too deep"),
         ('{"a":' * 20_000 + "1" + "}" * 20_000, "nested too deep"),
         ('{"secret": "' + "x" * 17_000_000 + '"}', "is too large: 17000035 bytes"),
-        (json.dumps([{}] * 1001), "holds 1001 documents; one request takes 1000 at most"),
+        (json.dumps([{}] * 1001), "contains 1001 documents; the maximum for a request is 1000"),
     ],
 )
 def test_bodies_that_the_writer_refuses(body, reason):
@@ -232,7 +232,7 @@ def test_bodies_that_the_writer_refuses(body, reason):
 def test_a_body_that_is_not_utf8():
     body = base64.b64encode(b'{"a": "\xff"}').decode()
     status, answer = parsed(writer.handler(proxy_event("POST", body, isBase64Encoded=True), Context()))
-    assert (status, answer["message"]) == (400, "The body is not JSON: it is not UTF-8.")
+    assert (status, answer["message"]) == (400, "The body is not valid JSON: it is not UTF-8.")
 
 
 def test_a_document_has_its_id_first_and_keeps_the_order_of_its_fields():

@@ -60,7 +60,7 @@ def test_a_pipeline_that_says_nothing_is_stalled(health, clock):
     health.beat("shop")
     clock.now += STALLED_AFTER_S + 1
     assert not health.report()["healthy"]
-    assert problems(health) == ["stalled: nothing heard for 61 s"]
+    assert problems(health) == ["stalled: no report for 61 s"]
 
 
 def test_one_stalled_pipeline_among_others_is_enough(health, clock):
@@ -88,7 +88,7 @@ def test_an_index_that_accepts_nothing_is_unhealthy_after_a_while_although_the_p
         assert health.report()["healthy"]
         clock.now += 1
     health.beat("shop", waiting_reason="blocked")
-    assert problems(health) == ["the index accepts nothing since 61 s: blocked"]
+    assert problems(health) == ["the index has accepted no writes for 61 s: blocked"]
     health.beat("shop")
     assert health.report()["healthy"]
 

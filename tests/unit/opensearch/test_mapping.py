@@ -24,7 +24,7 @@ def body(path: Path | None = None) -> dict[str, Any]:
         ('{"mapping": {}}', "`mapping` is not known at the top"),
         ('{"mappings": []}', "`mappings` must be an object"),
         ('{"mappings": {"properties": 5}}', "`mappings.properties` must be an object"),
-        ('{"mappings": {"properties": {"_penstock": {}}}}', "is penstock's own"),
+        ('{"mappings": {"properties": {"_penstock": {}}}}', "is reserved for penstock"),
         ('{"settings": {"gc_deletes": "1s"}}', "`index.gc_deletes` keeps deleted documents"),
         ('{"settings": {"index": {"translog": {"durability": "async"}}}}', "`index.translog.durability`"),
         ('{"settings": {"mapping.total_fields.limit": 50}}', "is set by `max_fields` of the collection"),
@@ -99,8 +99,8 @@ def test_conflicts_map_their_fields_unless_the_file_does(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("path", "policy", "message"),
     [
-        ("a", "flat_object", "asks for flat_object of `a`, but it is mapped as text there"),
-        ("o", "text", "asks for text of `o`, but it is mapped as object there"),
+        ("a", "flat_object", "says flat_object for `a`, but the mapping has text for it"),
+        ("o", "text", "says text for `o`, but the mapping has object for it"),
         ("a.b", "text", "speaks of `a.b`, but `a` is mapped as text and holds no fields"),
     ],
 )

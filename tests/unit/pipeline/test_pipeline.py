@@ -238,7 +238,7 @@ def test_counts_that_do_not_balance_stop_the_pipeline_before_the_position_is_sav
             return super().write(writes, send_before=send_before)[:-1]
 
     checkpoints = MemoryCheckpoints()
-    with pytest.raises(SystemicFault, match="2 writes were answered by 1"):
+    with pytest.raises(SystemicFault, match="1 outcomes for 2 writes"):
         pipeline(
             Scripted([upsert(1, 1), upsert(2, 2)]),
             Forgetful(),
@@ -263,7 +263,7 @@ def test_the_commonest_reasons_are_told_with_too_many_dead_letters():
     reasons = {"n:1": "b", "n:2": "a", "n:3": "d", "n:4": "c", "n:5": "a", "n:6": "b", "n:7": "a", "n:8": "c"}
     refusing = MemorySink(lambda write: reasons[write.id])
     source = Scripted(*([upsert(number, number)] for number in range(1, 9)))
-    with pytest.raises(SystemicFault, match=r"commonest reasons: 3 times 400: a; 2 times 400: b; 2 times 400: c\."):
+    with pytest.raises(SystemicFault, match=r"most common reasons: 3 times 400: a; 2 times 400: b; 2 times 400: c\."):
         pipeline(source, refusing, rules=PipelineRules(ONE_EACH, dead_letter_limit=7)).run(threading.Event())
 
 

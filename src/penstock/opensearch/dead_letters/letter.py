@@ -50,8 +50,8 @@ def stored_letter(source: dict[str, Any], seq_no: int, primary_term: int) -> Sto
     """Read a letter back. Raises SettingsError when another version of penstock wrote it in another form."""
     if source.get("schema") != SCHEMA:
         raise SettingsError(
-            f"A dead letter of {source.get('namespace')} has the form {source.get('schema')!r}; this penstock knows"
-            f" {SCHEMA}. Run the version of penstock that wrote it, or a newer one."
+            f"A dead letter of {source.get('namespace')} has the format {source.get('schema')!r}; this version of"
+            f" penstock reads {SCHEMA}. Run the version that wrote it, or a newer one."
         )
     return StoredLetter(
         Namespace.named(source["namespace"]),

@@ -174,7 +174,9 @@ class LetterSearch:
             if isinstance(verdict, Wait):
                 return verdict
             if isinstance(verdict, Refusal):
-                raise SinkUnavailable(f"A dead letter cannot be removed ({verdict.status}: {verdict.reason}).")
+                raise SinkUnavailable(
+                    f"A dead letter in {self.index} cannot be removed ({verdict.status}: {verdict.reason})."
+                )
         return None
 
 

@@ -83,8 +83,8 @@ class OpenSearchDeadLetters(LetterSearch):
             if isinstance(outcome, Refusal):
                 raise SystemicFault(
                     f"The dead letter of {letter.namespace} {letter.id[:MAX_ID_BYTES]} was itself refused by"
-                    f" {self.index} ({outcome.status}: {outcome.reason}); going on would lose the document. Mend that"
-                    " index (its mapping was changed?) and start again."
+                    f" {self.index} ({outcome.status}: {outcome.reason}); going on would lose the document. Repair that"
+                    " index (was its mapping changed?) and start again."
                 )
 
     def clear(self, alias: str, *, before: int | None = None) -> int:
@@ -119,7 +119,7 @@ class OpenSearchDeadLetters(LetterSearch):
                 continue
             raise SystemicFault(
                 f"{namespace} has {count:,} dead letters, and [pipeline] dead_letters_kept is {self._kept:,}; going on"
-                f" would lose documents. See `penstock dead-letters list {namespace}`: mend the cause and replay them,"
+                f" would lose documents. See `penstock dead-letters list {namespace}`: fix the cause and replay them,"
                 " drop them, or raise the setting; then start again."
             )
 

@@ -70,5 +70,5 @@ def authorisation(settings: SinkSettings, signer: Authorisation | None = None) -
         password = settings.password.get_secret_value() if settings.password else ""
         return Basic(username, _read(file) if file else password, file)
     if signer is None:
-        raise SettingsError("[sink] auth is `sigv4`, and nothing that signs was given.")
+        raise SettingsError("[sink] auth is `sigv4`, but the caller gave no signer.")
     return signer

@@ -114,7 +114,7 @@ class Client:
                 raise Unreachable(_describe_transport_error(error), unclear=True) from error
             raise SinkUnavailable(
                 f"No TLS connection to {self.url}: {error}. Set [sink] tls_ca_file to the CA that signed its"
-                " certificate; or is it a server without TLS (http://)?"
+                " certificate; if the server has no TLS, use http:// in [sink] url."
             ) from error
         except (NewConnectionError, ConnectTimeoutError) as error:
             raise Unreachable(_describe_transport_error(error), unclear=False) from error

@@ -72,18 +72,18 @@ def judge_request(answer: Response, what: str) -> Wait | Refusal:
         raise _taken_away(detail)
     if answer.status < 400 or (answer.status in (404, 405) and not kind):
         raise SinkUnavailable(
-            f"{what}: not an answer of OpenSearch ({answer.status}: {detail}). Check the address in [sink] url."
+            f"{what}: not a response of OpenSearch ({answer.status}: {detail}). Check the address in [sink] url."
         )
     if answer.status == 413:
-        return Refusal(413, "larger than the server takes in one request")
+        return Refusal(413, "larger than the server accepts in one request")
     return Refusal(answer.status, detail)
 
 
 def _taken_away(detail: str) -> IndexTakenAway:
     return IndexTakenAway(
-        f"The index refused a write: {detail}. It was deleted, replaced or lost its alias behind penstock's back, so"
-        " the saved position no longer belongs to it. Give it back its aliases if it is unchanged; else run `penstock"
-        " load --again` for its collection."
+        f"The index refused a write: {detail}. Another tool deleted or replaced it or removed its alias, so the saved"
+        " position no longer belongs to it. If the index is unchanged, restore its aliases; else run `penstock load"
+        " --again` for its collection."
     )
 
 

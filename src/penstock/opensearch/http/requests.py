@@ -55,7 +55,7 @@ def require_server(client: Client) -> str:
         answer = client.request("GET", "/")
     except Unreachable as error:
         raise SinkUnavailable(
-            f"No answer from OpenSearch at {client.url}: {error}. Start it, or correct [sink] url."
+            f"No response from OpenSearch at {client.url}: {error}. Start it, or correct [sink] url."
         ) from error
     if answer.status == 404 and client.is_serverless:
         return ""

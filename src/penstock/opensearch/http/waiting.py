@@ -90,7 +90,9 @@ class FailFast(RetryForever):
 
     def began(self, who: int, wait: Wait) -> None:  # noqa: ARG002 (as Patience has it)
         """Raise SinkUnavailable."""
-        raise SinkUnavailable(f"No usable answer from {self._url}: {wait.detail}. Check [sink] url, and that it is up.")
+        raise SinkUnavailable(
+            f"No usable response from {self._url}: {wait.detail}. Check [sink] url, and that OpenSearch is up."
+        )
 
 
 class Attempts:

@@ -59,7 +59,7 @@ class IndexDefinition:
         names = (self.settings.keys() | now.settings.keys()) - {"replicas"}
         changed = sorted(name for name in names if self.settings.get(name) != now.settings.get(name))
         if self.transform != now.transform and not _OF_THE_DOCUMENTS.intersection(changed):
-            changed.append("the code of the function" if now.settings["function"] else "penstock's form of documents")
+            changed.append("the code of the function" if now.settings["function"] else "penstock's document format")
         if self.mapping != now.mapping and not _OF_THE_INDEX.intersection(changed):
             changed.append("the mapping")
         return changed

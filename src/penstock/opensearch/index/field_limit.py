@@ -44,9 +44,9 @@ def raise_limit(
         wanted = body_for(collection, mapping=mapping, meta={})["mappings"].get("dynamic", True)
         refused = _put(client, patience, f"{index}/_mapping", {"dynamic": wanted})
     if refused:
-        log.warning("the index keeps its limit of fields", index=index, reason=refused)
+        log.warning("the index's limit of fields could not be changed", index=index, reason=refused)
     else:
-        log.info("the index may have more fields", index=index, fields=collection.max_fields)
+        log.info("the index's limit of fields was changed", index=index, fields=collection.max_fields)
 
 
 def take_no_new_fields(client: Client, patience: RetryForever, alias: str) -> bool:

@@ -42,8 +42,8 @@ class AliasLost(IndexTakenAway):
     def __init__(self, generation: Generation) -> None:
         self.generation = generation
         super().__init__(
-            f"The index {generation.index} has lost its write alias {generation.write_alias}; another tool has changed"
-            " it. Add the alias again when the index is unchanged, or delete the index to load the collection anew."
+            f"The index {generation.index} has lost its write alias {generation.write_alias}; another tool removed it."
+            " If the index is unchanged, add the alias again; or delete the index to load the collection again."
         )
 
 
@@ -164,7 +164,7 @@ class Indexes:
         meta = described["mappings"].get("_meta", {}).get("penstock")
         if not isinstance(meta, dict) or meta.get("schema") != _META_SCHEMA:
             raise SettingsError(
-                f"[[collections]] {namespace}: the index {index} exists and was not made by this version of penstock."
+                f"[[collections]] {namespace}: the index {index} exists, and this penstock version did not create it."
                 " Delete it, or give the collection another `index`."
             )
         if meta.get("collection") != namespace:
@@ -186,7 +186,7 @@ class Indexes:
             meta = described["mappings"].get("_meta", {}).get("penstock", {})
             if meta.get("collection") != namespace:
                 raise SettingsError(
-                    f"[[collections]] {namespace}: the alias {name} already stands for the index {index}, which is"
+                    f"[[collections]] {namespace}: the alias {name} already points to the index {index}, which is"
                     " not penstock's. Remove the alias, or give the collection another `index`."
                 )
         return bool(found)
@@ -207,6 +207,6 @@ class Indexes:
 
 def _name_taken(name: str, namespace: str) -> SettingsError:
     return SettingsError(
-        f"[[collections]] {namespace}: an index named {name} exists already, so the alias that people search cannot"
-        f" have that name. Delete that index if it is no longer needed, or give the collection another `index`."
+        f"[[collections]] {namespace}: an index named {name} already exists, so the read alias cannot have that name."
+        " Delete the index if it is no longer needed, or give the collection another `index`."
     )

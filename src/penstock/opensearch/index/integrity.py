@@ -64,8 +64,8 @@ def give_back(client: Client, patience: RetryForever, generation: Generation, *,
     if not answer.ok:
         kind, reason = error_of(answer)
         raise SystemicFault(
-            f"The index {index} has lost its write alias {write}, and OpenSearch refuses to give it back: {kind}:"
-            f" {reason}. Remove what is in its way, or delete {index} to load the collection anew."
+            f"The index {index} has lost its write alias {write}, and OpenSearch refuses to restore it: {kind}:"
+            f" {reason}. Remove the cause, or delete {index} to load the collection again."
         )
 
 
@@ -90,7 +90,7 @@ def _seen(client: Client, patience: RetryForever, names: Iterable[str]) -> dict[
         return parsed
     if answer.status == 404:
         return {}
-    raise SinkUnavailable(f"The indexes cannot be looked at ({answer.status} {error_of(answer)}).")
+    raise SinkUnavailable(f"The state of the indexes cannot be read ({answer.status} {error_of(answer)}).")
 
 
 def _portions(generations: Iterable[Generation]) -> Iterator[list[Generation]]:

@@ -24,8 +24,8 @@ _SETTINGS: dict[str, Any] = {
 FIELD_LIMIT: Final = "index.mapping.total_fields.limit"
 
 _NOT_YOURS = {
-    "index.gc_deletes": "keeps deleted documents from coming back; leave it out",
-    "index.translog.durability": "keeps acknowledged writes through a crash; leave it out",
+    "index.gc_deletes": "is set by penstock, so that deleted documents do not come back; leave it out",
+    "index.translog.durability": "is set by penstock, so that no acknowledged write is lost; leave it out",
     FIELD_LIMIT: "is set by `max_fields` of the collection; leave it out",
 }
 
@@ -107,13 +107,13 @@ def _map_by_policy(mappings: dict[str, Any], path: str, policy: ConflictPolicy) 
     for name in parents:
         within = within.setdefault("properties", {}).setdefault(name, {})
         if within.get("type", "object") not in ("object", "nested"):
-            return f"`conflicts` speaks of `{path}`, but `{name}` is mapped as {within['type']} and holds no fields."
+            return f"`conflicts` names `{path}`, but `{name}` is mapped as {within['type']} and has no fields."
     wanted = _OF_POLICY[policy]
     found = within.setdefault("properties", {}).setdefault(last, dict(wanted))
     kind = found.get("type", "object")
     if policy == "leave-out" or kind in (_TEXTS if policy == "text" else (wanted["type"],)):
         return None
-    return f"`conflicts` asks for {policy} of `{path}`, but it is mapped as {kind} there; make the two agree."
+    return f"`conflicts` says {policy} for `{path}`, but the mapping has {kind} for it; make the two agree."
 
 
 def flat_settings(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -137,7 +137,7 @@ def read_mapping(path: Path | None) -> dict[str, Any]:
     except OSError as error:
         raise SettingsError(f"mapping_file {path} cannot be read: {error.strerror}.") from error
     except orjson.JSONDecodeError as error:
-        raise SettingsError(f"mapping_file {path} is not JSON: {error}.") from error
+        raise SettingsError(f"mapping_file {path} is not valid JSON: {error}.") from error
     problems = _problems(parsed)
     if problems:
         raise SettingsError(*(f"mapping_file {path}: {problem}" for problem in problems))
@@ -148,7 +148,7 @@ def _problems(parsed: Any) -> list[str]:
     if not isinstance(parsed, dict):
         return ["must be a JSON object with `mappings`, `settings` or both."]
     problems = [
-        f"`{name}` is not known at the top; it may hold `mappings` and `settings`."
+        f"`{name}` is not known at the top level, which may contain `mappings` and `settings`."
         + (" (Put `properties` under `mappings`.)" if name == "properties" else "")
         for name in parsed
         if name not in ("mappings", "settings")
@@ -160,7 +160,7 @@ def _problems(parsed: Any) -> list[str]:
     if not isinstance(properties, dict):
         return ["`mappings.properties` must be an object."]
     if RESERVED_FIELD in properties:
-        problems.append(f"the field `{RESERVED_FIELD}` is penstock's own; leave it out.")
+        problems.append(f"the field `{RESERVED_FIELD}` is reserved for penstock; leave it out.")
     for name in sorted(_NOT_YOURS.keys() & flat_settings(parsed.get("settings", {})).keys()):
         problems.append(f"the setting `{name}` {_NOT_YOURS[name]}.")
     return problems

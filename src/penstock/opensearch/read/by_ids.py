@@ -46,7 +46,7 @@ def read_by_ids(
 def _read(answer: Response, index: str) -> dict[str, IndexedDocument] | Wait:
     parsed = answer.json()
     if not isinstance(parsed, dict):
-        return lost("an answer that is none to a read by ids", unclear=False)
+        return lost("not a valid response to a read by ids", unclear=False)
     if not answer.ok and error_of(answer)[0] not in MISSING:
         raise SinkUnavailable(f"{index} cannot be read ({answer.status}: {error_of(answer)}).")
     documents = parsed.get("docs", ())

@@ -96,7 +96,7 @@ def hits_of(answer: dict[str, Any], index: str) -> list[dict[str, Any]]:
     shards = answer["_shards"]
     if answer["timed_out"] or shards["successful"] < shards["total"]:
         raise SinkUnavailable(
-            f"{index} could not be read whole: {shards['failed']} of {shards['total']} shards failed."
+            f"{index} could not be read completely: {shards['failed']} of {shards['total']} shards failed. Try again."
         )
     hits: list[dict[str, Any]] = answer["hits"]["hits"]
     return hits

@@ -23,7 +23,7 @@ class LoadState:
 
     def __init__(self, store: StateStore, collection: str, generation: str, *, owner: str) -> None:
         state_id = load_id(collection, generation)
-        taken = f"The load state {state_id} is not ours; another worker has opened it."
+        taken = f"Another worker has taken over the load state {state_id}."
         self._claimed = ClaimedDocument(store, state_id, owner=owner, taken=taken)
         self._start = {"kind": "load", "name": collection, "generation": generation, "phase": "loading"}
 

@@ -71,7 +71,7 @@ class PipelineState:
             if _is_free(found, now - since, self._lease_s) and self._take(found):
                 return
             if self._stop.wait(self._look_every_s):
-                raise Stopped(f"told to stop while waiting for the lease of pipeline {self.name}")
+                raise Stopped(f"stopped while waiting for the lease of pipeline {self.name}")
 
     def renew(self) -> None:
         """Say that this worker lives; raises LeaseLost when another one has taken over."""
@@ -181,8 +181,8 @@ class PipelineState:
 
     def _taken_by(self, found: Stored) -> LeaseLost:
         return LeaseLost(
-            f"Another worker ({found.document.get('owner')}) follows pipeline {self.name} at this moment. Stop it"
-            " first; it goes on where it was when it is started again."
+            f"Another worker ({found.document.get('owner')}) is running pipeline {self.name}. Stop it first; it resumes"
+            " where it was when you start it again."
         )
 
     def _log_standby(self, seen: Stored | None, found: Stored) -> None:

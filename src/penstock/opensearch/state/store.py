@@ -125,7 +125,7 @@ class StateStore:
             (item,) = (next(iter(each.values())) for each in parsed["items"])
             status = int(item["status"])
         except (TypeError, KeyError, ValueError, AttributeError):
-            return lost("an answer that is none to a bulk request", unclear=True)
+            return lost("not a valid bulk response", unclear=True)
         outcome = judge_item(status, item.get("error"))
         if isinstance(outcome, Wait):
             return outcome
@@ -145,7 +145,7 @@ class StateStore:
     def _known(self, state_id: str, document: dict[str, Any]) -> dict[str, Any]:
         if document.get("schema") not in _READ:
             raise SettingsError(
-                f"The state {state_id} in {self.index} has the form {document.get('schema')!r}; this penstock knows"
-                f" {SCHEMA}. Run the version of penstock that wrote it, or a newer one."
+                f"The state {state_id} in {self.index} has the format {document.get('schema')!r}; this version of"
+                f" penstock reads {SCHEMA}. Run the version that wrote it, or a newer one."
             )
         return document

@@ -13,7 +13,7 @@ class VerifyState:
 
     def __init__(self, store: StateStore, collection: str, generation: str, *, owner: str) -> None:
         state_id = verify_id(collection, generation)
-        taken = f"Another `penstock verify` has begun on the same index, so this one ends ({state_id})."
+        taken = f"Another `penstock verify` was started on the same index, so this one ends ({state_id})."
         self._claimed = ClaimedDocument(store, state_id, owner=owner, taken=taken)
         self._start = {"kind": "verify", "name": collection, "generation": generation}
 

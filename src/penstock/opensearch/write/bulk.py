@@ -115,7 +115,7 @@ def _unsendable(write: Write) -> Refusal | None:
         size = len(write.id.encode())
     except UnicodeEncodeError:
         return Refusal(400, "the id is not valid Unicode")
-    return Refusal(400, f"the id has {size} bytes, OpenSearch takes {MAX_ID_BYTES}") if size > MAX_ID_BYTES else None
+    return Refusal(400, f"the id has {size} bytes, OpenSearch allows {MAX_ID_BYTES}") if size > MAX_ID_BYTES else None
 
 
 def _one_line(body: bytes) -> bytes:

@@ -153,8 +153,8 @@ class FieldFallback:
 
 
 _MESSAGES: dict[Reason, str] = {
-    "mixed": "a new field got values of two types at once: it is text, unless it had a mapping by then",
-    "shapes": "a new field got a document and a plain value at once; sent again",
+    "mixed": "a new field got values of two types at once: it was mapped as text, unless it had a mapping already",
+    "shapes": "a new field got an object and a plain value at once; sending again",
     "full": "the index has as many fields as max_fields allows: new ones are not searchable",
     "field": "a field that the index refuses was left out of documents",
 }

@@ -96,7 +96,7 @@ class OpenSearchSink:
 
     def _wait(self, wait: Wait, call: _BulkCall, attempts: Attempts) -> None:
         if wait.unclear and call.send_before is not None:
-            raise ReadAgain(f"nobody knows whether the writes arrived ({wait.reason}: {wait.detail})")
+            raise ReadAgain(f"it is unknown whether the writes arrived ({wait.reason}: {wait.detail})")
         attempts.wait(wait)
 
     def _send(self, places: Sequence[int], call: _BulkCall) -> Wait | Refusal | None:
@@ -118,7 +118,7 @@ class OpenSearchSink:
         """Send a request once there is room for it; whether it may be sent is asked last."""
         with self._room_to_send:
             if call.send_before is not None and time.monotonic() >= call.send_before:
-                raise ReadAgain("the writes were read too long ago to be sent")
+                raise ReadAgain("the documents were read too long ago to be sent")
             self.may_send()
             self._metrics.count("penstock_bulk_bytes_total", len(body))
             return self._client.request("POST", call.form.path + self._query, body)
@@ -133,7 +133,7 @@ def _note_outcomes(places: Sequence[int], answer: Response, guards: int, outcome
     items = _items(answer)
     if items is None or len(items) != guards + len(places):
         given = "no items" if items is None else f"{len(items)} items"
-        return lost(f"{given} in the answer to {guards + len(places)} writes", unclear=True)
+        return lost(f"{given} in the response to {guards + len(places)} writes", unclear=True)
     for status, error in items[:guards]:
         if error is not None and error.get("type") != "document_missing_exception":
             judge_item(status, error)  # raises when the alias is missing; all else is said of the deletes too

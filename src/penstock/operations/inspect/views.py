@@ -167,7 +167,7 @@ class Inspection:
             require_server(self.index.client)
             names = self.names
         except (SettingsError, SinkUnavailable) as error:
-            log.warning("whether collections were renamed cannot be seen", reason=str(error))
+            log.warning("cannot check whether collections were renamed", reason=str(error))
             names = declared
         return names
 

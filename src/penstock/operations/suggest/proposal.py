@@ -88,7 +88,9 @@ class _Making:
                 )
             return {"properties": self.properties(each, f"{path}.")} if each.inner else {"type": "object"}
         if len(kinds) > 1 and kinds != {"long", "double"}:
-            self.remarks.append(Remark(path, f"holds {_kinds_with_counts(each)}: mapped as text, which accepts them all"))
+            self.remarks.append(
+                Remark(path, f"holds {_kinds_with_counts(each)}: mapped as text, which accepts them all")
+            )
             return TEXT
         if "text" in kinds:
             return _text(each.texts, each.kinds["text"])

@@ -57,5 +57,5 @@ def indexed(client: Client, patience: RetryForever, index: str) -> Iterator[list
     """Yield the documents of an index, in pages. Raises Stopped between them."""
     for page in scan(client, patience, index):
         if patience.stop.is_set():
-            raise Stopped(f"told to stop before all documents of {index} were gone through")
+            raise Stopped(f"stopped before all documents of {index} were read")
         yield [IndexedId(each.id, read_id_json(each.id_json) if each.id_json else read(each.id)) for each in page]

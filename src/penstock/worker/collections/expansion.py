@@ -66,4 +66,4 @@ def expand(settings: Settings, found: Mapping[str, Iterable[Namespace]]) -> Expa
 
 
 def _reason(error: ValueError) -> str:
-    return f"its name cannot be the name of an index: it {error}"
+    return f"its name cannot be the name of an index, which {error}"

@@ -73,7 +73,7 @@ class Patterns:
         for namespace in expanded.left_out.keys() - self._reported:
             self._reported.add(namespace)
             reason = expanded.left_out[namespace]
-            log.error("collection matches a pattern and cannot be served", collection=namespace, reason=reason)
+            log.error("collection matches a pattern but cannot be indexed", collection=namespace, reason=reason)
         return expanded.settings
 
 
@@ -114,7 +114,9 @@ def expanded(settings: Settings, *, note: bool = True) -> Settings:
             with source_connection(settings.source) as connection:
                 return Patterns(settings, connection, found).look(threading.Event(), note=note)
         except SourceUnavailable as error:
-            log.warning("the source cannot be asked what matches; what was found before is served", reason=str(error))
+            log.warning(
+                "cannot list the collections that match a pattern; keeping those found before", reason=str(error)
+            )
             with source_connection(settings.source, lazily=True) as unused:
                 return Patterns(settings, unused, found).known()
 
@@ -126,11 +128,11 @@ def _require_enabled(client: SourceClient, db: str) -> None:
     try:
         rules = enabling_rules(client)
     except OperationFailure:
-        log.warning("whether change streams are enabled for the whole database cannot be seen", database=db)
+        log.warning("cannot check whether change streams are enabled for the whole database", database=db)
         return
     if not is_enabled(rules, Namespace(db, "")):
         raise SourceUnavailable(
-            f"A pattern stands for collections of {db} that are made later, and change streams are not enabled for"
+            f"A pattern matches collections of {db} that are created later, but change streams are not enabled for"
             " the whole database.",
             f"To enable them, {enabling(Namespace(db, ''))}.",
         )

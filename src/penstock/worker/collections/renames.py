@@ -52,7 +52,7 @@ class Renames:
         if collection.source == collection.namespace or since <= collection.names.since:
             return
         log.warning(
-            "the renamed collection is gone, its declared name counts again",
+            "the renamed collection is gone, its declared name is followed again",
             collection=str(collection.namespace),
             gone=str(collection.source),
         )
@@ -80,7 +80,7 @@ class Renames:
             if each.source != each.namespace and each.namespace.coll in there and each.namespace not in self._reported:
                 self._reported.add(each.namespace)
                 log.error(
-                    "another collection has the declared name of a renamed one, and is not served",
+                    "another collection has the declared name of a renamed one, and is not indexed",
                     collection=str(each.namespace),
                     served=str(each.source),
                     heal=f"give it another name and a table of its own; or drop {each.source}",
@@ -108,4 +108,4 @@ class Renames:
 def require_known(collection: FedGeneration, record: CollectionRecord | None) -> None:
     """Raise Outdated when the collection has another name than it was planned with."""
     if (record.names if record else ()) != collection.names.later:
-        raise Outdated(f"The name of {collection.namespace} at the source has changed meanwhile. Begin again.")
+        raise Outdated(f"The collection {collection.namespace} was renamed at the source in the meantime. Start again.")

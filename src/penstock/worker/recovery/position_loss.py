@@ -35,7 +35,7 @@ _WHAT: dict[IntegrityProblem, str] = {
     "index_replaced": "was replaced or restored by someone else",
     "alias_moved": "has lost its write alias to another index, where writes may have gone",
     "alias_removed": "has lost its write alias",
-    "not_searched": "has lost its read alias, so that nobody can search",
+    "not_searched": "has lost its read alias, so that it cannot be searched",
     "searched_elsewhere": "has lost its read alias to another index",
 }
 _ONLY_REPORTED: IntegrityProblem = "searched_elsewhere"
@@ -78,7 +78,7 @@ def check_indexes(
     for name in found:
         give_back(adapters.client, adapters.patience, generations[name], serving=name in serving)
         if name not in lost:
-            log.warning("alias given back", collection=str(name), index=generations[name].index)
+            log.warning("alias restored", collection=str(name), index=generations[name].index)
 
 
 def watch(plan: Plan, adapters: Adapters, generations: GenerationsByNamespace, ending: Event) -> None:
@@ -151,7 +151,7 @@ def _give_up(
             collections=collections,
             since=since,
             cause=cause,
-            heal="they are loaded anew, beside the stream and while their indexes serve",
+            heal="they are being loaded again, while the stream goes on and their indexes can be searched",
         )
 
 
@@ -192,10 +192,10 @@ def _taken_away(
 def _error(plan: Plan, generation: Generation, name: Namespace, problem: IntegrityProblem) -> PenstockError:
     cause = f"Pipeline {plan.name}: {_describe_problem(generation, problem)}"
     if problem in _ALIAS_ONLY:
-        return IndexTakenAway(f"{cause} Give {generation.index} its aliases back when it is unchanged.")
-    todo = f"Nobody knows what it lacks. Run `penstock load --again {name}` to load it anew."
+        return IndexTakenAway(f"{cause} If {generation.index} is unchanged, restore its aliases.")
+    todo = f"Documents may be missing from it. Run `penstock load --again {name}` to load it again."
     if problem == "alias_moved":
-        return IndexTakenAway(f"{cause} Give it back to {generation.index}. {todo}")
+        return IndexTakenAway(f"{cause} Move it back to {generation.index}. {todo}")
     return PositionLost(cause, todo)
 
 

@@ -30,7 +30,7 @@ class ReadAliasWatch:
         before, self._reported = self._reported, elsewhere
         self._count()
         for name in before.keys() - elsewhere.keys():
-            log.info("people search in the index again", collection=str(name))
+            log.info("the read alias points to the index again", collection=str(name))
         for name, indexes in elsewhere.items():
             if indexes != before.get(name):
                 self._report(name, generations[name], indexes)
@@ -54,12 +54,12 @@ class ReadAliasWatch:
 
     def _report(self, name: Namespace, generation: Generation, indexes: Set[str]) -> None:
         log.error(
-            "people search in another index",
+            "the read alias points to another index",
             collection=str(name),
             alias=generation.read_alias,
             searched=sorted(indexes),
             fed=generation.index,
-            heal=f"if that was not meant: move the alias {generation.read_alias} back to {generation.index}",
+            heal=f"unless that is intended, move the alias {generation.read_alias} back to {generation.index}",
         )
 
     def _count(self) -> None:

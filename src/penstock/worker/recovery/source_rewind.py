@@ -31,12 +31,12 @@ def check_source(plan: Plan, adapters: Adapters, state: PipelineState) -> None:
     if before and not _is_same(before, now):
         raise SystemicFault(
             f"Pipeline {plan.name}: the position belongs to the source {before}, but {now} answers at the address."
-            " Correct [source] uri; or, if the data was moved there, run `penstock load --again` to load it anew."
+            " Correct [source] uri; or, if the data was moved there, load it again with `penstock load --again`."
         )
     if position.time > adapters.ask(cluster_time):
         raise SystemicFault(
             f"Pipeline {plan.name}: the saved position is ahead of the source's cluster time, so the source was"
-            " restored or is another one. Run `penstock load --again` to load it anew and remove what is not there."
+            " restored, or this is a different one. Run `penstock load --again`, which also removes what is not there."
         )
 
 
@@ -78,9 +78,9 @@ class RewindGuard:
             if now and version > now:
                 raise SystemicFault(
                     f"The index {index} holds documents of {_utc(version)}, but the source's cluster time is"
-                    f" {_utc(now)}: the source was restored or is another one, or another tool wrote to the index."
-                    " Nothing older than that can be written to it. Run `penstock reindex --force` for its"
-                    " collection: it makes a new index from the source as it is now; --finish drops this one."
+                    f" {_utc(now)}: the source was restored or replaced, or another tool wrote to the index. Older"
+                    " versions cannot be written to it. Run `penstock reindex --force` for its collection to build a"
+                    " new index from the source; then delete this one with --finish."
                 )
 
     def _highest(self, index: str, ids: Sequence[str]) -> int:
