@@ -1,7 +1,7 @@
-"""Compare documents with what the index holds of them, field by field.
+"""Compares documents with the index, field by field.
 
-`differences` compares one document. `compare` goes through a whole collection, but not while it or the index
-is written to: what is in flight shows as a difference. `penstock.operations.verify` does that.
+`differences` compares one document. `compare` compares a whole collection, but only while nothing is written: changes
+in flight show up as differences. `penstock.operations.verify` handles those.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,14 +18,14 @@ _SHOWN = 20
 
 
 class MakeBody(Protocol):
-    """Makes the body of one document; None leaves it out. Raises DocumentError."""
+    """Makes the body of a document, or returns None to leave it out. Raises DocumentError."""
 
     def __call__(self, document: dict[str, object], /) -> bytes | None: ...
 
 
 @dataclass
 class Comparison:
-    """What was found; at most 20 differences are kept as `differences`: the document id and the names of fields."""
+    """The result; `differences` lists at most 20 of them, with the document id and the names of the fields."""
 
     documents: int = 0
     fields: int = 0
@@ -47,7 +47,7 @@ def compare(
     fetch: Callable[[Sequence[str]], Mapping[str, Any]],
     count: Callable[[], int],
 ) -> Comparison:
-    """Compare each document of the source with the index; `count` then tells whether the index has more.
+    """Compare each document of the source with the index; `count` then shows whether the index has more.
 
     `pages` are the source's documents, `fetch` returns the indexed documents by their ids in real time.
     """
@@ -65,7 +65,7 @@ def _compare(found: Comparison, text_id: str, body: bytes | None, indexed: Mappi
     if body is None:
         found.left_out += 1
         if indexed is not None:
-            _note(found, f"{text_id}: left out by the transform, and in the index")
+            _note(found, f"{text_id}: left out by the transform, but in the index")
             found.different += 1
             found.documents += 1
         return

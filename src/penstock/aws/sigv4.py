@@ -27,7 +27,7 @@ class Signer:
         self._credentials = _credentials(session)
 
     def headers(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
-        """Answer the headers with the signature of exactly this request, its body's hash included."""
+        """Return the headers with the signature of exactly this request, its body's hash included."""
         hashed = {"x-amz-content-sha256": hashlib.sha256(body).hexdigest()}
         request = AWSRequest(method=method, url=_canonical(url), data=body, headers=hashed)
         try:

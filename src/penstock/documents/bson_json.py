@@ -32,7 +32,7 @@ class NotFiniteError(ValueError):
 
 
 def json_form(value: Any) -> Any:
-    """Answer what stands for the value in JSON; a document may come back, with values of its own.
+    """Return what stands for the value in JSON; a document may come back, with values of its own.
 
     Raises NotFiniteError, and TypeError for a type that is neither BSON's nor JSON's.
     """
@@ -46,7 +46,7 @@ def json_form(value: Any) -> Any:
 
 
 def not_finite(value: Any) -> str | None:
-    """Answer how a number is written that JSON cannot hold, None for any other value."""
+    """Return how a number is written that JSON cannot hold, None for any other value."""
     if isinstance(value, float):
         return None if math.isfinite(value) else _spell(Decimal(value))
     if isinstance(value, int) and not isinstance(value, bool) and not _is_long(value):
@@ -57,7 +57,7 @@ def not_finite(value: Any) -> str | None:
 
 
 def milliseconds(value: dt.datetime | DatetimeMS) -> int:
-    """Answer a date as milliseconds since 1970; one without a zone is UTC."""
+    """Return a date as milliseconds since 1970; one without a zone is UTC."""
     if isinstance(value, DatetimeMS):
         return int(value)
     naive = value.astimezone(dt.UTC).replace(tzinfo=None) if value.tzinfo else value
@@ -65,7 +65,7 @@ def milliseconds(value: dt.datetime | DatetimeMS) -> int:
 
 
 def decimal(value: Decimal128) -> Decimal:
-    """Answer the exact number; bits that no driver should have written mean 0, as IEEE 754 has it."""
+    """Return the exact number; bits that no driver should have written mean 0, as IEEE 754 has it."""
     try:
         return value.to_decimal()
     except ArithmeticError:
@@ -73,13 +73,13 @@ def decimal(value: Decimal128) -> Decimal:
 
 
 def regex_pattern(value: "Regex[Any]") -> str:
-    """Answer the pattern of a regular expression as text."""
+    """Return the pattern of a regular expression as text."""
     pattern = value.pattern
     return pattern if isinstance(pattern, str) else pattern.decode("utf-8", "replace")
 
 
 def regex_flags(value: "Regex[Any]") -> str:
-    """Answer the options of a regular expression in the source's own letters."""
+    """Return the options of a regular expression in the source's own letters."""
     return "".join(letter for letter, flag in _FLAGS.items() if value.flags & flag)
 
 

@@ -49,7 +49,7 @@ _KEY_OPTIONS: JSONOptions = JSONOptions(
 
 
 def document_id(value: Any) -> str:
-    """Answer the document id of a stored `_id`, at most 512 bytes of UTF-8.
+    """Return the document id of a stored `_id`, at most 512 bytes of UTF-8.
 
     A longer text becomes `h:`, the SHA-256 of the whole text, and as much of its beginning as fits.
     """
@@ -66,7 +66,7 @@ def document_id(value: Any) -> str:
 
 
 def document_ids(values: Sequence[Any]) -> list[str]:
-    """Answer the document id of each."""
+    """Return the document id of each."""
     if set(map(type, values)) == {ObjectId}:
         return [value.binary.hex() for value in values]
     return list(map(document_id, values))
@@ -81,7 +81,7 @@ def are_short(values: Sequence[Any]) -> bool:
 
 
 def read(text: str) -> Any:
-    """Answer the `_id` that a document id stands for; a number comes back in its simplest type.
+    """Return the `_id` that a document id stands for; a number comes back in its simplest type.
 
     Raises ValueError for a hashed id, and for a text that `document_id` never makes.
     """

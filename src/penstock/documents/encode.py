@@ -38,7 +38,7 @@ def encode(document: dict[str, Any], long_id: str | None = None) -> bytes:
 
 
 def encode_all(documents: Sequence[dict[str, Any]]) -> list[Body]:
-    """Answer what `encode` answers or raises for each document: the look at them, and the writing, are one for all."""
+    """Return what `encode` answers or raises for each document: the look at them, and the writing, are one for all."""
     try:
         options = options_of_all(documents, CLEAN_AT_TOP, 1, 0)
         if options is not None:
@@ -49,7 +49,7 @@ def encode_all(documents: Sequence[dict[str, Any]]) -> list[Body]:
 
 
 def one_by_one(make: Callable[[dict[str, Any]], bytes | None], documents: Iterable[dict[str, Any]]) -> list[Body]:
-    """Answer for each document what `make` answers or raises."""
+    """Return for each document what `make` answers or raises."""
 
     def body_of(document: dict[str, Any]) -> Body:
         try:

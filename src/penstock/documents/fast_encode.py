@@ -12,7 +12,7 @@ from penstock.documents.field_names import CLEAN_ANYWHERE, MAX_DEPTH, learn
 
 
 def options_of(document: dict[str, Any], clean: set[str], level: int, arrays: int) -> int | None:
-    """Answer how orjson writes the document as it is, None where it has to be rewritten."""
+    """Return how orjson writes the document as it is, None where it has to be rewritten."""
     if not clean.issuperset(document) and not learn(document, top=level == 1):
         return None
     options = NATIVE
@@ -57,7 +57,7 @@ def _array_options(values: Sequence[Any], level: int, arrays: int) -> int | None
 
 
 def options_of_all(documents: Sequence[dict[str, Any]], clean: set[str], level: int, arrays: int) -> int | None:
-    """Answer how orjson writes all these documents; None where that has to be found out one by one.
+    """Return how orjson writes all these documents; None where that has to be found out one by one.
 
     Those of one collection mostly have the same fields: then each field is looked at by itself.
     """

@@ -54,7 +54,7 @@ def learn(names: Iterable[object], *, top: bool) -> bool:
 
 
 def map_names(names: Iterable[object], *, level: int) -> list[str]:
-    """Answer the names that OpenSearch takes, in the same order, all different.
+    """Return the names that OpenSearch takes, in the same order, all different.
 
     `level` says how many names the path of these has, 1 at the top of a document.
     """
@@ -72,7 +72,7 @@ def map_names(names: Iterable[object], *, level: int) -> list[str]:
 
 
 def as_text(name: object) -> str:
-    """Answer the name as valid Unicode: a lone half of a surrogate pair becomes U+FFFD."""
+    """Return the name as valid Unicode: a lone half of a surrogate pair becomes U+FFFD."""
     text = name if isinstance(name, str) else str(name)
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 

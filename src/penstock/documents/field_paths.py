@@ -16,7 +16,7 @@ _ABSENT = object()
 
 
 def tree(paths: Iterable[str]) -> PathTree:
-    """Answer the paths as a tree; `a.b` adds nothing where `a` stands for the whole field."""
+    """Return the paths as a tree; `a.b` adds nothing where `a` stands for the whole field."""
     root: PathTree = {}
     for path in sorted(paths, key=lambda path: path.count(".")):
         _grow(root, path.split("."))
@@ -24,7 +24,7 @@ def tree(paths: Iterable[str]) -> PathTree:
 
 
 def select(document: BsonDocument, paths: PathTree) -> BsonDocument:
-    """Answer a document of the named fields only, in its own order; elements of arrays that hold none go."""
+    """Return a document of the named fields only, in its own order; elements of arrays that hold none go."""
     selected = {}
     for name, value in document.items():
         if name in paths:

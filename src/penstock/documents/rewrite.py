@@ -16,7 +16,7 @@ _KEPT = ATOMS - {str, int, Decimal128}
 
 
 def encode_rewritten(document: dict[str, Any], long_id: str | None = None) -> bytes:
-    """Answer what `encode` answers, value by value."""
+    """Return what `encode` answers, value by value."""
     rewriting = _Rewriting()
     try:
         body = rewriting.document(document, level=1)

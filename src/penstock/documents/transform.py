@@ -51,7 +51,7 @@ class Transform:
         self.fingerprint = _fingerprint(settings, self._function)
 
     def __call__(self, document: dict[str, Any]) -> bytes | None:
-        """Answer the body for the stored document, None when the function left it out.
+        """Return the body for the stored document, None when the function left it out.
 
         The document is used up: its `_id` is taken out, and the function may have changed it. Raises DocumentError.
         """
@@ -66,7 +66,7 @@ class Transform:
         return encode(shaped, _long_id(identity))
 
     def bodies(self, documents: Sequence[dict[str, Any]]) -> list[Body]:
-        """Answer for each document what a call answers or raises, faster for many."""
+        """Return for each document what a call answers or raises, faster for many."""
         if self._is_plain and are_short([each.get("_id") for each in documents]):
             for each in documents:
                 each.pop("_id", None)

@@ -39,7 +39,7 @@ class NewDocument(NamedTuple):
 
 
 def documents_of(body: bytes) -> list[NewDocument]:
-    """Answer the documents of a body, one object or an array of them; those without an `_id` get an ObjectId.
+    """Return the documents of a body, one object or an array of them; those without an `_id` get an ObjectId.
 
     Raises BadRequest.
     """

@@ -98,7 +98,7 @@ class Health:
             self._pipelines.pop(pipeline, None)
 
     def report(self) -> dict[str, Any]:
-        """Answer `healthy`, and for each pipeline its state, its lag, and what is wrong with it if anything is."""
+        """Return `healthy`, and for each pipeline its state, its lag, and what is wrong with it if anything is."""
         with self._lock:
             pipelines = {name: self._judge(known) for name, known in sorted(self._pipelines.items())}
         healthy = bool(pipelines) and all(not judged["problems"] for judged in pipelines.values())

@@ -125,5 +125,5 @@ class Metrics:
         (histogram.labels(**labels) if labels else histogram).observe(value)
 
     def value(self, name: MetricName, **labels: str) -> float:
-        """Answer the present value of a counter or gauge; 0 when it was never touched."""
+        """Return the present value of a counter or gauge; 0 when it was never touched."""
         return self.registry.get_sample_value(name, labels) or 0.0

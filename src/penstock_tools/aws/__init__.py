@@ -1,1 +1,1 @@
-"""The reference deployment on one machine: functions, gateway, event source mapping and what they call on AWS."""
+"""The reference deployment on one machine: functions, gateway, event source mapping, and the AWS services they use."""

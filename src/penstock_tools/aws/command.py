@@ -21,7 +21,7 @@ from penstock_tools.servers.progress import progress_here
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The deployment on AWS, on this machine.",
+    help="Run the AWS deployment on this machine.",
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -31,7 +31,7 @@ _MOST_PORT = 65_535
 
 @app.callback()
 def _aws() -> None:
-    """Keep `local` a command of its own: typer drops the name of an only command."""
+    """Keep `local` a subcommand: typer drops the name of a command that is the only one."""
 
 
 @app.command()
@@ -40,32 +40,36 @@ def local(  # noqa: PLR0913 (one argument for each flag)
     folder: Annotated[
         Path | None,
         typer.Option(
-            file_okay=False, help="Folder for logs and operations.env, kept. Without it a temporary one is used."
+            file_okay=False, help="Folder for logs and operations.env, which is kept. Default: a temporary one."
         ),
     ] = None,
     as_in_sample: Annotated[
         bool,
-        typer.Option("--as-in-sample", help="The sample's order: the mapping disabled, POST /config, then enable."),
+        typer.Option("--as-in-sample", help="Create the mapping disabled, as the AWS sample does."),
     ] = False,
-    open_api: Annotated[bool, typer.Option("--open-api", help="No API key, as in the sample.")] = False,
+    open_api: Annotated[bool, typer.Option("--open-api", help="Require no API key, as in the AWS sample.")] = False,
     retry: Annotated[
         Literal["forever", "six"],
-        typer.Option(help="After a function's error: again for ever (documented), or six times and then never."),
+        typer.Option(help="How often to retry a failed batch: forever (as documented), or six times."),
     ] = "forever",
     scope: Annotated[
         Literal["strict", "documented"],
-        typer.Option(help="Which rule of modifyChangeStreams a mapping wants: its own, or any that covers it."),
+        typer.Option(
+            help="Which modifyChangeStreams rule a mapping needs: exactly its own (strict), or any that covers it."
+        ),
     ] = "strict",
-    batch_size: Annotated[int, typer.Option(min=1, max=10_000, help="Most events of a batch.")] = 1000,
-    batch_window: Annotated[int, typer.Option(min=0, max=300, help="Seconds that a batch waits for more.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of events in a batch.")] = 1000,
+    batch_window: Annotated[
+        int, typer.Option(min=0, max=300, help="How long a batch waits for more events, in seconds.")
+    ] = 1,
     gateway_port: Annotated[
-        int, typer.Option(min=0, max=_MOST_PORT, help="Port of the API gateway; 0 takes a free one.")
+        int, typer.Option(min=0, max=_MOST_PORT, help="Port of the API gateway; 0 for any free one.")
     ] = 0,
     lambda_port: Annotated[
-        int, typer.Option(min=0, max=_MOST_PORT, help="Port of Lambda's API; 0 takes a free one.")
+        int, typer.Option(min=0, max=_MOST_PORT, help="Port of Lambda's API; 0 for any free one.")
     ] = 0,
 ) -> None:
-    """Start the cluster, the domain, the functions, their mapping and the API; print their addresses."""
+    """Start the cluster, the domain, the functions, their mapping and the API, and print their addresses."""
     settings = DeploymentSettings(
         as_in_sample=as_in_sample,
         open_api=open_api,
@@ -85,7 +89,7 @@ def local(  # noqa: PLR0913 (one argument for each flag)
         place = (
             _made(folder) if folder else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-aws-")))
         )
-        with progress_here() as progress:  # ended before anything is printed: it would break the lines
+        with progress_here() as progress:  # ends before anything is printed, because it would break the lines
             deployment = stack.enter_context(Deployment(place, settings, progress=progress))
         if as_in_sample:
             deployment.mapping_id = deployment.create_mapping()
@@ -94,7 +98,7 @@ def local(  # noqa: PLR0913 (one argument for each flag)
 
 
 def _leave_account_alone() -> None:
-    """Forget the AWS account that the user's shell works with: everything here has logins and endpoints of its own."""
+    """Forget the AWS account of the user's shell: everything here has its own logins and endpoints."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
@@ -104,18 +108,18 @@ def _made(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LocalServerError(f"The folder {folder} cannot be made: {error.strerror}. Name another one") from error
+        raise LocalServerError(f"The folder {folder} cannot be created: {error.strerror}. Name another one") from error
     return folder
 
 
 def _program(name: str) -> str:
-    """How another terminal calls a program of this installation, whose folder need not be on its PATH."""
+    """Return how to call a program of this installation from another terminal, where it may not be on the PATH."""
     here = Path(sys.executable).parent / name
     return shlex.quote(str(here)) if here.exists() else name
 
 
 def described(deployment: Deployment) -> str:
-    """What there is, and the first commands to try, as lines."""
+    """Return the addresses and the first commands to try, as lines."""
     key = f" -H 'x-api-key: {deployment.api_key}'" if deployment.api_key else ""
     api, mapping, settings = deployment.gateway.url, deployment.mapping_id, deployment.settings
     penstock = _program("penstock")
@@ -136,8 +140,8 @@ def described(deployment: Deployment) -> str:
             f"queue       {deployment.queue_url}",
             f"logs        {deployment.folder / 'logs'}",
             "",
-            *(["This mapping was made before POST /config: with --scope strict it never reads."] if never else []),
-            "Try in another terminal; a document is found a few seconds after it is stored:",
+            *(["This mapping was created before POST /config: with --scope strict it never reads."] if never else []),
+            "Try this in another terminal; a search finds a document a few seconds after it is stored:",
             *(enable if settings.as_in_sample else []),
             f'  curl{key} {api}/demo-data -d \'{{"title": "penstock", "year": 2026}}\'',
             f"  curl{key} '{api}/demo-data?q=penstock'",

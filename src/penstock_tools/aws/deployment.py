@@ -1,4 +1,4 @@
-"""The reference deployment, joined on one machine: what the stack joins on AWS.
+"""The reference deployment, connected on one machine as the stack connects it on AWS.
 
 client -> gateway -> writer, reader, config
 source (DocumentDB mode, TLS, a login) -> mapping -> sync -> signature proxy -> OpenSearch
@@ -91,7 +91,7 @@ class DeploymentSettings:
 
 
 class Deployment:
-    """A context manager that starts everything and stops it on leaving; then nothing of it is left but `folder`."""
+    """A context manager that starts everything and stops it on leaving; only `folder` remains."""
 
     platform: Platform
     aws: MotoServer
@@ -142,7 +142,7 @@ class Deployment:
         answer = self.functions.invoke(function_name("config"), json.dumps(event).encode())
         if answer.function_error:
             raise LocalServerError(
-                f"The config function could not enable the change stream, see {self.log_of('config')}:"
+                f"The config function could not enable the change stream; see {self.log_of('config')}:"
                 f" {answer.payload[:500].decode(errors='replace')}"
             )
         return int(json.loads(answer.payload)["Data"]["EnabledAt"])
@@ -176,7 +176,7 @@ class Deployment:
         return self.folder / "logs" / f"{name}.log"
 
     def operations(self) -> dict[str, str]:
-        """The environment of a `penstock` command, as the stack's task has it."""
+        """Return the environment for a `penstock` command, as the stack's task has it."""
         return self._variables(_OPERATIONS, OPERATIONS_VARIABLES)
 
     def _start_servers(self, stack: ExitStack) -> None:
@@ -242,7 +242,7 @@ class Deployment:
         )
 
     def _variables(self, role: str, variables: tuple[str, ...]) -> dict[str, str]:
-        """What the stack sets on a function, and what is local: keys of its own, endpoints, authorities."""
+        """Return the variables that the stack sets on a function, plus local ones: keys, endpoints, CAs."""
         collections = [{"namespace": self.settings.namespace, "index": self.settings.index, "replicas": 0}]
         values = {
             environment.SECRET: self.secret_arn,

@@ -1,4 +1,4 @@
-"""moto's server as a process of its own: `python -m penstock_tools.aws.moto_process`, until its standard input ends."""
+"""moto's server in its own process: `python -m penstock_tools.aws.moto_process` runs until its standard input ends."""
 
 import logging
 import sys
@@ -7,7 +7,7 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 
 def main() -> None:
-    """Serve on a free port and say so on standard output."""
+    """Serve on a free port and print the port on standard output."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # not a line for each request
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()

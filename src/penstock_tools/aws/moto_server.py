@@ -16,7 +16,7 @@ _START_SECONDS = 60
 
 @contextmanager
 def moto_server(logs: Path, *, region: str = "us-east-1") -> Iterator["MotoServer"]:
-    """Run the server, its log in the folder. Stopped on leaving."""
+    """Run the server, with its log in the folder, until the block ends."""
     child = Child("moto", [sys.executable, "-m", "penstock_tools.aws.moto_process"], log=logs / "moto.log")
     try:
         yield MotoServer(f"http://127.0.0.1:{child.wait_ready(_START_SECONDS)}", region)
@@ -25,7 +25,7 @@ def moto_server(logs: Path, *, region: str = "us-east-1") -> Iterator["MotoServe
 
 
 class MotoServer:
-    """What people do with a console: secrets and queues."""
+    """What one does in the AWS console: secrets and queues."""
 
     def __init__(self, url: str, region: str) -> None:
         self.url = url
@@ -38,11 +38,11 @@ class MotoServer:
         return str(self._secrets.create_secret(Name=name, SecretString=value)["ARN"])
 
     def rotate(self, secret: str, value: str) -> None:
-        """Give a secret, by its ARN or name, another value."""
+        """Change the value of a secret, given its ARN or name."""
         self._secrets.put_secret_value(SecretId=secret, SecretString=value)
 
     def secret(self, secret: str) -> str:
-        """The value of a secret as it is now. Raises LookupError for an unknown one."""
+        """Return the present value of a secret. Raises LookupError for an unknown one."""
         try:
             return str(self._secrets.get_secret_value(SecretId=secret)["SecretString"])
         except self._secrets.exceptions.ResourceNotFoundException:
@@ -53,7 +53,7 @@ class MotoServer:
         return str(self._sqs.create_queue(QueueName=name)["QueueUrl"])
 
     def messages(self, queue_url: str) -> int:
-        """How many messages a queue holds, those that someone is working on included."""
+        """Return the number of messages in a queue, including those in flight."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found = self._sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"]
         return sum(int(found[name]) for name in names)
@@ -63,7 +63,7 @@ class MotoServer:
             service,
             region_name=self._region,
             endpoint_url=self.url,
-            config=Config(proxies={}),  # it is on this machine, whatever HTTP_PROXY says
+            config=Config(proxies={}),  # the server is on this machine: ignore HTTP_PROXY
             aws_access_key_id="local",
             aws_secret_access_key="local",  # noqa: S106 (moto checks none)
         )

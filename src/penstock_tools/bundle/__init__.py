@@ -1,4 +1,4 @@
-"""Builds the folders that are deployed: third-party packages by their locks, penstock's own package, nothing unused.
+"""Builds the folders to deploy: the packages in the lock files, penstock's own package, nothing unused.
 
 build     what goes into which folder
 packages  third-party packages, for any architecture, without Docker

@@ -1,4 +1,4 @@
-"""`python -m penstock_tools.bundle FOLDER`: builds every folder there is and prints the sizes."""
+"""`python -m penstock_tools.bundle FOLDER`: builds all folders and prints their sizes."""
 
 import sys
 from pathlib import Path

@@ -21,7 +21,7 @@ _ONLY_IN_OPERATIONS: Final = ("cli",)
 
 
 def build_functions(folder: Path, *, architecture: str, python: str = "3.13") -> None:
-    """Build the code of the four functions; what an earlier build left in the folder is replaced.
+    """Build the code of the four functions. The result of an earlier build in the folder is replaced.
 
     Needs the network for packages that uv's cache lacks. Raises AssetError.
     """
@@ -29,19 +29,19 @@ def build_functions(folder: Path, *, architecture: str, python: str = "3.13") ->
 
 
 def build_operations(folder: Path, *, architecture: str, python: str = "3.13") -> None:
-    """Build the code of the task that runs `penstock` commands; else as `build_functions`."""
+    """Build the code of the task that runs `penstock` commands; otherwise like `build_functions`."""
     _build(folder, OPERATIONS_LOCK, _target(architecture, python))
 
 
 def build_local(folder: Path) -> None:
-    """Build the functions' code for this interpreter on this machine; else as `build_functions`."""
+    """Build the functions' code for this interpreter on this machine; otherwise like `build_functions`."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     _build(folder, FUNCTIONS_LOCK, Target(python, platform=None), without=_ONLY_IN_OPERATIONS)
 
 
 def _target(architecture: str, python: str) -> Target:
     if architecture not in ARCHITECTURES:
-        raise AssetError(f"Lambda has no architecture {architecture!r}; take one of {', '.join(ARCHITECTURES)}.")
+        raise AssetError(f"Lambda has no architecture {architecture!r}; use one of {', '.join(ARCHITECTURES)}.")
     return Target(python, ARCHITECTURES[architecture])
 
 
@@ -60,14 +60,14 @@ def _build(folder: Path, lock: Path, target: Target, *, without: tuple[str, ...]
 
 
 def _require_replaceable(folder: Path) -> None:
-    """Raise AssetError when there is something in the folder that no build has put there."""
+    """Raise AssetError if the folder contains something that is not from a build."""
     ours = any(folder.glob("penstock-*.dist-info"))
     if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
-        raise AssetError(f"{folder} holds something else than an earlier build; name another folder, or empty it.")
+        raise AssetError(f"{folder} contains something other than an earlier build; name another folder, or empty it.")
 
 
 def _add_penstock(built: Path, target: Target, without: tuple[str, ...]) -> None:
-    """Copy this very package, from wherever it is installed, and say its version as importlib.metadata reads it."""
+    """Copy this package from where it is installed, with its version for importlib.metadata."""
     spec = importlib.util.find_spec("penstock")
     assert spec is not None
     assert spec.submodule_search_locations
@@ -79,7 +79,7 @@ def _add_penstock(built: Path, target: Target, without: tuple[str, ...]) -> None
 
 
 def _copy(source: Path, built: Path, target: Target, *, without: AbstractSet[Path] = frozenset()) -> None:
-    """Copy what is used; uv's files may be links into its cache, which must keep their modes and times."""
+    """Copy the files that are used. uv's files may be links into its cache, which must keep its modes and times."""
     for file in source.rglob("*"):
         named = file.relative_to(source)
         if file.is_file() and without.isdisjoint(file.parents) and not is_dropped(named, target.python):

@@ -1,4 +1,4 @@
-"""What is left out of a folder: a table with the reasons."""
+"""The files that are left out of a folder: a table with the reasons."""
 
 import re
 from pathlib import Path
@@ -6,14 +6,14 @@ from typing import Final, NamedTuple
 
 
 class Dropped(NamedTuple):
-    """Paths that are left out: those, relative to the folder, that the pattern matches from the beginning."""
+    """Paths to leave out: those, relative to the folder, that the pattern matches from the start."""
 
     pattern: str
     why: str
 
 
 _SERVICES: Final = "secretsmanager|sqs|sts"
-"""The services that penstock calls by botocore; sts is how a task or a web identity gets its role's credentials."""
+"""The services that penstock calls with botocore; with sts, a task or web identity gets its role's credentials."""
 
 DROPPED: Final = (
     Dropped(r"bin/", "commands for a shell; nothing runs them here"),
@@ -39,7 +39,7 @@ _VERSION_OF_EXTENSION = re.compile(r"\.cpython-(\d+)-")
 
 
 def is_dropped(path: Path, python: str) -> bool:
-    """Tell whether the file, named relative to the folder, is left out of what runs on this version of Python."""
+    """Whether the file, relative to the folder, is left out for this version of Python."""
     extension = _VERSION_OF_EXTENSION.search(path.name)
     for_another_python = extension is not None and extension[1] != python.replace(".", "")
     return for_another_python or _DROPPED.match(path.as_posix()) is not None

@@ -1,4 +1,4 @@
-"""What can go wrong with building a folder."""
+"""The error of a failed build."""
 
 from penstock.errors import PenstockError
 

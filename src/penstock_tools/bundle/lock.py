@@ -1,8 +1,8 @@
 """Writes functions.lock and operations.lock after a dependency has changed: `python -m penstock_tools.bundle.lock`.
 
-For maintainers. Versions that the files hold already are kept where they still fit; flags of `uv pip compile` are
-handed on, so `python -m penstock_tools.bundle.lock --upgrade` takes the newest. One file serves both architectures and
-every Python from 3.11 on.
+For maintainers. Versions in the files are kept if they still fit. Flags are passed to `uv pip compile`, so
+`python -m penstock_tools.bundle.lock --upgrade` takes the newest versions. One file serves both architectures and every
+Python from 3.11 on.
 """
 
 import re
@@ -16,7 +16,7 @@ from penstock_tools.bundle.packages import FUNCTIONS_LOCK, OPERATIONS_LOCK, uv
 
 _ONLY_FOR_THE_COMMAND_LINE: Final = ("rich", "typer")
 _PINNED: Final = {"pymongo": "pymongo==4.13.2"}
-"""The newest pymongo that speaks to DocumentDB 4.0; later ones require wire version 8, which only 5.0 has."""
+"""The newest pymongo that supports DocumentDB 4.0; later ones require wire version 8, which only 5.0 has."""
 
 _HEADING = """\
 # The packages of the deployed {what}, pinned by hash. `python -m penstock_tools.bundle.lock` writes this file.
@@ -24,7 +24,7 @@ _HEADING = """\
 
 
 def main(flags: list[str]) -> None:
-    """Resolve both sets; the second keeps to the versions of the first."""
+    """Resolve both sets; the second uses the versions of the first."""
     everything = _required()
     functions = [name for name in everything if _package(name) not in _ONLY_FOR_THE_COMMAND_LINE]
     _write(FUNCTIONS_LOCK, "functions", functions, flags)
@@ -32,7 +32,7 @@ def main(flags: list[str]) -> None:
 
 
 def _required() -> list[str]:
-    """What penstock with its extra `aws` declares, as it is installed."""
+    """Return the requirements of the installed penstock with its extra `aws`."""
     wanted = (line.partition(";") for line in requires("penstock") or [])
     declared = [name.strip() for name, _, marker in wanted if not marker or marker.strip() == "extra == 'aws'"]
     return [_PINNED.get(_package(name), name) for name in declared]

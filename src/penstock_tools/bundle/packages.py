@@ -1,4 +1,4 @@
-"""Installs third-party packages by a lock file, as wheels, for any architecture."""
+"""Installs the packages of a lock file, as wheels, for any architecture."""
 
 import subprocess
 import sys
@@ -16,14 +16,14 @@ _LAST_LINES = 15
 
 @dataclass(frozen=True)
 class Target:
-    """Where the packages are to run; `platform` None is this machine."""
+    """Where the packages will run; `platform` None means this machine."""
 
     python: str
     platform: str | None
 
 
 def install(folder: Path, lock: Path, target: Target) -> None:
-    """Put the packages of the lock, each checked by its hash, into the folder. Raises AssetError."""
+    """Install the packages of the lock file into the folder and check their hashes. Raises AssetError."""
     words: list[str | Path] = [
         "pip",
         "install",
@@ -42,7 +42,7 @@ def install(folder: Path, lock: Path, target: Target) -> None:
 
 
 def uv(failure: str, *words: str | Path) -> None:
-    """Run uv; raise AssetError with `failure` and the end of what uv said when it fails."""
+    """Run uv; if it fails, raise AssetError with `failure` and the end of uv's output."""
     done = _run(*words)
     if done.returncode != 0:
         said = "\n".join(f"    {line}" for line in done.stderr.strip().splitlines()[-_LAST_LINES:])

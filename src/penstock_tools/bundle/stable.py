@@ -1,4 +1,4 @@
-"""The same bytes every time: one time of change, one mode for files and one for folders."""
+"""Makes builds reproducible: one modification time, one mode for files and one for folders."""
 
 import hashlib
 from os import utime
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 _CHANGED_AT: Final = 315_576_000
-"""Noon of 1980-01-01, UTC: a zip file can hold no earlier day, in any time zone."""
+"""Noon of 1980-01-01, UTC: a zip file cannot store an earlier day, in any time zone."""
 
 
 def make_stable(folder: Path) -> None:
@@ -18,7 +18,7 @@ def make_stable(folder: Path) -> None:
 
 
 def digest(folder: Path) -> str:
-    """SHA-256 of all that is in the folder: names, modes, times of change, contents. Equal folders, equal digests."""
+    """Return the SHA-256 of the folder's content: names, modes, modification times and contents."""
     summed = hashlib.sha256()
     for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
         status = path.stat()

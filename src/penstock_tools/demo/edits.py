@@ -1,4 +1,4 @@
-"""Live edits, each with the time from the source's acknowledgement until the index has it."""
+"""Live edits, timed from the source's acknowledgement until the index has them."""
 
 import random
 import statistics
@@ -21,7 +21,7 @@ _NEW = -1
 
 
 class Edit(NamedTuple):
-    """An edit that arrived: what it was, in words, and the milliseconds it took."""
+    """An edit that arrived: a description, and the milliseconds it took."""
 
     words: str
     milliseconds: float
@@ -39,8 +39,8 @@ class Latencies:
 
 
 def one_of_each(cities: Cities, index: DemoIndex) -> Iterator[Edit]:
-    """Insert, update, replace and delete a city that does not exist; yields each edit when the index has it."""
-    index.documents_in_all()  # refreshes: else the first read in real time waits until all of the load is searchable
+    """Insert, update, replace and delete a city that does not exist; yield each edit when the index has it."""
+    index.documents_in_all()  # refreshes, or the first read in real time would wait until the whole load is searchable
     new = {"_id": _NEW, "name": "Atlantis", "names": ["Ἀτλαντίς"], "country": {"code": "GR", "name": "Greece"}}
     cities.insert_one({**new, "population": Int64(0)})
     yield _arrived("insert   Atlantis", index, lambda city: city is not None)

@@ -1,4 +1,4 @@
-"""What the demo asks of the index: documents in real time, searches, counts."""
+"""The demo's access to the index: documents in real time, searches, counts."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ from penstock.settings import SinkSettings
 
 
 class DemoIndex:
-    """Reads one index; people would do the same with curl."""
+    """Reads one index, with requests that one could also send with curl."""
 
     def __init__(self, settings: SinkSettings, alias: str) -> None:
         self._client = Client(settings, connections=2)
@@ -22,22 +22,22 @@ class DemoIndex:
         self.alias = alias
 
     def documents(self, ids: Sequence[str]) -> Mapping[str, Any]:
-        """The documents as they are now, refreshed or not; those that are not there are left out."""
+        """Return the documents as they are now, refreshed or not; absent ones are left out."""
         return read_sources(self._client, self._patience, self.alias, ids)
 
     def documents_in_all(self) -> int:
-        """How many documents a search can find, after a refresh."""
+        """Refresh the index and return how many documents a search can find."""
         self._refresh()
         return count(self._client, self._patience, self.alias)
 
     def search(self, body: dict[str, Any]) -> list[dict[str, Any]]:
-        """The documents that a search finds, best first."""
+        """Return the documents that a search finds, best first."""
         self._refresh()
         answer = ask(self._client, self._patience, "POST", f"/{self.alias}/_search", body)
         return [hit["_source"] for hit in answer.json()["hits"]["hits"]]
 
     def curl(self, body: dict[str, Any]) -> str:
-        """The same search as a command to try."""
+        """Return the same search as a shell command."""
         text = json.dumps(body, ensure_ascii=False)
         url = f"{self._client.url}/{self.alias}/_search?pretty"
         return f"curl -s '{url}' -H 'content-type: application/json' -d '{text}'"

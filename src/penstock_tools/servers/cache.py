@@ -1,10 +1,10 @@
-"""The folder for what is fetched or compiled once."""
+"""The folder for files that are fetched or compiled once."""
 
 import os
 from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Return `penstock` in the user's cache (XDG_CACHE_HOME, else ~/.cache)."""
+    """Return the folder `penstock` in the user's cache (XDG_CACHE_HOME, else ~/.cache)."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "penstock"

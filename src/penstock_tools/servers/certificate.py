@@ -1,4 +1,4 @@
-"""TLS for the local source: a certificate of its own, made when it is asked for."""
+"""TLS for the local source: a certificate of its own, made on demand."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -9,7 +9,7 @@ from penstock_tools.servers.errors import LocalServerError
 
 @dataclass(frozen=True)
 class Certificate:
-    """The PEM files of a server, and of the authority that its clients must trust."""
+    """The PEM files of a server, and of the CA that its clients must trust."""
 
     certificate: Path
     key: Path
@@ -17,7 +17,7 @@ class Certificate:
 
 
 def new_certificate(folder: Path) -> Certificate:
-    """Make an authority and a certificate for localhost and 127.0.0.1 in the folder."""
+    """Create a CA and a certificate for localhost and 127.0.0.1 in the folder."""
     if find_spec("trustme") is None:
         raise LocalServerError("A certificate for the local source needs the package trustme: pip install trustme")
     import trustme  # noqa: PLC0415 (optional)

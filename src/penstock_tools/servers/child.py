@@ -1,7 +1,8 @@
-"""One server as a child process that says `READY <port>` on its standard output.
+"""A server as a child process that prints `READY <port>` on its standard output.
 
 The server ends when its standard input closes, so it cannot outlive us: the operating system closes our end of the
-pipe however we end. It runs in its own session, so that Ctrl-C in a terminal reaches only us, and we stop it in order.
+pipe, no matter how we end. It runs in its own session, so that Ctrl-C in a terminal reaches only us, and we stop it in
+order.
 """
 
 import os
@@ -62,15 +63,15 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process, which is also the leader of its own group."""
+        """The process id, which is also the id of its process group."""
         return self._process.pid
 
     def running(self) -> bool:
-        """Tell whether the server has not ended."""
+        """Whether the server is running."""
         return self._process.poll() is None
 
     def wait_ready(self, seconds: float) -> int:
-        """Return the port, or raise LocalServerError with the server's last log lines."""
+        """Wait for the server and return its port. Raises LocalServerError with the server's last log lines."""
         self._said_ready_or_ended.wait(seconds)
         if self.port:
             return self.port
@@ -79,7 +80,7 @@ class Child:
         raise self.failure(cause)
 
     def failure(self, cause: str) -> LocalServerError:
-        """Return an error that quotes the end of the server's own log and names the place of the rest."""
+        """Return an error that quotes the end of the server's log and names the log file."""
         with self.log.open("rb") as log:
             log.seek(self._log_start)
             lines = log.read().decode(errors="replace").splitlines()[-_LAST_LINES:]
@@ -87,7 +88,7 @@ class Child:
         return LocalServerError(f"{self.name} {cause}. The last lines of its log, {self.log}:\n{quoted}")
 
     def close_input(self) -> None:
-        """Tell the server to end; returns at once."""
+        """Ask the server to end; return at once."""
         assert self._process.stdin is not None
         _open_pipes.discard(self._process.stdin)
         self._process.stdin.close()
@@ -105,7 +106,7 @@ class Child:
         self._output.join()
 
     def _ends_now(self) -> bool:
-        """Tell whether the process is over or about to be; its output ends a moment before it."""
+        """Whether the process has ended or is about to; its output ends a moment before it."""
         try:
             self._process.wait(1 if self._said_ready_or_ended.is_set() else 0)
         except subprocess.TimeoutExpired:

@@ -14,14 +14,14 @@ from penstock_tools.servers.platform import Platform, terminated_like_interrupte
 from penstock_tools.servers.progress import progress_here
 from penstock_tools.servers.source import MODES, PASSWORD_VARIABLE, UNENABLED, LocalSourceSettings
 
-app = typer.Typer(no_args_is_help=True, help="Real servers on this machine, without Docker.")
+app = typer.Typer(no_args_is_help=True, help="Start real servers on this machine, without Docker.")
 
 _LEAST_HEAP_MB = 128
 
 
 @app.callback()
 def _local() -> None:
-    """Keep `up` a command of its own: typer drops the name of an only command."""
+    """Keep `up` a subcommand: typer drops the name of a command that is the only one."""
 
 
 def _known_mode(mode: str) -> str:
@@ -37,18 +37,20 @@ def _known_answer(answer: str) -> str:
 
 
 def _heap_size(heap: str) -> str:
-    """The smallest heap that OpenSearch starts with is somewhat above 100 MB."""
+    """Check the heap size: OpenSearch needs somewhat more than 100 MB to start."""
     size = re.fullmatch(r"(\d+)([mg])", heap, re.IGNORECASE)
     if not size or int(size[1]) * (1 if size[2] in "mM" else 1024) < _LEAST_HEAP_MB:
         raise typer.BadParameter(f"must be a size of at least {_LEAST_HEAP_MB}m, such as 512m or 2g, not {heap!r}")
     return heap
 
 
-_Mode = Annotated[str, typer.Option(help=f"What the source behaves like: {', '.join(MODES)}.", callback=_known_mode)]
+_Mode = Annotated[
+    str, typer.Option(help=f"Which server the source imitates: {', '.join(MODES)}.", callback=_known_mode)
+]
 _Unenabled = Annotated[
     str,
     typer.Option(
-        help=f"What a DocumentDB does to change streams that were not enabled: {', '.join(UNENABLED)}.",
+        help=f"How DocumentDB treats change streams that were not enabled: {', '.join(UNENABLED)}.",
         callback=_known_answer,
     ),
 ]
@@ -58,30 +60,30 @@ _Heap = Annotated[str, typer.Option(help="Memory for OpenSearch's Java heap, suc
 @app.command()
 def up(  # noqa: PLR0913 (one argument for each flag)
     *,
-    source_port: Annotated[int, typer.Option(help="Port of the source; 0 takes a free one.")] = 0,
-    opensearch_port: Annotated[int, typer.Option(help="Port of OpenSearch; 0 takes a free one.")] = 0,
+    source_port: Annotated[int, typer.Option(help="Port of the source; 0 for any free one.")] = 0,
+    opensearch_port: Annotated[int, typer.Option(help="Port of OpenSearch; 0 for any free one.")] = 0,
     data: Annotated[
-        Path | None, typer.Option(help="Folder for indexes and logs, kept. Without it a temporary one is used.")
+        Path | None, typer.Option(help="Folder for indexes and logs, which is kept. Default: a temporary one.")
     ] = None,
     mode: _Mode = MODES[0],
-    user: Annotated[str | None, typer.Option(help="Ask the source's clients for this user and a password.")] = None,
+    user: Annotated[str | None, typer.Option(help="Require clients of the source to log in as this user.")] = None,
     password_env: Annotated[
-        str, typer.Option(help="The environment variable that holds the password.")
+        str, typer.Option(help="Environment variable with the user's password.")
     ] = PASSWORD_VARIABLE,
-    tls: Annotated[bool, typer.Option("--tls", help="TLS on the source, with a certificate made for it.")] = False,
+    tls: Annotated[bool, typer.Option("--tls", help="Use TLS on the source, with a new certificate.")] = False,
     heap: _Heap = DEFAULT_HEAP,
     log_size: Annotated[
-        int | None, typer.Option(help="Changes the source remembers before positions are lost.")
+        int | None, typer.Option(help="How many changes the source keeps before positions are lost.")
     ] = None,
     log_retention_s: Annotated[
-        int | None, typer.Option(help="For how many seconds it remembers them, at most.", min=1)
+        int | None, typer.Option(help="How many seconds the source keeps changes, at most.", min=1)
     ] = None,
     unenabled_streams: _Unenabled = UNENABLED[0],
     one_time_per_command: Annotated[
-        bool, typer.Option("--one-time-per-command", help="The writes of one command share one cluster time.")
+        bool, typer.Option("--one-time-per-command", help="Give all writes of a command the same cluster time.")
     ] = False,
 ) -> None:
-    """Start OpenSearch and a source with change streams, print their addresses, stay until Ctrl-C."""
+    """Start OpenSearch and a source with change streams, print their addresses, and run until Ctrl-C."""
     source = LocalSourceSettings(
         port=source_port,
         mode=mode,
@@ -94,7 +96,7 @@ def up(  # noqa: PLR0913 (one argument for each flag)
         one_time_per_command=one_time_per_command,
     )
     with suppress(KeyboardInterrupt), terminated_like_interrupted(), ExitStack() as stack:
-        with progress_here() as progress:  # ended before anything is printed: it would break the lines
+        with progress_here() as progress:  # ends before anything is printed, because it would break the lines
             platform = stack.enter_context(
                 Platform(data, source=source, opensearch_port=opensearch_port, heap=heap, progress=progress)
             )
@@ -105,7 +107,7 @@ def up(  # noqa: PLR0913 (one argument for each flag)
 def _password(variable: str) -> str:
     password = os.environ.get(variable)
     if not password:
-        raise SettingsError(f"--user asks for a password, and the environment variable {variable} is not set")
+        raise SettingsError(f"--user needs a password, but the environment variable {variable} is not set; set it")
     return password
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong with the servers on this machine."""
+"""The error of a local server."""
 
 from penstock.errors import PenstockError
 

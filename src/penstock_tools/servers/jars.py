@@ -1,6 +1,6 @@
 """The jars of the local servers: pinned by SHA-256, fetched once, kept in the user's cache.
 
-Every jar is checked against jars.lock before each use. jgo, which knows where jars are published, is only imported when
+Every jar is checked against jars.lock before each use. jgo, which knows where jars are published, is only imported if
 one is missing.
 """
 
@@ -49,7 +49,7 @@ def pinned(name: str, lock_file: Path = LOCK_FILE) -> list[Jar]:
 
 
 def jar_paths(jars: Iterable[Jar], progress: Steps | None = None) -> list[Path]:
-    """Return the checked files of the jars, fetched where the cache lacks them."""
+    """Return the checked files of the jars; those missing from the cache are fetched."""
     wanted = list(jars)
     folder = fetch_missing(wanted, progress or Steps())
     paths = [folder / jar.file_name for jar in wanted]
@@ -59,7 +59,7 @@ def jar_paths(jars: Iterable[Jar], progress: Steps | None = None) -> list[Path]:
 
 
 def fetch_missing(jars: Iterable[Jar], progress: Steps) -> Path:
-    """Return the cache's folder with all the jars in it."""
+    """Fetch the jars that are missing from the cache; return its folder."""
     folder = cache_folder() / "jars"
     missing = [jar for jar in jars if not (folder / jar.file_name).exists()]
     if missing:
@@ -74,7 +74,7 @@ def _check(jar: Jar, path: Path) -> None:
     if found != jar.sha256:
         raise LocalServerError(
             f"The jar {jar} is not the pinned one: {path} has SHA-256 {found}, expected {jar.sha256}. "
-            "Delete the file and start again; if it happens twice, the place it is fetched from is not to be trusted."
+            "Delete the file and start again; if it happens twice, do not trust the repository it comes from."
         )
 
 
@@ -96,7 +96,7 @@ def _fetch(jars: list[Jar], folder: Path, progress: Steps) -> None:
 
 
 def _maven(staging: Path) -> Any:
-    """Return jgo's view of the repositories, with the user's own settings for it."""
+    """Return jgo's view of the repositories, with the user's settings for it."""
     if find_spec("jgo") is None:
         raise LocalServerError(
             "The local servers need the package jgo, which is not installed: pip install 'penstock[local]'"
@@ -119,8 +119,9 @@ def _fetch_one(jar: Jar, maven: Any, folder: Path) -> None:
         fetched: Path = artifact.resolve()
     except (RequestException, RuntimeError, OSError) as error:
         raise LocalServerError(
-            f"The jar {jar} cannot be downloaded: {error}. The local servers need the network once; check it (and "
-            "HTTPS_PROXY, REQUESTS_CA_BUNDLE or a repository in jgo's settings, if you need them) and start again."
+            f"The jar {jar} cannot be downloaded: {error}. The local servers need the network once. Check the network"
+            " (and HTTPS_PROXY, REQUESTS_CA_BUNDLE or a repository in jgo's settings, if you need them), then start"
+            " again."
         ) from error
     _check(jar, fetched)
     staged = Path(maven.repo_cache) / f"{jar.sha256}.jar"

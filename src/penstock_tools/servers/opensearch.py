@@ -1,4 +1,4 @@
-"""The real OpenSearch server, one node, on this machine."""
+"""A real OpenSearch server with one node on this machine."""
 
 import shutil
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ _SETTINGS = {
     "transport.port": "0",
     "discovery.type": "single-node",
     "cluster.routing.allocation.disk.threshold_enabled": "false",
-    "indices.breaker.total.use_real_memory": "false",  # a small heap is often nearly full, without being short
+    "indices.breaker.total.use_real_memory": "false",  # a small heap is often nearly full without being short
 }
 
 
@@ -44,7 +44,7 @@ _SETTINGS = {
 def local_opensearch(
     folder: Path, *, port: int = 0, heap: str = DEFAULT_HEAP, progress: Steps | None = None
 ) -> Iterator["OpenSearch"]:
-    """Run OpenSearch with its indexes under the folder; port 0 takes a free one. Stopped on leaving."""
+    """Run OpenSearch, with its indexes in the folder, until the block ends. Port 0 means any free port."""
     server = OpenSearch(folder, port=port, heap=heap, progress=progress or Steps())
     try:
         server.wait_ready()
@@ -54,7 +54,7 @@ def local_opensearch(
 
 
 class OpenSearch:
-    """A server that is starting, or has started: `url` is known once `wait_ready` has returned."""
+    """A server that is starting or has started; `url` is known after `wait_ready`."""
 
     def __init__(self, folder: Path, *, port: int, heap: str, progress: Steps) -> None:
         require_free(port, "OpenSearch")
@@ -67,7 +67,7 @@ class OpenSearch:
         self.child = Child("OpenSearch", command, log=folder / "logs" / "opensearch.log")
 
     def wait_ready(self) -> None:
-        """Wait until the cluster answers; raises LocalServerError with the server's last log lines."""
+        """Wait until the cluster answers. Raises LocalServerError with the server's last log lines."""
         url = f"http://127.0.0.1:{self.child.wait_ready(_START_SECONDS)}"
         path = f"{url}/_cluster/health?wait_for_status=yellow&timeout={_START_SECONDS}s"
         with urllib3.PoolManager() as http:
@@ -85,7 +85,7 @@ def _program(progress: Steps) -> Program:
 
 
 def _arguments(home: Path, port: int) -> list[str | Path]:
-    """Prepare the server's own folder and answer its command line."""
+    """Prepare the server's folder and return its command line."""
     config = home / "config"
     config.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_SOURCES / "log4j2.properties", config / "log4j2.properties")
@@ -94,7 +94,7 @@ def _arguments(home: Path, port: int) -> list[str | Path]:
 
 
 def _rehearse(port: int) -> None:
-    """Do once what every user of the server does: make an index, fill it, search."""
+    """Do once what every user of the server does: create an index, fill it, search."""
     lines = "".join(f'{{"index":{{}}}}\n{{"name":"rehearsal {i}","size":{i / 3}}}\n' for i in range(1000))
     with urllib3.PoolManager(headers={"content-type": "application/x-ndjson"}) as http:
         for _ in range(5):

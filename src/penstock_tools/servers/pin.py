@@ -1,4 +1,4 @@
-"""Writes jars.lock again after a version below has changed: `python -m penstock_tools.servers.pin`. For maintainers."""
+"""Rewrites jars.lock after a version below has changed: `python -m penstock_tools.servers.pin`. For maintainers."""
 
 import hashlib
 import tempfile
@@ -20,7 +20,7 @@ _HEADING = """\
 
 
 def main() -> None:
-    """Resolve every root, fetch what it needs, and write the sums of what came."""
+    """Resolve every root, fetch what it needs, and write the checksums."""
     with tempfile.TemporaryDirectory() as folder:
         maven = MavenContext(repo_cache=Path(folder), timeout=60)
         sections = [_section(name, root, maven) for name, root in _ROOTS.items()]

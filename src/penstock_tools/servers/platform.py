@@ -1,4 +1,4 @@
-"""Both local servers together, under one folder."""
+"""Both local servers together, in one folder."""
 
 import shutil
 import signal
@@ -19,7 +19,7 @@ _WATCH_SECONDS = 0.5
 
 
 class Platform:
-    """A source and an OpenSearch: a context manager that starts both side by side and stops both on leaving."""
+    """A source and an OpenSearch: a context manager that starts both in parallel and stops both on leaving."""
 
     source: LocalSource
     opensearch: OpenSearch
@@ -33,7 +33,7 @@ class Platform:
         heap: str = DEFAULT_HEAP,
         progress: Steps | None = None,
     ) -> None:
-        """Without a folder a temporary one is made, and removed on leaving."""
+        """Without a folder, a temporary one is created, and removed on leaving."""
         self._given_folder = folder
         self._source_settings = source or LocalSourceSettings()
         self._opensearch_port = opensearch_port
@@ -53,7 +53,7 @@ class Platform:
                 self.folder, port=self._opensearch_port, heap=self._heap, progress=self._progress
             )
             stack.callback(self.opensearch.child.stop)
-            stack.callback(self.source.child.close_input)  # so that both end at the same time
+            stack.callback(self.source.child.close_input)  # so that both servers shut down at the same time
             self.source.wait_ready()
             self.opensearch.wait_ready()
             self._stack = stack.pop_all()
@@ -63,7 +63,7 @@ class Platform:
         self._stack.close()
 
     def watch(self) -> None:
-        """Return never; raise LocalServerError when a server ends by itself."""
+        """Never return; raise LocalServerError if a server ends by itself."""
         while True:
             for child in (self.source.child, self.opensearch.child):
                 if not child.running():
@@ -79,9 +79,9 @@ def _temporary_folder(stack: ExitStack) -> Path:
 
 @contextmanager
 def terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP do what Ctrl-C does, so that everything is stopped in order.
+    """Make SIGTERM and SIGHUP do what Ctrl-C does, so that everything is stopped in order.
 
-    Ctrl-C is set up too: a shell starts what it runs in the background with SIGINT ignored.
+    Ctrl-C is set up too, because a shell starts background processes with SIGINT ignored.
     """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -6,7 +6,7 @@ from penstock_tools.servers.errors import LocalServerError
 
 
 def require_free(port: int, server: str) -> None:
-    """Raise LocalServerError when the port is taken on the loopback address; port 0 means any free one."""
+    """Raise LocalServerError if the port is taken on the loopback address; port 0 means any free one."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,4 +1,4 @@
-"""Tells people what the local servers are doing while they wait."""
+"""Shows what the local servers are doing while the user waits."""
 
 import sys
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from rich.status import Status
 
 
 class Steps:
-    """Says nothing; the others speak. Called from several threads."""
+    """Shows nothing; its subclasses do. Called from several threads."""
 
     def step(self, text: str) -> None:
-        """Something began or ended."""
+        """Show that something started or ended."""
 
     def tick(self, text: str) -> None:
-        """Something moved on: worth showing only where the line can be written over."""
+        """Show progress, only where the line can be overwritten."""
 
 
 class PlainSteps(Steps):
@@ -26,7 +26,7 @@ class PlainSteps(Steps):
 
 
 class TerminalSteps(Steps):
-    """Steps as lines, and under them one line that moves."""
+    """Steps as lines, and below them one line that changes."""
 
     def __init__(self, console: Console, status: Status) -> None:
         self._console = console
@@ -42,7 +42,7 @@ class TerminalSteps(Steps):
 
 @contextmanager
 def progress_here() -> Iterator[Steps]:
-    """Give what fits standard error: a moving line on a terminal, plain lines otherwise."""
+    """Yield what suits standard error: a changing line on a terminal, plain lines otherwise."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield PlainSteps()

@@ -1,4 +1,4 @@
-"""Makes the servers start in a third of the time: Java keeps what it learned in one rehearsed run.
+"""Makes the servers start in a third of the time, with what Java learned in a rehearsed run.
 
 Java 25 and newer write the classes they loaded and linked, and the methods that were busy, into a file (an AOT cache);
 a later start of exactly the same program reads it. It is made once, when a program is new on this machine.
@@ -25,7 +25,7 @@ def learned_options(
     rehearse: Callable[[int], None],
     progress: Steps,
 ) -> list[str]:
-    """Return the Java options that make the program start fast, after a rehearsal if this is its first start.
+    """Return the Java options that make the program start faster, after a rehearsal if this is its first start.
 
     `arguments` gives the program's arguments for a folder of its own; `rehearse` uses the server on the given port.
     """
@@ -33,7 +33,7 @@ def learned_options(
         return []
     learned = cache_folder() / "learned" / f"{program.name}-{_fingerprint(program)}.aot"
     if not learned.exists():
-        progress.step(f"Rehearsing the start of {program.name}, once, so that it starts faster from now on")
+        progress.step(f"Rehearsing the start of {program.name} once, so that later starts are faster")
         learned.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="rehearse-", dir=learned.parent) as folder:
             new = _learn(program, arguments(Path(folder, "server")), rehearse, Path(folder, "new.aot"))
@@ -44,7 +44,7 @@ def learned_options(
 
 
 def _learn(program: Program, arguments: Sequence[str | Path], rehearse: Callable[[int], None], target: Path) -> Path:
-    """Run the program once; where Java cannot write the file leave an empty one, which is not tried again."""
+    """Run the program once; if Java cannot write the file, leave an empty one, so that this is not tried again."""
     command = program.command(*arguments, options=[f"-XX:AOTCacheOutput={target}"])
     everybodys = {"JAVA_TOOL_OPTIONS": ""}  # what is learned is for every later start, whatever this shell's options
     child = Child(program.name, command, log=target.with_suffix(".log"), env=everybodys)
@@ -58,7 +58,7 @@ def _learn(program: Program, arguments: Sequence[str | Path], rehearse: Callable
 
 
 def _fingerprint(program: Program) -> str:
-    """Java takes a learned file only for the same Java, options and jars, unchanged to the nanosecond."""
+    """Return a key for the learned file: Java accepts it only for the same Java, options and unchanged jars."""
     release = (find_java().parent.parent / "release").read_text()
     jars = [f"{jar} {jar.stat().st_size} {jar.stat().st_mtime_ns}" for jar in program.class_path]
     return hashlib.sha256("\n".join([release, *program.options, *jars]).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The local source: a one-member replica set with change streams, on this machine. It keeps its documents in memory."""
+"""The local source: a one-member replica set with change streams on this machine. Its documents are in memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from penstock_tools.servers.rehearsal import learned_options
 
 MODES = ("mongodb-5.0", "mongodb-4.0", "documentdb-5.0")
 UNENABLED = ("refuse", "silent")
-"""What becomes of a change stream that nobody enabled, on a DocumentDB: an error, or nothing ever comes."""
+"""What a DocumentDB does with a change stream that was not enabled: it refuses it, or never sends anything."""
 
 _SOURCES = Path(__file__).parent / "java" / "source"
 _MAIN = "penstock.source.SourceServer"
@@ -51,7 +51,7 @@ class LocalSourceSettings:
     one_time_per_command: bool = False
 
     def flags(self, certificate: Certificate | None = None) -> list[str | Path]:
-        """Return the server's command line; the password travels in the environment."""
+        """Return the server's command line; the password is passed in the environment."""
         valued: dict[str, str | Path | None] = {
             "--port": str(self.port),
             "--mode": self.mode,
@@ -70,7 +70,7 @@ class LocalSourceSettings:
 def local_source(
     folder: Path, settings: LocalSourceSettings | None = None, *, progress: Steps | None = None
 ) -> Iterator["LocalSource"]:
-    """Run the local source, its log under the folder. Stopped on leaving."""
+    """Run the local source, with its log in the folder, until the block ends."""
     server = LocalSource(folder, settings or LocalSourceSettings(), progress=progress or Steps())
     try:
         server.wait_ready()
@@ -80,7 +80,7 @@ def local_source(
 
 
 class LocalSource:
-    """A server that is starting, or has started: `uri` is known once `wait_ready` has returned."""
+    """A server that is starting or has started; `uri` is known after `wait_ready`."""
 
     def __init__(self, folder: Path, settings: LocalSourceSettings, *, progress: Steps) -> None:
         require_free(settings.port, "The local source")
@@ -98,23 +98,23 @@ class LocalSource:
         )
 
     def wait_ready(self) -> None:
-        """Wait until the port is open; raises LocalServerError with the server's last log lines."""
+        """Wait until the port is open. Raises LocalServerError with the server's last log lines."""
         self.child.wait_ready(_START_SECONDS)
         self._progress.step(f"The local source is ready after {self.child.seconds_to_ready:.1f} s: {self.shown_uri}")
 
     @property
     def uri(self) -> str:
-        """The connection string, with the password if there is one."""
+        """The connection string, including the password if there is one."""
         return self._uri(self._settings.password or "")
 
     @property
     def authority(self) -> Path | None:
-        """The CA that signed its certificate; None without TLS."""
+        """The file of the CA that signed its certificate; None without TLS."""
         return self._certificate.authority if self._certificate else None
 
     @property
     def shown_uri(self) -> str:
-        """The connection string as it may be shown."""
+        """The connection string without the password."""
         return self._uri("PASSWORD")
 
     def _uri(self, password: str) -> str:

@@ -134,7 +134,7 @@ def test_a_secret_that_cannot_be_used_is_shown(tmp_path, source_uri, database):
     site = MappingSite(tmp_path, Cluster(host, None), database.name)
     try:
         name = site.create()
-        assert site.wait_result(name, "PROBLEM") == f"PROBLEM: the secret {SECRET} must hold username and password"
+        assert site.wait_result(name, "PROBLEM") == f"PROBLEM: the secret {SECRET} must contain username and password"
         other = site.create("d", SourceAccessConfigurations=[{"Type": "BASIC_AUTH", "URI": SECRET + "x"}])
         assert "cannot be read (KeyError)" in site.wait_result(other, "PROBLEM")
     finally:

@@ -13,7 +13,7 @@ class Authorisation(Protocol):
     """Makes the headers that let a request through."""
 
     def headers(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
-        """Answer the headers to send: the given ones and those that authorise exactly this request."""
+        """Return the headers to send: the given ones and those that authorise exactly this request."""
 
     def renew(self) -> bool:
         """Take up rotated credentials after a refusal; False when there is nothing new to try."""
@@ -23,7 +23,7 @@ class Anonymous:
     """Sends requests as they are."""
 
     def headers(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG002
-        """Answer the given headers."""
+        """Return the given headers."""
         return dict(headers)
 
     def renew(self) -> bool:
@@ -40,7 +40,7 @@ class Basic:
         self._header = self._made(password)
 
     def headers(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG002
-        """Answer the given headers with the user and password added."""
+        """Return the given headers with the user and password added."""
         return {**headers, "authorization": self._header}
 
     def renew(self) -> bool:

@@ -47,7 +47,7 @@ def error_of(answer: Response) -> tuple[str, str]:
 
 
 def require_server(client: Client) -> str:
-    """Answer the version of the OpenSearch at the address; raises SinkUnavailable when there is none.
+    """Return the version of the OpenSearch at the address; raises SinkUnavailable when there is none.
 
     OpenSearch Serverless does not tell its version: the answer is empty then.
     """

@@ -47,7 +47,7 @@ class LoadState:
         return dict(self._claimed.document["counts"])
 
     def load(self) -> Position | None:
-        """Answer the position of the load, None when it has to begin."""
+        """Return the position of the load, None when it has to begin."""
         position = self._claimed.document["position"]
         return None if position is None else Position(position["token"], position["time"])
 

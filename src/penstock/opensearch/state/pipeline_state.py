@@ -78,7 +78,7 @@ class PipelineState:
         self._write({})
 
     def load(self) -> Position | None:
-        """Answer the position that was saved last, under this lease or an earlier one."""
+        """Return the position that was saved last, under this lease or an earlier one."""
         position = self._held()["position"]
         return None if position is None else Position(position["token"], position["time"])
 

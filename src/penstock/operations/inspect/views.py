@@ -130,7 +130,7 @@ class IndexView:
 
     def _unavailable(self, detail: str) -> SinkUnavailable:
         return SinkUnavailable(
-            f"No usable answer from {self.client.url}: {detail}. Check [sink] url, and that it is up."
+            f"No usable response from {self.client.url}: {detail}. Check [sink] url, and that OpenSearch is up."
         )
 
 

@@ -1,1 +1,1 @@
-"""A proxy before the index that checks signatures as a domain does."""
+"""A proxy in front of the index that checks signatures as a domain does."""

@@ -1,7 +1,7 @@
 """Checks AWS Signature Version 4 as OpenSearch Service does, from the request as it was received.
 
-The canonical request is written out here by Amazon's description of it, not by the library that signs, so that a
-mistake of the signer is seen.
+The canonical request is built here from Amazon's description, not with the library that signs, so that a mistake of the
+signer is noticed.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _UNKNOWN: Final = "The security token included in the request is invalid."
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request as it came over the wire, a character for each byte; `target` is the path with its query, quoted."""
+    """A request as received, one character for each byte; `target` is the quoted path with its query."""
 
     method: str
     target: str
@@ -34,7 +34,7 @@ class Received:
     body: bytes
 
     def header(self, name: str) -> str | None:
-        """All values of a header, joined; None when it is not there. `name` is in lower case."""
+        """Return all values of a header, joined, or None if it is absent. `name` is in lower case."""
         values = [_BLANKS.sub(" ", value).strip(" ") for key, value in self.headers if key.lower() == name]
         return ",".join(values) if values else None
 
@@ -45,7 +45,7 @@ class Received:
 
 
 class SignatureRefused(Exception):
-    """The request is not let through; the message is Amazon's."""
+    """The request is refused; the message is Amazon's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class _Claim:
 
 
 class Verifier:
-    """Knows the credentials that are let through; both mappings are read at every request, so they may change."""
+    """Knows the accepted credentials. It reads both mappings at every request, so they may change."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Verifier:
         self._session_tokens = session_tokens
 
     def check(self, request: Received, now: datetime) -> str | None:
-        """Return whose request it is by access key, None when it is not signed. Raises SignatureRefused."""
+        """Return the access key of the request's signer, or None if it is not signed. Raises SignatureRefused."""
         authorization = request.header("authorization") or ""
         if not authorization.startswith(ALGORITHM):
             return None
@@ -118,14 +118,14 @@ class Verifier:
 
 
 def canonical_request(request: Received, signed: str, body_hash: str) -> str:
-    """Write the request the way it is signed; `signed` names the headers, separated by semicolons."""
+    """Return the request in the form that is signed; `signed` names the headers, separated by semicolons."""
     path, _, query = request.target.partition("?")
     headers = "".join(f"{name}:{request.header(name) or ''}\n" for name in signed.split(";"))
     return "\n".join((request.method, _canonical_path(path), _canonical_query(query), headers, signed, body_hash))
 
 
 def _canonical_path(path: str) -> str:
-    """The path without dot segments and doubled slashes, quoted once more than on the wire."""
+    """Return the path without dot segments and doubled slashes, quoted once more than on the wire."""
     kept: list[str] = []
     segments = path.split("/")
     for segment in segments:
@@ -138,7 +138,7 @@ def _canonical_path(path: str) -> str:
 
 
 def _canonical_query(query: str) -> str:
-    """Parameters in the order of their quoted names, then of their quoted values; a plus sign is a space."""
+    """Return the parameters sorted by quoted name, then by quoted value; a plus sign is a space."""
     pairs = parse_qsl(query, keep_blank_values=True, encoding="latin-1")
     return "&".join(
         f"{name}={value}" for name, value in sorted((_quoted(name), _quoted(value)) for name, value in pairs)
@@ -159,7 +159,7 @@ def _read(authorization: str) -> _Claim:
 
 
 def _check_signed_headers(request: Received, claim: _Claim) -> None:
-    """Raise when the host or one of Amazon's own headers could have been changed on the way."""
+    """Raise SignatureRefused if the host or one of Amazon's headers is not covered by the signature."""
     signed = claim.signed.split(";")
     must = {"host"} | {name.lower() for name, _ in request.headers if name.lower().startswith("x-amz-")}
     unsigned = sorted(must - set(signed))

@@ -1,7 +1,7 @@
-"""An OpenSearch domain's front door on this machine: HTTPS that lets only rightly signed requests through.
+"""An OpenSearch domain's endpoint on this machine: HTTPS that passes on only correctly signed requests.
 
-Nothing is shared with the code that signs. Rights are checked as by the policy of the role that an access key stands
-for; without a rule a key may do everything.
+It shares no code with the signer. Permissions are checked by the policy of the role that an access key belongs to;
+without a policy, a key may do everything.
 """
 
 import ssl
@@ -22,20 +22,20 @@ from penstock_tools.servers.certificate import Certificate
 from penstock_tools.servers.errors import LocalServerError
 
 SERVICE: Final = "es"
-"""How IAM and signatures name OpenSearch Service."""
+"""The name of OpenSearch Service in IAM and in signatures."""
 
 MAX_BODY: Final = 100 * 1024 * 1024
-"""The largest request a domain takes; small instance types take a tenth of it."""
+"""The largest request a domain accepts; small instance types accept a tenth of it."""
 
 _PASSED_ON: Final = ("accept", "accept-encoding", "content-type", "content-encoding")
 _UPSTREAM_CONNECTIONS = 32
 
 Allow = Callable[[str, str], bool]
-"""Tells by method and path, still quoted, whether a role may do this."""
+"""Returns whether a role may use a method on a path (still quoted)."""
 
 
 class SignatureProxy:
-    """Serves from entering to leaving its context, at `url`."""
+    """A context manager that serves at `url` until it is left."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class SignatureProxy:
         allow: Mapping[str, Allow] | None = None,
         max_body: int = MAX_BODY,
     ) -> None:
-        """Let through whom `credentials` (secret keys by access keys) names, with the session token if one is given."""
+        """Accept the `credentials` (secret keys by access key), with their session tokens if given."""
         self._verifier = Verifier(credentials, region=region, service=SERVICE, session_tokens=session_tokens or {})
         self._allow = allow or {}
         self._upstream = urllib3.connection_from_url(
@@ -74,7 +74,7 @@ class SignatureProxy:
 
     @property
     def endpoint(self) -> str:
-        """Host and port, as a domain's endpoint is given to functions."""
+        """Host and port, in the form in which functions get a domain's endpoint."""
         host, port = self._server.server_address[:2]
         return f"{host!s}:{port}"
 
@@ -85,7 +85,7 @@ class SignatureProxy:
 
     @contextmanager
     def away(self, *, refuse: bool = False) -> Iterator[None]:
-        """Answer 503 to everything, or with `refuse` accept no connection and cut those there are, until left."""
+        """Answer 503 to everything, or with `refuse` cut all connections and accept none, until the block ends."""
         if not refuse:
             self._away = True
             try:
@@ -95,14 +95,14 @@ class SignatureProxy:
             return
         port = self._server.server_address[1]
         self._stop_serving()
-        self._server = self._bound(port)  # bound and not listening: the port stays ours, connections are refused
+        self._server = self._bound(port)  # bound but not listening: the port stays ours, connections are refused
         try:
             yield
         finally:
             self._serving = self._serve()
 
     def answer(self, request: Received) -> Said:
-        """Check a request and pass it on, or answer as the service does."""
+        """Check a request and pass it on, or answer it as the service does."""
         if self._away:
             return _refusal(503, message="Service Unavailable")
         try:

@@ -17,7 +17,7 @@ _PIECE: Final = 1 << 20
 
 
 class Said(NamedTuple):
-    """An answer: the status, the headers in lower case, the body as it is sent."""
+    """A response: the status, the headers in lower case, the body as it is sent."""
 
     status: int
     headers: Mapping[str, str]
@@ -25,7 +25,7 @@ class Said(NamedTuple):
 
 
 class SignatureServer(ThreadingMixIn, TCPServer):
-    """Takes connections, each in a thread of its own that also does the TLS handshake."""
+    """Accepts connections, each in a thread of its own that also does the TLS handshake."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -42,12 +42,12 @@ class SignatureServer(ThreadingMixIn, TCPServer):
         self._lock = threading.Lock()
 
     def bind(self, port: int) -> None:
-        """Take the port without listening to it yet."""
+        """Bind the port without listening on it yet."""
         self.server_address = ("127.0.0.1", port)
         self.server_bind()
 
     def cut(self) -> None:
-        """End all connections for good, those also that are still in their handshake."""
+        """Close all connections, including those still in their handshake."""
         with self._lock:
             self._is_cut = True
             for connection in self._open:
@@ -71,13 +71,13 @@ class SignatureServer(ThreadingMixIn, TCPServer):
                     self._open.discard(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing when a client goes away or does not trust us, nor when we cut its connection."""
+        """Ignore errors: a client went away, does not trust us, or we cut its connection."""
         if not (self._is_cut or isinstance(sys.exc_info()[1], OSError)):
             super().handle_error(request, client_address)
 
 
 class _SignatureHandler(BaseHTTPRequestHandler):
-    """One connection: reads requests, lets the proxy answer them."""
+    """One connection: reads requests and has the proxy answer them."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -97,7 +97,7 @@ class _SignatureHandler(BaseHTTPRequestHandler):
         self._say(self.server.answer(Received(self.command, self.path, self.headers.items(), body)))
 
     def _body(self, length: int) -> bytes | None:
-        """Read the whole body, for a client reads no answer before it has sent all; None when it is too large."""
+        """Return the whole body, or None if it is too large; a client reads no answer before it has sent everything."""
         if length <= self.server.max_body:
             return self.rfile.read(length)
         while length > 0 and (piece := self.rfile.read(min(length, _PIECE))):
@@ -123,4 +123,4 @@ class _SignatureHandler(BaseHTTPRequestHandler):
             self.wfile.write(said.body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Nothing: the proxy stands in front of a server that has a log."""
+        """Log nothing: the server behind the proxy has a log."""

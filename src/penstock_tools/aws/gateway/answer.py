@@ -1,4 +1,4 @@
-"""What API Gateway makes of a function's answer: an HTTP response, or 502 when the answer has not its form."""
+"""How API Gateway turns a function's answer into an HTTP response: 502 if the answer does not have the right form."""
 
 import base64
 import binascii
@@ -11,7 +11,7 @@ _OURS = {"connection", "content-length", "date", "server", "transfer-encoding"}
 
 
 class MalformedAnswer(Exception):
-    """The function's answer is not of the form that a proxy integration demands; the message says why."""
+    """The function's answer does not have the form that a proxy integration requires; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def http_response(payload: bytes) -> HttpResponse:
     try:
         answer = _mapping(json.loads(payload), "the answer")
     except ValueError as error:
-        raise MalformedAnswer(f"it is not JSON: {error}") from error
+        raise MalformedAnswer(f"it is not valid JSON: {error}") from error
     unknown = answer.keys() - _KEYS
     if unknown:
         raise MalformedAnswer(f"it has unknown keys: {', '.join(sorted(unknown))}")
@@ -53,7 +53,7 @@ def _status(value: Any) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 100 <= value <= 599:
-        raise MalformedAnswer("statusCode is not a status of HTTP")
+        raise MalformedAnswer("statusCode is not an HTTP status")
     return value
 
 
@@ -74,7 +74,7 @@ def _header_value(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, str | int | float) or "\n" in str(value) or "\r" in str(value):
-        raise MalformedAnswer(f"the header {name} has no value that HTTP can carry")
+        raise MalformedAnswer(f"the value of the header {name} cannot be sent over HTTP")
     return str(value)
 
 

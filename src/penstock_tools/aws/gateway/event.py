@@ -1,7 +1,7 @@
-"""What API Gateway tells a function of an HTTP request: the REST proxy event, format 1.0.
+"""The event with which API Gateway passes an HTTP request to a function: the REST proxy event, format 1.0.
 
-The keys are those of events captured on AWS. Empty maps are null, a repeated header or parameter keeps its last value
-in the simple map and all of them in the other, and what concerns only the connection is left out.
+The keys are those of events captured on AWS. Empty maps are null, a repeated header or parameter has its last value in
+the simple map and all of them in the other, and headers that only concern the connection are left out.
 """
 
 import base64
@@ -22,7 +22,7 @@ _OF_THE_CONNECTION = {"connection", "content-length", "expect", "keep-alive", "t
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request as it came; `path` is without the stage, the body is whole."""
+    """One request as received; `path` is without the stage, the body is complete."""
 
     method: str
     path: str
@@ -36,7 +36,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """What every event says of the API itself."""
+    """What every event says about the API."""
 
     stage: str
     port: int

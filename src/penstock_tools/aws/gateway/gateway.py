@@ -1,4 +1,4 @@
-"""API Gateway on this machine: HTTP in front of functions, by REST proxy events and with the service's own limits."""
+"""API Gateway on this machine: HTTP in front of functions, with REST proxy events and the service's limits."""
 
 import hmac
 import sys
@@ -27,7 +27,7 @@ _CHUNK = 1 << 16
 
 
 class Gateway:
-    """Serves `http://127.0.0.1:<port>/<stage>` while it is entered.
+    """A context manager that serves `http://127.0.0.1:<port>/<stage>`.
 
     `routes` says which function a method and a path, without the stage, go to. With `api_key` every route demands it in
     `x-api-key`. A function that needs longer than the timeout goes on after its caller has been answered, as on AWS.
@@ -68,7 +68,7 @@ class Gateway:
         self._thread.join()
 
     def respond(self, request: HttpRequest) -> HttpResponse:
-        """Answer a request; its `path` still has the stage."""
+        """Return the response to a request, whose `path` still has the stage."""
         stage, _, rest = request.path.removeprefix("/").partition("/")
         if stage != self._stage:
             return message(403, "Forbidden", "ForbiddenException")
@@ -121,7 +121,7 @@ class _GatewayServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _GatewayHandler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing when a client has gone away."""
+        """Ignore clients that went away."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
@@ -155,7 +155,7 @@ class _GatewayHandler(BaseHTTPRequestHandler):
         )
 
     def _body(self) -> bytes | None:
-        """Read the whole body, for a client reads no answer before it has sent all; None when it is too large."""
+        """Return the whole body, or None if it is too large; a client reads no answer before it has sent everything."""
         body = bytearray()
         too_large = False
         for chunk in self._chunks():
@@ -188,4 +188,4 @@ class _GatewayHandler(BaseHTTPRequestHandler):
             self.wfile.write(response.body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name in the standard library)
-        """Say nothing."""
+        """Log nothing."""

@@ -1,4 +1,4 @@
-"""Lambda's HTTP API for event source mappings, and for calling a function, so that boto3 and the AWS CLI work.
+"""Lambda's HTTP API for event source mappings and function calls, so that boto3 and the AWS CLI work.
 
 Requests are not authenticated: the server listens on this machine only.
 """
@@ -37,7 +37,7 @@ class _Answer(NamedTuple):
 
 @contextmanager
 def mapping_api(mappings: Mappings, port: int = 0) -> Iterator[str]:
-    """Serve the API on this machine and answer its address. Stopped on leaving; the mappings go on."""
+    """Serve the API on this machine and yield its address. On leaving, the server stops; the mappings go on."""
     handler = type("Handler", (_MappingHandler,), {"mappings": mappings})
     server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     thread = threading.Thread(
@@ -82,7 +82,7 @@ class _MappingHandler(BaseHTTPRequestHandler):
             answer = _refusal(error)
         except Exception:
             log.exception("request failed", method=method, path=self.path)
-            answer = _refusal(ServiceError("The request failed by a defect: see the log."))
+            answer = _refusal(ServiceError("The request failed because of a defect: see the log."))
         self._send(answer)
 
     def _send(self, answer: _Answer) -> None:
@@ -108,7 +108,7 @@ class _MappingHandler(BaseHTTPRequestHandler):
                 return self._one(method, name, body)
             case ["POST", version, "functions", name, "invocations"] if version == _VERSION:
                 return self._invocation(name, body)
-        raise ResourceNotFound(f"There is nothing at {method} {parts.path} of this emulation of Lambda.")
+        raise ResourceNotFound(f"This emulation of Lambda has no {method} {parts.path}.")
 
     def _one(self, method: str, name: str, body: bytes) -> _Answer:
         calls: dict[str, tuple[int, Callable[[], dict[str, Any]]]] = {

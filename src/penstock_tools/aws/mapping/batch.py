@@ -1,4 +1,4 @@
-"""Events on their way into batches: by number, by window, by the size of the payload."""
+"""Groups events into batches: by number, by window, by the size of the payload."""
 
 import time
 from collections import deque
@@ -13,7 +13,7 @@ PAYLOAD_BYTES = 6 * 1024 * 1024
 
 
 class MappingBatch(NamedTuple):
-    """What one call carries. `payload` is None when every event was too large; `time` is the last event's."""
+    """The events of one call. `payload` is None if every event was too large; `time` is the last event's."""
 
     payload: bytes | None
     events: int
@@ -29,7 +29,7 @@ class _Waiting(NamedTuple):
 
 
 class Batcher:
-    """Events that wait for their call, in order. Used by one thread."""
+    """Holds events until their call, in order. Used by one thread."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Batcher:
         self._ends = False
 
     def add(self, event: Mapping[str, Any]) -> None:
-        """Take one event. What alone is above the limit keeps its place, so that the position passes it in order."""
+        """Add an event. One that alone exceeds the limit keeps its place, so that the position passes it in order."""
         json: bytes | None = event_json(event, self._form)
         if json is not None and size_of(self._arn, [len(json)]) > PAYLOAD_BYTES:
             json = None
@@ -58,12 +58,12 @@ class Batcher:
         self._bytes += _length(json)
 
     def end(self) -> None:
-        """Nothing more comes: what waits is due at once."""
+        """Mark the end of the stream: the waiting events are due at once."""
         self._ends = True
 
     @property
     def due(self) -> bool:
-        """Whether a batch has its number, its size, or its window since its first event."""
+        """Whether a batch has reached its number of events, its size, or its window since the first event."""
         if not self._waiting:
             return False
         return (
@@ -74,7 +74,7 @@ class Batcher:
         )
 
     def take(self) -> MappingBatch:
-        """Return the next batch; only when one is due."""
+        """Return the next batch. Call it only when one is due."""
         taken: list[_Waiting] = []
         used = size_of(self._arn, [])
         while self._waiting and len(taken) < self._batch_size:

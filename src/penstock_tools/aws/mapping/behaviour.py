@@ -1,4 +1,4 @@
-"""How mappings behave where Lambda leaves it open, and what is counted of them."""
+"""How mappings behave where Lambda's behaviour is not documented, and the counters of a mapping."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,14 +8,14 @@ from penstock_tools.aws.mapping.envelope import EventForm
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """Where Lambda's behaviour is not known, or two accounts of it differ.
+    """Switches for cases in which Lambda's behaviour is unknown, or two accounts of it differ.
 
-    scope          `strict`: a mapping works when a rule of exactly its own database and collection was there at its
-                   creation, and is broken for good otherwise. `documented`: a rule for the collection, the database or
-                   the cluster will do, at any time. `none` asks for no rule: the source is a MongoDB.
+    scope          `strict`: a mapping works if a rule for exactly its own database and collection existed when it was
+                   created, and never works otherwise. `documented`: a rule for the collection, the database or the
+                   cluster is enough, at any time. `none` needs no rule: the source is a MongoDB.
     retry          `forever`: a batch that fails is sent again until it succeeds or the change log has lost it.
                    `six`: it is skipped after six attempts.
-    on_invalidate  `disable`: the event is delivered and the mapping disabled. `reopen`: it is swallowed.
+    on_invalidate  `disable`: the event is delivered and the mapping disabled. `reopen`: the event is dropped.
     form           how events are written.
     retention_s    how far back TRIM_HORIZON begins.
     first_wait_s, most_wait_s   the waits between attempts.
@@ -32,7 +32,7 @@ class Behaviour:
 
 @dataclass
 class Counters:
-    """What Lambda measures of a mapping, since this process began; the age is the last batch's, in milliseconds."""
+    """Lambda's metrics of a mapping since this process started; the age is the last batch's, in milliseconds."""
 
     invocations: int = 0
     errors: int = 0

@@ -1,4 +1,4 @@
-"""A batch on its way to the function: attempts, the position moved after success, the last batch once more."""
+"""Delivers batches to the function: attempts, the position after success, the last batch once more on request."""
 
 import threading
 import time
@@ -28,7 +28,7 @@ class MustDisable(Exception):
 
 
 class Delivery:
-    """The calls of one mapping, one at a time. All but `redeliver` is for the mapping's own thread."""
+    """The calls of one mapping, one at a time. Only `redeliver` may be called from another thread."""
 
     def __init__(
         self, record: MappingRecord, store: Store, invoke: Invoke, behaviour: Behaviour, *, changed: threading.Event
@@ -44,7 +44,7 @@ class Delivery:
         self._again: list[threading.Event] = []
 
     def deliver(self, batch: MappingBatch, reader: Reader) -> None:
-        """See a batch through; only then the position moves. Raises Stopped, MustDisable."""
+        """Deliver a batch; only then move the position. Raises Stopped, MustDisable."""
         self.counters.oversized += batch.oversized
         if self._send(batch, reader):
             self._last = batch if batch.payload else self._last
@@ -53,7 +53,7 @@ class Delivery:
         self._store.commit(self._record, batch.position)
 
     def redeliver(self, timeout_s: float) -> None:
-        """Ask for `deliver_again`, and wait until it is done; `Worker.redeliver` says the rest."""
+        """Ask for `deliver_again` and wait until it is done; see `Worker.redeliver`."""
         if self._last is None:
             raise LookupError(f"Mapping {self._record.uuid} has delivered no batch yet.")
         done = threading.Event()
@@ -62,13 +62,13 @@ class Delivery:
             raise TimeoutError(f"Mapping {self._record.uuid} did not deliver its last batch again in {timeout_s:g} s.")
 
     def deliver_again(self, reader: Reader) -> None:
-        """Send the last batch that succeeded once more, as often as it was asked for; the position stays."""
+        """Send the last successful batch again, once for each request; the position stays."""
         while self._again and self._last is not None:
             self._send(self._last, reader)
             self._again.pop(0).set()
 
     def _send(self, batch: MappingBatch, reader: Reader) -> bool:
-        """Call the function until it succeeds; answer False when the batch is given up.
+        """Call the function until it succeeds; return False if the batch is given up.
 
         Raises Stopped when the mapping is asked for something else in between.
         """
@@ -83,13 +83,13 @@ class Delivery:
         return True
 
     def _call(self, batch: MappingBatch) -> bool:
-        """Call the function once and answer whether it returned without an error."""
+        """Call the function once; return whether it returned without an error."""
         if batch.payload is None:
             return True
         self.counters.invocations += 1
         try:
             failed = self._invoke(self._record.function, batch.payload).function_error is not None
-        except Exception as error:  # noqa: BLE001 (whatever keeps a function from being called is a failed call)
+        except Exception as error:  # noqa: BLE001 (anything that prevents a call is a failed call)
             log.warning("function could not be called", function=self._record.function, error=repr(error)[:200])
             failed = True
         self.counters.errors += failed
@@ -99,17 +99,17 @@ class Delivery:
         return not failed
 
     def _require_position(self, reader: Reader) -> None:
-        """While a batch fails its events may expire. A source that cannot be asked now is asked the next time."""
+        """Raise MustDisable if the events expired while the batch failed. If the source cannot be asked, try later."""
         position = self._record.position
         try:
             if position is not None and self._behaviour.retry == "forever" and not reader.holds(position):
                 raise lost(self._record, "the events have expired while the function failed")
         except PyMongoError as error:
-            log.info("position could not be looked for", mapping=self._record.uuid, error=in_words(error))
+            log.info("position could not be checked", mapping=self._record.uuid, error=in_words(error))
 
 
 def lost(record: MappingRecord, words: str) -> MustDisable:
-    """What ends a mapping whose position is no longer in the change log."""
+    """Return the error that disables a mapping whose position is no longer in the change log."""
     return MustDisable(
         f"The change stream log of {record.arn} no longer holds the position of the mapping: {words}."
         " Delete the mapping and create another one."

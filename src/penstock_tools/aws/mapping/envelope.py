@@ -1,7 +1,7 @@
-"""The JSON that a function is called with: the event source mapping's envelope around events of a change stream.
+"""The JSON with which a function is called: the event source mapping's envelope around events of a change stream.
 
-What is certain of it comes from the one sample in Lambda's documentation and from captured events; what is not (the
-form of 64-bit integers, whether `truncatedArrays` is there) has a switch, so that a function can be shown every form.
+What is certain comes from the sample in Lambda's documentation and from captured events. What is not certain (the form
+of 64-bit integers, whether `truncatedArrays` is present) has a switch, so that a function can be tested with each form.
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,16 +36,16 @@ _KEYS = (
     "to",
     "updateDescription",
 )
-"""What arrives of an event, in this order. What a server adds to it (times, sessions, identities) does not."""
+"""The parts of an event that Lambda delivers, in order; it drops what a server adds (times, sessions, identities)."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventForm:
     """How events are written.
 
-    `strict` is the first extended JSON, which the Java driver 3 called so: dates as numbers of milliseconds, 64-bit
-    integers as `$numberLong`. `truncated_arrays` adds an empty list of that name to updates that have none; without
-    it the name is left out.
+    `strict` is the first version of extended JSON, by the name that the Java driver 3 gave it: dates as milliseconds,
+    64-bit integers as `$numberLong`. `truncated_arrays` adds an empty list of that name to updates that have none;
+    without it the name is left out.
     """
 
     flavour: Flavour = "relaxed"
@@ -53,7 +53,7 @@ class EventForm:
 
 
 def event_json(event: Mapping[str, Any], form: EventForm) -> bytes:
-    """Return one event as it stands under `event`: names in alphabetical order, a document's own order kept."""
+    """Return the JSON of the value of `event`: names in alphabetical order, except within documents."""
     shown = {name: event[name] for name in _KEYS if name in event}
     if _absent(shown.get("fullDocument")):
         shown.pop("fullDocument", None)
@@ -64,12 +64,12 @@ def event_json(event: Mapping[str, Any], form: EventForm) -> bytes:
 
 
 def envelope(arn: str, events: Iterable[bytes]) -> bytes:
-    """Return the whole payload for events from `event_json`."""
+    """Return the whole payload for the results of `event_json`."""
     return _head(arn) + b",".join(b'{"event":' + event + b"}" for event in events) + _TAIL
 
 
 def size_of(arn: str, events: Iterable[int]) -> int:
-    """Return how long the payload is, from the lengths of its events."""
+    """Return the length of the payload, given the lengths of its events."""
     lengths = list(events)
     return len(_head(arn)) + len(_TAIL) + sum(lengths) + len(lengths) * len('{"event":}') + max(0, len(lengths) - 1)
 
@@ -82,7 +82,7 @@ def _head(arn: str) -> bytes:
 
 
 def _absent(document: Any) -> bool:
-    """A document that was looked up too late, or that no driver can read, is left out of the event."""
+    """Whether to leave the document out: it was looked up too late, or no driver can read it."""
     return document is None or isinstance(document, Undecodable)
 
 

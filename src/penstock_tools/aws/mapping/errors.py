@@ -1,4 +1,4 @@
-"""What Lambda answers when it refuses a call about event source mappings."""
+"""The errors with which Lambda refuses calls about event source mappings."""
 
 
 class ServiceError(Exception):
@@ -25,7 +25,7 @@ class ResourceNotFound(ServiceError):
 
 
 class ResourceConflict(ServiceError):
-    """Such a mapping exists already."""
+    """Such a mapping already exists."""
 
     code = "ResourceConflictException"
     status = 409
@@ -33,14 +33,14 @@ class ResourceConflict(ServiceError):
 
 
 class ResourceInUse(ServiceError):
-    """The mapping is on its way from one state to another."""
+    """The mapping is changing from one state to another."""
 
     code = "ResourceInUseException"
     status = 400
 
 
 class InvalidRequestContent(ServiceError):
-    """A payload is not JSON."""
+    """A payload is not valid JSON."""
 
     code = "InvalidRequestContentException"
     status = 400

@@ -1,4 +1,4 @@
-"""All event source mappings of one account, by the API's own calls on plain dicts; the HTTP server only wraps them."""
+"""All event source mappings of an account: the API's calls, on plain dicts. The HTTP server only wraps them."""
 
 import time
 import uuid
@@ -30,7 +30,7 @@ _MOST_LISTED = 100
 
 
 class Mappings:
-    """The mappings, each with its thread: a context manager, or to be closed.
+    """The mappings, each with its thread. A context manager; or call `close`.
 
     `timeout` returns a function's timeout in seconds and raises KeyError for an unknown one. `state` is the file that
     keeps the mappings and their positions; without it they end with the process.
@@ -47,7 +47,7 @@ class Mappings:
         account: Account | None = None,
         behaviour: Behaviour | None = None,
     ) -> None:
-        """Those that the file holds begin at once where they were."""
+        """Start the mappings in the file at once, where they were."""
         self.account = account or Account()
         self.invoke = invoke
         self._clusters = clusters
@@ -65,14 +65,14 @@ class Mappings:
         self.close()
 
     def close(self) -> None:
-        """Stop all of them after the calls that are under way; nothing of the mappings changes."""
+        """Stop all threads after their current calls; the mappings do not change."""
         for worker in self._workers.values():
             worker.end("closed")
         for worker in self._workers.values():
             worker.join()
 
     def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the configuration of the new mapping, in the state Creating. Raises ServiceError."""
+        """Create a mapping and return its configuration, in the state Creating. Raises ServiceError."""
         request = _given(request)
         rules.check_create(request, time.time())
         arn, name = request["EventSourceArn"], rules.function_name(request["FunctionName"])
@@ -90,7 +90,7 @@ class Mappings:
             return record.configuration(self.account)
 
     def update(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the configuration on its way to what the request says. Raises ServiceError."""
+        """Change a mapping and return its configuration, before the change is complete. Raises ServiceError."""
         request = _given(request)
         rules.check_update(request)
         function = None
@@ -117,7 +117,7 @@ class Mappings:
             return self._found(name).configuration(self.account)
 
     def list(self, request: Mapping[str, str]) -> dict[str, Any]:
-        """Return the mappings of a cluster, of a function, or all, a page at a time. Raises InvalidParameterValue."""
+        """Return a page of the mappings of a cluster, of a function, or of all. Raises InvalidParameterValue."""
         most = _page_size(request.get("MaxItems"))
         function = rules.function_name(request["FunctionName"]) if request.get("FunctionName") else None
         arn, marker = request.get("EventSourceArn"), request.get("Marker")
@@ -136,7 +136,7 @@ class Mappings:
         return {"EventSourceMappings": page} | following
 
     def delete(self, name: str) -> dict[str, Any]:
-        """Return the configuration in the state Deleting; it is gone after the call that is under way."""
+        """Delete a mapping, after its current call, and return its configuration in the state Deleting."""
         with self._store.changing():
             record = self._found(name)
             self._require_idle(record, "delete")
@@ -157,7 +157,7 @@ class Mappings:
             return {name: self._workers[name].counters.shown() for name in records}
 
     def redeliver(self, name: str, timeout_s: float = 30.0) -> None:
-        """Have a mapping deliver its last batch once more; `Worker.redeliver` says the rest."""
+        """Have a mapping deliver its last batch once more; see `Worker.redeliver`."""
         self.get(name)
         self._workers[name].redeliver(timeout_s)
 
@@ -186,7 +186,7 @@ class Mappings:
         except Exception as error:
             raise LookupError(f"the secret {arn} cannot be read ({type(error).__name__})") from error
         if not {"username", "password"} <= found.keys():
-            raise LookupError(f"the secret {arn} must hold username and password")
+            raise LookupError(f"the secret {arn} must contain username and password")
         return found
 
     def _found(self, name: str) -> MappingRecord:
@@ -213,12 +213,12 @@ class Mappings:
 
 
 def _given(request: Mapping[str, Any]) -> dict[str, Any]:
-    """A parameter that is null is one that was not given."""
+    """Return the parameters that were given; null means not given."""
     return {name: value for name, value in request.items() if value is not None}
 
 
 def _changed(before: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
-    """What is asked for after an update; a parameter that it does not name stays."""
+    """Return the request after an update; parameters that the update does not name stay."""
     after = dict(before) | {key: request[key] for key in _CHANGEABLE if key in request}
     config = request.get("DocumentDBEventSourceConfig") or {}
     if config.get("FullDocument") is not None:

@@ -17,7 +17,7 @@ from penstock.mongo.position import position_after, position_at, resume_option
 from penstock_tools.aws.mapping.record import MappingRecord
 
 WAIT_MS = 100
-"""How long the server waits for an event: a window may end that much late."""
+"""How long the server waits for an event; a window may end late by this much."""
 
 _MOST_EVENTS = 1000
 _OPTIONS: dict[str, Any] = {
@@ -33,7 +33,7 @@ _OPTIONS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What a cluster's ARN stands for: a host and port. Lambda itself reads no cluster without TLS or a user."""
+    """The host and port behind a cluster's ARN. Lambda itself reads no cluster without TLS or a user."""
 
     uri_host: str
     tls_ca_file: Path | None
@@ -50,19 +50,19 @@ class Reader:
         self._cursor: ChangeCursor | None = None
 
     def open(self, position: Position | None) -> CursorReply:
-        """Begin after the position, or with what happens from now on, and answer what is there at once."""
+        """Start after the position, or with the next event, and return what is available at once."""
         self._free_cursor()
         self._cursor = self._new_cursor()
         return self._cursor.open(self._pipeline(position))
 
     def next(self) -> CursorReply | None:
-        """Return what comes next, maybe no events; None after an invalidate, which ends the stream."""
+        """Return the next reply, possibly without events; None after an invalidate, which ends the stream."""
         if self._cursor is None or not self._cursor.alive:
             return None
         return self._cursor.next()
 
     def holds(self, position: Position) -> bool:
-        """Whether a stream can still begin there."""
+        """Whether a stream can still start at the position."""
         cursor = self._new_cursor()
         try:
             cursor.open(self._pipeline(position))
@@ -75,7 +75,7 @@ class Reader:
         return True
 
     def oldest(self, lost: int) -> Position:
-        """The first cluster time at which a stream can begin, when it cannot at `lost`: where the log begins."""
+        """Return the first position at which a stream can start if it cannot at `lost`: where the log begins."""
         refused, held = lost, cluster_time(self._client) + 1
         while held - refused > 1:
             middle = (refused + held) // 2
@@ -86,7 +86,7 @@ class Reader:
         return position_at(held)
 
     def rules(self) -> set[tuple[str, str]]:
-        """For which databases and collections change streams were enabled; empty names stand for all."""
+        """Return the databases and collections with enabled change streams; an empty name means all."""
         with self._client.admin.aggregate([{"$listChangeStreams": 1}]) as found:
             return {(rule["database"], rule["collection"]) for rule in found}
 
@@ -113,7 +113,7 @@ class Reader:
 
 
 def starting_time(request: Mapping[str, Any], retention_s: int) -> int | None:
-    """The cluster time at which a new mapping begins, None for LATEST. Events of that second are included."""
+    """Return the cluster time at which a new mapping starts, None for LATEST. It includes events of that second."""
     position = request.get("StartingPosition", "LATEST")
     if position == "TRIM_HORIZON":
         return version_of(int(time.time()) - retention_s, 1)
@@ -123,7 +123,7 @@ def starting_time(request: Mapping[str, Any], retention_s: int) -> int | None:
 
 
 def latest(reply: CursorReply) -> Position | None:
-    """Where a stream stands that was opened without a position, before the events of its first reply."""
+    """Return the position of a stream that was opened without one, before the events of its first reply."""
     if reply.events:
         return position_at(time_of_event(reply.events[0]))
     if reply.token:
@@ -132,7 +132,7 @@ def latest(reply: CursorReply) -> Position | None:
 
 
 def after_event(event: Mapping[str, Any]) -> Position:
-    """The position after an event. Nothing resumes after an invalidate's token, so its successor is named by time."""
+    """Return the position after an event. No stream resumes after an invalidate's token, so that position is a time."""
     time = time_of_event(event)
     return position_at(time + 1) if event["operationType"] == "invalidate" else position_after(event["_id"], time)
 

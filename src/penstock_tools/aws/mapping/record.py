@@ -1,4 +1,4 @@
-"""One mapping as it is kept: what was asked for, where it is, what the API shows of it."""
+"""A mapping as it is stored: what was requested, its position, and what the API shows of it."""
 
 import time
 from dataclasses import asdict, dataclass, field
@@ -12,13 +12,13 @@ BY_USER = "USER_INITIATED"
 NOTHING_YET = "No records processed"
 DEFAULT_BATCH_SIZE = 100
 DEFAULT_WINDOW_S = 0.5
-"""Applies where no window was ever given; it cannot be asked for, and the API shows it as 0."""
+"""Applies if no window was ever given. It cannot be requested, and the API shows it as 0."""
 
 _SHOWN = ("BatchSize", "EventSourceArn", "SourceAccessConfigurations", "KMSKeyArn", "MetricsConfig")
 
 
 class Account(NamedTuple):
-    """Whose mappings these are."""
+    """The account that owns the mappings."""
 
     region: str = "us-east-1"
     id: str = "123456789012"
@@ -34,9 +34,9 @@ class Account(NamedTuple):
 
 @dataclass
 class MappingRecord:
-    """A mapping. `rule_found` is what the only look for the collection's rule at the creation said, None before it.
+    """A mapping. `rule_found`: whether the collection's rule existed at the creation; None before that was checked.
 
-    `position` is where the next batch begins, None until the mapping has been reading.
+    `position` is where the next batch starts, None until the mapping has read something.
     """
 
     uuid: str
@@ -68,22 +68,22 @@ class MappingRecord:
 
     @property
     def looks_up(self) -> bool:
-        """Whether updates carry the document as it is now."""
+        """Whether updates carry the document's present state."""
         return bool(self.request["DocumentDBEventSourceConfig"].get("FullDocument") == "UpdateLookup")
 
     @property
     def secret_arn(self) -> str:
-        """Where the credentials are."""
+        """The ARN of the secret with the credentials."""
         return str(self.request["SourceAccessConfigurations"][0]["URI"])
 
     @property
     def batch_size(self) -> int:
-        """The most events of one call."""
+        """The maximum number of events in a call."""
         return int(self.request.get("BatchSize") or DEFAULT_BATCH_SIZE)
 
     @property
     def window_s(self) -> float:
-        """How long a batch may wait for more after its first event."""
+        """How long a batch may wait for more events after its first."""
         window = self.request.get("MaximumBatchingWindowInSeconds")
         return DEFAULT_WINDOW_S if window is None else float(window)
 

@@ -1,4 +1,4 @@
-"""What Lambda accepts of an event source mapping for Amazon DocumentDB, on plain dicts with the API's own names."""
+"""The rules of Lambda for event source mappings of Amazon DocumentDB, on plain dicts with the API's names."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -45,7 +45,7 @@ _FUNCTION = re.compile(
 
 
 def function_name(given: Any) -> str:
-    """Return the bare name from a name, a name with a qualifier, a partial ARN or a whole one."""
+    """Return the bare name, given a name, a name with a qualifier, a partial ARN or a full ARN."""
     text = _text(given, "functionName", 1, 256)
     match = _FUNCTION.fullmatch(text)
     if match is None:
@@ -56,7 +56,7 @@ def function_name(given: Any) -> str:
 
 
 def check_create(request: MappingRequest, now: float) -> None:
-    """Raise InvalidParameterValue for what a request breaks, as far as the request alone tells."""
+    """Raise InvalidParameterValue if a request breaks a rule that can be checked from the request alone."""
     if "FunctionName" not in request:
         raise InvalidParameterValue("FunctionName is required: name the function that the mapping calls.")
     function_name(request["FunctionName"])
@@ -68,9 +68,9 @@ def check_create(request: MappingRequest, now: float) -> None:
 
 
 def check_update(request: MappingRequest) -> None:
-    """Raise InvalidParameterValue for what an update breaks.
+    """Raise InvalidParameterValue if an update breaks a rule.
 
-    The database and the collection are refused even when they are what they were.
+    The database and the collection are refused even if they are unchanged.
     """
     if request.get("FunctionName") is not None:
         function_name(request["FunctionName"])
@@ -84,7 +84,7 @@ def check_update(request: MappingRequest) -> None:
 
 
 def check_region(arn: str, region: str, account: str) -> None:
-    """A cluster of another account or Region cannot be an event source."""
+    """Raise InvalidParameterValue for a cluster of another account or Region."""
     match = _CLUSTER.fullmatch(arn)
     if match and (match["region"], match["account"]) != (region, account):
         raise InvalidParameterValue(
@@ -93,13 +93,13 @@ def check_region(arn: str, region: str, account: str) -> None:
 
 
 def check_engine(version: str) -> None:
-    """Lambda reads from two versions of the engine."""
+    """Raise InvalidParameterValue for an engine version that Lambda does not read from."""
     if not any(version == engine or version.startswith(f"{engine}.") for engine in ENGINES):
         raise InvalidParameterValue(f"Engine version {version} is not supported.")
 
 
 def check_timeout(name: str, timeout: Callable[[str], float]) -> None:
-    """The function must exist, and must be done within fourteen minutes."""
+    """Check that the function exists and has a timeout of at most fourteen minutes."""
     try:
         seconds = timeout(name)
     except KeyError:
@@ -107,7 +107,7 @@ def check_timeout(name: str, timeout: Callable[[str], float]) -> None:
     if seconds > MOST_TIMEOUT_S:
         raise InvalidParameterValue(
             f"The timeout of function {name}, {seconds:g} seconds, is above {MOST_TIMEOUT_S} seconds,"
-            " the most for a mapping of Amazon DocumentDB. Make it shorter."
+            " the maximum for a mapping of Amazon DocumentDB. Make it shorter."
         )
 
 
@@ -128,7 +128,7 @@ def _check_common(request: MappingRequest) -> None:
 
 
 def _is_asked_for(value: Any) -> bool:
-    """Whether a parameter says anything: empty containers, all the way down, and false say nothing."""
+    """Whether a parameter has a value: false, and containers that are empty all the way down, do not count."""
     if isinstance(value, Mapping):
         return any(_is_asked_for(inner) for inner in value.values())
     return value is not None and value is not False and value not in ([], "")
@@ -147,7 +147,7 @@ def _check_source(arn: Any) -> None:
 def _check_access(given: Any) -> None:
     if not isinstance(given, list) or len(given) != 1 or not isinstance(given[0], Mapping):
         raise InvalidParameterValue(
-            "SourceAccessConfigurations must hold exactly one entry: BASIC_AUTH with the ARN of the cluster's secret."
+            "SourceAccessConfigurations must have exactly one entry: BASIC_AUTH with the ARN of the cluster's secret."
         )
     (access,) = given
     if access.get("Type") != "BASIC_AUTH":

@@ -1,4 +1,4 @@
-"""Whether change streams are enabled for what a mapping reads, as `modifyChangeStreams` has left its rules."""
+"""Checks whether `modifyChangeStreams` has enabled change streams for what a mapping reads."""
 
 from collections.abc import Set
 from typing import Literal
@@ -6,11 +6,11 @@ from typing import Literal
 from penstock_tools.aws.mapping.record import MappingRecord
 
 StreamRules = Set[tuple[str, str]]
-"""Pairs of database and collection; an empty name stands for all."""
+"""Pairs of database and collection; an empty name means all."""
 
 
 def has_own_rule(record: MappingRecord, rules: StreamRules) -> bool:
-    """Whether there is a rule of exactly the mapping's own scope."""
+    """Whether there is a rule for exactly the mapping's own scope."""
     return (record.db, record.coll or "") in rules
 
 
@@ -20,7 +20,7 @@ def has_rule(record: MappingRecord, rules: StreamRules) -> bool:
 
 
 def not_enabled(record: MappingRecord, scope: Literal["strict", "documented", "none"]) -> str:
-    """Say what is wrong, and what to do."""
+    """Return what is wrong and what to do about it."""
     names = f"{record.db}.{record.coll}" if record.coll else record.db
     command = f'{{modifyChangeStreams: 1, database: "{record.db}", collection: "{record.coll or ""}", enable: true}}'
     late = " and create the mapping again" if scope == "strict" else ""

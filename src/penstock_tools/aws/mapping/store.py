@@ -1,4 +1,4 @@
-"""The mappings of an account in a JSON file, so that a restart goes on where it was."""
+"""The mappings of an account in a JSON file, so that they resume after a restart."""
 
 import threading
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from penstock_tools.servers.errors import LocalServerError
 
 
 class Store:
-    """The records by UUID, in the order of their creation. Every change is made within `changing`."""
+    """The records by UUID, in the order of their creation. Make every change within `changing`."""
 
     def __init__(self, path: Path | None) -> None:
-        """Read what the file holds; without a file the records live as long as the process."""
+        """Read the file; without one, the records live as long as the process."""
         self._path = path
         self._lock = threading.RLock()
         self._written = b""
@@ -24,18 +24,18 @@ class Store:
 
     @contextmanager
     def changing(self) -> Iterator[dict[str, MappingRecord]]:
-        """Hold the lock, and write the file afterwards when something is different."""
+        """Hold the lock, and write the file afterwards if something changed."""
         with self._lock:
             yield self.records
             self._write()
 
     def commit(self, record: MappingRecord, position: Position) -> None:
-        """The next batch of the mapping begins there."""
+        """Set the position at which the next batch of the mapping starts."""
         with self.changing():
             record.position = position
 
     def show(self, record: MappingRecord, result: str) -> None:
-        """Let the API show this as the last result."""
+        """Set the last result that the API shows."""
         with self.changing():
             record.result = result
 

@@ -1,4 +1,4 @@
-"""One event source mapping at work: a thread that reads a change stream and calls a function, one batch at a time."""
+"""The thread of an event source mapping: it reads a change stream and calls a function, one batch at a time."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -32,8 +32,8 @@ _RESULTS = (NOTHING_YET, OK, FAILED)
 class MappingWorker:
     """The thread of one mapping, from its creation to its deletion or the end of the process.
 
-    It makes every change of state that a user has asked for: `tell` says that the record is different, and the thread
-    goes by it after the call that is under way.
+    It makes every change of state that a user asks for: `record_changed` reports that the record has changed, and the thread
+    applies the change after its current call.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class MappingWorker:
 
     @property
     def counters(self) -> Counters:
-        """What was counted since the process began."""
+        """The counters since the process started."""
         return self._delivery.counters
 
     def start(self) -> None:
@@ -68,7 +68,7 @@ class MappingWorker:
         self._changed.set()
 
     def end(self, how: Literal["deleted", "closed"]) -> None:
-        """Delete the mapping, or stop without changing it, after the call that is under way."""
+        """Delete the mapping, or stop without changing it, after the current call."""
         self._ends = how
         self._changed.set()
 
@@ -77,9 +77,9 @@ class MappingWorker:
         self._thread.join()
 
     def redeliver(self, timeout_s: float = 30.0) -> None:
-        """Have the last batch that succeeded delivered once more, and wait for it.
+        """Have the last successful batch delivered once more, and wait for it.
 
-        Raises LookupError when there is none in this process, TimeoutError when the mapping does not come to it.
+        Raises LookupError if this process has delivered none, TimeoutError if it takes too long.
         """
         self._delivery.redeliver(timeout_s)
 
@@ -114,18 +114,18 @@ class MappingWorker:
             self._work()
 
     def _work(self) -> None:
-        """Read and deliver; come back to it after every fault, and when the stream has ended."""
+        """Read and deliver; start over after every fault, and when the stream has ended."""
         backoff = Backoff(self._changed, self._behaviour.first_wait_s, self._behaviour.most_wait_s)
         while not self._changed.is_set():
             with self._problems(), closing(self._connect(self._record)) as reader:
                 self._require_rule(reader)
                 self._read(reader, backoff)
-            self._move_to("Enabled")  # it is, whatever keeps it from reading
+            self._move_to("Enabled")  # it is enabled, even if something keeps it from reading
             backoff.wait()
 
     @contextmanager
     def _problems(self) -> Iterator[None]:
-        """Show what keeps the mapping from reading. A position that is lost disables it."""
+        """Show what keeps the mapping from reading. A lost position disables it."""
         try:
             yield
         except PositionLost as error:
@@ -139,7 +139,7 @@ class MappingWorker:
         except LookupError as error:
             self._store.show(self._record, f"PROBLEM: {error.args[0]}")
         except BSONError as error:
-            self._store.show(self._record, f"PROBLEM: an answer of the cluster cannot be read: {error}")
+            self._store.show(self._record, f"PROBLEM: a reply of the cluster cannot be read: {error}")
 
     def _read(self, reader: Reader, backoff: Backoff) -> None:
         """Read and deliver from the committed position on until asked otherwise, or until the stream ends."""
@@ -147,7 +147,7 @@ class MappingWorker:
         reply: CursorReply | None = self._open(reader)
         self._move_to("Enabled")
         record = self._record
-        if record.result not in _RESULTS:  # what kept it from reading is over
+        if record.result not in _RESULTS:  # the problem that kept it from reading is over
             self._store.show(record, NOTHING_YET)
         batcher = Batcher(record.arn, batch_size=record.batch_size, window_s=record.window_s, form=self._behaviour.form)
         while not self._changed.is_set():
@@ -162,7 +162,7 @@ class MappingWorker:
             reply = reader.next()
 
     def _open(self, reader: Reader) -> CursorReply:
-        """Open the stream at the committed position; at the very first time, at the one the mapping starts from."""
+        """Open the stream at the committed position; the first time, at the mapping's starting position."""
         if self._record.position is not None:
             return reader.open(self._record.position)
         started = starting_time(self._record.request, self._behaviour.retention_s)
@@ -171,7 +171,7 @@ class MappingWorker:
             begin = latest(reply)
         else:
             begin = position_at(started)
-            if not reader.holds(begin):  # not active for so long: it begins where the log does
+            if not reader.holds(begin):  # it was inactive for too long: start where the log begins
                 begin = reader.oldest(started)
             reply = reader.open(begin)
         if begin is not None:
@@ -190,7 +190,7 @@ class MappingWorker:
             batcher.add(event)
 
     def _after_the_end(self) -> None:
-        """The stream has ended and what it gave is delivered: pass the invalidate, if it was one."""
+        """Handle the end of the stream after its events are delivered: move past the invalidate, if it was one."""
         if self._changed.is_set() or self._invalidated_at is None:
             return
         self._store.commit(self._record, self._invalidated_at)
@@ -205,7 +205,7 @@ class MappingWorker:
         return found
 
     def _require_rule(self, reader: Reader) -> None:
-        """Raise LookupError where change streams are not enabled. In strict scope that is looked for only once."""
+        """Raise LookupError if change streams are not enabled. In strict scope this is checked only once."""
         if self._behaviour.scope == "none" or self._record.rule_found:
             return
         if self._behaviour.scope == "strict":
@@ -216,7 +216,7 @@ class MappingWorker:
             raise LookupError(not_enabled(self._record, self._behaviour.scope))
 
     def _move_to(self, state: MappingState) -> None:
-        """Arrive in a state, unless the user has asked for another one meanwhile."""
+        """Enter a state, unless the user has asked for another one in the meantime."""
         with self._store.changing():
             if not self._changed.is_set() and self._record.state != state:
                 self._record.move(state)

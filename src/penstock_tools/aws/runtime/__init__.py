@@ -1,1 +1,1 @@
-"""The functions as processes under Lambda's own runtime API."""
+"""Runs the functions as processes under Lambda's runtime API."""

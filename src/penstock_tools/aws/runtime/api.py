@@ -1,7 +1,7 @@
-"""A stand-in for Lambda's Runtime API: what the process of a function asks for its events and gives its answers to.
+"""A stand-in for Lambda's Runtime API, from which a function's process gets its events and to which it responds.
 
-One for each sandbox. It serves the four paths of the API's version 2018-06-01 and enforces the size of a response;
-what it hears from the process it passes on as signals, in the order they came.
+There is one for each sandbox. It serves the four paths of the API's version 2018-06-01 and limits the size of a
+response. It passes on what the process reports as signals, in order.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Final
 from penstock_tools.aws.runtime.invocation import Invocation
 
 RESPONSE_LIMIT: Final = 6_291_556
-"""The bytes of an answer: 6 MiB and 100, the number in Lambda's own error."""
+"""The maximum bytes of a response: 6 MiB plus 100, the number in Lambda's own error."""
 
 _PREFIX = "/2018-06-01/runtime"
 
@@ -33,7 +33,7 @@ class RuntimeInvocation:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The process asks for its next event: its init, or the invocation before, is over."""
+    """The process asks for its next event: its init, or the previous invocation, is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class RuntimeApi:
         return self._current
 
     def answer(self, request_id: str, payload: bytes, function_error: str | None) -> bool:
-        """Take an answer; False when the process has no event of this id."""
+        """Take a response; return False if the process has no event with this id."""
         if self._current is None or self._current.request_id != request_id:
             return False
         self._current = None
@@ -108,13 +108,13 @@ class _RuntimeServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _RuntimeHandler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: a connection breaks whenever a process is killed."""
+        """Ignore errors: a connection breaks whenever a process is killed."""
 
 
 class _RuntimeHandler(BaseHTTPRequestHandler):
     server: _RuntimeServer
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # one packet for head and body, or every call waits for a delayed acknowledgement
+    wbufsize = -1  # one packet for head and body; else every call waits for a delayed acknowledgement
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
@@ -181,4 +181,4 @@ class _RuntimeHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name in the standard library)
-        """Say nothing."""
+        """Log nothing."""

@@ -1,6 +1,6 @@
-"""The folder that holds `awslambdaric`, the program that runs a Python handler on Lambda.
+"""The folder with `awslambdaric`, the program that runs a Python handler on Lambda.
 
-Its versions and sums are in runtime.lock, which `uv pip compile --universal --generate-hashes --no-header
+Its versions and checksums are in runtime.lock, which `uv pip compile --universal --generate-hashes --no-header
 --no-annotate` makes from the one line `awslambdaric==4.2.2`.
 """
 
@@ -19,7 +19,7 @@ _LOCK = Path(__file__).with_name("runtime.lock")
 
 
 def runtime_folder(cache: Path) -> Path:
-    """Return the folder, installed on the first call; one for each lock, interpreter and kind of machine."""
+    """Return the folder, installed on the first call. There is one for each lock, interpreter and architecture."""
     kind = f"{platform.python_implementation()}-{sysconfig.get_config_var('SOABI')}-{sysconfig.get_platform()}"
     digest = hashlib.sha256(_LOCK.read_bytes() + kind.encode()).hexdigest()[:16]
     folder = cache / "lambda-runtime" / digest
@@ -42,7 +42,7 @@ def _install(target: Path) -> None:
     done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
     if done.returncode != 0:
         raise LocalServerError(
-            "Lambda's runtime (awslambdaric) cannot be installed; it needs the network once, and a wheel for this "
+            "Lambda's runtime (awslambdaric) cannot be installed. This needs the network once, and a wheel for this "
             f"machine. uv says:\n{done.stderr.strip()}"
         )
 

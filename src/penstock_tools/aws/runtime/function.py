@@ -1,4 +1,4 @@
-"""One Lambda function on this machine, configured as on AWS and run as on AWS."""
+"""A Lambda function on this machine, configured and run as on AWS."""
 
 import os
 import sys
@@ -20,11 +20,11 @@ _KEPT_REPORTS = 10_000
 
 
 class RequestEntityTooLarge(PenstockError):
-    """Lambda takes no payload of this size; the function was not called."""
+    """Lambda does not accept a payload of this size; the function was not called."""
 
 
 class LambdaFunction:
-    """A function by its name: a context manager; nothing runs after it was left.
+    """A function by its name. A context manager: nothing runs after it was left.
 
     The first invocation starts a sandbox, as on Lambda: its init is part of that call. The sandbox serves one call
     after the other, so calls at the same time wait for each other; Lambda would start more sandboxes. It is replaced
@@ -46,9 +46,9 @@ class LambdaFunction:
         region: str,
         account: str,
     ) -> None:
-        """Take the built asset as `folder` and the folder of `runtime_folder` as `runtime`.
+        """`folder` is the built asset, `runtime` the result of `runtime_folder`.
 
-        The caller gives AWS credentials in `environment`, where Lambda would put those of the role.
+        The caller passes AWS credentials in `environment`, where Lambda would put those of the role.
         """
         self.name = name
         self.arn = f"arn:aws:lambda:{region}:{account}:function:{name}"
@@ -78,12 +78,12 @@ class LambdaFunction:
 
     @property
     def init_s(self) -> float | None:
-        """How long the latest sandbox took from its start to asking for its first event."""
+        """How long the latest sandbox took from its start until it asked for its first event."""
         return next((report.init_s for report in reversed(self.reports) if report.init_s is not None), None)
 
     @property
     def peak_memory_mb(self) -> float | None:
-        """The most any of the reported invocations had resident; None where the system does not tell."""
+        """The peak resident memory of the reported invocations; None if the system does not report it."""
         return max(
             (report.peak_memory_mb for report in self.reports if report.peak_memory_mb is not None), default=None
         )
@@ -97,7 +97,7 @@ class LambdaFunction:
     def __exit__(self, *_: object) -> None:
         self._closed = True
         if self._sandbox is not None:
-            self._sandbox.kill()  # so that a call that is going on ends
+            self._sandbox.kill()  # so that a running call ends
         with self._one_call:
             self._drop_sandbox()
         self._log.close()
@@ -115,7 +115,7 @@ class LambdaFunction:
             return answer
 
     def crash(self) -> None:
-        """Kill the sandbox at once, also in the middle of a call, which then fails with Runtime.ExitError."""
+        """Kill the sandbox at once. A call that is running fails with Runtime.ExitError."""
         if self._sandbox is not None:
             self._sandbox.kill()
 
@@ -151,4 +151,4 @@ class LambdaFunction:
 
 
 _DEFAULTS = {"PATH": os.defpath, "LANG": "en_US.UTF-8", "TZ": ":UTC"}
-"""What Lambda sets and a function's configuration may override."""
+"""Variables that Lambda sets and a function's configuration may override."""

@@ -8,7 +8,7 @@ from penstock_tools.aws.runtime.invocation import Invocation
 
 
 class Functions:
-    """A context manager that enters every function and leaves all of them; `invoke` is an `Invoke`."""
+    """A context manager that enters and leaves every function; `invoke` is an `Invoke`."""
 
     def __init__(self, functions: Iterable[LambdaFunction]) -> None:
         self._by_name = {function.name: function for function in functions}
@@ -31,5 +31,5 @@ class Functions:
         return self._by_name[name]
 
     def invoke(self, name: str, payload: bytes) -> Invocation:
-        """Call a function by its name; KeyError for an unknown one."""
+        """Call a function by its name. Raises KeyError for an unknown one."""
         return self[name].invoke(payload)

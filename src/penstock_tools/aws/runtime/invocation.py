@@ -1,4 +1,4 @@
-"""What calling a function answers."""
+"""The result of calling a function."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """The answer of one synchronous call.
+    """The result of a synchronous call.
 
-    `function_error` is Lambda's own word: None after a normal return, "Unhandled" when the function raised, timed out
-    or died; `payload` is then the error's JSON (`errorType`, `errorMessage`).
+    `function_error` is Lambda's term: None after a normal return, "Unhandled" if the function raised, timed out or
+    died; `payload` is then the error's JSON (`errorType`, `errorMessage`).
     """
 
     payload: bytes
@@ -17,4 +17,4 @@ class Invocation:
 
 
 Invoke = Callable[[str, bytes], Invocation]
-"""Calls a function by its name with a JSON payload, and waits for the answer. Raises KeyError for an unknown name."""
+"""Calls a function by its name with a JSON payload and waits for the result. Raises KeyError for an unknown name."""

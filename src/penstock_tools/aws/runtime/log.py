@@ -1,4 +1,4 @@
-"""The log of a function: what its process prints, between the lines that Lambda puts around every invocation."""
+"""The log of a function: the output of its process, between the lines that Lambda writes around every invocation."""
 
 import math
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one invocation took. `init_s` is there only for the first one of a sandbox, as on Lambda."""
+    """What an invocation took. Only the first one of a sandbox has `init_s`, as on Lambda."""
 
     request_id: str
     duration_s: float
     init_s: float | None
     peak_memory_mb: float | None
     error_type: str | None
-    """Why the invocation did not end by itself: Lambda's word, such as Sandbox.Timedout."""
+    """Why the invocation did not end by itself: Lambda's term, such as Sandbox.Timedout."""
 
 
 class FunctionLog:
-    """Appends to one file; the process of the function has the same file as its output, so the order is kept."""
+    """Appends to a file that is also the output of the function's process, so that the order is kept."""
 
     def __init__(self, path: Path, memory_mb: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

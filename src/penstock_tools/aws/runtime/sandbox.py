@@ -1,7 +1,7 @@
-"""One sandbox: the process of a function under `awslambdaric`, started once, called many times, killed when it must be.
+"""A sandbox: the process of a function under `awslambdaric`, started once, called many times, killed if necessary.
 
-Its module path holds the function's folder, the runtime's folder and the standard library, nothing else, so a package
-that the folder lacks is missing here too.
+Its module path contains only the function's folder, the runtime's folder and the standard library, so a package that
+the folder lacks is missing here too.
 """
 
 import json
@@ -44,7 +44,7 @@ class Sandbox:
     def __init__(
         self, *, runtime: Path, environment: Mapping[str, str], arn: str, timeout_s: float, log: FunctionLog
     ) -> None:
-        """`environment` is all that the process gets, besides a folder of its own and the Runtime API's address."""
+        """`environment` is all that the process gets, apart from a folder of its own and the Runtime API's address."""
         self._arn = arn
         self._timeout_s = timeout_s
         self._log = log
@@ -73,24 +73,24 @@ class Sandbox:
         self._watch.start()
 
     def alive(self) -> bool:
-        """Tell whether the process runs."""
+        """Whether the process is running."""
         if self._process.poll() is not None:
             return False
         try:
             os.kill(self._process.pid, 0)
-        except ProcessLookupError:  # the watching thread has its exit status, and has not come to note it yet
+        except ProcessLookupError:  # the watching thread has its exit status, but has not stored it yet
             return False
         return True
 
     def kill(self) -> None:
-        """End the process and what it started, at once, as Lambda does. May be called from any thread, and twice."""
+        """Kill the process and its children at once, as Lambda does. May be called from any thread, and twice."""
         if self.alive():
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def close(self) -> None:
-        """Kill the process and give everything back. Only once."""
+        """Kill the process and free everything. Call it only once."""
         self.kill()
         self._watch.join()
         self._api.close()
@@ -100,7 +100,7 @@ class Sandbox:
         self._api.signals.put(Exited(self._process.wait()))
 
     def run(self, request_id: str, payload: bytes) -> tuple[Invocation, Report]:
-        """Do one invocation to its end. Afterwards the process waits for the next one, or is not alive any more."""
+        """Run one invocation to its end. Afterwards the process waits for the next one, or is no longer alive."""
         call = _SandboxCall(request_id, cold=not self._ready)
         deadline = self._started + _INIT_LIMIT_S + self._timeout_s
         if self._ready:
@@ -159,7 +159,7 @@ class Sandbox:
 
 
 class _SandboxCall:
-    """One invocation while it goes on."""
+    """An invocation while it is running."""
 
     def __init__(self, request_id: str, *, cold: bool) -> None:
         self.request_id = request_id
@@ -171,11 +171,11 @@ class _SandboxCall:
         self.over = False
 
     def end(self, error_type: str, reason: str) -> None:
-        """End it from outside; an answer that was given before stays the answer."""
+        """End it from outside; a response that was given before stays the response."""
         self.error_type, self.reason, self.over = error_type, reason, True
 
     def failure(self) -> Invocation:
-        """Return what the caller gets in place of the function's answer."""
+        """Return what the caller gets instead of the function's response."""
         message = f"RequestId: {self.request_id} Error: {self.reason}"
         error = {"errorType": self.error_type, "errorMessage": message}
         return Invocation(json.dumps(error).encode(), "Unhandled")
