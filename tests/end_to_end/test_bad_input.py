@@ -58,7 +58,7 @@ def test_an_index_that_takes_nothing_is_waited_for_aloud(site, database, namespa
     database.items.update_many({}, {"$set": {"text": "second"}})
     worker.until_logged("waiting for the index", reason=reason)
     pipeline = until(lambda: (found := worker.health()["pipelines"][database.name])["waiting"] and found, "health")
-    assert pipeline["waiting"] == "the index accepts nothing at present"
+    assert pipeline["waiting"] == "the index accepts no writes at present"
     assert worker.metric("penstock_waiting") == 1
     database.items.delete_many({"_id": {"$lt": 10}})
     assert site.ask(*give_back)["acknowledged"]

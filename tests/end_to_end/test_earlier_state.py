@@ -17,12 +17,12 @@ from testkit.workspace import until
 
 RECORDINGS = sorted(Path(testkit.saved_state.__file__).parent.glob("*.json"))
 NEW_BEGINNINGS = [
-    "will be loaded anew",
+    "will be loaded again",
     "position taken",
     "position lost",
-    "the settings have moved on from what this index was made with; it is fed as it was made",
+    "the settings have changed since this index was created; it keeps its old settings until a reindex",
     "collection found by a pattern",
-    "alias given back",
+    "alias restored",
 ]
 
 

@@ -94,7 +94,7 @@ def test_an_index_that_is_behind_a_worker_that_is_not_there(explained, loaded, s
         "n": "differs",
     }
     whats = {
-        "n:1": "another state of it (customer.name, more, n)",
+        "n:1": "in the index differs (customer.name, more, n)",
         "n:2": "The transform leaves the document out, but it is still in the index",
         "n:3": "deleted at the source but still in the index",
         "added": "at the source but not in the index",

@@ -216,6 +216,6 @@ def test_letters_are_dropped_only_when_somebody_says_so(site, database, namespac
 def test_a_replay_names_what_it_cannot_do(site, namespace, penstock):
     done = penstock("dead-letters", "replay", "elsewhere.items")
     assert done.returncode == 2
-    assert "elsewhere.items is not among the declared collections" in done.stderr
+    assert "elsewhere.items is not a declared collection" in done.stderr
     assert penstock("dead-letters", "replay", "--queue", "--reason", "x").returncode == 2
     assert penstock("dead-letters", "list", "--older-than", "soon").returncode == 2

@@ -128,7 +128,7 @@ def test_stopped_with_ctrl_c_it_goes_on_where_it_was(site, database, namespace):
     saved = site._state(state_id)["progress"]
     assert 0 < saved["source"]["documents"] < DOCUMENTS
     done = site.run("verify", "--wait", "0", "--json")
-    assert "verify goes on" in done.stderr
+    assert "verify resumes" in done.stderr
     findings, collection = verified(done)
     assert (collection["documents"], collection["missing"], collection["too_many"]) == (DOCUMENTS, 100, 100)
     assert {"missing", "different"} <= {each["finding"] for each in findings}

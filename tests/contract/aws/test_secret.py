@@ -137,7 +137,7 @@ def test_a_message_that_is_given_back_can_be_received_at_once() -> None:
 def test_a_queue_that_is_not_there_says_so(server: str) -> None:
     settings = Settings.model_validate({"pipeline": {"parking_queue": f"{server}/123456789012/nowhere"}})
     with pytest.raises(
-        QueueUnavailable, match=r"nowhere refused: (AWS\.SimpleQueueService\.NonExistentQueue|QueueDoesNotEx)"
+        QueueUnavailable, match=r"nowhere refused a request: (AWS\.SimpleQueueService\.NonExistentQueue|QueueDoesNotEx)"
     ):
         parking_queue(settings).receive()
     with pytest.raises(SettingsError, match="parking_queue is not set"):

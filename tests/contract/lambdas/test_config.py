@@ -176,7 +176,7 @@ def test_a_deployment_waits_for_a_cluster_that_is_still_starting(monkeypatch, sh
 def test_a_deployment_fails_with_the_reason_when_the_cluster_never_answers(monkeypatch):
     with (
         function_settings(monkeypatch, "shop.orders", source="mongodb://127.0.0.1:1/"),
-        pytest.raises(SourceUnavailable, match=r"change stream of shop\.orders is not known to be on"),
+        pytest.raises(SourceUnavailable, match=r"unknown whether the change stream of shop\.orders is on"),
     ):
         config.handler(deployment("Create"), Context(0.6))
 

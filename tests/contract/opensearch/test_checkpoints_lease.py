@@ -222,7 +222,7 @@ class TestStateStore:
         store.put("other", {}, None)
         lines = b'{"index":{"_id":"pipeline/shop"}}\n{"schema":99}\n'
         way.ask("POST", f"/{store.index}/_bulk", lines)
-        with pytest.raises(SettingsError, match="has the form 99"):
+        with pytest.raises(SettingsError, match="has the format 99"):
             worker().acquire()
 
     def test_a_blocked_state_index_is_waited_for(self, way: Side, store: StateStore, worker: OpenState) -> None:
@@ -265,7 +265,7 @@ class TestStateStore:
         state = worker(lease_s=30)
         state.acquire()
         way.ask("DELETE", f"/{store.index}-v1")
-        with pytest.raises(SystemicFault, match="behind penstock's back"):
+        with pytest.raises(SystemicFault, match="Another tool deleted or replaced it"):
             state.save(HERE)
         assert way.client.request("GET", f"/{store.index}").status == 404
 
@@ -329,7 +329,7 @@ def test_who_does_not_want_to_stand_by_is_told_of_a_worker_that_lives(worker: Op
     thread.start()
     try:
         assert renewed.wait(10)
-        with pytest.raises(LeaseLost, match=r"Another worker .* follows pipeline shop at this moment"):
+        with pytest.raises(LeaseLost, match=r"Another worker .* is running pipeline shop"):
             worker("two").acquire(standby=False)
     finally:
         over.set()

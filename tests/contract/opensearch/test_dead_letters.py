@@ -159,7 +159,7 @@ class TestOpenSearchDeadLetters(DeadLettersContract):
     def test_a_letter_of_another_form_is_refused(self) -> None:
         self.store.store([letter("a")])
         self.way.ask("POST", f"/{self.real.index}/_update/shop.orders%2Fa", {"doc": {"schema": 2}})
-        with pytest.raises(SettingsError, match=r"dead letter of shop\.orders has the form 2"):
+        with pytest.raises(SettingsError, match=r"dead letter of shop\.orders has the format 2"):
             self.real.find(ORDERS, ["a"], ALIAS)
 
     def test_a_large_body_is_cut_between_characters(self) -> None:

@@ -56,7 +56,7 @@ class TestGenerations:
 
     def test_an_index_that_has_the_name_already_is_left_alone(self, way: Side, index_prefix: str) -> None:
         way.ask("PUT", f"/{index_prefix}orders")
-        with pytest.raises(SettingsError, match=f"an index named {index_prefix}orders exists already"):
+        with pytest.raises(SettingsError, match=f"an index named {index_prefix}orders already exists"):
             way.generation(f"{index_prefix}orders")
         assert way.client.request("GET", f"/{index_prefix}orders-g1").status == 404
 

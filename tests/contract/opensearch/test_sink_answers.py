@@ -253,14 +253,14 @@ class TestIndexTakenAway:
         made = way.generation(f"{index_prefix}a")
         way.ask("DELETE", f"/{made.index}")
         asked = [Write(made.write_alias, kind, 1, b"{}" if kind == "index" else None) for kind in kinds]
-        with pytest.raises(SystemicFault, match="behind penstock's back"):
+        with pytest.raises(SystemicFault, match="Another tool deleted or replaced it"):
             way.sink.write(asked)
         assert way.client.request("GET", f"/{made.write_alias}").status == 404
 
     def test_deletes_to_one_of_several_aliases_do_not_make_its_index(self, way: Side, index_prefix: str) -> None:
         there = way.generation(f"{index_prefix}there").write_alias
         gone = f"{index_prefix}gone-write"
-        with pytest.raises(SystemicFault, match="behind penstock's back"):
+        with pytest.raises(SystemicFault, match="Another tool deleted or replaced it"):
             way.sink.write([*writes(there), Write(gone, "a", 1, None)])
         assert way.client.request("GET", f"/{gone}").status == 404
 

@@ -127,7 +127,7 @@ def test_a_function_that_raises_is_the_documents_error_without_what_it_says_of_t
 
 def test_a_function_that_does_not_take_one_argument_is_refused_at_the_start(module):
     module("pairs", "def two(document, other):\n    return document\n")
-    with pytest.raises(SettingsError, match="pairs:two: it is called with one argument, the document"):
+    with pytest.raises(SettingsError, match="pairs:two: it does not accept one argument, the document"):
         transform(function="pairs:two")
 
 

@@ -18,14 +18,14 @@ def body(path: Path | None = None) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is not JSON"),
+        ("{", "is not valid JSON"),
         ("[]", "must be a JSON object"),
         ('{"properties": {}}', "Put `properties` under `mappings`"),
         ('{"mapping": {}}', "`mapping` is not known at the top"),
         ('{"mappings": []}', "`mappings` must be an object"),
         ('{"mappings": {"properties": 5}}', "`mappings.properties` must be an object"),
         ('{"mappings": {"properties": {"_penstock": {}}}}', "is reserved for penstock"),
-        ('{"settings": {"gc_deletes": "1s"}}', "`index.gc_deletes` keeps deleted documents"),
+        ('{"settings": {"gc_deletes": "1s"}}', "`index.gc_deletes` is set by penstock, so that deleted documents"),
         ('{"settings": {"index": {"translog": {"durability": "async"}}}}', "`index.translog.durability`"),
         ('{"settings": {"mapping.total_fields.limit": 50}}', "is set by `max_fields` of the collection"),
     ],
@@ -101,7 +101,7 @@ def test_conflicts_map_their_fields_unless_the_file_does(tmp_path: Path) -> None
     [
         ("a", "flat_object", "says flat_object for `a`, but the mapping has text for it"),
         ("o", "text", "says text for `o`, but the mapping has object for it"),
-        ("a.b", "text", "speaks of `a.b`, but `a` is mapped as text and holds no fields"),
+        ("a.b", "text", "names `a.b`, but `a` is mapped as text and has no fields"),
     ],
 )
 def test_conflicts_that_the_file_contradicts_are_told(
