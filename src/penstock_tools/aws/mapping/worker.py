@@ -32,8 +32,8 @@ _RESULTS = (NOTHING_YET, OK, FAILED)
 class MappingWorker:
     """The thread of one mapping, from its creation to its deletion or the end of the process.
 
-    It makes every change of state that a user asks for: `record_changed` reports that the record has changed, and the thread
-    applies the change after its current call.
+    It makes every change of state that a user asks for: `record_changed` reports a change of the record, and the
+    thread applies it after its current call.
     """
 
     def __init__(
