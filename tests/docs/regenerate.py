@@ -7,13 +7,20 @@ one of them is not what this would write.
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from benchmarks.page import NAMES
+from benchmarks.results import RESULTS, Item
+from benchmarks.results import Section as ItemSection
+from benchmarks.results import read as read_item
+from benchmarks.results import shown as figure_shown
+from faults.result import Result
+from faults.result import read as read_faults
 from penstock import errors
 from penstock.cli.app import app
 from penstock.cli.extras import EXTRAS
@@ -173,6 +180,55 @@ def _errors() -> list[type[errors.PenstockError]]:
     return [each for each in declared if issubclass(each, errors.PenstockError)]
 
 
+def measured_part() -> str:
+    """The figures that most people look for, from the committed results of benchmarks and faults."""
+    items = {name: item for name in NAMES if (item := read_item(RESULTS, name))}
+    rows = [*_speeds(items), *_memory(items), *_goals(items), *_faults(list(read_faults().values()))]
+    return (
+        "\n".join(["| measured | found |", "| --- | --- |", *(f"| {what} | {found} |" for what, found in rows)]) + "\n"
+    )
+
+
+def _speeds(items: Mapping[str, Item]) -> Iterator[tuple[str, str]]:
+    for name, way in (("load", "penstock load"), ("catch_up", "penstock catch-up")):
+        section = items[name].sections[0]
+        rate = next(row[1] for row in section.rows if row[0] == way)
+        limit = "of the rate at which OpenSearch takes prepared bulk requests"
+        yield section.title, f"{figure_shown(rate)} a second, {_figure(section, f'{way} / raw bulk')} {limit}"
+    latency = items["latency"].sections[0]
+    p50, p99 = (_figure(latency, f"acknowledged at 100 writes a second, {share}") for share in ("p50", "p99"))
+    what = "from a write until the index acknowledges it, at 100 writes a second"
+    yield what, f"{p50} at the median, {p99} at the 99th percentile"
+    calls = items["lambda_calls"].sections[0]
+    yield calls.title, f"{figure_shown(calls.rows[0][1])} a second in {calls.rows[0][0]}"
+
+
+def _memory(items: Mapping[str, Item]) -> Iterator[tuple[str, str]]:
+    for name, command in (("growth", "penstock load"), ("growth", "penstock run"), ("verify", "penstock verify")):
+        section = next(each for each in items[name].sections if each.title.startswith(command))
+        peak = _figure(section, "peak memory, 1,000,000 documents")
+        yield f"peak memory of `{command}` with 1,000,000 documents", peak
+
+
+def _goals(items: Mapping[str, Item]) -> Iterator[tuple[str, str]]:
+    goals = [goal for item in items.values() for each in item.sections for goal in each.goals if goal.wanted]
+    missed = sum(not goal.reached for goal in goals)
+    yield "[goals of the benchmarks](appendix/benchmarks.md#goals)", f"{len(goals) - missed} reached, {missed} missed"
+
+
+def _faults(found: Sequence[Result]) -> Iterator[tuple[str, str]]:
+    times = sum(each.times for each in found)
+    lost, doubled, back = (sum(getattr(each, what) for each in found) for what in ("lost", "doubled", "resurrected"))
+    slowest = max(seconds for each in found for seconds in each.recovered_s)
+    what = f"[{len(found)} kinds of faults](appendix/faults.md), {times} times in all"
+    yield what, f"documents lost: {lost}, doubled: {doubled}, resurrected: {back}; slowest recovery {slowest:.1f} s"
+
+
+def _figure(section: ItemSection, measure: str) -> str:
+    goal = next(goal for goal in section.goals if goal.measure == measure)
+    return f"{figure_shown(goal.value)}{goal.unit}"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "settings": settings_part,
     "collections": collections_part,
@@ -180,6 +236,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands_part,
     "metrics": metrics_part,
     "exit-codes": exit_codes_part,
+    "measured": measured_part,
 }
 
 

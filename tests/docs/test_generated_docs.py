@@ -16,7 +16,7 @@ _spec = importlib.util.spec_from_file_location("regenerate", Path(__file__).with
 regenerate = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(regenerate)
 
-PAGES = ("settings.md", "commands.md", "metrics.md", "exit-codes.md")
+PAGES = ("settings.md", "commands.md", "metrics.md", "exit-codes.md", "performance.md")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -37,7 +37,7 @@ def test_an_outdated_part_is_noticed():
 
 
 def test_the_exit_codes_of_signals_are_in_the_page():
-    page = (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "exit-codes.md", "performance.md").read_text(encoding="utf-8")
     assert f"| {INTERRUPTED} | stopped by Ctrl-C" in page
     assert f"| {TERMINATED} | stopped by SIGTERM" in page
 
