@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from penstock.documents.transform import Transform
-from penstock.errors import SettingsError
+from penstock.errors import Outdated, SettingsError
 from penstock.model import Names, Namespace
 from penstock.mongo.watch import Watch, watches
 from penstock.opensearch.index.definition import IndexDefinition
@@ -42,6 +42,11 @@ class FedGeneration:
     def number(self) -> int:
         """The generation's number."""
         return self.recorded.number if self.recorded else 1
+
+    def require_name_of(self, record: CollectionRecord | None) -> None:
+        """Raise Outdated when the record has another name of it at the source than it was planned with."""
+        if (record.names if record else ()) != self.names.later:
+            raise Outdated(f"The collection {self.namespace} was renamed at the source in the meantime. Start again.")
 
     @property
     def write_alias(self) -> str:

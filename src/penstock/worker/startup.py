@@ -23,7 +23,6 @@ from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.planner import FedGeneration, Plan
 from penstock.settings import FoundCollection
 from penstock.wiring import Adapters
-from penstock.worker.collections.renames import require_known
 from penstock.worker.recovery.position_loss import check_indexes
 from penstock.worker.recovery.source_rewind import check_source
 
@@ -116,7 +115,7 @@ def _check_records(plan: Plan, adapters: Adapters) -> None:
         record = records.get(each.settings.alias)
         now = record.numbered(each.number) if record else None
         before = each.recorded
-        require_known(each, record)
+        each.require_name_of(record)
         if (before and before.recipe) != (now and now.recipe) or (record and now is None):
             raise Outdated(f"The generations of {each.namespace} have changed in the meantime. Start again.")
 

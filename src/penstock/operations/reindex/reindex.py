@@ -28,7 +28,6 @@ from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.settings import Settings
 from penstock.wiring import Adapters
-from penstock.worker.collections.renames import require_known
 from penstock.worker.follower import Follower
 from penstock.worker.progress import NoProgress, Progress
 from penstock.worker.worker import WorkerConnections, connected
@@ -191,7 +190,7 @@ class _Reindexing:
         building = record.numbered(self.building.number)
         if building is None or building.failed:
             raise SystemicFault(building.failed if building else f"{self.building.index} was abandoned meanwhile.")
-        require_known(self.plan.collections[0], record)
+        self.plan.collections[0].require_name_of(record)
         load = self.them.load(building)
         if load and load["phase"] == "dropped":
             raise SystemicFault(f"The collection {self.them.name} does not exist: reindex it when it is back.")
@@ -222,7 +221,7 @@ class _Reindexing:
         found = verify(
             self.adapters, collection, generation, VerifyOptions(wait_s=self.options.wait_s), stop=done, telling=telling
         )
-        require_known(collection, self.them.record())
+        collection.require_name_of(self.them.record())
         kinds = [kind for kind in _WRONG if kind != "dead-lettered" or not self.options.accept_dead_letters]
         wrong = [f"{found.tally.found[kind]:,} {kind}" for kind in kinds if found.tally.found[kind]]
         if wrong or found.dropped:

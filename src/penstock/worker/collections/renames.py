@@ -13,7 +13,6 @@ import structlog
 
 from penstock.errors import Outdated
 from penstock.model import Change, Namespace
-from penstock.opensearch.state.generations import CollectionRecord
 from penstock.opensearch.state.load_state import LoadState
 from penstock.planner import FedGeneration, present_names
 from penstock.wiring import Adapters
@@ -69,7 +68,7 @@ class Renames:
         records = self.adapters.records.read(each.settings.alias for each in those)
         for each in those:
             try:
-                require_known(each, records.get(each.settings.alias))
+                each.require_name_of(records.get(each.settings.alias))
             except Outdated:
                 ending.set()
                 raise
@@ -103,9 +102,3 @@ class Renames:
 
     def _record(self, collection: FedGeneration, to: Namespace, since: int) -> None:
         self.adapters.records.change(collection.settings.alias, lambda record: record.renamed(to.coll, since))
-
-
-def require_known(collection: FedGeneration, record: CollectionRecord | None) -> None:
-    """Raise Outdated when the collection has another name than it was planned with."""
-    if (record.names if record else ()) != collection.names.later:
-        raise Outdated(f"The collection {collection.namespace} was renamed at the source in the meantime. Start again.")
