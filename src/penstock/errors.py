@@ -6,14 +6,14 @@
       SourceUnavailable      the source cannot be reached, or refuses what we need      exit code 4
       SinkUnavailable        the same for the index                                     exit code 5
       QueueUnavailable       the same for the queue of parked keys                      exit code 5
-      SystemicFault          going on would hide a loss: too many dead letters,
+      SystemicFault          continuing would hide a loss: too many dead letters,
                              counters that do not balance, a restored source            exit code 6
         IndexTakenAway       an index or its write alias is gone                        exit code 6
       LeaseLost              another worker has taken this pipeline over                (the worker waits again)
         Outdated             the generations changed since it was planned               (the worker plans again)
       NotEqual               an index does not hold what its collection says            exit code 8
       ReadAgain              what was read is too old to be sent                        (the pipeline reads it again)
-      Stopped                told to stop while waiting                                 exit code 0
+      Stopped                the process is stopping, a wait was ended                  exit code 0
       DocumentError          one document can never be indexed: a dead letter           (the stream goes on)
 
 Only `pipeline` catches DocumentError and ReadAgain, only the worker catches LeaseLost, and only the doors (command
@@ -28,7 +28,7 @@ class PenstockError(Exception):
 
 
 class SettingsError(PenstockError):
-    """The settings cannot be used; `problems` lists all that was found, not only the first."""
+    """The settings cannot be used; `problems` lists everything that is wrong, not only the first problem."""
 
     exit_code = 2
 
@@ -48,7 +48,7 @@ class PositionLost(PenstockError):
 
 
 class SourceUnavailable(PenstockError):
-    """The source cannot be reached, or refuses for good what a reader needs."""
+    """The source cannot be reached, or permanently refuses what a reader needs."""
 
     exit_code = 4
 
@@ -59,7 +59,7 @@ class SourceUnavailable(PenstockError):
 
 
 class SinkUnavailable(PenstockError):
-    """The index cannot be reached, or refuses for good what a writer needs (credentials, a missing permission)."""
+    """The index cannot be reached, or permanently refuses what a writer needs (credentials, a missing permission)."""
 
     exit_code = 5
 
@@ -71,13 +71,13 @@ class QueueUnavailable(PenstockError):
 
 
 class SystemicFault(PenstockError):
-    """Going on would hide a loss; the pipeline stops with the reason."""
+    """Continuing would hide a loss; the pipeline stops with the reason."""
 
     exit_code = 6
 
 
 class IndexTakenAway(SystemicFault):
-    """An index was deleted, or its write alias was taken away, behind penstock's back."""
+    """Another tool deleted an index or removed its write alias."""
 
 
 class LeaseLost(PenstockError):
@@ -87,7 +87,7 @@ class LeaseLost(PenstockError):
 
 
 class Outdated(LeaseLost):
-    """What a pipeline was to feed is not what it should feed by now: a generation was made, or dropped."""
+    """The pipeline was planned for other generations: one was created or dropped since then."""
 
 
 class NotEqual(PenstockError):
@@ -97,11 +97,11 @@ class NotEqual(PenstockError):
 
 
 class ReadAgain(PenstockError):
-    """Writes read outside the stream are too old to be sent, or nobody knows whether they arrived: read them again."""
+    """Writes read outside the stream are too old to be sent, or it is unknown whether they arrived: read them again."""
 
 
 class Stopped(PenstockError):
-    """A wait was ended because the process is to stop; nothing is lost, the position stays where it is."""
+    """A wait was ended because the process is stopping; nothing is lost, the position stays where it is."""
 
     exit_code = 0
 

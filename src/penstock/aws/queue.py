@@ -10,7 +10,7 @@ from penstock.aws.session import service
 from penstock.errors import QueueUnavailable
 
 MAX_TEXT_BYTES = 200_000
-"""SQS takes 256 KiB in one message (1 MiB since 2025); less is safe everywhere."""
+"""SQS accepts 256 KiB in a message (1 MiB since 2025); less is safe everywhere."""
 
 _AT_ONCE = 10
 _REGION = re.compile(r"https?://sqs\.([\w-]+)\.")
@@ -26,7 +26,7 @@ class Message(NamedTuple):
 
 
 class Queue:
-    """One queue by its URL. Everything raises QueueUnavailable when SQS refuses or does not answer."""
+    """A queue by its URL. All methods raise QueueUnavailable if SQS refuses or does not answer."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -34,12 +34,12 @@ class Queue:
         self._sqs = service("sqs", region=region[1] if region else None)
 
     def send(self, texts: Sequence[str]) -> None:
-        """Put every text into the queue; after an error some of them may be in it."""
+        """Send every text to the queue; after an error, some of them may be in it."""
         for text in texts:
             self._call(self._sqs.send_message, MessageBody=text)
 
     def receive(self, *, wait_s: int = 0, hidden_s: int = 300) -> list[Message]:
-        """Up to ten messages, which nobody else receives for `hidden_s` seconds."""
+        """Return up to ten messages, which no other receiver gets for `hidden_s` seconds."""
         answer = self._call(
             self._sqs.receive_message,
             MaxNumberOfMessages=_AT_ONCE,
@@ -49,15 +49,15 @@ class Queue:
         return [Message(each["ReceiptHandle"], each["Body"]) for each in answer.get("Messages", ())]
 
     def delete(self, message: Message) -> None:
-        """Take a message out of the queue for good."""
+        """Delete a message from the queue."""
         self._call(self._sqs.delete_message, ReceiptHandle=message.receipt)
 
     def give_back(self, message: Message) -> None:
-        """Let others receive the message again, at once."""
+        """Make the message available to other receivers at once."""
         self._call(self._sqs.change_message_visibility, ReceiptHandle=message.receipt, VisibilityTimeout=0)
 
     def waiting(self) -> int:
-        """About how many messages there are, those that are being replayed included."""
+        """Return the approximate number of messages, including those being replayed."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         answer = self._call(self._sqs.get_queue_attributes, AttributeNames=names)
         return sum(int(answer["Attributes"][name]) for name in names)

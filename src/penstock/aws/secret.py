@@ -15,16 +15,16 @@ _FOR_GOOD = frozenset(
 
 
 class SourceSecret(NamedTuple):
-    """What penstock needs of a secret; RDS puts more into it."""
+    """The part of a secret that penstock needs; RDS stores more in it."""
 
     username: str
     password: str
 
 
 def read_secret(name: str) -> SourceSecret:
-    """Read the secret, by its ARN or name, as it is now.
+    """Read the present value of the secret, given its ARN or name.
 
-    Raises SettingsError when it is not there, not allowed or not in the form that RDS gives it; SourceUnavailable when
+    Raises SettingsError if it does not exist, may not be read or does not have the format of RDS; SourceUnavailable if
     Secrets Manager does not answer.
     """
     region = name.split(":")[3] if name.startswith("arn:") and name.count(":") >= 6 else None

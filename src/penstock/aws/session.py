@@ -1,4 +1,4 @@
-"""Clients of AWS services by botocore (extra `aws`): credentials, region, endpoints as every AWS tool finds them."""
+"""Clients of AWS services with botocore (extra `aws`): it finds credentials, region and endpoints as AWS tools do."""
 
 import os
 from functools import cache
@@ -10,17 +10,17 @@ from botocore.session import Session, get_session
 from penstock.errors import SettingsError
 
 _CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "max_attempts": 3})
-"""A function that has little time left must not wait long for one answer."""
+"""A function with little time left must not wait long for one answer."""
 
 
 @cache
 def session() -> Session:
-    """The session of this process."""
+    """Return the session of this process."""
     return get_session()
 
 
 def service(name: str, *, region: str | None = None) -> Any:
-    """A client of a service. Raises SettingsError when no region is known."""
+    """Return a client of a service. Raises SettingsError if no region is known."""
     region = region or region_here()
     if not region:
         raise SettingsError("No AWS region is set: set AWS_REGION, or a region in the AWS profile.")
@@ -28,5 +28,5 @@ def service(name: str, *, region: str | None = None) -> Any:
 
 
 def region_here() -> str | None:
-    """The region of the environment or the profile."""
+    """Return the region of the environment or the profile."""
     return session().get_config_variable("region") or os.environ.get("AWS_REGION")

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 for requests to OpenSearch Service, through botocore (extra `aws`)."""
+"""AWS Signature Version 4 for requests to OpenSearch Service, with botocore (extra `aws`)."""
 
 import hashlib
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class Signer:
         self._credentials = _credentials(session)
 
     def headers(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
-        """Return the headers with the signature of exactly this request, its body's hash included."""
+        """Return the headers with the signature of exactly this request, including the hash of its body."""
         hashed = {"x-amz-content-sha256": hashlib.sha256(body).hexdigest()}
         request = AWSRequest(method=method, url=_canonical(url), data=body, headers=hashed)
         try:
@@ -37,13 +37,13 @@ class Signer:
         return {**headers, **dict(request.headers.items())}
 
     def renew(self) -> bool:
-        """Look the credentials up anew, as at the start: a rotated key in a profile is read then."""
+        """Look the credentials up again, as at the start, to pick up a rotated key in a profile."""
         self._credentials = _credentials(get_session())
         return True
 
 
 def _canonical(url: str) -> str:
-    """The address with its parameters spelt as AWS spells them before it checks; botocore takes them as they stand."""
+    """Return the address with its parameters as AWS spells them before it checks; botocore does not normalise them."""
     address, _, query = url.partition("?")
     pairs = parse_qsl(query, keep_blank_values=True)
     return f"{address}?{urlencode(pairs, quote_via=quote, safe='-_.~')}" if pairs else address

@@ -1,4 +1,4 @@
-"""What a command does first, once its settings are read: set up its process, and find what its patterns stand for."""
+"""What a command does first, once its settings are read: set up its process, and find what its patterns match."""
 
 from typing import Literal
 

@@ -1,1 +1,1 @@
-"""The handlers of the AWS deployment: one file for each function, its `handler` at the end."""
+"""The handlers of the AWS deployment: one file for each function, with its `handler`."""

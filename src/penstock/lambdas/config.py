@@ -1,9 +1,9 @@
-"""The function `config`: POST /config makes the collection and turns its change stream on; so does the deployment.
+"""The function `config`: POST /config creates the collection and turns its change stream on; so does the deployment.
 
-The body is nothing or {"enable": true}, which may be asked any number of times, or {"enable": false}. The answer says
+The body is empty or {"enable": true}, which may be repeated any number of times, or {"enable": false}. The answer says
 what was found, what was done, and from which time on (Unix seconds) a mapping misses nothing.
 
-On DocumentDB change streams are off until modifyChangeStreams turns them on, and an event source mapping is said to
+On DocumentDB, change streams are off until modifyChangeStreams turns them on. An event source mapping is reported to
 look for the entry of exactly its own scope: one for the whole database does not count. On MongoDB they are always on.
 """
 
@@ -25,14 +25,14 @@ from penstock.mongo.retrying import ask
 
 _AWAY = "The cluster did not answer in time; the request may be partly done. Try again: repeating it does no harm."
 _NO_SUCH_COMMAND = frozenset({59, 40324})
-"""What MongoDB says of modifyChangeStreams, and of the stage $listChangeStreams."""
+"""MongoDB's error codes for modifyChangeStreams, and for the stage $listChangeStreams."""
 
 _NAMESPACE_EXISTS = 48
 _DEPLOYMENT_AT_MOST_S = 840.0
 
 
 class FoundStream(NamedTuple):
-    """How the collection was found. `switched`: whether its change stream can be turned on and off."""
+    """The state in which the collection was found. `switched`: whether its change stream can be turned on and off."""
 
     collection: bool
     change_stream: bool
@@ -40,7 +40,7 @@ class FoundStream(NamedTuple):
 
 
 def handler(event: Any, context: Any) -> Any:
-    """Answer one request of API Gateway, or one event of a CloudFormation custom resource (provider framework)."""
+    """Handle a request of API Gateway, or an event of a CloudFormation custom resource (provider framework)."""
     if isinstance(event, dict) and "RequestType" in event:
         return _deploy(event, context)
     return _answer(event, context)
@@ -84,7 +84,7 @@ def _asked(body: bytes) -> bool:
 
 
 def _deploy(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Create and update turn the change stream on. Raises PenstockError, which fails the deployment with its reason."""
+    """Turn the change stream on at create and update. Raises PenstockError, which fails the deployment."""
     if event["RequestType"] == "Delete":
         # The change stream stays on: another reader may use it, and the collection's data outlives a stack's update.
         return {"PhysicalResourceId": event["PhysicalResourceId"]}
@@ -103,7 +103,7 @@ def _deploy(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 class _Turning:
-    """Turns the change stream of a collection on or off; may be asked again after a lost connection."""
+    """Turns the change stream of a collection on or off; may be called again after a lost connection."""
 
     def __init__(self, namespace: Namespace, *, on: bool) -> None:
         self._namespace = namespace
@@ -111,7 +111,7 @@ class _Turning:
         self._looks: list[FoundStream] = []
 
     def __call__(self, client: SourceClient) -> int:
-        """Do what is left to do, and answer the cluster's time (a version) afterwards."""
+        """Do what is left to do, then return the cluster's time (a version)."""
         found = _look(client, self._namespace)
         self._looks.append(found)
         if self._on and not found.collection:
@@ -122,7 +122,7 @@ class _Turning:
 
     @property
     def found_at_first(self) -> FoundStream:
-        """How it was before anything was done."""
+        """Its state before anything was done."""
         return self._looks[0]
 
     def did(self) -> list[str]:
@@ -136,7 +136,7 @@ class _Turning:
 
 
 def _time(client: SourceClient) -> int:
-    """The cluster's time. A stream that starts at its whole second misses nothing that came later."""
+    """Return the cluster's time. A stream that starts at its whole second misses nothing that came later."""
     time = cluster_time(client)
     if not time:
         raise SourceUnavailable(

@@ -1,4 +1,4 @@
-"""Answering before the invocation's time is over, whatever the servers do."""
+"""Ends work before the invocation's time is up, no matter what the servers do."""
 
 import threading
 from collections.abc import Callable
@@ -22,11 +22,11 @@ def in_time(
     reserve_s: float = _RESERVE_S,
     grace_s: float = _GRACE_S,
 ) -> T:
-    """Do the work and answer what it answers; raises Stopped shortly before the time is over.
+    """Do the work and return its result; raise Stopped shortly before the time is up.
 
-    The work is told to stop `reserve_s` before that, and has `grace_s` to end; an invocation with hardly more time
-    gets a third of it for each. What still waits for a dead connection then is left behind in its thread: a driver's
-    own timeouts are longer than the time of a request.
+    The work is asked to stop `reserve_s` before that, and has `grace_s` to end; an invocation with hardly more time
+    gets a third of it for each. Work that then still waits for a dead connection is left behind in its thread: a
+    driver's own timeouts are longer than the time of a request.
     """
     left_s = context.get_remaining_time_in_millis() / 1000
     stop = threading.Event()

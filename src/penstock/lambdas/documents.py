@@ -1,4 +1,4 @@
-"""The documents of a request's body: JSON or extended JSON in, BSON out, or the reason and its place."""
+"""Reads the documents of a request's body: JSON or extended JSON to BSON, or what is wrong and where."""
 
 import json
 import math
@@ -25,13 +25,13 @@ _OPTIONS: JSONOptions = JSONOptions(
     uuid_representation=UuidRepresentation.UNSPECIFIED,
 )
 _UNREADABLE = (BSONError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
-"""What the reader of extended JSON raises for a value that is not in its form, and BSON for one it cannot hold."""
+"""What reading extended JSON raises for a malformed value, and BSON for one that it cannot store."""
 
 _KINDS = {str: "a string", bool: "true or false", int: "a number", float: "a number", list: "an array"}
 
 
 class NewDocument(NamedTuple):
-    """A document to be stored: its `_id` and its BSON. `place` names it in the request."""
+    """A document to store: its `_id` and its BSON. `place` says where in the request it was."""
 
     place: str
     id: Any
@@ -39,7 +39,7 @@ class NewDocument(NamedTuple):
 
 
 def documents_of(body: bytes) -> list[NewDocument]:
-    """Return the documents of a body, one object or an array of them; those without an `_id` get an ObjectId.
+    """Return the documents of a body, an object or an array of objects. Those without an `_id` get an ObjectId.
 
     Raises BadRequest.
     """
@@ -56,7 +56,7 @@ def documents_of(body: bytes) -> list[NewDocument]:
 
 
 def parsed_json(body: bytes) -> Any:
-    """Parse a body strictly: finite numbers, no name twice. Raises BadRequest."""
+    """Parse a body strictly: finite numbers, no duplicate names. Raises BadRequest."""
     if not body.strip():
         raise BadRequest("The body is empty; it must be JSON.")
     try:
@@ -120,7 +120,7 @@ def _capitalised(place: str) -> str:
 
 
 def _cause_of(error: Exception) -> str:
-    """The cause, without the document that pymongo puts before it."""
+    """Return the cause, without the document that pymongo puts in front of it."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, UnicodeError):

@@ -1,4 +1,4 @@
-"""Metrics in CloudWatch's embedded format: a line of the log that CloudWatch turns into metrics.
+"""Metrics in CloudWatch's embedded format: a log line that CloudWatch turns into metrics.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
@@ -25,11 +25,11 @@ UNITS: Final[dict[str, str]] = {
     "SystemicFaults": "Count",
     "LagSeconds": "Seconds",
 }
-"""What the sync function measures. LagSeconds: from the last change's cluster time until it was written."""
+"""The metrics of the sync function. LagSeconds: from the last change's cluster time until it was written."""
 
 
 def publish(function: str, values: Mapping[str, float], **details: str) -> None:
-    """Print the values as one line; `details` can be searched for and are no metrics."""
+    """Print the values as one line; `details` can be searched for but are not metrics."""
     directive = {
         "Namespace": NAMESPACE,
         "Dimensions": [[DIMENSION]],

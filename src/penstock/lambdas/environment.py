@@ -1,6 +1,6 @@
-"""What each function is and is told: the one list that the stack, the local platform and the tests read.
+"""The functions and their environment variables: the one list that the stack, the local platform and the tests read.
 
-Every variable is a setting of penstock (docs/settings.md); the sample's three names stand for the settings beside them.
+Every variable is a setting of penstock (docs/settings.md); the setting is given next to the sample's three names.
 """
 
 from typing import Final, Literal
@@ -8,7 +8,7 @@ from typing import Final, Literal
 FunctionName = Literal["writer", "reader", "config", "sync"]
 
 APPLICATION: Final = "change-streams-demo"
-"""How the names of the deployment's parts begin, as in the sample."""
+"""The prefix of the names of the deployment's parts, as in the sample."""
 
 HANDLERS: Final[dict[FunctionName, str]] = {
     "writer": "penstock.lambdas.writer.handler",
@@ -19,12 +19,12 @@ HANDLERS: Final[dict[FunctionName, str]] = {
 
 
 def function_name(name: str) -> str:
-    """`change-streams-demo-sync` of `sync`."""
+    """Return `change-streams-demo-sync` for `sync`."""
     return f"{APPLICATION}-{name}"
 
 
 SECRET: Final = "DOCUMENT_DB_SECRET"  # noqa: S105 (a name, not a password)
-"""The ARN of the secret that holds `username` and `password` ([source] secret)."""
+"""The ARN of the secret with `username` and `password` ([source] secret)."""
 
 ENDPOINT: Final = "DOCUMENT_DB_ENDPOINT"
 """The cluster's endpoint, `host` or `host:port` ([source] uri)."""
@@ -56,7 +56,7 @@ VARIABLES: Final[dict[FunctionName, tuple[str, ...]]] = {
     "config": (SECRET, ENDPOINT, COLLECTIONS, LOG_FORMAT),
     "sync": (SECRET, ENDPOINT, DOMAIN, COLLECTIONS, QUEUE, TIMEOUT, LOG_FORMAT),
 }
-"""What the stack sets on each function, exactly."""
+"""Exactly the variables that the stack sets on each function."""
 
 OPERATIONS_VARIABLES: Final = (SECRET, ENDPOINT, CURSORS, RETENTION, DOMAIN, COLLECTIONS, QUEUE, LOG_FORMAT)
-"""What the stack sets on the task that runs `penstock` commands."""
+"""The variables that the stack sets on the task that runs `penstock` commands."""

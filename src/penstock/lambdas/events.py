@@ -2,8 +2,8 @@
 
     {"eventSourceArn": ..., "events": [{"event": {...}}, ...], "eventSource": "aws:docdb"}
 
-The events are extended JSON. AWS shows its relaxed form; the canonical one and the older forms of dates and numbers are
-read too (https://docs.aws.amazon.com/lambda/latest/dg/with-documentdb.html).
+The events are extended JSON. AWS documents its relaxed form; the canonical form and the older forms of dates and
+numbers are read too (https://docs.aws.amazon.com/lambda/latest/dg/with-documentdb.html).
 """
 
 import json
@@ -27,15 +27,15 @@ StreamEvent = dict[str, Any]
 
 _JSON = JSONOptions(tz_aware=False, document_class=dict, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 _WRONG = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError, BSONError)
-"""What reading a value as extended JSON may raise when it only looks like it."""
+"""What reading a value as extended JSON may raise if it only looks like it."""
 
 
 class NotAnEnvelope(ValueError):
-    """The function was called by something else than a DocumentDB event source mapping."""
+    """The function was called by something other than a DocumentDB event source mapping."""
 
 
 def events_of(envelope: Any) -> list[StreamEvent]:
-    """The events as they came. Raises NotAnEnvelope."""
+    """Return the events as received. Raises NotAnEnvelope."""
     try:
         events = [each["event"] for each in envelope["events"]]
     except (TypeError, KeyError):
@@ -49,7 +49,7 @@ def events_of(envelope: Any) -> list[StreamEvent]:
 
 
 def changes_of(events: Sequence[StreamEvent], colls: Sequence[Namespace]) -> dict[str, list[Change]]:
-    """The changes, in order, by the name of the database; `colls` are the declared collections.
+    """Return the changes, in order, by database; `colls` are the declared collections.
 
     An update without its document is `unresolved`. What cannot be read is `unreadable`.
     """
@@ -74,7 +74,7 @@ def _readable(events: Sequence[StreamEvent], colls: Sequence[Namespace]) -> Iter
 
 
 def _control_event(event: StreamEvent, colls: Sequence[Namespace]) -> StreamEvent:
-    """The event with all that it needs; a rename to nobody knows where took its collection away like a drop."""
+    """Return the event with everything it needs; a rename to an unknown target counts as a drop."""
     ns = event.get("ns")
     read = {**event, "clusterTime": _time(event) or Timestamp(0, 0), "ns": ns if _is_namespace(ns) else _first(colls)}
     if event["operationType"] == "rename" and not _is_namespace(event.get("to")):
@@ -83,7 +83,7 @@ def _control_event(event: StreamEvent, colls: Sequence[Namespace]) -> StreamEven
 
 
 def _document_event(event: StreamEvent, colls: Sequence[Namespace]) -> StreamEvent:
-    """The event in BSON values; what cannot be read stands as an `Undecodable` document under some id."""
+    """Return the event in BSON values; an unreadable one becomes an `Undecodable` document under some id."""
     time = _time(event)
     namespace: Any = event.get("ns")
     problem = "" if time else "it has no clusterTime"
@@ -112,7 +112,7 @@ def _document(held: dict[str, Any]) -> dict[str, Any] | Undecodable:
 
 
 def _value(value: Any) -> Any:
-    """A value in BSON; inner values first, as `object_hook` wants them."""
+    """Return the value in BSON; inner values first, as `object_hook` needs them."""
     if value.__class__ is dict:
         read = {name: _value(inner) for name, inner in value.items()}
         return object_hook(read, _JSON) if any(name.startswith("$") for name in read) else read
@@ -130,7 +130,7 @@ def _time(event: Mapping[str, Any]) -> Timestamp | None:
 
 
 def token_of(events: Sequence[StreamEvent]) -> str:
-    """The resume token of the last event, for the record; empty when there is none."""
+    """Return the resume token of the last event, for the record; empty if there is none."""
     try:
         return str(events[-1]["_id"]["_data"])
     except (IndexError, KeyError, TypeError):
@@ -138,12 +138,12 @@ def token_of(events: Sequence[StreamEvent]) -> str:
 
 
 def latest_time(events: Sequence[StreamEvent]) -> int:
-    """The greatest cluster time, as a version; 0 when there is none."""
+    """Return the greatest cluster time, as a version; 0 if there is none."""
     return max((version_of(time.time, time.inc) for time in map(_time, events) if time), default=0)
 
 
 def _name_of(event: StreamEvent) -> str:
-    """Some id for an event whose own cannot be read."""
+    """Return some id for an event whose own id cannot be read."""
     try:
         return json.dumps(event.get("documentKey") or event.get("_id"), default=str)[:500]
     except RecursionError:
@@ -151,7 +151,7 @@ def _name_of(event: StreamEvent) -> str:
 
 
 def _is_namespace(ns: Any) -> bool:
-    """Whether it names a database, and a collection if any."""
+    """Whether it names a database, and optionally a collection."""
     return isinstance(ns, dict) and isinstance(ns.get("db"), str) and isinstance(ns.get("coll", ""), str)
 
 

@@ -1,13 +1,13 @@
-"""API Gateway's requests (REST proxy, format 1.0) in, its answers out; the one place where errors become answers.
+"""Reads API Gateway's requests (REST proxy, format 1.0) and makes its responses; only here, errors become responses.
 
-    what a handler raises                            the answer
+    what a handler raises                            the response
     BadRequest                                       400, or its own status, with the reason
-    Stopped, or a SourceUnavailable without an       503: the server is away; whoever asks may try again
+    Stopped, or a SourceUnavailable without an       503: the server is unavailable; the caller may try again
       answer of the cluster (its secret)
-    any other PenstockError                          500: settings or rights must be changed; the log says which
+    any other PenstockError                          500: settings or permissions must change; the log says which
 
-The answer to an error never quotes what went wrong inside: that goes to the log. Anything else that is raised is a
-defect: Lambda counts it, logs its traceback, and API Gateway answers 502.
+The response to an error never quotes internal details, which go to the log. Anything else that is raised is a defect:
+Lambda counts it, logs its traceback, and API Gateway answers 502.
 """
 
 import threading
@@ -26,13 +26,13 @@ from penstock.lambdas.deadline import in_time
 log = structlog.get_logger(__name__)
 
 AT_MOST_S: Final = 24.0
-"""API Gateway waits 29 s, a cold start included."""
+"""API Gateway waits 29 s, including a cold start."""
 
 _REFUSED = "A setting or permission of this deployment is wrong; the function's log says which."
 
 
 class BadRequest(Exception):
-    """The request cannot be carried out as it is; the message is the answer."""
+    """The request cannot be carried out as it is; the message is the response."""
 
     def __init__(self, reason: str, status: int = 400) -> None:
         self.status = status
@@ -40,7 +40,7 @@ class BadRequest(Exception):
 
 
 class ApiRequest(NamedTuple):
-    """What was asked. `path` as the caller sees it, with the stage; parameters are decoded, each was given once."""
+    """A request. `path` is the caller's, with the stage; parameters are decoded, and each was given once."""
 
     path: str
     parameters: Mapping[str, str]
@@ -48,7 +48,7 @@ class ApiRequest(NamedTuple):
 
 
 class ApiReply(NamedTuple):
-    """What to answer; `body` is JSON."""
+    """A response; `body` is JSON."""
 
     status: int
     body: bytes
@@ -56,7 +56,7 @@ class ApiReply(NamedTuple):
 
 
 Proxied: TypeAlias = dict[str, Any]
-"""An answer in API Gateway's form."""
+"""A response in API Gateway's format."""
 
 
 def answer(
@@ -67,7 +67,10 @@ def answer(
     handle: Callable[[ApiRequest, threading.Event], ApiReply],
     away: str,
 ) -> Proxied:
-    """Answer one request by `handle`, which ends soon when its event is set; `away` is said when a server is."""
+    """Handle a request with `handle`, which ends soon after its event is set.
+
+    `away` is the message if a server is unavailable.
+    """
     with structlog.contextvars.bound_contextvars(request_id=context.aws_request_id):
         try:
             request = read(event, method)
@@ -92,7 +95,7 @@ def read(event: Any, method: str) -> ApiRequest:
 
 
 def message(text: str) -> bytes:
-    """The JSON of an answer that is one sentence."""
+    """Return the JSON of a response that is one sentence."""
     return orjson.dumps({"message": text})
 
 

@@ -1,10 +1,10 @@
-"""Where a page of search results ends, as the opaque text `after` that asks for the next one.
+"""The end of a page of search results, as the opaque text `after` that asks for the next page.
 
-Results are ordered by score and then by sequence number: it has doc values, whereas sorting by `_id` would load every
-id into the heap, and may be forbidden. A sequence number is unique within a shard only, so the text also names the
-documents already given that share the last one's place; the next page starts at that place again, without them.
+Results are ordered by score and then by sequence number, which has doc values; sorting by `_id` would load every id
+into the heap, and may be forbidden. A sequence number is only unique within a shard, so the text also names the
+documents of the page that share the last one's place; the next page starts at that place, without them.
 
-A document that is written between two pages moves behind those that are there: it may be given twice, never not at all.
+A document that is written between two pages moves to the end: it may be returned twice, but is never missed.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -22,19 +22,19 @@ _NOT_OURS = "`after` does not belong to this search: give the one of its last re
 
 
 class SearchPlace(NamedTuple):
-    """The place after a page: the score and sequence number of its last document, and the ids given there."""
+    """The place after a page: score and sequence number of its last document, and the ids returned at that place."""
 
     score: float
     sequence: int
     given: tuple[str, ...] = ()
 
     def search(self) -> dict[str, Any]:
-        """The part of a search's body that starts at this place."""
+        """Return the part of a search's body that makes it start at this place."""
         return {"search_after": [self.score, self.sequence - 1]}
 
 
 def place_after(hits: Sequence[Any], before: SearchPlace | None) -> SearchPlace:
-    """The place after these hits, which begin at the place `before`."""
+    """Return the place after these hits, which start at the place `before`."""
     score, sequence = hits[-1]["sort"]
     given = [hit["_id"] for hit in hits if hit["sort"] == [score, sequence]]
     if before is not None and (before.score, before.sequence) == (score, sequence):
@@ -43,12 +43,12 @@ def place_after(hits: Sequence[Any], before: SearchPlace | None) -> SearchPlace:
 
 
 def to_text(place: SearchPlace, query: str | None) -> str:
-    """The text of a place in the results of a query."""
+    """Return the text for a place in the results of a query."""
     return urlsafe_b64encode(orjson.dumps([_of(query), *place])).decode().rstrip("=")
 
 
 def from_text(text: str, query: str | None) -> SearchPlace:
-    """Read a text of `to_text`. Raises BadRequest."""
+    """Read a text made by `to_text`. Raises BadRequest."""
     try:
         of, score, sequence, given = orjson.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, TypeError):

@@ -1,7 +1,7 @@
-"""Which requests to the domain a role may make: the stack makes its policies of it, the local domain its rights.
+"""Which requests to the domain a role may make; the stack makes its policies from this, the local domain its checks.
 
 IAM sees the method and the path of a request, not its parameters or its body. So a path must be spelt as it is sent,
-`*` stands for slashes too, and `POST /_bulk` reaches every index: it cannot be narrowed further by IAM alone.
+`*` matches slashes too, and `POST /_bulk` reaches every index: IAM alone cannot narrow that further.
 """
 
 import re
@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 STATE: Final = "penstock-*"
-"""penstock's own indexes: state and dead letters, and the ones that `check` makes to try a mapping."""
+"""penstock's own indexes: state, dead letters, and those that `check` creates to try a mapping."""
 
 
 class Requests(NamedTuple):
-    """One kind of request: methods on some paths, which have no slash in front; the root is an empty one."""
+    """One kind of request: methods on some paths. Paths have no leading slash; the root is an empty path."""
 
     sid: str
     methods: Sequence[str]
@@ -21,12 +21,12 @@ class Requests(NamedTuple):
 
 
 def reader_requests(index: str) -> list[Requests]:
-    """Search the index. Not `<index>/*`: POST and PUT on `_bulk`, `_doc` and `_update` are under it."""
+    """Return the requests to search the index. Not `<index>/*`, which includes `_bulk`, `_doc` and `_update`."""
     return [Requests("OpenSearchSearch", ["Post"], [f"{index}/_search"])]
 
 
 def sync_requests(index: str) -> list[Requests]:
-    """Write the index's generations, make those and penstock's own indexes, and read what they hold."""
+    """Return the requests to create, write and read the index's generations and penstock's own indexes."""
     written = [_generations(index), STATE]
     return [
         Requests("OpenSearchLook", ["Get", "Head"], ["", index, *written]),
@@ -38,7 +38,7 @@ def sync_requests(index: str) -> list[Requests]:
 
 
 def operations_requests(index: str) -> list[Requests]:
-    """As sync; besides what `status` and `check` ask for, and the deletes of replayed dead letters."""
+    """Return the requests of sync, plus those of `status` and `check`, and deletes of replayed dead letters."""
     cluster = ["_cluster/health", "_cluster/settings", "_nodes/stats/fs"]
     asked = [f"{index}/*", f"_alias/{index}*", f"_alias/{STATE}", *cluster]
     return [
@@ -51,7 +51,7 @@ def operations_requests(index: str) -> list[Requests]:
 
 
 def allows(requests: Iterable[Requests], method: str, path: str) -> bool:
-    """Say whether a role with these rights may make a request, as IAM compares: `*` is anything."""
+    """Whether a role with these permissions may make a request, compared as IAM does: `*` matches anything."""
     asked = path.removeprefix("/")
     return any(
         method.capitalize() in each.methods and any(_matches(pattern, asked) for pattern in each.paths)
@@ -64,7 +64,7 @@ def _matches(pattern: str, path: str) -> bool:
 
 
 def _generations(index: str) -> str:
-    """An index's generations and their write aliases: orders-g1, orders-g1-write."""
+    """Return the pattern of an index's generations and their write aliases: orders-g1, orders-g1-write."""
     return f"{index}-g*"
 
 

@@ -1,12 +1,12 @@
-"""The function `reader`: GET /demo-data answers documents of the index, as an array of OpenSearch's hits.
+"""The function `reader`: GET /demo-data returns documents of the index, as an array of OpenSearch's hits.
 
-    q      full text, over all fields: all words must occur, in any of them; a | b, -word, "a phrase" and begin* are
-           understood, and nothing in it is an error of syntax
-    size   how many documents at most, 1 to 1000; 10 by default
-    after  the next page: what the header x-next-after of the last answer says; `Link` has the whole address
-    id     one document by its document id (docs/bson.md); without any other parameter
+    q      full text, over all fields: all words must occur, in any of them. `a | b`, `-word`, `"a phrase"` and `begin*`
+           are understood; no text is a syntax error
+    size   maximum number of documents, 1 to 1000; default 10
+    after  the next page: the value of the header x-next-after in the last response; `Link` has the whole address
+    id     one document by its document id (docs/bson.md); cannot be combined with other parameters
 
-The best hits come first. A document is found about a second after it was written to the index. All of it is asked by
+The best hits come first. A document is found about a second after it was written to the index. Everything is read with
 POST /<alias>/_search, the only request that the function's role allows.
 """
 
@@ -38,13 +38,13 @@ _AWAY = "The index did not answer in time. Try again."
 _PARAMETERS = ("q", "size", "after", "id")
 _MOST = 1000
 _MOST_ANSWER_BYTES = 5_500_000
-"""Lambda refuses an answer of more than 6 MB, in which the body is a string in JSON."""
+"""Lambda refuses a response of more than 6 MB, in which the body is a JSON string."""
 
 _DIGITS_OF_INT64 = 19
 
 
 class Search(NamedTuple):
-    """What was asked for."""
+    """The parameters of a search."""
 
     q: str | None = None
     size: int = 10
@@ -53,14 +53,14 @@ class Search(NamedTuple):
 
 
 class SearchPage(NamedTuple):
-    """What was found: hits, one more than asked for when there are more; the total when it is known exactly."""
+    """The result: hits, one more than asked for if there are more; the total if it is known exactly."""
 
     hits: Sequence[Any]
     total: int | None
 
 
 def handler(event: Any, context: Any) -> Proxied:
-    """Answer one request of API Gateway."""
+    """Handle a request of API Gateway."""
     return answer(event, context, method="GET", handle=_read, away=_AWAY)
 
 
@@ -97,7 +97,7 @@ def search_of(parameters: Mapping[str, str]) -> Search:
 
 
 def _found(search: Search, stop: threading.Event) -> SearchPage:
-    """Ask the index until all its shards answer. Raises BadRequest, SinkUnavailable, Stopped."""
+    """Search until all shards of the index answer. Raises BadRequest, SinkUnavailable, Stopped."""
     path = f"/{quote(collection().alias, safe='')}/_search"
     patience, backoff = RetryForever(_metrics(), stop), Backoff(stop)
     while True:
@@ -124,7 +124,7 @@ def _refused(reply: Response, search: Search, path: str) -> SearchPage:
 
 
 def body_of(search: Search) -> dict[str, Any]:
-    """The body of the search request."""
+    """Return the body of the search request."""
     if search.id is not None:
         return {"size": 1, "query": {"ids": {"values": [search.id]}}}
     text = {"simple_query_string": {"query": search.q, "fields": ["*"], "lenient": True, "default_operator": "and"}}
@@ -137,7 +137,7 @@ def body_of(search: Search) -> dict[str, Any]:
 
 
 def _fitting(hits: Sequence[Any]) -> Iterator[bytes]:
-    """Hits as JSON, as many as fit into an answer; one that never fits comes without its `_source`."""
+    """Yield hits as JSON, as many as fit into a response; one that never fits comes without its `_source`."""
     left = _MOST_ANSWER_BYTES
     for place, hit in enumerate(hits):
         kept = {name: hit[name] for name in ("_index", "_id", "_score", "_source")}
@@ -154,12 +154,12 @@ def _fitting(hits: Sequence[Any]) -> Iterator[bytes]:
 
 
 def verbatim(raw: bytes) -> Any:
-    """Parse JSON so that `written` gives every number with the digits it had: `_source` has all of a decimal's."""
+    """Parse JSON so that `written` keeps the digits of every number: `_source` has all digits of a decimal."""
     return json.loads(raw, parse_float=_Digits, parse_int=_whole)
 
 
 def written(value: Any) -> bytes:
-    """The JSON of what `verbatim` has parsed."""
+    """Return the JSON of a value that `verbatim` has parsed."""
     return orjson.dumps(value, _fragment)
 
 

@@ -1,11 +1,11 @@
 """The sync function: the events of a DocumentDB event source mapping -> the index.
 
-The mapping delivers a batch again when the function fails: for ever by the documentation, six times and then never
-again by one report. Neither loses anything here, because the function does not fail: what can never be indexed becomes
-a dead letter, and what cannot be written in time is parked, by its keys, in a queue. Only when that is impossible too
-it raises.
+The mapping delivers a batch again when the function fails: forever according to the documentation, six times and then
+never again according to one report. Neither loses anything here, because the function does not fail: documents that can
+never be indexed become dead letters, and the keys of documents that cannot be written in time are parked in a queue.
+The function only raises if that is impossible too.
 
-`penstock dead-letters replay --queue` takes the keys out and writes what their documents are then.
+`penstock dead-letters replay --queue` takes the keys out and writes the present state of their documents.
 """
 
 import threading
@@ -34,11 +34,11 @@ from penstock.wiring import Wiring
 log = structlog.get_logger(__name__)
 
 _PARKING_S = 5.0
-"""What is kept for parking; a request that is under way when the time runs out may end before that."""
+"""The time reserved for parking; a request that is in flight when the time runs out may end before that."""
 
 
 def handler(event: Any, context: Any) -> None:
-    """Apply one batch of the mapping. Raises only when it could neither be applied nor parked."""
+    """Apply one batch of the mapping. Raises only if it could neither be applied nor parked."""
     with structlog.contextvars.bound_contextvars(request_id=context.aws_request_id):
         declared = [Namespace.named(each.namespace) for each in settings().collections]
         queue = _queue()
@@ -48,7 +48,7 @@ def handler(event: Any, context: Any) -> None:
         for db, changes in changes_of(events, declared).items():
             try:
                 done.add(_in_time(context, partial(_apply, db, changes, position)))
-            except Exception as error:  # noqa: BLE001 (whatever it is: to raise could lose the batch)
+            except Exception as error:  # noqa: BLE001 (any error: raising could lose the batch)
                 _log_parked(error, db)
                 keys = [each for each in changes if each.kind in CONTROL or each.namespace in declared]
                 queue.send(list(texts_of(keys, most_bytes=MAX_TEXT_BYTES)))
@@ -58,7 +58,7 @@ def handler(event: Any, context: Any) -> None:
 
 
 def _in_time(context: Any, work: Callable[[threading.Event], Counts]) -> Counts:
-    """Do the work so that there is time left to park it; raises Stopped, whatever the servers do."""
+    """Do the work so that there is time left to park it; raise Stopped at that time, no matter what the servers do."""
     request_s = settings().sink.timeout_s
     return in_time(
         context, work, at_most_s=INTERVALS.send_within_s, reserve_s=request_s + _PARKING_S, grace_s=request_s
@@ -80,7 +80,7 @@ def _log_parked(error: Exception, db: str) -> None:
     elif isinstance(error, PenstockError):
         log.error("the batch is parked", database=db, reason=str(error))
     else:
-        where = "".join(format_tb(error.__traceback__))  # without the error's own words: they may quote a document
+        where = "".join(format_tb(error.__traceback__))  # without the error's message, which may quote a document
         log.error(
             "unexpected error, the batch is parked; please report this with the log",
             database=db,

@@ -1,11 +1,11 @@
 """The function `writer`: POST /demo-data stores one document or several.
 
-The body is a JSON object or a non-empty array of at most 1000, in extended JSON where JSON has no form of a value:
-{"$oid": ...}, {"$date": ...}, {"$numberDecimal": ...}. The answer is 201 and {"ids": [...]}, in the order of the
-request and in relaxed extended JSON: {"$oid": "..."} for an ObjectId, the plain value for a string or a number.
+The body is a JSON object or a non-empty array of at most 1000 objects, with extended JSON for values that JSON does not
+have: {"$oid": ...}, {"$date": ...}, {"$numberDecimal": ...}. The response is 201 and {"ids": [...]}, in the order of
+the request and in relaxed extended JSON: {"$oid": "..."} for an ObjectId, the plain value for a string or a number.
 
-The documents are stored in their order, each acknowledged by the majority. The first that is refused ends the request:
-those before it stay stored, and the answer says how many they are.
+The documents are stored in order, each acknowledged by the majority. The first one that is refused ends the request:
+those before it stay stored, and the response says how many there are.
 """
 
 import threading
@@ -35,7 +35,7 @@ _DUPLICATE = 11000
 
 
 def handler(event: Any, context: Any) -> Proxied:
-    """Answer one request of API Gateway."""
+    """Handle a request of API Gateway."""
     return answer(event, context, method="POST", handle=_store, away=_AWAY)
 
 
@@ -49,7 +49,7 @@ def _store(request: ApiRequest, stop: threading.Event) -> ApiReply:
 
 
 class _Insertion:
-    """Stores documents in order; asked again after a lost connection, it goes on with what is not there yet."""
+    """Stores documents in order; called again after a lost connection, it continues with those not yet stored."""
 
     def __init__(self, namespace: Namespace, documents: Sequence[NewDocument]) -> None:
         self._namespace = namespace
@@ -71,7 +71,7 @@ class _Insertion:
                 self._stored = len(self._documents)
 
     def _judge(self, details: Mapping[str, Any], into: Collection[Any], *, again: bool) -> None:
-        """Pass over a document that an earlier attempt has stored; raise for any other refusal."""
+        """Skip a document that an earlier attempt has stored; raise for any other refusal."""
         refusal = next(iter(details["writeErrors"]), None)
         if refusal is None:
             unconfirmed = details["writeConcernErrors"][0]

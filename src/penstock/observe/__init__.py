@@ -1,1 +1,1 @@
-"""What the outside sees of a process: metrics, health, log lines and the wording they share."""
+"""What is visible of a process from outside: metrics, health, log lines and the wording they share."""

@@ -1,7 +1,7 @@
-"""What the worker says of itself on `observe.listen`: /metrics for Prometheus, /healthz for whoever restarts it.
+"""What the worker serves on `observe.listen`: /metrics for Prometheus, /healthz for the supervisor that restarts it.
 
-Health is honest: a worker that runs but gets no answer from its source, whose index accepts nothing, or that falls
-further and further behind is not healthy.
+A worker that is running is not healthy if its source does not answer, its index accepts nothing, or it falls further
+and further behind.
 """
 
 import json
@@ -27,9 +27,9 @@ HealthState = Literal["standby", "loading", "live", "stopped", "failed"]
 STALLED_AFTER_S = 60.0
 """A source answers about once a second, even when idle; the longest wait of a lost connection is 30 s."""
 WAITING_AFTER_S = 60.0
-"""An index that was overloaded for a moment is no fault."""
+"""An index that is overloaded for a moment is not a fault."""
 GROWING_WITHIN_S = 60.0
-"""The lag is compared with the one so long ago."""
+"""The lag is compared with the lag this long ago."""
 
 
 @dataclass
@@ -60,8 +60,8 @@ class Health:
     ) -> None:
         """Report that the source answered (an empty answer counts), and how far behind the pipeline is.
 
-        `waiting_reason` says why the index accepts nothing at present; whoever waits goes on beating. `lost` names
-        what is loaded anew after a loss; no problem that a restart of the process would solve.
+        `waiting_reason` says why the index accepts nothing at present; a pipeline that waits keeps reporting. `lost`
+        names what is being loaded again after a loss, which is not a problem that a restart would solve.
         """
         now = self._now()
         with self._lock:
@@ -88,7 +88,7 @@ class Health:
             self._in_state(pipeline, "stopped", self._now()).reason = reason
 
     def failed(self, pipeline: str, reason: str) -> None:
-        """Report that a pipeline in which nobody searches does not work: no reason to restart the others."""
+        """Report that the pipeline of an index that is not searched has failed: no reason to restart the others."""
         with self._lock:
             self._in_state(pipeline, "failed", self._now()).reason = reason
 
@@ -98,7 +98,7 @@ class Health:
             self._pipelines.pop(pipeline, None)
 
     def report(self) -> dict[str, Any]:
-        """Return `healthy`, and for each pipeline its state, its lag, and what is wrong with it if anything is."""
+        """Return `healthy`, and for each pipeline its state, its lag and its problems."""
         with self._lock:
             pipelines = {name: self._judge(known) for name, known in sorted(self._pipelines.items())}
         healthy = bool(pipelines) and all(not judged["problems"] for judged in pipelines.values())
@@ -181,6 +181,6 @@ def _handler(metrics: Metrics, health: Health) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing: probes come every few seconds."""
+            """Log nothing: probes come every few seconds."""
 
     return Handler

@@ -13,7 +13,7 @@ _CREDENTIALS = re.compile(r"(?<=://)\S*@")
 
 
 class _Stderr:
-    """Standard error as it is at the moment of writing: a progress display may have taken its place."""
+    """Standard error at the moment of writing: a progress display may have replaced it."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)
@@ -23,7 +23,7 @@ class _Stderr:
 
 
 def set_up_logs(settings: ObserveSettings) -> None:
-    """Send the log of the whole process to standard error; libraries are heard from warnings on."""
+    """Send the log of the whole process to standard error; from libraries, only warnings and errors."""
     for_people = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     stderr = cast(TextIO, _Stderr())
     before: list[Any] = [
@@ -46,11 +46,11 @@ def set_up_logs(settings: ObserveSettings) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("urllib3.connection").setLevel(
         logging.ERROR
-    )  # an answer cut in its headers: we wait and tell why
+    )  # its warning of an answer cut in its headers says nothing more: we wait and log why
 
 
 def mask_credentials(text: str) -> str:
-    """The text without user and password of any address in it."""
+    """Return the text without the user and password of any address in it."""
     return _CREDENTIALS.sub("***@", text)
 
 
@@ -64,5 +64,5 @@ def _rendering(for_people: bool) -> list[Any]:
 
 
 def _masked(_logger: Any, _method: str, line: str) -> str:
-    """The last step, so that nothing passes it by: not a traceback either."""
+    """Mask credentials as the last step, so that nothing bypasses it, not even a traceback."""
     return mask_credentials(line)

@@ -1,7 +1,7 @@
 """The metrics, declared once: Prometheus, docs/metrics.md and `status` are made from this table.
 
-A name is a type (`MetricName`): a misspelt one does not pass the type check. Nothing is global; the door makes one
-`Metrics` and hands it to what it builds.
+A name is a type (`MetricName`), so a misspelt one fails the type check. Nothing is global; the door makes one `Metrics`
+and passes it to what it builds.
 """
 
 from typing import Literal, NamedTuple, get_args
@@ -31,7 +31,7 @@ MetricName = Literal[
 
 
 class Metric(NamedTuple):
-    """One metric: its kind for Prometheus, what it says, and the labels it is split by."""
+    """One metric: its kind for Prometheus, its help text, and its labels."""
 
     kind: Literal["counter", "gauge", "histogram"]
     help: str
@@ -125,5 +125,5 @@ class Metrics:
         (histogram.labels(**labels) if labels else histogram).observe(value)
 
     def value(self, name: MetricName, **labels: str) -> float:
-        """Return the present value of a counter or gauge; 0 when it was never touched."""
+        """Return the present value of a counter or gauge; 0 if it was never set."""
         return self.registry.get_sample_value(name, labels) or 0.0

@@ -1,6 +1,6 @@
-"""Numbers of things, as people write them."""
+"""Counts of things, as people write them."""
 
 
 def counted(number: int, thing: str) -> str:
-    """`1 document`, `1,000 documents`."""
+    """Return `1 document`, `1,000 documents`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -1,8 +1,8 @@
-"""How this process uses memory, where millions of short-lived documents pass through. For the doors.
+"""Tunes memory for a process that handles millions of short-lived documents. For the doors.
 
-Python looks for cycles among its objects rarely: documents hold none, and are freed by their reference counts.
-The C library keeps what was freed: each batch is followed by one of the same size, and to give its pages back to the
-system and fetch them again costs more than to encode it.
+Python rarely looks for cycles among its objects: documents have none, and are freed by their reference counts. The C
+library keeps memory that was freed: the next batch is of the same size, and returning pages to the system and fetching
+them again costs more than encoding the batch.
 """
 
 import ctypes
@@ -13,11 +13,11 @@ _THRESHOLDS = (200_000, 20, 100)
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h of the GNU C library
 _KEPT_BYTES = 32 * 1024 * 1024
-"""So much may lie idle at the end of the heap; also the largest size for which the C library allows it."""
+"""How much memory may lie idle at the end of the heap; also the largest size that the C library allows for this."""
 
 
 def for_many_documents() -> None:
-    """Set up the process; what was imported so far is left out of every look for cycles."""
+    """Set up the process; objects imported so far are left out of every search for cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)

@@ -1,4 +1,4 @@
-"""Waiting between attempts: longer each time, spread by chance, and over at once when the process is to stop.
+"""Waits between attempts: longer each time, randomised, and over at once when the process is stopping.
 
 The delays grow exponentially with full jitter (Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture
 Blog, 2015), so that many workers do not come back to a recovering server at the same moment.
@@ -21,9 +21,9 @@ class Backoff:
     attempts: int = field(default=0, init=False)
 
     def wait(self, at_least_s: float = 0.0) -> float:
-        """Wait before the next attempt and answer for how long; `at_least_s` is what the other side asked for.
+        """Wait before the next attempt; return for how long. `at_least_s` is what the other side asked for.
 
-        Raises Stopped when the process is told to stop, before or during the wait.
+        Raises Stopped if the process is stopping, before or during the wait.
         """
         ceiling = min(self.most_s, self.first_s * 2.0**self.attempts)
         delay = max(at_least_s, ceiling * random.uniform(0.5, 1.0))
@@ -33,5 +33,5 @@ class Backoff:
         return delay
 
     def reset(self) -> None:
-        """Begin again with the shortest wait."""
+        """Start again with the shortest wait."""
         self.attempts = 0

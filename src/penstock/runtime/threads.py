@@ -11,7 +11,7 @@ _LOOK_EVERY_S = 0.05
 
 
 class ChildEvent(threading.Event):
-    """Is set when it is set itself (the reader was closed) or when the process's `stop` is set."""
+    """Counts as set when it is set itself (the reader was closed) or when the process's `stop` is set."""
 
     def __init__(self, stop: threading.Event) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class ChildEvent(threading.Event):
         return super().is_set() or self._stop.is_set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for either reason; answers whether one has come."""
+        """Wait for either reason; return whether there is one."""
         until = None if timeout is None else time.monotonic() + timeout
         while not self.is_set():
             left = _LOOK_EVERY_S if until is None else min(_LOOK_EVERY_S, until - time.monotonic())
@@ -40,7 +40,7 @@ class ChildEvent(threading.Event):
 def side_by_side(stop: threading.Event, *tasks: Callable[[], None]) -> None:
     """Run the tasks in threads until all have ended; the first one to fail sets `stop`, which must end the others.
 
-    Raises the first error that is not Stopped; a task that raises Stopped has ended as it was told to.
+    Raises the first error that is not Stopped; a task that raises Stopped has ended as asked.
     """
     if not tasks:
         return

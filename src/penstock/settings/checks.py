@@ -15,7 +15,7 @@ COLLECTION_PLACE = "{collection}"
 """Replaced by the name of the collection, in the alias of a pattern."""
 
 RESERVED_FIELD = "_penstock"
-"""The object that penstock adds to a document when its values do not tell everything."""
+"""The object that penstock adds to a document if its values do not say everything."""
 
 _NOT_IN_INDEX_NAMES = '\\/*?"<>| ,#:'
 _NOT_IN_DATABASE_NAMES = '/\\. "$\0'
