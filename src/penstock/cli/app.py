@@ -34,9 +34,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from penstock import __version__  # looked up, so only when it is asked for
+        from importlib.metadata import version
 
-        typer.echo(f"penstock {__version__}")
+        typer.echo(f"penstock {version('penstock')}")
         raise typer.Exit
 
 
