@@ -1,4 +1,4 @@
-"""The JSON form of every BSON value that JSON has no word for; docs/bson.md is this table for people."""
+"""The JSON form of every BSON value that JSON does not have; docs/bson.md is this table for people."""
 
 import datetime as dt
 import math
@@ -14,7 +14,7 @@ from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, Min
 
 NATIVE = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 OWN_DATES = NATIVE | orjson.OPT_PASSTHROUGH_DATETIME
-# Kinds of values that orjson or `json_form` writes rightly whatever they hold, or stops at.
+# Types that orjson or `json_form` writes correctly whatever they contain, or stops at.
 ATOMS = frozenset(
     {str, int, bool, type(None), ObjectId, Int64, bytes, Binary, Decimal128, Regex, Code, MinKey, MaxKey, DatetimeMS}
 )
@@ -28,11 +28,11 @@ _FLAGS = {"i": re.I, "l": re.L, "m": re.M, "s": re.S, "u": re.U, "x": re.X}
 
 
 class NotFiniteError(ValueError):
-    """The value is no JSON number: NaN, an infinity, or beyond the range of a double."""
+    """The value is not a JSON number: NaN, an infinity, or beyond the range of a double."""
 
 
 def json_form(value: Any) -> Any:
-    """Return what stands for the value in JSON; a document may come back, with values of its own.
+    """Return the value's JSON form, which may be a document with values that need one too.
 
     Raises NotFiniteError, and TypeError for a type that is neither BSON's nor JSON's.
     """
@@ -46,7 +46,7 @@ def json_form(value: Any) -> Any:
 
 
 def not_finite(value: Any) -> str | None:
-    """Return how a number is written that JSON cannot hold, None for any other value."""
+    """Return the text for a number that JSON does not have, None for any other value."""
     if isinstance(value, float):
         return None if math.isfinite(value) else _spell(Decimal(value))
     if isinstance(value, int) and not isinstance(value, bool) and not _is_long(value):
@@ -65,7 +65,7 @@ def milliseconds(value: dt.datetime | DatetimeMS) -> int:
 
 
 def decimal(value: Decimal128) -> Decimal:
-    """Return the exact number; bits that no driver should have written mean 0, as IEEE 754 has it."""
+    """Return the exact number; bits that no driver should have written mean 0, as in IEEE 754."""
     try:
         return value.to_decimal()
     except ArithmeticError:
@@ -79,14 +79,14 @@ def regex_pattern(value: "Regex[Any]") -> str:
 
 
 def regex_flags(value: "Regex[Any]") -> str:
-    """Return the options of a regular expression in the source's own letters."""
+    """Return the options of a regular expression, in the source's letters."""
     return "".join(letter for letter, flag in _FLAGS.items() if value.flags & flag)
 
 
 def _date(value: dt.datetime) -> Any:
-    """Six digits of a second, of which the last three are always 0.
+    """Write six digits of a second, of which the last three are always 0.
 
-    No one else writes dates so: an index that takes exactly this form for dates guesses none in people's strings.
+    Nothing else writes dates this way, so an index that accepts only this form finds no dates in other strings.
     """
     if value.tzinfo is not None or value.microsecond % 1000:
         return _any_date(value)
@@ -103,7 +103,7 @@ def _any_date(value: dt.datetime | DatetimeMS) -> str:
 
 
 def _number(value: Decimal) -> orjson.Fragment:
-    """All digits, and always as a fraction: the index would take `5` for an integer field, and refuse long integers."""
+    """Write all digits, always as a fraction: for `5` the index would map an integer field, and refuse longer ones."""
     if not _fits_double(value):
         raise NotFiniteError
     text = str(value)
@@ -111,7 +111,7 @@ def _number(value: Decimal) -> orjson.Fragment:
 
 
 def _decimal128(value: Decimal128) -> orjson.Fragment:
-    """The same of what nearly all decimals are: up to six digits after the point. The driver's way takes longer."""
+    """Do the same, faster than the driver, for nearly all decimals: those with up to six digits after the point."""
     bits = int.from_bytes(value.bid, "little")
     exponent = (bits >> 113 & 0x3FFF) - _EXPONENT_BIAS
     coefficient = bits & _COEFFICIENT
@@ -165,7 +165,7 @@ FORMS: dict[type, Callable[[Any], Any]] = {
     MaxKey: lambda _: "MaxKey",
     DBRef: _reference,
     Code: str,
-    # what JSON knows, and what user functions may add
+    # types that JSON has, and that user functions may add
     str: str,
     bool: bool,
     Int64: int,

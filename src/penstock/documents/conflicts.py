@@ -1,9 +1,9 @@
-"""Fields that hold a document here and a plain value there get one shape: what a collection's `conflicts` say of them.
+"""Gives one shape to fields that are an object in some documents and a plain value in others, by `conflicts`.
 
-    text          a document becomes the text of its extended JSON; a plain value stays
-    flat_object   a plain value becomes a document of its own: {"value": 5}; a document stays
+    text          an object becomes the text of its extended JSON; a plain value stays
+    flat_object   a plain value becomes an object: {"value": 5}; an object stays
 
-Each element of an array counts for itself. What is left out is left to the index: `penstock.documents.omitted`.
+Each element of an array is treated separately. `leave-out` happens at the index: `penstock.documents.omitted`.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,12 +18,12 @@ from penstock.settings import ConflictPolicy
 
 
 def shapes(policies: Mapping[str, ConflictPolicy]) -> list[tuple[str, Callable[[Any], Any]]]:
-    """The paths that get one shape, with the form of one value there."""
+    """Return the paths that get one shape, each with the function that shapes a value."""
     return [(path, _FORMS[policy]) for path, policy in policies.items() if policy in _FORMS]
 
 
 def give_shape(document: dict[str, Any], path: str, form: Callable[[Any], Any]) -> None:
-    """Give the field its one shape, in place. Raises DocumentError when a value has no such form."""
+    """Give the field its shape, in place. Raises DocumentError if a value cannot have it."""
     try:
         field_paths.reshape(document, path, form)
     except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
@@ -39,7 +39,7 @@ def _flat_object(value: Any) -> Any:
 
 
 def _is_document(value: Any) -> bool:
-    return isinstance(value, dict | DBRef | Timestamp)  # the last two become documents in JSON
+    return isinstance(value, dict | DBRef | Timestamp)  # the last two become objects in JSON
 
 
 _FORMS: dict[str, Callable[[Any], Any]] = {"text": _text, "flat_object": _flat_object}

@@ -1,7 +1,7 @@
 """The document id: an injective text form of a stored `_id`, which can be read back.
 
-Two ids give the same text exactly when the source takes them for equal: 1, 1.0 and Decimal128("1.0") are one
-document, an ObjectId and a string of its 24 digits are two. docs/bson.md has the table of forms.
+Two ids give the same text exactly if the source treats them as equal: 1, 1.0 and Decimal128("1.0") are one document, an
+ObjectId and a string of its 24 digits are two. docs/bson.md has the table of forms.
 """
 
 import math
@@ -25,18 +25,18 @@ from bson.json_util import loads as read_extended_json
 from penstock.documents.bson_json import decimal, milliseconds, regex_flags, regex_pattern
 
 MAX_ID_BYTES = 512
-"""OpenSearch refuses the whole bulk request for one longer id."""
+"""A longer id makes OpenSearch refuse the whole bulk request."""
 
 HASHED = "h:"
-"""Tag of an id that was too long: a hash and the beginning of its text. It cannot be read back."""
+"""Tag of an id that was too long: a hash and the start of its text. It cannot be read back."""
 
 _SHORT_TEXT = MAX_ID_BYTES // 4 - 2
-"""Characters of a string that make a short document id: 4 bytes each at the most, and a tag."""
+"""A string of at most this many characters has a short document id: up to 4 bytes for each, plus a tag."""
 
 _SHORT_KINDS = frozenset({str, ObjectId, int, Int64, float, bool, type(None), datetime})
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}")
-_INT64 = range(-(2**63), 2**63)  # fast for plain integers only: of an Int64 it would try every number
+_INT64 = range(-(2**63), 2**63)  # fast only for plain integers: for an Int64 it would try every number
 _EPOCH = datetime(1970, 1, 1)
 _EXACT = Context(prec=40, Emin=-99_999, Emax=99_999)
 _KEY_OPTIONS: JSONOptions = JSONOptions(
@@ -51,7 +51,7 @@ _KEY_OPTIONS: JSONOptions = JSONOptions(
 def document_id(value: Any) -> str:
     """Return the document id of a stored `_id`, at most 512 bytes of UTF-8.
 
-    A longer text becomes `h:`, the SHA-256 of the whole text, and as much of its beginning as fits.
+    A longer text becomes `h:`, the SHA-256 of the whole text, and as much of its start as fits.
     """
     if value.__class__ is ObjectId:
         return value.binary.hex()
@@ -66,14 +66,14 @@ def document_id(value: Any) -> str:
 
 
 def document_ids(values: Sequence[Any]) -> list[str]:
-    """Return the document id of each."""
+    """Return the document id of each `_id`."""
     if set(map(type, values)) == {ObjectId}:
         return [value.binary.hex() for value in values]
     return list(map(document_id, values))
 
 
 def are_short(values: Sequence[Any]) -> bool:
-    """Whether the document ids of all these `_id`s are surely no longer than the limit."""
+    """Whether the document ids of all these `_id`s are certainly within the limit."""
     kinds = set(map(type, values))
     if not kinds <= _SHORT_KINDS:
         return False
@@ -81,7 +81,7 @@ def are_short(values: Sequence[Any]) -> bool:
 
 
 def read(text: str) -> Any:
-    """Return the `_id` that a document id stands for; a number comes back in its simplest type.
+    """Return the `_id` of a document id; a number is returned in its simplest type.
 
     Raises ValueError for a hashed id, and for a text that `document_id` never makes.
     """
@@ -99,12 +99,12 @@ def id_json(value: Any) -> str:
     """Return the `_id` with its exact stored type, as canonical extended JSON."""
     try:
         return extended_json(value, json_options=CANONICAL_JSON_OPTIONS)
-    except ArithmeticError:  # a decimal of impossible bits, which pymongo cannot spell
+    except ArithmeticError:  # a decimal with invalid bits, which pymongo cannot write
         return extended_json(document_id(value))
 
 
 def read_id_json(text: str) -> Any:
-    """Return the `_id` that such a text stands for, with its exact type."""
+    """Return the `_id` for a text of `id_json`, with its exact type."""
     return read_extended_json(text, json_options=_KEY_OPTIONS)
 
 
@@ -189,7 +189,7 @@ def _read_scoped(text: str) -> Code:
 
 
 def _tree(value: Any) -> Any:
-    """Documents and arrays keep their structure, every value inside becomes its own text form."""
+    """Keep the structure of documents and arrays, and replace every value by its text form."""
     if isinstance(value, DBRef):
         value = value.as_doc()
     if isinstance(value, dict):
@@ -261,4 +261,4 @@ _READERS: dict[str, Callable[[str], Any]] = {
 }
 
 TAGS = tuple(_READERS)
-"""How the forms begin that are neither an ObjectId nor a plain string."""
+"""The prefixes of the forms that are neither an ObjectId nor a plain string."""

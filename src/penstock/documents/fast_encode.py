@@ -1,4 +1,4 @@
-"""How orjson writes documents as they are: one look at names and kinds of values, for one document or for many."""
+"""Checks the names and types in documents, one or many, to find how orjson can write them as they are."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ from penstock.documents.field_names import CLEAN_ANYWHERE, MAX_DEPTH, learn
 
 
 def options_of(document: dict[str, Any], clean: set[str], level: int, arrays: int) -> int | None:
-    """Return how orjson writes the document as it is, None where it has to be rewritten."""
+    """Return the options with which orjson writes the document as it is, None if it has to be rewritten."""
     if not clean.issuperset(document) and not learn(document, top=level == 1):
         return None
     options = NATIVE
@@ -57,9 +57,9 @@ def _array_options(values: Sequence[Any], level: int, arrays: int) -> int | None
 
 
 def options_of_all(documents: Sequence[dict[str, Any]], clean: set[str], level: int, arrays: int) -> int | None:
-    """Return how orjson writes all these documents; None where that has to be found out one by one.
+    """Return the options with which orjson writes all these documents; None if each one has to be checked.
 
-    Those of one collection mostly have the same fields: then each field is looked at by itself.
+    The documents of a collection mostly have the same fields: then each field is checked once for all of them.
     """
     fields = _fields(documents)
     some = documents[:1] if fields else documents
@@ -75,7 +75,7 @@ def options_of_all(documents: Sequence[dict[str, Any]], clean: set[str], level: 
 
 
 def _fields(documents: Sequence[dict[str, Any]]) -> Sequence[Sequence[Any]] | None:
-    """The values of each field, where all documents have the same ones, two or more; None where they differ."""
+    """Return the values of each field if all documents have the same fields, two or more; None if they differ."""
     if not documents or len(documents[0]) < 2 or set(map(len, documents)) != {len(documents[0])}:
         return None
     try:

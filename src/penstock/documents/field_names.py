@@ -1,11 +1,11 @@
-"""Field names that OpenSearch takes, for names that it refuses.
+"""Replaces field names that OpenSearch refuses by names that it accepts.
 
-A name with dots is a path to OpenSearch: `a.b` is the field `b` of the object `a`. The rule (docs/bson.md):
+To OpenSearch, a name with dots is a path: `a.b` is the field `b` of the object `a`. The rules (docs/bson.md):
 
 1. A piece between dots that is empty or blank becomes `_`.
 2. A top-level name whose first piece is reserved gets a leading `_`.
 3. A name longer than 512 bytes is cut and ends with `~` and a part of its hash.
-4. Dots become `_` where another name of the same document begins the path (`a` beside `a.b`), or where the path is
+4. Dots become `_` if another name of the same document is the start of the path (both `a` and `a.b`), or if the path is
    deeper than the limit.
 5. A changed name that is already taken, in the document or by a reserved name, gets more leading `_`.
 """
@@ -16,10 +16,10 @@ from hashlib import sha256
 from penstock.settings import RESERVED_FIELD
 
 MAX_DEPTH = 20
-"""OpenSearch's `index.mapping.depth.limit`: so many names in a path, and so many arrays within arrays."""
+"""OpenSearch's `index.mapping.depth.limit`: the maximum number of names in a path, and of arrays within arrays."""
 
 MAX_BYTES = 512
-"""Far below OpenSearch's 50,000 for one name, so that 20 of them make a path that it still takes."""
+"""Far below OpenSearch's 50,000 for a name, so that it still accepts a path of 20 names."""
 
 RESERVED = frozenset(
     {
@@ -27,7 +27,7 @@ RESERVED = frozenset(
         # metadata fields, refused in a document: of OpenSearch 3, of its size plugin, of older versions
         *("_id", "_index", "_source", "_routing", "_field_names", "_ignored", "_version", "_seq_no"),
         *("_nested_path", "_feature", "_data_stream_timestamp", "_size", "_type", "_tier"),
-        # taken, and then another meaning, a conflict, or a shard that fails at the next delete
+        # accepted, but with another meaning, a conflict, or a shard that fails at the next delete
         *("_doc_count", "_primary_term", "_tombstone", "__soft_deletes", "_recovery_source", "_soft_deletes"),
     }
 )
@@ -36,11 +36,11 @@ _MAX_LEARNED = 20_000
 
 CLEAN_ANYWHERE: set[str] = set()
 CLEAN_AT_TOP: set[str] = set()
-"""Names seen so far that OpenSearch takes as they are: the usual case is one look into a set. None has dots."""
+"""Names seen so far that OpenSearch accepts as they are, so that the usual case is a set look-up. None has dots."""
 
 
 def learn(names: Iterable[object], *, top: bool) -> bool:
-    """Tell whether OpenSearch takes these names of one document as they are, and remember those it takes."""
+    """Whether OpenSearch accepts these names of a document as they are; remembers the accepted ones."""
     known = CLEAN_AT_TOP if top else CLEAN_ANYWHERE
     if known.issuperset(names):
         return True
@@ -54,9 +54,9 @@ def learn(names: Iterable[object], *, top: bool) -> bool:
 
 
 def map_names(names: Iterable[object], *, level: int) -> list[str]:
-    """Return the names that OpenSearch takes, in the same order, all different.
+    """Return names that OpenSearch accepts, in the same order, all different.
 
-    `level` says how many names the path of these has, 1 at the top of a document.
+    `level` is the number of names in their paths, 1 at the top of a document.
     """
     texts = [as_text(name) for name in names]
     repaired = [_repair(text, top=level == 1) for text in texts]
@@ -72,7 +72,7 @@ def map_names(names: Iterable[object], *, level: int) -> list[str]:
 
 
 def as_text(name: object) -> str:
-    """Return the name as valid Unicode: a lone half of a surrogate pair becomes U+FFFD."""
+    """Return the name as valid Unicode: a lone surrogate becomes U+FFFD."""
     text = name if isinstance(name, str) else str(name)
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
@@ -92,7 +92,7 @@ def _is_blank(piece: str) -> bool:
 
 
 def _is_no_path(name: str, present: set[str], level: int) -> bool:
-    """Tell whether the dots of a name cannot stay: the path is too deep, or begins with another name."""
+    """Whether the dots of a name cannot stay: the path is too deep, or starts with another name."""
     if "." not in name:
         return False
     pieces = name.split(".")

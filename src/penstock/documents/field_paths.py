@@ -1,6 +1,6 @@
-"""Dotted paths in documents: select, drop, move and reshape fields, through arrays of documents too.
+"""Dotted paths in documents: select, drop, move and reshape fields, also within arrays of documents.
 
-`items.sku` speaks of the field `sku` of the document `items`, or of every document in the array `items`.
+`items.sku` is the field `sku` of the document `items`, or of every document in the array `items`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -10,13 +10,13 @@ from penstock.errors import DocumentError
 from penstock.model import BsonDocument
 
 PathTree = dict[str, Any]
-"""Paths as nested names; a name without further names stands for the whole field."""
+"""Paths as nested names; a name without further names means the whole field."""
 
 _ABSENT = object()
 
 
 def tree(paths: Iterable[str]) -> PathTree:
-    """Return the paths as a tree; `a.b` adds nothing where `a` stands for the whole field."""
+    """Return the paths as a tree; `a.b` adds nothing if `a` means the whole field."""
     root: PathTree = {}
     for path in sorted(paths, key=lambda path: path.count(".")):
         _grow(root, path.split("."))
@@ -24,7 +24,7 @@ def tree(paths: Iterable[str]) -> PathTree:
 
 
 def select(document: BsonDocument, paths: PathTree) -> BsonDocument:
-    """Return a document of the named fields only, in its own order; elements of arrays that hold none go."""
+    """Return a document with only the named fields, in its own order, without array elements that have none of them."""
     selected = {}
     for name, value in document.items():
         if name in paths:
@@ -35,7 +35,7 @@ def select(document: BsonDocument, paths: PathTree) -> BsonDocument:
 
 
 def drop(document: BsonDocument, paths: PathTree) -> None:
-    """Take the named fields out of the document, in place."""
+    """Remove the named fields from the document, in place."""
     for name, inner in paths.items():
         if not inner:
             document.pop(name, None)
@@ -45,9 +45,9 @@ def drop(document: BsonDocument, paths: PathTree) -> None:
 
 
 def move(document: BsonDocument, old: str, new: str) -> None:
-    """Give a field another name or place, in place; what an array's documents hold becomes an array elsewhere.
+    """Move a field to another name or path, in place; values from an array of documents become an array there.
 
-    Raises DocumentError where something else has that place, so that no value is lost.
+    Raises DocumentError if there is already a field, so that no value is lost.
     """
     source, target = old.split("."), new.split(".")
     shared = 0
@@ -60,7 +60,7 @@ def move(document: BsonDocument, old: str, new: str) -> None:
 
 
 def reshape(document: BsonDocument, path: str, form: Callable[[Any], Any]) -> None:
-    """Give the field's value, or each element of an array that it holds, another form, in place."""
+    """Replace the field's value, or each element if it is an array, by its new form, in place."""
     *parents, last = path.split(".")
     for within in _at(document, parents):
         if last in within:

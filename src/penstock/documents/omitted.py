@@ -1,8 +1,8 @@
-"""Fields that one document is indexed without, because the index refuses them; `_penstock.left_out` names them.
+"""Fields that a document is indexed without, because the index refuses them; `_penstock.left_out` names them.
 
-Whether the index refuses a field depends on the documents before, so the transform alone cannot tell. Whoever compares
-a document with the index therefore asks `as_left_out`: what the index should hold is the transform's body without the
-fields that the indexed document itself names.
+Whether the index refuses a field depends on earlier documents, so the transform alone cannot know. Code that compares a
+document with the index therefore uses `as_left_out`: the index should hold the transform's body without the fields that
+the indexed document itself names.
 """
 
 import json
@@ -17,20 +17,20 @@ JsonDocument = dict[str, Any]
 
 
 def leave_out(body: bytes, path: str) -> bytes | None:
-    """The body without a field, which it names instead; None when it holds no such field."""
+    """Return the body without a field, which it names instead; None if it has no such field."""
     document = _parsed(body)
     return _noted(document, [*left_out(document), path]) if _drop(document, path) else None
 
 
 def left_out(indexed: Mapping[str, Any]) -> list[str]:
-    """The fields that an indexed document says it was left without."""
+    """Return the fields that an indexed document says were left out."""
     own = indexed.get(RESERVED_FIELD)
     names = own.get("left_out") if isinstance(own, dict) else None
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def as_left_out(body: bytes, indexed: Mapping[str, Any]) -> bytes:
-    """What the index should hold for the body that the transform made, given what the indexed document names."""
+    """Return what the index should hold for the transform's body, given the fields that the indexed document names."""
     names = left_out(indexed)
     if not names:
         return body
@@ -41,7 +41,7 @@ def as_left_out(body: bytes, indexed: Mapping[str, Any]) -> bytes:
 
 
 def _parsed(body: bytes) -> JsonDocument:
-    """The document, its numbers with all their digits."""
+    """Parse the document; its numbers keep all their digits."""
     return dict(json.loads(body, parse_float=orjson.Fragment))
 
 
@@ -51,7 +51,7 @@ def _noted(document: JsonDocument, names: list[str]) -> bytes:
 
 
 def _drop(value: Any, path: str) -> bool:
-    """Take a field out wherever the value holds it, in arrays too; a name may itself be a dotted path."""
+    """Remove a field wherever the value has it, also in arrays; a name may itself be a dotted path."""
     if isinstance(value, list):
         return sum(_drop(inner, path) for inner in value) > 0
     if not isinstance(value, dict):

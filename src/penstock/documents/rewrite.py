@@ -1,4 +1,4 @@
-"""A document rewritten value by value into what the index takes: names, numbers and paths that it refuses."""
+"""Rewrites a document value by value into what the index accepts: names, numbers and paths that it refuses."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ _KEPT = ATOMS - {str, int, Decimal128}
 
 
 def encode_rewritten(document: dict[str, Any], long_id: str | None = None) -> bytes:
-    """Return what `encode` answers, value by value."""
+    """Return the same as `encode`, made value by value."""
     rewriting = _Rewriting()
     try:
         body = rewriting.document(document, level=1)
@@ -33,7 +33,7 @@ def encode_rewritten(document: dict[str, Any], long_id: str | None = None) -> by
 
 
 class _Rewriting:
-    """One document's way into a form that the index takes; remembers what its values cannot tell."""
+    """Rewrites one document into a form that the index accepts; keeps what its values can no longer express."""
 
     def __init__(self) -> None:
         self._not_finite: dict[str, None] = {}
@@ -71,5 +71,5 @@ class _Rewriting:
 
 
 def whole_as_text(value: Any) -> str:
-    """What the index cannot take as fields is kept whole, as the text of its extended JSON."""
+    """Return the text of the value's extended JSON, to keep what the index cannot accept as fields."""
     return as_text(extended_json(value, json_options=RELAXED_JSON_OPTIONS))

@@ -1,8 +1,7 @@
 """From a stored document to the body that is indexed: select, the user's function, rename, conflicts, encode.
 
-The order is the one people expect from reading the settings: `include` and `exclude` say what penstock takes from the
-source, the function sees that under the source's own names, `rename` says what the result is called in the index, and
-`conflicts` speak of that name.
+The order is the one that the settings suggest: `include` and `exclude` choose the fields of the source, the function
+sees those under the source's names, `rename` gives the names in the index, and `conflicts` uses those names.
 """
 
 import importlib
@@ -33,11 +32,11 @@ UserFunction = Callable[[dict[str, Any]], dict[str, Any] | None]
 class Transform:
     """Turns the documents of one collection into bodies; may be called from several threads.
 
-    Raises SettingsError when a new name is not free for fields or the function cannot be imported.
+    Raises SettingsError if a new name is reserved or the function cannot be imported.
     """
 
     fingerprint: str
-    """Stable hash of all that shapes the documents: the settings, the function's module, penstock's own forms."""
+    """Stable hash of everything that shapes the documents: the settings, the function's module, penstock's formats."""
 
     def __init__(self, settings: CollectionSettings) -> None:
         _check_names(settings)
@@ -51,9 +50,9 @@ class Transform:
         self.fingerprint = _fingerprint(settings, self._function)
 
     def __call__(self, document: dict[str, Any]) -> bytes | None:
-        """Return the body for the stored document, None when the function left it out.
+        """Return the body for the stored document, or None if the function left it out.
 
-        The document is used up: its `_id` is taken out, and the function may have changed it. Raises DocumentError.
+        The document is consumed: its `_id` is removed, and the function may have changed it. Raises DocumentError.
         """
         if self._is_plain:
             identity = document.pop("_id", None)
@@ -66,7 +65,7 @@ class Transform:
         return encode(shaped, _long_id(identity))
 
     def bodies(self, documents: Sequence[dict[str, Any]]) -> list[Body]:
-        """Return for each document what a call answers or raises, faster for many."""
+        """Return what a call returns or raises for each document; faster for many."""
         if self._is_plain and are_short([each.get("_id") for each in documents]):
             for each in documents:
                 each.pop("_id", None)
@@ -100,7 +99,7 @@ class Transform:
 
 
 def _place_of(error: Exception) -> str:
-    """Where a function's error arose. Not its text: that may quote the document."""
+    """Return where a function's error arose. Not its message, which may quote the document."""
     frames = traceback.extract_tb(error.__traceback__)
     last = frames[-1]
     return f"in line {last.lineno} of {os.path.basename(last.filename)}"
@@ -145,7 +144,7 @@ def _check_signature(function: UserFunction, where: str) -> None:
         inspect.signature(function).bind({})
     except TypeError as error:
         raise SettingsError(f"{where}: it does not accept one argument, the document; change its parameters") from error
-    except ValueError:  # a function that tells no signature, as some compiled ones
+    except ValueError:  # a function without a signature, such as some compiled ones
         return
 
 
@@ -160,14 +159,14 @@ def _fingerprint(settings: CollectionSettings, function: UserFunction | None) ->
 
 @cache
 def _source(function: UserFunction | None) -> str:
-    """The text of the whole module: what the function calls there shapes the documents as well.
+    """Return the text of the whole module, because what the function calls there shapes the documents as well.
 
-    Read once: a file that is changed later is not the code that runs here.
+    It is read once: a file that changes later is not the code that runs here.
     """
     if function is None:
         return ""
     module = inspect.getmodule(function)
     try:
         return inspect.getsource(module if module is not None else function)
-    except (OSError, TypeError):  # no source at hand: a compiled module
+    except (OSError, TypeError):  # no source available: a compiled module
         return ""

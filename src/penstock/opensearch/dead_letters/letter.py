@@ -1,4 +1,4 @@
-"""A dead letter as the index keeps it."""
+"""A dead letter as it is stored in the index."""
 
 import hashlib
 from datetime import datetime
@@ -12,9 +12,9 @@ SCHEMA: Final = 1
 
 
 class StoredLetter(NamedTuple):
-    """What is kept of a dead letter; `body` is cut, `body_bytes` is the size of the whole.
+    """A stored dead letter; `body` is truncated, `body_bytes` is its full size.
 
-    `seq_no` and `primary_term` name exactly this state of it, so that a newer letter is never removed in its place.
+    `seq_no` and `primary_term` identify exactly this state of it, so that a newer letter is never removed instead.
     """
 
     namespace: Namespace
@@ -41,13 +41,13 @@ class StoredLetter(NamedTuple):
 
     @property
     def can_be_read(self) -> bool:
-        """Whether that is surely the `_id`: not of text that was not UTF-8, nor a number that cannot be spelt."""
+        """Whether that is certainly the `_id`: not a text that was not UTF-8, nor a number that cannot be written."""
         source_id = self.source_id
         return "\ufffd" not in str(source_id) and document_id(source_id) == self.id
 
 
 def stored_letter(source: dict[str, Any], seq_no: int, primary_term: int) -> StoredLetter:
-    """Read a letter back. Raises SettingsError when another version of penstock wrote it in another form."""
+    """Read a letter. Raises SettingsError if another version of penstock wrote it in another format."""
     if source.get("schema") != SCHEMA:
         raise SettingsError(
             f"A dead letter of {source.get('namespace')} has the format {source.get('schema')!r}; this version of"
@@ -69,9 +69,9 @@ def stored_letter(source: dict[str, Any], seq_no: int, primary_term: int) -> Sto
 
 
 def letter_id(namespace: Namespace, text_id: str, alias: str) -> str:
-    """The id of a document's letter: readable where it fits, else its hash.
+    """Return the id of a document's letter: readable if it fits, else its hash.
 
-    Generations refuse by themselves: all but the first have their write alias in it.
+    Each generation has its own letters: the ids of all but the first contain their write alias.
     """
     of = str(namespace) if alias.endswith("-g1-write") else f"{namespace}/{alias}"
     plain = f"{of.replace('%', '%25').replace('/', '%2F')}/{text_id}"

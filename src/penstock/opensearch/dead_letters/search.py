@@ -1,4 +1,4 @@
-"""The dead letters that are kept: found, counted, searched by their reasons, and removed one by one."""
+"""Finds, counts and searches the stored dead letters, and removes them one by one."""
 
 import re
 from collections import defaultdict
@@ -30,7 +30,7 @@ _WILDCARDS = re.compile(r"[*?\\]")
 
 @dataclass(frozen=True)
 class LetterFilter:
-    """Which letters: of these collections (none: of all), with this text in the reason, stored in this time."""
+    """Selects letters: of these collections (none: all), with this text in the reason, stored in this period."""
 
     namespaces: tuple[Namespace, ...] = ()
     reason: str = ""
@@ -39,14 +39,14 @@ class LetterFilter:
 
     @property
     def query(self) -> dict[str, Any]:
-        """The same in OpenSearch's form."""
+        """Return the filter as an OpenSearch query."""
         conditions: list[dict[str, Any]] = []
         if self.namespaces:
             conditions.append({"terms": {"namespace": [str(each) for each in self.namespaces]}})
         if self.reason:
             text = _WILDCARDS.sub(r"\\\g<0>", self.reason)
             within = {"wildcard": {"reason.keyword": {"value": f"*{text}*", "case_insensitive": True}}}
-            words = {"match_phrase": {"reason": self.reason}}  # for a reason too long to be kept as a keyword
+            words = {"match_phrase": {"reason": self.reason}}  # for a reason too long to be stored as a keyword
             conditions.append({"bool": {"should": [within, words], "minimum_should_match": 1}})
         if self.before is not None:
             conditions.append({"range": {"stored_at": {"lt": self.before.isoformat()}}})
@@ -56,7 +56,7 @@ class LetterFilter:
 
 
 class LetterTally(NamedTuple):
-    """How many letters there are, by collection, and the commonest reasons."""
+    """The number of letters, by collection, and the most common reasons."""
 
     total: int
     collections: Mapping[str, int]
@@ -72,9 +72,9 @@ class LetterSearch:
         self._patience = patience
 
     def find(self, namespace: Namespace, ids: Sequence[str], alias: str) -> dict[str, StoredLetter]:
-        """The letters of these documents in a generation of a collection, by document id, in real time.
+        """Return the letters of these documents in a generation of a collection, by document id, in real time.
 
-        Raises SettingsError for a newer form, SinkUnavailable, Stopped.
+        Raises SettingsError for a newer format, SinkUnavailable, Stopped.
         """
         found = read_by_ids(
             self._client, self._patience, self.index, (letter_id(namespace, each, alias) for each in ids)
@@ -83,12 +83,12 @@ class LetterSearch:
         return {letter.id: letter for letter in letters}
 
     def count(self, namespaces: Iterable[Namespace]) -> dict[Namespace, int]:
-        """How many letters each collection has; up to a second old. Raises SinkUnavailable."""
+        """Return how many letters each collection has; up to a second old. Raises SinkUnavailable."""
         by_name = {str(namespace): namespace for namespace in namespaces}
         return {by_name[name]: count for name, count in self._count("namespace", by_name).items()}
 
     def count_of(self, alias: str) -> int:
-        """How many letters a generation has, by its write alias; up to a second old. Raises SinkUnavailable."""
+        """Return how many letters a generation has, by write alias; up to a second old. Raises SinkUnavailable."""
         return self._count("alias", [alias])[alias]
 
     def _count(self, field: Literal["namespace", "alias"], names: Iterable[str]) -> dict[str, int]:
@@ -108,7 +108,7 @@ class LetterSearch:
         return {**counts, **{bucket["key"]: bucket["doc_count"] for bucket in found}}
 
     def newest(self, wanted: LetterFilter, limit: int) -> tuple[list[StoredLetter], LetterTally]:
-        """The latest letters, without their bodies, and how many there are in all."""
+        """Return the latest letters, without their bodies, and how many there are in total."""
         terms = {"collections": ("namespace", _COLLECTIONS), "reasons": ("reason.keyword", _REASONS)}
         body = {
             **_form(wanted),
@@ -132,11 +132,11 @@ class LetterSearch:
         return _letters(found["hits"]["hits"]), LetterTally(total, counts["collections"], counts["reasons"])
 
     def tally(self, wanted: LetterFilter) -> LetterTally:
-        """How many there are."""
+        """Return how many letters there are."""
         return self.newest(wanted, 0)[1]
 
     def pages(self, wanted: LetterFilter) -> Generator[list[StoredLetter]]:
-        """Yield the letters as they were at the start, without their bodies. Close it when it is left early."""
+        """Yield the letters as they were at the start, without their bodies. Close it when you leave it early."""
         if not self.tally(wanted).total:
             return
         query = {**_form(wanted), "size": PAGE, "sort": ["_doc"]}
@@ -144,7 +144,7 @@ class LetterSearch:
             yield _letters(hits)
 
     def superseded(self, letters: Sequence[StoredLetter]) -> frozenset[str]:
-        """The ids of those letters whose document is in the index in that state or a later one."""
+        """Return the ids of the letters whose document is in the index in that state or a later one."""
         by_alias: dict[str, list[StoredLetter]] = defaultdict(list)
         for letter in letters:
             by_alias[letter.alias].append(letter)
@@ -155,7 +155,7 @@ class LetterSearch:
         return frozenset(found)
 
     def remove(self, letters: Sequence[StoredLetter]) -> list[StoredLetter]:
-        """Remove exactly these; answers those that stay, because a newer one of the document was stored meanwhile."""
+        """Remove exactly these; return those that stay because a newer one for the document was stored meanwhile."""
         if not letters:
             return []
         lines = b"".join(_removal(letter) for letter in letters)
@@ -167,7 +167,7 @@ class LetterSearch:
         return [letter for letter in letters if letter.letter_id in there]
 
     def _send(self, lines: bytes) -> Wait | None:
-        """Send the removals; answers the wait that one of them asks for. Sending them again is harmless."""
+        """Send the removals; return the wait that one of them asks for. Sending them again is harmless."""
         answer = ask(self._client, self._patience, "POST", f"/{self.index}/_bulk", lines)
         for item in (answer.json() or {}).get("items", ()):
             verdict = judge_item(item["delete"]["status"], item["delete"].get("error"))

@@ -1,4 +1,4 @@
-"""The dead-letter index: one letter for each document that can never be indexed as it is."""
+"""The dead-letter index: a letter for each document that can never be indexed as it is."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from penstock.opensearch.write.sink import OpenSearchSink
 MAX_BODY_BYTES: Final = 8 * 1024
 
 BODIES_KEPT: Final = 10_000
-"""Letters beyond so many of one collection are kept without what was refused: it is at the source."""
+"""Letters of a collection beyond this number are stored without the refused body, which is at the source."""
 
 _KEPT_ONLY = {"type": "keyword", "index": False, "doc_values": False}
 _BODY: dict[str, Any] = {
@@ -45,7 +45,7 @@ _BODY: dict[str, Any] = {
 
 
 class OpenSearchDeadLetters(LetterSearch):
-    """Implements `penstock.ports.DeadLetters` by the sink: a letter is a versioned write like any other."""
+    """Implements `penstock.ports.DeadLetters` with the sink: a letter is a versioned write like any other."""
 
     def __init__(
         self,
@@ -64,9 +64,9 @@ class OpenSearchDeadLetters(LetterSearch):
         self._exists = False
 
     def store(self, letters: Sequence[Letter]) -> None:
-        """Keep the letters; an older letter never replaces a newer one of the same document.
+        """Store the letters; an older letter never replaces a newer one for the same document.
 
-        Raises SystemicFault when the place for them is full, or one is itself refused.
+        Raises SystemicFault if there is no room for them, or if one is itself refused.
         """
         if not letters:
             return
@@ -88,10 +88,10 @@ class OpenSearchDeadLetters(LetterSearch):
                 )
 
     def clear(self, alias: str, *, before: int | None = None) -> int:
-        """Remove the letters of a generation, by its write alias; answers how many. Raises SinkUnavailable.
+        """Remove the letters of a generation, by its write alias; return how many. Raises SinkUnavailable.
 
-        All of them, when it is dropped; those with a version below `before`, when every document was read at that time
-        or later and written, or refused again.
+        All of them if it is dropped; or those with a version below `before`, if every document was read at that time or
+        later and written, or refused again.
         """
         older = [] if before is None else [{"range": {"version": {"lt": before}}}]
         body = {"query": {"bool": {"filter": [{"term": {"alias": alias}}, *older]}}}
@@ -108,7 +108,7 @@ class OpenSearchDeadLetters(LetterSearch):
         raise SinkUnavailable(f"The dead letters in {self.index} cannot be removed: {kind}: {reason}.")
 
     def _refuse_too_many(self, letters: Sequence[Letter], counts: Mapping[str, int]) -> None:
-        """By generation: a new one that refuses much must not take the place of the one that serves."""
+        """Count by generation, so that a new one that refuses many documents does not use up the serving one's room."""
         for alias, count in counts.items():
             its = {letter.id: letter.namespace for letter in letters if letter.alias == alias}
             namespace = next(iter(its.values()))

@@ -1,1 +1,1 @@
-"""Speaks HTTP to the cluster: requests, signing, waiting, and what its errors mean."""
+"""HTTP to the cluster: requests, authorisation, waiting, and what errors mean."""

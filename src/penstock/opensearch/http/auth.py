@@ -1,4 +1,4 @@
-"""How requests are authorised: not at all, by user and password, or by a signer that is handed in."""
+"""How requests are authorised: not at all, with user and password, or by a signer that the caller provides."""
 
 import base64
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from penstock.settings import SinkSettings
 
 
 class Authorisation(Protocol):
-    """Makes the headers that let a request through."""
+    """Makes the headers that authorise a request."""
 
     def headers(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the headers to send: the given ones and those that authorise exactly this request."""
 
     def renew(self) -> bool:
-        """Take up rotated credentials after a refusal; False when there is nothing new to try."""
+        """Load rotated credentials after a refusal; return False if there is nothing new to try."""
 
 
 class Anonymous:
@@ -27,12 +27,12 @@ class Anonymous:
         return dict(headers)
 
     def renew(self) -> bool:
-        """There is nothing to renew."""
+        """Return False: there is nothing to renew."""
         return False
 
 
 class Basic:
-    """User and password; a password file is read again when the server refuses, so a rotated one is picked up."""
+    """User and password. A password file is read again when the server refuses, so a rotated password is picked up."""
 
     def __init__(self, username: str, password: str, password_file: Path | None = None) -> None:
         self._username = username
@@ -44,7 +44,7 @@ class Basic:
         return {**headers, "authorization": self._header}
 
     def renew(self) -> bool:
-        """Read the password file again, when there is one."""
+        """Read the password file again, if there is one."""
         if self._file is None:
             return False
         self._header = self._made(_read(self._file))
@@ -62,7 +62,7 @@ def _read(file: Path) -> str:
 
 
 def authorisation(settings: SinkSettings, signer: Authorisation | None = None) -> Authorisation:
-    """Choose by the settings; `sigv4` needs the signer (penstock.aws.sigv4), which this adapter does not know."""
+    """Return the settings' authorisation; `sigv4` needs a signer (penstock.aws.sigv4), unknown to this adapter."""
     if settings.auth == "none":
         return Anonymous()
     if settings.auth == "basic":

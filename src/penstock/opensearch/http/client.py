@@ -1,4 +1,4 @@
-"""A small HTTP client: one request, one answer. What an answer means is decided in `error_table`."""
+"""A small HTTP client: one request, one response. `error_table` decides what a response means."""
 
 import gzip
 import ssl
@@ -16,7 +16,7 @@ from penstock.opensearch.http.auth import Authorisation, authorisation
 from penstock.settings import SinkSettings
 
 CONNECT_TIMEOUT_S: Final = 10.0
-"""An address that does not accept a connection within this time is away."""
+"""An address that does not accept a connection within this time is unreachable."""
 
 _GZIP_FROM_BYTES = 1024
 _REFUSED = frozenset({401, 403})
@@ -24,7 +24,7 @@ _RENEWED_RECENTLY_S = 5.0
 
 
 class Response(NamedTuple):
-    """What the server answered: the HTTP status and the body as it came."""
+    """The server's response: the HTTP status and the body as received."""
 
     status: int
     raw: bytes
@@ -35,7 +35,7 @@ class Response(NamedTuple):
         return 200 <= self.status < 300
 
     def json(self) -> Any:
-        """Parse the body; None when it is not JSON (a proxy's page, a cut answer)."""
+        """Parse the body; None if it is not JSON (a proxy's page, a truncated response)."""
         try:
             return orjson.loads(self.raw)
         except orjson.JSONDecodeError:
@@ -43,7 +43,7 @@ class Response(NamedTuple):
 
 
 class Unreachable(Exception):
-    """No answer came. `unclear`: the request may have been carried out all the same."""
+    """No response came. `unclear`: the request may have been carried out nevertheless."""
 
     def __init__(self, detail: str, *, unclear: bool) -> None:
         super().__init__(detail)
@@ -51,7 +51,7 @@ class Unreachable(Exception):
 
 
 class Client:
-    """Sends requests to one cluster; may be used by several threads. Close it at the end."""
+    """Sends requests to one cluster; several threads may use it. Close it at the end."""
 
     def __init__(
         self,
@@ -78,9 +78,9 @@ class Client:
         )
 
     def request(self, method: str, path: str, body: bytes | dict[str, Any] | None = None) -> Response:
-        """Send one request. Credentials that are refused are renewed once; raises Unreachable, SinkUnavailable.
+        """Send one request; renew credentials once if they are refused. Raises Unreachable, SinkUnavailable.
 
-        `path` begins with a slash and is already quoted. A dict is sent as JSON, bytes as lines of JSON (bulk).
+        `path` starts with a slash and is already quoted. A dict is sent as JSON, bytes as lines of JSON (bulk).
         """
         headers = {"accept": "application/json", "accept-encoding": "identity"}
         if isinstance(body, dict):
@@ -123,7 +123,7 @@ class Client:
         return Response(response.status, response.data)
 
     def _renew(self, asked_at: float) -> bool:
-        """Renew the credentials, unless another thread did so since the refused request was made."""
+        """Renew the credentials, unless another thread has done so since the refused request was made."""
         with self._renewing:
             if self._renewed_at is not None and self._renewed_at >= asked_at:
                 return True
@@ -134,7 +134,7 @@ class Client:
 
 
 def _is_distrust(error: SSLError) -> bool:
-    """Whether TLS fails for good: a certificate, a CA file or a protocol; not a connection that was cut."""
+    """Whether TLS fails permanently: a certificate, a CA file or a protocol; not a connection that was cut."""
     cause = error.args[0] if error.args else None
     if isinstance(cause, ssl.SSLCertVerificationError):
         return True
@@ -142,6 +142,6 @@ def _is_distrust(error: SSLError) -> bool:
 
 
 def _describe_transport_error(error: HTTPError) -> str:
-    """The cause in a few words, without the driver's object names."""
+    """Return the cause in a few words, without the driver's object names."""
     text = str(error)
     return text.rpartition(": ")[2] if isinstance(error, NewConnectionError | ConnectTimeoutError) else text

@@ -1,14 +1,14 @@
-"""What OpenSearch's answers mean, for one item of a bulk request and for a request as a whole.
+"""What OpenSearch's responses mean, for an item of a bulk request and for a whole request.
 
-    answer                                                      means
+    response                                                    means
     200, 201; 404 of a delete                                   written
     409 version_conflict_engine_exception                       superseded
-    429, 503, other 5xx; blocked or closed index; no answer     wait
+    429, 503, other 5xx; blocked or closed index; no response   wait
     404 index_not_found_exception, an alias without an index    IndexTakenAway
     401, 403                                                    SinkUnavailable, after the credentials were renewed
     404, 405, 3xx of a whole request                            SinkUnavailable: something else answers there
-    413, 400 and other 4xx of a whole request                   split; of a single write: refused for good
-    any other 4xx of an item                                    refused for good
+    413, 400 and other 4xx of a whole request                   split; for a single write: permanently refused
+    any other 4xx of an item                                    permanently refused
 
 The bodies were recorded from a real server: testkit/opensearch_bodies.json.
 """
@@ -25,7 +25,7 @@ from penstock.opensearch.http.waiting import Wait
 REASON_CHARACTERS: Final = 1000
 
 MISSING: Final = frozenset({"index_not_found_exception", "no_such_index_exception"})
-"""Error types that say that there is no such index or alias."""
+"""Error types for an index or alias that does not exist."""
 
 _CLOSED = frozenset({"index_closed_exception"})
 _FORBIDDEN = frozenset({"security_exception", "authorization_exception", "access_denied_exception"})
@@ -33,7 +33,7 @@ _TRY_LATER = frozenset({408, 425, 429})
 
 
 def judge_item(status: int, error: Mapping[str, Any] | None) -> Outcome | Wait:
-    """Say what one item of a bulk answer means; raises IndexTakenAway, SinkUnavailable."""
+    """Return what an item of a bulk response means. Raises IndexTakenAway, SinkUnavailable."""
     if 200 <= status < 300 or (status == 404 and error is None):
         return WRITTEN
     error = error or {}
@@ -52,9 +52,9 @@ def judge_item(status: int, error: Mapping[str, Any] | None) -> Outcome | Wait:
 
 
 def judge_request(answer: Response, what: str) -> Wait | Refusal:
-    """Say what a request that failed as a whole means; a Refusal is for good, and for its content.
+    """Return what the failure of a whole request means; a Refusal is permanent and due to the request's content.
 
-    Raises SinkUnavailable, whose message begins with `what` was asked.
+    Raises SinkUnavailable, whose message starts with `what` was asked.
     """
     parsed = answer.json()
     error = parsed.get("error") if isinstance(parsed, dict) else None
@@ -88,12 +88,12 @@ def _taken_away(detail: str) -> IndexTakenAway:
 
 
 def lost(detail: str, *, unclear: bool) -> Wait:
-    """The wait after no answer, or after one that cannot be understood."""
+    """Return the wait after no response, or after one that cannot be understood."""
     return Wait("lost", detail, unclear=unclear)
 
 
 def _wait(status: int, kind: str, detail: str) -> Wait | None:
-    """The wait that a status or an error type asks for, None when waiting changes nothing."""
+    """Return the wait that a status or an error type asks for, None if waiting would change nothing."""
     if kind == "cluster_block_exception":
         return Wait("blocked", detail)
     if kind in _CLOSED:
@@ -106,9 +106,9 @@ def _wait(status: int, kind: str, detail: str) -> Wait | None:
 
 
 def describe_error(error: Mapping[str, Any]) -> str:
-    """The type, the reason and the causes in OpenSearch's words, without the document's values, bounded in length.
+    """Return the type, the reason and the causes in OpenSearch's words, shortened, without the document's values.
 
-    Why a field's value does not fit is told by the value itself: of such causes only the type is kept.
+    Some causes quote the value. Only their type is kept.
     """
     parts: list[str] = []
     cause: Any = error
@@ -128,12 +128,12 @@ _QUOTED = re.compile(r"""(?s)(?<!\bfield )'.*'|(?<!\bfield=)".*"|`.*`""")
 
 
 def without_values(reason: str) -> str:
-    """Take what OpenSearch quotes from a document out of a message; field names stay, in their brackets."""
+    """Remove what OpenSearch quotes from a document in a message; field names stay, in their brackets."""
     return _QUOTED.sub("'…'", _TAIL.sub("", reason))
 
 
 def _message(parsed: Any, answer: Response) -> str:
-    """The message of an answer that has no error in OpenSearch's form: AWS's own, a proxy's."""
+    """Return the message of a response without an error in OpenSearch's format: from AWS or a proxy."""
     if isinstance(parsed, dict):
         for key in ("message", "Message", "error"):
             if isinstance(parsed.get(key), str):

@@ -1,4 +1,4 @@
-"""Requests outside the bulk path (indexes, state, searches): repeated while the cluster only means "wait"."""
+"""Requests outside the bulk path (indexes, state, searches), repeated while the cluster only means "wait"."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from penstock.opensearch.http.waiting import RetryForever, Wait
 def ask(
     client: Client, patience: RetryForever, method: str, path: str, body: bytes | dict[str, Any] | None = None
 ) -> Response:
-    """Send a request until the cluster takes it; a 4xx is answered to the caller, which knows what it means there.
+    """Send a request until the cluster accepts it; return a 4xx to the caller, which knows what it means.
 
     Only for requests that may be carried out twice. Raises Stopped, SinkUnavailable.
     """
@@ -34,7 +34,7 @@ def ask(
 
 
 def error_of(answer: Response) -> tuple[str, str]:
-    """The type and the reason of a refused request, empty where it names none."""
+    """Return the type and the reason of a refused request, empty if there is none."""
     parsed = answer.json()
     error = parsed.get("error") if isinstance(parsed, dict) else None
     if not isinstance(error, dict):
@@ -47,9 +47,9 @@ def error_of(answer: Response) -> tuple[str, str]:
 
 
 def require_server(client: Client) -> str:
-    """Return the version of the OpenSearch at the address; raises SinkUnavailable when there is none.
+    """Return the version of the OpenSearch at the address. Raises SinkUnavailable if there is none.
 
-    OpenSearch Serverless does not tell its version: the answer is empty then.
+    The version is empty for OpenSearch Serverless, which does not report it.
     """
     try:
         answer = client.request("GET", "/")

@@ -1,4 +1,4 @@
-"""Waiting for the index: with backoff and jitter, said once a reason in the log, and visible in the metrics."""
+"""Waits for the index: with backoff and jitter, logged once for each reason, and visible in the metrics."""
 
 import threading
 import time
@@ -18,11 +18,11 @@ _SAY_AGAIN_S = 30.0
 
 WaitReason = Literal["overloaded", "blocked", "closed", "unavailable", "lost"]
 """Overloaded: too many requests. Blocked: read-only or out of disk. Closed: the index is closed. Unavailable: shards
-or the cluster are not ready. Lost: no answer, or none that can be understood."""
+or the cluster are not ready. Lost: no response, or none that can be understood."""
 
 
 class Wait(NamedTuple):
-    """The index cannot take a request now. `unclear`: it may have been carried out all the same."""
+    """The index cannot accept a request now. `unclear`: it may have been carried out nevertheless."""
 
     reason: WaitReason
     detail: str
@@ -30,7 +30,7 @@ class Wait(NamedTuple):
 
 
 class _Board:
-    """Who waits in this process, and what the log was told of it."""
+    """Which requests wait in this process, and what was logged about it."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -39,11 +39,11 @@ class _Board:
 
 
 _boards: WeakKeyDictionary[Metrics, _Board] = WeakKeyDictionary()
-"""One for all pipelines that share their metrics, since `penstock_waiting` and the log speak of the process."""
+"""One for all pipelines that share their metrics, since `penstock_waiting` and the log are about the process."""
 
 
 class RetryForever:
-    """Waits for one cluster until `stop`; tells the log once a reason and then every 30 s, and the metrics."""
+    """Waits for a cluster until `stop`; logs each reason once and then every 30 s, and updates the metrics."""
 
     def __init__(self, metrics: Metrics, stop: threading.Event, *, now: Callable[[], float] = time.monotonic) -> None:
         self.stop = stop
@@ -52,11 +52,11 @@ class RetryForever:
         self._board = _boards.setdefault(metrics, _Board())
 
     def attempts(self) -> "Attempts":
-        """Begin a series of attempts at one request."""
+        """Start a series of attempts at one request."""
         return Attempts(self)
 
     def began(self, who: int, wait: Wait) -> None:
-        """Note that someone waits."""
+        """Note that a request waits."""
         now = self._now()
         with self._board.lock:
             self._board.waiting.add(who)
@@ -70,7 +70,7 @@ class RetryForever:
             log.warning("waiting for the index", reason=wait.reason, detail=wait.detail)
 
     def ended(self, who: int) -> None:
-        """Note that someone waits no longer; the next wait is told again when it was the last one."""
+        """Note that a request no longer waits; if it was the last one, the next wait is logged again."""
         with self._board.lock:
             self._board.waiting.discard(who)
             if self._board.waiting:
@@ -82,13 +82,13 @@ class RetryForever:
 
 
 class FailFast(RetryForever):
-    """Waits for nothing: for whom only looks, whatever would make a worker wait is SinkUnavailable."""
+    """Never waits. For read-only commands: what a worker would wait for raises SinkUnavailable."""
 
     def __init__(self, url: str) -> None:
         super().__init__(Metrics(), threading.Event())
         self._url = url
 
-    def began(self, who: int, wait: Wait) -> None:  # noqa: ARG002 (as Patience has it)
+    def began(self, who: int, wait: Wait) -> None:  # noqa: ARG002 (overrides RetryForever)
         """Raise SinkUnavailable."""
         raise SinkUnavailable(
             f"No usable response from {self._url}: {wait.detail}. Check [sink] url, and that OpenSearch is up."
@@ -96,7 +96,7 @@ class FailFast(RetryForever):
 
 
 class Attempts:
-    """One series of attempts: a context manager, so that a wait that is given up is not counted for ever."""
+    """A series of attempts: a context manager, so that a wait that is given up is not counted forever."""
 
     def __init__(self, patience: RetryForever) -> None:
         self._patience = patience
@@ -116,7 +116,7 @@ class Attempts:
         self._backoff.wait()
 
     def succeeded(self) -> None:
-        """The index takes requests: begin again with short waits."""
+        """Note that the index accepts requests: start again with short waits."""
         if self._waited:
             self._waited = False
             self._backoff.reset()

@@ -1,1 +1,1 @@
-"""An index as a thing that is made, compared with its definition, and checked."""
+"""Creates indexes, compares them with their definition, and checks them."""

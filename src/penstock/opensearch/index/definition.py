@@ -1,7 +1,6 @@
-"""What a generation is made by: the settings that shape its documents and its index, and what they come to.
+"""The definition of a generation: the settings that shape its documents and its index, and their fingerprints.
 
-It is kept with the generation, so that it is fed in the same way for as long as it lives, whatever the settings say
-by then.
+It is stored with the generation, which is fed in the same way for as long as it lives, even if the settings change.
 """
 
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from penstock.opensearch.index.mapping import index_body, read_mapping
 from penstock.settings import CollectionSettings
 
 _OF_NOW = {"namespace", "index", "on_drop", "drop_grace_s", "on_rename", "max_fields", "when_full", "pattern"}
-"""What may be changed while a generation lives."""
+"""The settings that may change while a generation lives."""
 
 _OF_THE_DOCUMENTS = {"include", "exclude", "rename", "function", "conflicts"}
 _OF_THE_INDEX = {"mapping_file", "shards", "replicas", "conflicts"}
@@ -24,7 +23,7 @@ _OF_THE_INDEX = {"mapping_file", "shards", "replicas", "conflicts"}
 
 @dataclass(frozen=True)
 class IndexDefinition:
-    """`settings` by name, with the mapping file's content as `mapping_file`; the fingerprints tell every change."""
+    """`settings` by name, with the mapping file's content as `mapping_file`; the fingerprints show every change."""
 
     settings: Mapping[str, Any]
     transform: str
@@ -32,7 +31,7 @@ class IndexDefinition:
 
     @classmethod
     def of(cls, collection: CollectionSettings, transform: Transform) -> "IndexDefinition":
-        """What the settings say now. Raises SettingsError when the mapping file cannot be read."""
+        """Return the definition by the present settings. Raises SettingsError if the mapping file cannot be read."""
         settings = collection.model_dump(mode="json", exclude=_OF_NOW)
         settings["mapping_file"] = read_mapping(collection.mapping_file)
         body = index_body(
@@ -45,17 +44,17 @@ class IndexDefinition:
         return cls(settings, transform.fingerprint, _fingerprint(body))
 
     def applied_to(self, collection: CollectionSettings) -> CollectionSettings:
-        """The settings of a collection as they were for this generation; the mapping is `settings["mapping_file"]`."""
+        """Return a collection's settings as of this generation; the mapping is `settings["mapping_file"]`."""
         present = collection.model_dump(include=_OF_NOW)
         return type(collection)(**{**present, **self.settings, "mapping_file": None})
 
     def with_transform_of(self, now: "IndexDefinition") -> "IndexDefinition":
-        """The same index, with documents made as `now` says."""
+        """Return the same index, with documents made as `now` says."""
         kept = {name: value for name, value in self.settings.items() if name in _OF_THE_INDEX - _OF_THE_DOCUMENTS}
         return IndexDefinition({**now.settings, **kept}, now.transform, self.mapping)
 
     def moved_on(self, now: "IndexDefinition") -> list[str]:
-        """What the settings say otherwise by now; replicas can be changed on an index at any time and are no part."""
+        """Return what has changed in the settings; without replicas, which can be changed on an index at any time."""
         names = (self.settings.keys() | now.settings.keys()) - {"replicas"}
         changed = sorted(name for name in names if self.settings.get(name) != now.settings.get(name))
         if self.transform != now.transform and not _OF_THE_DOCUMENTS.intersection(changed):

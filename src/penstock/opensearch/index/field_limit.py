@@ -1,4 +1,4 @@
-"""The fields of one index and their limit, `max_fields`; an index that is full takes no new ones."""
+"""The fields of an index and their limit, `max_fields`; a full index accepts no new fields."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,12 +18,12 @@ _OPENSEARCHS_OWN = 1000
 
 
 def count_fields(mappings: Mapping[str, Any]) -> int:
-    """The fields of a mapping as OpenSearch counts them: objects, fields, and the sub-fields of these."""
+    """Return the number of fields in a mapping as OpenSearch counts them: objects, fields and their sub-fields."""
     return sum(1 + len(each.get("fields", {})) + count_fields(each) for each in mappings.get("properties", {}).values())
 
 
 def limit_of(settings: Mapping[str, Any]) -> int:
-    """The most fields that an index may have, by its settings."""
+    """Return the maximum number of fields of an index, by its settings."""
     return int(settings.get("mapping", {}).get("total_fields", {}).get("limit", _OPENSEARCHS_OWN))
 
 
@@ -35,7 +35,7 @@ def takes_new_fields(mappings: Mapping[str, Any]) -> bool:
 def raise_limit(
     client: Client, patience: RetryForever, index: str, collection: CollectionSettings, mapping: Mapping[str, Any]
 ) -> None:
-    """Where `max_fields` has grown since the index was made, let the index take new fields again."""
+    """If `max_fields` has grown since the index was created, let the index accept new fields again."""
     described = ask(client, patience, "GET", f"/{quote(index, safe='')}").json()[index]
     if limit_of(described["settings"]["index"]) >= collection.max_fields:
         return
@@ -50,18 +50,18 @@ def raise_limit(
 
 
 def take_no_new_fields(client: Client, patience: RetryForever, alias: str) -> bool:
-    """Let the index take documents with new fields without making those searchable; they stay in the documents."""
+    """Let the index accept documents with new fields without making those searchable; they stay in the documents."""
     return not _put(client, patience, f"{alias}/_mapping", {"dynamic": False})
 
 
 def map_field(client: Client, patience: RetryForever, alias: str, path: str, mapping: Mapping[str, Any]) -> str:
-    """Map a field; answers why the index keeps the mapping it has, empty when it took this one."""
+    """Map a field; return why the index keeps the mapping it has, empty if it accepted this one."""
     for name in reversed(path.split(".")):
         mapping = {"properties": {name: mapping}}
     return _put(client, patience, f"{alias}/_mapping", dict(mapping))
 
 
 def _put(client: Client, patience: RetryForever, path: str, body: dict[str, Any]) -> str:
-    """Why it was refused, empty when it was not."""
+    """Send the change; return why it was refused, empty if it was not."""
     answer = ask(client, patience, "PUT", "/" + quote(path), body)
     return "" if answer.ok else ": ".join(error_of(answer))

@@ -1,8 +1,8 @@
-"""Generations: one index behind a read alias, which people search, and a write alias, which only penstock uses.
+"""Generations: an index behind a read alias, for searches, and a write alias, which only penstock uses.
 
 cities-g1          the index of the first generation
 cities             the read alias; it is moved to a later generation in one step
-cities-g1-write    the write alias; every write requires it, so a missing index is never created by a write
+cities-g1-write    the write alias; every write requires it, so that no write creates a missing index
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ _META_SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One index of a collection. `uuid` (see `uuid_of`) tells it from others of the name; `created`: only just now."""
+    """An index of a collection. `uuid` (see `uuid_of`) sets it apart from others of its name; `created`: just now."""
 
     index: str
     read_alias: str
@@ -32,12 +32,12 @@ class Generation:
     created: bool
 
     def was_replaced(self, known: Mapping[str, str]) -> bool:
-        """Whether its name stood for another index when the UUIDs were noted."""
+        """Whether its name belonged to another index when the UUIDs were noted."""
         return known.get(self.index) not in (None, self.uuid)
 
 
 class AliasLost(IndexTakenAway):
-    """The index of a generation is there, without its write alias."""
+    """The index of a generation exists, but has lost its write alias."""
 
     def __init__(self, generation: Generation) -> None:
         self.generation = generation
@@ -48,21 +48,21 @@ class AliasLost(IndexTakenAway):
 
 
 def uuid_of(settings: Mapping[str, Any]) -> str:
-    """What tells an index from another one of its name, out of its settings.
+    """Return what distinguishes an index from another one of its name, taken from its settings.
 
-    A snapshot that is restored into a closed index leaves its UUID as it was, and gives it another history.
+    Restoring a snapshot into a closed index keeps its UUID, but changes its history.
     """
     history = settings["index"].get("history", {}).get("uuid")
     return f"{settings['index']['uuid']}/{history}" if history else str(settings["index"]["uuid"])
 
 
 def index_of(alias: str, number: int) -> str:
-    """The name of a generation's index."""
+    """Return the name of a generation's index."""
     return f"{alias}-g{number}"
 
 
 def write_alias_of(index: str) -> str:
-    """The name of an index's write alias."""
+    """Return the name of an index's write alias."""
     return f"{index}-write"
 
 
@@ -83,10 +83,10 @@ class Indexes:
     ) -> Generation:
         """Find or create the index of a collection, with its aliases in one step.
 
-        It is made with the `mapping`, by default the one of the collection's file. Only a `serving` one gets the read
-        alias, when no index has it; another one is made beside it, unseen by those who search.
+        It is created with the `mapping`, by default the one in the collection's file. Only a `serving` one gets the
+        read alias, if no index has it; any other is created without it, and searches do not see it.
 
-        Raises SettingsError when the name is taken or the mapping refused, AliasLost, SinkUnavailable, Stopped,
+        Raises SettingsError if the name is taken or the mapping is refused, AliasLost, SinkUnavailable, Stopped,
         SystemicFault.
         """
         name = collection.alias
@@ -110,15 +110,15 @@ class Indexes:
         return Generation(made.index, made.read_alias, made.write_alias, made.uuid, created=answer.ok)
 
     def behind(self, alias: str) -> str | None:
-        """The index that a read alias stands for, None when there is none."""
+        """Return the index that a read alias points to, None if there is none."""
         return next(iter(self._describe(alias)), None)
 
     def swap(self, alias: str, index: str) -> None:
-        """Let the read alias stand for this index and no other, in one step: nobody sees none, or two.
+        """Point the read alias to this index and no other, in one step: no search sees none, or two.
 
-        The index is refreshed before, so that nobody sees less than before.
+        The index is refreshed first, so that no search sees less than before.
 
-        Raises SystemicFault when it cannot, SinkUnavailable, Stopped.
+        Raises SystemicFault if that fails, SinkUnavailable, Stopped.
         """
         ask(self._client, self._patience, "POST", f"/{quote(index, safe='')}/_refresh")
         while (found := self._describe(alias).keys()) != {index}:
@@ -130,20 +130,20 @@ class Indexes:
                 raise SystemicFault(f"The alias {alias} could not be moved to {index}: {kind}: {reason}.")
 
     def delete(self, index: str) -> None:
-        """Delete an index with its aliases; what is not there is deleted already."""
+        """Delete an index with its aliases; a missing one counts as deleted."""
         answer = ask(self._client, self._patience, "DELETE", f"/{quote(index, safe='')}")
         if not answer.ok and answer.status != 404:
             kind, reason = error_of(answer)
             raise SystemicFault(f"The index {index} could not be deleted: {kind}: {reason}.")
 
     def serving(self, collection: CollectionSettings) -> Generation | None:
-        """The generation that people search, None when there is none yet. Raises SettingsError, SystemicFault."""
+        """Return the generation behind the read alias, None if there is none. Raises SettingsError, SystemicFault."""
         name = collection.alias
         indexes = sorted(index for index in self._describe(name) if index != name)
         return self._found(indexes[-1], name, collection.namespace) if indexes else None
 
     def uuids(self, names: Iterable[str]) -> dict[str, str]:
-        """The UUID behind each index or alias; what does not exist is left out."""
+        """Return the UUID behind each index or alias; missing ones are left out."""
         found: dict[str, str] = {}
         for name in names:
             described = self._describe(name)
@@ -152,7 +152,7 @@ class Indexes:
         return found
 
     def _describe(self, name: str) -> dict[str, Any]:
-        """Settings, mappings and aliases of what a name stands for, by index; empty when it does not exist."""
+        """Return settings, mappings and aliases of an index or alias, by index; empty if it does not exist."""
         answer = ask(self._client, self._patience, "GET", f"/{quote(name, safe='')}")
         parsed = answer.json()
         return parsed if answer.ok and isinstance(parsed, dict) else {}
@@ -178,7 +178,7 @@ class Indexes:
         return generation
 
     def _is_alias_in_use(self, name: str, namespace: str) -> bool:
-        """Whether an earlier generation has the read alias; raises SettingsError when something else has the name."""
+        """Whether an earlier generation has the read alias. Raises SettingsError if something else has the name."""
         found = self._describe(name)
         for index, described in found.items():
             if index == name:
@@ -192,7 +192,7 @@ class Indexes:
         return bool(found)
 
     def _explain(self, answer: Response, collection: CollectionSettings, name: str) -> None:
-        """Raise what a refused creation means; returns when another worker created the index meanwhile."""
+        """Raise the error for a refused creation; return if another worker has created the index in the meantime."""
         kind, reason = error_of(answer)
         if kind == "resource_already_exists_exception":
             return

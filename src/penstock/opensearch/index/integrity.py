@@ -1,4 +1,4 @@
-"""Whether the indexes are still those that the position belongs to, and still have their aliases."""
+"""Checks whether the indexes are still those that the position belongs to, and still have their aliases."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
@@ -13,10 +13,10 @@ from penstock.opensearch.index.indexes import Generation, uuid_of
 IntegrityProblem = Literal[
     "index_deleted", "index_replaced", "alias_moved", "alias_removed", "not_searched", "searched_elsewhere"
 ]
-"""What was done behind penstock's back. Replaced: by another index of the name, or by an older state of itself.
-Moved: the write alias is elsewhere, and writes went there. Removed: it is nowhere, so that writes are refused. Not
-searched: the read alias stands for no index at all. Elsewhere: it stands for other indexes only, such as a generation
-that serves, or somebody's own."""
+"""What another tool did to an index. Replaced: by another index of the name, or by an older state of itself. Moved: the
+write alias points elsewhere, and writes went there. Removed: there is no write alias, so that writes are refused. Not
+searched: the read alias points to no index. Elsewhere: it only points to other indexes, such as the serving generation
+or one that is not penstock's."""
 
 _PATH_BYTES = 2000
 """OpenSearch refuses the first line of a request above 4096 bytes."""
@@ -27,7 +27,7 @@ _FIELDS = "*.aliases,*.settings.index.uuid,*.settings.index.history"
 def problems(
     client: Client, patience: RetryForever, generations: Iterable[Generation], known: Mapping[str, str]
 ) -> dict[str, IntegrityProblem]:
-    """The damage to each generation, by index; the intact are left out. `known`: the UUIDs as they were, by index.
+    """Return the damage to each generation, by index, without intact ones. `known`: the earlier UUIDs, by index.
 
     Raises Stopped, SinkUnavailable.
     """
@@ -45,14 +45,14 @@ def problems(
 
 
 def searched_in(client: Client, patience: RetryForever, generation: Generation) -> frozenset[str]:
-    """The indexes that a generation's read alias stands for. Raises Stopped, SinkUnavailable."""
+    """Return the indexes that a generation's read alias points to. Raises Stopped, SinkUnavailable."""
     return frozenset(_seen(client, patience, [generation.read_alias]))
 
 
 def give_back(client: Client, patience: RetryForever, generation: Generation, *, serving: bool) -> None:
-    """Let the write alias stand for the generation's index alone, and if it serves, the read alias if nobody has it.
+    """Point the write alias to only the generation's index; if it serves, also the read alias if no index has it.
 
-    Raises SystemicFault when that is refused.
+    Raises SystemicFault if that is refused.
     """
     index, write, read = generation.index, generation.write_alias, generation.read_alias
     holders = _seen(client, patience, [write]).keys() - {index}
@@ -82,7 +82,7 @@ def _damage(generation: Generation, known: str | None, seen: Mapping[str, Any]) 
 
 
 def _seen(client: Client, patience: RetryForever, names: Iterable[str]) -> dict[str, Any]:
-    """Aliases and UUIDs of what the names stand for, by index; what does not exist is left out."""
+    """Return aliases and UUIDs behind the names, by index; missing ones are left out."""
     path = ",".join(quote(name, safe="") for name in names)
     answer = ask(client, patience, "GET", f"/{path}?ignore_unavailable=true&filter_path={_FIELDS}")
     parsed = answer.json()
@@ -94,7 +94,7 @@ def _seen(client: Client, patience: RetryForever, names: Iterable[str]) -> dict[
 
 
 def _portions(generations: Iterable[Generation]) -> Iterator[list[Generation]]:
-    """As many at once as one request can name."""
+    """Yield the generations in groups that fit into the path of a request."""
     some: list[Generation] = []
     size = 0
     for each in generations:

@@ -1,4 +1,4 @@
-"""The mapping and settings of the indexes that penstock creates: its own, and the user's file laid over them."""
+"""The mapping and settings of the indexes that penstock creates: its own, overridden by the user's file."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -13,7 +13,7 @@ from penstock.runtime.intervals import GC_DELETES_S
 from penstock.settings import RESERVED_FIELD, CollectionSettings, ConflictPolicy
 
 _DATE_FORMS = ["uuuu-MM-dd'T'HH:mm:ss.SSS'000Z'"]
-"""The text that the encoder makes of a date, and no other: a string such as 2024-01-02 stays text."""
+"""Only the text that the encoder writes for a date: a string such as 2024-01-02 stays text."""
 
 _SETTINGS: dict[str, Any] = {
     "index.gc_deletes": f"{GC_DELETES_S}s",
@@ -38,7 +38,7 @@ _RESERVED = {
 }
 
 TEXT: Final[dict[str, Any]] = {"type": "text", "fields": {"keyword": {"type": "keyword", "ignore_above": 1024}}}
-"""Takes every plain value: found by its words, and as a whole."""
+"""Accepts every plain value, which can be searched by its words and as a whole."""
 
 DATE: Final[dict[str, Any]] = {"type": "date", "format": "strict_date_optional_time"}
 
@@ -72,7 +72,7 @@ def index_body(
     max_fields: int = 2000,
     conflicts: Mapping[str, ConflictPolicy] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """The body that creates an index, without its aliases; `mapping` is the user's, `meta` is kept in the index's.
+    """Return the body that creates an index, without aliases; `mapping` is the user's, `meta` goes into its `_meta`.
 
     Raises SettingsError.
     """
@@ -87,7 +87,7 @@ def index_body(
 
 
 def body_for(collection: CollectionSettings, *, mapping: Mapping[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
-    """The body that creates the index of a collection with the user's mapping. Raises SettingsError."""
+    """Return the body that creates the index of a collection with the user's mapping. Raises SettingsError."""
     return index_body(
         shards=collection.shards,
         replicas=collection.replicas,
@@ -99,7 +99,7 @@ def body_for(collection: CollectionSettings, *, mapping: Mapping[str, Any], meta
 
 
 def _map_by_policy(mappings: dict[str, Any], path: str, policy: ConflictPolicy) -> str | None:
-    """Map the field as its policy in `conflicts` asks, unless the user has; answers what is wrong with that."""
+    """Map the field as its policy in `conflicts` asks, unless the user has mapped it; return what is wrong, if any."""
     if path == "*" or policy not in _OF_POLICY:
         return None
     *parents, last = path.split(".")
@@ -117,7 +117,7 @@ def _map_by_policy(mappings: dict[str, Any], path: str, policy: ConflictPolicy) 
 
 
 def flat_settings(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Index settings with their full dotted names, however they were nested."""
+    """Return index settings by their full dotted names, however they were nested."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         full = f"{prefix}{name}"
@@ -129,7 +129,7 @@ def flat_settings(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def read_mapping(path: Path | None) -> dict[str, Any]:
-    """The user's mapping file, empty without one; raises SettingsError with all that is wrong with it."""
+    """Return the user's mapping file, empty without one. Raises SettingsError with everything that is wrong."""
     if path is None:
         return {}
     try:

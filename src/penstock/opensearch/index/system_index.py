@@ -15,7 +15,7 @@ _SETTINGS = {
 
 
 def ensure_system_index(client: Client, patience: RetryForever, alias: str, body: dict[str, Any]) -> None:
-    """Create the index `<alias>-v1` behind the alias, unless it is there. Raises SettingsError."""
+    """Create the index `<alias>-v1` behind the alias, unless it exists. Raises SettingsError."""
     whole = {**body, "settings": {**_SETTINGS, **body.get("settings", {})}, "aliases": {alias: {}}}
     answer = ask(client, patience, "PUT", f"/{alias}-v1", whole)
     if answer.ok:

@@ -1,1 +1,1 @@
-"""Reads documents: by their ids, by a scan, at one point in time."""
+"""Reads documents: by id, by a scan, or at a point in time."""

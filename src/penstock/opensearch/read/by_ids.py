@@ -1,4 +1,4 @@
-"""Documents by their ids in real time: with `_mget`, what was acknowledged is seen, refreshed or not."""
+"""Reads documents by id in real time: `_mget` sees every acknowledged write, refreshed or not."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from penstock.opensearch.http.waiting import RetryForever, Wait
 class IndexedDocument(NamedTuple):
     """A document with its version, and what a later write must name to replace exactly this state of it.
 
-    `ignored` are the fields whose values the mapping did not take, so that they cannot be searched.
+    `ignored` are the fields whose values the mapping did not accept, so that they cannot be searched.
     """
 
     source: dict[str, Any]
@@ -27,7 +27,7 @@ class IndexedDocument(NamedTuple):
 def read_by_ids(
     client: Client, patience: RetryForever, index: str, ids: Iterable[str], *, with_source: bool = True
 ) -> dict[str, IndexedDocument]:
-    """Read documents; those that do not exist are left out, as all are without the index.
+    """Read documents; missing ones are left out, and all of them if there is no index.
 
     Raises Stopped, SinkUnavailable.
     """

@@ -1,7 +1,7 @@
-"""Going through an index as it was at one moment: by a point in time, from any place of it on.
+"""Reads an index as it was at one moment: with a point in time, from any place in it.
 
-Servers that have none, or cannot sort by a document's place in its shard (OpenSearch before 3.3), are gone through by
-a scroll, which nobody can go on with later.
+On servers that have none, or cannot sort by a document's place in its shard (OpenSearch before 3.3), it uses a scroll,
+which cannot be resumed later.
 """
 
 from collections.abc import Iterator
@@ -17,34 +17,34 @@ from penstock.opensearch.read.scan import Entry, entry_of, hits_of, scan, unread
 from penstock.settings import RESERVED_FIELD
 
 _KEEP = "10m"
-"""For so long after each page the server keeps the point in time."""
+"""How long the server keeps the point in time after each page."""
 
 _SEARCH = "/_search?allow_partial_search_results=false"
 
 
 class PlaceLost(PenstockError):
-    """The server no longer has the point in time (it was restarted, or too much time has passed): begin anew."""
+    """The server no longer has the point in time (it was restarted, or too much time has passed): start again."""
 
 
 class ScanPlace(NamedTuple):
-    """Where to go on: the point in time, and what the last document was sorted by (None at the beginning)."""
+    """Where to resume: the point in time, and the sort value of the last document (None at the start)."""
 
     pit: str
     after: list[Any] | None = None
 
 
 class Paged(NamedTuple):
-    """A page, and the place after it; None where nobody can go on from there."""
+    """A page, and the place after it; None if reading cannot resume there."""
 
     entries: list[Entry]
     place: ScanPlace | None
 
 
 def walk(client: Client, patience: RetryForever, index: str, place: ScanPlace | None, *, page: int) -> Iterator[Paged]:
-    """Yield all documents in pages, in no order, those after the place only.
+    """Yield all documents after the place, in pages, in no order.
 
-    When it is left early, the point in time stays for those who go on from a place. Raises PlaceLost, SinkUnavailable,
-    Stopped.
+    If it is left early, the point in time stays, so that reading can resume from a place. Raises PlaceLost,
+    SinkUnavailable, Stopped.
     """
     begun = (place, _page(client, patience, place, page)) if place else _begun(client, patience, index, page)
     if begun is None:
@@ -60,11 +60,11 @@ def walk(client: Client, patience: RetryForever, index: str, place: ScanPlace | 
 
 
 def _begun(client: Client, patience: RetryForever, index: str, size: int) -> tuple[ScanPlace, Paged] | None:
-    """A new point in time and its first page; None where the server has none, or not for us."""
+    """Return a new point in time and its first page; None if the server has none, or none for us."""
     try:
         at = _opened(client, patience, index)
         found = _page(client, patience, at, size) if at else None
-    except SinkUnavailable:  # a scroll will say what is wrong, if it is not only this
+    except SinkUnavailable:  # if there is another problem, the scroll will report it
         return None
     return (at, found) if at and found else None
 
@@ -77,7 +77,7 @@ def _opened(client: Client, patience: RetryForever, index: str) -> ScanPlace | N
 
 
 def _page(client: Client, patience: RetryForever, at: ScanPlace, size: int) -> Paged | None:
-    """The next page, empty at the end; None where the server cannot sort by places."""
+    """Return the next page, empty at the end; None if the server cannot sort by places."""
     query: dict[str, Any] = {
         "size": size,
         "pit": {"id": at.pit, "keep_alive": _KEEP},
@@ -96,7 +96,7 @@ def _page(client: Client, patience: RetryForever, at: ScanPlace, size: int) -> P
     parsed = answer.json()
     if not answer.ok or not isinstance(parsed, dict):
         raise unreadable(answer, _SEARCH)
-    if not parsed["_shards"]["total"]:  # so it answers to a point in time that it does not know at all
+    if not parsed["_shards"]["total"]:  # its response to a point in time that it does not know at all
         raise PlaceLost("the server does not know the point in time")
     hits = hits_of(parsed, "the index")
     after = ScanPlace(parsed.get("pit_id", at.pit), hits[-1]["sort"]) if hits else None

@@ -1,4 +1,4 @@
-"""Reading an index back: all ids with their versions in bounded memory, and documents by id in real time."""
+"""Reads an index: all ids with their versions in bounded memory, and documents by id in real time."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -15,11 +15,11 @@ from penstock.settings import RESERVED_FIELD
 PAGE: Final = 2000
 
 _KEEP = "10m"
-"""How long the server keeps the place of a scan between two pages; a consumer may take that long for one page."""
+"""How long the server keeps the place of a scan between two pages; a consumer may take that long for a page."""
 
 
 class Entry(NamedTuple):
-    """A document of an index without its body; `id_json` is the reserved field's original `_id`, where it has one."""
+    """A document of an index without its body; `id_json` is the original `_id` in the reserved field, if it has one."""
 
     id: str
     version: int
@@ -29,7 +29,7 @@ class Entry(NamedTuple):
 def scan(client: Client, patience: RetryForever, index: str, *, page: int = PAGE) -> Iterator[list[Entry]]:
     """Yield all documents as they were at the start, in pages, in no order. Raises SinkUnavailable, Stopped.
 
-    Close the generator when it is left early: the server holds the place for minutes otherwise.
+    Close the generator when you leave it early; otherwise the server keeps the place for minutes.
     """
     field = f"{RESERVED_FIELD}.id"
     query = {"size": page, "sort": ["_doc"], "version": True, "_source": [field], "query": {"match_all": {}}}
@@ -40,7 +40,7 @@ def scan(client: Client, patience: RetryForever, index: str, *, page: int = PAGE
 def scrolled(
     client: Client, patience: RetryForever, index: str, query: dict[str, Any]
 ) -> Iterator[list[dict[str, Any]]]:
-    """Yield what a search finds, page by page, as it was at the start; see `scan`."""
+    """Yield the results of a search, page by page, as they were at the start; see `scan`."""
     name = quote(index, safe="")
     _asked(client, patience, "POST", f"/{name}/_refresh", None)
     answer = _asked(client, patience, "POST", f"/{name}/_search?scroll={_KEEP}", query)
@@ -55,13 +55,13 @@ def scrolled(
 
 
 def read_sources(client: Client, patience: RetryForever, index: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The bodies of documents in real time, by id; those that are not there are left out. Raises SinkUnavailable."""
+    """Return the bodies of documents in real time, by id; missing ones are left out. Raises SinkUnavailable."""
     found = read_by_ids(client, patience, index, ids)
     return {text_id: document.source for text_id, document in found.items()}
 
 
 def sample(client: Client, patience: RetryForever, index: str, size: int) -> list[Entry]:
-    """So many documents by chance, at most 10,000. Raises SinkUnavailable."""
+    """Return `size` random documents, at most 10,000. Raises SinkUnavailable."""
     name = quote(index, safe="")
     _asked(client, patience, "POST", f"/{name}/_refresh", None)
     by_chance: dict[str, Any] = {"function_score": {"query": {"match_all": {}}, "random_score": {}}}
@@ -70,7 +70,7 @@ def sample(client: Client, patience: RetryForever, index: str, size: int) -> lis
 
 
 def count(client: Client, patience: RetryForever, index: str) -> int:
-    """How many documents an index or alias holds; up to a second old."""
+    """Return how many documents an index or alias has; up to a second old."""
     answer = _asked(client, patience, "POST", f"/{quote(index, safe='')}/_count", {"query": {"match_all": {}}})
     return int(answer["count"])
 
@@ -86,13 +86,13 @@ def _asked(
 
 
 def unreadable(answer: Response, path: str) -> SinkUnavailable:
-    """What an answer means that holds no documents."""
+    """Return the error for a response without documents."""
     kind, reason = error_of(answer)
     return SinkUnavailable(f"The index cannot be read ({path.partition('?')[0]}: {answer.status} {kind}: {reason}).")
 
 
 def hits_of(answer: dict[str, Any], index: str) -> list[dict[str, Any]]:
-    """The documents of one page; a page that lacks a shard's is none."""
+    """Return the documents of a page. Raises SinkUnavailable if a shard's are missing."""
     shards = answer["_shards"]
     if answer["timed_out"] or shards["successful"] < shards["total"]:
         raise SinkUnavailable(
@@ -103,6 +103,6 @@ def hits_of(answer: dict[str, Any], index: str) -> list[dict[str, Any]]:
 
 
 def entry_of(hit: dict[str, Any]) -> Entry:
-    """Read one document of a page."""
+    """Return one document of a page as an entry."""
     reserved = hit.get("_source", {}).get(RESERVED_FIELD, {})
     return Entry(hit["_id"], hit["_version"], reserved.get("id"))

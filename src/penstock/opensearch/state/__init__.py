@@ -1,1 +1,1 @@
-"""What penstock remembers in the cluster: checkpoints, leases, loads, generations."""
+"""What penstock stores in the cluster: checkpoints, leases, loads, generations."""

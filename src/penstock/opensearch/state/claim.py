@@ -1,4 +1,4 @@
-"""A state document that one process writes at a time: who opens it shuts out the one that had it open before."""
+"""A state document that one process writes at a time: opening it shuts out the process that had it open before."""
 
 import secrets
 import threading
@@ -12,7 +12,7 @@ from penstock.opensearch.state.store import Conflict, StateDocument, StateStore,
 class ClaimedDocument:
     """Every write carries a beat of its own, so that no two are alike. Several threads may use it.
 
-    `taken` is the message of the LeaseLost that a write raises once somebody else has claimed the document.
+    `taken` is the message of the LeaseLost that a write raises after another process has claimed the document.
     """
 
     def __init__(self, store: StateStore, state_id: str, *, owner: str, taken: str) -> None:
@@ -24,9 +24,9 @@ class ClaimedDocument:
         self._stored: Stored | None = None
 
     def claim(self, begin: Callable[[StateDocument], StateDocument]) -> None:
-        """Claim the document with what `begin` makes of it; that is given an empty one when there is none yet.
+        """Claim the document and write the result of `begin`, which is given an empty one if there is none yet.
 
-        Raises LeaseLost when somebody else claims it at the same moment.
+        Raises LeaseLost if another process claims it at the same moment.
         """
         found = self._store.get([self._id]).get(self._id)
         before = found.document if found else {}
@@ -35,7 +35,7 @@ class ClaimedDocument:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The document as it was written last. Raises LeaseLost."""
+        """The document as last written. Raises LeaseLost."""
         if self._stored is None:
             raise LeaseLost(self._taken)
         return self._stored.document

@@ -1,9 +1,9 @@
-"""What is known of the generations of a collection: one state document, written by compare-and-set.
+"""The record of a collection's generations: one state document, written by compare-and-set.
 
-    building   made and loaded beside the serving one, unseen by those who search
-    serving    the read alias stands for it
+    building   created and loaded next to the serving one; searches do not see it
+    serving    the read alias points to it
     kept       served before; still fed, until it is dropped
-    dropping   nobody may write it any more; it is about to be deleted
+    dropping   must no longer be written; it is about to be deleted
 
 The first generation serves from the start.
 """
@@ -23,7 +23,7 @@ Role = Literal["building", "serving", "kept", "dropping"]
 
 @dataclass(frozen=True)
 class GenerationRecord:
-    """One generation. `failed` says why it is not fed any more, until somebody mends it and begins again."""
+    """One generation. `failed` says why it is no longer fed, until a user fixes the cause and starts again."""
 
     number: int
     index: str
@@ -33,13 +33,13 @@ class GenerationRecord:
 
     @property
     def write_alias(self) -> str:
-        """The alias by which it is written, and by which its dead letters go."""
+        """The alias through which it is written, and by which its dead letters are identified."""
         return write_alias_of(self.index)
 
 
 @dataclass(frozen=True)
 class CollectionRecord:
-    """The generations of one collection behind one read alias; `last` is the highest number that was ever used.
+    """The generations of one collection behind one read alias; `last` is the highest number ever used.
 
     `names` are those that the collection got by renames that were followed: see `penstock.model.Names`.
     """
@@ -52,52 +52,52 @@ class CollectionRecord:
 
     @property
     def fed(self) -> tuple[GenerationRecord, ...]:
-        """Those that belong to the collection for now: all but the ones that are about to be deleted."""
+        """All generations except those that are about to be deleted."""
         return tuple(each for each in self.generations if each.role != "dropping")
 
     def in_role(self, role: Role) -> GenerationRecord | None:
-        """The (only) generation in this role, if there is one."""
+        """Return the (only) generation in this role, if there is one."""
         return next((each for each in self.generations if each.role == role), None)
 
     def numbered(self, number: int) -> GenerationRecord | None:
-        """The generation of this number, None when it is not, or no longer, fed."""
+        """Return the generation with this number, None if it is not, or no longer, fed."""
         return next((each for each in self.fed if each.number == number), None)
 
     def moved_on(self, now: IndexDefinition) -> list[str]:
-        """What is set otherwise than when the serving generation was made, unless one is there that is made so."""
+        """Return which settings have changed since the serving generation was made, unless another one has them."""
         serving = self.in_role("serving")
         if serving is None or any(not each.recipe.moved_on(now) for each in self.fed):
             return []
         return serving.recipe.moved_on(now)
 
     def added(self, recipe: IndexDefinition, role: Role) -> "CollectionRecord":
-        """With one more generation."""
+        """Return the record with one more generation."""
         number = self.last + 1
         made = GenerationRecord(number, index_of(self.alias, number), role, recipe)
         return replace(self, last=number, generations=(*self.generations, made))
 
     def changed(self, number: int, **changes: Any) -> "CollectionRecord":
-        """With one generation changed."""
+        """Return the record with one generation changed."""
         those = (replace(each, **changes) if each.number == number else each for each in self.generations)
         return replace(self, generations=tuple(those))
 
     def served_by(self, number: int) -> "CollectionRecord":
-        """With this generation serving; the one that served is kept."""
+        """Return the record with this generation serving; the one that served is kept."""
         before = self.in_role("serving")
         record = self if before is None or before.number == number else self.changed(before.number, role="kept")
         return record.changed(number, role="serving", failed="")
 
     def renamed(self, coll: str, since: int) -> "CollectionRecord":
-        """With another name of the collection; unchanged when a pipeline that is behind tells what is known."""
+        """Return the record with a new name of the collection; unchanged if a slow pipeline reports a known one."""
         known = self.names[-1][1] if self.names else 0
         return replace(self, names=(*self.names, (coll, since))) if since > known else self
 
     def found(self, number: int) -> GenerationRecord:
-        """The generation of this number, whatever becomes of it."""
+        """Return the generation with this number, even one that is about to be deleted."""
         return next(each for each in self.generations if each.number == number)
 
     def without(self, number: int) -> "CollectionRecord":
-        """With one generation forgotten."""
+        """Return the record without a generation."""
         return replace(self, generations=tuple(each for each in self.generations if each.number != number))
 
 
@@ -108,12 +108,12 @@ class GenerationRegistry:
         self._store = store
 
     def read(self, aliases: Iterable[str]) -> dict[str, CollectionRecord]:
-        """The records that there are, by alias. Raises SettingsError for a newer form, Stopped."""
+        """Return the existing records, by alias. Raises SettingsError for a newer format, Stopped."""
         found = self._store.get(map(generations_id, aliases))
         return {record.alias: record for record in (record_of(each.document) for each in found.values())}
 
     def fail(self, alias: str, number: int, reason: str) -> None:
-        """Note why a generation is not fed any more; the one that serves goes on failing by itself."""
+        """Record why a generation is no longer fed. Not for the serving one, whose failure ends the worker."""
 
         def change(record: CollectionRecord) -> CollectionRecord:
             known = record.numbered(number)
@@ -122,12 +122,12 @@ class GenerationRegistry:
         self.change(alias, change)
 
     def create(self, record: CollectionRecord) -> CollectionRecord:
-        """Keep the first record of an alias, and answer it. Raises Conflict when there is one."""
+        """Store the first record of an alias and return it. Raises Conflict if there is one."""
         self._store.put(generations_id(record.alias), _document(record), None)
         return record
 
     def change(self, alias: str, change: Callable[[CollectionRecord], CollectionRecord]) -> CollectionRecord:
-        """Change a record as it is now and answer it; once more when others changed it meanwhile.
+        """Change the present record and return it; try again if others have changed it in the meantime.
 
         Raises what `change` raises.
         """
@@ -146,7 +146,7 @@ class GenerationRegistry:
 
 
 def record_of(document: Mapping[str, Any]) -> CollectionRecord:
-    """The record that a state document holds."""
+    """Return the record in a state document."""
     generations = (
         GenerationRecord(**{**each, "recipe": IndexDefinition(**each["recipe"])}) for each in document["generations"]
     )

@@ -1,4 +1,4 @@
-"""How far the load of one collection into one generation has come."""
+"""The progress of loading a collection into a generation."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -9,16 +9,16 @@ from penstock.opensearch.state.ids import load_id
 from penstock.opensearch.state.store import StateDocument, StateStore
 
 LoadPhase = Literal["loading", "live", "dropped", "reconciling"]
-"""Loading: not every document was read. Live: it was, the stream keeps the index in step. Dropped: the collection is
-gone, the index's documents are kept until it is back. Reconciling: it is loaded anew into the same index, and then the
-index is swept: what the collection does not hold is deleted."""
+"""Loading: not every document was read yet. Live: all were, and the stream keeps the index in step. Dropped: the
+collection is gone, and the index keeps its documents until it is back. Reconciling: it is loaded again into the same
+index, which is then swept: documents that the collection does not have are deleted."""
 
 
 class LoadState:
     """Implements `penstock.ports.Checkpoints` for a load.
 
-    Opening it shuts out whoever had it open before: their next save raises LeaseLost. Several threads may use it: the
-    loading one, and the stream's when the collection is dropped.
+    Opening it shuts out the process that had it open before: its next save raises LeaseLost. Several threads may use
+    it: the loading one, and the stream's when the collection is dropped.
     """
 
     def __init__(self, store: StateStore, collection: str, generation: str, *, owner: str) -> None:
@@ -28,7 +28,7 @@ class LoadState:
         self._start = {"kind": "load", "name": collection, "generation": generation, "phase": "loading"}
 
     def open(self) -> "LoadState":
-        """Claim the document, made when there is none yet. Raises LeaseLost when another worker does so just now."""
+        """Claim the document, or create it. Raises LeaseLost if another worker does so at the same moment."""
         self._claimed.claim(self._begin)
         return self
 
@@ -37,22 +37,22 @@ class LoadState:
 
     @property
     def phase(self) -> LoadPhase:
-        """Where the collection stands."""
+        """The phase of the collection."""
         phase: LoadPhase = self._claimed.document["phase"]
         return phase
 
     @property
     def counts(self) -> dict[str, int]:
-        """What was counted so far, as it was saved last."""
+        """The counts so far, as last saved."""
         return dict(self._claimed.document["counts"])
 
     def load(self) -> Position | None:
-        """Return the position of the load, None when it has to begin."""
+        """Return the position of the load, None if it has not started."""
         position = self._claimed.document["position"]
         return None if position is None else Position(position["token"], position["time"])
 
     def save(self, position: Position) -> None:
-        """Save the position of the load; raises LeaseLost when another worker has opened it."""
+        """Save the position of the load. Raises LeaseLost if another worker has opened it."""
         self._claimed.write({"position": {"token": position.token, "time": position.time}})
 
     def save_progress(self, position: Position, counts: Mapping[str, int]) -> None:
@@ -61,7 +61,7 @@ class LoadState:
 
     @property
     def empty_at(self) -> int | None:
-        """The cluster time at which the index of a dropped collection is to be emptied; None: never, or it was."""
+        """The cluster time at which to empty the index of a dropped collection; None: never, or already done."""
         at: int | None = self._claimed.document.get("empty_at")
         return at
 
@@ -71,6 +71,6 @@ class LoadState:
         return int(self._claimed.document.get("whole_at", 0))
 
     def enter(self, phase: LoadPhase, *, empty_at: int | None = None, whole_at: int = 0) -> None:
-        """Save the phase; `loading` and `reconciling` begin a load from the start, without a position."""
+        """Save the phase; `loading` and `reconciling` start a load from the beginning, without a position."""
         begun: dict[str, Any] = {"position": None, "counts": {}} if phase in ("loading", "reconciling") else {}
         self._claimed.write({"phase": phase, "empty_at": empty_at, "whole_at": whole_at, **begun})

@@ -1,6 +1,6 @@
-"""The collections that were found by a pattern, in the order in which they were found.
+"""The collections that a pattern has found, in the order in which they were found.
 
-One that is gone stays among them: its index is there, and it may come back.
+One that is gone stays in the list: its index exists, and it may come back.
 """
 
 import secrets
@@ -11,20 +11,20 @@ from penstock.opensearch.state.store import Conflict, StateStore
 
 
 class PatternState:
-    """Several processes may note what they find at once."""
+    """Stores what patterns find; several processes may do so at once."""
 
     def __init__(self, store: StateStore) -> None:
         self._store = store
 
     def read(self, patterns: Iterable[str]) -> dict[str, list[str]]:
-        """By pattern, what was found so far. Raises SettingsError for a newer form, Stopped."""
+        """Return what was found so far, by pattern. Raises SettingsError for a newer format, Stopped."""
         names = list(patterns)
         stored = self._store.get(map(pattern_id, names))
         found = {name: stored.get(pattern_id(name)) for name in names}
         return {name: list(each.document["found"]) if each else [] for name, each in found.items()}
 
     def note(self, pattern: str, namespaces: Iterable[str]) -> list[str]:
-        """Add those that are not noted yet, and answer all."""
+        """Add those that are new, and return all."""
         those, state_id = list(namespaces), pattern_id(pattern)
         while True:
             stored = self._store.get([state_id]).get(state_id)

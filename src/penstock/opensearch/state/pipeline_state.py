@@ -1,13 +1,13 @@
 """The lease and the position of one pipeline, in one document: a save under an old lease fails by itself.
 
     acquire   waits as standby until the lease is free, then takes it with a new epoch
-    renew     says that the worker lives; every write of the document does
-    save      the position; save_status, save_source: what `status` and the next start want to know
+    renew     shows that the worker is alive; so does every write of the document
+    save      the position; save_status, save_source: what `status` and the next start need
     forget    a lost position, or the indexes that no longer belong to it
     release   a clean end: a standby takes over at once
 
-No wall clocks are compared: a standby sees that the document has not changed for the lease's time on its own clock, and
-the holder counts that time from before its last renewal was sent.
+No wall clocks are compared: a standby checks that the document has not changed for the lease's time on its own clock,
+and the holder counts that time from before it sent its last renewal.
 """
 
 import secrets
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 class PipelineState:
-    """Implements `penstock.ports.Checkpoints`; the pipeline's thread and the renewing one may use it together."""
+    """Implements `penstock.ports.Checkpoints`; the pipeline's thread and the renewing one may use it concurrently."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class PipelineState:
         """`standby_s`: the longest time between two looks of a standby at the lease."""
         self.name = name
         self.owner = f"{owner}/{secrets.token_hex(4)}"
-        """Unlike any other worker's, however the worker was named."""
+        """Different from any other worker's, whatever the worker's name."""
         self._store = store
         self._id = pipeline_id(name)
         self._lease_s = lease_s
@@ -53,9 +53,9 @@ class PipelineState:
         self._stored: Stored | None = None
 
     def acquire(self, *, standby: bool = True) -> None:
-        """Take the lease; blocks as standby while another worker renews it. Raises Stopped, SettingsError.
+        """Take the lease; block as standby while another worker renews it. Raises Stopped, SettingsError.
 
-        Without `standby` a worker that is seen to renew it raises LeaseLost; one that seems dead is still waited for.
+        Without `standby`, raise LeaseLost if another worker renews it; still wait for one that seems dead.
         """
         seen: Stored | None = None
         since = time.monotonic()
@@ -74,20 +74,20 @@ class PipelineState:
                 raise Stopped(f"stopped while waiting for the lease of pipeline {self.name}")
 
     def renew(self) -> None:
-        """Say that this worker lives; raises LeaseLost when another one has taken over."""
+        """Show that this worker is alive. Raises LeaseLost if another one has taken over."""
         self._write({})
 
     def load(self) -> Position | None:
-        """Return the position that was saved last, under this lease or an earlier one."""
+        """Return the last saved position, under this lease or an earlier one."""
         position = self._held()["position"]
         return None if position is None else Position(position["token"], position["time"])
 
     def save(self, position: Position) -> None:
-        """Save the position; raises LeaseLost when another worker has taken over."""
+        """Save the position. Raises LeaseLost if another worker has taken over."""
         self._write({"position": {"token": position.token, "time": position.time}})
 
     def save_status(self, status: Mapping[str, Any]) -> None:
-        """Save what `status` shows, in place of what was saved before; raises LeaseLost."""
+        """Save what `status` shows, replacing what was saved before. Raises LeaseLost."""
         self._write({"status": dict(status)})
 
     def save_source(self, source: Mapping[str, Any], indexes: Mapping[str, str]) -> None:
@@ -97,31 +97,31 @@ class PipelineState:
     def forget(self, losses: Mapping[str, Any], indexes: Mapping[str, str], *, keep_position: bool) -> None:
         """Save what was lost, by collection, and which indexes still belong to the position, if it is kept at all.
 
-        All in one write: a start after it loads anew whatever the position does not belong to.
+        All in one write: the next start loads again every collection that the position does not belong to.
         """
         known = {**self.document["lost"], **losses}
         self._write({"lost": known, "indexes": dict(indexes), **({} if keep_position else {"position": None})})
 
     @property
     def document(self) -> dict[str, Any]:
-        """The whole state as this worker last wrote it: source, indexes, status, epoch."""
+        """The whole state as last written by this worker: source, indexes, status, epoch."""
         return dict(self._held())
 
     def held(self) -> bool:
-        """Say whether the lease is surely ours: renewed within its time, by this process's clock.
+        """Whether the lease is certainly ours: renewed within its time, by this process's clock.
 
-        Answers at once, also while another thread waits for the cluster to take a renewal.
+        Returns at once, even while another thread waits for the cluster to accept a renewal.
         """
         sent_at = self._stored.sent_at if self._stored else None
         return sent_at is not None and time.monotonic() - sent_at < self._lease_s
 
     def assert_held(self) -> None:
-        """Raise LeaseLost when nothing may be sent, since another worker may have taken over."""
+        """Raise LeaseLost if nothing may be sent because another worker may have taken over."""
         if not self.held():
             raise self._lost(f"was not renewed for {self._lease_s:g} s")
 
     def release(self) -> None:
-        """Give the lease up at a clean end, if it is still ours."""
+        """Give up the lease at a clean end, if it is still ours."""
         with self._lock:
             if self._stored is None:
                 return
@@ -132,7 +132,7 @@ class PipelineState:
             self._stored = None
 
     def _take(self, found: Stored | None) -> bool:
-        """Try to take the free lease; False when another worker was faster."""
+        """Try to take the free lease; return False if another worker was faster."""
         before = found.document if found else {}
         document = {
             "kind": "pipeline",
@@ -158,7 +158,7 @@ class PipelineState:
         return True
 
     def _write(self, changes: Mapping[str, Any]) -> None:
-        """Write the document with the changes; every write renews the lease and carries a beat of its own."""
+        """Write the document with the changes; every write renews the lease and has its own beat."""
         with self._lock:
             stored = self._stored
             if stored is None:

@@ -1,4 +1,4 @@
-"""State without another database: documents in one small index, read in real time, written by compare-and-set."""
+"""State without another database: documents in a small index, read in real time, written by compare-and-set."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -14,8 +14,8 @@ from penstock.opensearch.index.system_index import ensure_system_index
 from penstock.opensearch.read.by_ids import read_by_ids
 
 SCHEMA: Final = 3
-"""Written with every document. 1 was before generations had records, 2 before renames were followed; their documents
-are read, and written again as 3."""
+"""Written with every document. 1 was before generations had records, 2 before renames were followed. Their documents
+can be read, and are rewritten as 3."""
 
 _READ: Final = frozenset({1, 2, SCHEMA})
 
@@ -30,7 +30,7 @@ _BODY: dict[str, Any] = {
 
 
 class Conflict(PenstockError):
-    """The document was changed by someone else since it was read."""
+    """Another process has changed the document since it was read."""
 
 
 StateDocument = Mapping[str, Any]
@@ -38,9 +38,9 @@ StateDocument = Mapping[str, Any]
 
 
 class Stored(NamedTuple):
-    """A state document as it is stored, with what a later write must name to replace exactly this one.
+    """A stored state document, with what a later write must name to replace exactly this one.
 
-    `sent_at` (time.monotonic): no later than the moment when the request that wrote it was sent; None when it was read.
+    `sent_at` (time.monotonic): no later than the moment when the request that wrote it was sent; None if it was read.
     """
 
     document: dict[str, Any]
@@ -57,7 +57,7 @@ class _Place(NamedTuple):
 
 
 class StateStore:
-    """Reads and writes state documents; waits for the cluster by itself. Several threads may use it."""
+    """Reads and writes state documents, and waits for the cluster if necessary. Several threads may use it."""
 
     def __init__(self, client: Client, patience: RetryForever, *, index: str = STATE_INDEX) -> None:
         self.index = index
@@ -66,7 +66,7 @@ class StateStore:
         self._exists = False
 
     def get(self, ids: Iterable[str]) -> dict[str, Stored]:
-        """Read documents in real time; those that do not exist are left out. Raises SettingsError for a newer form."""
+        """Read documents in real time; missing ones are left out. Raises SettingsError for a newer format."""
         found = read_by_ids(self._client, self.patience, self.index, ids)
         return {
             state_id: Stored(self._known(state_id, each.source), each.seq_no, each.primary_term)
@@ -74,10 +74,10 @@ class StateStore:
         }
 
     def put(self, state_id: str, document: Mapping[str, Any], expected: Stored | None) -> Stored:
-        """Replace exactly `expected` (None: there must be none yet); answers what is stored then.
+        """Replace exactly `expected` (None: there must be none yet); return what is stored then.
 
-        A write whose answer was lost is recognised by its content, so `document` must be unlike any other writer's.
-        Raises Conflict, SystemicFault, Stopped, SinkUnavailable.
+        A write whose response was lost is recognised by its content, so `document` must differ from any other
+        writer's. Raises Conflict, SystemicFault, Stopped, SinkUnavailable.
         """
         if not self._exists:
             ensure_system_index(self._client, self.patience, self.index, _BODY)
@@ -100,14 +100,14 @@ class StateStore:
                 attempts.wait(verdict)
 
     def delete(self, state_id: str) -> None:
-        """Delete a document, if it is there. Only for what no worker will write again. Raises Stopped."""
+        """Delete a document, if it exists. Only for documents that no worker will write again. Raises Stopped."""
         body = b"%b\n" % orjson.dumps({"delete": {"_id": state_id, "require_alias": True}})
         with self.patience.attempts() as attempts:
             while isinstance(verdict := self._send(state_id, body), Wait):
                 attempts.wait(verdict)
 
     def _send(self, state_id: str, body: bytes) -> "_Place | Wait | None":
-        """Send one write; answers where it was written, why to wait, or None after a conflict."""
+        """Send one write; return where it was written, why to wait, or None after a conflict."""
         try:
             answer = self._client.request("POST", f"/{self.index}/_bulk", body)
         except Unreachable as error:
@@ -136,7 +136,7 @@ class StateStore:
         raise SystemicFault(f"The state {state_id} was refused ({outcome.status}: {outcome.reason}).")
 
     def _adopted(self, state_id: str, whole: dict[str, Any], sent_at: float) -> Stored:
-        """After a conflict: ours when an earlier attempt of this very write got through, though its answer was lost."""
+        """After a conflict, return the document if it is ours: an earlier attempt succeeded without a response."""
         stored = self.get([state_id]).get(state_id)
         if stored is not None and stored.document == whole:
             return stored._replace(sent_at=sent_at)

@@ -1,4 +1,4 @@
-"""How far the verify of one generation has come."""
+"""The progress of verifying a generation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from penstock.opensearch.state.store import StateDocument, StateStore
 
 
 class VerifyState:
-    """Opening it shuts out whoever had it open before: their next save raises LeaseLost."""
+    """Opening it shuts out the process that had it open before: its next save raises LeaseLost."""
 
     def __init__(self, store: StateStore, collection: str, generation: str, *, owner: str) -> None:
         state_id = verify_id(collection, generation)
@@ -18,7 +18,7 @@ class VerifyState:
         self._start = {"kind": "verify", "name": collection, "generation": generation}
 
     def open(self, basis: Mapping[str, Any], *, restart: bool) -> Mapping[str, Any] | None:
-        """Claim the document. Return the saved progress, None where there is none, or only one of another `basis`."""
+        """Claim the document. Return the saved progress, None if there is none, or only for another `basis`."""
 
         def begin(before: StateDocument) -> StateDocument:
             progress = before.get("progress") if not restart and before.get("basis") == basis else None
@@ -29,9 +29,9 @@ class VerifyState:
         return progress
 
     def save(self, progress: Mapping[str, Any]) -> None:
-        """Save how far it has come."""
+        """Save the progress."""
         self._claimed.write({"progress": dict(progress)})
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Save the result; the next verify begins anew."""
+        """Save the result; the next verify starts from the beginning."""
         self._claimed.write({"progress": None, "result": dict(result)})
