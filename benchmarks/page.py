@@ -83,7 +83,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def write() -> None:
-    """Write the page anew."""
+    """Write the page."""
     PAGE.write_text(made(TEMPLATE.read_text(encoding="utf-8")), encoding="utf-8")
 
 

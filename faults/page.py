@@ -45,7 +45,9 @@ def _remarks(results: Sequence[Result]) -> str:
     commits = sorted({each.commit for each in results})
     days = sorted({each.at[:10] for each in results})
     lines = [f"Made on {', '.join(days)}, at commit {', '.join(commits)}." if results else ""]
-    lines += [f"- {each.title}: mended by `{mended}`." for each in results if (mended := each.more.get("mended by"))]
+    lines += [
+        f"- {each.title}: repaired by `{command}`." for each in results if (command := each.more.get("repaired by"))
+    ]
     lines += [f"- {each.title}: **not kept**, see `faults/results.json`." for each in results if not each.kept]
     return "\n".join(lines[:1] + ([""] if lines[1:] else []) + lines[1:])
 
@@ -59,7 +61,7 @@ def _made() -> str:
 
 
 def write_page(file: Path = RESULTS) -> None:
-    """Write the page anew, unless the results are not the ones that are kept."""
+    """Write the page, unless the results are not the ones that are kept."""
     if file == RESULTS:
         PAGE.write_text(_made(), encoding="utf-8")
 

@@ -11,7 +11,7 @@ _POISON = 1000
 _LIMIT_BYTES = 1_000_000
 
 
-@fault("a thousand documents refused by the mapping; half mended in the source, half replayed with a better mapping")
+@fault("a thousand documents refused by the mapping; half corrected in the source, half replayed with a better mapping")
 def dead_letters(scene: Scene) -> None:
     scene.begin(exactly_once=True, dead_letter_limit=1_000_000)
     for number in scene.rounds():
@@ -39,7 +39,7 @@ def _replay(scene: Scene) -> None:
     done = scene.site.run("dead-letters", "replay")
     assert done.returncode == 0, done.stderr
     assert not scene.site.letters(scene.database), done.stdout
-    scene.more["mended by"] = "penstock dead-letters replay"
+    scene.more["repaired by"] = "penstock dead-letters replay"
 
 
 @fault("a document larger than the server takes, made smaller later")

@@ -1,6 +1,18 @@
 """The pages use plain words."""
 
+from pathlib import Path
+
+import pytest
+
 from testkit.banned_words import BANNED, offences
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("docs/**/*.md"), *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG"))])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_page_uses_a_banned_word(page):
+    assert offences(page.read_text(encoding="utf-8")) == []
 
 
 def test_each_banned_word_is_found_with_its_line():
