@@ -17,7 +17,7 @@ from penstock.errors import PenstockError
 from penstock.lambdas.environment import APPLICATION
 
 FEATURE_FLAGS: Final = {
-    "@aws-cdk/aws-apigateway:disableCloudWatchRole": True,  # the role is of the account, not of one API
+    "@aws-cdk/aws-apigateway:disableCloudWatchRole": True,  # the role belongs to the account, not to one API
     "@aws-cdk/aws-iam:minimizePolicies": True,
     "@aws-cdk/aws-secretsmanager:useAttachedSecretResourcePolicyForSecretTargetAttachments": True,
     "@aws-cdk/core:checkSecretUsage": True,
@@ -25,11 +25,11 @@ FEATURE_FLAGS: Final = {
     "@aws-cdk/core:enablePartitionLiterals": True,
     "@aws-cdk/customresources:installLatestAwsSdkDefault": False,  # it would be fetched at each deployment
 }
-"""Here and not in cdk.json, so that the tests, `make synth` and the CLI make the same templates."""
+"""Set here instead of in cdk.json, so that the tests, `make synth` and the CLI make the same templates."""
 
 
 def make_app(folder: str | None = None, context: Mapping[str, Any] | None = None) -> App:
-    """An app without stacks. The CLI names the folder and the context in the environment; both have priority."""
+    """Return an app without stacks. The CLI gives folder and context in the environment, which has priority."""
     return App(
         outdir=folder or os.environ.get("CDK_OUTDIR", "cdk.out"),
         context={**FEATURE_FLAGS, **(context or {})},
@@ -38,11 +38,11 @@ def make_app(folder: str | None = None, context: Mapping[str, Any] | None = None
 
 
 def build(app: App, env: Environment | None = None) -> None:
-    """Add the four stacks, as the app's context says, and have cdk-nag check them.
+    """Add the four stacks, as configured in the app's context, and have cdk-nag check them.
 
     Raises:
         ConfigurationError: for a context that cannot be deployed.
-        AssetError: when the functions' packages cannot be had.
+        AssetError: if the functions' packages are not available.
     """
     configuration = Configuration.from_context(app.node)
     network = NetworkStack(app, f"{APPLICATION}-vpc-stack", configuration=configuration, env=env)
@@ -61,7 +61,7 @@ def build(app: App, env: Environment | None = None) -> None:
 
 
 def main() -> None:
-    """Synthesise for the account and region of the CLI's credentials, for any account without them."""
+    """Synthesise for the account and region of the CLI's credentials, or for any account if there are none."""
     account, region = os.environ.get("CDK_DEFAULT_ACCOUNT"), os.environ.get("CDK_DEFAULT_REGION")
     app = make_app()
     try:
@@ -70,7 +70,7 @@ def main() -> None:
         sys.exit(str(error))
     try:
         app.synth()
-    except RuntimeError as error:  # the library's only one; it has printed the findings
+    except RuntimeError as error:  # the library raises no other; it has printed the findings
         sys.exit(str(error))
 
 

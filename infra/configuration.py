@@ -1,4 +1,4 @@
-"""What can be chosen at a deployment: the context keys of the app, each read and checked in one place."""
+"""The options of a deployment: the context keys of the app, each read and checked in one place."""
 
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from infra import context_checks as checks
 
 if TYPE_CHECKING:
-    from constructs import Node  # its library starts Node: seconds, for who only reads what can be chosen
+    from constructs import Node  # its library starts Node, which takes seconds that are not needed to list the options
 
 EngineVersion = Literal["5.0.0", "4.0.0"]
 Profile = Literal["demo", "production"]
@@ -17,7 +17,7 @@ Api = Literal["key", "iam", "open"]
 
 
 class ConfigurationError(Exception):
-    """A context key has a value that cannot be deployed; the message holds every problem, one a line."""
+    """A context key has a value that cannot be deployed; the message has every problem, one per line."""
 
 
 def _key(read: checks.Read, about: str) -> dict[str, Any]:
@@ -26,61 +26,61 @@ def _key(read: checks.Read, about: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """One deployment's choices. `about` of each field is its line in docs/aws.md."""
+    """The options of one deployment. `about` of each field is its line in docs/aws.md."""
 
     engine_version: EngineVersion = field(
         default="5.0.0",
-        metadata=_key(checks.engine_version, "Engine of the cluster: 5.0.0, or 4.0.0 as in the sample."),
+        metadata=_key(checks.engine_version, "Engine of the cluster: 5.0.0, or 4.0.0 as in the AWS sample."),
     )
     profile: Profile = field(
         default="demo",
-        metadata=_key(checks.one_of("demo", "production"), "`demo`, or `production`: see below."),
+        metadata=_key(checks.one_of("demo", "production"), "`demo` or `production`: see below."),
     )
     egress: Egress = field(
         default="nat",
         metadata=_key(
             checks.one_of("nat", "endpoints"),
-            "How the private subnets reach AWS: by `nat`, or by interface `endpoints`.",
+            "How the private subnets reach AWS: through `nat` or interface `endpoints`.",
         ),
     )
     database: str = field(default="demo-database", metadata=_key(checks.database, "Database of the collection."))
-    collection: str = field(
-        default="demo-collection", metadata=_key(checks.collection, "Collection that is kept in step.")
-    )
-    index: str = field(default="demo-index", metadata=_key(checks.index, "Index (an alias) that serves it."))
+    collection: str = field(default="demo-collection", metadata=_key(checks.collection, "Collection to index."))
+    index: str = field(default="demo-index", metadata=_key(checks.index, "Alias of its index."))
     architecture: Architecture = field(
         default="x86_64",
-        metadata=_key(checks.one_of("x86_64", "arm64"), "Processors of functions and task: `x86_64` or `arm64`."),
+        metadata=_key(checks.one_of("x86_64", "arm64"), "Architecture of functions and task: `x86_64` or `arm64`."),
     )
     batch_size: int = field(
         default=1000,
-        metadata=_key(checks.whole_number(1, 10_000), "Most changes in one call of the sync function, to 10000."),
+        metadata=_key(
+            checks.whole_number(1, 10_000), "Maximum number of changes in a call of the sync function, 1 to 10000."
+        ),
     )
     batch_window_s: int = field(
         default=1,
-        metadata=_key(checks.whole_number(0, 300), "Seconds for which the mapping collects a batch, 0 to 300."),
+        metadata=_key(checks.whole_number(0, 300), "How long the mapping collects a batch, in seconds, 0 to 300."),
     )
     as_in_sample: bool = field(
         default=False,
         metadata=_key(
-            checks.true_or_false, "The sample's order: the mapping is created disabled, and enabled by hand."
+            checks.true_or_false, "As in the AWS sample: create the mapping disabled, to be enabled by hand."
         ),
     )
     api: Api = field(
         default="key",
-        metadata=_key(checks.one_of("key", "iam"), "How calls of the API are authorised: `key`, or `iam`."),
+        metadata=_key(checks.one_of("key", "iam"), "How calls of the API are authorised: `key` or `iam`."),
     )
     open_api: bool = field(
         default=False,
-        metadata=_key(checks.true_or_false, "An API that anybody can call, as the sample's; without `api`."),
+        metadata=_key(checks.true_or_false, "Let anybody call the API, as in the AWS sample; not together with `api`."),
     )
     service_linked_role: bool = field(
         default=False,
-        metadata=_key(checks.true_or_false, "Create the service-linked role of OpenSearch Service, once an account."),
+        metadata=_key(checks.true_or_false, "Create the service-linked role of OpenSearch Service, once per account."),
     )
     change_log_retention_hours: int = field(
         default=24,
-        metadata=_key(checks.whole_number(1, 168), "Hours for which the cluster keeps its change log, 1 to 168."),
+        metadata=_key(checks.whole_number(1, 168), "How long the cluster keeps its change log, in hours, 1 to 168."),
     )
     schedule: str = field(
         default="", metadata=_key(checks.schedule, "Run a command regularly: `rate(1 day)` or `cron(0 3 * * ? *)`.")
@@ -88,20 +88,20 @@ class Configuration:
     scheduled_command: str = field(
         default="verify", metadata=_key(checks.command, "The `penstock` command that the schedule runs.")
     )
-    alarm_email: str = field(default="", metadata=_key(checks.email, "Address that alarms are sent to."))
+    alarm_email: str = field(default="", metadata=_key(checks.email, "E-mail address for alarms."))
     function_timeout_s: int = field(
         default=300,
         metadata=_key(
-            checks.whole_number(30, 840), "Timeout of the sync function, 30 to 840; a mapping allows no more."
+            checks.whole_number(30, 840), "Timeout of the sync function in seconds, 30 to 840, the mapping's limit."
         ),
     )
     function_memory_mb: int = field(
-        default=512, metadata=_key(checks.whole_number(128, 10_240), "Memory of the sync function, 128 to 10240.")
+        default=512, metadata=_key(checks.whole_number(128, 10_240), "Memory of the sync function in MB, 128 to 10240.")
     )
 
     @property
     def is_production(self) -> bool:
-        """The profile that keeps data, costs more and survives the loss of a zone."""
+        """Whether this is the profile that keeps data, costs more and survives the loss of a zone."""
         return self.profile == "production"
 
     @property
@@ -111,7 +111,7 @@ class Configuration:
 
     @classmethod
     def from_context(cls, node: "Node") -> Self:
-        """Read the keys of `-c key=value` and cdk.json; a key that is missing or empty has its default.
+        """Read the keys of `-c key=value` and cdk.json; a missing or empty key has its default.
 
         Raises:
             ConfigurationError: with every problem at once.
@@ -135,7 +135,7 @@ class Configuration:
 
 
 def _likely_misspelt(given: dict[str, Any]) -> list[str]:
-    """Keys that nobody reads and that look like one of ours; others may belong to the user's own ~/.cdk.json."""
+    """Return the problems for unknown keys that resemble ours; others may belong to the user's own ~/.cdk.json."""
     known = [key.name for key in fields(Configuration)]
     problems = []
     for name in sorted(set(given) - set(known)):

@@ -1,6 +1,6 @@
-"""What a context value must be: each check answers the value, or raises ValueError with what is allowed.
+"""What a context value must be: each check returns the value, or raises ValueError with what is allowed.
 
-Values of `-c` are text; cdk.json may hold numbers and booleans.
+Values of `-c` are text; cdk.json may contain numbers and booleans.
 """
 
 import re
@@ -13,81 +13,83 @@ Read = Callable[[Any], Any]
 
 
 def one_of(*allowed: str) -> Read:
-    """One of a few words."""
+    """Return a check for one of a few words."""
 
     def read(value: Any) -> str:
         if value not in allowed:
-            raise ValueError(f"allowed is {' or '.join(allowed)}")
+            raise ValueError(f"it must be {' or '.join(allowed)}")
         return str(value)
 
     return read
 
 
 def whole_number(least: int, most: int) -> Read:
-    """A whole number in a range, both ends included."""
+    """Return a check for a whole number in a range, both ends included."""
 
     def read(value: Any) -> int:
         text = str(value)
         if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}", text) or not least <= int(text) <= most:
-            raise ValueError(f"allowed is a whole number from {least} to {most}")
+            raise ValueError(f"it must be a whole number from {least} to {most}")
         return int(text)
 
     return read
 
 
 def true_or_false(value: Any) -> bool:
-    """`true` or `false`, as text or as JSON's own."""
+    """Check `true` or `false`, as text or as JSON."""
     if str(value).lower() not in ("true", "false"):
-        raise ValueError("allowed is true or false")
+        raise ValueError("it must be true or false")
     return str(value).lower() == "true"
 
 
 def engine_version(value: Any) -> str:
-    """The two engines whose change streams a Lambda event source mapping reads."""
+    """Check for one of the two engines whose change streams a Lambda event source mapping reads."""
     if str(value).startswith("8"):
         raise ValueError(
             "Lambda's event source mapping does not read engine 8 (`Engine version 8.0.1 is not supported`); "
-            "allowed is 5.0.0 or 4.0.0"
+            "it must be 5.0.0 or 4.0.0"
         )
     return str(one_of("5.0.0", "4.0.0")(value))
 
 
 def database(value: Any) -> str:
-    """A database that penstock and the mapping both take."""
+    """Check the name of a database that both penstock and the mapping accept."""
     if not re.fullmatch(r'[^ /\\.$"]{1,63}', str(value)):
-        raise ValueError('allowed are 1 to 63 characters without space / \\ . $ "')
+        raise ValueError('it must have 1 to 63 characters without space / \\ . $ "')
     checks.check_namespace(f"{value}.collection")
     return str(value)
 
 
 def collection(value: Any) -> str:
-    """A collection that penstock and the mapping both take."""
+    """Check the name of a collection that both penstock and the mapping accept."""
     if not re.fullmatch(r"(?!system\.)[_a-zA-Z0-9][^$\0]{0,56}", str(value)):
-        raise ValueError("allowed are 1 to 57 characters without $, the first a letter, digit or _, not system.*")
+        raise ValueError(
+            "it must have 1 to 57 characters without $ and start with a letter, digit or _, but not system.*"
+        )
     return str(value)
 
 
 def index(value: Any) -> str:
-    """An index name by penstock's own rules."""
+    """Check an index name by penstock's rules."""
     return checks.check_index_name(str(value))
 
 
 def schedule(value: Any) -> str:
-    """An EventBridge expression; whether its fields make sense is EventBridge's to say."""
+    """Check the form of an EventBridge expression; EventBridge itself checks its fields."""
     if not re.fullmatch(r"rate\([1-9]\d* (minute|hour|day)s?\)|cron\([^()\s]+( [^()\s]+){5}\)", str(value)):
-        raise ValueError("allowed is rate(1 day), rate(12 hours) or cron(0 3 * * ? *)")
+        raise ValueError("it must look like rate(1 day), rate(12 hours) or cron(0 3 * * ? *)")
     return str(value)
 
 
 def command(value: Any) -> str:
-    """Arguments of `penstock`; nothing that a shell would read as more than words."""
+    """Check the arguments of `penstock`: only what a shell would read as plain words."""
     if not re.fullmatch(r"[a-z][\w-]*( [\w.,:=/@+-]+)*", str(value)):
-        raise ValueError("allowed are the words of a penstock command such as `verify --repair`")
+        raise ValueError("it must be a penstock command with its arguments, such as `verify --repair`")
     return str(value)
 
 
 def email(value: Any) -> str:
-    """Something an address can be; SNS sends it a message that asks to confirm."""
+    """Check that it looks like an address; SNS sends it a message to confirm."""
     if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", str(value)):
-        raise ValueError("allowed is an e-mail address")
+        raise ValueError("it must be an e-mail address")
     return str(value)

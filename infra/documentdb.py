@@ -14,7 +14,7 @@ from infra.findings import accept
 from infra.network import NetworkStack
 
 FAMILIES = {"5.0.0": "docdb5.0", "4.0.0": "docdb4.0"}
-"""The parameter group's family of each engine."""
+"""The parameter group's family for each engine."""
 
 
 class DocumentDbStack(Stack):
@@ -31,7 +31,7 @@ class DocumentDbStack(Stack):
             engine_version=configuration.engine_version,
             parameter_group=self._parameters(),
             # No name: Secrets Manager keeps a deleted name for 30 days, and the next deployment would collide with it.
-            # No signs that a connection string needs escaped.
+            # No characters that must be escaped in a connection string.
             master_user=docdb.Login(username="penstock", exclude_characters='"@/:'),
             vpc=network.vpc,
             vpc_subnets=ec2.SubnetSelection(subnets=network.vpc.private_subnets),
@@ -46,14 +46,14 @@ class DocumentDbStack(Stack):
 
     @property
     def secret(self) -> secretsmanager.ISecret:
-        """`username` and `password` of the cluster's first user, with what its attachment adds."""
+        """The secret with `username` and `password` of the cluster's first user, plus what its attachment adds."""
         secret = self.cluster.secret
         assert secret is not None
         return secret
 
     @property
     def cluster_arn(self) -> str:
-        """The ARN as the event source mapping wants it: of the service rds."""
+        """The ARN in the form that the event source mapping needs: of the service rds."""
         return self.format_arn(
             service="rds",
             resource="cluster",
@@ -67,7 +67,7 @@ class DocumentDbStack(Stack):
         return self.cluster.cluster_endpoint.socket_address
 
     def _parameters(self) -> docdb.ClusterParameterGroup:
-        """TLS, because the mapping demands it; a change log that outlives a weekend's fault, not the 3 hours of AWS."""
+        """TLS, because the mapping requires it; a change log that outlives a fault, instead of the 3 hours of AWS."""
         retention = Duration.hours(self._configuration.change_log_retention_hours)
         parameters = {"tls": "enabled", "change_stream_log_retention_duration": str(int(retention.to_seconds()))}
         if self._configuration.is_production:
@@ -81,7 +81,7 @@ class DocumentDbStack(Stack):
         )
 
     def _production(self) -> dict[str, Any]:
-        """Three instances, a key of one's own, two weeks of backups; nothing of it goes with the stack."""
+        """Three instances, a key of its own, two weeks of backups; all of it stays when the stack is deleted."""
         key = kms.Key(
             self,
             "Key",
@@ -100,14 +100,14 @@ class DocumentDbStack(Stack):
         }
 
     def _retain_what_the_cluster_needs(self) -> None:
-        """A retained cluster is of no use without its login, and CloudFormation cannot delete groups in use."""
+        """A retained cluster needs its login, and CloudFormation cannot delete groups that are in use."""
         for child in self.node.find_all():
             if isinstance(child, docdb.CfnDBSubnetGroup | docdb.CfnDBClusterParameterGroup | secretsmanager.CfnSecret):
                 child.apply_removal_policy(RemovalPolicy.RETAIN)
 
 
 def _demo() -> dict[str, Any]:
-    """One small instance that goes with the stack."""
+    """One small instance that is deleted with the stack."""
     return {
         "instances": 1,
         "instance_type": ec2.InstanceType.of(ec2.InstanceClass.T3, ec2.InstanceSize.MEDIUM),
@@ -122,11 +122,11 @@ def _accept_findings(cluster: docdb.DatabaseCluster, *, production: bool) -> Non
     accept(
         cluster,
         {
-            "AwsSolutions-DOC2": "The event source mapping is documented for 27017, and security groups close it.",
+            "AwsSolutions-DOC2": "The event source mapping is documented for 27017, and security groups restrict it.",
             "AwsSolutions-DOC3": "The login is the generated secret's; the rule cannot read a reference to it.",
-            "AwsSolutions-SMG4": "Rotating takes a function of one's own; ours read a rotated login anew.",
+            "AwsSolutions-SMG4": "Rotation needs a function of its own; ours read a rotated login again.",
             **dict.fromkeys(exports, "The service has one export for all three, `audit`; production has it."),
         },
     )
     if not production:
-        accept(cluster, {"AwsSolutions-DOC4": "A demonstration needs no week of backups; production keeps two."})
+        accept(cluster, {"AwsSolutions-DOC4": "A demo does not need a week of backups; production keeps two weeks."})

@@ -1,4 +1,4 @@
-"""Findings of cdk-nag that are accepted, each with its reason beside the construct it concerns."""
+"""Accepted findings of cdk-nag, each with its reason, declared next to the construct that it concerns."""
 
 from collections.abc import Mapping
 
@@ -7,6 +7,6 @@ from constructs import IConstruct
 
 
 def accept(construct: IConstruct, reasons: Mapping[str, str]) -> None:
-    """Let findings stand on a construct and what is in it: the finding's full id to why."""
+    """Accept findings on a construct and everything in it; `reasons` maps the finding's full id to the reason."""
     acknowledged = [Acknowledgment(id=finding, reason=reason) for finding, reason in reasons.items()]
     Validations.of(construct).acknowledge(*acknowledged)

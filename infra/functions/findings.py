@@ -1,6 +1,6 @@
-"""Ids of cdk-nag's findings about wildcards, which hold what the wildcard is part of.
+"""Ids of cdk-nag's findings about wildcards, which contain what the wildcard is part of.
 
-cdk-nag takes each finding by its full id, and spells a reference in it its own way.
+cdk-nag identifies each finding by its full id, and writes references in it in its own way.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from infra.findings import accept
 
 
 def accept_wildcards(construct: IConstruct, document: iam.PolicyDocument, reason: str) -> None:
-    """Accept the wildcards in the resources of one policy, for one reason; wildcards in actions stay findings."""
+    """Accept the wildcards in the resources of a policy, for one reason; wildcards in actions remain findings."""
     resolved = Stack.of(construct).resolve(document)
     resources = [_spelt(each) for statement in resolved["Statement"] for each in _as_list(statement["Resource"])]
     accept(construct, {f"AwsSolutions-IAM5[Resource::{each}]": reason for each in resources if "*" in each})
@@ -29,7 +29,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _spelt(value: Any) -> str:
-    """A value of the template as cdk-nag writes it: `<AWS::Region>` of a reference, an export's name of an import."""
+    """Return a template value as cdk-nag writes it: `<AWS::Region>` for a reference, an import's export name."""
     match value:
         case str():
             return value
@@ -41,4 +41,4 @@ def _spelt(value: Any) -> str:
             return _spelt(name)
         case {"Ref": name}:
             return f"<{name}>"
-    raise ValueError(f"cdk-nag's way to write {value!r} is not known here: add it.")
+    raise ValueError(f"How cdk-nag writes {value!r} is not known here: add it.")

@@ -33,7 +33,7 @@ class _Size(NamedTuple):
 
 
 class Functions(Construct):
-    """`functions["sync"]`: one function for each handler that penstock.lambdas.environment declares."""
+    """One function for each handler that penstock.lambdas.environment declares, such as `functions["sync"]`."""
 
     def __init__(
         self,
@@ -79,13 +79,13 @@ class Functions(Construct):
 
 
 def private_subnets(network: NetworkStack) -> ec2.SubnetSelection:
-    """The subnets without a way in."""
+    """Return the subnets that cannot be reached from outside."""
     return ec2.SubnetSelection(subnets=network.vpc.private_subnets)
 
 
 def function_logs(scope: Construct, name: str, group_name: str) -> logs.LogGroup:
-    """A log group with a name that people know. It goes with the stack, in production too: a group that stayed behind
-    would make the next deployment fail, even the one after a rollback.
+    """A log group with a known name. It is deleted with the stack, even in production: a group that stayed would make
+    the next deployment fail, even the one after a rollback.
     """
     return logs.LogGroup(
         scope, name, log_group_name=group_name, retention=LOGS_KEPT, removal_policy=RemovalPolicy.DESTROY
@@ -96,7 +96,7 @@ def _size(name: FunctionName, configuration: Configuration) -> _Size:
     if name == "sync":
         return _Size(configuration.function_timeout_s, configuration.function_memory_mb)
     if name == "config":
-        return _Size(120, 256)  # API Gateway waits 29 s; a deployment waits longer, for a cluster that has just begun
+        return _Size(120, 256)  # API Gateway waits 29 s; a deployment waits longer, for a cluster that has just started
     return _Size(30, 256)
 
 

@@ -1,4 +1,4 @@
-"""The HTTP API: what may be sent is declared here, what it means is the functions' business."""
+"""The HTTP API: it declares what may be sent; the functions decide what it means."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -16,14 +16,14 @@ from infra.functions.functions import LOGS_KEPT, Functions
 from infra.functions.names import API
 
 QUERY: Final = ("q", "size", "after", "id")
-"""Parameters of GET /demo-data; all may be left out."""
+"""Parameters of GET /demo-data; all are optional."""
 
 REQUESTS_PER_SECOND: Final = 50
 BURST: Final = 100
 
 
 class Gateway(Construct):
-    """The API with its key or other guard; the output ApiUrl is its address, with a slash at the end."""
+    """The API with its key or other authorisation; the output ApiUrl is its address, with a slash at the end."""
 
     def __init__(self, scope: Construct, name: str, *, configuration: Configuration, functions: Functions) -> None:
         super().__init__(scope, name)
@@ -97,7 +97,7 @@ class Gateway(Construct):
         )
 
     def _documents(self) -> apigateway.Model:
-        """One document or some; of a body that is not sent as application/json, the function itself judges."""
+        """One document or several; a body that is not sent as application/json is only checked by the function."""
         document = apigateway.JsonSchema(type=apigateway.JsonSchemaType.OBJECT)
         documents = apigateway.JsonSchema(type=apigateway.JsonSchemaType.ARRAY, items=document, min_items=1)
         return self.api.add_model(
@@ -110,7 +110,7 @@ class Gateway(Construct):
         )
 
     def _say_what_is_wrong(self) -> None:
-        """By itself API Gateway answers only that a body is invalid."""
+        """Add the reason to the response: by default, API Gateway only says that a body is invalid."""
         self.api.add_gateway_response(
             "BadBody",
             type=apigateway.ResponseType.BAD_REQUEST_BODY,

@@ -1,9 +1,9 @@
 """The event source mapping, and the change stream that must be enabled before it.
 
-A mapping checks its collection's change stream when it is made, and never again. So by default the config function is
-called by CloudFormation, as a custom resource, before the mapping is made; the mapping then starts at the time of the
-enabling, and what is written in between is read too. As in the sample, the mapping is made disabled and people do both
-by hand.
+A mapping checks its collection's change stream when it is created, and never again. So by default, CloudFormation calls
+the config function, as a custom resource, before it creates the mapping. The mapping then starts at the time when the
+stream was enabled, so that it also reads what is written in between. With `as_in_sample`, the mapping is created
+disabled, and the user does both by hand.
 """
 
 from hashlib import sha256
@@ -21,7 +21,7 @@ from infra.functions.functions import LOGS_KEPT
 
 
 class Mapping(Construct):
-    """The mapping of one collection; `mapping_id` names it for the AWS CLI."""
+    """The mapping of a collection; `mapping_id` is its id for the AWS CLI."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Mapping(Construct):
         config: lambda_.Function,
     ) -> None:
         super().__init__(scope, name)
-        # Names in the template that change with the collection: a mapping's collection cannot be changed in place.
+        # Names in the template change with the collection, because a mapping's collection cannot be changed in place.
         of_collection = Construct(self, sha256(configuration.namespace.encode()).hexdigest()[:8])
         mapping = lambda_.CfnEventSourceMapping(
             of_collection,
@@ -84,12 +84,12 @@ class Mapping(Construct):
             resource_type="Custom::ChangeStream",
             properties={"Database": configuration.database, "Collection": configuration.collection},
         )
-        stream.node.add_dependency(documentdb.cluster)  # its instances too: without one nothing answers
+        stream.node.add_dependency(documentdb.cluster)  # its instances too: without one, nothing answers
         return stream
 
 
 def _accept_framework(provider: custom_resources.Provider, config: lambda_.Function) -> None:
-    """The provider is a function of the CDK's own."""
+    """The provider is a function that belongs to the CDK."""
     accept_managed_policy(provider, "It writes its log.", "service-role/AWSLambdaBasicExecutionRole")
     resource = config.node.default_child
     assert isinstance(resource, CfnElement)
@@ -98,6 +98,6 @@ def _accept_framework(provider: custom_resources.Provider, config: lambda_.Funct
         provider,
         {
             f"AwsSolutions-IAM5[Resource::<{called}.Arn>:*]": "It calls the config function, in any of its versions.",
-            "AwsSolutions-L1": "Its runtime is the one that this release of the CDK has tried it on.",
+            "AwsSolutions-L1": "Its runtime is the one that this release of the CDK was tested with.",
         },
     )

@@ -1,7 +1,7 @@
-"""What is measured; alarms and dashboard read the same.
+"""The metrics, which alarms and dashboard share.
 
-Lambda counts IteratorAge and OversizedRecordCount of a mapping under the name of its function. The sync function writes
-its own metrics into its log, in CloudWatch's embedded format.
+Lambda reports IteratorAge and OversizedRecordCount of a mapping under the name of its function. The sync function
+writes its own metrics to its log, in CloudWatch's embedded format.
 """
 
 from typing import Final
@@ -25,17 +25,17 @@ SYSTEMIC_FAULTS: Final = "SystemicFaults"
 
 
 def of_sync(name: str, sync: lambda_.IFunction, *, statistic: str = "Sum") -> cloudwatch.Metric:
-    """A metric that the sync function writes itself."""
+    """Return a metric that the sync function writes itself."""
     return _metric(NAMESPACE, name, statistic, {DIMENSION: sync.function_name})
 
 
 def of_mapping(name: str, sync: lambda_.IFunction, *, statistic: str) -> cloudwatch.Metric:
-    """A metric that Lambda's poller counts for the function that it calls."""
+    """Return a metric that Lambda's poller reports for the function that it calls."""
     return _metric("AWS/Lambda", name, statistic, {"FunctionName": sync.function_name})
 
 
 def of_cluster(name: str, cluster: docdb.DatabaseCluster, *, statistic: str) -> cloudwatch.Metric:
-    """A metric of all instances of the cluster together."""
+    """Return a metric of all instances of the cluster together."""
     return _metric("AWS/DocDB", name, statistic, {"DBClusterIdentifier": cluster.cluster_identifier})
 
 

@@ -1,4 +1,4 @@
-"""What is called by the application's name; the functions' names are in penstock.lambdas.environment."""
+"""Names that start with the application's name; the functions' names are in penstock.lambdas.environment."""
 
 from typing import Final
 

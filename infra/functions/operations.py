@@ -1,7 +1,7 @@
-"""The task that runs `penstock` commands inside the network, where alone the cluster can be reached.
+"""The task that runs `penstock` commands inside the network, the only place from which the cluster can be reached.
 
-It is a CodeBuild project, not a Fargate task, because a folder of code in S3 is all that it needs: with Fargate there
-would be a Docker image to build, to store and to keep patched. Start it with
+It is a CodeBuild project, not a Fargate task, because all it needs is a folder of code in S3: Fargate would need a
+Docker image, which has to be built, stored and patched. Start it with
 
     aws codebuild start-build --project-name change-streams-demo-operations \
         --environment-variables-override name=PENSTOCK_COMMAND,value="load"
@@ -31,8 +31,8 @@ from penstock.lambdas.environment import OPERATIONS_VARIABLES
 COMMAND: Final = "PENSTOCK_COMMAND"
 DEFAULT_COMMAND: Final = "status"
 
-# The command is split into words here, and no shell reads it. It is taken out of the environment, where penstock
-# refuses every PENSTOCK_ name that is no setting.
+# The command is split into words here, and no shell reads it. It is removed from the environment, because penstock
+# refuses every PENSTOCK_ variable that is not a setting.
 RUN: Final = (
     "import os, shlex, sys; "
     f"sys.argv = ['penstock', *shlex.split(os.environ.pop('{COMMAND}'))]; "
@@ -41,7 +41,7 @@ RUN: Final = (
 
 
 class Operations(Construct):
-    """The project, its role and its log; and the rule that starts it, when there is a schedule."""
+    """The project, its role and its log, and the rule that starts it if there is a schedule."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Operations(Construct):
         super().__init__(scope, name)
         code = s3_assets.Asset(self, "Code", path=folder)
         log_group = function_logs(self, "Logs", f"/aws/codebuild/{OPERATIONS}")
-        told = {**chosen(OPERATIONS_VARIABLES, values), COMMAND: DEFAULT_COMMAND}
+        variables = {**chosen(OPERATIONS_VARIABLES, values), COMMAND: DEFAULT_COMMAND}
         role = OperationsRole(
             self, "Role", configuration=configuration, network=network, servers=servers, code=code, log_group=log_group
         )
@@ -70,7 +70,7 @@ class Operations(Construct):
             build_spec=codebuild.BuildSpec.from_object(_build_spec()),
             environment=_machine(configuration),
             environment_variables={
-                name: codebuild.BuildEnvironmentVariable(value=value) for name, value in told.items()
+                name: codebuild.BuildEnvironmentVariable(value=value) for name, value in variables.items()
             },
             role=role.without_policy_updates(),
             logging=codebuild.LoggingOptions(cloud_watch=codebuild.CloudWatchLoggingOptions(log_group=log_group)),
@@ -82,7 +82,7 @@ class Operations(Construct):
         accept(
             self.project,
             {
-                "AwsSolutions-CB4": "It makes nothing that could be encrypted: no artifacts, no cache, no reports.",
+                "AwsSolutions-CB4": "It produces nothing that could be encrypted: no artifacts, no cache, no reports.",
                 "AwsSolutions-IAM5[Resource::*]": "Of a policy that is not deployed: the role takes none but its own.",
             },
         )
@@ -109,7 +109,7 @@ def _build_spec() -> dict[str, Any]:
     return {
         "version": "0.2",
         "phases": {
-            "install": {"runtime-versions": {"python": PYTHON}},  # in the image already: nothing is fetched
+            "install": {"runtime-versions": {"python": PYTHON}},  # already in the image: nothing is fetched
             "build": {"commands": [f'python -c "{RUN}"']},
         },
     }

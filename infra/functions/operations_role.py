@@ -1,4 +1,4 @@
-"""The role of the operations task: all of its rights, spelt out. The CDK's own grants for a project are wider."""
+"""The role of the operations task, with all its permissions. The CDK's own grants for a project are wider."""
 
 from typing import Final
 
@@ -24,7 +24,7 @@ QUEUE_ACTIONS: Final = [
     "sqs:SendMessage",
     "sqs:GetQueueAttributes",
 ]
-"""A replay takes messages and deletes them; what it cannot write goes back."""
+"""A replay receives messages and deletes them; it returns what it cannot write."""
 
 NETWORK_ACTIONS: Final = [
     "ec2:CreateNetworkInterface",
@@ -39,7 +39,7 @@ NETWORK_ACTIONS: Final = [
 
 
 class OperationsRole(iam.Role):
-    """The rights of sync, and what `load`, `status`, `check` and a replay need besides."""
+    """The permissions of sync, plus what `load`, `status`, `check` and a replay need."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class OperationsRole(iam.Role):
             },
         )
         accept_wildcards(self, access, WILDCARDS)
-        accept_wildcards(self, logging, "Streams of the one log group, which a build names when it begins.")
+        accept_wildcards(self, logging, "Streams of the one log group, which a build names when it starts.")
         accept_wildcards(self, placing, "Network interfaces have no ARN before CodeBuild makes them for a build.")
 
 
@@ -96,7 +96,7 @@ def _reading(code: s3_assets.Asset) -> iam.PolicyDocument:
 
 
 def _placing(stack: Stack, network: NetworkStack) -> iam.PolicyDocument:
-    """Make interfaces, and hand them to CodeBuild in these subnets only."""
+    """Allow to create interfaces, and to pass them to CodeBuild in these subnets only."""
     subnets = [
         stack.format_arn(service="ec2", resource="subnet", resource_name=subnet.subnet_id)
         for subnet in private_subnets(network).subnets or []

@@ -1,4 +1,4 @@
-"""The queue that keys are parked in while the domain is away for longer than one call of the sync function."""
+"""The queue in which keys are parked while the domain is unavailable for longer than a call of the sync function."""
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_sqs as sqs
@@ -8,21 +8,21 @@ from infra.findings import accept
 
 
 def parking_queue(scope: Construct, *, keep: bool) -> sqs.Queue:
-    """A queue that keeps its messages as long as SQS does; `keep` lets it outlive the stack."""
+    """A queue with the longest retention that SQS has; with `keep` it outlives the stack."""
     queue = sqs.Queue(
         scope,
         "ParkingQueue",
         encryption=sqs.QueueEncryption.SQS_MANAGED,
         enforce_ssl=True,
         retention_period=Duration.days(14),
-        visibility_timeout=Duration.minutes(15),  # a replay writes what it received, then deletes the message
+        visibility_timeout=Duration.minutes(15),  # a replay writes the documents of a message, then deletes it
         removal_policy=RemovalPolicy.RETAIN if keep else RemovalPolicy.DESTROY,
     )
     accept(
         queue,
         {
-            "AwsSolutions-SQS3": "Messages are taken by `penstock dead-letters replay --queue` only, which leaves here "
-            "what it cannot write. A second queue would hide that; an alarm says that messages wait.",
+            "AwsSolutions-SQS3": "Only `penstock dead-letters replay --queue` receives messages, and leaves those here "
+            "that it cannot write. A second queue would hide them; an alarm reports that messages wait.",
         },
     )
     return queue

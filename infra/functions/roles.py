@@ -1,7 +1,7 @@
-"""One role for each function, with the least that works.
+"""One role for each function, with the least permissions that work.
 
-The policies are part of the roles, so that a function never exists without its rights: the mapping tries them out at
-once when it is made.
+The policies are part of the roles, so that a function never exists without its permissions: the mapping tries them as
+soon as it is created.
 """
 
 from typing import Final
@@ -29,7 +29,7 @@ NETWORK_ACTIONS: Final = [
     "ec2:DescribeSubnets",
     "ec2:DescribeSecurityGroups",
 ]
-"""What Lambda's poller does with the sync function's role, in the cluster's subnets."""
+"""What Lambda's poller does in the cluster's subnets with the sync function's role."""
 
 
 _FOR_A_VPC: Final = "service-role/AWSLambdaVPCAccessExecutionRole"
@@ -39,11 +39,11 @@ _WILDCARDS: Final = {
     "ESMDocumentDbAccess": "Parameter and subnet groups of the cluster; the actions only describe them.",
     "OpenSearchAccess": WILDCARDS,
 }
-"""Why the wildcards of a policy may stand."""
+"""Why the wildcards of a policy are acceptable."""
 
 
 class Roles(Construct):
-    """`roles["reader"]`: searches and reads one index, and nothing else."""
+    """The roles by function: `roles["reader"]` searches and reads one index, and nothing else."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Roles(Construct):
 
 
 def secret_access(secret: secretsmanager.ISecret, sid: str) -> iam.PolicyDocument:
-    """Read the secret, and decrypt it where a key of the customer's encrypts it."""
+    """Allow to read the secret, and to decrypt it if it is encrypted with a customer's key."""
     document = _allow(sid, ["secretsmanager:GetSecretValue"], secret.secret_arn)
     if secret.encryption_key is not None:
         document.add_statements(
@@ -106,7 +106,7 @@ def secret_access(secret: secretsmanager.ISecret, sid: str) -> iam.PolicyDocumen
 
 
 def _cluster_access(documentdb: DocumentDbStack) -> iam.PolicyDocument:
-    """What the mapping asks about the cluster: where its subnets are, and whether its parameters allow TLS."""
+    """Allow what the mapping reads about the cluster: its subnets, and whether its parameters enable TLS."""
     document = _allow("ESMDocumentDbAccess", ["rds:DescribeDBClusters"], documentdb.cluster_arn)
     document.add_statements(
         iam.PolicyStatement(

@@ -1,4 +1,4 @@
-"""What the functions and the task work with."""
+"""The servers that the functions and the task use."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from infra.opensearch import OpenSearchStack
 
 
 class Servers(NamedTuple):
-    """The cluster that is read, the domain that is written, and the queue for what cannot be written."""
+    """The cluster to read from, the domain to write to, and the queue for keys of documents that cannot be written."""
 
     documentdb: DocumentDbStack
     opensearch: OpenSearchStack

@@ -22,7 +22,7 @@ from infra.opensearch import OpenSearchStack
 
 
 class LambdaStack(Stack):
-    """The functions, the mapping that calls sync, the API that calls the others, and what operates and watches them."""
+    """The functions, the mapping that calls sync, the API that calls the others, plus operations and monitoring."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class LambdaStack(Stack):
         self.add_stack_dependency(opensearch)
         code = assets(self.node, configuration.architecture)
         servers = Servers(documentdb, opensearch, parking_queue(self, keep=configuration.is_production))
-        told = values(configuration, servers)
+        variables = values(configuration, servers)
         roles = Roles(self, "Roles", configuration=configuration, servers=servers)
         functions = Functions(
             self,
@@ -49,7 +49,7 @@ class LambdaStack(Stack):
             network=network,
             roles=roles,
             folder=code.functions,
-            values=told,
+            values=variables,
         )
         sync, config = functions["sync"], functions["config"]
         mapping = Mapping(self, "Mapping", configuration=configuration, documentdb=documentdb, sync=sync, config=config)
@@ -61,15 +61,15 @@ class LambdaStack(Stack):
             network=network,
             servers=servers,
             folder=code.operations,
-            values=told,
+            values=variables,
         )
         alarms = Alarms(self, "Alarms", configuration=configuration, sync=sync, servers=servers)
         Dashboard(self, "Dashboard", functions=functions, gateway=gateway, alarms=alarms, servers=servers)
         self._outputs(mapping, gateway, servers)
 
     def _outputs(self, mapping: Mapping, gateway: Gateway, servers: Servers) -> None:
-        # CloudFormation takes no hyphen in the name of an output: it shows `esmid`, as for the sample. The export is
-        # spelt in full.
+        # CloudFormation allows no hyphen in the name of an output: it shows `esmid`, as for the sample. The export has
+        # the full name.
         CfnOutput(self, "esm-id", value=mapping.mapping_id, export_name="esm-id", description="Id of the mapping.")
         CfnOutput(self, "ParkingQueueUrl", value=servers.queue.queue_url, description="Queue of parked keys.")
         CfnOutput(self, "OperationsProject", value=OPERATIONS, description="Project that runs penstock commands.")

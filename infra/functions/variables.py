@@ -1,4 +1,4 @@
-"""What the functions and the task are told: values for the names that penstock.lambdas.environment declares."""
+"""The environment of the functions and the task: values for the names that penstock.lambdas.environment declares."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from penstock.lambdas import environment
 
 
 def values(configuration: Configuration, servers: Servers) -> Mapping[str, str]:
-    """A value for every variable that any of them has."""
+    """Return a value for every variable that any of them has."""
     return {
         environment.SECRET: servers.documentdb.secret.secret_arn,
         environment.ENDPOINT: servers.documentdb.endpoint,
@@ -25,16 +25,16 @@ def values(configuration: Configuration, servers: Servers) -> Mapping[str, str]:
 
 
 def _collection(configuration: Configuration) -> dict[str, Any]:
-    """Its settings. The one node of a demonstration has no place for a copy: the domain would be yellow."""
+    """Return its settings. The single node of a demo has no room for a copy: the domain would be yellow."""
     copies = {} if configuration.is_production else {"replicas": 0}
     return {"namespace": configuration.namespace, "index": configuration.index, **copies}
 
 
 def chosen(names: Iterable[str], among: Mapping[str, str]) -> dict[str, str]:
-    """The variables of one function; a name without a value is an error here, not in the function."""
+    """Return the variables of a function; a name without a value is an error here, not in the function."""
     return {name: among[name] for name in names}
 
 
 def request_timeout_s(configuration: Configuration) -> int:
-    """How long the sync function waits for one answer of the domain: short enough for several tries in one call."""
+    """Return how long the sync function waits for the domain's response: short enough for several tries in a call."""
     return min(20, configuration.function_timeout_s // 4)

@@ -25,7 +25,7 @@ REFUSED = {
     "service_linked_role": ("on", "true or false"),
     "change_log_retention_hours": ("169", "from 1 to 168"),
     "schedule": ("daily", "rate(1 day)"),
-    "scheduled_command": ("verify; rm -r /", "the words of a penstock command"),
+    "scheduled_command": ("verify; rm -r /", "a penstock command with its arguments"),
     "alarm_email": ("nobody", "an e-mail address"),
     "function_timeout_s": ("900", "from 30 to 840"),
     "function_memory_mb": ("64", "from 128 to 10240"),

@@ -61,9 +61,9 @@ def test_an_alarm_of_parked_keys(template):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("oversized-records", "The event above 6 MB was dropped by the mapping: run `penstock verify --repair`."),
+        ("oversized-records", "The mapping dropped an event above 6 MB: run `penstock verify --repair`."),
         ("parked-keys", "`penstock dead-letters replay --queue`"),
-        ("dead-letters", "`penstock dead-letters`"),
+        ("dead-letters", "`penstock dead-letters list`"),
         ("lag-against-change-log", "change_log_retention_hours"),
     ],
 )
