@@ -8,13 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.session import Session, get_session
 from bson.json_util import RELAXED_JSON_OPTIONS
 from bson.json_util import dumps as extended_json
-from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from penstock.aws import session
 from penstock.aws.queue import Queue
@@ -93,11 +94,18 @@ def replay() -> Replayed:
     return replay_parked(clients.settings(), stop=threading.Event(), intervals=Intervals.fast())
 
 
+@cache
+def _session() -> Session:
+    """One for all tests: each new one reads megabytes of what services there are."""
+    return get_session()
+
+
 @contextmanager
 def sync_function(
     monkeypatch: pytest.MonkeyPatch,
     way: Side,
     *,
+    queues_url: str,
     source_uri: str,
     sink_url: str,
     namespace: str,
@@ -105,17 +113,14 @@ def sync_function(
     **more: str,
 ) -> Iterator[SyncFunction]:
     """A function that writes a collection's changes to an index; `more` are variables of its environment."""
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
     for name, value in {
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_DEFAULT_REGION": "eu-west-1",
-        "AWS_ENDPOINT_URL_SQS": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL_SQS": queues_url,
     }.items():
         monkeypatch.setenv(name, value)
-    session.session.cache_clear()
+    monkeypatch.setattr(session, "session", _session)
     queue_url = session.service("sqs").create_queue(QueueName=f"parked-{secrets.token_hex(4)}")["QueueUrl"]
     collection = json.dumps(
         [{"namespace": namespace, "index": alias, "replicas": 0, "function": more.pop("function", None)}]
@@ -142,8 +147,6 @@ def sync_function(
         clients.sink().close()
         clients.source().close()
         forget()
-        session.session.cache_clear()
-        server.stop()
 
 
 def forget() -> None:

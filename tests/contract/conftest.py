@@ -27,14 +27,33 @@ def relayed(between: Relay) -> Iterator[Side]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+def aws_url() -> Iterator[str]:
+    """Secrets Manager and SQS, played by moto in this process."""
+    from moto.moto_server.threaded_moto_server import ThreadedMotoServer  # takes seconds, which few need
+
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
 @pytest.fixture
 def function(
-    monkeypatch: pytest.MonkeyPatch, way: Side, between: Relay, source_uri: str, database: Database, index_prefix: str
+    monkeypatch: pytest.MonkeyPatch,
+    way: Side,
+    between: Relay,
+    aws_url: str,
+    source_uri: str,
+    database: Database,
+    index_prefix: str,
 ) -> Iterator[SyncFunction]:
     """The sync function of a collection `orders`, as one warm container; it reaches the index through the relay."""
     with sync_function(
         monkeypatch,
         way,
+        queues_url=aws_url,
         source_uri=source_uri,
         sink_url=between.url,
         namespace=f"{database.name}.orders",

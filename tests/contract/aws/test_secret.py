@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pymongo
 import pytest
-from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from penstock.aws import ca_bundle, session
 from penstock.aws.queue import Queue
@@ -21,22 +20,13 @@ from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.tcp_proxy import Proxy
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    running = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
-
-
 @pytest.fixture(autouse=True)
-def aws(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def aws(aws_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in {
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_DEFAULT_REGION": "eu-west-1",
-        "AWS_ENDPOINT_URL": server,
+        "AWS_ENDPOINT_URL": aws_url,
     }.items():
         monkeypatch.setenv(name, value)
     session.session.cache_clear()
@@ -109,7 +99,7 @@ def test_an_amazon_endpoint_is_trusted_by_amazons_own_authorities(monkeypatch: p
         seen.append(settings)
         return "connection"
 
-    monkeypatch.setattr("penstock.wiring.connect", remember)
+    monkeypatch.setattr("penstock.connections.connect", remember)
     source_connection(SourceSettings(uri="mongodb://c.cluster-x.eu-west-1.docdb.amazonaws.com:27017/?tls=true"))
     source_connection(SourceSettings(uri="mongodb://elsewhere:27017/?tls=true"))
     assert [each.tls_ca_file for each in seen] == [ca_bundle.path(), None]
@@ -134,8 +124,8 @@ def test_a_message_that_is_given_back_can_be_received_at_once() -> None:
     assert [each.text for each in queue.receive()] == ["a"]
 
 
-def test_a_queue_that_is_not_there_says_so(server: str) -> None:
-    settings = Settings.model_validate({"pipeline": {"parking_queue": f"{server}/123456789012/nowhere"}})
+def test_a_queue_that_is_not_there_says_so(aws_url: str) -> None:
+    settings = Settings.model_validate({"pipeline": {"parking_queue": f"{aws_url}/123456789012/nowhere"}})
     with pytest.raises(
         QueueUnavailable, match=r"nowhere refused a request: (AWS\.SimpleQueueService\.NonExistentQueue|QueueDoesNotEx)"
     ):

@@ -47,10 +47,12 @@ def function(
     source: HangingProxy,
     database: Database,
     index_prefix: str,
+    aws_url: str,
 ) -> Iterator[SyncFunction]:
     with sync_function(
         monkeypatch,
         way,
+        queues_url=aws_url,
         source_uri=f"mongodb://127.0.0.1:{source.port}/?directConnection=true",
         sink_url=between.url,
         namespace=f"{database.name}.orders",
