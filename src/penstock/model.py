@@ -12,7 +12,7 @@ Many rows at once are taken apart and made by the names of their fields: `Change
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import repeat
 from typing import Any, Literal, NamedTuple, Self, TypeVar
 
@@ -279,11 +279,15 @@ def in_rows(row: type[Row], /, **columns: Iterable[Any]) -> list[Row]:
     its `_make`, for each. Raises KeyError for a field that has neither column nor default, TypeError for a column that
     is no field's.
     """
-    if not columns.keys() <= set(row._fields):
+    by_field = _default_columns(row) | columns
+    if len(by_field) > len(row._fields):
         raise TypeError(f"{row.__name__} has no fields {sorted(columns.keys() - set(row._fields))}")
-    defaults = {name: repeat(value) for name, value in row._field_defaults.items()}
-    values = zip(*map((defaults | columns).__getitem__, row._fields), strict=False)
-    return list(map(partial(tuple.__new__, row), values))
+    return list(map(partial(tuple.__new__, row), zip(*map(by_field.__getitem__, row._fields), strict=False)))
+
+
+@cache
+def _default_columns(row: type[NamedTuple]) -> dict[str, Iterable[Any]]:
+    return {name: repeat(value) for name, value in row._field_defaults.items()}
 
 
 def of_one_collection(namespaces: Sequence[Namespace]) -> bool:

@@ -51,34 +51,46 @@ def apply_transform(changes: Sequence[Change], transform: SourceTransform) -> li
     if not changes:
         return []
     columns = ChangeColumns.of(changes)
-    bodies = _bodies(columns, transform)
-    if "unreadable" in columns.kinds:
-        for place, change in enumerate(changes):
-            if change.kind == "unreadable":
-                bodies[place] = DocumentError(change.reason)
     return in_rows(
         TransformedChange,
         namespace=columns.namespaces,
         kind=columns.kinds,
         version=columns.versions,
         id=columns.ids,
-        body=bodies,
+        body=_bodies(columns, transform),
         to=columns.targets,
     )
 
 
-def _bodies(columns: ChangeColumns, transform: SourceTransform) -> list[Body]:
-    """Return the body for each document, None where there is none."""
-    namespaces, documents = columns.namespaces, columns.documents
-    if of_one_collection(namespaces):
-        made = iter(transform(namespaces[0], [document for document in documents if document is not None]))
-        return [None if document is None else next(made) for document in documents]
+def _bodies(columns: ChangeColumns, transform: SourceTransform) -> Sequence[Body]:
+    """Return the body for each change: what the transform makes of its document, or what there is without one."""
+    bodies: list[Body]
+    if of_one_collection(columns.namespaces):
+        made = transform(columns.namespaces[0], [document for document in columns.documents if document is not None])
+        if len(made) == len(columns.documents):  # the usual case: every change has a document
+            return made
+        rest = iter(made)
+        bodies = [None if document is None else next(rest) for document in columns.documents]
+    else:
+        bodies = _bodies_of_several(columns, transform)
+    return _with_reasons(bodies, columns) if "unreadable" in set(columns.kinds) else bodies
+
+
+def _bodies_of_several(columns: ChangeColumns, transform: SourceTransform) -> list[Body]:
     by_namespace: dict[Namespace, list[BsonDocument]] = {}
-    for namespace, document in zip(namespaces, documents, strict=True):
+    for namespace, document in zip(columns.namespaces, columns.documents, strict=True):
         if document is not None:
             by_namespace.setdefault(namespace, []).append(document)
-    made_of = {namespace: iter(transform(namespace, its)) for namespace, its in by_namespace.items()}
+    made = {namespace: iter(transform(namespace, documents)) for namespace, documents in by_namespace.items()}
     return [
-        None if document is None else next(made_of[namespace])
-        for namespace, document in zip(namespaces, documents, strict=True)
+        None if document is None else next(made[namespace])
+        for namespace, document in zip(columns.namespaces, columns.documents, strict=True)
+    ]
+
+
+def _with_reasons(bodies: Sequence[Body], columns: ChangeColumns) -> list[Body]:
+    """Put the reason in the place of each body that an unreadable document cannot have."""
+    return [
+        DocumentError(reason) if kind == "unreadable" else body
+        for body, kind, reason in zip(bodies, columns.kinds, columns.reasons, strict=True)
     ]
