@@ -1,1 +1,1 @@
-"""What penstock costs, each figure beside its limit: `make bench`, `make bench-all`."""
+"""What penstock costs, each figure next to its limit: `make bench`, `make bench-all`."""

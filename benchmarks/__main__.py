@@ -48,7 +48,7 @@ BENCHMARKS = (
 
 
 def run(benchmark: Benchmark, folder: Path, *, full: bool) -> str:
-    """Run one to its end; answers why it has no figures, nothing when it has."""
+    """Run one to its end; return why it has no figures, or nothing if it has."""
     limit_s = benchmark.full_s if full else benchmark.short_s
     flags = () if full else benchmark.short or ()
     command = [sys.executable, "-m", f"benchmarks.{benchmark.name}", f"--results={folder}", *flags]

@@ -1,4 +1,4 @@
-"""Item 2: catching up with changes that were made while nobody followed.
+"""Item 2: catching up with changes that were made while no worker was running.
 
     .venv/bin/python -m benchmarks.catch_up [--rounds 7] [--changes 200000]
 
@@ -97,7 +97,7 @@ class Changes:
 
 
 class Counted:
-    """A sink that tells when so many writes were answered; every change is of another document."""
+    """A sink that sets an event after a number of writes; every change is of another document."""
 
     def __init__(self, sink: Sink, count: int) -> None:
         self.sink, self.left, self.done = sink, count, threading.Event()
@@ -115,7 +115,7 @@ class Counted:
 
 
 def penstock_catch_up(changes: Changes) -> Took:
-    """The pipeline from the position on, until the index has answered every write."""
+    """Run the pipeline from the position on, until the index has answered every write."""
     with changes.adapters() as adapters:
         state, sink = adapters.state(), Counted(adapters.sink, changes.count)
         state.acquire()
@@ -157,7 +157,7 @@ def watch_and_bulk(changes: Changes) -> None:
                 document.pop("_id")
                 actions.append(action | {"_source": document})
             if len(actions) >= AT_ONCE or seen >= changes.count:
-                opensearchpy.helpers.bulk(client, actions, raise_on_error=False)  # deletes of what is not there
+                opensearchpy.helpers.bulk(client, actions, raise_on_error=False)  # deletes of missing documents
                 actions = []
             if seen >= changes.count:
                 return

@@ -23,7 +23,7 @@ from penstock.worker.progress import LoadResult
 
 
 def peak_bytes() -> int:
-    """The most memory this process had resident. Not `ru_maxrss`: that begins with what the parent process had."""
+    """Return the peak resident memory of this process. Not `ru_maxrss`, which starts with the parent's memory."""
     found = re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
     return int(found.group(1)) * 1024 if found else 0
 
@@ -66,7 +66,7 @@ class Writes:
 
 
 def watch_loads() -> list[dict[str, Any]]:
-    """Note from now on what each load did."""
+    """From now on, note what each load did."""
     noted: list[dict[str, Any]] = []
     load = worker.load
 
@@ -86,7 +86,7 @@ def main() -> None:
     try:
         penstock.cli.main()
     finally:
-        told = {
+        noted = {
             "peak_bytes": peak_bytes(),
             "cpu_s": time.process_time(),
             "loads": loads,
@@ -94,7 +94,7 @@ def main() -> None:
             "writing_s": writes.seconds,
             "acknowledged": writes.acknowledged(),
         }
-        Path(notes).write_bytes(orjson.dumps(told))
+        Path(notes).write_bytes(orjson.dumps(noted))
 
 
 if __name__ == "__main__":

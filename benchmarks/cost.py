@@ -27,7 +27,7 @@ CPU_GOAL = 2.0
 
 
 def whole_and_stages(at: Ground, count: int, rounds: int) -> Iterator[Section]:
-    """The load beside its limit, and where its CPU goes."""
+    """Compare the load with its limit, and measure where its CPU goes."""
     replies = list(at.mongo[DB][NAME].find_raw_batches({}, batch_size=1000))
     stages = Stages(at, NAME, count)
     found = measured(

@@ -2,7 +2,7 @@
 
     python benchmarks/follow_script.py SOURCE_URI SINK_URL DATABASE COLLECTION INDEX NOTES
 
-Says a line once it follows, and notes when each document was acknowledged.
+Prints a line once it follows, and notes when each document was acknowledged.
 """
 
 import signal
@@ -18,7 +18,7 @@ import pymongo
 
 _AT_ONCE = 500
 _WAIT_MS = 10
-"""By default the driver waits a second for one event more before it says that there is none."""
+"""By default, the driver waits a second for another event before it reports that there is none."""
 
 
 def action(change: dict[str, Any], index: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The servers that the benchmarks run on, and the documents that they move."""
+"""The servers and the documents of the benchmarks."""
 
 import json
 import random
@@ -30,7 +30,7 @@ _AT_ONCE = 2000
 
 
 def generated(documents: int, size: int = 500) -> Iterator[dict[str, Any]]:
-    """Documents of about so many bytes."""
+    """Documents of about the given size in bytes."""
     chance = random.Random(7)
     words = ["".join(chance.choices(string.ascii_lowercase, k=chance.randint(3, 9))) for _ in range(2000)]
     in_text = max(1, (size - 185) // 7)
@@ -58,7 +58,7 @@ class Ground:
         self.indexes = Indexes(self.client, self._patience)
 
     def settings(self, names: Iterable[str], **sink: Any) -> Settings:
-        """Settings for these collections, each served by an index of its own name; `sink` are more of the sink's."""
+        """Return settings for these collections, each with an index of its own name; `sink` are extra sink settings."""
         return Settings(
             source=SourceSettings(uri=SecretStr(self.source_uri)),
             sink=SinkSettings(url=self.sink_url, **sink),
@@ -66,7 +66,7 @@ class Ground:
         )
 
     def toml(self, names: Iterable[str]) -> str:
-        """The same settings as a file, for a command in a process of its own."""
+        """Write the same settings to a file, for a command in a process of its own."""
         tables = [("[source]", {"uri": self.source_uri}), ("[sink]", {"url": self.sink_url})]
         tables += [("[observe]", {"log_level": "warning"})]
         tables += [("[[collections]]", self.collection(name).model_dump(exclude_unset=True)) for name in names]
@@ -76,7 +76,7 @@ class Ground:
         return CollectionSettings(namespace=f"{DB}.{name}", index=name, replicas=0)
 
     def fill(self, name: str, documents: Iterable[dict[str, Any]], most: int | None = None) -> int:
-        """Put the documents, or so many of them, into a collection; answers how many."""
+        """Put the documents, or the given number of them, into a collection; return how many."""
         rest, filled = islice(documents, most if most is None else max(0, most)), 0
         while some := list(islice(rest, _AT_ONCE)):
             self.mongo[DB][name].insert_many(some)
@@ -84,41 +84,41 @@ class Ground:
         return filled
 
     def clear(self) -> None:
-        """Delete every index, penstock's state included."""
+        """Delete every index, including penstock's state."""
         self.client.request("DELETE", "/*?expand_wildcards=all")
 
     def make(self, name: str) -> Generation:
-        """The empty index of a collection, as penstock makes it."""
+        """Create the empty index of a collection, as penstock does."""
         return self.indexes.ensure_generation(self.collection(name))
 
     def fresh(self, names: Iterable[str]) -> None:
-        """Nothing but the empty indexes of these collections."""
+        """Delete everything, then create the empty indexes of these collections."""
         self.clear()
         for name in names:
             self.make(name)
 
     def count(self, name: str) -> int:
-        """How many documents an index holds."""
+        """Return how many documents an index has."""
         self.client.request("POST", f"/{name}/_refresh")
         return count(self.client, self._patience, name)
 
     def operations(self, name: str) -> int:
-        """How many documents an index has been given so far; unlike counting it needs no refresh."""
+        """Return how many documents an index has received so far; unlike counting, this needs no refresh."""
         stats = self.client.request("GET", f"/{name}/_stats/indexing").json()
         return int(stats["_all"]["primaries"]["indexing"]["index_total"])
 
     def require_count(self, name: str, expected: int) -> None:
-        """Raise SystemExit when the index holds another number of documents."""
+        """Raise SystemExit if the index has another number of documents."""
         if (found := self.count(name)) != expected:
             raise SystemExit(f"{found} of {expected} documents are in the index {name}: no figures")
 
     def require_total(self, names: Iterable[str], expected: int) -> None:
-        """The same of several indexes together."""
+        """Do the same for several indexes together."""
         if (found := sum(map(self.count, names))) != expected:
             raise SystemExit(f"{found} of {expected} documents are in the indexes: no figures")
 
     def require_equal(self, name: str) -> None:
-        """Raise SystemExit when index and collection differ in any document."""
+        """Raise SystemExit if index and collection differ in any document."""
         self.client.request("POST", f"/{name}/_refresh")
 
         def pages() -> Iterator[list[dict[str, Any]]]:
@@ -140,7 +140,7 @@ class Ground:
 
 
 def ground(platform: Platform) -> "closing[Ground]":
-    """The ground on a platform, closed on leaving."""
+    """Yield the servers of a platform, and close the connections at the end."""
     return closing(Ground(platform))
 
 

@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.growth [--rounds 7] [--documents 50000] [--some 100000] [--many 1000000]
 
-The first three are loads in this process beside raw bulk requests of the same bodies; the last one runs the commands
+The first three compare loads in this process with raw bulk requests of the same bodies; the last one runs the commands
 `penstock load` and `penstock run`, each in a process of its own, on --some documents and on --many,
 --rounds-of-many times.
 """
@@ -31,7 +31,7 @@ Found = TypeVar("Found")
 
 
 class Clock:
-    """Is told of loads, as `penstock.worker.progress.Progress`: the time from the first begin to the last end.
+    """Follows loads, as `penstock.worker.progress.Progress`: the time from the first start to the last end.
 
     The indexes are made before the first begins.
     """
@@ -62,7 +62,7 @@ def load_all(at: Ground, names: Sequence[str]) -> Took:
 
 
 def collections_case(at: Ground, collections: int, documents: int, rounds: int) -> Section:
-    """So many collections that share the documents."""
+    """Measure with a number of collections that share the documents."""
     names = [f"of{collections}-{number}" for number in range(collections)]
     some = generated(documents)
     count = sum(at.fill(name, islice(some, documents // collections)) for name in names)
@@ -79,7 +79,7 @@ def collections_case(at: Ground, collections: int, documents: int, rounds: int) 
 
 
 def size_case(at: Ground, size_kb: float, documents: int, rounds: int) -> Section:
-    """Documents of another size, and so many fewer."""
+    """Measure with documents of another size, and correspondingly fewer of them."""
     name = f"kb{size_kb:g}".replace(".", "-")
     count = at.fill(name, generated(max(10, int(documents * SIZES_KB[0] / size_kb)), int(size_kb * 1000)))
     title = f"{count:,} documents of {size_kb:g} KB"
@@ -91,7 +91,7 @@ def size_case(at: Ground, size_kb: float, documents: int, rounds: int) -> Sectio
 
 
 def in_flight_case(at: Ground, name: str, requests: int, count: int, rounds: int) -> Section:
-    """So many requests under way at once, on both sides."""
+    """Measure with a number of requests in flight, on both sides."""
     title = f"{requests} {'request' if requests == 1 else 'requests'} in flight, {count:,} documents"
     both = [load_way(at, name, count, requests_in_flight=requests), raw_way(at, [name], count, threads=requests)]
     found = measured(title, "documents", count, both, {PAIR: None}, rounds=rounds)

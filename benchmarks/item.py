@@ -1,4 +1,4 @@
-"""What every benchmark does around its measuring: flags, the servers, the table, the file."""
+"""What every benchmark does around its measurements: flags, servers, the table, the file."""
 
 import argparse
 import logging
@@ -55,15 +55,15 @@ def quieten() -> None:
     for_many_documents()
 
 
-def tell(name: str, sections: Iterable[Section], given: Given, told: dict[str, str]) -> None:
-    """Show the sections as they come; write all of them at the end, or nothing when one of them failed."""
+def tell(name: str, sections: Iterable[Section], given: Given, taking_part: dict[str, str]) -> None:
+    """Show the sections as they come; write all of them at the end, or nothing if one of them failed."""
     found = []
     for section in sections:
         show(section)
         found.append(section)
     if given.results:
         sizes = {flag: value for flag, value in vars(given).items() if flag != "results"}
-        write(given.results, Item(name, sizes, machine(told), now(), commit(), found))
+        write(given.results, Item(name, sizes, machine(taking_part), now(), commit(), found))
 
 
 def versions(at: Ground, heap: str = HEAP) -> dict[str, str]:

@@ -44,7 +44,7 @@ class Calls:
         self.sampled = 0
 
     def way(self, name: str, way: str, count: int, batch: int) -> Way:
-        """One way of the handler, called with so many events at once."""
+        """Call one way of the handler with a number of events at once."""
         payloads: list[bytes] = []
 
         def before() -> None:

@@ -1,12 +1,12 @@
 """Both ways of a sync function behind one handler, so that rounds can alternate in one warm process.
 
-The envelope says which: `way`. Answers the CPU seconds that the process has used so far.
+The envelope says which: `way`. Returns the CPU seconds that the process has used so far.
 """
 
 import time
 from typing import Any
 
-import sample_way  # it lies beside this file in the function's folder
+import sample_way  # it is next to this file in the function's folder
 
 from penstock.lambdas import sync
 

@@ -121,7 +121,7 @@ def _db(name: str) -> str:
 
 
 def percentiles(latencies: Sequence[float]) -> dict[str, float]:
-    """Each share in milliseconds: the latency that so many writes stay within."""
+    """Return, for each share, the latency in milliseconds that this share of the writes stays within."""
     ordered = sorted(latencies)
     last = len(ordered) - 1
     return {name: ordered[min(last, int(share * len(ordered)))] * 1000 for name, share in _SHARES.items()}

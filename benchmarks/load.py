@@ -74,14 +74,14 @@ def prepared(at: Ground, name: str) -> list[bytes]:
 
 
 def raw_bulk(at: Ground, requests: Sequence[tuple[str, bytes]], http: urllib3.PoolManager, threads: int) -> None:
-    """Send bodies, each for the collection beside it."""
+    """Send pairs of collection and body."""
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(partial(send_raw, at, http), requests))
 
 
 def send_raw(at: Ground, http: urllib3.PoolManager, request: tuple[str, bytes]) -> None:
-    """Send one body for the collection beside it."""
+    """Send one pair of collection and body."""
     name, body = request
     url = f"{at.sink_url}/{name}-g1-write/_bulk?filter_path=errors,items.*.status,items.*.error"
     if not http.request("POST", url, body=body, headers=NDJSON).data.startswith(b'{"errors":false'):
@@ -97,7 +97,7 @@ def raw_way(at: Ground, names: Sequence[str], count: int, threads: int = THREADS
 
 
 def least_work(at: Ground, name: str, bodies: Sequence[bytes], http: urllib3.PoolManager) -> None:
-    """Send each body once as many documents as it holds were read, decoded and written as JSON."""
+    """Send each body after as many documents as it has were read, decoded and written as JSON."""
     replies = at.mongo[DB][name].find_raw_batches({}, batch_size=REQUEST_DOCUMENTS)
     with ThreadPoolExecutor(THREADS) as pool:
         waiting: deque[Future[None]] = deque()
@@ -111,14 +111,14 @@ def least_work(at: Ground, name: str, bodies: Sequence[bytes], http: urllib3.Poo
 
 
 def decode_and_dump(raw: bytes) -> None:
-    """What everybody pays who reads BSON and writes JSON."""
+    """Measure what every program needs that reads BSON and writes JSON."""
     for document in bson.decode_all(raw):
         del document["_id"]
         orjson.dumps(document, default=str)
 
 
 def least_way(at: Ground, name: str, count: int) -> Way:
-    """The limit of whoever has to read, decode and write the documents too."""
+    """Measure the limit of a program that also has to read, decode and write the documents."""
     http = urllib3.PoolManager(maxsize=THREADS + 1)
     run = partial(timed, partial(least_work, at, name, prepared(at, name), http))
     return Way("least work", run, partial(at.fresh, [name]), partial(at.require_count, name, count))
@@ -145,7 +145,7 @@ def plain_loop(at: Ground, name: str, http: urllib3.PoolManager) -> None:
 
 
 class TextForTheRest(opensearchpy.JSONSerializer):
-    """What JSON has no form of becomes text."""
+    """Return text for values that JSON does not have."""
 
     def default(self, data: Any) -> Any:
         return str(data) if isinstance(data, bson.Decimal128) else super().default(data)
@@ -182,7 +182,7 @@ def rivals(at: Ground, name: str, count: int) -> list[Way]:
 
 
 def case(at: Ground, name: str, count: int, rounds: int) -> Section:
-    """The load beside its limit and both scripts."""
+    """Compare the load with its limit and both scripts."""
     goals = {
         ("penstock load", "raw bulk"): 0.85,
         ("penstock load", "parallel_bulk"): 2.0,
@@ -200,7 +200,7 @@ def case(at: Ground, name: str, count: int, rounds: int) -> Section:
 
 
 def pinned_case(at: Ground, name: str, count: int, rounds: int) -> Section:
-    """The load beside its limit, OpenSearch on one core and everything else on another."""
+    """Compare the load with its limit, with OpenSearch on one core and everything else on another."""
     title = f"load of {count:,} documents, {name}, pinned: OpenSearch has one core for itself"
     with pinned(at.platform):
         ways = [load_way(at, name, count), raw_way(at, [name], count), least_way(at, name, count)]

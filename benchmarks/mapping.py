@@ -46,7 +46,7 @@ def counted(deployment: Deployment, index: str) -> int:
 
 
 def wait_for(deployment: Deployment, count: int) -> None:
-    """Wait until the mapping has delivered so many events; the function returns once the index has taken them."""
+    """Wait until the mapping has delivered a number of events; the function returns after the index accepted them."""
     until = time.monotonic() + 600
     while (deployment.mappings.metrics()[str(deployment.mapping_id)]["DeliveredEvents"] or 0) < count:
         if time.monotonic() > until:

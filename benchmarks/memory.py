@@ -1,6 +1,6 @@
 """A load, a catch-up and a verify as users run them, each in a process of its own: how much memory it needed at most.
 
-Whoever calls the first two compares index and source afterwards (`Ground.require_equal`).
+Callers of the first two compare index and source afterwards (`Ground.require_equal`).
 """
 
 import tempfile
@@ -13,37 +13,37 @@ from benchmarks.processes import Beside, penstock
 from benchmarks.rounds import say
 
 BEHIND = 250_000
-"""How far the worker is left behind: the local source's change log holds some more 500-byte changes than these."""
+"""How far the worker falls behind: the local source's change log keeps somewhat more 500-byte changes than this."""
 
 WITHIN_S = 900
 _LOOK_EVERY_S = 0.1
 
 
 class Peak(NamedTuple):
-    """The most memory that a process had resident, and its documents a second."""
+    """The peak resident memory of a process, and its documents per second."""
 
     megabytes: float
     rate: float
 
 
 def load_apart(at: Ground, name: str) -> Peak:
-    """Load a collection anew, by `penstock load`."""
+    """Load a collection from the start, with `penstock load`."""
     at.clear()
     with _folder() as folder, penstock(Path(folder), at.toml([name]), ["load"]) as process:
-        told = process.ended()
+        notes = process.ended()
     at.require_count(name, at.mongo[DB][name].count_documents({}))
-    [loaded] = told["loads"]
-    return Peak(told["peak_bytes"] / 2**20, loaded["documents"] / loaded["seconds"])
+    [loaded] = notes["loads"]
+    return Peak(notes["peak_bytes"] / 2**20, loaded["documents"] / loaded["seconds"])
 
 
 def catch_up_apart(at: Ground, name: str, count: int) -> Peak:
-    """Follow a new collection by `penstock run`, so many inserts that it is behind from its start to its end."""
+    """Follow a new collection with `penstock run`, with enough inserts to keep it behind from start to end."""
     at.clear()
     at.mongo[DB].drop_collection(name)
     at.mongo[DB].create_collection(name)
     with _folder() as folder:
         with penstock(Path(folder), at.toml([name]), ["load"]) as process:
-            process.ended()  # of nothing: it saves the position
+            process.ended()  # it loads nothing, but saves the position
         documents = generated(count)
         written = at.fill(name, documents, most=BEHIND)
         with penstock(Path(folder), at.toml([name]), ["run"]) as process:
@@ -54,19 +54,19 @@ def catch_up_apart(at: Ground, name: str, count: int) -> Peak:
                 if time.monotonic() > began + WITHIN_S:
                     raise SystemExit(f"not done within {WITHIN_S} s: no figures")
             at.require_count(name, count)
-            told = process.stopped()
+            notes = process.stopped()
     say()
-    return Peak(told["peak_bytes"] / 2**20, told["writes"] / told["writing_s"])
+    return Peak(notes["peak_bytes"] / 2**20, notes["writes"] / notes["writing_s"])
 
 
 def verify_apart(at: Ground, name: str) -> Peak:
-    """Verify a collection that is equal to its index, by `penstock verify`. Raises SystemExit when it is not."""
+    """Verify a collection that is equal to its index, with `penstock verify`. Raises SystemExit if it is not."""
     with _folder() as folder, penstock(Path(folder), at.toml([name]), ["verify", "--json", "--restart"]) as process:
         found = process.answer()
         if found.get("verdict") != "equal":
             raise SystemExit(f"{name} is not equal to its index: no figures")
-        told = process.ended()
-    return Peak(told["peak_bytes"] / 2**20, found["documents"] / found["seconds"])
+        notes = process.ended()
+    return Peak(notes["peak_bytes"] / 2**20, found["documents"] / found["seconds"])
 
 
 def _folder() -> tempfile.TemporaryDirectory[str]:

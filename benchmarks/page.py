@@ -22,7 +22,7 @@ _HEAD = "<!-- Made by benchmarks/page.py from benchmarks/page.md and benchmarks/
 
 
 def made(template: str, folder: Path = RESULTS) -> str:
-    """The whole page."""
+    """Return the whole page."""
     items = {name: read(folder, name) for name in NAMES}
     measured = [item for item in items.values() if item]
     parts: dict[str, Callable[[str], str]] = {
@@ -47,7 +47,7 @@ def _section(section: Section) -> str:
 
 
 def _machine(items: Sequence[Item]) -> str:
-    """One table when all were measured on the same machine with the same versions; else one for each."""
+    """Return one table if all were measured on the same machine with the same versions; else one for each."""
     if not items:
         return "Nothing measured yet."
     tables: dict[str, list[Item]] = {}

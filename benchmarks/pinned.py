@@ -32,12 +32,12 @@ def pinned(platform: Platform) -> Iterator[None]:
 
 
 def _pin(process: int, cores: set[int]) -> None:
-    """Pin each thread of a process; again until none is new, for a thread begins with the cores of its maker."""
+    """Pin each thread of a process; repeat until none is new, because a thread starts with its creator's cores."""
     done: set[int] = set()
     while new := {int(each.name) for each in Path(f"/proc/{process}/task").iterdir()} - done:
         for thread in new:
             try:
                 os.sched_setaffinity(thread, cores)
-            except ProcessLookupError:  # it has ended meanwhile
+            except ProcessLookupError:  # it has ended in the meantime
                 continue
         done |= new

@@ -1,4 +1,4 @@
-"""Processes beside the one that measures: they write down what they saw, and are stopped by us alone.
+"""Processes next to the one that measures: they write notes of what they saw, and only we stop them.
 
 Times are of the monotonic clock, which is one for all processes of a machine.
 """
@@ -38,23 +38,23 @@ class Beside:
         pipe.flush()
 
     def answer(self) -> Any:
-        """The next line that it says. Raises SystemExit with the end of its log when it ended instead."""
+        """Return the next line it prints. Raises SystemExit with the end of its log if it ended instead."""
         line = _open(self.process.stdout).readline()
         return orjson.loads(line) if line else self._fail("ended")
 
     def ended(self) -> dict[str, Any]:
-        """Wait for its end and answer its notes. Raises SystemExit when it failed."""
+        """Wait for its end and return its notes. Raises SystemExit if it failed."""
         if code := self.process.wait(_WITHIN_S * 10):
             self._fail(f"ended with exit code {code}")
         return orjson.loads(self._notes.read_bytes())
 
     def stopped(self) -> dict[str, Any]:
-        """Tell it to stop, then as `ended`."""
+        """Ask it to stop, then do the same as `ended`."""
         self.process.terminate()
         return self.ended()
 
     def require_running(self) -> None:
-        """Raise SystemExit when it has ended."""
+        """Raise SystemExit if it has ended."""
         if self.process.poll() is not None:
             self._fail("ended")
 
@@ -74,7 +74,7 @@ class Beside:
 
 
 def penstock(folder: Path, settings: str, arguments: Sequence[str], *, watched: bool = False) -> Beside:
-    """A command of penstock on these settings. `watched`: it notes when each write was acknowledged."""
+    """Return a command of penstock with these settings. `watched`: it notes when each write was acknowledged."""
     (folder / "penstock.toml").write_text(settings)
     return Beside(folder, "command", *(["--watched"] if watched else []), *arguments, cwd=folder)
 

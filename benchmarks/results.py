@@ -19,7 +19,7 @@ Cell = str | float | None
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure that should reach something: at least, or at most. `low` and `high` are its spread over the rounds."""
+    """A figure with a goal: at least, or at most. `low` and `high` are its spread over the rounds."""
 
     measure: str
     value: float
@@ -35,7 +35,7 @@ class Goal:
 
     @property
     def told(self) -> str:
-        """The value; with more digits where the usual ones would show a goal that was missed as reached."""
+        """The value as text; with more digits if the usual ones would make a missed goal look reached."""
         just_missed = not self.reached and shown(self.value) in (shown(self.least), shown(self.most))
         return f"{self.value:.4g}{self.unit}" if just_missed else f"{shown(self.value)}{self.unit}"
 
@@ -78,7 +78,7 @@ class Item:
 
 
 def shown(value: Cell) -> str:
-    """A cell as people read it."""
+    """Return a cell as people read it."""
     if value is None:
         return "-"
     if isinstance(value, str):
@@ -89,7 +89,7 @@ def shown(value: Cell) -> str:
 
 
 def spread(low: float, high: float) -> str:
-    """`1,200 to 1,300`."""
+    """Return `1,200 to 1,300`."""
     return f"{shown(low)} to {shown(high)}"
 
 
@@ -110,7 +110,7 @@ def write(folder: Path, item: Item) -> None:
 
 
 def read(folder: Path, name: str) -> Item | None:
-    """An item as it was written; None when it was never measured."""
+    """Return an item as it was written, or None if it was never measured."""
     file = folder / f"{name}.json"
     if not file.exists():
         return None
@@ -124,7 +124,7 @@ def now() -> str:
 
 
 def commit() -> str:
-    """The commit that is measured; with a plus when files differ from it."""
+    """Return the commit under test, with a plus if files differ from it."""
     head = _git("rev-parse", "--short=10", "HEAD")
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", "../src", "../benchmarks/*.py")
     return f"{head}+" if head and changed else head or "unknown"
@@ -149,6 +149,6 @@ def machine(versions: dict[str, str]) -> dict[str, str]:
 
 
 def _cpu() -> str:
-    told = Path("/proc/cpuinfo")
-    found = re.search(r"^model name\s*: (.+)$", told.read_text(), re.MULTILINE) if told.exists() else None
+    processors = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*: (.+)$", processors.read_text(), re.MULTILINE) if processors.exists() else None
     return found.group(1) if found else platform.processor() or platform.machine()

@@ -34,7 +34,7 @@ def timed(work: Callable[[], None]) -> Took:
 
 @dataclass(frozen=True)
 class Way:
-    """One way of doing it. `before` is not measured; `check` raises when the result is not what it should be."""
+    """One way of doing it. `before` is not measured; `check` raises if the result is not what it should be."""
 
     name: str
     run: Callable[[], Took]
@@ -42,7 +42,7 @@ class Way:
     check: Callable[[], None] = lambda: None
 
     def round(self) -> Took:
-        """Do it once, with what comes before and after."""
+        """Do it once, including what comes before and after."""
         self.before()
         took = self.run()
         self.check()
@@ -51,7 +51,7 @@ class Way:
 
 @dataclass
 class Figure:
-    """The rounds of one way, as things a second, and CPU microseconds for each thing."""
+    """The rounds of one way, as things per second, and CPU microseconds per thing."""
 
     name: str
     rates: list[float] = field(default_factory=list)
@@ -148,7 +148,7 @@ def goal(
 
 
 def say(text: str = "", *, passing: bool = False) -> None:
-    """Tell on standard error what is going on: in a terminal on one line that moves; without a text wipe it.
+    """Show on standard error what is going on: on a terminal in one line that changes; without a text, clear it.
 
     `passing`: not worth a line of its own elsewhere.
     """

@@ -1,4 +1,4 @@
-"""The stages of a load, each run by itself on what the one before it answered, in one thread: CPU of each document."""
+"""The stages of a load, each run by itself on the result of the one before, in one thread: CPU per document."""
 
 import statistics
 import threading
@@ -38,7 +38,7 @@ STAGES = (READ, DECODE, SHAPE, PREPARE, LINES, SEND, SETTLE)
 
 
 class _Instant:
-    """In place of the client: keeps the requests, and answers at once that all was written."""
+    """Replaces the client: keeps the requests, and responds at once that everything was written."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, bytes]] = []

@@ -1,4 +1,4 @@
-"""Every benchmark at a tiny size: whether they run, to the comparison of index and source. No figures come of it.
+"""Every benchmark at a tiny size, to check that they run, including the comparison of index and source. No figures.
 
 .venv/bin/python -m benchmarks.tiny FOLDER        all but the sync function's, on one pair of servers
 .venv/bin/python -m benchmarks.lambda_calls --rounds 1 --events 10 --results FOLDER

@@ -1,4 +1,4 @@
-"""Writes documents at fixed times, whether or not anything has become of the last one: an open loop.
+"""Writes documents at fixed times, no matter whether the last one has arrived: an open loop.
 
     python benchmarks/writer.py SOURCE_URI DATABASE NOTES
 

@@ -1,4 +1,4 @@
-"""Faults made on purpose, on real processes and servers under a writer: `make faults`, `make break-promises`."""
+"""Deliberate faults, on real processes and servers while a writer writes: `make faults`, `make break-promises`."""
 
 from pathlib import Path
 

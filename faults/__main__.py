@@ -1,6 +1,6 @@
 """All faults, one after the other: `make faults`, `make faults FAULT=worker_killed ROUNDS=20`.
 
-Each result goes to faults/results.json as soon as it is there; docs/appendix/faults.md is made from that file.
+Each result is written to faults/results.json at once; docs/appendix/faults.md is made from that file.
 """
 
 import argparse
@@ -23,10 +23,10 @@ from faults.result import RESULTS, write
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[[], *FAULTS], metavar="NAME", help=", ".join(FAULTS))
-    parser.add_argument("--rounds", type=int, default=5, help="how often each is made")
-    parser.add_argument("--seed", type=int, help="of the edits and moments; by default another one each time")
+    parser.add_argument("--rounds", type=int, default=5, help="how often to make each fault")
+    parser.add_argument("--seed", type=int, help="seed for the edits and moments; by default a new one each time")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE")
-    parser.add_argument("--minutes", type=float, default=30, help="begin no other fault after this time")
+    parser.add_argument("--minutes", type=float, default=30, help="start no other fault after this time")
     given = parser.parse_args()
     chosen = [each for name, each in FAULTS.items() if name in given.names or not given.names]
     began = time.monotonic()
@@ -43,11 +43,11 @@ def main() -> int:
 
 
 def _run(one: Fault, ground: Ground, given: argparse.Namespace) -> bool:
-    """Make one fault; its failure does not keep the others from being made."""
+    """Make one fault; if it fails, the others are still made."""
     began = time.monotonic()
     try:
         result = made(one, ground, ground.folder, times=given.rounds, seed=given.seed)
-    except Exception:  # noqa: BLE001 - told, and counted as failed
+    except Exception:  # noqa: BLE001 - printed, and counted as failed
         traceback.print_exc()
         return False
     result = replace(result, at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), commit=_commit())
@@ -65,7 +65,7 @@ def _run(one: Fault, ground: Ground, given: argparse.Namespace) -> bool:
 
 
 def _commit() -> str:
-    """The commit that is tried; with a plus when files of it differ."""
+    """Return the commit under test, with a plus if files differ from it."""
     head = _git("rev-parse", "--short=10", "HEAD")
     return (
         f"{head}+" if _git("status", "--porcelain", "--untracked-files=no", "--", "../src", "../faults/*.py") else head

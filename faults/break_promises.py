@@ -2,7 +2,7 @@
 
     .venv/bin/python -m faults.break_promises [NAME]...        all of them: make break-promises
 
-Without the edit the same tests pass on the same copy. Nothing in the checkout is changed. An edit that no longer fits
+Without the edit, the same tests pass on the same copy. Nothing in the checkout is changed. An edit that no longer fits
 the source, or a test that does not notice it, is a failure.
 """
 
@@ -26,14 +26,14 @@ from faults import HERE
 ROOT = HERE.parent
 _WITHIN_S = 300
 _TESTS_FAILED = 1
-"""What pytest answers when tests ran and some failed; everything else means that it could not run them."""
+"""The exit code of pytest if tests ran and some failed; any other means that it could not run them."""
 
 _RENAMED = "tests/end_to_end/test_renamed_collections.py"
 
 
 @dataclass(frozen=True)
 class Promise:
-    """How it is broken: a text of a file and what stands there instead; the tests, and the fault, that must notice."""
+    """How to break it: a text in a file and its replacement; the tests, and the fault, that must notice."""
 
     name: str
     file: str
@@ -134,7 +134,7 @@ PROMISES = (
         (f"{_RENAMED}::test_a_renamed_collection_is_served_by_the_same_index_and_nothing_is_loaded_again",),
     ),
     Promise(
-        "changes go by the name of now instead of the one of their moment",
+        "changes belong to the present name instead of the name at their version",
         "model.py",
         "in reversed(self.later) if since < version)",
         "in reversed(self.later))",
@@ -144,7 +144,7 @@ PROMISES = (
 
 
 class Copy:
-    """The source in a folder of its own, which comes before the installed one."""
+    """A copy of the source in its own folder, which takes precedence over the installed one."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "src"
@@ -161,14 +161,14 @@ class Copy:
         )
 
     def make(self, fault: str) -> subprocess.CompletedProcess[str]:
-        """Make a fault on the copy, with servers of its own."""
+        """Make a fault on the copy, with separate servers."""
         results = self._folder.parent / "results.json"
         command = [sys.executable, "-m", "faults", "--rounds", "2", "--results", str(results), fault]
         return self._run(command)
 
     @contextmanager
     def broken(self, promise: Promise) -> Iterator[bool]:
-        """Break a promise, and mend it on leaving; false when its text does not stand there exactly once."""
+        """Break a promise, and restore it at the end; yield False if its text does not occur exactly once."""
         file = self._folder / "penstock" / promise.file
         text = file.read_text(encoding="utf-8")
         file.write_text(text.replace(promise.old, promise.new), encoding="utf-8")
@@ -176,7 +176,7 @@ class Copy:
         file.write_text(text, encoding="utf-8")
 
     def is_used(self) -> bool:
-        """Whether a process that is started for the copy imports the copy."""
+        """Whether a process started for the copy imports the copy."""
         shown = subprocess.run(
             [sys.executable, "-c", "import penstock; print(penstock.__file__)"],
             env={**os.environ, "PYTHONPATH": str(self._folder)},
@@ -188,14 +188,14 @@ class Copy:
 
 
 def shown(copy: Copy, promise: Promise, *, faults: bool) -> str:
-    """Break a promise; answers why that showed nothing, and an empty text when the tests failed."""
+    """Break a promise; return why nothing noticed it, or an empty text if the tests failed."""
     with copy.broken(promise) as fits:
         if not fits:
-            return f"the edit does not fit {promise.file} any more"
+            return f"the edit no longer fits {promise.file}"
         done = copy.test(*promise.tests)
         made = copy.make(promise.fault) if faults and promise.fault else None
     if done.returncode == 0:
-        return "its tests pass all the same"
+        return "its tests pass nevertheless"
     if done.returncode != _TESTS_FAILED or " failed" not in done.stdout:
         return f"its tests could not run (pytest {done.returncode}): {done.stdout[-1000:]}{done.stderr[-1000:]}"
     if made and "NOT KEPT" not in made.stdout:
@@ -207,7 +207,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="only promises whose names contain one of these")
     parser.add_argument(
-        "--faults", action="store_true", help="see the faults of `make faults` notice it too: minutes more"
+        "--faults",
+        action="store_true",
+        help="also check that the faults of `make faults` notice it; takes minutes more",
     )
     given = parser.parse_args()
     chosen = [each for each in PROMISES if not given.names or any(name in each.name for name in given.names)]

@@ -1,4 +1,4 @@
-"""Whether index and source are equal: by `penstock verify`, and by a comparison that shares no code with it."""
+"""Checks whether index and source are equal: with `penstock verify`, and with a comparison that shares no code."""
 
 import json
 import threading
@@ -28,18 +28,18 @@ _AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class Found:
-    """What both found of one collection."""
+    """What both found in one collection."""
 
     equal: bool
     documents: int
     lost: int
     doubled: int
     resurrected: int
-    told: str
+    summary: str
 
 
 def found(site: Site, collection: Collection[dict[str, Any]], sink_url: str) -> Found:
-    """Ask both; nothing may be written meanwhile."""
+    """Run both; nothing may be written in the meantime."""
     namespace = Namespace(collection.database.name, collection.name)
     verified, exit_code = _verified(site, str(namespace))
     patience = RetryForever(Metrics(), threading.Event())
@@ -54,7 +54,7 @@ def found(site: Site, collection: Collection[dict[str, Any]], sink_url: str) -> 
         lost=max(verified["missing"] + verified["different"], compared.missing + compared.different),
         doubled=doubled,
         resurrected=max(verified["too_many"], compared.too_many),
-        told=f"verify {exit_code} {verified}, compare {compared}",
+        summary=f"verify {exit_code} {verified}, compare {compared}",
     )
 
 
@@ -83,7 +83,7 @@ def _compared(
 
 
 def _doubled(client: Client, patience: RetryForever, index: str) -> int:
-    """How many documents of the index are there once more under another id."""
+    """Return how many documents of the index exist again under another id."""
     keys: Counter[str] = Counter()
     for page in scan(client, patience, index):
         bodies = read_sources(client, patience, index, [each.id for each in page])

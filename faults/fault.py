@@ -1,4 +1,4 @@
-"""The faults by name, and how one is made."""
+"""The faults by name, and how to make one."""
 
 import random
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Making = Callable[[Scene], None]
 
 @dataclass(frozen=True)
 class Fault:
-    """How a fault is made. `times`: always so often; none: as often as is asked for. `quick`: part of `make test`."""
+    """How to make a fault. `times`: a fixed number; None: as many as asked for. `quick`: part of `make test`."""
 
     name: str
     title: str
@@ -41,7 +41,7 @@ def fault(
 
 
 def made(one: Fault, ground: Ground, folder: Path, *, times: int, seed: int | None = None) -> Result:
-    """Make a fault so often, and tell what was found afterwards."""
+    """Make a fault `times` times, and return what was found afterwards."""
     seed = random.randrange(2**32) if seed is None else seed
     print(f"{one.name}: seed {seed}", flush=True)
     with Scene(ground, folder / one.name, seed=seed, times=one.times or times) as scene:

@@ -1,4 +1,4 @@
-"""The servers that the faults are made on; OpenSearch can be killed and started again with its data."""
+"""The servers for the faults; OpenSearch can be killed and restarted with its data."""
 
 import os
 import signal
@@ -12,11 +12,11 @@ from penstock_tools.servers.progress import Steps
 from penstock_tools.servers.source import LocalSource, LocalSourceSettings, local_source
 
 _LOG_SIZE = 2000
-"""Changes that the small source's log holds: it rolls over within seconds."""
+"""How many changes the small source's log keeps: it rolls over within seconds."""
 
 
 class OwnOpenSearch:
-    """A server whose data outlives it; it answers at one address throughout."""
+    """A server whose data survives it; its address never changes."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -24,7 +24,7 @@ class OwnOpenSearch:
         self.url = self._server.url
 
     def kill(self) -> None:
-        """End it as if the power had failed."""
+        """Kill it, as if the power had failed."""
         os.killpg(self._server.child.pid, signal.SIGKILL)
         self._server.child.stop()
 
@@ -42,7 +42,7 @@ class OwnOpenSearch:
 
 @dataclass
 class Ground:
-    """Where the faults are made. Without `opensearch` and `small_log` the faults that need them cannot be."""
+    """The servers for the faults. Without `opensearch` and `small_log`, the faults that need them are not possible."""
 
     source_uri: str
     sink_url: str
@@ -53,7 +53,7 @@ class Ground:
 
 @contextmanager
 def own_ground(folder: Path) -> Iterator[Ground]:
-    """Servers of our own, stopped on leaving."""
+    """Yield servers of our own, and stop them at the end."""
     with (
         local_source(folder / "source") as source,
         local_source(folder / "small-log", LocalSourceSettings(log_size=_LOG_SIZE)) as small,

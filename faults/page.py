@@ -17,7 +17,7 @@ _COLUMNS = ("fault", "times", "lost", "doubled", "resurrected", "counters", "rec
 
 
 def made_of(found: Mapping[str, Result], titles: Mapping[str, str]) -> str:
-    """The whole page; `titles` are those of all faults, by name, in the order of the table."""
+    """Return the whole page; `titles` are those of all faults, by name, in the order of the table."""
     results = [found[name] for name in titles if name in found]
     rows = [_row(found[name]) if name in found else _not_made(title) for name, title in titles.items()]
     parts = {"results": _table(rows), "remarks": _remarks(results)}
@@ -41,7 +41,7 @@ def _row(result: Result) -> list[str]:
 
 
 def _remarks(results: Sequence[Result]) -> str:
-    """What the table cannot say: when it was measured, how some were healed, what was not kept."""
+    """Return what the table cannot say: when it was measured, how some were repaired, what was not kept."""
     commits = sorted({each.commit for each in results})
     days = sorted({each.at[:10] for each in results})
     lines = [f"Made on {', '.join(days)}, at commit {', '.join(commits)}." if results else ""]
@@ -53,7 +53,7 @@ def _remarks(results: Sequence[Result]) -> str:
 
 
 def _made() -> str:
-    """The page of the results that are kept."""
+    """Return the page for the committed results."""
     import faults.made  # noqa: F401, PLC0415
     from faults.fault import FAULTS  # noqa: PLC0415
 

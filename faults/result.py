@@ -1,4 +1,4 @@
-"""What was found of each fault, kept in faults/results.json."""
+"""The results of the faults, stored in faults/results.json."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ RESULTS = HERE / "results.json"
 
 @dataclass(frozen=True)
 class Result:
-    """One fault. `recovered_s`: from the end of each fault until what was written then is in the index.
+    """The result of a fault. `recovered_s`: from the end of each fault until what was written then is in the index.
 
-    `lost`: documents that are missing or old in the index. `doubled`: those that stand there twice. `resurrected`:
-    those that are there and no longer in the source. `balanced`: every change read has its outcome, and where one
-    worker lived through it all, it read every change of the source.
+    `lost`: documents that are missing or old in the index. `doubled`: those that are in the index twice. `resurrected`:
+    those that are in the index but no longer in the source. `balanced`: every change read has an outcome, and if one
+    worker survived all of it, it read every change of the source.
     """
 
     name: str
@@ -44,14 +44,14 @@ class Result:
 
 
 def read(file: Path = RESULTS) -> dict[str, Result]:
-    """All that was found so far, by name."""
+    """Return all results so far, by name."""
     if not file.exists():
         return {}
     return {each["name"]: Result(**each) for each in json.loads(file.read_text(encoding="utf-8"))}
 
 
 def write(result: Result, file: Path = RESULTS) -> None:
-    """Put one fault's result in place of its last one."""
+    """Replace the last result of a fault."""
     found = {**read(file), result.name: result}
     text = json.dumps([asdict(found[name]) for name in sorted(found)], indent=1)
     unfinished = file.with_suffix(".unfinished")

@@ -1,4 +1,4 @@
-"""What something between the worker and OpenSearch answers in its place."""
+"""Responses that something between the worker and OpenSearch gives in its place."""
 
 from testkit.sink_access import Asked, Said
 
@@ -10,5 +10,5 @@ TOO_LARGE = Said(413, b'{"Message":"Request size exceeded 10485760 bytes"}')
 
 
 def is_bulk(asked: Asked) -> bool:
-    """Whether it writes documents, and not penstock's own state."""
+    """Whether it writes documents, not penstock's own state."""
     return "/_bulk" in asked.path and "penstock-" not in asked.path

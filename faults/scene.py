@@ -1,4 +1,4 @@
-"""What one fault is made on: a database and an index of its own, a writer, workers, and the time until they recover."""
+"""The scene of a fault: its own database and index, a writer, workers, and the time until they recover."""
 
 import random
 import secrets
@@ -27,7 +27,7 @@ _RECOVERS_WITHIN_S = 120
 _SETTLES_WITHIN_S = 60
 _MOST_PAUSE_S = 1.0
 _LONG_LEASE_S = 10
-"""A lease that no fault outlasts: nothing is read again then."""
+"""A lease that outlasts every fault, so that nothing is read again."""
 
 _OUTCOMES = ("written", "folded", "superseded", "filtered", "dead_lettered", "control")
 
@@ -35,7 +35,7 @@ AnyProxy = TypeVar("AnyProxy", bound=Proxy)
 
 
 class Scene:
-    """One fault's stage. `worker` is the one that follows at present."""
+    """The scene of one fault. `worker` is the one that follows at present."""
 
     worker: Worker
 
@@ -48,11 +48,11 @@ class Scene:
         self.more: dict[str, Any] = {}
         self.workers = 0
         self.exactly_once = False
-        """Whether the one worker keeps its lease throughout, so that it must read each change once."""
-        self.beside = 0
-        """Changes that a fault made itself, beside the writer."""
+        """Whether the only worker keeps its lease throughout, so that it must read each change once."""
+        self.own_changes = 0
+        """Changes that a fault made itself, in addition to the writer."""
         self.source_uri, self.sink_url = ground.source_uri, ground.sink_url
-        """As the worker is told them; the writer and the comparisons go straight to the servers."""
+        """The addresses in the worker's settings; the writer and the comparisons use the servers directly."""
         self.collections = [ITEMS]
         self._folder = folder
         self._name = f"faults-{secrets.token_hex(6)}"
@@ -103,20 +103,20 @@ class Scene:
         return made
 
     def sink_through_relay(self) -> Relay:
-        """Put something between the worker and OpenSearch that answers in its place."""
+        """Put a relay between the worker and OpenSearch that can respond in its place."""
         made = self._stack.enter_context(relay(self.sink_url))
         self.sink_url = made.url
         return made
 
     def settings(self, **pipeline: Any) -> None:
-        """Write the settings file; the lease is a second long unless it is given."""
+        """Write the settings file; the lease is one second unless given."""
         self.site.source_uri, self.site.sink_url = self.source_uri, self.sink_url
         names = [f"{self.database.name}.{each}" for each in self.collections]
         self.site.settings(*names, pipeline=pipeline)
         self.site.sink_url = self.ground.sink_url
 
     def begin(self, *, exactly_once: bool = False, **pipeline: Any) -> None:
-        """Load what the writer filled in, follow the changes, and let the writer write."""
+        """Load the writer's documents, follow the changes, and let the writer write."""
         self.writer.fill()
         self.exactly_once = exactly_once
         self.settings(**({"lease_s": _LONG_LEASE_S} if exactly_once else {}), **pipeline)
@@ -124,7 +124,7 @@ class Scene:
         self.writer.start()
 
     def run(self, *flags: str, gc_deletes_s: float = GC_DELETES_S) -> Worker:
-        """Start a worker: from now on this is the one that follows."""
+        """Start a worker, which becomes the one that follows."""
         self.worker = self.another(*flags, gc_deletes_s=gc_deletes_s)
         return self.worker
 
@@ -135,7 +135,7 @@ class Scene:
     # --- the fault
 
     def rounds(self) -> Iterator[int]:
-        """Pass the turn at random moments; the fault ends with the turn, unless `mark` or `recover` is called in it."""
+        """Yield each round at a random moment; a fault ends with its round, unless that calls `mark` or `recover`."""
         for number in range(self.times):
             self.pause()
             self._began = None
@@ -148,13 +148,13 @@ class Scene:
         time.sleep(self.chance.uniform(0, most_s))
 
     def mark(self) -> None:
-        """The fault has done its worst: what is needed from now on counts as recovering."""
+        """Mark the end of the fault: the time from now on counts as recovery."""
         self._began = time.monotonic()
 
     def recover(self) -> None:
-        """Wait until what is written now is in the index, and note how long that took since `mark`, or since now.
+        """Wait until what is written now is in the index, and record how long that took since `mark`, or since now.
 
-        Nobody helps: the worker must not end, and what was lost it mends by itself.
+        Nobody helps: the worker must not end, and must recover what was lost by itself.
         """
         began = time.monotonic() if self._began is None else self._began
         key = f"marker {len(self.recovered_s)}"
@@ -163,7 +163,7 @@ class Scene:
         self.recovered_s.append(round(time.monotonic() - began, 2))
 
     def until_said(self, event: str, times: int) -> None:
-        """Wait until the worker has said it so often."""
+        """Wait until the worker has logged the event `times` times."""
         self._until(lambda: len(self.worker.lines(event)) >= times, f"{event}, {times} times")
 
     def _until(self, condition: Callable[[], bool], what: str) -> None:
@@ -183,7 +183,7 @@ class Scene:
         """Stop the writer and compare."""
         self.writer.stop()
         assert all(self.writer.edits.values()), f"the writer did not do all it can: {self.writer.edits}"
-        changes = self.writer.changes + self.beside + len(self.recovered_s)
+        changes = self.writer.changes + self.own_changes + len(self.recovered_s)
         self._settle()
         balanced = self._balances(changes)
         self.more |= {"counted": self._counted(), "workers": self.workers, "terms": self._terms()}
@@ -191,7 +191,7 @@ class Scene:
         each = [found(self.site, self.database[coll], self.ground.sink_url) for coll in self.collections]
         letters = len(self.site.letters(self.database))
         if not all(one.equal for one in each):
-            self.more["told"] = [one.told for one in each if not one.equal]
+            self.more["summary"] = [one.summary for one in each if not one.equal]
         return Result(
             name=name,
             title=title,
@@ -210,16 +210,16 @@ class Scene:
         )
 
     def _settle(self) -> None:
-        """Give what is under way the time to arrive; what does not is found, and told, by the comparisons."""
+        """Give in-flight changes time to arrive; the comparisons find and report those that do not."""
         with suppress(AssertionError):
             self.site.until_equal(self.database, *self.collections, within_s=_SETTLES_WITHIN_S)
 
     def _balances(self, changes: int) -> bool:
-        """Whether the last worker's report tells of each change it has read; of all there were, if it was the only one.
+        """Whether the last worker's report accounts for each change it read; for all changes, if it was the only one.
 
-        It has read each of them once, by its metrics too, when it kept its lease; what was not known to be safe when a
+        It has read each of them once, also by its metrics, if it kept its lease; what was not known to be safe when a
         lease was lost is read again. What came before a new position, after a loss, was loaded and not read as changes.
-        The metrics count what loads read once more, so that they tell the stream's part only where none did.
+        The metrics also count what loads read again, so they show the stream's part only if no load did.
         """
         least = changes if self.workers == 1 and not self.worker.lines("position lost") else 1
         once = self.exactly_once or (self.workers == 1 and self._terms() == 1)
@@ -239,7 +239,7 @@ class Scene:
         return True
 
     def _terms(self) -> int:
-        """How often the last worker took its lease."""
+        """Return how often the last worker took its lease."""
         return len(self.worker.lines("took the lease"))
 
     def _counted(self) -> dict[str, int]:

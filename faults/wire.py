@@ -1,4 +1,4 @@
-"""Proxies that do to connections what networks do: delay, close one side only, cut an answer in its middle."""
+"""Proxies that do to connections what networks do: delay them, close one side only, cut a response in the middle."""
 
 import random
 import socket
@@ -9,7 +9,7 @@ from testkit.tcp_proxy import Proxy
 
 
 class Cutting(Proxy):
-    """Cuts connections; nothing more than its base can."""
+    """Cuts connections, as its base class can."""
 
 
 class Slow(Proxy):
@@ -26,10 +26,10 @@ class Slow(Proxy):
 
 
 class HalfClosing(Proxy):
-    """Ends one direction of every connection there is, and leaves the other one open."""
+    """Closes one direction of every connection, and leaves the other one open."""
 
     def close_half(self, *, answers: bool) -> None:
-        """Tell the worker that there are no more answers; or tell the server that there are no more requests."""
+        """End the responses to the worker, or the requests to the server."""
         with self._lock:
             for each in self._sockets:
                 from_worker = _port(each) == self.port
@@ -39,7 +39,7 @@ class HalfClosing(Proxy):
 
 
 class CuttingAnswers(Proxy):
-    """Cuts a connection after so many bytes of the next answers from the server."""
+    """Cuts a connection in the middle of the server's next responses."""
 
     def __init__(self, upstream: tuple[str, int]) -> None:
         self.cuts = 0
@@ -50,7 +50,7 @@ class CuttingAnswers(Proxy):
         super()._forward(_Wrapped(origin, self._half) if is_answer else origin, target)  # type: ignore[arg-type]
 
     def _half(self, received: bytes) -> bytes:
-        """The first half of an answer to a bulk request; then the connection ends."""
+        """Pass on a part of the response to a bulk request, then end the connection."""
         if self.cuts <= 0 or b'"items"' not in received:
             return received
         self.cuts -= 1
@@ -58,7 +58,7 @@ class CuttingAnswers(Proxy):
 
 
 class _CutError(Exception):
-    """What still gets through before the end."""
+    """Carries the bytes that still get through before the end."""
 
     def __init__(self, rest: bytes) -> None:
         self.rest = rest
@@ -66,7 +66,7 @@ class _CutError(Exception):
 
 
 class _Wrapped:
-    """A socket of which what is received goes through a function first."""
+    """A socket that passes what it receives through a function first."""
 
     def __init__(self, wrapped: socket.socket, through) -> None:
         self._socket = wrapped
@@ -94,7 +94,7 @@ class _Wrapped:
 
 
 def _port(side: socket.socket) -> int:
-    """The port on our side; 0 of a socket that is closed."""
+    """Return the port on our side; 0 for a closed socket."""
     try:
         return int(side.getsockname()[1])
     except OSError:

@@ -1,4 +1,4 @@
-"""People who write: inserts, updates, replaces, deletes, several writes of one cluster time, ids that come back."""
+"""Acts as an application: inserts, updates, replaces, deletes, several writes at one cluster time, ids that return."""
 
 import random
 import threading
@@ -16,7 +16,7 @@ _WITHIN_S = 60
 
 
 def ids(chance: random.Random) -> list[Any]:
-    """Few enough that deleted ones come back again and again."""
+    """Return the ids, few enough that deleted ones come back again and again."""
     numbers = range(_EACH)
     return [
         *numbers,
@@ -28,7 +28,7 @@ def ids(chance: random.Random) -> list[Any]:
 
 
 class Writer:
-    """Edits a collection until it is stopped; `changes` are all events it has made, `edits` how often by kind."""
+    """Edits a collection until it is stopped; `changes` counts all events it caused, `edits` counts edits by kind."""
 
     def __init__(self, collection: Collection[dict[str, Any]], chance: random.Random) -> None:
         self.changes = 0
@@ -50,20 +50,20 @@ class Writer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop, and raise what went wrong meanwhile."""
+        """Stop, and raise the error that occurred, if any."""
         self.abandon()
         assert not self._thread.is_alive(), "the writer hangs"
         if self._failed:
             raise self._failed[0]
 
     def abandon(self) -> None:
-        """Stop, whatever went wrong."""
+        """Stop, and ignore errors."""
         self._stop.set()
         if self._thread.ident:
             self._thread.join(_WITHIN_S)
 
     def document(self, key: Any) -> dict[str, Any]:
-        """A new state; `key` tells two documents of one id apart from two ids."""
+        """Return a new state; `key` distinguishes two documents with one id from two ids."""
         return {"_id": key, "key": repr(key), "text": f"{self._chance.random()}", "n": self._chance.randrange(1000)}
 
     def _write(self) -> None:
@@ -75,7 +75,7 @@ class Writer:
             self._failed.append(error)
 
     def _edit_in_every_way(self) -> None:
-        """Make each kind of edit once, in an order in which each finds what it needs: all documents are there."""
+        """Make each kind of edit once, in an order in which each finds what it needs."""
         key = self._chance.choice(self._ids)
         for kind in (self._delete, self._insert, self._update, self._replace, self._at_one_time):
             self._make(kind, key)

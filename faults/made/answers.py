@@ -1,4 +1,4 @@
-"""What OpenSearch, or something between, may answer."""
+"""Responses that OpenSearch, or something in front of it, may give."""
 
 import json
 import random
@@ -58,7 +58,7 @@ def answer_cut(scene: Scene) -> None:
 
 
 def _answered(scene: Scene, plan: Plan) -> None:
-    """Answer by the plan for one to three seconds."""
+    """Respond by the plan for one to three seconds."""
     between = scene.sink_through_relay()
     scene.begin(exactly_once=True)
     for _ in scene.rounds():
@@ -81,7 +81,7 @@ def _for_a_while(scene: Scene, between: Relay, plan: Plan) -> None:
 
 
 def _some_refused(asked: Asked, target: str, http: urllib3.PoolManager) -> Said:
-    """Pass on some of the items, and answer for the others that they were refused."""
+    """Pass on some of the items, and respond that the others were refused."""
     items = list(_items(asked.body))
     refused = [random.random() < 0.3 and b'"update"' not in item for item in items]
     passed = b"".join(item for item, no in zip(items, refused, strict=True) if not no)
@@ -98,7 +98,7 @@ def _some_refused(asked: Asked, target: str, http: urllib3.PoolManager) -> Said:
 
 
 def _items(body: bytes) -> Iterator[bytes]:
-    """Each action of a bulk request, with the line of its document if it has one."""
+    """Yield each action of a bulk request, with the line of its document if it has one."""
     lines = iter(body.splitlines(keepends=True))
     for line in lines:
         yield line if line.startswith(b'{"delete"') else line + next(lines)

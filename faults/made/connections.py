@@ -1,4 +1,4 @@
-"""What befalls connections, on either side."""
+"""Faults of connections, on both sides."""
 
 import time
 

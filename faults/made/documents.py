@@ -21,14 +21,14 @@ def dead_letters(scene: Scene) -> None:
         until(lambda most=(number + 1) * _POISON: scene.worker.metric(
             "penstock_changes_total", outcome="dead_lettered") >= most, "all are dead letters")  # fmt: skip
         half = {"_id": {"$in": keys[::2]}}
-        scene.beside += _POISON + scene.items.update_many(half, {"$set": {"level": 5}}).modified_count
+        scene.own_changes += _POISON + scene.items.update_many(half, {"$set": {"level": 5}}).modified_count
         scene.recover()
         _take_malformed(scene, True)
         _replay(scene)
 
 
 def _take_malformed(scene: Scene, take: bool) -> None:
-    """Let the mapping take levels that are no numbers, or refuse the documents that have one."""
+    """Let the mapping accept levels that are not numbers, or refuse documents that have one."""
     mapping = {"properties": {"level": {"type": "integer", "ignore_malformed": take}}}
     answer = scene.site.ask("PUT", f"{index(scene)}/_mapping", mapping)
     assert answer.get("acknowledged"), answer
@@ -57,4 +57,4 @@ def document_too_large(scene: Scene) -> None:
         scene.items.insert_one({"_id": key, "key": key, "text": "x" * (2 * _LIMIT_BYTES)})
         until(lambda most=number + 1: scene.worker.metric(
             "penstock_changes_total", outcome="dead_lettered") >= most, "it is a dead letter")  # fmt: skip
-        scene.beside += 1 + scene.items.update_one({"_id": key}, {"$set": {"text": "small"}}).modified_count
+        scene.own_changes += 1 + scene.items.update_one({"_id": key}, {"$set": {"text": "small"}}).modified_count

@@ -1,4 +1,4 @@
-"""What befalls the source's change log."""
+"""Faults of the source's change log."""
 
 from faults.fault import fault
 from faults.scene import Scene
@@ -22,7 +22,7 @@ def log_rolled_over(scene: Scene) -> None:
 
 
 def _roll_over(scene: Scene) -> None:
-    """Write beside the writer, in a collection that nobody follows."""
+    """Write in addition to the writer, in a collection that nobody follows."""
     others = scene.database["others"]
     for start in range(0, _EDITS, 500):
         others.insert_many([{"n": start + each} for each in range(500)])

@@ -1,4 +1,4 @@
-"""What others do to the index."""
+"""Faults that other tools cause in the index."""
 
 from faults.fault import fault
 from faults.scene import ITEMS, Scene
@@ -83,15 +83,15 @@ def _aliases(scene: Scene, *actions: dict[str, object]) -> None:
 
 
 def read_alias(scene: Scene) -> str:
-    """What people search in."""
+    """Return the alias to search."""
     return scene.site.index(f"{scene.database.name}.{ITEMS}")
 
 
 def write_alias(scene: Scene) -> str:
-    """What penstock writes to."""
+    """Return the alias that penstock writes to."""
     return f"{index(scene)}-write"
 
 
 def index(scene: Scene) -> str:
-    """The index that the writer's collection has."""
+    """Return the index of the writer's collection."""
     return f"{read_alias(scene)}-g1"

@@ -1,4 +1,4 @@
-"""What befalls the load."""
+"""Faults during the load."""
 
 import signal
 import time
@@ -14,10 +14,10 @@ from testkit.workspace import until
 _DOCUMENTS = 4000
 _RATE = "60"
 _GC_DELETES_S = 60
-"""In place of 900, so that it can be waited for."""
+"""Instead of 900, so that the fault can wait for it."""
 
 _HELD_S = 35
-"""Longer than half of it: after that nothing may be sent that was read before."""
+"""Longer than half of it: after that, nothing may be sent that was read before."""
 
 _HELD = 200
 
@@ -75,7 +75,7 @@ def range_held_back(scene: Scene) -> None:
         _forget_deletes_at_once(scene, name)
         began = time.monotonic()
         deleted = scene.database[name].delete_many({"_id": {"$gte": _HELD // 2}})
-        scene.beside += deleted.deleted_count
+        scene.own_changes += deleted.deleted_count
         time.sleep(max(0.0, began + _HELD_S - time.monotonic()))
         del held[name]
         scene.mark()
@@ -85,7 +85,7 @@ def range_held_back(scene: Scene) -> None:
 
 
 def _forget_deletes_at_once(scene: Scene, name: str) -> None:
-    """Let this index forget what was deleted within a second."""
+    """Let this index forget deletes within a second."""
     settings: dict[str, Any] = {"index.gc_deletes": "1s", "index.refresh_interval": "500ms"}
     answer = scene.site.ask("PUT", f"{scene.site.index(f'{scene.database.name}.{name}')}-g1/_settings", settings)
     assert answer.get("acknowledged"), answer

@@ -1,4 +1,4 @@
-"""What befalls the worker's process."""
+"""Faults of the worker's process."""
 
 import signal
 
@@ -82,5 +82,5 @@ def _until_standby(worker: Worker) -> None:
 
 
 def holder(pair: list[Worker]) -> Worker:
-    """The one that takes the lease; neither had it before."""
+    """Return the one that takes the lease; neither had it before."""
     return until(lambda: next((each for each in pair if each.lines("took the lease")), None), "one took the lease")

@@ -1,4 +1,4 @@
-"""What befalls the servers."""
+"""Faults of the servers."""
 
 import time
 
