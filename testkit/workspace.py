@@ -8,11 +8,14 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
@@ -34,8 +37,24 @@ FAST = Intervals.fast()
 WITHIN_S = 60
 
 _FORKS = multiprocessing.get_context("forkserver")
-"""Workers are forked from a process that has done with the imports: these take longer than most tests."""
-_FORKS.set_forkserver_preload(["pytest", "penstock.cli.run", "penstock.cli.load", "penstock.worker.worker"])
+"""Commands are forked from a process that has done with the imports: these take longer than most tests."""
+_FORKS.set_forkserver_preload(
+    [
+        "pytest",
+        "penstock.cli",
+        "penstock.cli.progress",
+        "penstock.operations.check.check",
+        "penstock.operations.dead_letters.replay",
+        "penstock.operations.explain.explain",
+        "penstock.operations.init",
+        "penstock.operations.reindex.cutover",
+        "penstock.operations.reindex.reindex",
+        "penstock.operations.status.status",
+        "penstock.operations.suggest.proposal",
+        "penstock.operations.verify.everything",
+        "penstock.worker.worker",
+    ]
+)
 
 
 def until(condition, what, *, within_s=WITHIN_S):
@@ -63,19 +82,54 @@ def meanwhile(work):
     assert not thread.is_alive()
 
 
-def _penstock(folder: Path, log: Path, arguments: list[str], clock_s: float, intervals: Intervals) -> None:
-    """The command line, in a process of its own, whose wall clock is so much ahead."""
-    os.chdir(folder)
-    wall = time.time
-    time.time = lambda: wall() + clock_s
-    for name in [each for each in os.environ if each.startswith("PENSTOCK_")]:
-        del os.environ[name]
-    with log.open("wb") as stderr, open(os.devnull, "wb") as stdout:
-        os.dup2(stderr.fileno(), 2)
-        os.dup2(stdout.fileno(), 1)
-    faulthandler.register(signal.SIGUSR1)
-    sys.argv = ["penstock", *arguments]
-    main(intervals)
+@dataclass(frozen=True)
+class _Command:
+    """A command line. Its wall clock is `clock_s` ahead."""
+
+    folder: Path
+    arguments: tuple[str, ...]
+    stdout: Path
+    stderr: Path
+    intervals: Intervals = FAST
+    clock_s: float = 0
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def start(self) -> multiprocessing.Process:
+        """Run it in a process of its own."""
+        process = _FORKS.Process(target=self._run, daemon=True)
+        process.start()
+        return process
+
+    def _run(self) -> None:
+        os.chdir(self.folder)
+        wall = time.time
+        time.time = lambda: wall() + self.clock_s
+        for name in [each for each in os.environ if each.startswith("PENSTOCK_")]:
+            del os.environ[name]
+        os.environ.update(self.environ)
+        with self.stdout.open("wb") as stdout, self.stderr.open("wb") as stderr:
+            os.dup2(stdout.fileno(), 1)
+            os.dup2(stderr.fileno(), 2)
+        faulthandler.register(signal.SIGUSR1)
+        sys.argv = ["penstock", *self.arguments]
+        main(self.intervals)
+
+
+def run_command(
+    folder: Path, *arguments: str, intervals: Intervals = FAST, **environ: str
+) -> subprocess.CompletedProcess:
+    """Run a command in a folder to its end."""
+    with tempfile.TemporaryDirectory() as streams:
+        stdout, stderr = Path(streams, "stdout"), Path(streams, "stderr")
+        process = _Command(folder, arguments, stdout, stderr, intervals, environ=environ).start()
+        process.join(WITHIN_S)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise AssertionError(f"{arguments} did not end within {WITHIN_S} s:\n{stderr.read_text()}")
+        done = subprocess.CompletedProcess(arguments, process.exitcode, stdout.read_text(), stderr.read_text())
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
 
 
 class Worker:
@@ -84,9 +138,8 @@ class Worker:
     def __init__(self, folder: Path, number: int, arguments: list[str], clock_s: float, intervals: Intervals) -> None:
         self.killed = False
         self._log = folder / f"worker-{number}.log"
-        given = (folder, self._log, arguments, clock_s, intervals)
-        self.process = _FORKS.Process(target=_penstock, args=given, daemon=True)
-        self.process.start()
+        command = _Command(folder, tuple(arguments), Path(os.devnull), self._log, intervals, clock_s)
+        self.process = command.start()
 
     @property
     def errors(self) -> str:
@@ -161,10 +214,6 @@ class Worker:
         return self.errors
 
 
-def _environ() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
-
-
 class Site:
     """A folder with settings, workers started in it, and what they leave in the index.
 
@@ -212,18 +261,8 @@ class Site:
         return worker
 
     def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess:
-        """Run a command to its end."""
-        done = subprocess.run(
-            [*PENSTOCK, *arguments],
-            cwd=self.folder,
-            env={**_environ(), **environ},
-            capture_output=True,
-            text=True,
-            timeout=WITHIN_S,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
+        """Run a command to its end, in a process of its own."""
+        return run_command(self.folder, *arguments, intervals=self.intervals, **environ)
 
     def close(self) -> None:
         for worker in self._workers:

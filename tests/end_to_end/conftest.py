@@ -2,41 +2,23 @@
 
 import os
 import subprocess
+from functools import partial
 
 import pytest
 
-from testkit.workspace import PENSTOCK, WITHIN_S
+from testkit.workspace import PENSTOCK, WITHIN_S, run_command
 
 
 @pytest.fixture
-def environ(tmp_path):
-    """An environment without settings, whose current folder is empty."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
-
-
-@pytest.fixture
-def run(tmp_path, environ):
+def run(tmp_path):
     """Run a command to its end."""
-
-    def run(*arguments, **more):
-        done = subprocess.run(
-            [*PENSTOCK, *arguments],
-            cwd=tmp_path,
-            env={**environ, **more},
-            capture_output=True,
-            text=True,
-            timeout=WITHIN_S,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
-
-    return run
+    return partial(run_command, tmp_path)
 
 
 @pytest.fixture
-def started(tmp_path, environ):
-    """Start a command; what still runs at the end of the test is killed."""
+def started(tmp_path):
+    """Start a command in an interpreter of its own; what still runs at the end of the test is killed."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
     processes = []
 
     def start(*arguments, **more):

@@ -50,12 +50,12 @@ def worker(site, database, namespace):
 
 @contextmanager
 def in_threads(*works):
-    """Repeat each of the works until the block ends; raises what one of them raised."""
+    """Repeat each of the works, 200 times a second at most, until the block ends; raises what one of them raised."""
     done, failed = threading.Event(), []
 
     def repeat(work):
         try:
-            while not done.is_set():
+            while not done.wait(0.005):
                 work()
         except Exception as error:  # noqa: BLE001 (raised in the test's own thread)
             failed.append(error)
