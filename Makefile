@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 # Bytecode is kept, whatever the shell says: without it a third of a test run is compiling the same modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint docs synth bench bench-all faults break-promises dist lock install help
+.PHONY: demo test quick contract lint docs synth bench bench-all faults break-promises dist lock install help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -44,9 +44,18 @@ docs: install  ## build the site into build/site; a broken link fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "open build/site/index.html"
 
-PROCESSES ?= 1
-test: lint  ## every check: lint, types, import rules, tests on real servers (PROCESSES=2 takes half the time)
-	$(BIN)/pytest $(if $(filter-out 1,$(PROCESSES)),--numprocesses $(PROCESSES) --dist loadfile) $(PYTEST_ARGS)
+PROCESSES ?= 4
+SPREAD := --numprocesses $(PROCESSES) --dist loadfile
+test: lint  ## every check: lint, types, import rules, tests on real servers (PROCESSES=n: on n pairs of servers at once)
+	$(BIN)/pytest $(SPREAD) --durations 20 $(PYTEST_ARGS)
+
+IN_MEMORY := $(patsubst %,tests/contract/%.py,mongo/test_streams mongo/test_loads opensearch/test_sink \
+	opensearch/test_checkpoints opensearch/test_dead_letters)
+quick: lint  ## the checks that need no servers, in less than a minute: lint, types, unit tests, contracts in memory
+	$(BIN)/pytest --quiet --numprocesses 2 tests/unit $(IN_MEMORY) -k "unit or memory" $(PYTEST_ARGS)
+
+contract: install  ## the contracts of source, sink, state and functions, on real servers
+	$(BIN)/pytest $(SPREAD) tests/contract $(PYTEST_ARGS)
 
 bench: install  ## measure load, catch-up, latency and the sync function, in about ten minutes; writes docs/appendix/benchmarks.md
 	$(BIN)/python -m benchmarks $(ARGS)
