@@ -13,6 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 import urllib3
+from typer.testing import CliRunner
+
+from penstock_tools.aws.command import app
 
 BIN = Path(sys.executable).parent
 
@@ -42,56 +45,68 @@ def value(printed: str, name: str) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_starts_is_tried_and_stops_without_a_trace(tmp_path: Path, number: signal.Signals) -> None:
+def test_it_starts_is_tried_and_stops_without_a_trace(tmp_path: Path) -> None:
     folder = tmp_path / "kept"
     with running("--folder", str(folder), "--as-in-sample", "--scope", "documented") as (process, printed):
-        children = psutil.Process(process.pid).children(recursive=True)
-        key, api = value(printed, "api key"), value(printed, "api")
-        with urllib3.PoolManager(headers={"x-api-key": key}) as http:
-            stored = http.request("POST", f"{api}/demo-data", body=b'{"title": "penstock"}')
-            assert (stored.status, list(stored.json())) == (201, ["ids"])
+        post(printed)
         command = next(line.strip() for line in printed.splitlines() if "update-event-source-mapping" in line)
         told = subprocess.run(
             command, shell=True, env={"PATH": f"{BIN}:/usr/bin:/bin"}, capture_output=True, text=True, check=False
         )
         assert told.returncode == 0, told.stderr
         assert json.loads(told.stdout)["UUID"] == value(printed, "esm-id")
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, errors
-        assert "Traceback" not in errors
-    assert children
-    assert not psutil.wait_procs(children, timeout=30)[1]
-    assert (folder / "logs" / "writer.log").read_text().count("REPORT RequestId") == 1
-    assert (folder / "operations.env").stat().st_mode & 0o777 == 0o600
+        stop(process, signal.SIGINT)
+    require_left(folder)
 
 
 def test_the_account_of_the_shell_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "unknown")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "of-another-account")
     with running("--folder", str(tmp_path)) as (process, printed):
+        post(printed)
         words = next(line.strip() for line in printed.splitlines() if line.strip().startswith(". "))
         load = subprocess.run(["/bin/sh", "-c", words], capture_output=True, text=True, check=False, timeout=100)
         assert load.returncode == 0, load.stderr
         assert "mapped" in load.stdout
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        stop(process, signal.SIGTERM)
+    require_left(tmp_path)
+
+
+def post(printed: str) -> None:
+    """Store a document by the API, as the command says how."""
+    key, api = value(printed, "api key"), value(printed, "api")
+    with urllib3.PoolManager(headers={"x-api-key": key}) as http:
+        stored = http.request("POST", f"{api}/demo-data", body=b'{"title": "penstock"}')
+    assert (stored.status, list(stored.json())) == (201, ["ids"])
+
+
+def stop(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Send a signal: the command ends in order, and so does everything it started."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+    assert not psutil.wait_procs(children, timeout=30)[1]
+
+
+def require_left(folder: Path) -> None:
+    """What a deployment leaves in its folder after one call of the writer."""
+    assert (folder / "logs" / "writer.log").read_text().count("REPORT RequestId") == 1
+    assert (folder / "operations.env").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("flags", [["--retry", "never"], ["--lambda-port", "70000"], ["--folder", __file__]])
 def test_a_wrong_flag_is_told_at_once(flags: list[str]) -> None:
-    assert refused(*flags).returncode == 2
+    assert CliRunner().invoke(app, ["local", *flags]).exit_code == 2
 
 
 def test_a_port_that_is_taken_is_told_before_anything_starts() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        told = refused("--lambda-port", str(taken.getsockname()[1]))
+        flags = ["--lambda-port", str(taken.getsockname()[1])]
+        command = [str(BIN / "penstock"), "aws", "local", *flags]
+        told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert told.returncode != 0
     assert "Lambda's API" in told.stderr
     assert "Traceback" not in told.stderr
-
-
-def refused(*flags: str) -> subprocess.CompletedProcess[str]:
-    command = [str(BIN / "penstock"), "aws", "local", *flags]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

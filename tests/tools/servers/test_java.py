@@ -77,8 +77,8 @@ def test_sources_are_compiled_once_and_again_when_they_change(own_cache, sources
 
 
 def test_compiling_at_the_same_time_gives_everyone_the_same_jar(own_cache, sources):
-    with ThreadPoolExecutor(3) as pool:
-        jars = list(pool.map(lambda _: compiled(sources, []), range(3)))
+    with ThreadPoolExecutor(2) as pool:
+        jars = list(pool.map(lambda _: compiled(sources, []), range(2)))
     assert len(set(jars)) == 1
     assert [file.name for file in jars[0].parent.iterdir()] == [jars[0].name]
 

@@ -15,8 +15,12 @@ from penstock_tools.servers.source import LocalSourceSettings, local_source
 
 @pytest.fixture(scope="module")
 def platforms(tmp_path_factory):
-    """Two at once: one in a folder of ours, one in a temporary folder of its own."""
-    with Platform(tmp_path_factory.mktemp("kept")) as kept, Platform() as passing:
+    """Two at once: one in a folder of ours, which an earlier server left a document in, one in a folder of its own."""
+    folder = tmp_path_factory.mktemp("kept")
+    with local_opensearch(folder) as server:
+        made = call("PUT", f"{server.url}/kept/_doc/1", json={"a": 1})
+        assert made.status == 201, made.data
+    with Platform(folder) as kept, Platform() as passing:
         yield kept, passing
 
 
@@ -100,10 +104,7 @@ def test_a_folder_that_is_in_use_is_told(platforms):
         pass
 
 
-def test_indexes_in_a_given_folder_outlive_the_server_(tmp_path):
-    with local_opensearch(tmp_path) as server:
-        made = call("PUT", f"{server.url}/kept/_doc/1", json={"a": 1})
-        assert made.status == 201, made.data
-    with local_opensearch(tmp_path) as server:
-        call("GET", f"{server.url}/_cluster/health/kept?wait_for_status=yellow&timeout=30s")
-        assert call("GET", f"{server.url}/kept/_doc/1").json()["_source"] == {"a": 1}
+def test_indexes_in_a_given_folder_outlive_the_server(platforms):
+    kept, _ = platforms
+    call("GET", f"{kept.opensearch.url}/_cluster/health/kept?wait_for_status=yellow&timeout=30s")
+    assert call("GET", f"{kept.opensearch.url}/kept/_doc/1").json()["_source"] == {"a": 1}
