@@ -28,7 +28,7 @@ def test_no_source_at_the_address(run, sink_url, command):
 def test_no_index_at_the_address(run, source_uri, command):
     done = run(command, "--collection", "shop.orders", "--source-uri", source_uri, "--sink-url", f"http://{NOWHERE}")
     assert done.returncode == (4 if command == "check" else 5)  # check: there is no collection shop.orders either
-    assert f"answer from http://{NOWHERE}" in done.stderr + done.stdout
+    assert f"response from http://{NOWHERE}" in done.stderr + done.stdout
     assert "refused" in done.stderr + done.stdout
 
 

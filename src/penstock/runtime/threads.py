@@ -3,11 +3,12 @@
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 from penstock.errors import Stopped
 
 _LOOK_EVERY_S = 0.05
+_WAKE_EVERY_S = 0.2
 
 
 class ChildEvent(threading.Event):
@@ -40,14 +41,19 @@ class ChildEvent(threading.Event):
 def side_by_side(stop: threading.Event, *tasks: Callable[[], None]) -> None:
     """Run the tasks in threads until all have ended; the first one to fail sets `stop`, which must end the others.
 
+    The wait is cut into short ones: a signal that another thread receives is handled by the main thread, which only
+    notices when it wakes.
+
     Raises the first error that is not Stopped; a task that raises Stopped has ended as asked.
     """
     if not tasks:
         return
     with ThreadPoolExecutor(len(tasks), thread_name_prefix="penstock") as pool:
         futures = [pool.submit(task) for task in tasks]
-        failed, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        if any(future.exception() for future in failed):
+        ended: set[Future[None]] = set()
+        while len(ended) < len(futures) and not any(future.exception() for future in ended):
+            ended, _ = wait(futures, _WAKE_EVERY_S, FIRST_EXCEPTION)
+        if any(future.exception() for future in ended):
             stop.set()
     errors = [error for future in futures if (error := future.exception())]
     first = next((error for error in errors if not isinstance(error, Stopped)), None)

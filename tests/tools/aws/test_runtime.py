@@ -351,11 +351,12 @@ def test_leaving_ends_a_call_that_goes_on_and_what_it_started(new_function, tmp_
 OWNER = """
 import sys, time
 from pathlib import Path
-from penstock_tools.aws.runtime.function import Function
+from penstock_tools.aws.runtime.function import LambdaFunction
 
 folder, runtime = map(Path, sys.argv[1:])
 options = {"timeout_s": 60.0, "memory_mb": 128, "region": "eu-west-1", "account": "123456789012", "environment": {}}
-with Function("f", folder=folder, runtime=runtime, handler="it.handler", log=folder / "log", **options) as function:
+options |= {"folder": folder, "runtime": runtime, "log": folder / "log"}
+with LambdaFunction("f", handler="it.handler", **options) as function:
     print(function.invoke(b"{}").payload.decode(), flush=True)
     time.sleep(600)
 """

@@ -45,7 +45,7 @@ def sink_findings(seen: Inspection) -> Iterator[CheckFinding]:
             yield from generation_findings(seen)
     except (Unreachable, SinkUnavailable) as error:
         yield failure(
-            "sink", "connection", f"no answer from {client.url}: {error}", "check that it is up and reachable"
+            "sink", "connection", f"no response from {client.url}: {error}", "check that it is up and reachable"
         )
 
 
