@@ -164,7 +164,7 @@ def test_no_log_holds_a_document_or_a_secret(site: AwsSite) -> None:
 
 def test_in_the_samples_order_a_load_beside_the_mapping_brings_what_was_there_before(tmp_path: Path) -> None:
     settings = DeploymentSettings(
-        as_in_sample=True, open_api=True, batch_window_s=0, behaviour=Behaviour(retry="forever", scope="documented")
+        as_in_sample=True, open_api=True, batch_window_s=0, behaviour=Behaviour(retry="forever")
     )
     with Deployment(tmp_path, settings) as deployment, closing(AwsSite(deployment)) as site:
         deployment.mapping_id = deployment.create_mapping()

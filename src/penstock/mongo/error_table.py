@@ -34,6 +34,15 @@ class Rule(NamedTuple):
     text: str = ""
 
 
+_TOKEN_CODES = (
+    *(40646, 40647, 40648, 40649),  # empty, too long, or of the wrong type
+    *(50788, 50793, 50794, 50795, 50796),  # 50795: a token of MongoDB 6.0 or newer on an older server
+    *range(50810, 50833),  # the token's text is no sorted key
+    *(50854, 50855, 50870, 50872, 51055, 51056, 51057),  # 50854: a token of MongoDB 4.0 on a newer server
+    *(6189500, 6189501, 6189503, 6189504, 7182501),  # of MongoDB 6.0 and newer
+)
+"""What MongoDB 4.0 to 8.0 raise while they parse a resume token (mongo/db/pipeline/resume_token.cpp)."""
+
 TABLE: tuple[Rule, ...] = (
     Rule(6, Fault.TRANSIENT, "HostUnreachable"),
     Rule(7, Fault.TRANSIENT, "HostNotFound"),
@@ -76,15 +85,14 @@ TABLE: tuple[Rule, ...] = (
     Rule(40576, Fault.LOST, "the time is before the log"),
     Rule(40585, Fault.LOST, "the token was not found"),
     Rule(40615, Fault.LOST, "the token's collection is unknown"),
-    Rule(40647, Fault.LOST, "a malformed token"),
-    Rule(50810, Fault.LOST, "a malformed token"),
-    Rule(50811, Fault.LOST, "a malformed token"),
+    *(Rule(code, Fault.LOST, "a malformed token, or one of another version of the server") for code in _TOKEN_CODES),
 )
 
 _TEXTS: tuple[tuple[str, Fault], ...] = (
     ("bsonobjecttoolarge", Fault.TOO_LARGE),
     ("only supported on replica sets", Fault.NOT_REPLICATED),
     ("cappedpositionlost", Fault.LOST),
+    ("resume token", Fault.LOST),
 )
 """What decides where a code is unknown or missing."""
 

@@ -55,9 +55,10 @@ def local(  # noqa: PLR0913 (one argument for each flag)
     scope: Annotated[
         Literal["strict", "documented"],
         typer.Option(
-            help="Which modifyChangeStreams rule a mapping needs: exactly its own (strict), or any that covers it."
+            help="Which rule of modifyChangeStreams a mapping needs: `documented`, any that covers it, at any time;"
+            " `strict`, its own, when it is created."
         ),
-    ] = "strict",
+    ] = "documented",
     batch_size: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of events in a batch.")] = 1000,
     batch_window: Annotated[
         int, typer.Option(min=0, max=300, help="How long a batch waits for more events, in seconds.")

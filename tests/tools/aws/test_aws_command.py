@@ -16,6 +16,7 @@ import urllib3
 from typer.testing import CliRunner
 
 from penstock_tools.aws.command import app
+from testkit.workspace import until
 
 BIN = Path(sys.executable).parent
 
@@ -45,18 +46,34 @@ def value(printed: str, name: str) -> str:
     return found[1]
 
 
-def test_it_starts_is_tried_and_stops_without_a_trace(tmp_path: Path) -> None:
+@pytest.mark.parametrize("enabled_first", [False, True])
+def test_the_printed_commands_lead_to_a_document_that_is_found_in_either_order(
+    tmp_path: Path, *, enabled_first: bool
+) -> None:
+    """The tutorial's way: the mapping is there, disabled; POST /config and the enabling follow."""
     folder = tmp_path / "kept"
-    with running("--folder", str(folder), "--as-in-sample", "--scope", "documented") as (process, printed):
-        post(printed)
-        command = next(line.strip() for line in printed.splitlines() if "update-event-source-mapping" in line)
-        told = subprocess.run(
-            command, shell=True, env={"PATH": f"{BIN}:/usr/bin:/bin"}, capture_output=True, text=True, check=False
-        )
-        assert told.returncode == 0, told.stderr
-        assert json.loads(told.stdout)["UUID"] == value(printed, "esm-id")
+    with running("--folder", str(folder), "--as-in-sample") as (process, printed):
+        configure, enable, store, search, show, load = [
+            line.strip() for line in printed.splitlines() if line.startswith("  ")
+        ]
+        for command in (enable, configure) if enabled_first else (configure, enable):
+            typed(command)
+        assert list(json.loads(typed(store))) == ["ids"]
+        until(lambda: "penstock" in typed(search), lambda: typed(show))
+        shown = json.loads(typed(show))
+        assert shown["UUID"] == value(printed, "esm-id")
+        assert "PROBLEM" not in shown["LastProcessingResult"]
+        assert "mapped" in typed(load)
         stop(process, signal.SIGINT)
     require_left(folder)
+
+
+def typed(command: str) -> str:
+    """Run a command as a shell does; what it printed."""
+    environ = {"PATH": f"{BIN}:/usr/bin:/bin"}
+    done = subprocess.run(command, shell=True, env=environ, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_the_account_of_the_shell_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

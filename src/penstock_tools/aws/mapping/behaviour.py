@@ -10,9 +10,9 @@ from penstock_tools.aws.mapping.envelope import EventForm
 class Behaviour:
     """Switches for cases in which Lambda's behaviour is unknown, or two accounts of it differ.
 
-    scope          `strict`: a mapping works if a rule for exactly its own database and collection existed when it was
-                   created, and never works otherwise. `documented`: a rule for the collection, the database or the
-                   cluster is enough, at any time. `none` needs no rule: the source is a MongoDB.
+    scope          `documented`: a rule for the collection, the database or the cluster is enough, at any time.
+                   `strict`: a mapping works if a rule for exactly its own database and collection existed when it was
+                   created, and never works otherwise. `none` needs no rule: the source is a MongoDB.
     retry          `forever`: a batch that fails is sent again until it succeeds or the change log has lost it.
                    `six`: it is skipped after six attempts.
     on_invalidate  `disable`: the event is delivered and the mapping disabled. `reopen`: the event is dropped.
@@ -21,7 +21,7 @@ class Behaviour:
     first_wait_s, most_wait_s   the waits between attempts.
     """
 
-    scope: Literal["strict", "documented", "none"] = "strict"
+    scope: Literal["strict", "documented", "none"] = "documented"
     retry: Literal["forever", "six"] = "forever"
     on_invalidate: Literal["disable", "reopen"] = "disable"
     form: EventForm = field(default_factory=EventForm)
