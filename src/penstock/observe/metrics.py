@@ -57,7 +57,8 @@ METRICS: dict[MetricName, Metric] = {
     "penstock_waiting": Metric("gauge", "1 while the index accepts no writes and the pipeline waits for it.", ()),
     "penstock_second_attempts_total": Metric(
         "counter",
-        "Documents sent again after the index refused one of their fields, by reason: `field` (the field was left out),"
+        "Documents sent again after the index refused one of their fields, by reason: `dropped` (an ingest"
+        " pipeline drops the document: it was deleted), `field` (the field was left out),"
         " `full` (the index accepts no new fields), `mixed` (a new field was mapped as text), `shapes` (two requests at"
         " once).",
         ("reason",),

@@ -253,6 +253,11 @@ class CollectionSettings(Section):
         description="What to do when a document would take the index above `max_fields`: store the new fields without"
         " making them searchable, or make the document a dead letter.",
     )
+    when_dropped: Literal["dead-letter", "delete"] = Field(
+        "dead-letter",
+        description="What to do with a document that an ingest pipeline of the index drops: make it a dead letter, or"
+        " delete from the index what an earlier state of it left there.",
+    )
     conflicts: dict[FieldPath, ConflictPolicy] = Field(
         {},
         description="What to do with a field that is an object in some documents and a plain value in others, by its"

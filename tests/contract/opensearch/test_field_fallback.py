@@ -11,6 +11,7 @@ import pytest
 from penstock.documents.omitted import as_left_out
 from penstock.documents.transform import Transform
 from penstock.model import WRITTEN, Outcome, Refusal, Write
+from penstock.opensearch.http.error_table import DROPPED
 from penstock.opensearch.index.indexes import Generation
 from penstock.opensearch.write.field_fallback import FieldFallback
 from penstock.settings import CollectionSettings
@@ -218,3 +219,25 @@ class TestFull:
         (refused,) = orders.write({f"f{number}": number for number in range(60)})
         assert isinstance(refused, Refusal)
         assert "Limit of total fields [50]" in refused.reason
+
+
+@pytest.mark.parametrize("when_dropped", ["dead-letter", "delete"])
+def test_what_a_pipeline_of_the_index_drops_is_a_dead_letter_or_deleted(
+    way: Side, index_prefix: str, when_dropped: str
+) -> None:
+    at = Guarded(way, f"{index_prefix}a", when_dropped=when_dropped)
+    index = at.generation.index
+    way.ask("PUT", f"/_ingest/pipeline/{index}", {"processors": [{"drop": {"if": "ctx.skip == true"}}]})
+    way.ask("PUT", f"/{index}/_settings", {"index.default_pipeline": index})
+    try:
+        assert at.write({"n": 0}, {"n": 1}) == [WRITTEN, WRITTEN]
+        kept, dropped = at.write({"n": 2}, {"n": 3, "skip": True}, version=2)
+    finally:
+        way.ask("PUT", f"/{index}/_settings", {"index.default_pipeline": "_none"})
+        way.ask("DELETE", f"/_ingest/pipeline/{index}")
+    assert kept == WRITTEN
+    if when_dropped == "delete":
+        assert (dropped, set(at.indexed()), at.attempts("dropped")) == (WRITTEN, {"0"}, 1)
+    else:
+        assert dropped == Refusal(200, DROPPED)
+        assert (set(at.indexed()), at.attempts("dropped")) == ({"0", "1"}, 0)

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from penstock.errors import LeaseLost, ReadAgain, SinkUnavailable, Stopped, SystemicFault
 from penstock.model import SUPERSEDED, WRITTEN, Outcome, Refusal, Write
-from penstock.opensearch.http.error_table import judge_item
+from penstock.opensearch.http.error_table import DROPPED, judge_item
 from testkit.opensearch_bodies import FIELDS, RECORDED, Server, provoke_wrong_values
 from testkit.sink_access import Asked, Relay, Said, Side, eventually, once_it_waits, relay, side
 
@@ -72,9 +73,10 @@ class TestWaiting:
         self, between: Relay, relayed: Side, index_prefix: str
     ) -> None:
         alias = relayed.generation(f"{index_prefix}a").write_alias
-        item = {"index": {"status": 429, "error": {"type": "rejected_execution_exception", "reason": "full"}}}
-        done = {"index": {"status": 201}}
-        between.for_bulks(Said(200, json.dumps({"errors": True, "items": [done, item, done, item]}).encode()))
+        full = {"type": "rejected_execution_exception", "reason": "full"}
+        done, item = {"status": 201}, {"status": 429, "error": full}
+        items = [{"index": {"_id": f"id-{n}", **each}} for n, each in enumerate([done, item, done, item])]
+        between.for_bulks(Said(200, json.dumps({"errors": True, "items": items}).encode()))
         assert relayed.sink.write(writes(alias)) == [WRITTEN] * 4
         assert [each["index"]["_id"] for each in between.bulks()[1].lines[::2]] == ["id-1", "id-3"]
 
@@ -93,6 +95,7 @@ class TestWaiting:
                 200,
                 b'{"errors":true,"items":[%b,{"index":{"status":400}}]}' % b",".join([b'{"index":{"status":201}}'] * 4),
             ),
+            Said(200, b'{"errors":false,"items":[%b]}' % b",".join([b'{"index":{"_id":"other","status":201}}'] * 4)),
             Said(200, b'{"errors":false}'),
             Said(200, b'{"errors":false,"items":[{"index":{"status":201}},{"ind'),
             Said(200, b"welcome"),
@@ -384,7 +387,7 @@ class TestRefusals:
             (Said(401, b"Unauthorized"), "credentials"),
             (Said(404, b"<html>not here</html>"), "address"),
             (Said(301, b""), "address"),
-            (Said(200, json.dumps({"errors": True, "items": [{"index": {"status": 403, "error": {
+            (Said(200, json.dumps({"errors": True, "items": [{"index": {"_id": "id-0", "status": 403, "error": {
                 "type": "security_exception", "reason": "no permissions for [indices:data/write/index]"}}}]}).encode()),
              "no permissions"),
         ],
@@ -423,3 +426,50 @@ def test_writers_in_several_threads_wait_and_go_on_together(between: Relay, rela
         thread.join()
     assert len(outcomes) == 12
     assert not relayed.waiting()
+
+
+class TestAnswersBelongToTheDocumentsTheyName:
+    """OpenSearch answers in another order than it was asked in when an ingest pipeline fails, or drops documents."""
+
+    @pytest.fixture
+    def piped(self, way: Side, index_prefix: str) -> Iterator[str]:
+        """The write alias of an index whose pipeline wants a date in `when`, and drops what says `skip`."""
+        made = way.generation(f"{index_prefix}a")
+        processors = [
+            {"date": {"field": "when", "formats": ["ISO8601"]}},
+            {"drop": {"if": "ctx.skip == true"}},
+        ]
+        way.ask("PUT", f"/_ingest/pipeline/{made.index}", {"processors": processors})
+        way.ask("PUT", f"/{made.index}/_settings", {"index.default_pipeline": made.index})
+        yield made.write_alias
+        way.ask("PUT", f"/{made.index}/_settings", {"index.default_pipeline": "_none"})
+        way.ask("DELETE", f"/_ingest/pipeline/{made.index}")
+
+    def test_each_outcome_is_that_of_its_document(self, way: Side, piped: str) -> None:
+        outcomes = way.sink.write(
+            [
+                Write(piped, "1", 1, b'{"when":"not a date"}'),
+                Write(piped, "2", 1, b'{"when":"2024-01-01T00:00:00Z","skip":true}'),
+                Write(piped, "3", 1, b'{"when":"2024-01-02T00:00:00Z"}'),
+                Write(piped, "4", 1, None),
+            ]
+        )
+        refused, dropped, *written = outcomes
+        assert isinstance(refused, Refusal)
+        assert "parse date" in refused.reason
+        assert dropped == Refusal(200, DROPPED)
+        assert written == [WRITTEN, WRITTEN]
+        assert set(way.documents(piped)) == {"3"}
+
+    def test_an_id_of_two_aliases_gets_the_answer_of_its_index(self, way: Side, piped: str, index_prefix: str) -> None:
+        other = way.generation(f"{index_prefix}b").write_alias
+        both = [Write(alias, str(n), 1, b'{"when":"none"}') for n in range(3) for alias in (piped, other)]
+        outcomes = way.sink.write(both)
+        assert [isinstance(each, Refusal) for each in outcomes] == [True, False] * 3
+        assert set(way.documents(other)) == {"0", "1", "2"}
+
+    def test_a_dropped_update_is_no_write(self, way: Side, piped: str) -> None:
+        assert way.sink.write([Write(piped, "2", 1, b'{"when":"2024-01-01T00:00:00Z"}')]) == [WRITTEN]
+        assert way.sink.write([Write(piped, "2", 2, b'{"when":"2024-01-01T00:00:00Z","skip":true}')]) == [
+            Refusal(200, DROPPED)
+        ]

@@ -2,6 +2,7 @@
 
     response                                                    means
     200, 201; 404 of a delete                                   written
+    200 with the result `noop`: an ingest pipeline dropped it   refused for good
     409 version_conflict_engine_exception                       superseded
     429, 503, other 5xx; blocked or closed index; no response   wait
     404 index_not_found_exception, an alias without an index    IndexTakenAway
@@ -32,8 +33,14 @@ _FORBIDDEN = frozenset({"security_exception", "authorization_exception", "access
 _TRY_LATER = frozenset({408, 425, 429})
 
 
-def judge_item(status: int, error: Mapping[str, Any] | None) -> Outcome | Wait:
+DROPPED: Final = "dropped by an ingest pipeline of the index"
+"""The reason of a refusal that OpenSearch reports as success: nothing was written."""
+
+
+def judge_item(status: int, error: Mapping[str, Any] | None, result: str = "") -> Outcome | Wait:
     """Return what an item of a bulk response means. Raises IndexTakenAway, SinkUnavailable."""
+    if result == "noop":
+        return Refusal(status, DROPPED)
     if 200 <= status < 300 or (status == 404 and error is None):
         return WRITTEN
     error = error or {}

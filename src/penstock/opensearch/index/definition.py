@@ -14,7 +14,10 @@ from penstock.documents.transform import Transform
 from penstock.opensearch.index.mapping import index_body, read_mapping
 from penstock.settings import CollectionSettings
 
-_OF_NOW = {"namespace", "index", "on_drop", "drop_grace_s", "on_rename", "max_fields", "when_full", "pattern"}
+_OF_NOW = {
+    *("namespace", "index", "pattern"),
+    *("on_drop", "drop_grace_s", "on_rename", "max_fields", "when_full", "when_dropped"),
+}
 """The settings that may change while a generation lives."""
 
 _OF_THE_DOCUMENTS = {"include", "exclude", "rename", "function", "conflicts"}

@@ -123,10 +123,12 @@ class StateStore:
         parsed = answer.json()
         try:
             (item,) = (next(iter(each.values())) for each in parsed["items"])
-            status = int(item["status"])
+            status, answered_id = int(item["status"]), item["_id"]
         except (TypeError, KeyError, ValueError, AttributeError):
             return lost("not a valid bulk response", unclear=True)
-        outcome = judge_item(status, item.get("error"))
+        if answered_id != state_id:
+            return lost("the answer names another document", unclear=True)
+        outcome = judge_item(status, item.get("error"), item.get("result", ""))
         if isinstance(outcome, Wait):
             return outcome
         if outcome == "written":

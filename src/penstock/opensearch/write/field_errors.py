@@ -4,12 +4,15 @@ mixed      the field is new, and gets values of two types at once: within this d
 shapes     the same, where one of the two is a document
 full       the index has as many fields as it may have
 field      the index has the field, and the value does not fit
+dropped    an ingest pipeline of the index dropped the document; it names no field
 """
 
 import re
 from typing import Literal, NamedTuple
 
-FieldErrorKind = Literal["mixed", "shapes", "full", "field"]
+from penstock.opensearch.http.error_table import DROPPED
+
+FieldErrorKind = Literal["mixed", "shapes", "full", "field", "dropped"]
 
 
 class FieldError(NamedTuple):
@@ -37,6 +40,8 @@ _WORDS: tuple[tuple[FieldErrorKind, re.Pattern[str]], ...] = (
 
 def objection_in(reason: str) -> FieldError | None:
     """What the reason of a refusal says of a field, None when it speaks of something else."""
+    if reason == DROPPED:
+        return FieldError("dropped")
     for kind, words in _WORDS:
         if found := words.search(reason):
             return FieldError(kind, found[1])

@@ -5,6 +5,7 @@
     shapes      the document comes again: another request has decided meanwhile what the field is
     full        the index takes no new fields from now on, and the document comes again  (`when_full`)
     field       the document comes without the field, which it names                     (`conflicts`: leave-out)
+    dropped     the document is deleted: the index's own pipeline does not want it       (`when_dropped`: delete)
 
 What the settings say nothing of stays refused. Each attempt carries the version of the first, so the newest state of a
 document wins, whichever attempt it was.
@@ -112,6 +113,11 @@ class FieldFallback:
         settings = self._collections.get(_collection_alias(write.alias))
         if objection is None or settings is None or write.body is None:
             return None
+        if objection.kind == "dropped":
+            if settings.when_dropped == "dead-letter":
+                return None
+            this.tally[write.alias, "dropped", ""] += 1
+            return write._replace(body=None)
         if (place, objection) not in this.answered:
             this.answered.add((place, objection))
             if self._index_is_ready(write.alias, objection, settings, this):
@@ -157,6 +163,7 @@ _MESSAGES: dict[Reason, str] = {
     "shapes": "a new field got an object and a plain value at once; sending again",
     "full": "the index has as many fields as max_fields allows: new ones are not searchable",
     "field": "a field that the index refuses was left out of documents",
+    "dropped": "an ingest pipeline of the index drops documents: they are deleted from it",
 }
 
 

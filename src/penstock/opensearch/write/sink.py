@@ -10,8 +10,11 @@ document's tombstone lives.
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+
+import orjson
 
 from penstock.errors import ReadAgain
 from penstock.model import WRITTEN, Outcome, Refusal, Write
@@ -19,10 +22,26 @@ from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.client import Client, Response, Unreachable
 from penstock.opensearch.http.error_table import judge_item, judge_request, lost
 from penstock.opensearch.http.waiting import Attempts, RetryForever, Wait
+from penstock.opensearch.index.indexes import write_alias_of
 from penstock.opensearch.write.bulk import Form, form_of, guards_of, lines_of, refusals, requests_of
 from penstock.settings import SinkSettings
 
-_ANSWER_FIELDS = "filter_path=errors,items.*.status,items.*.error"
+_ANSWER_FIELDS = "filter_path=errors,items.*._index,items.*._id,items.*.result,items.*.status,items.*.error"
+
+
+class _Item(NamedTuple):
+    """What the index answered to one line: for which document, and what became of it."""
+
+    operation: str
+    index_name: str
+    id: str
+    result: str
+    status: int
+    error: dict[str, Any] | None
+
+    def judge(self) -> Outcome | Wait:
+        """Say what it means; raises IndexTakenAway, SinkUnavailable."""
+        return judge_item(self.status, self.error, self.result)
 
 
 class _BulkCall(NamedTuple):
@@ -112,7 +131,7 @@ class OpenSearchSink:
         self._metrics.count("penstock_bulk_requests_total", status=str(answer.status))
         if not answer.ok:
             return judge_request(answer, f"POST {call.form.path}")
-        return _note_outcomes(places, answer, len(guards), call.outcomes)
+        return _note_outcomes(places, answer, len(guards), call)
 
     def _ask(self, body: bytes, call: _BulkCall) -> Response:
         """Send a request once there is room for it; whether it may be sent is asked last."""
@@ -124,45 +143,92 @@ class OpenSearchSink:
             return self._client.request("POST", call.form.path + self._query, body)
 
 
-def _note_outcomes(places: Sequence[int], answer: Response, guards: int, outcomes: list[Outcome | None]) -> Wait | None:
-    """Note the outcome of each item; answers the wait that items ask for, None when none does."""
-    if not guards and _all_written(answer.raw, len(places)):
+def _note_outcomes(places: Sequence[int], answer: Response, guards: int, call: _BulkCall) -> Wait | None:
+    """Note the outcome of each write; return the wait that some ask for, None when none does.
+
+    Each answer belongs to the document that it names: OpenSearch answers in another order than it was asked in when an
+    ingest pipeline fails for some documents, or drops them.
+    """
+    ids = [call.writes[place].id for place in places]
+    if not guards and _all_written(answer.raw, ids):
         for place in places:
-            outcomes[place] = WRITTEN
+            call.outcomes[place] = WRITTEN
         return None
     items = _items(answer)
-    if items is None or len(items) != guards + len(places):
-        given = "no items" if items is None else f"{len(items)} items"
-        return lost(f"{given} in the response to {guards + len(places)} writes", unclear=True)
-    for status, error in items[:guards]:
-        if error is not None and error.get("type") != "document_missing_exception":
-            judge_item(status, error)  # raises when the alias is missing; all else is said of the deletes too
+    if items is None:
+        return lost("not a valid bulk response", unclear=True)
+    answered_guards = [item for item in items if item.operation == "update"]
+    if len(answered_guards) != guards:
+        return lost(f"{len(answered_guards)} answers to {guards} guards", unclear=True)
+    for guard in answered_guards:
+        if guard.error is not None and guard.error.get("type") != "document_missing_exception":
+            guard.judge()  # raises when the alias is missing; all else is said of the deletes too
+    matched = _matched(places, [item for item in items if item.operation != "update"], call)
+    if matched is None:
+        return lost(f"the answers to {len(places)} writes name other documents", unclear=True)
     wait: Wait | None = None
-    for place, (status, error) in zip(places, items[guards:], strict=True):
-        verdict = judge_item(status, error)
+    for place, item in matched.items():
+        verdict = item.judge()
         if isinstance(verdict, Wait):
             wait = verdict if wait is None or verdict.unclear else wait
         else:
-            outcomes[place] = verdict
+            call.outcomes[place] = verdict
     return wait
 
 
-def _all_written(raw: bytes, count: int) -> bool:
-    """Say whether the answer tells that none of so many items failed; a delete of what is absent is a 404.
+def _all_written(raw: bytes, ids: Sequence[str]) -> bool:
+    """Whether the response says that each of these documents, in this order, was written, or deleted (404: absent).
 
     Inside strings its quotes would be escaped.
     """
-    return b'"errors":false' in raw[:64] and raw.count(b'"status":20') + raw.count(b'"status":404') == count
+    if b'"errors":false' not in raw[:64] or b'"result":"noop"' in raw:
+        return False
+    named = raw.split(b'"_id":')[1:]
+    written = raw.count(b'"status":20') + raw.count(b'"status":404')
+    return len(named) == written == len(ids) and all(map(bytes.startswith, named, map(orjson.dumps, ids)))
 
 
-def _items(answer: Response) -> list[tuple[int, dict[str, Any] | None]] | None:
-    """The status and error of each item, in order; None when the answer is not one to a bulk request."""
+def _matched(places: Sequence[int], items: Sequence[_Item], call: _BulkCall) -> dict[int, _Item] | None:
+    """The answer to the write at each place; None when the answers are not those to these writes.
+
+    An id that two aliases of the request share belongs to the one that the answer names: by its index, or by the alias
+    itself where an ingest pipeline failed before the alias was resolved.
+    """
+    asked: dict[str, list[int]] = {}
+    for place in places:
+        asked.setdefault(call.writes[place].id, []).append(place)
+    answered: dict[str, list[_Item]] = {}
+    for item in items:
+        answered.setdefault(item.id, []).append(item)
+    if {each: len(found) for each, found in asked.items()} != {each: len(found) for each, found in answered.items()}:
+        return None
+    matched: dict[int, _Item] = {}
+    for text_id, sharing in asked.items():
+        if len(sharing) == 1:
+            matched[sharing[0]] = answered[text_id][0]
+            continue
+        by_alias: dict[str, list[_Item]] = {}
+        for item in answered[text_id]:
+            alias = item.index_name if item.index_name in call.form.names else write_alias_of(item.index_name)
+            by_alias.setdefault(alias, []).append(item)
+        if Counter(call.writes[place].alias for place in sharing) != {a: len(found) for a, found in by_alias.items()}:
+            return None
+        matched.update((place, by_alias[call.writes[place].alias].pop(0)) for place in sharing)
+    return matched
+
+
+def _items(answer: Response) -> list[_Item] | None:
+    """What was answered to each line; None when the response is not one to a bulk request."""
     parsed = answer.json()
     try:
-        found = [next(iter(item.values())) for item in parsed["items"]]
-        return [(int(each["status"]), each.get("error")) for each in found]
+        return [_item(*next(iter(each.items()))) for each in parsed["items"]]
     except (TypeError, KeyError, ValueError, AttributeError, StopIteration):
         return None
+
+
+def _item(operation: str, answered: dict[str, Any]) -> _Item:
+    named = str(answered.get("_index")), str(answered["_id"]), answered.get("result", "")
+    return _Item(operation, *named, int(answered["status"]), answered.get("error"))
 
 
 def _require_outcome(outcome: Outcome | None) -> Outcome:
