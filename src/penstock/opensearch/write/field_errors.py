@@ -22,27 +22,27 @@ class FieldError(NamedTuple):
     field: str = ""
 
 
-_WORDS: tuple[tuple[FieldErrorKind, re.Pattern[str]], ...] = (
-    ("full", re.compile(r"Limit of total fields \[\d+\] has been exceeded()")),
-    ("shapes", re.compile(r"mapper \[(.+)\] cannot be changed from type \[.+\] to \[ObjectMapper\]")),
-    ("shapes", re.compile(r"can't merge a non object mapping \[(.+)\] with an object mapping")),
-    ("mixed", re.compile(r"mapper \[(.+)\] cannot be changed from type \[.+\] to \[.+\]")),
-    ("field", re.compile(r"object mapping for \[(.+)\] tried to parse field \[.*\] as object, but found a concrete")),
-    (
-        "field",
-        re.compile(r"Could not dynamically add mapping for field .+ mapping for \[(.+)\] must be of type object"),
-    ),
-    ("field", re.compile(r"failed to parse field \[(.+)\] of type \[")),
-    ("field", re.compile(r'immense term in field="(.+?)"')),
+_WORDS: tuple[tuple[FieldErrorKind, str], ...] = (
+    ("full", r"illegal_argument_exception: Limit of total fields \[\d+\] has been exceeded()$"),
+    ("shapes", r"\w+: mapper \[(.+)\] cannot be changed from type \[.+\] to \[ObjectMapper\]"),
+    ("shapes", r"\w+: can't merge a non object mapping \[(.+)\] with an object mapping"),
+    ("mixed", r"\w+: mapper \[(.+)\] cannot be changed from type \[.+\] to \[.+\]"),
+    ("field", r"\w+: object mapping for \[(.+)\] tried to parse field \[.*\] as object, but found a concrete"),
+    ("field", r"\w+: Could not dynamically add mapping for field .+ mapping for \[(.+)\] must be of type object"),
+    ("field", r"\w+: failed to parse field \[(.+)\] of type \["),
+    ("field", r'\w+: Document contains at least one immense term in field="(.+?)"'),
 )
-"""OpenSearch's own words; its error types say less."""
+"""OpenSearch's own words, at the place where they stand: right after the type of the first cause. Anywhere else they
+may be the name of a field."""
+
+_PATTERNS = tuple((kind, re.compile(words)) for kind, words in _WORDS)
 
 
 def objection_in(reason: str) -> FieldError | None:
     """What the reason of a refusal says of a field, None when it speaks of something else."""
     if reason == DROPPED:
         return FieldError("dropped")
-    for kind, words in _WORDS:
-        if found := words.search(reason):
+    for kind, words in _PATTERNS:
+        if found := words.match(reason):
             return FieldError(kind, found[1])
     return None
