@@ -1,5 +1,6 @@
 """What the contract tests of the sink, the state and the dead letters stand on: a real cluster, and a relay to it."""
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.client import Client, Unreachable
 from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.indexes import Generation, Indexes
+from penstock.opensearch.state.store import StateStore
 from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.settings import CollectionSettings, SinkSettings
 from testkit.http_relay import Asked, Plan, Relay, Said, relay
@@ -50,6 +52,13 @@ class Side:
         self.ask("POST", f"/{alias}/_refresh")
         hits = self.ask("POST", f"/{alias}/_search", {"size": 1000})["hits"]["hits"]
         return {hit["_id"]: hit["_source"] for hit in hits}
+
+
+def ensure_state_index(way: Side) -> None:
+    """Create penstock's state index as penstock does; a test that only writes a document would create a plain index."""
+    store, state_id = StateStore(way.client, way.patience), f"test/{secrets.token_hex(6)}"
+    store.put(state_id, {"kind": "test", "name": state_id}, None)
+    store.delete(state_id)
 
 
 @contextmanager

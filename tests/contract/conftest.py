@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from pymongo.database import Database
 
-from testkit.sink_access import Relay, Side, relay, side
+from testkit.sink_access import Relay, Side, ensure_state_index, relay, side
 from testkit.sync_function import SyncFunction, sync_function
 
 
@@ -50,6 +50,7 @@ def function(
     index_prefix: str,
 ) -> Iterator[SyncFunction]:
     """The sync function of a collection `orders`, as one warm container; it reaches the index through the relay."""
+    ensure_state_index(way)
     with sync_function(
         monkeypatch,
         way,

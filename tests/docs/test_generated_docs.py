@@ -37,7 +37,7 @@ def test_an_outdated_part_is_noticed():
 
 
 def test_the_exit_codes_of_signals_are_in_the_page():
-    page = (ROOT / "docs" / "exit-codes.md", "performance.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
     assert f"| {INTERRUPTED} | stopped by Ctrl-C" in page
     assert f"| {TERMINATED} | stopped by SIGTERM" in page
 

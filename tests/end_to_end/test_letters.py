@@ -125,6 +125,7 @@ def test_an_old_letter_never_brings_back_what_it_was_made_of(site, database, nam
     site.ask(
         "POST", f"{site.index(namespace)}-g1/_delete_by_query?refresh=true", {"query": {"ids": {"values": ["n:1"]}}}
     )
+    database.others.insert_one({})  # the source's time moves on: the deletion took the version after the first replay's
     replayed = replay(settings)
     assert (replayed.letters, replayed.done, replayed.superseded) == (3, 1, 2)
     assert site.indexed(namespace)["n:1"] == {"customer": {"name": "second"}}

@@ -14,6 +14,7 @@ from penstock.mongo.stream import MongoStream
 from penstock.mongo.watch import watches
 from penstock.observe.metrics import Metrics
 from penstock.operations.check.source import source_findings
+from penstock.operations.inspect.views import Inspection
 from penstock.settings import CollectionSettings, Settings, SourceSettings
 from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.source_twins import whole
@@ -163,7 +164,8 @@ def test_a_token_that_is_none_of_the_servers_is_replaced_by_its_time(client, str
 def findings(uri, cursor_per="database"):
     source = SourceSettings(uri=uri, cursor_per=cursor_per)
     settings = Settings(source=source, collections=(CollectionSettings(namespace="shop.orders"),))
-    return {finding.subject: finding for finding in source_findings(settings)}
+    with closing(Inspection(settings)) as seen:
+        return {finding.subject: finding for finding in source_findings(settings, seen)}
 
 
 def of_the_stream(found):

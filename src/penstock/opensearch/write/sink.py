@@ -209,12 +209,19 @@ def _matched(places: Sequence[int], items: Sequence[_Item], call: _BulkCall) -> 
             continue
         by_alias: dict[str, list[_Item]] = {}
         for item in answered[text_id]:
-            alias = item.index_name if item.index_name in call.form.names else write_alias_of(item.index_name)
+            alias = _alias_of(item, call.form)
             by_alias.setdefault(alias, []).append(item)
         if Counter(call.writes[place].alias for place in sharing) != {a: len(found) for a, found in by_alias.items()}:
             return None
         matched.update((place, by_alias[call.writes[place].alias].pop(0)) for place in sharing)
     return matched
+
+
+def _alias_of(item: _Item, form: Form) -> str:
+    """The alias that was asked for: the only one, or the one of the index that answered."""
+    if len(form.names) == 1:
+        return next(iter(form.names))
+    return item.index_name if item.index_name in form.names else write_alias_of(item.index_name)
 
 
 def _items(answer: Response) -> list[_Item] | None:
