@@ -12,8 +12,9 @@ import orjson
 from penstock.errors import SinkUnavailable
 from penstock.model import Namespace, Refusal
 from penstock.opensearch.dead_letters.letter import StoredLetter, letter_id, stored_letter
+from penstock.opensearch.http.bulk_response import bulk_items
 from penstock.opensearch.http.client import Client
-from penstock.opensearch.http.error_table import MISSING, judge_item
+from penstock.opensearch.http.error_table import MISSING
 from penstock.opensearch.http.requests import ask, error_of
 from penstock.opensearch.http.waiting import RetryForever, Wait
 from penstock.opensearch.read.by_ids import read_by_ids
@@ -169,8 +170,8 @@ class LetterSearch:
     def _send(self, lines: bytes) -> Wait | None:
         """Send the removals; return the wait that one of them asks for. Sending them again is harmless."""
         answer = ask(self._client, self._patience, "POST", f"/{self.index}/_bulk", lines)
-        for item in (answer.json() or {}).get("items", ()):
-            verdict = judge_item(item["delete"]["status"], item["delete"].get("error"))
+        for item in bulk_items(answer) or ():
+            verdict = item.judge()
             if isinstance(verdict, Wait):
                 return verdict
             if isinstance(verdict, Refusal):

@@ -7,8 +7,9 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from penstock.errors import PenstockError, SettingsError, SystemicFault
+from penstock.opensearch.http.bulk_response import bulk_items
 from penstock.opensearch.http.client import Client, Response, Unreachable
-from penstock.opensearch.http.error_table import judge_item, judge_request, lost
+from penstock.opensearch.http.error_table import judge_request, lost
 from penstock.opensearch.http.waiting import RetryForever, Wait
 from penstock.opensearch.index.system_index import ensure_system_index
 from penstock.opensearch.read.by_ids import read_by_ids
@@ -120,19 +121,17 @@ class StateStore:
         return self._judge(state_id, answer)
 
     def _judge(self, state_id: str, answer: Response) -> "_Place | Wait | None":
-        parsed = answer.json()
-        try:
-            (item,) = (next(iter(each.values())) for each in parsed["items"])
-            status, answered_id = int(item["status"]), item["_id"]
-        except (TypeError, KeyError, ValueError, AttributeError):
+        items = bulk_items(answer)
+        if items is None or len(items) != 1:
             return lost("not a valid bulk response", unclear=True)
-        if answered_id != state_id:
+        (item,) = items
+        if item.id != state_id:
             return lost("the answer names another document", unclear=True)
-        outcome = judge_item(status, item.get("error"), item.get("result", ""))
+        outcome = item.judge()
         if isinstance(outcome, Wait):
             return outcome
         if outcome == "written":
-            return _Place(item["_seq_no"], item["_primary_term"])
+            return _Place(item.seq_no, item.primary_term)
         if outcome == "superseded":
             return None
         raise SystemicFault(f"The state {state_id} was refused ({outcome.status}: {outcome.reason}).")

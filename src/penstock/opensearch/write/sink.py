@@ -12,36 +12,22 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from penstock.errors import ReadAgain
 from penstock.model import WRITTEN, Outcome, Refusal, Write
 from penstock.observe.metrics import Metrics
+from penstock.opensearch.http.bulk_response import BulkItem, bulk_items
 from penstock.opensearch.http.client import Client, Response, Unreachable
-from penstock.opensearch.http.error_table import judge_item, judge_request, lost
+from penstock.opensearch.http.error_table import judge_request, lost
 from penstock.opensearch.http.waiting import Attempts, RetryForever, Wait
 from penstock.opensearch.index.indexes import write_alias_of
 from penstock.opensearch.write.bulk import Form, form_of, guards_of, lines_of, refusals, requests_of
 from penstock.settings import SinkSettings
 
 _ANSWER_FIELDS = "filter_path=errors,items.*._index,items.*._id,items.*.result,items.*.status,items.*.error"
-
-
-class _Item(NamedTuple):
-    """What the index answered to one line: for which document, and what became of it."""
-
-    operation: str
-    index_name: str
-    id: str
-    result: str
-    status: int
-    error: dict[str, Any] | None
-
-    def judge(self) -> Outcome | Wait:
-        """Say what it means; raises IndexTakenAway, SinkUnavailable."""
-        return judge_item(self.status, self.error, self.result)
 
 
 class _BulkCall(NamedTuple):
@@ -154,7 +140,7 @@ def _note_outcomes(places: Sequence[int], answer: Response, guards: int, call: _
         for place in places:
             call.outcomes[place] = WRITTEN
         return None
-    items = _items(answer)
+    items = bulk_items(answer)
     if items is None:
         return lost("not a valid bulk response", unclear=True)
     answered_guards = [item for item in items if item.operation == "update"]
@@ -188,7 +174,7 @@ def _all_written(raw: bytes, ids: Sequence[str]) -> bool:
     return len(named) == written == len(ids) and all(map(bytes.startswith, named, map(orjson.dumps, ids)))
 
 
-def _matched(places: Sequence[int], items: Sequence[_Item], call: _BulkCall) -> dict[int, _Item] | None:
+def _matched(places: Sequence[int], items: Sequence[BulkItem], call: _BulkCall) -> dict[int, BulkItem] | None:
     """The answer to the write at each place; None when the answers are not those to these writes.
 
     An id that two aliases of the request share belongs to the one that the answer names: by its index, or by the alias
@@ -197,17 +183,17 @@ def _matched(places: Sequence[int], items: Sequence[_Item], call: _BulkCall) -> 
     asked: dict[str, list[int]] = {}
     for place in places:
         asked.setdefault(call.writes[place].id, []).append(place)
-    answered: dict[str, list[_Item]] = {}
+    answered: dict[str, list[BulkItem]] = {}
     for item in items:
         answered.setdefault(item.id, []).append(item)
     if {each: len(found) for each, found in asked.items()} != {each: len(found) for each, found in answered.items()}:
         return None
-    matched: dict[int, _Item] = {}
+    matched: dict[int, BulkItem] = {}
     for text_id, sharing in asked.items():
         if len(sharing) == 1:
             matched[sharing[0]] = answered[text_id][0]
             continue
-        by_alias: dict[str, list[_Item]] = {}
+        by_alias: dict[str, list[BulkItem]] = {}
         for item in answered[text_id]:
             alias = _alias_of(item, call.form)
             by_alias.setdefault(alias, []).append(item)
@@ -217,25 +203,11 @@ def _matched(places: Sequence[int], items: Sequence[_Item], call: _BulkCall) -> 
     return matched
 
 
-def _alias_of(item: _Item, form: Form) -> str:
+def _alias_of(item: BulkItem, form: Form) -> str:
     """The alias that was asked for: the only one, or the one of the index that answered."""
     if len(form.names) == 1:
         return next(iter(form.names))
     return item.index_name if item.index_name in form.names else write_alias_of(item.index_name)
-
-
-def _items(answer: Response) -> list[_Item] | None:
-    """What was answered to each line; None when the response is not one to a bulk request."""
-    parsed = answer.json()
-    try:
-        return [_item(*next(iter(each.items()))) for each in parsed["items"]]
-    except (TypeError, KeyError, ValueError, AttributeError, StopIteration):
-        return None
-
-
-def _item(operation: str, answered: dict[str, Any]) -> _Item:
-    named = str(answered.get("_index")), str(answered["_id"]), answered.get("result", "")
-    return _Item(operation, *named, int(answered["status"]), answered.get("error"))
 
 
 def _require_outcome(outcome: Outcome | None) -> Outcome:
