@@ -32,7 +32,7 @@ from penstock.connections import source_connection
 from penstock.errors import Stopped
 from penstock.model import Outcome, Write
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.write.bulk import form_of, lines_of
+from penstock.opensearch.write.bulk import form_of, ids_of, lines_of
 from penstock.pipeline.batching import gather
 from penstock.pipeline.fold import fold
 from penstock.pipeline.pipeline import Pipeline, Ports
@@ -89,7 +89,8 @@ class Changes:
             for batch in gather(adapters.stream(), self.begin, adapters.rules().limits, transform_by(routes)):
                 writes = fold(batch.changes, batch.position, routes).writes
                 if writes:
-                    bodies.append(lines_of(writes, range(len(writes)), form_of({f"{NAME}-g1-write"})))
+                    places = range(len(writes))
+                    bodies.append(lines_of(writes, places, ids_of(writes, places), form_of({f"{NAME}-g1-write"})))
                 read += len(batch.changes)
                 if read >= self.count:
                     return bodies

@@ -1,12 +1,13 @@
 import json
 
 from penstock.model import Write
-from penstock.opensearch.write.bulk import form_of, lines_of
+from penstock.opensearch.write.bulk import form_of, ids_of, lines_of
 
 
 def lines(writes):
     form = form_of({write.alias for write in writes})
-    return [json.loads(line) for line in lines_of(writes, range(len(writes)), form).splitlines()]
+    places = range(len(writes))
+    return [json.loads(line) for line in lines_of(writes, places, ids_of(writes, places), form).splitlines()]
 
 
 def test_a_name_with_a_percent_sign_stands_in_the_lines_as_it_is():

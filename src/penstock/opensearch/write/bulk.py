@@ -40,17 +40,21 @@ def form_of(aliases: set[str]) -> Form:
     return Form("/_bulk", {alias: b'"_index":%b,' % orjson.dumps(alias) for alias in aliases})
 
 
-def lines_of(writes: Sequence[Write], places: Sequence[int], form: Form) -> bytes:
-    """The lines of the writes at these places."""
-    dumps = orjson.dumps
+def ids_of(writes: Sequence[Write], places: Sequence[int]) -> list[bytes]:
+    """The ids of the writes at these places, as JSON."""
+    return [orjson.dumps(writes[place].id) for place in places]
+
+
+def lines_of(writes: Sequence[Write], places: Sequence[int], ids: Sequence[bytes], form: Form) -> bytes:
+    """The lines of the writes at these places; `ids` are those of `ids_of`."""
     index, delete = _actions(b"index", form), _actions(b"delete", form)
     pieces: list[bytes] = []
-    for alias, text_id, version, body in map(writes.__getitem__, places):
+    for id_json, (alias, _, version, body) in zip(ids, map(writes.__getitem__, places), strict=True):
         if body is None:
-            pieces.append(delete[alias] % (dumps(text_id), version))
+            pieces.append(delete[alias] % (id_json, version))
         else:
             line = body if _LINE_BREAK not in body else _one_line(body)
-            pieces += (index[alias] % (dumps(text_id), version), line, b"\n")
+            pieces += (index[alias] % (id_json, version), line, b"\n")
     return b"".join(pieces)
 
 

@@ -14,8 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import orjson
-
 from penstock.errors import ReadAgain
 from penstock.model import WRITTEN, Outcome, Refusal, Write
 from penstock.observe.metrics import Metrics
@@ -24,7 +22,7 @@ from penstock.opensearch.http.client import Client, Response, Unreachable
 from penstock.opensearch.http.error_table import judge_request, lost
 from penstock.opensearch.http.waiting import Attempts, RetryForever, Wait
 from penstock.opensearch.index.indexes import write_alias_of
-from penstock.opensearch.write.bulk import Form, form_of, guards_of, lines_of, refusals, requests_of
+from penstock.opensearch.write.bulk import Form, form_of, guards_of, ids_of, lines_of, refusals, requests_of
 from penstock.settings import SinkSettings
 
 _ANSWER_FIELDS = "filter_path=errors,items.*._index,items.*._id,items.*.result,items.*.status,items.*.error"
@@ -108,7 +106,8 @@ class OpenSearchSink:
         """Send one request and note the outcomes; answers why some are missing, or a Refusal of it as a whole."""
         with self._room_to_make:
             guards = guards_of(call.writes, places, call.form)
-            body = b"".join(guards) + lines_of(call.writes, places, call.form)
+            ids = ids_of(call.writes, places)
+            body = b"".join(guards) + lines_of(call.writes, places, ids, call.form)
             try:
                 answer = self._ask(body, call)
             except Unreachable as error:
@@ -117,6 +116,10 @@ class OpenSearchSink:
         self._metrics.count("penstock_bulk_requests_total", status=str(answer.status))
         if not answer.ok:
             return judge_request(answer, f"POST {call.form.path}")
+        if not guards and _all_written(answer.raw, ids):
+            for place in places:
+                call.outcomes[place] = WRITTEN
+            return None
         return _note_outcomes(places, answer, len(guards), call)
 
     def _ask(self, body: bytes, call: _BulkCall) -> Response:
@@ -135,11 +138,6 @@ def _note_outcomes(places: Sequence[int], answer: Response, guards: int, call: _
     Each answer belongs to the document that it names: OpenSearch answers in another order than it was asked in when an
     ingest pipeline fails for some documents, or drops them.
     """
-    ids = [call.writes[place].id for place in places]
-    if not guards and _all_written(answer.raw, ids):
-        for place in places:
-            call.outcomes[place] = WRITTEN
-        return None
     items = bulk_items(answer)
     if items is None:
         return lost("not a valid bulk response", unclear=True)
@@ -162,7 +160,7 @@ def _note_outcomes(places: Sequence[int], answer: Response, guards: int, call: _
     return wait
 
 
-def _all_written(raw: bytes, ids: Sequence[str]) -> bool:
+def _all_written(raw: bytes, ids: Sequence[bytes]) -> bool:
     """Whether the response says that each of these documents, in this order, was written, or deleted (404: absent).
 
     Inside strings its quotes would be escaped.
@@ -171,7 +169,7 @@ def _all_written(raw: bytes, ids: Sequence[str]) -> bool:
         return False
     named = raw.split(b'"_id":')[1:]
     written = raw.count(b'"status":20') + raw.count(b'"status":404')
-    return len(named) == written == len(ids) and all(map(bytes.startswith, named, map(orjson.dumps, ids)))
+    return len(named) == written == len(ids) and all(map(bytes.startswith, named, ids))
 
 
 def _matched(places: Sequence[int], items: Sequence[BulkItem], call: _BulkCall) -> dict[int, BulkItem] | None:
