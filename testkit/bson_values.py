@@ -85,7 +85,7 @@ def decoded(document: dict) -> dict:
 
 
 def nested(value, levels: int, *, array: bool = False):
-    """The value in so many documents (or arrays) within each other."""
+    """The value within a number of documents (or arrays), one in the other."""
     for _ in range(levels):
         value = [value] if array else {"d": value}
     return value

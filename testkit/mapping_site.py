@@ -21,7 +21,7 @@ RAISED = Invocation(b'{"errorType":"ValueError","errorMessage":"no"}', "Unhandle
 
 
 class Function:
-    """A function that answers what it is told to; `calls` are the decoded payloads, in order, failed ones included."""
+    """A function that answers what a test wants; `calls` are the decoded payloads, in order, failed ones included."""
 
     def __init__(self) -> None:
         self.payloads: list[bytes] = []

@@ -17,7 +17,7 @@ from penstock.mongo.watch import watches
 from penstock.observe.metrics import Metrics
 
 IDLE_BATCHES = 40
-"""So many answers without what a test waits for, and it will not come."""
+"""After this number of answers without what a test waits for, it will not come."""
 
 
 def whole(_namespace: Namespace, documents: Sequence[dict[str, Any]]) -> Sequence[Any]:
@@ -157,7 +157,7 @@ def read_until(source, after: Position | None, enough: Callable[[list[Batch]], b
 
 
 def read_changes(source, after: Position | None, count: int) -> list[TransformedChange]:
-    """Read so many changes, or more when they come together."""
+    """Read this number of changes, or more when they come together."""
     return changes_of(read_until(source, after, lambda batches: len(changes_of(batches)) >= count))
 
 

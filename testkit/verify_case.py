@@ -50,7 +50,7 @@ class Case:
         )
 
     def verify(self, *, telling: VerifyListener | None = None, **how: Any) -> Verified:
-        """Verify with `VerifyOptions`; differences are told at once unless `wait_s` says otherwise."""
+        """Verify with `VerifyOptions`; differences are reported at once unless `wait_s` says otherwise."""
         self.found.clear()
         how = {"wait_s": 0.0, **how}
         telling = telling or VerifyListener(on_finding=self.found.append)

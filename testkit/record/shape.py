@@ -119,7 +119,7 @@ def failure(error):
 
 
 def slim(value):
-    """Leave out what every reply has; the order of its last keys is told in `tail`."""
+    """Leave out what every reply has; `tail` names the order of its last keys."""
     if isinstance(value, list):
         return [slim(item) for item in value]
     if not isinstance(value, dict):

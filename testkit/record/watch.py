@@ -71,7 +71,7 @@ class Watch:
         return self
 
     def wait(self, count):
-        """Read until so many events have come."""
+        """Read until this number of events has come."""
         end = time.monotonic() + 6
         while len(self.events) < count and not self.closed and not self.error and time.monotonic() < end:
             self.more(300)

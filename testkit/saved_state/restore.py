@@ -1,4 +1,4 @@
-"""Puts what an earlier version of penstock left in OpenSearch back, beside a source with the documents of then.
+"""Puts what an earlier version of penstock left in OpenSearch back, next to a source with the documents of that time.
 
 What the recording names by marks is put in: addresses, the source's identity, the UUIDs of the indexes as they are made
 again. A position belongs to one source, so those of the pipelines are replaced by the present ones of the test's own.

@@ -67,7 +67,7 @@ class OneBatch:
 
 @dataclass
 class _UntilStopped:
-    """A `penstock.ports.Sink` that begins nothing once it is told to stop.
+    """A `penstock.ports.Sink` that starts nothing after it was asked to stop.
 
     A caller that could wait no longer has left its thread behind, in a container that may be frozen and go on much
     later: what it writes then may be older than a tombstone that the index has forgotten.

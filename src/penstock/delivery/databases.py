@@ -134,7 +134,7 @@ def _generations(plan: Plan, adapters: Adapters) -> Mapping[Namespace, Generatio
 
 
 def _changes_of(plan: Plan, changes: Sequence[Change]) -> Sequence[Change]:
-    """What a plan is told: a generation alone its own collection's changes, with documents of its own to use up."""
+    """The changes that a plan gets, with documents it may use up: a later generation those of its collection alone."""
     if plan.alone is None:
         return [each._replace(document=deepcopy(each.document)) for each in changes]
     names = {each.namespace for each in plan.collections}

@@ -1,6 +1,6 @@
 """The keys of changes, as texts that can wait in a queue: which document, which version, no body.
 
-Whoever takes them out reads the documents as they are then, so a text may wait as long as the queue keeps it.
+The reader of the queue looks the documents up as they are then, so a text may wait as long as the queue keeps it.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The connection to a source: one client for all readers, made anew when the password has been rotated."""
+"""The connection to a source: one client for all readers, replaced when the password has been rotated."""
 
 import threading
 from collections.abc import Callable
@@ -84,7 +84,7 @@ class Connection:
         return self.client.get_database(name, codec_options=CODEC)
 
     def log_in_again(self, refused: SourceClient) -> None:
-        """Replace a client whose login was refused, when there is another one by now."""
+        """Replace a client whose login was refused, if the login has changed since."""
         with self._lock:
             login = self._read_login()
             if refused is self._clients[-1] and login != self._login:
@@ -161,7 +161,7 @@ def server(client: SourceClient) -> SourceServer:
 
 
 def identity(client: SourceClient) -> str:
-    """A name that stays the same as long as the data is the same: of the replica set, with its id where it is told."""
+    """A name that stays the same while the data does: the replica set's, with its id if the server shows it."""
     name = str(_hello(client).get("setName", ""))
     try:
         config = client.admin.command("replSetGetConfig")["config"]

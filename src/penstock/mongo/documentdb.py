@@ -1,4 +1,4 @@
-"""Change streams that DocumentDB was told to keep: a stream that was never enabled may open and yield nothing."""
+"""Change streams that are enabled on DocumentDB: a stream that was never enabled may open and yield nothing."""
 
 from collections.abc import Set
 

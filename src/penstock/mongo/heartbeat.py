@@ -1,4 +1,4 @@
-"""The heartbeat: one small document that is written anew from time to time, so that an idle stream's position moves."""
+"""The heartbeat: one small document, written again from time to time, so that an idle stream's position moves."""
 
 from datetime import UTC, datetime
 
@@ -9,7 +9,7 @@ _ID = "penstock"
 
 
 def beat(client: SourceClient, namespace: Namespace) -> None:
-    """Write the document anew. Raises PyMongoError."""
+    """Write the document again. Raises PyMongoError."""
     now = {"$set": {"at": datetime.now(UTC)}}
     client.get_database(namespace.db).get_collection(namespace.coll).update_one({"_id": _ID}, now, upsert=True)
 

@@ -84,8 +84,8 @@ class MongoLoad:
     def batches(self, after: Position | None, transform: SourceTransform) -> Generator[Batch]:
         """Yield each reply of the server until all is read.
 
-        Told to stop, it raises Stopped: an end without an error means that everything was read, or `close`. After a
-        close it may be called again.
+        When asked to stop, it raises Stopped: an end without an error means that everything was read, or `close`.
+        It may be called again after a close.
         """
         self._ending.clear()
         self._transform = transform

@@ -49,7 +49,7 @@ def _read_changes(client: SourceClient, namespace: Namespace, ids: dict[str, Any
 
 
 def sample(client: SourceClient, namespace: Namespace, size: int) -> Iterator[list[Change]]:
-    """Yield so many documents by chance, the whole collection where it is not larger; a server may choose one twice."""
+    """Yield `size` documents by chance, the whole collection where it is not larger; a server may choose one twice."""
     if estimated_count(client, namespace) <= size:
         yield from _decoded(collection(client, namespace).find_raw_batches({}, limit=size), namespace)
         return
@@ -67,7 +67,7 @@ def sample_ids(client: SourceClient, namespace: Namespace, size: int) -> list[An
 
 
 def from_both_ends(client: SourceClient, namespace: Namespace, size: int) -> Iterator[list[Change]]:
-    """Yield so many documents, half of them from the start of the order by `_id`, and half from its end."""
+    """Yield `size` documents, half of them from the start of the order by `_id`, and half from its end."""
     for direction, count in ((1, (size + 1) // 2), (-1, size // 2)):
         if count:
             found = collection(client, namespace).find_raw_batches({}, sort=[("_id", direction)], limit=count)

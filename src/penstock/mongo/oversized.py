@@ -19,7 +19,7 @@ _LARGE_BYTES = 4 * 1024 * 1024
 
 
 def looked_up(client: SourceClient, reply: CursorReply, watch: Watch) -> tuple[list[BsonDocument], int, bool]:
-    """The events of a reply that came without documents, with those of now.
+    """The events of a reply that came without documents, with the documents as they are at present.
 
     Answers the bytes that were read too, and whether one of the documents may have been too large.
     """

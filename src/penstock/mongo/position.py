@@ -1,6 +1,6 @@
 """A stream's position as text: the whole token document, or nothing where only the cluster time is known.
 
-The whole document, since MongoDB 4.0 keeps a part of a token beside its `_data` when an `_id` is a double or an int64.
+The whole document, since MongoDB 4.0 keeps a part of a token outside its `_data` when an `_id` is a double or an int64.
 """
 
 from collections.abc import Mapping

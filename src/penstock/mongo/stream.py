@@ -173,7 +173,7 @@ class MongoStream:
         return self._position or position_at(reply.time or self._opened_time)
 
     def _why_missing(self, coll: str) -> MissingDocument:
-        """Say why the document of an update is not there: deleted, unless its collection is another one by now."""
+        """Say why the document of an update is not there: deleted, unless another collection has its name."""
         now = _list_collections(self._client, self._watch)
         if coll not in now:
             return "gone"

@@ -59,7 +59,7 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
 
 
 def write_settings_file(path: Path, text: str, *, overwrite: bool) -> None:
-    """Write the file, readable by its owner alone; refuses to replace one unless told to."""
+    """Write the file, readable by its owner alone; refuses to replace one unless asked to."""
     refuse_existing(path, overwrite=overwrite)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -1,4 +1,4 @@
-"""Saves a pipeline's position every now and then, beside its work: a busy index takes its time to answer."""
+"""Saves a pipeline's position from time to time, while the pipeline works on: a busy index is slow to answer."""
 
 import time
 from collections.abc import Callable
@@ -43,7 +43,7 @@ class Checkpointer:
         self._thread.shutdown()
 
     def reached(self, position: Position, read: int) -> None:
-        """Everything before this position is safe, `read` changes by now: save it, unless that was done just now."""
+        """Save this position, unless one was saved just before: all before it is safe, `read` changes so far."""
         self._position = position
         if self._under_way is not None and not self._under_way.done():
             return

@@ -78,7 +78,7 @@ class Pipeline:
     """Moves the changes of one source to the generations that `routes` names, until the source ends or fails.
 
     `on_control` is called for each drop, rename, dropDatabase and invalidate, after everything before it is safe in
-    the index and before anything after it is sent. `on_settled` is told the position and the counts of each batch.
+    the index and before anything after it is sent. `on_settled` gets the position and the counts of each batch.
     """
 
     name: str

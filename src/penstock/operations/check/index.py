@@ -74,7 +74,7 @@ def data_nodes(client: Client) -> int:
 def index_findings(
     client: Client, collection: CollectionSettings, copies: dict[int, list[str]]
 ) -> Iterator[CheckFinding]:
-    """What can be said of one index; `copies` gathers by number of replicas which indexes have so many."""
+    """What can be said of one index; `copies` gathers the indexes by their number of replicas."""
     alias = collection.alias
     answer = client.request("GET", f"/{quote(alias, safe='')}")
     if answer.status == 404:

@@ -34,7 +34,7 @@ class Evidence:
     `time` is the source's cluster time from before it was asked. `transformed` and `reason` say what the transform
     made of it; `fields` is the comparison with the index. `letter` is a dead letter's reason that nothing newer has
     answered. `position` is the saved one's time. `runs_other_code`: the function is not the one any more that the index
-    was made with. `moved_on`: what is set otherwise by now than when it was made. `is_passed`: it was the same in an
+    was made with. `moved_on`: what is set differently from when it was made. `is_passed`: it was the same in an
     earlier look, and the worker has come beyond that since.
     """
 

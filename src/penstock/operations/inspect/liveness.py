@@ -13,7 +13,7 @@ _LOOK_FOR_LEASES = 0.5
 
 
 def reported_lately(document: StateDocument) -> bool:
-    """Whether what the document says of its worker is of now."""
+    """Whether what the document says of its worker is recent."""
     age_s = abs(time.time() - document["status"].get("reported_at", 0.0))  # the clock of that machine may be ahead
     return not document["released"] and age_s < _GONE_AFTER_LEASES * float(document["lease_s"])
 
@@ -27,7 +27,7 @@ def alive(
     """Those of the pipelines' state documents, by id, whose worker is there.
 
     A lease that is held without a report is of a worker that has just begun, or is dead: `look` reads the documents
-    again, every so many seconds for up to half a lease, to see whether they are renewed.
+    again, every `every_s` seconds for up to half a lease, to see whether they are renewed.
     """
     there = {state_id for state_id, document in documents.items() if reported_lately(document)}
     silent = {name: each for name, each in documents.items() if name not in there and not each["released"]}

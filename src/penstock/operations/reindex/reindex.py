@@ -1,4 +1,4 @@
-"""A new generation beside the one that serves: made by the settings of now, loaded, fed, verified, then served.
+"""A new generation next to the one that serves: made by the current settings, loaded, fed, verified, then served.
 
     begin      records the generation; its pipeline is anybody's who has the lease, ours or a worker's
     conduct    waits until it is in step, verifies it, moves the read alias
@@ -63,7 +63,7 @@ def reindex(
     options: ReindexOptions,
     intervals: Intervals = INTERVALS,
 ) -> None:
-    """Make a new generation of a collection by the settings of now, and let it serve once it is verified.
+    """Make a new generation of a collection by the current settings, and let it serve once it is verified.
 
     Goes on with one that was begun.
 

@@ -24,7 +24,7 @@ class PipelineOverview:
 def pipeline_of_state(
     document: Mapping[str, Any] | None, settings: Settings, source: SourceOverview, *, is_running: bool
 ) -> PipelineOverview:
-    """Judge the state of a pipeline; what it reported itself counts as long as it is of now."""
+    """Judge the state of a pipeline; what it reported itself counts while it is recent."""
     if document is None or settings.pipeline.parking_queue:  # a mapping's position is Lambda's, not ours
         return PipelineOverview(is_running=False, has_begun=False, lag_s=None, position_left_s=None, lost={})
     position, behind_s, left_s = document["position"], None, None
@@ -54,7 +54,7 @@ def loss_of(loss: Mapping[str, Any] | None, load: Mapping[str, Any] | None) -> s
 
 
 def mapped_state(load: Mapping[str, Any] | None) -> str:
-    """The state of what a mapping feeds: a load beside it, or what is left of a dropped collection, is told."""
+    """The state of what a mapping feeds; a load that runs meanwhile, or a dropped collection, comes first."""
     return str(load["phase"]) if load and load["phase"] != "live" else "mapped"
 
 

@@ -50,12 +50,12 @@ class CollectionStatus:
 
     `state` is waiting (no worker has begun), loading, live, dropped, reconciling, stopped (no worker is there), or
     mapped (an event source mapping feeds the index; only AWS knows its state and its lag); `lost` why and since when
-    the position was lost, until all is loaded anew;
-    `loaded` the share that is loaded, between 0 and 1. `lag_s` is how far the index is behind the source, and
-    `position_left_s` for how long the source still keeps the changes that are needed next. `generations` are told when
-    there are several; all else is of the one that serves. `moved_on` names what the settings say otherwise than when
-    this one was made; `searched_in` the index that is not penstock's and has the read alias: people search there.
-    `renamed_to` is the name by which the source knows a collection whose rename was followed.
+    the position was lost, until all is loaded again; `loaded` the share that is loaded, between 0 and 1. `lag_s` is how
+    far the index is behind the source, and `position_left_s` for how long the source still keeps the changes that are
+    needed next. `generations` are listed when there are several; all else is of the one that serves. `moved_on` names
+    what the settings say otherwise than when this one was made; `searched_in` the index that is not
+    penstock's and has the read alias: people search there. `renamed_to` is the name by which the source knows a
+    collection whose rename was followed.
     """
 
     namespace: str
@@ -110,14 +110,14 @@ def status(settings: Settings, intervals: Intervals = INTERVALS) -> Status:
 
 @dataclass(frozen=True)
 class _Looked:
-    """What was seen of all; `beside` has, by index, the documents and the dead letters of several generations."""
+    """What was seen of all; `several` has, by index, the documents and the dead letters of several generations."""
 
     seen: Inspection
     source: SourceOverview
     indexes: Mapping[Namespace, IndexOverview | None]
     writes_per_s: Mapping[Namespace, float | None]
     letters: Mapping[Namespace, int]
-    beside: Mapping[str, tuple[int | None, int]]
+    several: Mapping[str, tuple[int | None, int]]
     states: Mapping[str, StateDocument]
     there: Container[str]
 
@@ -149,7 +149,7 @@ class _Looked:
 
     def _generation(self, recorded: GenerationRecord, watch: Watch, namespace: Namespace) -> GenerationStatus:
         pipeline, load = self._pipeline(_feeding(recorded, watch)), self._load(namespace, recorded.index)
-        documents, letters = self.beside[recorded.index]
+        documents, letters = self.several[recorded.index]
         return GenerationStatus(
             index=recorded.index,
             role=recorded.role,
@@ -179,7 +179,7 @@ def _look(seen: Inspection, intervals: Intervals) -> _Looked:
     before = {namespace: seen.index.behind(alias) for namespace, alias in aliases.items()}
     source = see_source(seen.settings.source, seen.names)
     letters = seen.index.letters.count(aliases)
-    beside = {each.index: _beside(seen.index, each) for record in seen.records.values() for each in _several(record)}
+    several = {each.index: _size_of(seen.index, each) for record in seen.records.values() for each in _several(record)}
     time.sleep(max(0.0, began + intervals.rate_s - time.monotonic()))
     after = {namespace: seen.index.behind(alias) for namespace, alias in aliases.items()}
     seconds = time.monotonic() - began
@@ -187,7 +187,7 @@ def _look(seen: Inspection, intervals: Intervals) -> _Looked:
     states = seen.index.states(_state_ids(seen, after))
     pipelines = {name: each for name, each in states.items() if each["kind"] == "pipeline"}
     there = alive(pipelines, seen.index.states, every_s=intervals.liveness_s)
-    return _Looked(seen, source, after, rates, letters, beside, states, there)
+    return _Looked(seen, source, after, rates, letters, several, states, there)
 
 
 def _namespace(collection: CollectionSettings) -> Namespace:
@@ -217,7 +217,7 @@ def _feeding(generation: GenerationRecord | None, watch: Watch) -> str:
     return pipeline_of(generation.index) if generation and generation.number > 1 else str(watch)
 
 
-def _beside(view: IndexView, generation: GenerationRecord) -> tuple[int | None, int]:
+def _size_of(view: IndexView, generation: GenerationRecord) -> tuple[int | None, int]:
     """How many documents it holds, and how many dead letters it has."""
     index = view.behind(generation.write_alias)
     return index.documents if index else None, view.letters.count_of(generation.write_alias)

@@ -11,7 +11,7 @@ NAMES: Final = 500
 """Of an object that has more names than this, no further ones are kept."""
 
 FIELDS: Final = 50_000
-"""So many fields are kept of one collection."""
+"""How many fields of one collection are kept."""
 
 _DATE = re.compile(r"[+-]?\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}000Z")
 """The form in which penstock writes dates (docs/bson.md)."""

@@ -19,13 +19,13 @@ _WORD = 256
 """Longer texts are no names, even without a space."""
 
 _CHOICES = 32
-"""A field with at most so many different short texts is a choice among them..."""
+"""A field with at most this number of different short texts is a choice among them..."""
 _REPEATED = 10
 """...when each comes so often, on average."""
 
 _MANY_NAMES = 50
 _OTHERS = 5
-"""So many times the names of one document in all documents together: the names are data."""
+"""All documents together have more than this number of times the names of one: the names are data."""
 
 _FLAT_TEXT = 7_000
 """A text in a `flat_object` may have 32,766 bytes together with its path; these many characters always fit."""

@@ -22,7 +22,7 @@ from penstock.worker.progress import Progress
 def suggest(
     settings: Settings, collection: CollectionSettings, *, size: int, progress: Progress, stop: threading.Event
 ) -> tuple[Profile, Proposal]:
-    """Propose a mapping from so many documents. Raises SettingsError, SourceUnavailable, Stopped."""
+    """Propose a mapping from a sample of documents. Raises SettingsError, SourceUnavailable, Stopped."""
     transform, profile = Transform(collection), Profile()
     with closing(Inspection(settings)) as seen:
         namespace = seen.names_where_known()[Namespace.named(collection.namespace)]

@@ -7,7 +7,7 @@ suspects     are looked at again in batches, after growing pauses
 look         both sides of some documents, and what they say
 judging      until each suspect is equal, moving, or wrong
 repair       writes what the source holds
-ledger       what is counted, in order; findings: what is told
+ledger       what is counted, in order; findings: what is reported
 """
 
 from penstock.operations.verify.findings import KINDS, FindingKind, Verified, VerifyFinding, VerifyTally

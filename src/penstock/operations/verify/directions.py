@@ -88,7 +88,7 @@ class Directions:
             self._keep_to_the_rate(len(entries), began)
 
     def sample_of_source(self, size: int) -> CheckedPage:
-        """So many documents of the source by chance."""
+        """The sample of the source: documents by chance."""
         adapters, collection = self.looking.adapters, self.looking.collection
         source_ids = {document_id(each): each for each in adapters.ask(sample_ids, collection.source, size)}
         page = VerifiedPage(None, VerifyTally(documents=len(source_ids)))
@@ -98,7 +98,7 @@ class Directions:
         )
 
     def sample_of_index(self, size: int) -> CheckedPage:
-        """So many documents of the index by chance."""
+        """The sample of the index: documents by chance."""
         adapters = self.looking.adapters
         return self._not_held(sample(adapters.client, adapters.patience, self.looking.index, size), None)
 

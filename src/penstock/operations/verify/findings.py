@@ -10,17 +10,17 @@ moved all the time that it was looked at, so somebody is writing it. Left out: b
 Dead-lettered: what it is now was refused by the index or the transform, and a dead letter says so."""
 
 KINDS: Final[tuple[FindingKind, ...]] = ("missing", "different", "too many", "moving", "left out", "dead-lettered")
-MENDED: Final[tuple[FindingKind, ...]] = ("missing", "different", "too many")
-"""What a repair mends."""
+REPAIRABLE: Final[tuple[FindingKind, ...]] = ("missing", "different", "too many")
+"""What a repair writes or deletes."""
 
 KEPT: Final = 20
-"""So many findings of each kind are kept."""
+"""How many findings of each kind are kept."""
 
 
 class VerifyFinding(NamedTuple):
     """One document that is not simply equal; `fields` are the names of those that differ, never their values.
 
-    `repaired`: it is equal by now.
+    `repaired`: it is equal since.
     """
 
     kind: FindingKind
@@ -96,9 +96,9 @@ class Verified:
 
     @property
     def is_equal(self) -> bool:
-        """Whether the index holds exactly what the collection says it should, by now."""
+        """Whether the index holds exactly what the collection says it should."""
         found = self.tally.found
-        wrong = sum(found[kind] for kind in MENDED) - self.tally.repaired
+        wrong = sum(found[kind] for kind in REPAIRABLE) - self.tally.repaired
         return not (self.dropped or wrong or found["moving"] or found["dead-lettered"])
 
     @property

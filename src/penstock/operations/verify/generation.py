@@ -35,7 +35,7 @@ _SAVE_EVERY_S = 5.0
 class VerifyOptions:
     """How to verify: whether differences are repaired, how long one may take to settle, documents a second at most.
 
-    `sample`: only so many documents by chance, each way. `restart`: an interrupted verify is forgotten.
+    `sample`: only this number of documents by chance, each way. `restart`: an interrupted verify is forgotten.
     """
 
     repair: bool = False
@@ -47,7 +47,7 @@ class VerifyOptions:
 
 @dataclass(frozen=True)
 class VerifyListener:
-    """Who is told meanwhile: of the progress, and of each finding but what the transform left out."""
+    """Hears of the progress, and of each finding but what the transform left out."""
 
     progress: Progress = field(default_factory=NoProgress)
     on_finding: Callable[[VerifyFinding], None] = lambda _: None
@@ -64,7 +64,7 @@ def verify(
 ) -> Verified:
     """Compare a collection with a generation of it, and repair the generation where that is asked for.
 
-    It needs no lease. Told to stop, it saves how far it has come and raises Stopped; the next one goes on from there.
+    It needs no lease. When asked to stop, it saves how far it has come and raises Stopped; the next one goes on there.
     Raises SourceUnavailable, SinkUnavailable, SystemicFault, and LeaseLost when another verify has begun.
     """
     verifying = _Verifying(adapters, collection, generation, how, stop, telling or VerifyListener())
@@ -159,7 +159,7 @@ class _Verifying:
         return max(0, source + index - self._source.tally.documents - self._index.tally.documents)
 
     def _pass_index(self, state: VerifyState) -> None:
-        """Go through the index; anew when the server has lost the place."""
+        """Go through the index; from the start again when the server has lost the place."""
         while True:
             try:
                 self._pass(self._directions.index(self._index.place), self._index, state)

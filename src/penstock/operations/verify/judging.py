@@ -98,25 +98,25 @@ class Judging:
 
     def _judge(self, over: Sequence[_Case]) -> None:
         letters = self._letters(over)
-        to_mend = []
+        to_repair = []
         for case in over:
             suspect, letter = case.suspect, letters.get(case.suspect.id)
             if letter and _is_about(letter, case, self.alias):
                 self._found(suspect, "dead-lettered", case.verdict)
             elif self.repairing and suspect.tries < TRIES:
-                to_mend.append(case)
+                to_repair.append(case)
             else:
                 self._found(suspect, _kind(case.verdict), case.verdict)
-        if self.repairing and to_mend:
-            self._mend(self.repairing, to_mend)
+        if self.repairing and to_repair:
+            self._repair(self.repairing, to_repair)
 
     def _letters(self, over: Sequence[_Case]) -> Mapping[str, StoredLetter]:
         ids = [case.suspect.id for case in over if case.verdict.kind in ("missing", "different")]
         namespace = self.looking.collection.namespace
         return self.looking.adapters.dead_letters.find(namespace, ids, self.alias) if ids else {}
 
-    def _mend(self, repairing: Repairing, cases: Sequence[_Case]) -> None:
-        """Repair, and look again; what may have arrived or is too old by now is looked at and written anew."""
+    def _repair(self, repairing: Repairing, cases: Sequence[_Case]) -> None:
+        """Repair, and look again; what may have arrived, or was read too long ago, is looked at and written again."""
         try:
             outcomes = repairing.write([case.look for case in cases])
         except ReadAgain as reason:

@@ -18,7 +18,7 @@ from penstock.wiring import Adapters
 
 @dataclass
 class Repairing:
-    """Mends the documents of one generation; stores as dead letters what is refused."""
+    """Repairs the documents of one generation; stores as dead letters what is refused."""
 
     adapters: Adapters
     collection: FedGeneration

@@ -10,7 +10,7 @@ from penstock.operations.verify.ledger import VerifiedPage
 from penstock.operations.verify.look import DocumentVerdict, Side
 
 HELD: Final = 20_000
-"""With so many, they are settled before anything else is read."""
+"""At this number, they are settled before anything else is read."""
 
 UNSEEN: Final = -1
 
@@ -54,7 +54,7 @@ class Suspect:
         self.version = version
 
     def gets_more_time(self, wait_s: float) -> bool:
-        """Begin its time anew, once: what was delivered meanwhile may just have been overtaken by the next change."""
+        """Restart its time, once: what was delivered meanwhile may just have been overtaken by the next change."""
         if self.has_more_time:
             return False
         self._begin(wait_s)
