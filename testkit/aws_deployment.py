@@ -75,7 +75,7 @@ class AwsSite:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=240,
         )
 
     def mapping_is(self, state: str) -> bool:
@@ -102,7 +102,7 @@ class AwsSite:
         bodies = {document_id(each["_id"]): self._transform(each) for each in self.collection.find()}
         return {text_id: orjson.loads(body or b"") for text_id, body in bodies.items() if text_id not in without}
 
-    def wait_in_step(self, *, without: frozenset[str] = frozenset(), within_s: float = 60) -> None:
+    def wait_in_step(self, *, without: frozenset[str] = frozenset(), within_s: float = 120) -> None:
         """Wait until the index holds exactly what the collection holds."""
         until = time.monotonic() + within_s
         while (found := self.indexed()) != (expected := self.expected(without=without)):
@@ -127,7 +127,7 @@ class AwsSite:
         self.deployment.functions[function_name("sync")].crash()
 
 
-def eventually(condition: Callable[[], Any], within_s: float = 60) -> Any:
+def eventually(condition: Callable[[], Any], within_s: float = 120) -> Any:
     """Wait for a condition and answer what it answered; fails when it does not come true."""
     until = time.monotonic() + within_s
     while not (answer := condition()):

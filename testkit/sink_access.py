@@ -75,7 +75,7 @@ def side(url: str, **settings: Any) -> Iterator[Side]:
         client.close()
 
 
-def eventually(condition: Callable[[], bool], within_s: float = 20) -> None:
+def eventually(condition: Callable[[], bool], within_s: float = 90) -> None:
     """Wait for a condition; fails when it does not come true."""
     end = time.monotonic() + within_s
     while not condition():

@@ -34,7 +34,7 @@ PENSTOCK = [sys.executable, "-c", _FAST_MAIN]
 """The command line, with the intervals of tests."""
 
 FAST = Intervals.fast()
-WITHIN_S = 60
+WITHIN_S = 120
 
 _FORKS = multiprocessing.get_context("forkserver")
 """Commands are forked from a process that has done with the imports: these take longer than most tests."""

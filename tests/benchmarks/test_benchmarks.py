@@ -15,7 +15,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 def run(*words: str | Path) -> None:
     """Run one in a process of its own. They have their own servers, for they delete every index between two rounds."""
-    done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, timeout=570, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
 
 

@@ -41,7 +41,7 @@ def moved_on(site, database, namespace):
 
 @pytest.fixture
 def worker(site, database, namespace):
-    site.settings(namespace, f"{database.name}.orders", pipeline={"dead_letter_limit": 50})
+    site.settings(namespace, f"{database.name}.orders", pipeline={"dead_letter_limit": 50, "lease_s": 5})
     worker = site.start("run")
     worker.until_live()
     site.ask("POST", f"{site.index(namespace)}/_refresh")

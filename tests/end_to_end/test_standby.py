@@ -260,7 +260,7 @@ def test_a_lease_that_cannot_be_renewed_because_of_a_block_is_waited_for(site, d
 
 
 def test_a_data_index_that_is_read_only_for_longer_than_the_lease_is_waited_for(site, database, namespace, blocked):
-    site.settings(namespace)
+    site.settings(namespace, pipeline={"lease_s": 3})
     worker = site.start("run")
     worker.until_live()
     site.until_equal(database, "items")

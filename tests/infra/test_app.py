@@ -44,7 +44,7 @@ def run_app(folder: Path, **environment: str) -> subprocess.CompletedProcess[str
     }
     given = {**inherited, **nobody, "PATH": "", "CDK_OUTDIR": str(folder / "out"), **environment}
     command = [sys.executable, "-m", "infra.app"]
-    return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, timeout=250, check=False)
+    return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, timeout=500, check=False)
 
 
 @pytest.fixture(scope="session")

@@ -71,7 +71,7 @@ def test_the_printed_commands_lead_to_a_document_that_is_found_in_either_order(
 def typed(command: str) -> str:
     """Run a command as a shell does; what it printed."""
     environ = {"PATH": f"{BIN}:/usr/bin:/bin"}
-    done = subprocess.run(command, shell=True, env=environ, capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run(command, shell=True, env=environ, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -82,7 +82,7 @@ def test_the_account_of_the_shell_is_left_alone(tmp_path: Path, monkeypatch: pyt
     with running("--folder", str(tmp_path)) as (process, printed):
         post(printed)
         words = next(line.strip() for line in printed.splitlines() if line.strip().startswith(". "))
-        load = subprocess.run(["/bin/sh", "-c", words], capture_output=True, text=True, check=False, timeout=100)
+        load = subprocess.run(["/bin/sh", "-c", words], capture_output=True, text=True, check=False, timeout=240)
         assert load.returncode == 0, load.stderr
         assert "mapped" in load.stdout
         stop(process, signal.SIGTERM)

@@ -96,7 +96,7 @@ def test_the_end_of_the_unbroken_run_is_saved():
 
 
 def test_batches_are_in_flight_together():
-    together = threading.Barrier(2, timeout=5)
+    together = threading.Barrier(2, timeout=60)
     sink = Sink(lambda _: together.wait())  # passes only when both are under way
     pipeline(Scripted([upsert(1, 1)], [upsert(2, 2)]), sink).run(threading.Event())
     assert sink.versions("orders") == {"n:1": 1, "n:2": 2}

@@ -50,7 +50,7 @@ def test_a_pipeline_goes_on_with_what_was_recorded_after_it_began():
         until(lambda: begun, "it begins")
         recipe = IndexDefinition.of(ORDERS, Transform(ORDERS))
         records.now = {ORDERS.alias: CollectionRecord("shop.orders", ORDERS.alias).added(recipe, "serving")}
-        until(lambda: begun[0].plan.collections[0].recorded, "it knows what is recorded", within_s=5)
+        until(lambda: begun[0].plan.collections[0].recorded, "it knows what is recorded")
         assert len(begun) == 1
     finally:
         stop.set()
