@@ -45,7 +45,7 @@ docs: install  ## build the site into build/site; a broken link fails
 	@echo "open build/site/index.html"
 
 PROCESSES ?= 4
-SPREAD := --numprocesses $(PROCESSES) --dist loadfile
+SPREAD := --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 test: lint  ## every check: lint, types, import rules, tests on real servers (PROCESSES=n: on n pairs of servers at once)
 	$(BIN)/pytest $(SPREAD) --durations 20 $(PYTEST_ARGS)
 

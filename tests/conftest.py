@@ -32,8 +32,20 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 """For all servers that the tests start: in a few minutes the second compiler never earns what it costs, a third of all
 that the servers compute."""
 
+_SLOWEST_FIRST = ("end_to_end", "benchmarks", "crash", "faults", "tools", "infra", "contract")
 _MEMORY = Path("/dev/shm")
 _ROOM = 2 << 30
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the folders that take long first, so that no process is left alone with them in the end."""
+    here = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(here).parts[0]
+        return _SLOWEST_FIRST.index(folder) if folder in _SLOWEST_FIRST else len(_SLOWEST_FIRST)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
