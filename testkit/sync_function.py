@@ -22,7 +22,10 @@ from penstock.aws.queue import Queue
 from penstock.delivery.replay_queue import Replayed, replay_parked
 from penstock.lambdas import clients, sync
 from penstock.model import version_of
+from penstock.observe.metrics import Metrics
 from penstock.runtime.intervals import Intervals
+from penstock.worker import worker
+from penstock.worker.progress import NoProgress
 from testkit.sink_access import Said, Side
 
 T = version_of(1_700_000_000, 1)
@@ -92,6 +95,21 @@ class SyncFunction:
 def replay() -> Replayed:
     """Replay what is parked, with the function's settings."""
     return replay_parked(clients.settings(), stop=threading.Event(), intervals=Intervals.fast())
+
+
+def load(*, again: bool = False) -> None:
+    """Load the function's collections, with its settings."""
+    settings = clients.settings()
+    names = frozenset(each.namespace for each in settings.collections)
+    worker.load(
+        settings,
+        stop=threading.Event(),
+        metrics=Metrics(),
+        progress=NoProgress(),
+        only=names,
+        again=again,
+        intervals=Intervals.fast(),
+    )
 
 
 @cache

@@ -95,6 +95,13 @@ class Alarms(Construct):
             1,
             "The index is not as penstock created it, or refuses everything. The sync function's log says what to do.",
         )
+        self._alarm(
+            "Unreconciled",
+            metrics.of_sync(metrics.UNRECONCILED, sync, statistic="Maximum"),
+            1,
+            "A collection was dropped, or replaced by a rename, and its index still holds documents from before. When "
+            "the collection is back, run `penstock load`: it removes them.",
+        )
 
     def _of_servers(self, servers: Servers) -> None:
         domain = servers.opensearch.domain

@@ -65,7 +65,12 @@ def _keeps_up(sync: lambda_.IFunction) -> list[cloudwatch.IWidget]:
 
 def _refused(sync: lambda_.IFunction, queue: sqs.IQueue) -> list[cloudwatch.IWidget]:
     return [
-        _graph("Sync function: errors", sync.metric_errors(), metrics.of_sync(metrics.SYSTEMIC_FAULTS, sync)),
+        _graph(
+            "Sync function: errors",
+            sync.metric_errors(),
+            metrics.of_sync(metrics.SYSTEMIC_FAULTS, sync),
+            metrics.of_sync(metrics.UNRECONCILED, sync, statistic="Maximum"),
+        ),
         _graph(
             "Parked keys",
             metrics.of_sync(metrics.PARKED, sync),

@@ -22,6 +22,7 @@ DEAD_LETTERED: Final = "DeadLettered"
 PARKED: Final = "Parked"
 LAG: Final = "LagSeconds"
 SYSTEMIC_FAULTS: Final = "SystemicFaults"
+UNRECONCILED: Final = "Unreconciled"
 
 
 def of_sync(name: str, sync: lambda_.IFunction, *, statistic: str = "Sum") -> cloudwatch.Metric:

@@ -49,9 +49,14 @@ class FedGeneration:
             raise Outdated(f"The collection {self.namespace} was renamed at the source in the meantime. Start again.")
 
     @property
+    def index(self) -> str:
+        """The name of its index."""
+        return index_of(self.settings.alias, self.number)
+
+    @property
     def write_alias(self) -> str:
         """The alias by which it is written, and by which its dead letters go."""
-        return write_alias_of(index_of(self.settings.alias, self.number))
+        return write_alias_of(self.index)
 
     @property
     def serves(self) -> bool:

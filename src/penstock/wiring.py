@@ -7,8 +7,8 @@ Adapters   what one pipeline of `penstock.planner` is joined to, made again for 
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -26,10 +26,10 @@ from penstock.opensearch.http.requests import require_server
 from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.indexes import Generation, Indexes
 from penstock.opensearch.state.generations import GenerationRegistry
-from penstock.opensearch.state.ids import pipeline_id
+from penstock.opensearch.state.ids import index_id, pipeline_id
 from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.pipeline_state import PipelineState
-from penstock.opensearch.state.store import StateStore
+from penstock.opensearch.state.store import Conflict, StateStore
 from penstock.opensearch.state.verify_state import VerifyState
 from penstock.opensearch.write.field_fallback import FieldFallback
 from penstock.opensearch.write.sink import OpenSearchSink
@@ -147,10 +147,19 @@ class Adapters:
         return VerifyState(self.store, str(collection.namespace), index, owner=self._owner)
 
     def known_indexes(self) -> Mapping[str, str]:
-        """The UUIDs of the indexes as they were loaded, by name, whatever cursors the load had; empty before it."""
-        names = {self._plan.name, self._plan.watch.db, *(str(each.namespace) for each in self._plan.collections)}
-        stored = self.store.get(map(pipeline_id, sorted(names)))
-        return {name: uuid for each in stored.values() for name, uuid in each.document["indexes"].items()}
+        """The UUIDs of the indexes by name: as they were loaded, whatever cursors the load had, or else as noted."""
+        plan = self._plan
+        names = {plan.name, plan.watch.db, *(str(each.namespace) for each in plan.collections)}
+        noted = {index_id(each.index): each.index for each in plan.collections}
+        stored = self.store.get([*noted, *map(pipeline_id, sorted(names))])
+        known = {index: stored.pop(each).document["uuid"] for each, index in noted.items() if each in stored}
+        return known | {name: uuid for each in stored.values() for name, uuid in each.document["indexes"].items()}
+
+    def note_indexes(self, generations: Iterable[Generation]) -> None:
+        """Note the UUIDs of indexes that are not known yet, before anything is written to them."""
+        for each in generations:
+            with suppress(Conflict):  # another process has just done so
+                self.store.put(index_id(each.index), {"kind": "index", "name": each.index, "uuid": each.uuid}, None)
 
     def ask(self, question: Callable[..., T], *arguments: object, stop: threading.Event | None = None) -> T:
         """Put a question to the source; see `penstock.mongo.retrying`."""

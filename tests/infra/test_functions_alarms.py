@@ -36,6 +36,7 @@ def sync(template):
         ("oversized-records", ("AWS/Lambda", "OversizedRecordCount"), "Sum", 1),
         ("dead-letters", ("penstock", "DeadLettered"), "Sum", 1),
         ("systemic-faults", ("penstock", "SystemicFaults"), "Sum", 1),
+        ("unreconciled", ("penstock", "Unreconciled"), "Maximum", 1),
         ("lag-against-change-log", ("penstock", "LagSeconds"), "Maximum", 12 * 3600),
     ],
 )
@@ -135,7 +136,16 @@ def test_the_dashboard_shows_every_alarm_and_the_metrics_of_penstock(template):
     dashboard = properties(template, "AWS::CloudWatch::Dashboard")
     assert dashboard["DashboardName"] == "change-streams-demo"
     body = plain(dashboard["DashboardBody"])
-    for name in ("Written", "Superseded", "Filtered", "DeadLettered", "Parked", "LagSeconds", "SystemicFaults"):
+    for name in (
+        "Written",
+        "Superseded",
+        "Filtered",
+        "DeadLettered",
+        "Parked",
+        "LagSeconds",
+        "SystemicFaults",
+        "Unreconciled",
+    ):
         assert f'"penstock","{name}"' in body
     for name in ("IteratorAge", "OversizedRecordCount", "FreeStorageSpace", "JVMMemoryPressure", "Latency"):
         assert f'"{name}"' in body

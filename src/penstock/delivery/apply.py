@@ -134,11 +134,14 @@ class Applier:
 
     def _taken_away(self, collection: FedGeneration, change: Change) -> None:
         generation = self.generations[collection.namespace]
+        load = self.adapters.load_state(collection, generation).open()
         taken_away(
             collection,
             change,
-            load=self.adapters.load_state(collection, generation).open(),
+            load=load,
             documents=indexed(self.adapters.client, self.adapters.patience, generation.index),
             sink=self.adapters.sink,
             alias=generation.write_alias,
         )
+        if load.phase == "reconciling" and change.to != collection.names.at(change.version):
+            load.enter("live", whole_at=change.version)  # it was emptied, and all that comes after that is brought

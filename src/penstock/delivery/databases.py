@@ -16,6 +16,8 @@ from penstock.delivery.apply import Applier
 from penstock.errors import PenstockError, SettingsError, SystemicFault
 from penstock.model import CONTROL, Change, Counts, Namespace, Position
 from penstock.opensearch.index.indexes import Generation
+from penstock.opensearch.state.ids import load_id
+from penstock.opensearch.state.load_state import awaits_load
 from penstock.planner import FedGeneration, Plan, Planner
 from penstock.settings import Settings
 from penstock.wiring import Adapters, Wiring
@@ -34,10 +36,15 @@ class FedPlan(NamedTuple):
 
 @dataclass
 class DatabaseTargets:
-    """The generations of one database's collections; looked at from time to time by a process that lives on."""
+    """The generations of one database's collections; looked at from time to time by a process that lives on.
+
+    `unreconciled`: the collections, as last seen, that were dropped or replaced by a rename, and whose indexes hold
+    documents from before until they are loaded.
+    """
 
     planner: Planner
     wiring: Wiring
+    unreconciled: set[Namespace] = field(default_factory=set)
     _recorded: set[str] = field(default_factory=set)
     _fed: list[FedPlan] = field(default_factory=list)
     _looked_at: float | None = None
@@ -63,6 +70,8 @@ class DatabaseTargets:
             except SystemicFault as error:
                 self._fed = []  # an index may have been taken away; another one may have its name the next time
                 _give_up(fed.plan, adapters, error)
+        if counts.control:
+            self.unreconciled = self._look_for_drops(stop)
         return counts
 
     def fed(self, stop: threading.Event) -> list[FedPlan]:
@@ -77,6 +86,7 @@ class DatabaseTargets:
             self._recorded = {each.write_alias for record in records.values() for each in record.generations}
             plans = sorted(self.planner.plans(records), key=lambda plan: not plan.serves)
             self._fed = [fed for plan in plans if (fed := self._find(plan, stop))]
+            self.unreconciled = self._look_for_drops(stop)
             self._looked_at = time.monotonic()
         return self._fed
 
@@ -84,6 +94,11 @@ class DatabaseTargets:
         """Whether letters of this write alias are the generation's; the serving one takes those of no known one."""
         is_its_own = alias == fed.generations[collection.namespace].write_alias
         return is_its_own or (collection.serves and alias not in self._recorded)
+
+    def _look_for_drops(self, stop: threading.Event) -> set[Namespace]:
+        names = {load_id(name, its.index): name for fed in self._fed for name, its in fed.generations.items()}
+        loads = self.wiring.store(stop).get(names)
+        return {names[state_id] for state_id, each in loads.items() if awaits_load(each.document)}
 
     def _find(self, plan: Plan, stop: threading.Event) -> FedPlan | None:
         adapters = self.wiring.adapters(plan, stop)
@@ -128,8 +143,14 @@ def require_mappable(settings: Settings) -> None:
 
 
 def _generations(plan: Plan, adapters: Adapters) -> Mapping[Namespace, Generation]:
+    """Find the indexes, or make those that were never used. Raises SystemicFault when one is gone or another."""
+    known = adapters.known_indexes()
+    _refuse_missing(plan, adapters, known)
     found = {each.namespace: ensure(each, adapters) for each in plan.collections}
-    _refuse_replaced(found, adapters.known_indexes())
+    for namespace, generation in found.items():
+        if generation.was_replaced(known):
+            raise _taken_away(namespace, generation.index)
+    adapters.note_indexes(each for each in found.values() if each.index not in known)
     return found
 
 
@@ -154,10 +175,17 @@ def _give_up(plan: Plan, adapters: Adapters, error: PenstockError) -> None:
         adapters.records.fail(each.settings.alias, each.number, str(error))
 
 
-def _refuse_replaced(found: Mapping[Namespace, Generation], known: Mapping[str, str]) -> None:
-    for namespace, generation in found.items():
-        if generation.was_replaced(known):
-            raise SystemicFault(
-                f"The index {generation.index} was deleted, replaced or restored by someone else since it was loaded,"
-                f" so documents may be missing from it. Run `penstock load --again {namespace}` to load it again."
-            )
+def _refuse_missing(plan: Plan, adapters: Adapters, known: Mapping[str, str]) -> None:
+    """Refuse to make anew, empty, what held documents."""
+    used = {each.index: each.namespace for each in plan.collections if each.index in known}
+    there = adapters.indexes.uuids(used)
+    for index, namespace in used.items():
+        if index not in there:
+            raise _taken_away(namespace, index)
+
+
+def _taken_away(namespace: Namespace, index: str) -> SystemicFault:
+    return SystemicFault(
+        f"The index {index} was deleted, replaced or restored by someone else since penstock first wrote to it, so"
+        f" documents may be missing from it. Run `penstock load --again {namespace}` to load it again."
+    )

@@ -23,9 +23,11 @@ UNITS: Final[dict[str, str]] = {
     "Control": "Count",
     "Parked": "Count",
     "SystemicFaults": "Count",
+    "Unreconciled": "Count",
     "LagSeconds": "Seconds",
 }
-"""The metrics of the sync function. LagSeconds: from the last change's cluster time until it was written."""
+"""The metrics of the sync function. LagSeconds: from the last change's cluster time until it was written.
+Unreconciled: collections that were dropped, and whose indexes hold documents from before until `penstock load`."""
 
 
 def publish(function: str, values: Mapping[str, float], **details: str) -> None:

@@ -11,6 +11,7 @@ The function only raises if that is impossible too.
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cache, partial
 from traceback import format_tb
 from typing import Any
@@ -44,17 +45,28 @@ def handler(event: Any, context: Any) -> None:
         queue = _queue()
         events = events_of(event)
         position = Position(token_of(events), latest_time(events))
-        done, parked, faults = Counts(), 0, 0
+        done = _Done()
         for db, changes in changes_of(events, declared).items():
             try:
-                done.add(_in_time(context, partial(_apply, db, changes, position)))
+                done.counts.add(_in_time(context, partial(_apply, db, changes, position)))
+                done.unreconciled += len(_serving()[db].unreconciled) if db in _serving() else 0
             except Exception as error:  # noqa: BLE001 (any error: raising could lose the batch)
                 _log_parked(error, db)
                 keys = [each for each in changes if each.kind in CONTROL or each.namespace in declared]
                 queue.send(list(texts_of(keys, most_bytes=MAX_TEXT_BYTES)))
-                parked += len(keys)
-                faults += isinstance(error, SystemicFault)
-        _publish(context, done, parked, faults, position)
+                done.parked += len(keys)
+                done.faults += isinstance(error, SystemicFault)
+        _publish(context, done, position)
+
+
+@dataclass
+class _Done:
+    """What an invocation did; `unreconciled` collections have to be loaded (`DatabaseTargets`)."""
+
+    counts: Counts = field(default_factory=Counts)
+    parked: int = 0
+    faults: int = 0
+    unreconciled: int = 0
 
 
 def _in_time(context: Any, work: Callable[[threading.Event], Counts]) -> Counts:
@@ -89,17 +101,19 @@ def _log_parked(error: Exception, db: str) -> None:
         )
 
 
-def _publish(context: Any, counts: Counts, parked: int, faults: int, position: Position) -> None:
+def _publish(context: Any, done: _Done, position: Position) -> None:
+    counts = done.counts
     values: dict[str, float] = {
-        "Read": counts.read + parked,
+        "Read": counts.read + done.parked,
         "Written": counts.written,
         "Superseded": counts.superseded,
         "Folded": counts.folded,
         "Filtered": counts.filtered,
         "DeadLettered": counts.dead_lettered,
         "Control": counts.control,
-        "Parked": parked,
-        "SystemicFaults": faults,
+        "Parked": done.parked,
+        "SystemicFaults": done.faults,
+        "Unreconciled": done.unreconciled,
     }
     if position.time:
         values["LagSeconds"] = round(max(0.0, time.time() - seconds_of(position.time)), 3)

@@ -21,7 +21,7 @@ from penstock.opensearch.state.store import StateStore
 from penstock.operations.status.status import status
 from penstock.settings import CollectionSettings
 from testkit.sink_access import Relay, Side
-from testkit.sync_function import AWAY, SyncFunction, T, event, forget, replay
+from testkit.sync_function import AWAY, SyncFunction, T, event, forget, load, replay
 
 
 def letters(function: SyncFunction) -> dict[str, str]:
@@ -47,7 +47,7 @@ def test_every_kind_of_change_is_applied(function: SyncFunction) -> None:
     assert said.pop("LagSeconds") > 0
     assert said == {
         "Read": 7, "Written": 4, "Folded": 3, "Superseded": 0, "Filtered": 0, "DeadLettered": 0, "Control": 0,
-        "Parked": 0, "SystemicFaults": 0,
+        "Parked": 0, "SystemicFaults": 0, "Unreconciled": 0,
     }  # fmt: skip
 
 
@@ -182,20 +182,50 @@ def test_a_dropped_collection_keeps_its_documents_and_is_marked_for_the_next_loa
     assert found["_source"]["phase"] == "dropped"
 
 
+def test_old_documents_of_a_collection_that_is_back_are_reported_until_it_is_loaded(
+    function: SyncFunction, database: Database
+) -> None:
+    assert function.call(event("insert", "old", {"n": 1}, at=T))["Unreconciled"] == 0
+    assert function.call(event("drop", None, at=T + 1))["Unreconciled"] == 1
+    forget()
+    database["orders"].insert_one({"_id": "new", "n": 2})
+    assert function.call(event("insert", "new", {"n": 2}, at=T + 2))["Unreconciled"] == 1
+    assert function.indexed() == {"old": {"n": 1}, "new": {"n": 2}}
+    load()
+    function.look_at_every_call()
+    assert function.call(event("update", "new", at=T + 3))["Unreconciled"] == 0
+    assert function.indexed() == {"new": {"n": 2}}
+
+
+def test_what_a_rename_put_in_the_place_of_a_collection_is_reported_until_it_is_loaded(
+    function: SyncFunction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emptied_by_drops(function, monkeypatch)
+    db, coll = function.namespace.split(".")
+    function.call(event("insert", "old", {"n": 1}, at=T))
+    over = event("rename", None, at=T + 1, ns={"db": db, "coll": "others"}, to={"db": db, "coll": coll})
+    assert function.call(over)["Unreconciled"] == 1
+    assert function.call(event("insert", "new", {"n": 1}, at=T + 2))["Unreconciled"] == 1
+
+
 def test_a_dropped_collection_is_emptied_where_the_settings_say_so(
     function: SyncFunction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    collections = f'[{{"namespace":"{function.namespace}","index":"{function.alias}","replicas":0,"on_drop":"empty"}}]'
-    monkeypatch.setenv("PENSTOCK_COLLECTIONS", collections)
-    forget()
-    function.call(
+    emptied_by_drops(function, monkeypatch)
+    said = function.call(
         event("insert", "before", {"n": 1}, at=T),
         event("drop", None, at=T + 1),
         event("insert", "after", {"n": 2}, at=T + 2),
     )
-    assert function.indexed() == {"after": {"n": 2}}
+    assert (function.indexed(), said["Unreconciled"]) == ({"after": {"n": 2}}, 0)
     function.call(event("insert", "before", {"n": 1}, at=T), event("drop", None, at=T + 1))
     assert function.indexed() == {"after": {"n": 2}}
+
+
+def emptied_by_drops(function: SyncFunction, monkeypatch: pytest.MonkeyPatch) -> None:
+    collections = f'[{{"namespace":"{function.namespace}","index":"{function.alias}","replicas":0,"on_drop":"empty"}}]'
+    monkeypatch.setenv("PENSTOCK_COLLECTIONS", collections)
+    forget()
 
 
 def test_renames_and_invalidates_are_control_changes(function: SyncFunction) -> None:
@@ -229,6 +259,40 @@ def test_an_index_that_was_replaced_since_its_load_takes_nothing(function: SyncF
     assert (said["SystemicFaults"], said["Parked"]) == (1, 1)
     assert function.indexed().keys() == {"a"}
     function.way.ask("DELETE", f"/penstock-state/_doc/pipeline%2F{db}")
+
+
+def test_an_index_that_is_deleted_is_not_made_anew_though_nobody_ever_loaded_it(function: SyncFunction) -> None:
+    index = f"{function.alias}-g1"
+    function.look_at_every_call()
+    function.call(*[event("insert", each, {"n": 1}, at=T) for each in "abc"])
+    function.way.ask("DELETE", f"/{index}")
+    for _ in "in a warm container", "in a new one":
+        said = function.call(event("insert", "d", {"n": 1}, at=T + 1))
+        assert (said["SystemicFaults"], said["Parked"], said["Written"]) == (1, 1, 0)
+        assert function.way.client.request("GET", f"/{index}").status == 404
+        forget()
+
+
+def test_an_index_that_is_replaced_takes_nothing_though_nobody_ever_loaded_it(function: SyncFunction) -> None:
+    index = f"{function.alias}-g1"
+    function.call(event("insert", "a", {"n": 1}, at=T))
+    before = function.way.ask("GET", f"/{index}")[index]
+    function.way.ask("DELETE", f"/{index}")
+    function.way.ask("PUT", f"/{index}", {"aliases": before["aliases"], "mappings": before["mappings"]})
+    forget()
+    assert function.call(event("insert", "b", {"n": 1}, at=T + 1))["SystemicFaults"] == 1
+    assert function.indexed() == {}
+
+
+def test_a_deleted_index_is_back_after_a_load_and_a_replay(function: SyncFunction, database: Database) -> None:
+    function.call(event("insert", "a", {"n": 1}, at=T))
+    function.way.ask("DELETE", f"/{function.alias}-g1")
+    database["orders"].insert_many([{"_id": "a", "n": 1}, {"_id": "b", "n": 2}])
+    assert function.call(event("insert", "b", {"n": 2}, at=T + 1))["Parked"] == 1
+    load(again=True)
+    assert replay().messages == 1
+    assert function.call(event("insert", "c", {"n": 3}, at=T + 2))["Written"] == 1
+    assert function.indexed() == {"a": {"n": 1}, "b": {"n": 2}, "c": {"n": 3}}
 
 
 @pytest.mark.parametrize("other", [{"Records": []}, {"events": [{"no": "event"}]}, {"events": 5}, [], None])

@@ -21,6 +21,11 @@ def verify_id(collection: Namespace | str, index: str) -> str:
     return f"verify/{collection}/{index}"
 
 
+def index_id(index: str) -> str:
+    """Return the id of the note of an index as it was first used."""
+    return f"index/{index}"
+
+
 def pattern_id(pattern: str) -> str:
     """Return the id of the collections that a pattern has found."""
     return f"pattern/{pattern}"

@@ -14,6 +14,11 @@ collection is gone, and the index keeps its documents until it is back. Reconcil
 index, which is then swept: documents that the collection does not have are deleted."""
 
 
+def awaits_load(load: StateDocument) -> bool:
+    """Whether the index may hold documents that its collection lost by a drop or a rename, until a load begins."""
+    return load["phase"] == "dropped" or (load["phase"] == "reconciling" and load["position"] is None)
+
+
 class LoadState:
     """Implements `penstock.ports.Checkpoints` for a load.
 

@@ -19,7 +19,7 @@ from penstock.opensearch.http.requests import require_server
 from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.indexes import Indexes
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord, GenerationRegistry
-from penstock.opensearch.state.ids import load_id, pipeline_id, verify_id
+from penstock.opensearch.state.ids import index_id, load_id, pipeline_id, verify_id
 from penstock.opensearch.state.store import StateDocument, StateStore
 from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.planner import DeclaredCollection, Planner, pipeline_of
@@ -112,7 +112,7 @@ class Generations:
         self._letters.clear(generation.write_alias)
         own = self._pipeline_ids(generation) if generation.number > 1 else []
         index = generation.index
-        for state_id in [load_id(self.name, index), verify_id(self.name, index), *own]:
+        for state_id in [index_id(index), load_id(self.name, index), verify_id(self.name, index), *own]:
             self._store.delete(state_id)
         self.change(lambda record: record.without(generation.number))
         log.info("generation dropped", collection=self.name, index=generation.index)
