@@ -25,7 +25,7 @@ def test_a_worker_goes_on_through_conflicts_and_a_full_index(site: Site, databas
     worker.terminate()
     again = site.start("run")
     again.until_live()
-    assert again.metric("penstock_index_fields", index=f"{site.index(namespace)}-g1") == 8
+    until(lambda: again.metric("penstock_index_fields", index=f"{site.index(namespace)}-g1") == 8, "the fields")
 
 
 def test_check_warns_before_an_index_is_full_and_names_the_widest_objects(site: Site, database) -> None:

@@ -51,6 +51,8 @@ def load(
         )
         for result in results:
             progress.say(_summary(result))
+            if result.ignored and result.ignored.documents:
+                progress.say(f"{result.namespace}: {result.ignored}; see what does not fit with: penstock check")
         for namespace in _untouched(settings, only, results) if not signals.received else ():
             progress.say(f"{namespace}: already loaded; load it again with --again")
     if signals.received:

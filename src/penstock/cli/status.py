@@ -83,6 +83,9 @@ def _remarks(line: "CollectionStatus") -> Iterator[str]:
             yield f"{_loud(each.index + ' is not being updated')}: {each.failed}"
     if line.renamed_to:
         yield f"{line.namespace}: was renamed; its index is fed from {line.renamed_to}"
+    if line.ignored and line.ignored.documents:
+        what = f"{_loud(str(line.ignored))}: the values do not fit the mapping"
+        yield f"{line.namespace}: {what}; see: penstock check"
     if line.moved_on:
         changed = ", ".join(line.moved_on)
         yield f"{line.namespace}: the settings have changed ({changed}); apply: penstock reindex {line.namespace}"

@@ -17,6 +17,7 @@ MetricName = Literal[
     "penstock_waiting",
     "penstock_second_attempts_total",
     "penstock_index_fields",
+    "penstock_ignored_documents",
     "penstock_source_resumes_total",
     "penstock_positions_lost_total",
     "penstock_checkpoints_total",
@@ -65,6 +66,12 @@ METRICS: dict[MetricName, Metric] = {
     ),
     "penstock_index_fields": Metric(
         "gauge", "Number of fields in an index, up to `max_fields`; counted once a minute.", ("index",)
+    ),
+    "penstock_ignored_documents": Metric(
+        "gauge",
+        "Documents that cannot be searched by a field because its value does not fit the mapping (`_ignored`), by"
+        " field; counted once a minute.",
+        ("index", "field"),
     ),
     "penstock_source_resumes_total": Metric("counter", "Times a change stream was reopened after a fault."),
     "penstock_positions_lost_total": Metric(

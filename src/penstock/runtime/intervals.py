@@ -28,6 +28,9 @@ class Intervals:
     indexes_s: float = 5.0
     """Between two looks at whether the indexes and their aliases are as they were left."""
 
+    fields_s: float = 60.0
+    """Between two counts of an index's fields, and of the documents that cannot be searched by one."""
+
     patterns_s: float = 5.0
     """Between two looks at which collections match a pattern."""
 
@@ -85,6 +88,7 @@ class Intervals:
             collections_s=0.1,
             disappeared_s=0.3,
             indexes_s=0.2,
+            fields_s=0.2,
             patterns_s=0.2,
             report_s=0.1,
             idle_save_s=0.3,

@@ -28,6 +28,7 @@ from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.wiring import Adapters
 from penstock.worker.collections.lifecycle import Lifecycle
+from penstock.worker.field_counts import FieldCounts
 from penstock.worker.load_gate import LoadGate
 from penstock.worker.loader import Loader
 from penstock.worker.progress import LoadResult, Progress
@@ -160,6 +161,7 @@ class Follower:
 
     def _serve(self, term: _Term, is_live: Callable[[], None]) -> None:
         work = self._start(term)
+        field_counts = FieldCounts(term.adapters, [each.index for each in work.startup.generations.values()])
 
         def on_loaded() -> None:
             self._enter("live")
@@ -172,6 +174,7 @@ class Follower:
             lambda: work.loader.keep_loaded(self.progress, on_loaded=on_loaded),
             lambda: watch(self.plan, term.adapters, work.startup.generations, term.ending),
             lambda: self._beat(term),
+            lambda: field_counts.keep_counting(term.ending),
         )
 
     def _stream(self, term: _Term, work: _Work) -> None:

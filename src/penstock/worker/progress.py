@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from penstock.model import Counts
+from penstock.opensearch.read.ignored import IgnoredValues
 
 
 class Progress(Protocol):
@@ -36,7 +37,10 @@ class NoProgress:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What the load of one collection did and cost; CPU and memory are the whole process's in that time."""
+    """What the load of one collection did and cost; CPU and memory are the whole process's in that time.
+
+    `ignored` is what the index then has of values that it does not search by, None where it may not be asked.
+    """
 
     namespace: str
     documents: int
@@ -44,6 +48,7 @@ class LoadResult:
     cpu_s: float
     peak_memory_bytes: int
     counts: Counts
+    ignored: IgnoredValues | None = None
 
 
 def peak_memory_bytes() -> int:

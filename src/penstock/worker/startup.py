@@ -51,7 +51,6 @@ def start(
     if not everything:
         check_source(plan, adapters, state)
     check_indexes(plan, adapters, state, generations, again=again)
-    adapters.sink.count_fields(each.write_alias for each in generations.values())
     known: Mapping[str, str] = {} if everything or state.load() is None else state.document["indexes"]
     if not any(generation.index in known for generation in generations.values()):
         state.save_source(state.document["source"], {})  # should it end here: no index belongs to the new position

@@ -1,6 +1,6 @@
 """The mapping and settings of the indexes that penstock creates: its own, overridden by the user's file."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from types import MappingProxyType
@@ -40,7 +40,13 @@ _RESERVED = {
 TEXT: Final[dict[str, Any]] = {"type": "text", "fields": {"keyword": {"type": "keyword", "ignore_above": 1024}}}
 """Accepts every plain value, which can be searched by its words and as a whole."""
 
-DATE: Final[dict[str, Any]] = {"type": "date", "format": "strict_date_optional_time"}
+_OWN_FORMAT = "strict_date_optional_time"
+"""Accepts every date that the encoder writes."""
+
+_WITH_OWN_FORMAT = frozenset({_OWN_FORMAT, "strict_date_optional_time_nanos", "strict_date_time", "iso8601"})
+_DATES = ("date", "date_nanos", "date_range", "{dynamic_type}")
+
+DATE: Final[dict[str, Any]] = {"type": "date", "format": _OWN_FORMAT}
 
 _MAPPINGS: dict[str, Any] = {
     "date_detection": True,
@@ -76,7 +82,8 @@ def index_body(
 
     Raises SettingsError.
     """
-    mappings = {**_MAPPINGS, **deepcopy(dict(mapping.get("mappings", {})))}
+    mappings = deepcopy({**_MAPPINGS, **mapping.get("mappings", {})})
+    _accept_own_dates(mappings)
     mappings["properties"] = {**mappings.get("properties", {}), RESERVED_FIELD: _RESERVED}
     mappings["_meta"] = {**mappings.get("_meta", {}), "penstock": meta}
     if problems := [problem for each in conflicts.items() if (problem := _map_by_policy(mappings, *each))]:
@@ -96,6 +103,37 @@ def body_for(collection: CollectionSettings, *, mapping: Mapping[str, Any], meta
         max_fields=collection.max_fields,
         conflicts=collection.conflicts,
     )
+
+
+def _accept_own_dates(mappings: dict[str, Any]) -> None:
+    """Let every date field accept penstock's dates, after its own formats: a search still shows the first of these."""
+    for each in _nodes(mappings):
+        if each.get("type", "date") in _DATES and isinstance(each.get("format"), str):
+            each["format"] = _with_own_format(each["format"])
+    own = mappings.get("dynamic_date_formats")
+    if isinstance(own, list) and own != _DATE_FORMS:
+        mappings["dynamic_date_formats"] = [*own, *_DATE_FORMS]
+        if mappings["dynamic_templates"] == _MAPPINGS["dynamic_templates"]:
+            date = {**DATE, "format": "||".join([_OWN_FORMAT, *map(str, own)])}
+            next(each["dates"] for each in mappings["dynamic_templates"] if "dates" in each)["mapping"] = date
+
+
+def _with_own_format(formats: str) -> str:
+    return formats if _WITH_OWN_FORMAT.intersection(formats.split("||")) else f"{formats}||{_OWN_FORMAT}"
+
+
+def _nodes(mapping: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a mapping and every one within it: of fields, of their sub-fields, and in dynamic templates."""
+    yield mapping
+    templates = [each for named in mapping.get("dynamic_templates", ()) for each in _dicts(named)]
+    inner = (*_dicts(mapping.get("properties")), *_dicts(mapping.get("fields")))
+    for each in (*inner, *(found for template in templates if isinstance(found := template.get("mapping"), dict))):
+        yield from _nodes(each)
+
+
+def _dicts(named: Any) -> list[dict[str, Any]]:
+    """The values that are objects; OpenSearch says what is wrong with any other."""
+    return [each for each in named.values() if isinstance(each, dict)] if isinstance(named, dict) else []
 
 
 def _map_by_policy(mappings: dict[str, Any], path: str, policy: ConflictPolicy) -> str | None:

@@ -42,13 +42,13 @@ def scrolled(
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the results of a search, page by page, as they were at the start; see `scan`."""
     name = quote(index, safe="")
-    _asked(client, patience, "POST", f"/{name}/_refresh", None)
-    answer = _asked(client, patience, "POST", f"/{name}/_search?scroll={_KEEP}", query)
+    read_json(client, patience, "POST", f"/{name}/_refresh", None)
+    answer = read_json(client, patience, "POST", f"/{name}/_search?scroll={_KEEP}", query)
     try:
         while hits := hits_of(answer, index):
             yield hits
             body = {"scroll": _KEEP, "scroll_id": answer["_scroll_id"]}
-            answer = _asked(client, patience, "POST", "/_search/scroll", body)
+            answer = read_json(client, patience, "POST", "/_search/scroll", body)
     finally:
         with suppress(Unreachable, SinkUnavailable):
             client.request("DELETE", "/_search/scroll", {"scroll_id": [answer["_scroll_id"]]})
@@ -63,21 +63,22 @@ def read_sources(client: Client, patience: RetryForever, index: str, ids: Sequen
 def sample(client: Client, patience: RetryForever, index: str, size: int) -> list[Entry]:
     """Return `size` random documents, at most 10,000. Raises SinkUnavailable."""
     name = quote(index, safe="")
-    _asked(client, patience, "POST", f"/{name}/_refresh", None)
+    read_json(client, patience, "POST", f"/{name}/_refresh", None)
     by_chance: dict[str, Any] = {"function_score": {"query": {"match_all": {}}, "random_score": {}}}
     query = {"size": size, "version": True, "_source": [f"{RESERVED_FIELD}.id"], "query": by_chance}
-    return [entry_of(hit) for hit in hits_of(_asked(client, patience, "POST", f"/{name}/_search", query), index)]
+    return [entry_of(hit) for hit in hits_of(read_json(client, patience, "POST", f"/{name}/_search", query), index)]
 
 
 def count(client: Client, patience: RetryForever, index: str) -> int:
     """Return how many documents an index or alias has; up to a second old."""
-    answer = _asked(client, patience, "POST", f"/{quote(index, safe='')}/_count", {"query": {"match_all": {}}})
+    answer = read_json(client, patience, "POST", f"/{quote(index, safe='')}/_count", {"query": {"match_all": {}}})
     return int(answer["count"])
 
 
-def _asked(
+def read_json(
     client: Client, patience: RetryForever, method: str, path: str, body: dict[str, Any] | None
 ) -> dict[str, Any]:
+    """Return the response to a request that must succeed. Raises SinkUnavailable, Stopped."""
     answer = ask(client, patience, method, path, body)
     parsed = answer.json()
     if not answer.ok or not isinstance(parsed, dict):

@@ -11,12 +11,9 @@ What the settings say nothing of stays refused. Each attempt carries the version
 document wins, whichever attempt it was.
 """
 
-import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from urllib.parse import quote
 
 import structlog
 
@@ -25,9 +22,8 @@ from penstock.errors import SinkUnavailable
 from penstock.model import WRITTEN, Outcome, Refusal, Write
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.client import Client
-from penstock.opensearch.http.requests import ask
 from penstock.opensearch.http.waiting import RetryForever
-from penstock.opensearch.index.field_limit import count_fields, map_field, take_no_new_fields
+from penstock.opensearch.index.field_limit import map_field, take_no_new_fields
 from penstock.opensearch.index.mapping import TEXT
 from penstock.opensearch.write.field_errors import FieldError, objection_in
 from penstock.opensearch.write.field_errors import FieldErrorKind as Reason
@@ -38,8 +34,6 @@ log = structlog.get_logger(__name__)
 
 _ATTEMPTS = 50
 """A refusal names one field, and a document may have several that do not fit."""
-
-_COUNT_EVERY_S = 60.0
 
 
 @dataclass
@@ -69,7 +63,6 @@ class FieldFallback:
         self._client = client
         self._patience = patience
         self._metrics = metrics
-        self._counted_at = time.monotonic()
         self._logged: set[tuple[str, Reason, str]] = set()
 
     def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
@@ -78,18 +71,7 @@ class FieldFallback:
         if outcomes.count(WRITTEN) < len(outcomes):
             refused = {place: writes[place] for place, each in enumerate(outcomes) if isinstance(each, Refusal)}
             self._attempt_again(_Round(refused), outcomes, send_before)
-        if time.monotonic() - self._counted_at > _COUNT_EVERY_S:
-            self.count_fields({write.alias for write in writes})
         return outcomes
-
-    def count_fields(self, aliases: Iterable[str]) -> None:
-        """Tell the metrics how many fields the indexes behind the write aliases have; quietly, where it may not ask."""
-        self._counted_at = time.monotonic()
-        for alias in aliases:
-            with suppress(SinkUnavailable):
-                answer = ask(self._client, self._patience, "GET", f"/{quote(alias, safe='')}/_mapping")
-                for index, described in answer.json().items() if answer.ok else ():
-                    self._metrics.set("penstock_index_fields", count_fields(described["mappings"]), index=index)
 
     def _attempt_again(self, this: _Round, outcomes: list[Outcome], send_before: float | None) -> None:
         for _ in range(_ATTEMPTS):

@@ -7,6 +7,8 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
+import orjson
+
 from penstock.errors import SettingsError
 from penstock.observe.wording import counted
 from penstock.opensearch.http.client import Client
@@ -147,6 +149,20 @@ def generation_findings(seen: Inspection) -> Iterator[CheckFinding]:
             if changed:
                 what = f"the settings have changed since the index was created ({', '.join(changed)})"
                 yield warning("sink", f"{collection.alias}: settings", what, f"penstock reindex {name}")
+
+
+def ignored_findings(seen: Inspection) -> Iterator[CheckFinding]:
+    """Where documents have values that the index does not search by."""
+    for collection in seen.settings.collections:
+        alias = collection.alias
+        if (ignored := seen.index.ignored(alias)) and ignored.documents:
+            first = next(iter(ignored.fields), "")
+            query = orjson.dumps({"query": {"term": {"_ignored": first}}}).decode()
+            todo = (
+                f"find them with GET {alias}/_search {query}; correct the values, or map the field otherwise in"
+                f" mapping_file and run penstock reindex {collection.namespace}"
+            )
+            yield warning("sink", f"{alias}: values", f"{ignored}: the values do not fit the mapping", todo)
 
 
 _SECONDS = {"nanos": 1e-9, "micros": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400}

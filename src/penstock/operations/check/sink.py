@@ -14,6 +14,7 @@ from penstock.operations.check.finding import RIGHTS, CheckFinding, failure, ok,
 from penstock.operations.check.index import (
     data_nodes,
     generation_findings,
+    ignored_findings,
     index_findings,
     replicas_findings,
 )
@@ -43,6 +44,7 @@ def sink_findings(seen: Inspection) -> Iterator[CheckFinding]:
                 yield from index_findings(client, collection, copies)
             yield from replicas_findings(copies, data_nodes(client))
             yield from generation_findings(seen)
+            yield from ignored_findings(seen)
     except (Unreachable, SinkUnavailable) as error:
         yield failure(
             "sink", "connection", f"no response from {client.url}: {error}", "check that it is up and reachable"

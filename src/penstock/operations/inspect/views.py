@@ -29,6 +29,7 @@ from penstock.opensearch.http.error_table import judge_request
 from penstock.opensearch.http.requests import require_server
 from penstock.opensearch.http.waiting import FailFast
 from penstock.opensearch.read.by_ids import IndexedDocument, read_by_ids
+from penstock.opensearch.read.ignored import IgnoredValues, ignored_values
 from penstock.opensearch.state.generations import CollectionRecord, record_of
 from penstock.opensearch.state.ids import generations_id
 from penstock.opensearch.state.store import StateStore
@@ -114,6 +115,13 @@ class IndexView:
         indexing = stats.get("_all", {}).get("primaries", {}).get("indexing")
         writes = indexing["index_total"] + indexing["delete_total"] if indexing else None
         return IndexOverview(name, count.get("count"), writes, frozenset(aliases) - {name})
+
+    def ignored(self, index: str) -> IgnoredValues | None:
+        """What an index or alias does not search by; None when it cannot be asked."""
+        try:
+            return ignored_values(self.client, self._patience, index)
+        except SinkUnavailable:
+            return None
 
     def _ask(self, path: str) -> Any:
         """The answer's JSON, None when there is no such thing (or no such request, as on serverless)."""

@@ -9,6 +9,7 @@ from penstock.connections import parking_queue
 from penstock.errors import QueueUnavailable, SettingsError
 from penstock.model import Namespace
 from penstock.mongo.watch import Watch, watches
+from penstock.opensearch.read.ignored import IgnoredValues
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord
 from penstock.opensearch.state.ids import load_id, pipeline_id
 from penstock.opensearch.state.store import StateDocument
@@ -55,7 +56,7 @@ class CollectionStatus:
     needed next. `generations` are listed when there are several; all else is of the one that serves. `moved_on` names
     what the settings say otherwise than when this one was made; `searched_in` the index that is not
     penstock's and has the read alias: people search there. `renamed_to` is the name by which the source knows a
-    collection whose rename was followed.
+    collection whose rename was followed. `ignored` is what the index does not search by.
     """
 
     namespace: str
@@ -74,6 +75,7 @@ class CollectionStatus:
     moved_on: list[str]
     searched_in: str | None
     renamed_to: str | None = None
+    ignored: IgnoredValues | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class _Looked:
     indexes: Mapping[Namespace, IndexOverview | None]
     writes_per_s: Mapping[Namespace, float | None]
     letters: Mapping[Namespace, int]
+    ignored: Mapping[Namespace, IgnoredValues | None]
     several: Mapping[str, tuple[int | None, int]]
     states: Mapping[str, StateDocument]
     there: Container[str]
@@ -145,6 +148,7 @@ class _Looked:
             moved_on=_moved_on(declared, record),
             searched_in=elsewhere,
             renamed_to=str(present) if present != namespace else None,
+            ignored=self.ignored[namespace],
         )
 
     def _generation(self, recorded: GenerationRecord, watch: Watch, namespace: Namespace) -> GenerationStatus:
@@ -187,7 +191,8 @@ def _look(seen: Inspection, intervals: Intervals) -> _Looked:
     states = seen.index.states(_state_ids(seen, after))
     pipelines = {name: each for name, each in states.items() if each["kind"] == "pipeline"}
     there = alive(pipelines, seen.index.states, every_s=intervals.liveness_s)
-    return _Looked(seen, source, after, rates, letters, several, states, there)
+    ignored = {namespace: seen.index.ignored(index.name) if index else None for namespace, index in after.items()}
+    return _Looked(seen, source, after, rates, letters, ignored, several, states, there)
 
 
 def _namespace(collection: CollectionSettings) -> Namespace:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
+from penstock.opensearch.read.ignored import IgnoredValues
+
 FindingKind = Literal["missing", "different", "too many", "moving", "left out", "dead-lettered"]
 """Missing, different, too many: of the document in the index. Moving: it differs, and its version in the index has
 moved all the time that it was looked at, so somebody is writing it. Left out: by the transform, and not in the index.
@@ -82,8 +84,9 @@ class VerifyTally:
 class Verified:
     """What became of the verify of one generation.
 
-    `tally` counts the source's documents, `in_index` is how many documents of the index were gone through. `dropped`:
-    the collection is not there and its index is kept as it is, so nothing was compared.
+    `tally` counts the source's documents, `in_index` is how many documents of the index were gone through. `ignored`
+    is what the index does not search by, in documents that are equal all the same. `dropped`: the collection is not
+    there and its index is kept as it is, so nothing was compared.
     """
 
     namespace: str
@@ -93,6 +96,7 @@ class Verified:
     seconds: float = 0.0
     peak_memory_bytes: int = 0
     dropped: bool = False
+    ignored: IgnoredValues = field(default_factory=IgnoredValues)
 
     @property
     def is_equal(self) -> bool:

@@ -12,6 +12,7 @@ import structlog
 from penstock.errors import Stopped
 from penstock.mongo.collections import estimated_count, exists
 from penstock.opensearch.index.indexes import Generation
+from penstock.opensearch.read.ignored import ignored_values
 from penstock.opensearch.read.point_in_time import PlaceLost
 from penstock.opensearch.read.scan import count
 from penstock.opensearch.state.verify_state import VerifyState
@@ -207,8 +208,9 @@ class _Verifying:
         tally.add(self._source.tally)
         tally.add(self._index.tally)
         in_index, tally.documents = self._index.tally.documents, self._source.tally.documents
-        name, index = self._name, self.generation.index
-        return Verified(name, index, tally, in_index, self._seconds(), peak_memory_bytes())
+        name, index, seconds = self._name, self.generation.index, self._seconds()
+        ignored = ignored_values(self.adapters.client, self.adapters.patience, index, refreshed=True)
+        return Verified(name, index, tally, in_index, seconds, peak_memory_bytes(), ignored=ignored)
 
 
 def _stored(result: Verified) -> dict[str, Any]:
