@@ -16,6 +16,7 @@ from penstock.opensearch.http.requests import ask, error_of
 from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.field_limit import raise_limit
 from penstock.opensearch.index.mapping import body_for, read_mapping
+from penstock.opensearch.index.templates import templates_for, undo_templates
 from penstock.settings import CollectionSettings
 
 _META_SCHEMA = 1
@@ -103,10 +104,12 @@ class Indexes:
         body["aliases"] = {write_alias_of(index): {"is_write_index": True}, **searched}
         answer = ask(self._client, self._patience, "PUT", f"/{quote(index, safe='')}", body)
         if not answer.ok:
-            self._explain(answer, collection, name)
+            self._explain(answer, collection, name, index)
         made = self._found(index, name, collection.namespace)
         if made is None:
             raise SystemicFault(f"index {index} disappeared right after it was created.")
+        if answer.ok and (described := self._describe(index).get(index)):
+            undo_templates(self._client, self._patience, index, asked=body, made=described, is_searched=bool(searched))
         return Generation(made.index, made.read_alias, made.write_alias, made.uuid, created=answer.ok)
 
     def behind(self, alias: str) -> str | None:
@@ -191,7 +194,7 @@ class Indexes:
                 )
         return bool(found)
 
-    def _explain(self, answer: Response, collection: CollectionSettings, name: str) -> None:
+    def _explain(self, answer: Response, collection: CollectionSettings, name: str, index: str) -> None:
         """Raise the error for a refused creation; return if another worker has created the index in the meantime."""
         kind, reason = error_of(answer)
         if kind == "resource_already_exists_exception":
@@ -201,7 +204,7 @@ class Indexes:
         source = f"mapping_file {collection.mapping_file}" if collection.mapping_file else "the settings"
         raise SettingsError(
             f"[[collections]] {collection.namespace}: OpenSearch refused to create the index of {name} from {source}:"
-            f" {kind}: {reason}."
+            f" {kind}: {reason}.{templates_for(self._client, index).hint(index)}"
         )
 
 

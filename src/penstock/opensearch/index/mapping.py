@@ -29,6 +29,10 @@ _NOT_YOURS = {
     FIELD_LIMIT: "is set by `max_fields` of the collection; leave it out",
 }
 
+PIPELINES: Final = ("index.default_pipeline", "index.final_pipeline")
+_SAID_SETTINGS: dict[str, Any] = dict.fromkeys(PIPELINES, "_none")
+_SAID_MAPPINGS: dict[str, Any] = {"dynamic": True, "_source": {"enabled": True}, "_routing": {"required": False}}
+
 _RESERVED = {
     "properties": {
         "id": {"type": "keyword", "index": False, "doc_values": False},
@@ -95,7 +99,7 @@ def index_body(
 
 def body_for(collection: CollectionSettings, *, mapping: Mapping[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
     """Return the body that creates the index of a collection with the user's mapping. Raises SettingsError."""
-    return index_body(
+    body = index_body(
         shards=collection.shards,
         replicas=collection.replicas,
         mapping=mapping,
@@ -103,6 +107,16 @@ def body_for(collection: CollectionSettings, *, mapping: Mapping[str, Any], meta
         max_fields=collection.max_fields,
         conflicts=collection.conflicts,
     )
+    return explicit(body)
+
+
+def explicit(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body that creates an index, which also says the defaults that an index template could change.
+
+    Its settings have full dotted names.
+    """
+    settings = {**_SAID_SETTINGS, **body["settings"]}
+    return {**body, "settings": settings, "mappings": {**_SAID_MAPPINGS, **body["mappings"]}}
 
 
 def _accept_own_dates(mappings: dict[str, Any]) -> None:

@@ -13,7 +13,9 @@ from penstock.errors import SettingsError
 from penstock.observe.wording import counted
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.index.field_limit import count_fields, limit_of, takes_new_fields
+from penstock.opensearch.index.indexes import index_of
 from penstock.opensearch.index.mapping import body_for, read_mapping
+from penstock.opensearch.index.templates import templates_for
 from penstock.operations.check.finding import RIGHTS, CheckFinding, failure, ok, refusal, warning
 from penstock.operations.inspect.views import Inspection
 from penstock.planner import DeclaredCollection
@@ -82,6 +84,7 @@ def index_findings(
     if answer.status == 404:
         yield ok("sink", alias, "will be created")
         yield from _mapping_findings(client, collection)
+        yield from _template_findings(client, collection)
         copies.setdefault(collection.replicas, []).append(alias)
         return
     if not answer.ok:
@@ -108,6 +111,19 @@ def _mapping_findings(client: Client, collection: CollectionSettings) -> Iterato
         yield ok("sink", subject, f"OpenSearch accepts {origin}")
     else:
         yield failure("sink", subject, refusal(answer), f"correct {origin}")
+
+
+def _template_findings(client: Client, collection: CollectionSettings) -> Iterator[CheckFinding]:
+    """What an index template of others would do to the index."""
+    found, subject = templates_for(client, index_of(collection.alias, 1)), f"{collection.alias}: index template"
+    fields = sorted(found.mappings.get("properties", {}))
+    if fields or found.pipelines:
+        what = [f"maps {', '.join(fields)}"] if fields else []
+        what += [f"names the pipeline {each}, which will not be used" for each in found.pipelines]
+        todo = "exclude the index from its index_patterns, or say in mapping_file what the index should have"
+        yield warning("sink", subject, f"{', '.join(found.names)} {' and '.join(what)}", todo)
+    elif found.names:
+        yield ok("sink", subject, f"{', '.join(found.names)} applies, and changes no field")
 
 
 def _state_findings(

@@ -9,7 +9,7 @@ import orjson
 
 from penstock.errors import SettingsError, SinkUnavailable
 from penstock.opensearch.http.client import Client, Unreachable
-from penstock.opensearch.index.mapping import index_body
+from penstock.opensearch.index.mapping import explicit, index_body
 from penstock.operations.check.finding import RIGHTS, CheckFinding, failure, ok, refusal, warning
 from penstock.operations.check.index import (
     data_nodes,
@@ -72,7 +72,7 @@ def _server_finding(client: Client, settings: Settings) -> CheckFinding:
 def _probe_findings(client: Client) -> Iterator[CheckFinding]:
     """Do once what penstock does all day, on an index that is deleted afterwards."""
     name = f"penstock-check-{secrets.token_hex(6)}"
-    body = index_body(shards=1, replicas=0, mapping={}, meta={})
+    body = explicit(index_body(shards=1, replicas=0, mapping={}, meta={}))
     created = client.request("PUT", f"/{name}", {**body, "aliases": {f"{name}-write": {"is_write_index": True}}})
     if not created.ok:
         yield failure("sink", "create an index", refusal(created), RIGHTS)
