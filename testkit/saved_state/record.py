@@ -143,7 +143,7 @@ class Recording:
 
     def everything(self, version: str) -> dict[str, Any]:
         """What is there now, with names for all that belongs to these servers."""
-        indexes = self.ask("GET", f"{PREFIX}*,penstock-*")
+        indexes = self.ask("GET", f"{PREFIX}*,penstock-*?expand_wildcards=all")
         replaced = {each["settings"]["index"]["uuid"]: uuid_mark(name) for name, each in indexes.items()}
         state = {hit["_id"]: hit["_source"] for hit in self.hits("penstock-state")}
         identity = state[f"pipeline/{DATABASE}"]["source"]["identity"]

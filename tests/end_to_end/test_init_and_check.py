@@ -72,3 +72,18 @@ def test_check_tells_the_replicas_of_all_indexes_at_once(run, source_uri, sink_u
     arguments = ["--source-uri", source_uri, "--sink-url", sink_url, "--collection", "a.b", "--collection", "a.c"]
     told = [each for each in json.loads(run("check", "--json", *arguments).stdout) if "replicas" in each["subject"]]
     assert [(each["subject"], each["verdict"]) for each in told] == [("a.b, a.c: replicas", "warning")]
+
+
+def test_check_works_under_a_template_for_every_index_and_names_it(run, settings, sink_url, index_prefix):
+    http, path = urllib3.PoolManager(), f"{sink_url}/_index_template/{index_prefix}template"
+    mappings = {"dynamic": "strict", "properties": {"host": {"type": "keyword"}}}
+    body = {"index_patterns": [f"{index_prefix}*", "penstock-check-*"], "template": {"mappings": mappings}}
+    assert http.request("PUT", path, json=body).status == 200
+    try:
+        done = run("check", "--json")
+    finally:
+        http.request("DELETE", path)
+    assert done.returncode == 0, done.stdout
+    found = {each["subject"]: each for each in json.loads(done.stdout)}
+    assert found["write with versions"]["verdict"] == "ok"
+    assert found[f"{index_prefix}items: index template"]["detail"] == f"{index_prefix}template maps host"
