@@ -28,6 +28,7 @@ _WITHIN_S = 300
 _TESTS_FAILED = 1
 """The exit code of pytest if tests ran and some failed; any other means that it could not run them."""
 
+_QUEUE = "tests/contract/delivery/test_replay_queue.py"
 _RENAMED = "tests/end_to_end/test_renamed_collections.py"
 
 
@@ -139,6 +140,17 @@ PROMISES = (
         "in reversed(self.later) if since < version)",
         "in reversed(self.later))",
         ("tests/unit/mongo/test_values.py",),
+    ),
+    Promise(
+        "identity before every write: another source is taken for the one that was indexed",
+        "mongo/identity.py",
+        "        if not self.is_same(now):\n",
+        "        if False:\n",
+        (
+            f"{_QUEUE}::test_a_source_that_is_another_one_is_not_asked_what_a_document_is_now",
+            "tests/end_to_end/test_another_source.py",
+        ),
+        fault="another_source",
     ),
 )  # fmt: skip
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 from penstock.connections import sink_client, source_connection
 from penstock.model import Change
 from penstock.mongo.connection import Connection
+from penstock.mongo.identity import SourceIdentity, identity_of
 from penstock.mongo.load import MongoLoad
 from penstock.mongo.lookup import with_states
 from penstock.mongo.retrying import ask
@@ -145,6 +146,20 @@ class Adapters:
     def verify_state(self, collection: FedGeneration, index: str) -> VerifyState:
         """How far the verify of an index has come."""
         return VerifyState(self.store, str(collection.namespace), index, owner=self._owner)
+
+    def source_identity(self) -> SourceIdentity:
+        """Who answers at the source's address."""
+        watched, colls = self._plan.watch, [each.source.coll for each in self._plan.collections]
+        return self.ask(identity_of, watched.db, colls, self.connection.address)
+
+    def known_sources(self) -> dict[str, SourceIdentity]:
+        """The sources that the pipeline's position, and the documents of its indexes, were read from: by what is."""
+        name, aliases = self._plan.name, [each.settings.alias for each in self._plan.collections]
+        states = self.store.get([pipeline_id(name)]).values()
+        position = {f"The position of pipeline {name}": each.document["source"] for each in states}
+        indexes = {f"The index {alias}": each.source for alias, each in self.records.read(aliases).items()}
+        kept = {what: SourceIdentity.kept(stored) for what, stored in (position | indexes).items()}
+        return {what: source for what, source in kept.items() if source}
 
     def known_indexes(self) -> Mapping[str, str]:
         """The UUIDs of the indexes by name: as they were loaded, whatever cursors the load had, or else as noted."""

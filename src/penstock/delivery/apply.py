@@ -19,6 +19,7 @@ from penstock.ports import Sink
 from penstock.runtime.backoff import Backoff
 from penstock.wiring import Adapters
 from penstock.worker.collections.drops import affects, indexed, taken_away
+from penstock.worker.recovery.source_rewind import require_same_source
 
 
 class NothingKept:
@@ -103,6 +104,8 @@ class Applier:
         """
         collections = {each.namespace: each for each in self.plan.collections}
         read_outside = any(change.kind == "unresolved" for change in changes)
+        if read_outside:
+            require_same_source(self.adapters)
         batch = OneBatch(changes, position, self.adapters, Backoff(stop))
         pipeline = Pipeline(
             name=self.plan.name,

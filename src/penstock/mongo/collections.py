@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
 
 from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
@@ -52,7 +53,12 @@ def identities(client: SourceClient, db: str, colls: Sequence[str]) -> dict[str,
     Only MongoDB tells such an identity; elsewhere it is empty.
     """
     found = client.get_database(db).list_collections(filter={"name": {"$in": list(colls)}})
-    return {each["name"]: str(each.get("info", {}).get("uuid", "")) for each in found}
+    return {each["name"]: _uuid(each.get("info", {}).get("uuid", "")) for each in found}
+
+
+def _uuid(answered: Any) -> str:
+    """The driver gives a UUID, or its octets, as the connection string says."""
+    return str(UUID(bytes=bytes(answered)) if isinstance(answered, bytes) else answered)
 
 
 def exists(client: SourceClient, namespace: Namespace) -> bool:

@@ -79,6 +79,11 @@ class Connection:
                     self._log_in(self._read_login())
         return self._clients[-1]
 
+    @property
+    def address(self) -> str:
+        """The hosts and ports that the settings name."""
+        return address(self._settings)
+
     def database(self, name: str) -> Database[BsonDocument]:
         """Answer a database whose documents are decoded by CODEC."""
         return self.client.get_database(name, codec_options=CODEC)
@@ -114,8 +119,7 @@ def connect(settings: SourceSettings, login: Callable[[], Login] | None = None) 
     """
     connection = Connection(settings, login)
     try:
-        hello = _hello(connection.client)
-        if "setName" not in hello:
+        if "setName" not in hello(connection.client):
             raise SourceUnavailable(
                 f"The server at {address(settings)} is not a replica set, so it has no change streams.",
                 "Start it with --replSet and run rs.initiate(), or name another server in [source] uri.",
@@ -135,7 +139,7 @@ def cluster_time(client: SourceClient) -> int:
 
     Not for the version of what is read afterwards: a majority read may be older (`collections.committed_time`).
     """
-    return time_of(client.admin.command("ping")) or time_of(_hello(client))
+    return time_of(client.admin.command("ping")) or time_of(hello(client))
 
 
 def time_of(reply: BsonDocument) -> int:
@@ -146,29 +150,16 @@ def time_of(reply: BsonDocument) -> int:
 
 def server(client: SourceClient) -> SourceServer:
     """Say what the source is. Raises PyMongoError."""
-    hello = _hello(client)
-    name = hello.get("me") or hello.get("primary") or ""
-    amazon = ".docdb" in name or (
-        "$clusterTime" not in hello and "electionId" not in hello and "lastWrite" not in hello
-    )
+    said = hello(client)
+    name = said.get("me") or said.get("primary") or ""
+    amazon = ".docdb" in name or ("$clusterTime" not in said and "electionId" not in said and "lastWrite" not in said)
     return SourceServer(
         product="DocumentDB" if amazon else "MongoDB",
         version=str(client.admin.command("buildInfo").get("version", "unknown")),
-        replica_set=hello.get("setName", ""),
-        primary=hello.get("primary") or name,
+        replica_set=said.get("setName", ""),
+        primary=said.get("primary") or name,
         time=cluster_time(client),
     )
-
-
-def identity(client: SourceClient) -> str:
-    """A name that stays the same while the data does: the replica set's, with its id if the server shows it."""
-    name = str(_hello(client).get("setName", ""))
-    try:
-        config = client.admin.command("replSetGetConfig")["config"]
-    except OperationFailure:  # needs the role clusterMonitor, and DocumentDB has none
-        return name
-    replica_set = config.get("settings", {}).get("replicaSetId")
-    return f"{name}/{replica_set}" if replica_set else name
 
 
 def address(settings: SourceSettings) -> str:
@@ -228,7 +219,8 @@ def _unusable(settings: SourceSettings, error: Exception) -> str:
     return f"[source] uri: {error}"
 
 
-def _hello(client: SourceClient) -> BsonDocument:
+def hello(client: SourceClient) -> BsonDocument:
+    """Answer what the server says of itself and of its replica set."""
     try:
         return dict(client.admin.command("hello"))
     except OperationFailure as error:

@@ -33,6 +33,7 @@ from penstock.mongo.connection import Connection, SourceClient
 from penstock.mongo.cursor import ChangeCursor, CursorReply, events_in
 from penstock.mongo.error_table import Fault, fault_of, in_words
 from penstock.mongo.events import EventReader, MissingDocument
+from penstock.mongo.identity import SourceIdentity, identity_of
 from penstock.mongo.oversized import looked_up
 from penstock.mongo.position import position_after, position_at, time_within
 from penstock.mongo.retrying import Retries
@@ -69,6 +70,7 @@ class MongoStream:
         self._batch_size = batch_size
         self._wait_ms = wait_ms
         self._events = EventReader(watch.db, watch.colls, self._why_missing, watch.renamed)
+        self._source: SourceIdentity | None = None
         self._identities: dict[str, str] = {}
         self._position: Position | None = None
         self._opened_time = 0
@@ -137,9 +139,18 @@ class MongoStream:
 
     def _note_collections(self) -> None:
         """Note, before the cursor is opened, which collections there are, and a time that is surely before it."""
+        self._require_same_source()
         self._identities = _list_collections(self._client, self._watch)
         if self._position is None:
             self._opened_time = committed_time(self._client, self._watch.first)
+
+    def _require_same_source(self) -> None:
+        """Raise SystemicFault when another source answers than the last time: an address may lead elsewhere by now."""
+        watch, before = self._watch, self._source
+        now = identity_of(self._client, watch.db, watch.carried(0), self._connection.address)
+        if before:
+            before.require_same(now, f"The change stream of {watch}")
+        self._source = now
 
     def _batch(self, pieces: Iterable[list[BsonDocument]], reply: CursorReply, asked_at: float) -> Batch:
         """Make changes of a reply's events, which come in pieces."""

@@ -8,13 +8,13 @@ import difflib
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Any
 
 import structlog
 
 from penstock.errors import Outdated, SettingsError, SystemicFault
 from penstock.model import Namespace
 from penstock.mongo.collections import exists, namespaces
-from penstock.mongo.connection import identity
 from penstock.opensearch.index.definition import IndexDefinition
 from penstock.opensearch.index.indexes import AliasLost, Generation, index_of
 from penstock.opensearch.state.generations import CollectionRecord
@@ -46,14 +46,16 @@ def start(
     Raises SettingsError, PositionLost, SystemicFault, SourceUnavailable, SinkUnavailable.
     """
     _check_records(plan, adapters)
-    generations = {each.namespace: _ensured(each, adapters) for each in plan.collections}
-    everything = again >= generations.keys()
+    everything = again >= {each.namespace for each in plan.collections}
     if not everything:
         check_source(plan, adapters, state)
+    generations = {each.namespace: _ensured(each, adapters) for each in plan.collections}
     check_indexes(plan, adapters, state, generations, again=again)
+    source = adapters.source_identity().stored()
     known: Mapping[str, str] = {} if everything or state.load() is None else state.document["indexes"]
     if not any(generation.index in known for generation in generations.values()):
-        state.save_source(state.document["source"], {})  # should it end here: no index belongs to the new position
+        # Should it end here: no index belongs to the new position.
+        state.save_source({**state.document["source"], **source}, {})
         _take_position(adapters, state)
     loads = {}
     for each in plan.collections:
@@ -67,13 +69,10 @@ def start(
             log.info("will be loaded again", collection=str(name), index=generation.index)
             load.enter("reconciling")
     for each in plan.collections:
-        record = _record(each, adapters, _recipe(each, state, loads[each.namespace]))
+        record = _record(each, adapters, _recipe(each, state, loads[each.namespace]), source)
         if each.serves and (changed := record.moved_on(each.now)):
             _warn_moved_on(each, changed)
-    state.save_source(
-        {"identity": adapters.ask(identity)},
-        {generation.index: generation.uuid for generation in generations.values()},
-    )
+    state.save_source(source, {generation.index: generation.uuid for generation in generations.values()})
     return Startup(generations, loads)
 
 
@@ -119,12 +118,18 @@ def _check_records(plan: Plan, adapters: Adapters) -> None:
             raise Outdated(f"The generations of {each.namespace} have changed in the meantime. Start again.")
 
 
-def _record(each: FedGeneration, adapters: Adapters, recipe: IndexDefinition) -> CollectionRecord:
+def _record(
+    each: FedGeneration, adapters: Adapters, recipe: IndexDefinition, source: Mapping[str, Any]
+) -> CollectionRecord:
     """Return the record of a collection: made with its first generation, changed when it is loaded in another form."""
     alias = each.settings.alias
     if each.recorded is None:
-        return adapters.records.create(CollectionRecord(str(each.namespace), alias).added(recipe, "serving"))
-    return adapters.records.change(alias, lambda record: record.changed(each.number, recipe=recipe))
+        return adapters.records.create(
+            CollectionRecord(str(each.namespace), alias, source=source).added(recipe, "serving")
+        )
+    return adapters.records.change(
+        alias, lambda record: replace(record, source=source).changed(each.number, recipe=recipe)
+    )
 
 
 def _recipe(each: FedGeneration, state: PipelineState, load: LoadState) -> IndexDefinition:

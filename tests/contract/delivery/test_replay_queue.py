@@ -8,10 +8,13 @@ from pymongo.database import Database
 
 from penstock.delivery.apply import Applier
 from penstock.documents.document_id import document_id
-from penstock.errors import QueueUnavailable, SettingsError
+from penstock.errors import QueueUnavailable, SettingsError, SystemicFault
 from penstock.lambdas import clients
+from penstock.mongo.identity import SourceIdentity
+from penstock.opensearch.state.pipeline_state import PipelineState
+from penstock.opensearch.state.store import StateStore
 from testkit.bson_values import IDS
-from testkit.sink_access import Relay
+from testkit.sink_access import Relay, Side
 from testkit.sync_function import AWAY, SyncFunction, T, event, forget, replay
 
 
@@ -116,6 +119,24 @@ def test_a_message_is_deleted_only_after_it_was_applied(
             replay()
     assert function.indexed()["a"] == {"n": 5}
     assert replay().messages == 1
+
+
+def test_a_source_that_is_another_one_is_not_asked_what_a_document_is_now(
+    function: SyncFunction, between: Relay, way: Side, database: Database
+) -> None:
+    database["orders"].insert_one({"_id": "a", "n": 5})
+    park(function, between, event("update", "a", at=T + 1))
+    state = PipelineState(StateStore(way.client, way.patience), database.name, owner="a load", lease_s=60)
+    state.acquire()
+    state.save_source(SourceIdentity("rs0", hosts=frozenset({"elsewhere:27017"})).stored(), {})
+    state.release()
+    with pytest.raises(SystemicFault, match=r"belongs to the source rs0 \(elsewhere:27017\), but another one answers"):
+        replay()
+    said = function.call(event("insert", "b", {"n": 1}, at=T + 2), event("update", "a", at=T + 3))
+    assert (said["SystemicFaults"], said["Parked"], said["Written"]) == (1, 2, 0), said
+    assert function.call(event("insert", "c", {"n": 2}, at=T + 4))["Written"] == 1, "what it carries needs no source"
+    assert function.indexed() == {"warm": {"n": -1}, "c": {"n": 2}}
+    assert function.queue.waiting() == 2
 
 
 def _refuse(*_: object) -> None:

@@ -8,7 +8,8 @@ from pymongo import MongoClient
 
 from penstock.errors import PositionLost, SourceUnavailable
 from penstock.model import Namespace, Position
-from penstock.mongo.connection import connect, identity, server
+from penstock.mongo.connection import connect, server
+from penstock.mongo.identity import identity_of
 from penstock.mongo.load import MongoLoad
 from penstock.mongo.stream import MongoStream
 from penstock.mongo.watch import watches
@@ -85,7 +86,8 @@ def test_it_is_taken_for_a_documentdb(connection):
     found = server(connection.client)
     assert (found.product, found.version, found.replica_set) == ("DocumentDB", "5.0.0", "rs0")
     assert found.time > 0
-    assert identity(connection.client) == "rs0"
+    seen = identity_of(connection.client, "shop", ["orders"], connection.address)
+    assert (seen.replica_set, seen.id, seen.collections, seen.hosts) == ("rs0", "", frozenset(), seen.addresses)
 
 
 @pytest.mark.parametrize(("cursor_per", "collection"), [("database", ""), ("collection", "orders")])

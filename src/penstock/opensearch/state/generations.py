@@ -41,7 +41,8 @@ class GenerationRecord:
 class CollectionRecord:
     """The generations of one collection behind one read alias; `last` is the highest number ever used.
 
-    `names` are those that the collection got by renames that were followed: see `penstock.model.Names`.
+    `names` are those that the collection got by renames that were followed: see `penstock.model.Names`. `source` is
+    what was seen of the source whose documents the generations hold: see `penstock.mongo.identity`.
     """
 
     collection: str
@@ -49,6 +50,7 @@ class CollectionRecord:
     last: int = 0
     generations: tuple[GenerationRecord, ...] = field(default=())
     names: tuple[tuple[str, int], ...] = ()
+    source: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def fed(self) -> tuple[GenerationRecord, ...]:
@@ -151,7 +153,8 @@ def record_of(document: Mapping[str, Any]) -> CollectionRecord:
         GenerationRecord(**{**each, "recipe": IndexDefinition(**each["recipe"])}) for each in document["generations"]
     )
     names = tuple((each["collection"], each["since"]) for each in document.get("names", ()))
-    return CollectionRecord(document["name"], document["alias"], document["last"], tuple(generations), names)
+    name, alias, last, source = document["name"], document["alias"], document["last"], document.get("source", {})
+    return CollectionRecord(name, alias, last, tuple(generations), names, source)
 
 
 def _document(record: CollectionRecord) -> dict[str, Any]:
@@ -162,5 +165,6 @@ def _document(record: CollectionRecord) -> dict[str, Any]:
         "last": record.last,
         "generations": [asdict(each) for each in record.generations],
         "names": [{"collection": coll, "since": since} for coll, since in record.names],
+        "source": record.source,
         "written": secrets.token_hex(4),
     }

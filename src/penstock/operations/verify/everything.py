@@ -11,6 +11,7 @@ from penstock.planner import Planner
 from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.settings import Settings
 from penstock.wiring import wired
+from penstock.worker.recovery.source_rewind import require_same_source
 
 
 def verify_all(
@@ -34,6 +35,8 @@ def verify_all(
                 name = str(each.namespace)
                 if name not in only or not each.serves:
                     continue
+                if how.repair:
+                    require_same_source(adapters)
                 generation = adapters.indexes.serving(each.settings)
                 if generation is None:
                     raise SettingsError(

@@ -1,7 +1,8 @@
 """Whether the source is still the one whose changes the index holds, and did not go back in time.
 
-check_source   at the start of a term: its identity, and its cluster time against the saved position
-RewindGuard    while it runs: the index must hold no version above the source's cluster time
+check_source          at the start of a term: its identity, and its cluster time against the saved position
+require_same_source   its identity alone, for what writes without a lease: repairs and replays
+RewindGuard           while it runs: the index must hold no version above the source's cluster time
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 
 from penstock.errors import SystemicFault
 from penstock.model import SUPERSEDED, Outcome, Position, Write, seconds_of
-from penstock.mongo.connection import cluster_time, identity
+from penstock.mongo.connection import cluster_time
 from penstock.opensearch.index.indexes import Generation
 from penstock.opensearch.read.by_ids import read_by_ids
 from penstock.opensearch.state.pipeline_state import PipelineState
@@ -23,28 +24,24 @@ _LOOKED_AT = 100
 
 
 def check_source(plan: Plan, adapters: Adapters, state: PipelineState) -> None:
-    """Refuse a source that is not the one whose position was saved, or that went back in time."""
+    """Refuse a source that is not the one whose changes the indexes hold, or that went back in time."""
+    require_same_source(adapters)
     position: Position | None = state.load()
-    if position is None:
-        return
-    before, now = state.document["source"].get("identity"), adapters.ask(identity)
-    if before and not _is_same(before, now):
-        raise SystemicFault(
-            f"Pipeline {plan.name}: the position belongs to the source {before}, but {now} answers at the address."
-            " Correct [source] uri; or, if the data was moved there, load it again with `penstock load --again`."
-        )
-    if position.time > adapters.ask(cluster_time):
+    if position and position.time > adapters.ask(cluster_time):
         raise SystemicFault(
             f"Pipeline {plan.name}: the saved position is ahead of the source's cluster time, so the source was"
             " restored, or this is a different one. Run `penstock load --again`, which also removes what is not there."
         )
 
 
-def _is_same(before: str, now: str) -> bool:
-    """Compare `name/id`, or the names alone where one of the two was read without the right to see the id."""
-    if "/" in before and "/" in now:
-        return before == now
-    return before.partition("/")[0] == now.partition("/")[0]
+def require_same_source(adapters: Adapters) -> None:
+    """Raise SystemicFault when the position, or an index, is of another source than the one that answers.
+
+    Comes before whatever is written because of what this source says, and what it does not hold.
+    """
+    now = adapters.source_identity()
+    for what, before in adapters.known_sources().items():
+        before.require_same(now, what)
 
 
 @dataclass
