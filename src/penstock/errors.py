@@ -5,6 +5,7 @@
       PositionLost           the source no longer holds the position                    exit code 3
       SourceUnavailable      the source cannot be reached, or refuses what we need      exit code 4
       SinkUnavailable        the same for the index                                     exit code 5
+        IndexUnreadable      one index is closed, or cannot be read by ids              exit code 5
       QueueUnavailable       the same for the queue of parked keys                      exit code 5
       SystemicFault          continuing would hide a loss: too many dead letters,
                              counters that do not balance, a restored source            exit code 6
@@ -62,6 +63,10 @@ class SinkUnavailable(PenstockError):
     """The index cannot be reached, or permanently refuses what a writer needs (credentials, a missing permission)."""
 
     exit_code = 5
+
+
+class IndexUnreadable(SinkUnavailable):
+    """An index is closed, or answers no request for a document by its id; other indexes may."""
 
 
 class QueueUnavailable(PenstockError):

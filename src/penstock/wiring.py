@@ -55,6 +55,12 @@ class Wiring:
     client: Client
     metrics: Metrics
     intervals: Intervals = INTERVALS
+    if_closed: bool = True
+    """Whether to wait for an index that is closed; see `penstock.opensearch.http.waiting`."""
+
+    def patience(self, stop: threading.Event) -> RetryForever:
+        """How to wait for the index."""
+        return RetryForever(self.metrics, stop, if_closed=self.if_closed)
 
     def adapters(self, plan: Plan, stop: threading.Event, *, leased: bool = False) -> "Adapters":
         """Join a pipeline; with `leased` nothing is written to its indexes without its lease."""
@@ -62,7 +68,7 @@ class Wiring:
 
     def store(self, stop: threading.Event) -> StateStore:
         """The state documents."""
-        return StateStore(self.client, RetryForever(self.metrics, stop))
+        return StateStore(self.client, self.patience(stop))
 
     def records(self, stop: threading.Event) -> GenerationRegistry:
         """The records of the generations of all collections."""
@@ -71,7 +77,12 @@ class Wiring:
 
 @contextmanager
 def wired(
-    settings: Settings, *, metrics: Metrics, connections: int = 0, intervals: Intervals = INTERVALS
+    settings: Settings,
+    *,
+    metrics: Metrics,
+    connections: int = 0,
+    intervals: Intervals = INTERVALS,
+    if_closed: bool = True,
 ) -> Iterator[Wiring]:
     """Open the connections to both; `connections` at once to the index, 0 for as many as the client has by default.
 
@@ -80,7 +91,7 @@ def wired(
     with closing(sink_client(settings, connections=connections)) as client:
         require_server(client)
         with source_connection(settings.source) as connection:
-            yield Wiring(settings, connection, client, metrics, intervals)
+            yield Wiring(settings, connection, client, metrics, intervals, if_closed)
 
 
 class Adapters:
@@ -95,7 +106,7 @@ class Adapters:
         self.intervals = intervals = wiring.intervals
         self.connection = wiring.connection
         self.client = client = wiring.client
-        self.patience = RetryForever(metrics, stop)
+        self.patience = wiring.patience(stop)
         self.indexes = Indexes(client, self.patience)
         self.store = StateStore(client, self.patience)
         self._state = PipelineState(

@@ -12,7 +12,7 @@ from penstock.cli.letter_filters import Collections, NewerThan, OlderThan, Reaso
 from penstock.cli.preparation import prepare_to_look, prepare_to_work
 from penstock.cli.signals import stop_signals
 from penstock.cli.tables import aligned, as_table_or_lists, cut, on_one_line, terminal_width
-from penstock.errors import SettingsError, SourceUnavailable
+from penstock.errors import IndexUnreadable, SettingsError, SourceUnavailable
 from penstock.model import Namespace, seconds_of
 from penstock.observe.wording import counted
 from penstock.settings import Settings
@@ -39,7 +39,7 @@ def list_(
 
     The states are: open (the document still has to be indexed), superseded (the index holds this version of the
     document or a later one), deleted (the source no longer has the document), no collection (the source no longer has
-    the collection) and unknown (the source cannot be asked). A replay removes superseded and deleted ones.
+    the collection) and unknown (the source or the index cannot be asked). A replay removes superseded and deleted ones.
     """
     from penstock.operations.dead_letters.listing import list_letters
 
@@ -52,6 +52,8 @@ def list_(
             typer.echo(line)
     if listing.source_problem:
         raise SourceUnavailable(listing.source_problem)
+    if listing.index_problem:
+        raise IndexUnreadable(listing.index_problem)
 
 
 def show(

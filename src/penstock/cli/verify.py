@@ -70,12 +70,14 @@ def verify(
         def telling(name: str) -> VerifyListener:
             return VerifyListener(progress, _as_line(name)) if as_json else VerifyListener(progress)
 
-        for result in verify_all(settings, how, only=only, stop=signals.stop, telling=telling, intervals=intervals):
-            results.append(result)
-            if as_json:
-                _print(_collection(result))
-    if not as_json:
-        _report(results)
+        try:
+            for result in verify_all(settings, how, only=only, stop=signals.stop, telling=telling, intervals=intervals):
+                results.append(result)
+                if as_json:
+                    _print(_collection(result))
+        finally:
+            if not as_json:
+                _report(results)
     if signals.received:
         typer.echo("stopped; the next `penstock verify` resumes from here", err=True)
         raise typer.Exit(signals.exit_code(endless=False))

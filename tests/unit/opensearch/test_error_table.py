@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from penstock.errors import IndexTakenAway, PenstockError, SinkUnavailable
+from penstock.errors import IndexTakenAway, IndexUnreadable, PenstockError, SinkUnavailable
 from penstock.model import SUPERSEDED, WRITTEN, Refusal
 from penstock.opensearch.http.client import Response
 from penstock.opensearch.http.error_table import (
     REASON_CHARACTERS,
     describe_error,
     judge_item,
+    judge_read,
     judge_request,
     without_values,
 )
@@ -154,3 +155,24 @@ def test_a_reason_is_bounded_in_length_and_in_depth() -> None:
 )  # fmt: skip
 def test_what_is_quoted_from_a_document_is_left_out(message: str, expected: str) -> None:
     assert without_values(message) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "meant"),
+    [
+        ("index_closed_exception", "closed"),
+        ("cluster_block_exception", "blocked"),
+        ("no_shard_available_action_exception", "unavailable"),
+        ("opensearch_rejected_execution_exception", "unavailable"),
+        ("routing_missing_exception", IndexUnreadable),
+        ("illegal_argument_exception", IndexUnreadable),
+        ("security_exception", SinkUnavailable),
+    ],
+)
+def test_a_document_that_was_not_read_is_judged_by_its_own_error(kind: str, meant: object) -> None:
+    error = {"type": kind, "reason": "no", "index": "orders-g1"}
+    if isinstance(meant, str):
+        assert judge_read("orders", error).reason == meant
+    else:
+        with pytest.raises(meant, match=kind):
+            judge_read("orders", error)

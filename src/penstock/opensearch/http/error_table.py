@@ -18,7 +18,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from penstock.errors import IndexTakenAway, SinkUnavailable
+from penstock.errors import IndexTakenAway, IndexUnreadable, SinkUnavailable
 from penstock.model import SUPERSEDED, WRITTEN, Outcome, Refusal
 from penstock.opensearch.http.client import Response
 from penstock.opensearch.http.waiting import Wait
@@ -31,6 +31,8 @@ MISSING: Final = frozenset({"index_not_found_exception", "no_such_index_exceptio
 _CLOSED = frozenset({"index_closed_exception"})
 _FORBIDDEN = frozenset({"security_exception", "authorization_exception", "access_denied_exception"})
 _TRY_LATER = frozenset({408, 425, 429})
+_UNREADABLE = frozenset({"routing_missing_exception", "illegal_argument_exception"})
+"""Why an index answers no read by ids, however often it is asked: its mapping, or an alias of several indexes."""
 
 
 DROPPED: Final = "dropped by an ingest pipeline of the index"
@@ -86,6 +88,19 @@ def judge_request(answer: Response, what: str) -> Wait | Refusal:
     return Refusal(answer.status, detail)
 
 
+def judge_read(index: str, error: Mapping[str, Any]) -> Wait:
+    """Return the wait that one document of a read by ids asks for. Raises IndexUnreadable, SinkUnavailable."""
+    kind, detail = str(error.get("type", "")), describe_error(error)
+    if kind in _UNREADABLE:
+        raise IndexUnreadable(
+            f"{index} cannot be read by ids: {detail}. penstock reads from one index, without routing: correct its"
+            " aliases; or build it again with `penstock reindex`, without `_routing` in the mapping."
+        )
+    if kind in _FORBIDDEN:
+        raise SinkUnavailable(f"{index} cannot be read: {detail}. Grant this user read access to the index.")
+    return _wait(0, kind, detail) or Wait("unavailable", detail)
+
+
 def _taken_away(detail: str) -> IndexTakenAway:
     return IndexTakenAway(
         f"The index refused a write: {detail}. Another tool deleted or replaced it or removed its alias, so the saved"
@@ -122,6 +137,8 @@ def describe_error(error: Mapping[str, Any]) -> str:
     of_a_value = False
     while isinstance(cause, Mapping) and len(parts) < 5:
         kind, reason = str(cause.get("type", "error")), str(cause.get("reason", ""))
+        if kind in _CLOSED and cause.get("index"):
+            reason = f"the index {cause['index']} is closed"
         parts.append(kind if of_a_value else f"{kind}: {without_values(reason)}")
         of_a_value = of_a_value or reason.startswith("failed to parse field")
         cause = cause.get("caused_by")

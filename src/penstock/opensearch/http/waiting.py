@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
-from penstock.errors import SinkUnavailable
+from penstock.errors import IndexUnreadable, SinkUnavailable
 from penstock.observe.metrics import Metrics
 from penstock.runtime.backoff import Backoff
 
@@ -43,10 +43,21 @@ _boards: WeakKeyDictionary[Metrics, _Board] = WeakKeyDictionary()
 
 
 class RetryForever:
-    """Waits for a cluster until `stop`; logs each reason once and then every 30 s, and updates the metrics."""
+    """Waits for a cluster until `stop`; logs each reason once and then every 30 s, and updates the metrics.
 
-    def __init__(self, metrics: Metrics, stop: threading.Event, *, now: Callable[[], float] = time.monotonic) -> None:
+    `if_closed`: also for an index that is closed; a command does not, for it has others to look at.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        stop: threading.Event,
+        *,
+        if_closed: bool = True,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.stop = stop
+        self._if_closed = if_closed
         self._now = now
         self._metrics = metrics
         self._board = _boards.setdefault(metrics, _Board())
@@ -56,7 +67,9 @@ class RetryForever:
         return Attempts(self)
 
     def began(self, who: int, wait: Wait) -> None:
-        """Note that a request waits."""
+        """Note that a request waits. Raises IndexUnreadable if it is not to wait for a closed index."""
+        if wait.reason == "closed" and not self._if_closed:
+            raise IndexUnreadable(f"{wait.detail}. Open it, then try again.")
         now = self._now()
         with self._board.lock:
             self._board.waiting.add(who)
@@ -85,11 +98,13 @@ class FailFast(RetryForever):
     """Never waits. For read-only commands: what a worker would wait for raises SinkUnavailable."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(Metrics(), threading.Event())
+        super().__init__(Metrics(), threading.Event(), if_closed=False)
         self._url = url
 
-    def began(self, who: int, wait: Wait) -> None:  # noqa: ARG002 (overrides RetryForever)
-        """Raise SinkUnavailable."""
+    def began(self, who: int, wait: Wait) -> None:
+        """Raise SinkUnavailable, IndexUnreadable."""
+        if wait.reason == "closed":
+            super().began(who, wait)
         raise SinkUnavailable(
             f"No usable response from {self._url}: {wait.detail}. Check [sink] url, and that OpenSearch is up."
         )

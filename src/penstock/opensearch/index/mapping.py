@@ -213,6 +213,11 @@ def _problems(parsed: Any) -> list[str]:
         return ["`mappings.properties` must be an object."]
     if RESERVED_FIELD in properties:
         problems.append(f"the field `{RESERVED_FIELD}` is reserved for penstock; leave it out.")
+    routing = parsed.get("mappings", {}).get("_routing")
+    if isinstance(routing, dict) and str(routing.get("required", "")).lower() == "true":
+        problems.append(
+            "`_routing` is required, but penstock writes and reads every document by its id alone; leave it out."
+        )
     for name in sorted(_NOT_YOURS.keys() & flat_settings(parsed.get("settings", {})).keys()):
         problems.append(f"the setting `{name}` {_NOT_YOURS[name]}.")
     return problems

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from penstock.errors import SinkUnavailable
 from penstock.opensearch.http.client import Client, Response
-from penstock.opensearch.http.error_table import MISSING, describe_error, lost
+from penstock.opensearch.http.error_table import MISSING, judge_read, lost
 from penstock.opensearch.http.requests import ask, error_of
 from penstock.opensearch.http.waiting import RetryForever, Wait
 
@@ -29,30 +29,43 @@ def read_by_ids(
 ) -> dict[str, IndexedDocument]:
     """Read documents; missing ones are left out, and all of them if there is no index.
 
-    Raises Stopped, SinkUnavailable.
+    Raises Stopped, IndexUnreadable, SinkUnavailable.
     """
     path = f"/{quote(index, safe='')}/_mget" + ("" if with_source else "?_source=false")
-    body = {"ids": list(ids)}
-    if not body["ids"]:
+    asked = list(dict.fromkeys(ids))
+    if not asked:
         return {}
     with patience.attempts() as attempts:
         while True:
-            found = _read(ask(client, patience, "POST", path, body), index)
+            found = _read(ask(client, patience, "POST", path, {"ids": asked}), index, frozenset(asked))
             if not isinstance(found, Wait):
                 return found
             attempts.wait(found)
 
 
-def _read(answer: Response, index: str) -> dict[str, IndexedDocument] | Wait:
+def _read(answer: Response, index: str, asked: frozenset[str]) -> dict[str, IndexedDocument] | Wait:
+    """Judge each answer by its own error, and by the document that it names.
+
+    One index answers for all of them: no alias of several can be read by ids.
+    """
     parsed = answer.json()
     if not isinstance(parsed, dict):
         return lost("not a valid response to a read by ids", unclear=False)
-    if not answer.ok and error_of(answer)[0] not in MISSING:
+    if not answer.ok and error_of(answer)[0] in MISSING:
+        return {}
+    if not answer.ok:
         raise SinkUnavailable(f"{index} cannot be read ({answer.status}: {error_of(answer)}).")
     documents = parsed.get("docs", ())
+    answered = [each.get("_id") for each in documents]
+    if (
+        len(answered) != len(asked)
+        or asked != set(answered)
+        or len({each["_index"] for each in documents if "error" not in each}) > 1
+    ):
+        return lost(f"the answers of {index} name other documents than were asked for", unclear=False)
     for error in _errors(documents):
-        if error["type"] not in MISSING:
-            return Wait("unavailable", describe_error(error))
+        if error["type"] not in MISSING and (wait := judge_read(index, error)):
+            return wait
     return {
         each["_id"]: IndexedDocument(
             each.get("_source", {}),
@@ -67,4 +80,5 @@ def _read(answer: Response, index: str) -> dict[str, IndexedDocument] | Wait:
 
 
 def _errors(documents: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    return (each["error"] for each in documents if "error" in each)
+    """The errors, each type once."""
+    return iter({each["error"].get("type"): each["error"] for each in documents if "error" in each}.values())

@@ -39,15 +39,16 @@ def ignored_values(client: Client, patience: RetryForever, index: str, *, refres
     name = quote(index, safe="")
     if refreshed:
         read_json(client, patience, "POST", f"/{name}/_refresh", None)
+    search = f"/{name}/_search?allow_partial_search_results=false"
     query: dict[str, Any] = {"size": 0, "track_total_hits": True, "query": {"exists": {"field": "_ignored"}}}
-    found = read_json(client, patience, "POST", f"/{name}/_search", query)
+    found = read_json(client, patience, "POST", search, query)
     if not found["hits"]["total"]["value"]:
         return IgnoredValues()
     mapped = read_json(client, patience, "GET", f"/{name}/_mapping", None)
     paths = {path for each in mapped.values() for path in _paths(each["mappings"], "")}
     filters = {path: {"term": {"_ignored": path}} for path in sorted(paths)}
     query["aggs"] = {"fields": {"filters": {"filters": filters}}}
-    found = read_json(client, patience, "POST", f"/{name}/_search", query)
+    found = read_json(client, patience, "POST", search, query)
     buckets = found["aggregations"]["fields"]["buckets"].items()
     counts = {path: int(each["doc_count"]) for path, each in buckets if each["doc_count"]}
     by_count = sorted(counts, key=lambda path: -counts[path])

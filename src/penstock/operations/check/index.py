@@ -202,6 +202,8 @@ def _durable_findings(index: str, settings: Mapping[str, Any]) -> Iterator[Check
             f"is {gc_deletes}: the index forgets deletes so early that a late write can restore a deleted document",
             f"set index.gc_deletes to {GC_DELETES_S}s",
         )
+    if settings.get("verified_before_close") == "true":
+        yield failure("sink", f"{index}: state", "is closed: reads and writes wait", f"open it: POST /{index}/_open")
     blocks = [name for name, value in settings.get("blocks", {}).items() if value == "true"]
     if blocks:
         yield failure(

@@ -11,7 +11,7 @@ from pymongo.errors import PyMongoError
 
 from penstock.connections import sink_client, source_connection
 from penstock.documents.document_id import document_id
-from penstock.errors import SourceUnavailable
+from penstock.errors import IndexUnreadable, SourceUnavailable
 from penstock.model import Namespace
 from penstock.mongo.collections import exists, find_by_ids
 from penstock.mongo.connection import SourceClient
@@ -26,8 +26,8 @@ from penstock.settings import Settings
 
 LetterState = Literal["open", "superseded", "deleted", "no collection", "unknown"]
 """Open: the document is still to be indexed. Superseded: the index holds its state of then, or a later one. Deleted:
-the source does not hold it any more. No collection: nor its collection. Unknown: the source does not answer, or
-cannot be asked for such an `_id`."""
+the source does not hold it any more. No collection: nor its collection. Unknown: the source or the index does not
+answer, or the source cannot be asked for such an `_id`."""
 
 
 class JudgedLetter(NamedTuple):
@@ -41,13 +41,14 @@ class JudgedLetter(NamedTuple):
 class Listing:
     """The newest letters, how many there are of which reason, and those of collections that are not declared here.
 
-    `source_problem` says why their states are not known.
+    `source_problem` and `index_problem` say why states are not known.
     """
 
     letters: list[JudgedLetter]
     tally: LetterTally
     undeclared: dict[str, int]
     source_problem: str = ""
+    index_problem: str = ""
 
 
 def declared(settings: Settings) -> tuple[Namespace, ...]:
@@ -63,8 +64,8 @@ def list_letters(settings: Settings, wanted: LetterFilter, *, limit: int) -> Lis
         everywhere = kept.tally(LetterFilter()).collections
         ours = {str(each) for each in (*declared(settings), *wanted.namespaces)}
         undeclared = {name: count for name, count in everywhere.items() if name not in ours}
-        judged, problem = _judge(seen, letters)
-    return Listing(judged, tally, undeclared, problem)
+        judged, *problems = _judge(seen, letters)
+    return Listing(judged, tally, undeclared, *problems)
 
 
 def find_letter(settings: Settings, namespace: Namespace, text_id: str) -> JudgedLetter | None:
@@ -74,19 +75,33 @@ def find_letter(settings: Settings, namespace: Namespace, text_id: str) -> Judge
         return _judge(seen, [found])[0][0] if found else None
 
 
-def _judge(seen: Inspection, letters: Sequence[StoredLetter]) -> tuple[list[JudgedLetter], str]:
-    """The letters with their states, and why the source was not asked, if it was not."""
-    superseded = seen.index.letters.superseded(letters)
+def _judge(seen: Inspection, letters: Sequence[StoredLetter]) -> tuple[list[JudgedLetter], str, str]:
+    """The letters with their states, and why the source and an index were not asked, if they were not."""
+    superseded, unreadable = _superseded(seen.index.letters, letters)
     try:
         gone, problem = _gone(seen, letters) if letters else {}, ""
     except SourceUnavailable as error:
         gone, problem = dict.fromkeys(((each.namespace, each.id) for each in letters), "unknown"), str(error)
-    return [
-        JudgedLetter(
-            each, "superseded" if each.letter_id in superseded else gone.get((each.namespace, each.id), "open")
-        )
-        for each in letters
-    ], problem
+
+    def state(letter: StoredLetter) -> LetterState:
+        if letter.letter_id in superseded:
+            return "superseded"
+        return gone.get((letter.namespace, letter.id), "unknown" if letter.alias in unreadable else "open")
+
+    judged = [JudgedLetter(each, state(each)) for each in letters]
+    return judged, problem, "\n".join(dict.fromkeys(unreadable.values()))
+
+
+def _superseded(kept: LetterSearch, letters: Sequence[StoredLetter]) -> tuple[set[str], dict[str, str]]:
+    """The ids of those that are superseded, and the write aliases that cannot be read, with the reason."""
+    superseded: set[str] = set()
+    unreadable: dict[str, str] = {}
+    for alias in dict.fromkeys(each.alias for each in letters):
+        try:
+            superseded |= kept.superseded([each for each in letters if each.alias == alias])
+        except IndexUnreadable as error:
+            unreadable[alias] = str(error)
+    return superseded, unreadable
 
 
 def _write_aliases(seen: Inspection, namespace: Namespace) -> list[str]:

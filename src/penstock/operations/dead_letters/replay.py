@@ -17,13 +17,12 @@ import structlog
 from penstock.connections import sink_client, source_connection
 from penstock.delivery.apply import Applier
 from penstock.delivery.databases import FedPlan, databases
-from penstock.errors import SettingsError, SystemicFault
+from penstock.errors import IndexUnreadable, SettingsError, SystemicFault
 from penstock.model import Change, Counts, Position
 from penstock.mongo.collections import committed_time
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.dead_letters.letter import StoredLetter
 from penstock.opensearch.dead_letters.search import LetterFilter, LetterSearch
-from penstock.opensearch.http.waiting import RetryForever
 from penstock.operations.dead_letters.listing import declared
 from penstock.planner import FedGeneration
 from penstock.settings import Settings
@@ -36,8 +35,8 @@ log = structlog.get_logger(__name__)
 class ReplayedLetters:
     """What a replay did.
 
-    `refused`: they are kept, in a newer form. `left`: their collection is not there at present, or their `_id` cannot
-    be asked for.
+    `refused`: they are kept, in a newer form. `left`: their collection is not there at present, their index cannot be
+    read, or their `_id` cannot be asked for.
     """
 
     letters: int = 0
@@ -65,8 +64,8 @@ def replay_letters(
             " a [[collections]] table for it, or drop its dead letters."
         )
     with source_connection(settings.source) as connection, closing(sink_client(settings)) as client:
-        wiring = Wiring(settings, connection, client, Metrics())
-        kept = LetterSearch(client, RetryForever(wiring.metrics, stop))
+        wiring = Wiring(settings, connection, client, Metrics(), if_closed=False)
+        kept = LetterSearch(client, wiring.patience(stop))
         for database in databases(wiring).values():
             for fed in database.fed(stop):
                 replaying = _LetterReplay(fed, wiring.adapters(fed.plan, stop), kept, stop, replayed)
@@ -92,7 +91,15 @@ class _LetterReplay:
     replayed: ReplayedLetters
 
     def replay(self, collection: FedGeneration, page: Sequence[StoredLetter]) -> None:
-        """Replay letters of one generation of a collection."""
+        """Replay letters of one generation of a collection; they stay where its index cannot be read."""
+        try:
+            self._replay(collection, page)
+        except IndexUnreadable as error:
+            log.warning("dead letters stay", collection=str(collection.namespace), reason=str(error))
+            self.replayed.letters += len(page)
+            self.replayed.left += len(page)
+
+    def _replay(self, collection: FedGeneration, page: Sequence[StoredLetter]) -> None:
         superseded = self.kept.superseded(page)
         current = [each for each in page if each.letter_id not in superseded and each.can_be_read]
         old = [each for each in page if each.letter_id in superseded]

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 
-from penstock.errors import SettingsError
+from penstock.errors import IndexUnreadable, SettingsError
 from penstock.observe.metrics import Metrics
 from penstock.operations.verify.findings import Verified
 from penstock.operations.verify.generation import VerifyListener, VerifyOptions, verify
@@ -25,10 +25,10 @@ def verify_all(
 ) -> Iterator[Verified]:
     """Verify those collections of `only`, and yield what became of each; `telling` is asked for each of them.
 
-    Raises SettingsError for one without an index, and what `verify` raises.
+    Raises SettingsError for one without an index, and what `verify` raises; IndexUnreadable after all others.
     """
-    planner = Planner(settings)
-    with wired(settings, metrics=Metrics(), intervals=intervals) as wiring:
+    planner, unreadable = Planner(settings), list[str]()
+    with wired(settings, metrics=Metrics(), intervals=intervals, if_closed=False) as wiring:
         for plan in planner.plans(wiring.records(stop).read(planner.aliases)):
             adapters = wiring.adapters(plan, stop)
             for each in plan.collections:
@@ -43,4 +43,9 @@ def verify_all(
                         f"[[collections]] {name}: there is no index {each.settings.alias} to verify."
                         " Create it with `penstock load` or `penstock run`."
                     )
-                yield verify(adapters, each, generation, how, stop=stop, telling=telling(name))
+                try:
+                    yield verify(adapters, each, generation, how, stop=stop, telling=telling(name))
+                except IndexUnreadable as error:
+                    unreadable.append(f"{name}: {error}")
+    if unreadable:
+        raise IndexUnreadable("\n".join(unreadable))
