@@ -108,3 +108,17 @@ def _blocks_sigint_no_more(pid):
     """Whether the process would be ended by SIGINT: it is no longer among the signals that it catches."""
     caught = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt"))
     return not int(caught.split()[1], 16) >> (signal.SIGINT - 1) & 1
+
+
+def test_documents_that_are_nobodys_end_no_sweep(site, database, penstock):
+    database.items.insert_many([{"_id": number} for number in range(3)])
+    namespace = f"{database.name}.items"
+    site.settings(namespace)
+    assert penstock("load").returncode == 0
+    foreign = ["n:abc", "h:abc", "doc:5", "n:99999999999999999999", "bin:a", "date:x", "regex::.", "stranger"]
+    index = site.index(namespace)
+    site.bulk(f"{index}-g1", [line for each in foreign for line in (json.dumps({"index": {"_id": each}}), "{}")])
+    database.items.delete_one({"_id": 2})
+    done = penstock("load", "--again")
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert set(site.indexed(namespace)) == {"n:0", "n:1"}

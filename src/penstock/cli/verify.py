@@ -106,7 +106,7 @@ def _collection(result: "Verified") -> dict[str, Any]:
         "equal": tally.equal,
         **{kind.replace(" ", "_").replace("-", "_"): count for kind, count in tally.found.items()},
         "repaired": tally.repaired,
-        "ignored": asdict(result.ignored),
+        "ignored": asdict(result.ignored) if result.ignored else None,
         "left_out_ids": [each.id for each in tally.kept if each.kind == "left out"],
         "seconds": round(result.seconds, 3),
         "documents_per_s": round(result.documents_per_s, 1),
@@ -133,7 +133,7 @@ def _report(results: "Sequence[Verified]") -> None:
         for line in as_table_or_lists(rows, texts=_TEXTS, width=terminal_width()):
             typer.echo(line)
         for result in results:
-            if result.ignored.documents:
+            if result.ignored and result.ignored.documents:
                 typer.echo(f"{result.namespace}: {result.ignored}: the values do not fit the mapping")
         typer.echo(f"peak memory {max(each.peak_memory_bytes for each in results) / 2**20:,.0f} MiB")
 

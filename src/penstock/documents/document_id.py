@@ -16,8 +16,10 @@ from typing import Any
 
 import orjson
 from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson import encode as encode_bson
 from bson.binary import UuidRepresentation
 from bson.codec_options import DatetimeConversion
+from bson.errors import BSONError
 from bson.json_util import CANONICAL_JSON_OPTIONS, JSONMode, JSONOptions
 from bson.json_util import dumps as extended_json
 from bson.json_util import loads as read_extended_json
@@ -26,6 +28,9 @@ from penstock.documents.bson_json import decimal, milliseconds, regex_flags, reg
 
 MAX_ID_BYTES = 512
 """A longer id makes OpenSearch refuse the whole bulk request."""
+
+FOREIGN: Any = object()
+"""The `_id` of an indexed document whose id stands for no `_id` of any source: somebody else has put it there."""
 
 HASHED = "h:"
 """Tag of an id that was too long: a hash and the start of its text. It cannot be read back."""
@@ -37,6 +42,14 @@ _SHORT_KINDS = frozenset({str, ObjectId, int, Int64, float, bool, type(None), da
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}")
 _INT64 = range(-(2**63), 2**63)  # fast only for plain integers: for an Int64 it would try every number
+_NEVER_TEXT = frozenset({ObjectId, int, Int64, float, bool, type(None), datetime, bytes, Decimal128})
+_NOT_UTF8 = "utf8"
+"""Stands where the subtype of a binary stands: the bytes of a text that is not UTF-8."""
+
+_IMPOSSIBLE = ("regex:", "list:")
+"""Forms of what is never an `_id`; a pattern would even find other documents."""
+
+_ESCAPED_BYTE = re.compile(r"(?<!\\ud[89ab][0-9a-f]{2})\\udc[89a-f][0-9a-f]")
 _EPOCH = datetime(1970, 1, 1)
 _EXACT = Context(prec=40, Emin=-99_999, Emax=99_999)
 _KEY_OPTIONS: JSONOptions = JSONOptions(
@@ -56,10 +69,10 @@ def document_id(value: Any) -> str:
     if value.__class__ is ObjectId:
         return value.binary.hex()
     text = _text(value)
-    if len(text) <= MAX_ID_BYTES // 4:  # a character has 4 bytes at most
+    if len(text) <= MAX_ID_BYTES // 4 and _is_utf8(text):  # a character has 4 bytes at most
         return text
     octets = text.encode("utf-8", "surrogatepass")
-    if len(octets) <= MAX_ID_BYTES:
+    if len(octets) <= MAX_ID_BYTES and _is_utf8(text):
         return text
     head = f"{HASHED}{sha256(octets).hexdigest()}:"
     return head + octets[: MAX_ID_BYTES - len(head)].decode("utf-8", "ignore")
@@ -77,7 +90,8 @@ def are_short(values: Sequence[Any]) -> bool:
     kinds = set(map(type, values))
     if not kinds <= _SHORT_KINDS:
         return False
-    return str not in kinds or max(len(each) for each in values if each.__class__ is str) <= _SHORT_TEXT
+    texts = [each for each in values if each.__class__ is str]
+    return not texts or (max(map(len, texts)) <= _SHORT_TEXT and _is_utf8("".join(texts)))
 
 
 def read(text: str) -> Any:
@@ -93,6 +107,42 @@ def read(text: str) -> Any:
     if tag is None or tag == HASHED:
         raise ValueError("a hashed or empty document id cannot be read back: the document's `_penstock.id` has it")
     return _READERS[tag](text[len(tag) :])
+
+
+def source_id_of(text: str, kept: str | None) -> Any:
+    """Return the `_id` of an indexed document by its id and by what its body keeps of it; FOREIGN if it is nobody's."""
+    try:
+        found = read_id_json(kept) if kept else read(text)
+        is_one = not text.startswith(_IMPOSSIBLE) and document_id(found) == text and not _has_operators(found)
+        return found if is_one and (can_be_asked_for(found) or has_bytes(found)) else FOREIGN
+    except (ValueError, ArithmeticError, TypeError, AttributeError, KeyError, BSONError):
+        return FOREIGN
+
+
+def can_be_asked_for(source_id: Any) -> bool:
+    """Whether a query can name it: a text that is not UTF-8 cannot be sent."""
+    if source_id.__class__ in _NEVER_TEXT and source_id.__class__ is not int:
+        return True
+    try:
+        encode_bson({"_id": source_id})
+    except (UnicodeError, OverflowError, BSONError):
+        return False
+    return True
+
+
+def may_have_bytes(source_ids: Sequence[Any]) -> bool:
+    """Whether one of these, decoded with U+FFFD for what is not UTF-8, may not be what is stored."""
+    return not _NEVER_TEXT.issuperset(map(type, source_ids)) and "\ufffd" in "".join(map(str, source_ids))
+
+
+def has_bytes(source_id: Any) -> bool:
+    """Whether it has text that is not UTF-8, of which each byte was decoded as a lone surrogate."""
+    return _ESCAPED_BYTE.search(id_json(source_id)) is not None
+
+
+def without_bytes(source_id: Any) -> Any:
+    """Return the `_id` with U+FFFD for each byte that is not UTF-8, so that a query can name it."""
+    return read_id_json(_ESCAPED_BYTE.sub(r"\\ufffd", id_json(source_id)))
 
 
 def id_json(value: Any) -> str:
@@ -119,8 +169,28 @@ def _text(value: Any) -> str:
 
 
 def _string(value: str) -> str:
+    if not _is_utf8(value):
+        return _bytes_of_text(value)
     plain = value and not value.startswith(TAGS) and not _OBJECT_ID.fullmatch(value)
     return str(value) if plain else f"s:{value}"
+
+
+def _bytes_of_text(text: str) -> str:
+    return f"bin:{_NOT_UTF8}:{b64encode(text.encode('utf-8', 'surrogateescape')).decode()}"
+
+
+def _is_utf8(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _has_operators(source_id: Any) -> bool:
+    return isinstance(source_id, dict) and any(name.startswith("$") for name in source_id)
 
 
 def _float(value: float) -> str:
@@ -158,6 +228,8 @@ def _binary(value: bytes) -> str:
 
 def _read_binary(text: str) -> Any:
     subtype, octets = text.split(":")
+    if subtype == _NOT_UTF8:
+        return b64decode(octets).decode("utf-8", "surrogateescape")
     return Binary(b64decode(octets), int(subtype)) if int(subtype) else b64decode(octets)
 
 
@@ -193,10 +265,14 @@ def _tree(value: Any) -> Any:
     if isinstance(value, DBRef):
         value = value.as_doc()
     if isinstance(value, dict):
-        return {name: _tree(inner) for name, inner in value.items()}
+        return {_readable(name): _tree(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [_tree(inner) for inner in value]
-    return _text(value)
+    return _readable(_text(value))
+
+
+def _readable(text: str) -> str:
+    return text if _is_utf8(text) else _bytes_of_text(text)
 
 
 def _tree_text(value: Any) -> str:

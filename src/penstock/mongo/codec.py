@@ -1,4 +1,4 @@
-"""How documents are decoded."""
+"""How documents are decoded, and their ids."""
 
 from typing import Any
 
@@ -13,3 +13,6 @@ CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
     unicode_decode_error_handler="replace",
 )
 """How documents are decoded, so that none is refused and every value keeps what BSON says of it."""
+
+OF_IDS: CodecOptions[dict[str, Any]] = CODEC.with_options(unicode_decode_error_handler="surrogateescape")
+"""For an `_id` alone: keeps the bytes of a text that is not UTF-8, so that two of these are never the same."""

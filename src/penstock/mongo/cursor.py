@@ -17,8 +17,9 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
+from penstock.documents.document_id import may_have_bytes
 from penstock.model import BsonDocument
-from penstock.mongo.codec import CODEC
+from penstock.mongo.codec import CODEC, OF_IDS
 from penstock.mongo.connection import RAW, SourceClient, time_of
 
 _EMPTY_ARRAY = b"\5\0\0\0\0"
@@ -197,8 +198,11 @@ def bounds_of(array: bytes) -> list[int]:
 
 
 def decoded(piece: bytes) -> list[BsonDocument]:
-    """The documents of a piece. Raises InvalidBSON when one of them is damaged."""
+    """The documents of a piece, with exact ids. Raises InvalidBSON when one of them is damaged."""
     documents: list[BsonDocument] = bson.decode(piece, CODEC)[""]
+    if may_have_bytes([each.get("_id") for each in documents]):
+        for document, exact in zip(documents, bson.decode(piece, OF_IDS)[""], strict=True):
+            document["_id"] = exact["_id"]
     return documents
 
 
@@ -211,19 +215,32 @@ def undecoded(piece: bytes) -> list[bytes]:
 def events_in(piece: bytes) -> list[BsonDocument]:
     """The events of a piece; one that is damaged spoils no other."""
     try:
-        return decoded(piece)
+        events: list[BsonDocument] = bson.decode(piece, CODEC)[""]
     except InvalidBSON:
         return list(map(event_of, undecoded(piece)))
+    if may_have_bytes([each["documentKey"].get("_id") for each in events if "documentKey" in each]):
+        for event, exact in zip(events, bson.decode(piece, OF_IDS)[""], strict=True):
+            _give_exact_key(event, exact.get("documentKey"))
+    return events
+
+
+def _give_exact_key(event: BsonDocument, key: BsonDocument | None) -> None:
+    if key:
+        event["documentKey"] = key
+        if isinstance(document := event.get("fullDocument"), dict):
+            document["_id"] = key["_id"]
 
 
 def event_of(raw: bytes) -> BsonDocument:
     """Decode one event; where that fails, all but its document."""
     try:
-        return bson.decode(raw, CODEC)
+        event = bson.decode(raw, CODEC)
     except InvalidBSON as error:
         event = dict(RawBSONDocument(raw))
         for name in ("_id", "ns", "to", "documentKey"):
             if name in event:
-                event[name] = bson.decode(event[name].raw, CODEC)
+                event[name] = bson.decode(event[name].raw, OF_IDS)
         event["fullDocument"] = Undecodable(f"the document cannot be decoded: {error}")
-        return event
+    else:
+        _give_exact_key(event, bson.decode(raw, OF_IDS).get("documentKey"))
+    return event

@@ -17,6 +17,7 @@ from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import PyMongoError
 
+from penstock.documents.document_id import can_be_asked_for, may_have_bytes, without_bytes
 from penstock.errors import SourceUnavailable, Stopped
 from penstock.model import (
     Batch,
@@ -28,9 +29,9 @@ from penstock.model import (
     TransformedChange,
     in_rows,
 )
-from penstock.mongo.codec import CODEC
+from penstock.mongo.codec import CODEC, OF_IDS
 from penstock.mongo.collections import committed_time, types_of_ends
-from penstock.mongo.connection import Connection
+from penstock.mongo.connection import RAW, Connection
 from penstock.mongo.cursor import CursorReply, FindCursor, decoded, undecoded
 from penstock.mongo.error_table import Fault, fault_of, in_words
 from penstock.mongo.id_ranges import BRACKETS, LoadProgress, brackets_between, progress_of
@@ -45,7 +46,7 @@ _MAX_RANGE_S = 5.0
 """How long one range is read at most: a slow sink must not leave it with documents that are too old to be sent."""
 
 _REPLY_DOCUMENTS = 1000
-_REPLACEMENT_CHARACTER = "\ufffd"
+_RAW_IDS = RAW.with_options(unicode_decode_error_handler="surrogateescape")
 
 
 class MongoLoad:
@@ -189,6 +190,9 @@ def changes_of(raw: bytes, namespace: Namespace, version: int) -> list[Change]:
         documents = bson.decode_all(raw, CODEC)
     except InvalidBSON:
         return [_change_of(each, namespace, version) for each in _documents_in(raw)]
+    if may_have_bytes([document["_id"] for document in documents]):
+        for document, exact in zip(documents, bson.decode_all(raw, OF_IDS), strict=True):
+            document["_id"] = exact["_id"]
     return [Change(namespace, "upsert", version, document["_id"], document) for document in documents]
 
 
@@ -212,16 +216,16 @@ def changes_in(piece: bytes, namespace: Namespace, version: int, transform: Sour
 def last_exact(changes: Sequence[TransformedChange]) -> Any:
     """The last id from which a load can go on.
 
-    A string that is not UTF-8 is decoded with replacement characters: it is another value then, and what lies between
-    would be left out. Reading some documents twice is harmless.
+    A string that is not UTF-8 cannot be named in a query. Reading some documents twice is harmless.
     """
-    exact = (change.id for change in reversed(changes) if _REPLACEMENT_CHARACTER not in str(change.id))
-    return next(exact, changes[-1].id)
+    exact = (change.id for change in reversed(changes) if can_be_asked_for(change.id))
+    return next(exact, without_bytes(changes[-1].id))
 
 
 def _change_of(raw: bytes, namespace: Namespace, version: int) -> Change:
     try:
         document = bson.decode(raw, CODEC)
+        document["_id"] = bson.decode(raw, OF_IDS)["_id"]
     except InvalidBSON as error:
         reason = f"the document cannot be decoded: {error}"
         return Change(namespace, "unreadable", version, _id_of(raw, namespace), reason=reason)
@@ -230,13 +234,13 @@ def _change_of(raw: bytes, namespace: Namespace, version: int) -> Change:
 
 def _id_of(raw: bytes, namespace: Namespace) -> Any:
     try:
-        source_id = RawBSONDocument(raw)["_id"]
+        source_id = RawBSONDocument(raw, _RAW_IDS)["_id"]
     except (InvalidBSON, KeyError) as error:
         raise SourceUnavailable(
             f"A document of {namespace} is damaged: its _id cannot be read ({error}). Run `validate` on the collection"
             " and repair it."
         ) from error
-    return bson.decode(source_id.raw, CODEC) if isinstance(source_id, RawBSONDocument) else source_id
+    return bson.decode(source_id.raw, OF_IDS) if isinstance(source_id, RawBSONDocument) else source_id
 
 
 def _documents_in(raw: bytes) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pymongo.errors import OperationFailure
 
-from penstock.documents.document_id import document_id
+from penstock.documents.document_id import can_be_asked_for, document_id
 from penstock.model import Change, Namespace
 from penstock.mongo.collections import chunks, collection, committed_time, estimated_count, exists
 from penstock.mongo.connection import SourceClient
@@ -19,9 +19,11 @@ def with_states(client: SourceClient, changes: Sequence[Change]) -> list[Change]
     """Return the same changes; each `unresolved` one has become what its document is now.
 
     What is read carries the cluster time from before it was read, a document that is not there is a `delete` of that
-    time. Where the collection is not there either, the change is `gone`. Raises PyMongoError.
+    time. Where the collection is not there either, the change is `gone`. One whose
+    `_id` no query can name is `unreadable`. Raises PyMongoError.
     """
     unread: dict[Namespace, dict[str, Any]] = {}
+    changes = [_unreadable(each) if _is_unreadable(each) else each for each in changes]
     for change in changes:
         if change.kind == "unresolved":
             unread.setdefault(change.namespace, {})[document_id(change.id)] = change.id
@@ -32,6 +34,14 @@ def with_states(client: SourceClient, changes: Sequence[Change]) -> list[Change]
         else change
         for change in changes
     ]
+
+
+def _is_unreadable(change: Change) -> bool:
+    return change.kind == "unresolved" and not can_be_asked_for(change.id)
+
+
+def _unreadable(change: Change) -> Change:
+    return change._replace(kind="unreadable", reason="the document cannot be looked up: its _id is not UTF-8")
 
 
 def _states(client: SourceClient, namespace: Namespace, ids: dict[str, Any]) -> dict[str, Change]:

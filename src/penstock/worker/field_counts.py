@@ -40,7 +40,10 @@ class FieldCounts:
         if not answer.ok:
             return
         metrics.set("penstock_index_fields", count_fields(answer.json()[index]["mappings"]), index=index)
-        counts = ignored_values(client, self._patience, index).fields
+        ignored = ignored_values(client, self._patience, index)
+        if ignored is None:
+            return
+        counts = ignored.fields
         self._ignored[index] |= counts.keys()
         for name in self._ignored[index]:
             metrics.set("penstock_ignored_documents", counts.get(name, 0), index=index, field=name)

@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 
 import structlog
 
-from penstock.errors import ReadAgain, SinkUnavailable, Stopped
+from penstock.errors import ReadAgain, Stopped
 from penstock.model import Counts, Namespace, Position
 from penstock.mongo.collections import committed_time, estimated_count, find_by_ids
 from penstock.mongo.connection import cluster_time
 from penstock.mongo.load import MongoLoad
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.read.ignored import IgnoredValues, ignored_values
+from penstock.opensearch.read.ignored import ignored_values
 from penstock.opensearch.state.load_state import LoadState
 from penstock.pipeline.pipeline import Pipeline, Ports
 from penstock.pipeline.transform import Routes
@@ -115,17 +115,11 @@ class Loader:
         log.info(
             "load ends", collection=name, index=index, documents=counts.read, swept=deleted, seconds=round(seconds, 1)
         )
-        cpu_s, ignored = time.process_time() - cpu, self._ignored(index)
+        cpu_s = time.process_time() - cpu
+        ignored = ignored_values(self.adapters.client, self.adapters.patience, index, refreshed=True)
         if ignored and ignored.documents:
             log.warning("values do not fit the mapping", collection=name, index=index, fields=dict(ignored.fields))
         return LoadResult(name, counts.read, seconds, cpu_s, peak_memory_bytes(), counts, ignored)
-
-    def _ignored(self, index: str) -> IgnoredValues | None:
-        try:
-            return ignored_values(self.adapters.client, self.adapters.patience, index, refreshed=True)
-        except SinkUnavailable as error:  # the load is done all the same
-            log.info("cannot count the values that the mapping does not accept", index=index, reason=str(error))
-            return None
 
     def _pipeline(self, collection: FedGeneration, load: LoadState, progress: Progress) -> Pipeline:
         name = str(collection.namespace)

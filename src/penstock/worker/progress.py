@@ -39,7 +39,7 @@ class NoProgress:
 class LoadResult:
     """What the load of one collection did and cost; CPU and memory are the whole process's in that time.
 
-    `ignored` is what the index then has of values that it does not search by, None where it may not be asked.
+    `ignored` is what the index then has of values that it does not search by, None where that is not known.
     """
 
     namespace: str

@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from penstock.documents.document_id import document_id
+from penstock.documents.document_id import FOREIGN, can_be_asked_for, document_id
 from penstock.errors import SystemicFault
 from penstock.model import Refusal, Write
 from penstock.ports import Sink
 
 
 class IndexedId(NamedTuple):
-    """A document of the index: its document id, and the `_id` that it stands for."""
+    """A document of the index: its document id, and the `_id` that it stands for, FOREIGN for none."""
 
     id: str
     source_id: Any
@@ -38,14 +38,16 @@ def sweep(
 ) -> int:
     """Delete what `held` does not know, page by page. Return how many deletes were sent.
 
+    What it cannot be asked for stays; what can be no document of any source goes.
     Raises ReadAgain (a page was too old to be sent: sweep again), Stopped, SinkUnavailable, SystemicFault.
     """
     deleted = 0
     for page in pages:
         asked_at = time.monotonic()
-        answer = held([indexed.source_id for indexed in page])
+        judged = [each for each in page if each.source_id is FOREIGN or can_be_asked_for(each.source_id)]
+        answer = held([each.source_id for each in judged if each.source_id is not FOREIGN])
         there = {document_id(each) for each in answer.source_ids}
-        writes = [Write(alias, each.id, answer.version, None) for each in page if each.id not in there]
+        writes = [Write(alias, each.id, answer.version, None) for each in judged if each.id not in there]
         if writes:
             _delete(sink, writes, send_before=asked_at + send_within_s)
             deleted += len(writes)

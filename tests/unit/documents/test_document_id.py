@@ -6,7 +6,19 @@ from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, Min
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from penstock.documents.document_id import HASHED, MAX_ID_BYTES, document_id, id_json, read, read_id_json
+from penstock.documents.document_id import (
+    FOREIGN,
+    HASHED,
+    MAX_ID_BYTES,
+    are_short,
+    can_be_asked_for,
+    document_id,
+    id_json,
+    read,
+    read_id_json,
+    source_id_of,
+    without_bytes,
+)
 from testkit.bson_values import SCALARS, TEXT, VALUES, decoded, exact
 
 HEX = "65a0f1c2d3e4f5061728394a"
@@ -160,3 +172,38 @@ def test_a_hashed_id_cannot_be_read_back(text):
 def test_no_string_takes_the_text_of_another_type(text, other):
     assert isinstance(other, str) or document_id(document_id(other)) != document_id(other)
     assert document_id(text) != document_id(other) or text == other
+
+
+NOT_UTF8 = ["\udcff", "a\udcfe", {"a": ["\udcff"]}, {"\udcff": 1}, "\udcff" * 600]
+
+
+@pytest.mark.parametrize("source_id", NOT_UTF8)
+def test_a_text_that_is_not_utf8_has_a_document_id_of_its_own(source_id: object) -> None:
+    text, kept = document_id(source_id), id_json(source_id)
+    assert text.isascii()
+    assert read_id_json(kept) == source_id
+    assert text not in (document_id("\ufffd"), document_id(without_bytes(source_id)))
+    assert can_be_asked_for(without_bytes(source_id))
+    assert not can_be_asked_for(source_id)
+    if source_id != {"\udcff": 1}:
+        assert source_id_of(text, kept if text.startswith(HASHED) else None) == source_id
+    assert not are_short([source_id])
+
+
+@pytest.mark.parametrize(
+    "text", ["n:abc", "n:", "d:x", "bin:a", "bin:1:x", "doc:5", "h:abc", "list:[]", "ts:1", "n:1.0"]
+)
+def test_an_id_that_nobody_can_have_is_foreign(text: str) -> None:
+    assert source_id_of(text, None) is FOREIGN
+
+
+@pytest.mark.parametrize(
+    "text", ["n:99999999999999999999", "ts:99999999999:1", "bin:999:AA==", "date:99999999999999999999"]
+)
+def test_an_id_that_no_source_can_store_is_foreign(text: str) -> None:
+    assert source_id_of(text, None) is FOREIGN
+
+
+@pytest.mark.parametrize("kept", ["{", "[1]", '{"$oid": "x"}', "5", '{"$numberLong": "x"}', "null"])
+def test_an_id_whose_kept_form_is_another_one_is_foreign(kept: str) -> None:
+    assert source_id_of("h:abc", kept) is FOREIGN

@@ -12,6 +12,7 @@ from bson.timestamp import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.documents.document_id import document_id, document_ids
 from penstock.errors import PositionLost
 from penstock.model import Names, Namespace, TransformedChange, version_of
 from penstock.mongo.cursor import (
@@ -109,8 +110,43 @@ def test_a_load_goes_on_from_the_last_id_that_was_decoded_exactly():
         return TransformedChange(ORDERS, "upsert", 1, key)
 
     assert last_exact([change("a"), change("b")]) == "b"
-    assert last_exact([change("a"), change("b\ufffd"), change({"k": "\ufffd"})]) == "a"
-    assert last_exact([change("\ufffd")]) == "\ufffd"
+    assert last_exact([change("a"), change("b\ufffd")]) == "b\ufffd"
+    assert last_exact([change("a"), change("b\udcff"), change({"k": "\udcff"})]) == "a"
+    assert last_exact([change("\udcff😀")]) == "\ufffd😀"
+    assert last_exact([change({"k": ["\udcff"]})]) == {"k": ["\ufffd"]}
+
+
+def with_id(octets: bytes, **fields: object) -> bytes:
+    """A document whose `_id` is a string of these bytes."""
+    return bson.encode({"_id": "?" * len(octets), **fields}).replace(b"?" * len(octets), octets, 1)
+
+
+NOT_UTF8 = (b"\xff", b"\xfe", "\ufffd".encode(), b"a\xffb", b"a\xfeb")
+
+
+def test_ids_that_are_not_utf8_are_kept_apart_in_load_lookup_and_stream() -> None:
+    stored = [with_id(each, n="\ufffd") for each in (*NOT_UTF8, b"plain")]
+    forms = ["bin:utf8:/w==", "bin:utf8:/g==", "\ufffd", "bin:utf8:Yf9i", "bin:utf8:Yf5i", "plain"]
+    (piece,) = reply_of(stored).pieces()
+    for broken in (False, True):
+        more = [damaged({"_id": "damaged"})] if broken else []
+        read = changes_of(b"".join(stored + more), ORDERS, 1)
+        assert document_ids([each.id for each in read][: len(forms)]) == forms
+    assert document_ids([each["_id"] for each in decoded(piece)]) == forms
+    events = [
+        bson.encode({"documentKey": RawBSONDocument(with_id(each)), "fullDocument": RawBSONDocument(with_id(each))})
+        for each in NOT_UTF8
+    ]
+    (piece,) = reply_of(events).pieces()
+    for found in (events_in(piece), list(map(event_of, events))):
+        assert document_ids([each["documentKey"]["_id"] for each in found]) == forms[:-1]
+        assert [each["fullDocument"]["_id"] for each in found] == [each["documentKey"]["_id"] for each in found]
+
+
+def test_an_id_that_is_not_utf8_in_a_damaged_document_is_kept() -> None:
+    raw = damaged({"_id": "???"}).replace(b"???", b"a\xffb", 1)
+    (change,) = changes_of(raw, ORDERS, 1)
+    assert (change.kind, document_id(change.id)) == ("unreadable", "bin:utf8:Yf9i")
 
 
 def damaged(document: dict[str, object]) -> bytes:

@@ -4,7 +4,7 @@ import hashlib
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from penstock.documents.document_id import MAX_ID_BYTES, document_id, read_id_json
+from penstock.documents.document_id import MAX_ID_BYTES, can_be_asked_for, document_id, read_id_json
 from penstock.errors import SettingsError
 from penstock.model import Namespace
 
@@ -41,9 +41,13 @@ class StoredLetter(NamedTuple):
 
     @property
     def can_be_read(self) -> bool:
-        """Whether that is certainly the `_id`: not a text that was not UTF-8, nor a number that cannot be written."""
+        """Whether that is certainly the `_id`: not a text that was not UTF-8, nor a number that cannot be written.
+
+        Earlier versions wrote U+FFFD for what was not UTF-8.
+        """
         source_id = self.source_id
-        return "\ufffd" not in str(source_id) and document_id(source_id) == self.id
+        is_exact = "\ufffd" not in str(source_id) and document_id(source_id) == self.id
+        return is_exact and can_be_asked_for(source_id)
 
 
 def stored_letter(source: dict[str, Any], seq_no: int, primary_term: int) -> StoredLetter:

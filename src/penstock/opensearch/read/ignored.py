@@ -9,10 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+import structlog
+
+from penstock.errors import SinkUnavailable
 from penstock.observe.wording import counted
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.waiting import RetryForever
-from penstock.opensearch.read.scan import read_json
+from penstock.opensearch.read.scan import hits_of, read_json
+
+log = structlog.get_logger(__name__)
 
 _NAMED = 5
 
@@ -31,17 +36,28 @@ class IgnoredValues:
         return f"{counted(self.documents, 'document')} cannot be searched by {', '.join(named)}"
 
 
-def ignored_values(client: Client, patience: RetryForever, index: str, *, refreshed: bool = False) -> IgnoredValues:
+def ignored_values(
+    client: Client, patience: RetryForever, index: str, *, refreshed: bool = False
+) -> IgnoredValues | None:
     """Count them in an index or alias; up to a second old, unless it is to be refreshed before.
 
-    Raises SinkUnavailable, Stopped.
+    Return None where that is not known: nothing else depends on it. Raises Stopped.
     """
+    try:
+        return _counted(client, patience, index, refreshed=refreshed)
+    except SinkUnavailable as error:
+        log.info("cannot count the values that do not fit the mapping", index=index, reason=str(error))
+        return None
+
+
+def _counted(client: Client, patience: RetryForever, index: str, *, refreshed: bool) -> IgnoredValues:
     name = quote(index, safe="")
     if refreshed:
         read_json(client, patience, "POST", f"/{name}/_refresh", None)
-    search = f"/{name}/_search?allow_partial_search_results=false"
+    search = f"/{name}/_search"
     query: dict[str, Any] = {"size": 0, "track_total_hits": True, "query": {"exists": {"field": "_ignored"}}}
     found = read_json(client, patience, "POST", search, query)
+    hits_of(found, index)
     if not found["hits"]["total"]["value"]:
         return IgnoredValues()
     mapped = read_json(client, patience, "GET", f"/{name}/_mapping", None)
@@ -49,6 +65,7 @@ def ignored_values(client: Client, patience: RetryForever, index: str, *, refres
     filters = {path: {"term": {"_ignored": path}} for path in sorted(paths)}
     query["aggs"] = {"fields": {"filters": {"filters": filters}}}
     found = read_json(client, patience, "POST", search, query)
+    hits_of(found, index)
     buckets = found["aggregations"]["fields"]["buckets"].items()
     counts = {path: int(each["doc_count"]) for path, each in buckets if each["doc_count"]}
     by_count = sorted(counts, key=lambda path: -counts[path])

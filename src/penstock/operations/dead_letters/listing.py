@@ -89,7 +89,7 @@ def _judge(seen: Inspection, letters: Sequence[StoredLetter]) -> tuple[list[Judg
         return gone.get((letter.namespace, letter.id), "unknown" if letter.alias in unreadable else "open")
 
     judged = [JudgedLetter(each, state(each)) for each in letters]
-    return judged, problem, "\n".join(dict.fromkeys(unreadable.values()))
+    return judged, problem, "; ".join(dict.fromkeys(unreadable.values()))
 
 
 def _superseded(kept: LetterSearch, letters: Sequence[StoredLetter]) -> tuple[set[str], dict[str, str]]:

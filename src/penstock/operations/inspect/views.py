@@ -117,11 +117,8 @@ class IndexView:
         return IndexOverview(name, count.get("count"), writes, frozenset(aliases) - {name})
 
     def ignored(self, index: str) -> IgnoredValues | None:
-        """What an index or alias does not search by; None when it cannot be asked."""
-        try:
-            return ignored_values(self.client, self._patience, index)
-        except SinkUnavailable:
-            return None
+        """What an index or alias does not search by; None when that is not known."""
+        return ignored_values(self.client, self._patience, index)
 
     def _ask(self, path: str) -> Any:
         """The answer's JSON, None when there is no such thing (or no such request, as on serverless)."""

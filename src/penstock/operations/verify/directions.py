@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from penstock.documents.document_id import document_id
+from penstock.documents.document_id import FOREIGN, can_be_asked_for, document_id, source_id_of
 from penstock.errors import Stopped
 from penstock.model import Batch, Position
 from penstock.mongo.collections import find_by_ids
@@ -22,13 +22,10 @@ from penstock.opensearch.read.scan import Entry, sample
 from penstock.operations.verify.findings import VerifyFinding, VerifyTally
 from penstock.operations.verify.ledger import VerifiedPage
 from penstock.operations.verify.look import (
-    FOREIGN,
     DocumentLooks,
     ExpectedDocument,
-    can_be_asked_for,
     expected_of,
     judged,
-    source_id_of,
 )
 from penstock.operations.verify.suspects import Suspect
 
@@ -122,15 +119,16 @@ class Directions:
 
     def _not_held(self, entries: Sequence[Entry], place: Any) -> CheckedPage:
         """A page of the index; its suspects are the documents that the source does not hold."""
-        source_ids = {each.id: source_id_of(each.id, each.id_json) for each in entries}
-        asked = [each for each in source_ids.values() if each is not FOREIGN and can_be_asked_for(each)]
+        all_ids = {each.id: source_id_of(each.id, each.id_json) for each in entries}
+        source_ids = {text: each for text, each in all_ids.items() if each is FOREIGN or can_be_asked_for(each)}
+        asked = [each for each in source_ids.values() if each is not FOREIGN]
         namespace = self.looking.collection.source
         held = {document_id(each) for each in self.looking.adapters.ask(find_by_ids, namespace, asked)}
         page, until = VerifiedPage(place, VerifyTally(documents=len(entries))), time.monotonic() + self.wait_s
         suspects = [
             Suspect(each.id, source_ids[each.id], "index", page, until, each.version)
             for each in entries
-            if each.id not in held and can_be_asked_for(source_ids[each.id])
+            if each.id in source_ids and each.id not in held
         ]
         return CheckedPage(page, suspects)
 

@@ -48,4 +48,4 @@ def verify_all(
                 except IndexUnreadable as error:
                     unreadable.append(f"{name}: {error}")
     if unreadable:
-        raise IndexUnreadable("\n".join(unreadable))
+        raise IndexUnreadable("; ".join(unreadable))

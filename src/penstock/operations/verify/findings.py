@@ -85,8 +85,8 @@ class Verified:
     """What became of the verify of one generation.
 
     `tally` counts the source's documents, `in_index` is how many documents of the index were gone through. `ignored`
-    is what the index does not search by, in documents that are equal all the same. `dropped`: the collection is not
-    there and its index is kept as it is, so nothing was compared.
+    is what the index does not search by, in documents that are equal all the same; None where that is not known.
+    `dropped`: the collection is not there and its index is kept as it is, so nothing was compared.
     """
 
     namespace: str
@@ -96,7 +96,7 @@ class Verified:
     seconds: float = 0.0
     peak_memory_bytes: int = 0
     dropped: bool = False
-    ignored: IgnoredValues = field(default_factory=IgnoredValues)
+    ignored: IgnoredValues | None = None
 
     @property
     def is_equal(self) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from penstock.documents.document_id import document_id, read, read_id_json
+from penstock.documents.document_id import FOREIGN
 from penstock.errors import DocumentError
 from penstock.model import Body, BsonDocument, Change, Namespace, TransformedChange
 from penstock.mongo.collections import committed_time
@@ -22,13 +22,7 @@ from penstock.wiring import Adapters
 Side = Literal["source", "index"]
 """From which side a document was come upon. The source's side judges what the source holds, the index's the rest."""
 
-FOREIGN: Any = object()
-"""The `_id` of a document whose id stands for no `_id` of any source: somebody else has put it into the index."""
-
-_REPLACED = "\ufffd"
 _FIELDS = 20
-_IMPOSSIBLE = ("regex:", "list:")
-"""Forms of what is never an `_id`; a pattern would even find other documents."""
 
 
 class CollectionGone(Exception):
@@ -136,22 +130,3 @@ class DocumentLooks:
             raise CollectionGone
         states = iter(read)
         return [Change(name, "delete", now) if each is FOREIGN else next(states) for each in source_ids]
-
-
-def source_id_of(text_id: str, kept: str | None) -> Any:
-    """The `_id` of an indexed document, by its id and what its body keeps of it; FOREIGN when it can be none's."""
-    try:
-        found = read_id_json(kept) if kept else read(text_id)
-        is_one = not text_id.startswith(_IMPOSSIBLE) and document_id(found) == text_id and not _has_operators(found)
-    except (ValueError, ArithmeticError, TypeError, AttributeError, KeyError):
-        return FOREIGN
-    return found if is_one else FOREIGN
-
-
-def can_be_asked_for(identity: Any) -> bool:
-    """Whether a query finds it: text that was not UTF-8 is another value once it was decoded."""
-    return identity is FOREIGN or _REPLACED not in str(identity)
-
-
-def _has_operators(identity: Any) -> bool:
-    return isinstance(identity, dict) and any(name.startswith("$") for name in identity)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import structlog
 
-from penstock.documents.document_id import read, read_id_json
+from penstock.documents.document_id import source_id_of
 from penstock.errors import Stopped
 from penstock.model import Change, Namespace
 from penstock.opensearch.http.client import Client
@@ -58,4 +58,4 @@ def indexed(client: Client, patience: RetryForever, index: str) -> Iterator[list
     for page in scan(client, patience, index):
         if patience.stop.is_set():
             raise Stopped(f"stopped before all documents of {index} were read")
-        yield [IndexedId(each.id, read_id_json(each.id_json) if each.id_json else read(each.id)) for each in page]
+        yield [IndexedId(each.id, source_id_of(each.id, each.id_json)) for each in page]
