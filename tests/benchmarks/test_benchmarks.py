@@ -15,10 +15,11 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 def run(*words: str | Path) -> None:
     """Run one in a process of its own. They have their own servers, for they delete every index between two rounds."""
-    done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, timeout=570, check=False)
+    done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, timeout=1100, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
 
 
+@pytest.mark.timeout(1200)
 def test_every_benchmark_runs_to_its_comparison(tmp_path):
     run("benchmarks.tiny", tmp_path)
     for name in ("load", "catch_up", "latency", "cost", "growth", "verify"):

@@ -75,7 +75,7 @@ def test_a_worker_that_lost_its_lease_while_it_slept_writes_nothing_more(site, d
 
 
 def test_a_load_goes_over_to_the_standby(site, database, namespace, pair):
-    first, second = pair("--pipeline-load-rate", "50")
+    first, second = pair("--pipeline-load-rate", "30")
     until(lambda: site.load_state(namespace)["position"], "the first position")
     first.signal(signal.SIGSTOP)
     second.until_live()

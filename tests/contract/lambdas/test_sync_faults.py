@@ -177,9 +177,12 @@ def test_a_large_batch_is_applied_and_parked_whole(
     function: SyncFunction, between: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PENSTOCK_SINK_MAX_REQUEST_WRITES")
+    monkeypatch.setenv("PENSTOCK_SINK_TIMEOUT_S", "60")
     forget()
     batch = [event("insert", f"{n:060}", {"n": n, "note": "x" * 300}, at=T + n) for n in range(10_000)]
-    assert function.call(*batch)["Written"] == 10_000
+    assert function.call(*batch, left_s=300)["Written"] == 10_000
+    monkeypatch.setenv("PENSTOCK_SINK_TIMEOUT_S", "2")
+    forget()
     between.plan = lambda _: Said(503, b"{}")
     assert function.call(*batch, left_s=6)["Parked"] == 10_000
     texts = [each.text for _ in range(3) for each in function.queue.receive(hidden_s=60)]

@@ -113,8 +113,9 @@ def test_a_cursor_that_the_server_has_forgotten_is_opened_again(side, monkeypatc
 def test_a_token_that_cannot_be_used_is_replaced_by_its_cluster_time(side, token):
     stream = side.stream("orders")
     side.now(stream)
+    before = Position("", side.time())
     side.insert("orders", {"_id": 1})
-    (first,) = read_changes(stream, Position("", side.time()), 1)
+    (first,) = read_changes(stream, before, 1)
     side.insert("orders", {"_id": 2})
     again = read_changes(side.stream("orders"), Position(token, first.version), 2)
     assert [change.id for change in again] == [1, 2]
