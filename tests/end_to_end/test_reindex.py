@@ -13,7 +13,7 @@ from penstock.documents.transform import Transform
 from penstock.mongo.codec import CODEC
 from penstock.settings import CollectionSettings
 from testkit.http_relay import Said, relay
-from testkit.workspace import until
+from testkit.workspace import WITHIN_S, until
 
 NUMBERS = count(1)
 AWAY = Said(503, b"{}")
@@ -303,6 +303,75 @@ def test_a_new_index_that_lacks_documents_does_not_serve_unless_that_is_accepted
     (letter,) = site.letters(database)
     assert letter["alias"] == f"{site.index(namespace)}-g2-write", "it was refused again where it was refused"
     assert held(site, f"{site.index(namespace)}-g1")["n:7"]["more"] == 1
+
+
+def aliases(site, namespace, number):
+    """What people have put on a generation: its aliases but those of penstock."""
+    index = f"{site.index(namespace)}-g{number}"
+    found = site.ask("GET", f"{index}/_alias")[index]["aliases"]
+    return {name: each for name, each in found.items() if name not in (f"{index}-write", site.index(namespace))}
+
+
+def test_what_people_put_on_an_index_moves_with_the_read_alias(site, database, namespace, worker, moved_on):
+    index, other = site.index(namespace), site.index(f"{database.name}.orders")
+    tenant, everything = f"{index}-tenant", f"{index}-everything"
+    of_tenant = {"filter": {"term": {"text": "first"}}, "index_routing": "1", "search_routing": "1,2"}
+    put = [
+        {"index": f"{index}-g1", "alias": tenant, **of_tenant},
+        {"index": f"{index}-g1", "alias": everything, "is_write_index": True},
+        {"index": f"{other}-g1", "alias": everything},
+        {"index": f"{index}-g1", "alias": index, "filter": {"exists": {"field": "text"}}},
+    ]
+    assert site.ask("POST", "_aliases", {"actions": [{"add": each} for each in put]}) == {"acknowledged": True}
+    site.ask("PUT", f"{index}-g1/_settings", {"index": {"refresh_interval": "7s", "max_result_window": 20000}})
+    moved_on()
+    told = reindex(site, namespace)
+    assert f"{index}-g2 has taken over the aliases {everything}, {tenant}\n" in told
+    assert f"{index}-g2 has taken over the settings max_result_window = 20000, refresh_interval = 7s\n" in told
+    assert aliases(site, namespace, 2) == {tenant: of_tenant, everything: {"is_write_index": True}}
+    assert aliases(site, namespace, 1) == {}
+    assert site.ask("GET", f"_alias/{index}")[f"{index}-g2"]["aliases"][index]["filter"] == put[-1]["filter"]
+    assert site.ask("GET", f"_alias/{everything}").keys() == {f"{index}-g2", f"{other}-g1"}
+    settings = site.ask("GET", f"{index}-g2/_settings")[f"{index}-g2"]["settings"]["index"]
+    assert (settings["refresh_interval"], settings["max_result_window"]) == ("7s", "20000")
+
+    reindex(site, namespace, "--rollback")
+    assert aliases(site, namespace, 1).keys() == {tenant, everything}
+    reindex(site, namespace, "--rollback")
+    site.ask("POST", "_aliases", {"actions": [{"add": {"index": f"{index}-g1", "alias": f"{index}-late"}}]})
+    told = reindex(site, namespace, "--finish", code=6)
+    assert f"{index}-g1 is not deleted, because searches would lose its aliases {index}-late" in told
+    assert roles(site, namespace) == {1: "kept", 2: "serving"}
+    site.ask("POST", "_aliases", {"actions": [{"remove": {"index": f"{index}-g1", "alias": f"{index}-late"}}]})
+    reindex(site, namespace, "--finish")
+    assert aliases(site, namespace, 2).keys() == {tenant, everything}
+
+
+def test_a_pipeline_that_people_put_on_an_index_is_not_lost_without_a_word(site, database, namespace, worker, moved_on):
+    index = site.index(namespace)
+    site.ask("PUT", f"_ingest/pipeline/{index}", {"processors": [{"lowercase": {"field": "text"}}]})
+    site.ask("PUT", f"{index}-g1/_settings", {"index.default_pipeline": index})
+    moved_on()
+    told = reindex(site, namespace, code=2)
+    assert f"{index}-g1 has the ingest pipeline {index} (index.default_pipeline)" in told
+    assert roles(site, namespace) == {1: "serving"}
+    moved_on({"settings": {"index": {"default_pipeline": index}}})
+    reindex(site, namespace)
+    assert number_of(site, namespace) == 2
+    site.ask("PUT", f"{index}-g*/_settings", {"index.default_pipeline": "_none"})
+    site.ask("DELETE", f"_ingest/pipeline/{index}")
+
+
+def test_a_read_alias_that_also_points_elsewhere_is_left_there(site, database, namespace, worker, moved_on):
+    index, other = site.index(namespace), f"{site.index(namespace)}-archive"
+    moved_on(load_rate=200)
+    begun = site.start("reindex", namespace)
+    until(lambda: site.ask("GET", f"{index}-g2/_count").get("count"), "the new index is there")
+    site.ask("PUT", other, {"settings": {"number_of_replicas": 0}, "aliases": {index: {}}})
+    begun.process.join(WITHIN_S)
+    assert begun.process.exitcode == 6, begun.errors
+    assert f"The alias {index} points to {other}, which is not penstock's" in begun.errors
+    assert site.ask("GET", f"_alias/{index}").keys() == {f"{index}-g1", other}
 
 
 def test_a_mapping_that_opensearch_refuses_leaves_nothing_behind(site, namespace, worker, moved_on):

@@ -5,7 +5,7 @@ cities             the read alias; it is moved to a later generation in one step
 cities-g1-write    the write alias; every write requires it, so that no write creates a missing index
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -14,12 +14,14 @@ from penstock.errors import IndexTakenAway, SettingsError, SystemicFault
 from penstock.opensearch.http.client import Client, Response
 from penstock.opensearch.http.requests import ask, error_of
 from penstock.opensearch.http.waiting import RetryForever
+from penstock.opensearch.index.belongings import ChangedSetting, moves
 from penstock.opensearch.index.field_limit import raise_limit
 from penstock.opensearch.index.mapping import body_for, read_mapping
 from penstock.opensearch.index.templates import templates_for, undo_templates
 from penstock.settings import CollectionSettings
 
 _META_SCHEMA = 1
+_WRITE = "-write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def index_of(alias: str, number: int) -> str:
 
 def write_alias_of(index: str) -> str:
     """Return the name of an index's write alias."""
-    return f"{index}-write"
+    return f"{index}{_WRITE}"
 
 
 class Indexes:
@@ -116,21 +118,47 @@ class Indexes:
         """Return the index that a read alias points to, None if there is none."""
         return next(iter(self._describe(alias)), None)
 
-    def swap(self, alias: str, index: str) -> None:
+    def swap(self, alias: str, index: str, *, ours: Set[str]) -> list[str]:
         """Point the read alias to this index and no other, in one step: no search sees none, or two.
 
-        The index is refreshed first, so that no search sees less than before.
+        All aliases that people put on the index that served are moved with it; return their names. `ours` are the
+        indexes that may lose the alias. The index is refreshed first, so that no search sees less than before.
 
         Raises SystemicFault if that fails, SinkUnavailable, Stopped.
         """
         ask(self._client, self._patience, "POST", f"/{quote(index, safe='')}/_refresh")
-        while (found := self._describe(alias).keys()) != {index}:
-            remove = [{"remove": {"index": each, "alias": alias}} for each in found if each != index]
-            body = {"actions": [*remove, {"add": {"index": index, "alias": alias}}]}
-            answer = ask(self._client, self._patience, "POST", "/_aliases", body)
+        moved: set[str] = set()
+        while (served := self._describe(alias)).keys() != {index}:
+            if others := sorted(served.keys() - ours):
+                raise SystemicFault(
+                    f"The alias {alias} points to {', '.join(others)}, which is not penstock's, so it was not moved to"
+                    f" {index}. Remove the alias from {', '.join(others)}, and run the command again."
+                )
+            target = self._describe(index).get(index, {"aliases": {}})
+            actions = list(moves(served, to=index, target=target, keep=_WRITE))
+            actions = actions or [{"add": {"index": index, "alias": alias}}]
+            answer = ask(self._client, self._patience, "POST", "/_aliases", {"actions": actions})
             kind, reason = error_of(answer)
-            if not answer.ok and kind != "aliases_not_found_exception":  # moved by someone else: look again
+            if answer.ok:
+                moved = {each["remove"]["alias"] for each in actions if "remove" in each} - {alias}
+            elif kind != "aliases_not_found_exception":  # moved by someone else: look again
                 raise SystemicFault(f"The alias {alias} could not be moved to {index}: {kind}: {reason}.")
+        return sorted(moved)
+
+    def aliases_of_people(self, index: str, alias: str) -> list[str]:
+        """Return the aliases on an index other than its write alias and this read alias."""
+        found = self._describe(index).get(index, {"aliases": {}})["aliases"]
+        return sorted(found.keys() - {alias, write_alias_of(index)})
+
+    def described(self, index: str) -> dict[str, Any] | None:
+        """Return settings, mappings and aliases of an index, None if it does not exist."""
+        return self._describe(index).get(index)
+
+    def give_setting(self, index: str, setting: ChangedSetting) -> str:
+        """Give a setting to an index; return why it was refused, empty if it was not."""
+        body = {setting.name: setting.value}
+        answer = ask(self._client, self._patience, "PUT", f"/{quote(index, safe='')}/_settings", body)
+        return "" if answer.ok else ": ".join(error_of(answer))
 
     def delete(self, index: str) -> None:
         """Delete an index with its aliases; a missing one counts as deleted."""

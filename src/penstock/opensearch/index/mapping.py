@@ -23,7 +23,7 @@ _SETTINGS: dict[str, Any] = {
 }
 FIELD_LIMIT: Final = "index.mapping.total_fields.limit"
 
-_NOT_YOURS = {
+NOT_YOURS = {
     "index.gc_deletes": "is set by penstock, so that deleted documents do not come back; leave it out",
     "index.translog.durability": "is set by penstock, so that no acknowledged write is lost; leave it out",
     FIELD_LIMIT: "is set by `max_fields` of the collection; leave it out",
@@ -218,6 +218,6 @@ def _problems(parsed: Any) -> list[str]:
         problems.append(
             "`_routing` is required, but penstock writes and reads every document by its id alone; leave it out."
         )
-    for name in sorted(_NOT_YOURS.keys() & flat_settings(parsed.get("settings", {})).keys()):
-        problems.append(f"the setting `{name}` {_NOT_YOURS[name]}.")
+    for name in sorted(NOT_YOURS.keys() & flat_settings(parsed.get("settings", {})).keys()):
+        problems.append(f"the setting `{name}` {NOT_YOURS[name]}.")
     return problems

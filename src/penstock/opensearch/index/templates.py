@@ -23,7 +23,11 @@ from penstock.opensearch.index.mapping import PIPELINES, flat_settings
 log = structlog.get_logger(__name__)
 
 _SERVERS_OWN = re.compile(r"index\.(uuid|creation_date|provided_name|version|replication|history|resize|routing_num)\b")
-"""Settings that OpenSearch gives to each index."""
+
+
+def is_servers_own(setting: str) -> bool:
+    """Whether OpenSearch itself gives this setting, by its full name, to each index."""
+    return _SERVERS_OWN.match(setting) is not None
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ def _report(
     """Log what templates have added to the index, and what they said in vain."""
     fields = extra_fields(made["mappings"], asked["mappings"])
     settings = sorted(flat_settings(made["settings"]).keys() - asked["settings"].keys())
-    settings = [name for name in settings if not _SERVERS_OWN.match(name)]
+    settings = [name for name in settings if not is_servers_own(name)]
     if not (replaced or fields or settings or aliases):
         return
     found = templates_for(client, index)

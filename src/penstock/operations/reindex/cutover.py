@@ -1,16 +1,14 @@
 """The end of a reindex: back to the index that served before, or the end of the one that is not needed."""
 
 import threading
-from collections.abc import Callable
 
 from penstock.errors import SettingsError, SystemicFault
 from penstock.model import seconds_of
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord
 from penstock.operations.reindex.generations import Generations, generations_of
+from penstock.operations.reindex.takeover import Say, require_nothing_lost, take_over
 from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.settings import Settings
-
-Say = Callable[[str], None]
 
 _BEHIND_S = 60
 """An index that is so far behind the one that serves would show people old documents."""
@@ -38,7 +36,7 @@ def rollback(
             raise SystemicFault(
                 f"{them.name}: {kept.index} should not be searched: {problem}; give --force to roll back anyway."
             )
-        them.swap(kept)
+        take_over(them, serving, kept, say)
         say(f"{them.name}: {them.alias} points to {kept.index} again; {serving.index} is kept up to date")
 
 
@@ -72,6 +70,7 @@ def abandon(
 
 
 def _drop(them: Generations, those: list[GenerationRecord], say: Say) -> None:
+    require_nothing_lost(them, those)
     for each in those:
         say(f"{them.name}: deleting {each.index} as soon as no worker writes to it")
         them.drop(each)

@@ -74,16 +74,19 @@ class Generations:
         moved_to = next((each.number for each in others if each.index == index), None)
         return record if moved_to is None else self.change(lambda now: now.served_by(moved_to))
 
-    def swap(self, to: GenerationRecord) -> None:
+    def swap(self, to: GenerationRecord) -> list[str]:
         """Let a generation serve: who searches sees the other one, or this one, and nothing between.
 
+        Return the aliases of people that were moved with the read alias.
         Raises SystemicFault when somebody drops it meanwhile.
         """
-        if self.record().numbered(to.number) is None:
+        record = self.record()
+        if record.numbered(to.number) is None:
             raise SystemicFault(f"{self.name}: {to.index} was abandoned in the meantime.")
-        self.indexes.swap(self.alias, to.index)
+        moved = self.indexes.swap(self.alias, to.index, ours={each.index for each in record.generations})
         self.change(lambda record: record.served_by(to.number))
-        log.info("the read alias was moved", collection=self.name, alias=self.alias, index=to.index)
+        log.info("the read alias was moved", collection=self.name, alias=self.alias, index=to.index, along=moved)
+        return moved
 
     def load(self, generation: GenerationRecord) -> StateDocument | None:
         """How far the load of a generation is."""

@@ -20,8 +20,8 @@ from penstock.mongo.connection import cluster_time
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.read.scan import count
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord
-from penstock.operations.reindex.cutover import Say
 from penstock.operations.reindex.generations import Generations
+from penstock.operations.reindex.takeover import Say, require_pipelines_named, take_over
 from penstock.operations.verify import FindingKind, VerifyListener, VerifyOptions, verify
 from penstock.planner import Plan, Planner
 from penstock.runtime.intervals import INTERVALS, Intervals
@@ -94,6 +94,8 @@ def _begin(them: Generations, *, force: bool, say: Say) -> CollectionRecord | No
         say(f"{them.name}: nothing to do: {serving.index} has these settings (build a new one with --force)")
         _report_kept(them, before, say)
         return None
+    if serving and not begun:
+        require_pipelines_named(them, serving)
     record = them.change(lambda record: _with_building(record, them))
     if building := record.in_role("building"):
         say(f"{them.name}: {'resuming' if begun else 'building'} {building.index}")
@@ -162,7 +164,7 @@ class _Reindexing:
         self._wait_until_in_step(done)
         self.say(f"{self.them.name}: {self.building.index} is loaded and in step; verifying it")
         self._verify(done)
-        self.them.swap(self.building)
+        take_over(self.them, self.them.record().in_role("serving"), self.building, self.say)
         self.say(f"{self.them.name}: {self.them.alias} points to {self.building.index}")
         _report_kept(self.them, self.them.record(), self.say)
         done.set()
