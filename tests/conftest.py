@@ -1,6 +1,7 @@
 """Real servers for every test that asks for them, started once a session, or the ones the environment names.
 
 PENSTOCK_TEST_SOURCE_URI and PENSTOCK_TEST_SINK_URL name servers of one's own: a MongoDB replica set, an OpenSearch.
+PENSTOCK_TEST_MAJORITY_LAG_MS lets the majority of the local source lag by up to so many milliseconds, by chance.
 """
 
 import os
@@ -18,12 +19,13 @@ import pymongo
 import pytest
 import urllib3
 from pymongo.database import Database
+from pymongo.errors import OperationFailure
 
 from penstock.cli import main
 from penstock.errors import PenstockError
 from penstock.runtime.intervals import Intervals
 from penstock_tools.servers.opensearch import local_opensearch
-from penstock_tools.servers.source import local_source
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.workspace import Site
 
 Server = TypeVar("Server")
@@ -33,6 +35,8 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 that the servers compute."""
 
 _SLOWEST_FIRST = ("end_to_end", "benchmarks", "crash", "faults", "tools", "infra", "contract")
+MAJORITY_LAG_MS = int(os.environ.get("PENSTOCK_TEST_MAJORITY_LAG_MS", "0"))
+
 _MEMORY = Path("/dev/shm")
 _ROOM = 2 << 30
 
@@ -61,7 +65,8 @@ def source_uri(servers_folder: Path) -> Iterator[str]:
     if given:
         yield given
         return
-    with _or_exit(local_source(servers_folder)) as source:
+    settings = LocalSourceSettings(majority_lag_ms=MAJORITY_LAG_MS)
+    with _or_exit(local_source(servers_folder, settings)) as source:
         yield source.uri
 
 
@@ -98,8 +103,24 @@ def _or_exit(server: AbstractContextManager[Server]) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def source_client(source_uri: str) -> Iterator[pymongo.MongoClient]:
-    with pymongo.MongoClient(source_uri, serverSelectionTimeoutMS=10_000, tz_aware=True) as client:
+    """A client whose writes are acknowledged when a majority has them: every later read of penstock sees them."""
+    with pymongo.MongoClient(source_uri, serverSelectionTimeoutMS=10_000, tz_aware=True, w="majority") as client:
         yield client
+
+
+@pytest.fixture
+def source_switch(source_client: pymongo.MongoClient) -> Iterator[Callable[..., None]]:
+    """The local source's own switches, as docs/internals/local-source.md lists them; put back after the test."""
+
+    def switch(**what: object) -> None:
+        source_client.admin.command({"penstockSource": 1, **what})
+
+    try:
+        switch()
+    except OperationFailure:
+        pytest.skip("only the local source has the switches that this test needs")
+    yield switch
+    switch(holdMajority=False, majorityLagMs=MAJORITY_LAG_MS, eventsPerReply=2**31 - 1)
 
 
 @pytest.fixture

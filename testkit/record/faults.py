@@ -174,6 +174,7 @@ def _cut_raw(client, proxy):
 def _cut_driver(stage, client, proxy, seen):
     key = f"cut-{seen}"
     stage.client.rec.c.delete_one({"_id": key})
+    stage.client.rec.elsewhere.insert_one({})  # a stream that saw nothing resumes by the time of what came last
     stage.listener.begin(with_sent=True)
     with client.rec.c.watch(max_await_time_ms=1500) as stream:
         if seen:

@@ -133,6 +133,6 @@ def slim(value):
 def _cut_tail(kept):
     names = list(kept["reply"])
     tail = ("opTime", "electionId", "operationTime", "$clusterTime")
-    if names[-2:] == ["operationTime", "$clusterTime"]:
+    if sorted(names[-2:]) == ["$clusterTime", "operationTime"]:
         kept["reply"] = {name: item for name, item in kept["reply"].items() if name not in tail}
         kept["tail"] = " ".join(name for name in names if name in tail)

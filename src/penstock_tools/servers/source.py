@@ -49,6 +49,7 @@ class LocalSourceSettings:
     log_retention_s: int | None = None
     unenabled_streams: str = UNENABLED[0]
     one_time_per_command: bool = False
+    majority_lag_ms: int = 0
 
     def flags(self, certificate: Certificate | None = None) -> list[str | Path]:
         """Return the server's command line; the password is passed in the environment."""
@@ -61,6 +62,7 @@ class LocalSourceSettings:
             "--log-size": None if self.log_size is None else str(self.log_size),
             "--log-retention-s": None if self.log_retention_s is None else str(self.log_retention_s),
             "--unenabled-streams": self.unenabled_streams,
+            "--majority-lag-ms": str(self.majority_lag_ms),
         }
         flags = [word for name, value in valued.items() if value is not None for word in (name, value)]
         return [*flags, "--one-time-per-command"] if self.one_time_per_command else flags

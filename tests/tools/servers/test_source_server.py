@@ -143,8 +143,11 @@ def test_a_position_that_fell_off_the_log_is_lost_as_newer_servers_say_it(client
 
 
 def test_an_idle_position_moves_on_and_can_be_resumed_from(client, things):
-    with things.watch(max_await_time_ms=1200) as stream:
+    with things.watch(max_await_time_ms=50) as stream:
         first = stream.resume_token
+        assert stream.try_next() is None
+        assert stream.resume_token == first
+        _fault(client, advanceClock=10)
         assert stream.try_next() is None
         idle = stream.resume_token
     assert idle["_data"] > first["_data"]

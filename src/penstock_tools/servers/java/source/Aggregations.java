@@ -33,8 +33,8 @@ final class Aggregations {
       throw new CommandError(40602, "$changeStream is only valid as the first stage in a pipeline.");
     }
     if (stream) {
-      return state.cursors.firstReply(new ChangeStream(state, new StreamRequest(request, stages, state)), batchSize,
-          request.session());
+      ChangeStream opened = new ChangeStream(state, new StreamRequest(request, stages, state));
+      return state.atMajority(state.cursors.firstReply(opened, batchSize, request.session()));
     }
     return overCollection(request, stages, batchSize);
   }
@@ -75,7 +75,7 @@ final class Aggregations {
           request.database() + "." + collection);
     }
     DocumentCursor cursor = new DocumentCursor(request.database() + "." + collection,
-        documents(request, collection, stages).iterator());
+        documents(request, collection, stages).iterator(), request.readsMajority());
     return state.cursors.firstReply(cursor, batchSize, request.session());
   }
 

@@ -13,6 +13,11 @@ import java.util.concurrent.ConcurrentSkipListMap;
 final class Catalog {
   private final ConcurrentSkipListMap<String, DocumentCollection> byName = new ConcurrentSkipListMap<>();
   private final Map<UUID, DocumentCollection> byUuid = new ConcurrentHashMap<>();
+  private final Majority majority;
+
+  Catalog(Majority majority) {
+    this.majority = majority;
+  }
 
   DocumentCollection find(String database, String collection) {
     return byName.get(database + "." + collection);
@@ -35,7 +40,7 @@ final class Catalog {
     if (find(database, name) != null) {
       throw new CommandError(48, "a collection '%s.%s' already exists".formatted(database, name));
     }
-    DocumentCollection created = new DocumentCollection(database, name, options);
+    DocumentCollection created = new DocumentCollection(database, name, options, majority);
     byName.put(created.fullName(), created);
     byUuid.put(created.uuid, created);
     return created;

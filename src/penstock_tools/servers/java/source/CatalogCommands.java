@@ -95,7 +95,8 @@ final class CatalogCommands {
       } else {
         List<RawDocument> documents = renamed.inOrderOfComing().values().stream().map(DocumentCollection.Stored::raw)
             .toList();
-        putThroughTemporary(unit, "tmp" + letters() + ".renameCollection", documents, to[0], to[1]);
+        putThroughTemporary(unit, "tmp" + letters() + ".renameCollection", documents, to[0], to[1],
+            state.dialect.showsTemporaryInserts());
         unit.drop(renamed);
       }
       return ok();
@@ -119,21 +120,25 @@ final class CatalogCommands {
   /** Fill a temporary collection and rename it over the target, as `$out` and its like do. */
   void putThroughTemporary(String temporary, List<RawDocument> documents, String database, String target) {
     try (WriteUnit unit = new WriteUnit(state)) {
-      putThroughTemporary(unit, temporary, documents, database, target);
+      putThroughTemporary(unit, temporary, documents, database, target, true);
     }
   }
 
   private void putThroughTemporary(WriteUnit unit, String temporary, List<RawDocument> documents, String database,
-      String target) {
+      String target, boolean shown) {
     DocumentCollection made = state.catalog.create(database, temporary, new Document());
-    insertAll(unit, made, documents);
+    insertAll(unit, made, documents, shown);
     moveOver(unit, made, database, target);
   }
 
-  private void insertAll(WriteUnit unit, DocumentCollection into, List<RawDocument> documents) {
+  private void insertAll(WriteUnit unit, DocumentCollection into, List<RawDocument> documents, boolean shown) {
     for (RawDocument raw : documents) {
       Documents.Ready ready = Documents.prepare(raw, state);
-      unit.insert(into, ready.id(), ready.raw());
+      if (shown) {
+        unit.insert(into, ready.id(), ready.raw());
+      } else {
+        into.insert(ready.id(), ready.raw());
+      }
     }
   }
 
@@ -162,7 +167,8 @@ final class CatalogCommands {
       DocumentCollection collection = require(request.database(), request.collection(),
           "source collection does not exist");
       String temporary = "tmp%s.convertToCapped.%s".formatted(letters(), collection.name());
-      putThroughTemporary(unit, temporary, documentsOf(collection), request.database(), collection.name());
+      putThroughTemporary(unit, temporary, documentsOf(collection), request.database(), collection.name(),
+          state.dialect.showsTemporaryInserts());
       return ok();
     }
   }
@@ -174,7 +180,7 @@ final class CatalogCommands {
       Document options = new Document("capped", true).append("size", request.command().get("size"));
       insertAll(unit,
           state.catalog.create(request.database(), (String) request.command().get("toCollection"), options),
-          documentsOf(collection));
+          documentsOf(collection), state.dialect.showsTemporaryInserts());
       return ok();
     }
   }

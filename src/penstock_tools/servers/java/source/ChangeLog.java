@@ -9,6 +9,7 @@ import java.util.List;
  */
 final class ChangeLog {
   private final ClusterClock clock;
+  private final Majority majority;
   private final EnabledStreams enabled;
   private final int mostEvents;
   private final long mostBytes;
@@ -20,8 +21,11 @@ final class ChangeLog {
   private long oldestTime;
 
   /** `mostSeconds` is how long events are kept; 0 means for as long as there is room. */
-  ChangeLog(ClusterClock clock, EnabledStreams enabled, int mostEvents, long mostBytes, long mostSeconds) {
+  ChangeLog(
+      ClusterClock clock, Majority majority, EnabledStreams enabled, int mostEvents, long mostBytes,
+      long mostSeconds) {
     this.clock = clock;
+    this.majority = majority;
     this.enabled = enabled;
     this.mostEvents = mostEvents;
     this.mostBytes = mostBytes;
@@ -139,25 +143,32 @@ final class ChangeLog {
     return dropped + low - head;
   }
 
+  /** The sequence number after the last event that is committed. */
+  private long committedEnd(long time) {
+    boolean all = size() == 0 || Long.compareUnsigned(events.getLast().time, time) <= 0;
+    return all ? end() : firstAt(time + 1);
+  }
+
   /** What a reader at a place of the log gets: events, or the fact that they are lost. */
   record Stretch(List<Event> events, boolean lost, long quietSince) {}
 
-  /** Up to `most` events from this sequence number on. */
+  /** Up to `most` events from this sequence number on, of those that are committed. */
   synchronized Stretch read(long sequence, int most) {
     age();
     if (sequence < dropped) {
       return new Stretch(List.of(), true, 0);
     }
+    long time = majority.streamTime();
     int from = head + (int) (sequence - dropped);
-    int to = Math.min(events.size(), from + most);
+    int to = (int) Math.max(from, Math.min(head + committedEnd(time) - dropped, from + most));
     List<Event> read = new ArrayList<>(events.subList(from, to));
-    return new Stretch(read, false, read.isEmpty() ? clock.last() : 0);
+    return new Stretch(read, false, read.isEmpty() ? time : 0);
   }
 
   /** Wait until something happens: events from this sequence number on, the time being up, or a wake-up. */
   synchronized void await(long sequence, long deadlineNanos) throws InterruptedException {
     long left = (deadlineNanos - System.nanoTime()) / 1_000_000 + 1;
-    if (dropped + size() <= sequence && left > 0) {
+    if (committedEnd(majority.streamTime()) <= sequence && left > 0) {
       wait(left);
     }
   }

@@ -23,12 +23,13 @@ final class ChangeStream extends OpenCursor {
   /** The event whose invalidate is still to be given. */
   private Event ending;
 
-  /** Where the stream stands; null right after an event, whose token says it. */
+  /** Where the stream stands, and its time; after an event that it showed the position is not made yet. */
   private Document position;
+  private long positionTime;
   private Event reached;
 
   ChangeStream(ServerState state, StreamRequest request) {
-    super(request.scope.namespace());
+    super(request.scope.namespace(), true);
     this.state = state;
     this.request = request;
     this.admitted = state.enabled.admits(request.scope);
@@ -38,20 +39,20 @@ final class ChangeStream extends OpenCursor {
       startAt(request.startTime);
     } else {
       sequence = state.log.end();
+      moveTo(state.dialect.opened(state.clock.last()));
     }
   }
 
   private void resumeAfter(Token token) {
     state.dialect.checkResume(token, request.scope, state, request.startsAfter);
-    if (token.highWater()) {
-      sequence = state.log.firstAt(token.time() + 1);
-    } else if (state.dialect.resumesByPlace()) {
+    if (token.highWater() || state.dialect.resumesByPlace()) {
       sequence = state.log.firstAfter(token.time(), token.place());
     } else {
       sequence = state.log.firstAt(token.time());
       awaited = token;
     }
     position = request.resumeToken;
+    positionTime = token.time();
   }
 
   private void startAt(long time) {
@@ -60,6 +61,7 @@ final class ChangeStream extends OpenCursor {
     }
     sequence = state.log.firstAt(time);
     notBefore = time;
+    moveTo(Token.from(time));
   }
 
   @Override
@@ -67,15 +69,19 @@ final class ChangeStream extends OpenCursor {
     Filling filling = new Filling(most);
     long deadline = System.nanoTime() + waitMillis * 1_000_000;
     checkNotInterrupted();
+    int stretchSize = Math.min(STRETCH, state.eventsPerReply);
     while (!filling.isFull() && !interrupted) {
-      ChangeLog.Stretch stretch = state.log.read(sequence, STRETCH);
+      ChangeLog.Stretch stretch = state.log.read(sequence, stretchSize);
       if (stretch.lost()) {
         throw state.dialect.overtaken();
       }
       if (!stretch.events().isEmpty()) {
         filling.take(stretch.events());
+        if (stretchSize < STRETCH) {
+          break;
+        }
       } else if (!filling.documents.isEmpty() || System.nanoTime() >= deadline) {
-        position = state.dialect.token(Token.afterAll(stretch.quietSince()), Token.NO_KEY);
+        moveTo(state.dialect.idle(stretch.quietSince()));
         break;
       } else {
         await(deadline);
@@ -129,6 +135,14 @@ final class ChangeStream extends OpenCursor {
     return state.dialect.invalidates() && request.scope.endsWith(event);
   }
 
+  /** Stand at a place that no event tells, if it is a later one. */
+  private void moveTo(Token token) {
+    if (position == null && reached == null || Long.compareUnsigned(token.time(), positionTime) > 0) {
+      position = state.dialect.token(token, Token.NO_KEY);
+      positionTime = token.time();
+    }
+  }
+
   private Document position() {
     if (position == null && reached != null) {
       position = token(reached);
@@ -154,6 +168,7 @@ final class ChangeStream extends OpenCursor {
       if (left == null) {
         return null;
       }
+      checkToken(token, left);
       raw = new RawDocument(BsonWriter.encode(left));
     }
     int size = raw.bytes().length;
@@ -166,10 +181,23 @@ final class ChangeStream extends OpenCursor {
     return raw;
   }
 
+  private void checkToken(Document token, Document left) {
+    if (state.dialect.guardsTokens() && !token.equals(left.get("_id"))) {
+      Document found = left.containsKey("_id") ? new Document("_id", left.get("_id")) : new Document();
+      throw new CommandError(280,
+          ("Encountered an event whose _id field, which contains the resume token, was modified by the pipeline."
+              + " Modifying the _id field of an event makes it impossible to resume the stream from that point. Only"
+              + " transformations that retain the unmodified _id field are allowed. Expected: { _id: { _data: \"%s\" } }"
+              + " but found: %s").formatted(token.get("_data"), Types.text(found)),
+          state.dialect.fatalLabels());
+    }
+  }
+
   /** The document as it is now, in the collection that the event was about, under whatever name. */
   private RawDocument lookedUp(Event event) {
     DocumentCollection collection = state.catalog.find(event.uuid);
-    DocumentCollection.Stored found = collection == null ? null : collection.find(event.documentKey.get("_id"));
+    DocumentCollection.Stored found = collection == null ? null
+        : state.majority.shownBy(collection).find(event.documentKey.get("_id"));
     return found == null ? null : found.raw();
   }
 
@@ -178,7 +206,8 @@ final class ChangeStream extends OpenCursor {
     position = state.dialect.token(token, key(event));
     Document document = new Document("_id", position).append("operationType", "invalidate").append("clusterTime",
         new BsonTimestamp(event.time));
-    return new RawDocument(BsonWriter.encode(document));
+    Document shown = request.pipeline.shown(document);
+    return shown == null ? null : new RawDocument(BsonWriter.encode(shown));
   }
 
   /** One batch as it fills. */
@@ -215,15 +244,21 @@ final class ChangeStream extends OpenCursor {
         }
         bytes += size;
         documents.add(document);
+        reached = event;
+        position = null;
+        positionTime = event.time;
+      } else {
+        moveTo(state.dialect.passed(event));
       }
-      reached = event;
-      position = null;
       sequence++;
     }
 
     private void endWhenDue() {
       if (ending != null && documents.size() < most && !overflowing) {
-        documents.add(invalidate(ending));
+        RawDocument invalidate = invalidate(ending);
+        if (invalidate != null) {
+          documents.add(invalidate);
+        }
         ended = true;
       }
     }

@@ -93,7 +93,7 @@ final class CollectionIndex {
     List<String> fields = List.copyOf(index.key.keySet());
     for (int i = 0; i < values.size(); i++) {
       Object value = values.get(i);
-      text.append(i == 0 ? "" : ", ").append(": ").append(Types.text(value));
+      text.append(i == 0 ? "" : ", ").append(fields.get(i)).append(": ").append(Types.text(value));
       keyValue.append(fields.get(i), value);
     }
     String message = "E11000 duplicate key error collection: %s index: %s dup key: { %s }"

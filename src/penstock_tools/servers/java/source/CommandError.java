@@ -80,6 +80,16 @@ final class CommandError extends RuntimeException {
     return error;
   }
 
+  /** The same as servers before 4.2 say it: of a duplicate key without the names of its fields. */
+  CommandError inOldWords() {
+    if (code != DUPLICATE_KEY || !(details.get("keyValue") instanceof Document key)) {
+      return this;
+    }
+    String values = String.join(", ", key.values().stream().map(value -> ": " + Types.text(value)).toList());
+    String message = getMessage();
+    return new CommandError(code, message.substring(0, message.indexOf("dup key: ")) + "dup key: { " + values + " }", labels);
+  }
+
   static CommandError wrongType(String field, Object value, String expected) {
     return new CommandError(
         TYPE_MISMATCH,

@@ -59,6 +59,11 @@ record CommandRequest(String name, Document command, String database, ClientConn
     return (Document) command.get("lsid");
   }
 
+  /** Whether it reads what a majority has, by its own word or as a change stream does. */
+  boolean readsMajority() {
+    return "majority".equals(document("readConcern").get("level")) && !isInTransaction();
+  }
+
   boolean isInTransaction() {
     return Boolean.FALSE.equals(command.get("autocommit"));
   }

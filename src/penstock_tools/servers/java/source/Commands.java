@@ -60,7 +60,7 @@ final class Commands {
     } finally {
       running.remove(id);
     }
-    return finished(reply);
+    return finished(reply, request);
   }
 
   private Document answer(CommandRequest request) {
@@ -77,6 +77,34 @@ final class Commands {
       faults.checkPrimary();
     }
     state.dialect.check(request);
+    awaitAskedTime(request);
+    return acknowledged(request, run(request, handler));
+  }
+
+  /** A majority read that is to see a certain time waits for it. */
+  private void awaitAskedTime(CommandRequest request) {
+    if (request.readsMajority() && request.document("readConcern").get("afterClusterTime") instanceof BsonTimestamp time
+        && state.majority.isBehind()) {
+      state.majority.await(Math.min(time.getValue(), state.clock.last()), Integer.MAX_VALUE);
+    }
+  }
+
+  /** The answer to a write that is to be acknowledged by a majority waits for it. */
+  private Document acknowledged(CommandRequest request, Document reply) {
+    Document concern = request.document("writeConcern");
+    if (!"majority".equals(concern.get("w")) || !state.majority.isBehind()) {
+      return reply;
+    }
+    long most = concern.get("wtimeout") instanceof Number limit && limit.longValue() > 0 ? limit.longValue()
+        : Integer.MAX_VALUE;
+    if (!state.majority.await(state.clock.last(), most)) {
+      reply.append("writeConcernError", new Document("code", 64).append("codeName", "WriteConcernFailed")
+          .append("errmsg", "waiting for replication timed out"));
+    }
+    return reply;
+  }
+
+  private Document run(CommandRequest request, CommandHandler handler) {
     boolean retryable = request.transactionNumber() >= 0 && !request.isInTransaction() && request.session() != null;
     if (!retryable) {
       return handler.run(request);
@@ -94,17 +122,27 @@ final class Commands {
     if (request.isInTransaction() && error.code != 251) {
       state.transactions.forget(request.session());
     }
-    return error.asReply(new BsonTimestamp(state.clock.last()));
+    CommandError shown = state.dialect.explainsDuplicates() ? error : error.inOldWords();
+    return shown.asReply(new BsonTimestamp(state.clock.last()));
   }
 
-  private Document finished(Document reply) {
+  private Document finished(Document reply, CommandRequest request) {
     BsonTimestamp time = new BsonTimestamp(state.clock.last());
+    if (request.readsMajority()) {
+      state.atMajority(reply);
+    }
     Document signature = new Document("hash", new Binary(Binary.GENERIC, new byte[20])).append("keyId", 0L);
     reply.putIfAbsent("operationTime", time);
     if (!state.dialect.tellsReplication()) {
       return reply;
     }
-    return reply.append("$clusterTime", new Document("clusterTime", time).append("signature", signature));
+    Object told = reply.get("operationTime");
+    reply.append("$clusterTime", new Document("clusterTime", time).append("signature", signature));
+    if (state.dialect.tellsOperationTimeLast() && !reply.containsKey("errmsg")) {
+      reply.remove("operationTime");
+      reply.append("operationTime", told);
+    }
+    return reply;
   }
 
 }

@@ -97,11 +97,46 @@ abstract class Dialect {
     return true;
   }
 
+  /** Where a quiet stream stands that has seen everything up to this time: before that time's events, or after them. */
+  Token idle(long time) {
+    return Token.from(time);
+  }
+
+  /** Where a stream stands after an event that it does not show. */
+  Token passed(Event event) {
+    return Token.from(event.time);
+  }
+
+  /** Where a stream stands that opens after everything up to this time. */
+  Token opened(long time) {
+    return Token.from(time + 1);
+  }
+
+  /** Whether stages after `$changeStream` must leave an event's `_id` as it is. */
+  boolean guardsTokens() {
+    return true;
+  }
+
+  /** Whether a collection that is only made to be renamed shows its inserts, except those of `$out`. */
+  boolean showsTemporaryInserts() {
+    return false;
+  }
+
+  /** Whether a change of role closes every connection and cursor. */
+  boolean stepDownCloses() {
+    return false;
+  }
+
   boolean listsTruncatedArrays() {
     return true;
   }
 
   boolean takesPipelineUpdates() {
+    return true;
+  }
+
+  /** Whether a successful reply ends with its time. */
+  boolean tellsOperationTimeLast() {
     return true;
   }
 
@@ -127,6 +162,11 @@ abstract class Dialect {
 
   /** The labels of a stream's error after which a driver may resume by itself. */
   List<String> resumableLabels() {
+    return List.of();
+  }
+
+  /** The labels of a stream's error that no driver may resume from. */
+  List<String> fatalLabels() {
     return List.of();
   }
 

@@ -1,8 +1,11 @@
 package penstock.source;
 
 import de.bwaldvogel.mongo.bson.Document;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Deque;
+import java.util.Iterator;
 import java.util.List;
 import java.util.NavigableMap;
 import java.util.UUID;
@@ -21,6 +24,9 @@ final class DocumentCollection {
     }
   }
 
+  /** A document's states before and after it changed; null where it was not there. */
+  private record Change(Stored before, Stored after) {}
+
   final UUID uuid;
   private volatile String database;
   private volatile String name;
@@ -30,33 +36,74 @@ final class DocumentCollection {
   private long nextRecord = 1;
   private volatile long bytes;
 
+  /** What keeps old states until they are committed; null for a copy, which nobody else reads. */
+  private final Majority majority;
+
+  /** What is not committed yet, in order. */
+  private final Deque<Change> uncommitted = new ArrayDeque<>();
+
   /** The options it was created with; `viewOn` makes it a view. */
   final Document options;
 
-  DocumentCollection(String database, String name, Document options) {
+  DocumentCollection(String database, String name, Document options, Majority majority) {
     this(UUID.randomUUID(), database, name, options, new ConcurrentSkipListMap<>(BsonOrder.ASCENDING),
-        new ConcurrentSkipListMap<>());
+        new ConcurrentSkipListMap<>(), majority);
     indexes.add(CollectionIndex.ofId());
   }
 
   private DocumentCollection(
       UUID uuid, String database, String name, Document options,
-      ConcurrentSkipListMap<Object, Stored> byId, ConcurrentSkipListMap<Long, Stored> byRecord) {
+      ConcurrentSkipListMap<Object, Stored> byId, ConcurrentSkipListMap<Long, Stored> byRecord,
+      Majority majority) {
     this.uuid = uuid;
     this.database = database;
     this.name = name;
     this.options = options;
     this.byId = byId;
     this.byRecord = byRecord;
+    this.majority = majority;
   }
 
   /** A copy that changes on its own: what a transaction works on. */
   DocumentCollection snapshot() {
-    DocumentCollection copy = new DocumentCollection(uuid, database, name, options, byId.clone(), byRecord.clone());
+    DocumentCollection copy = copy();
     copy.nextRecord = nextRecord;
     copy.bytes = bytes;
     indexes.forEach(index -> copy.indexes.add(index.emptyCopy().filledFrom(byRecord.values())));
     return copy;
+  }
+
+  private DocumentCollection copy() {
+    return new DocumentCollection(uuid, database, name, options, byId.clone(), byRecord.clone(), null);
+  }
+
+  /** What a majority has of it, to be read only. */
+  DocumentCollection committed() {
+    if (uncommitted.isEmpty()) {
+      return this;
+    }
+    DocumentCollection view = copy();
+    for (Iterator<Change> each = uncommitted.descendingIterator(); each.hasNext();) {
+      Change change = each.next();
+      if (change.after() != null) {
+        view.take(change.after());
+      }
+      if (change.before() != null) {
+        view.put(change.before());
+      }
+    }
+    return view;
+  }
+
+  /** The oldest change that was not committed is so now. */
+  void commitOne() {
+    uncommitted.removeFirst();
+  }
+
+  private void note(Stored before, Stored after) {
+    if (majority != null && majority.notes(this)) {
+      uncommitted.add(new Change(before, after));
+    }
   }
 
   String database() {
@@ -116,15 +163,21 @@ final class DocumentCollection {
     }
     indexes.forEach(index -> index.check(this, added));
     nextRecord++;
+    note(null, added);
     put(added);
     return added;
   }
 
-  /** Put a document's new state in the place of the old one; the ids are equal, if perhaps of two number types. */
+  /**
+   * Put a document's new state in the place of the old one, so that a reader sees one of the two. The ids are equal, if
+   * perhaps of two number types.
+   */
   Stored replace(Stored old, Object id, RawDocument raw) {
     Stored changed = new Stored(old.record(), id, raw);
     indexes.forEach(index -> index.check(this, changed));
-    remove(old);
+    note(old, changed);
+    indexes.forEach(index -> index.remove(old));
+    bytes -= old.raw().bytes().length;
     put(changed);
     return changed;
   }
@@ -137,6 +190,11 @@ final class DocumentCollection {
   }
 
   void remove(Stored old) {
+    note(old, null);
+    take(old);
+  }
+
+  private void take(Stored old) {
     byId.remove(old.key());
     byRecord.remove(old.record());
     indexes.forEach(index -> index.remove(old));

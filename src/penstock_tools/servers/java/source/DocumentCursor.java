@@ -9,8 +9,8 @@ final class DocumentCursor extends OpenCursor {
   private final Iterator<RawDocument> documents;
   private RawDocument ahead;
 
-  DocumentCursor(String namespace, Iterator<RawDocument> documents) {
-    super(namespace);
+  DocumentCursor(String namespace, Iterator<RawDocument> documents, boolean readsMajority) {
+    super(namespace, readsMajority);
     this.documents = documents;
   }
 

@@ -113,6 +113,31 @@ final class DocumentDb50 extends MongoDb50 {
   }
 
   @Override
+  Token idle(long time) {
+    return Token.afterAll(time);
+  }
+
+  @Override
+  Token passed(Event event) {
+    return Token.of(event);
+  }
+
+  @Override
+  Token opened(long time) {
+    return Token.afterAll(time);
+  }
+
+  @Override
+  boolean guardsTokens() {
+    return false;
+  }
+
+  @Override
+  boolean stepDownCloses() {
+    return true;
+  }
+
+  @Override
   boolean listsTruncatedArrays() {
     return false;
   }

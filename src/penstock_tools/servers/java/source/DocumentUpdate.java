@@ -65,6 +65,7 @@ final class DocumentUpdate {
       running = StreamPipeline.libraryStage(stage).apply(running);
     }
     Document after = running.findFirst().orElseThrow();
+    requireSameId(after.getOrDefault("_id", before.get("_id")), before.get("_id"));
     document.clear();
     document.append("_id", before.get("_id"));
     document.putAll(after);
@@ -85,14 +86,18 @@ final class DocumentUpdate {
 
   private Stored replace(WriteUnit unit, DocumentCollection view, Stored stored) {
     Object id = replacement.getOrDefault("_id", stored.id());
-    if (!BsonOrder.same(id, stored.id())) {
+    requireSameId(id, stored.id());
+    Documents.Ready ready = Documents.rebuilt(withId(replacement, id), state);
+    checkSize(view, stored, ready.raw());
+    return unit.replace(view, stored, ready.id(), ready.raw());
+  }
+
+  private static void requireSameId(Object id, Object before) {
+    if (!BsonOrder.same(id, before)) {
       throw new CommandError(
           66, "After applying the update, the (immutable) field '_id' was found to have been altered to _id: "
               + Types.text(id));
     }
-    Documents.Ready ready = Documents.rebuilt(withId(replacement, id), state);
-    checkSize(view, stored, ready.raw());
-    return unit.replace(view, stored, ready.id(), ready.raw());
   }
 
   private static Document withId(Document document, Object id) {

@@ -56,9 +56,11 @@ final class FaultCommands {
   private Document stepDown(CommandRequest request) {
     primaryAgainAt = System.nanoTime() + request.number("replSetStepDown", 60) * 1_000_000_000;
     term++;
-    state.cursors.all().forEach(cursor -> cursor.interrupted = true);
-    connections.forEach(ClientConnection::close);
-    state.log.wakeAll();
+    if (state.dialect.stepDownCloses()) {
+      state.cursors.all().forEach(cursor -> cursor.interrupted = true);
+      connections.forEach(ClientConnection::close);
+      state.log.wakeAll();
+    }
     return new Document("ok", 1.0);
   }
 
@@ -118,6 +120,18 @@ final class FaultCommands {
     }
     if (request.has("oneTimePerCommand")) {
       state.oneTimePerCommand = request.flag("oneTimePerCommand");
+    }
+    if (request.has("majorityLagMs")) {
+      state.majority.lag(request.number("majorityLagMs", 0));
+    }
+    if (request.has("holdMajority")) {
+      state.majority.hold(request.flag("holdMajority"), true);
+    }
+    if (request.has("holdReads")) {
+      state.majority.hold(request.flag("holdReads"), false);
+    }
+    if (request.has("eventsPerReply")) {
+      state.eventsPerReply = (int) request.number("eventsPerReply", Integer.MAX_VALUE);
     }
     if (request.flag("killCursors")) {
       state.cursors.closeWhere(cursor -> true);

@@ -97,8 +97,28 @@ final class MongoDb40 extends Dialect {
   }
 
   @Override
+  boolean tellsOperationTimeLast() {
+    return false;
+  }
+
+  @Override
   boolean explainsDuplicates() {
     return false;
+  }
+
+  @Override
+  boolean guardsTokens() {
+    return false;
+  }
+
+  @Override
+  boolean showsTemporaryInserts() {
+    return true;
+  }
+
+  @Override
+  boolean stepDownCloses() {
+    return true;
   }
 
   @Override

@@ -19,6 +19,11 @@ class MongoDb50 extends Dialect {
   }
 
   @Override
+  List<String> fatalLabels() {
+    return FATAL;
+  }
+
+  @Override
   Set<String> streamOptions() {
     return Set.of("fullDocument", "resumeAfter", "startAfter", "startAtOperationTime", "allChangesForCluster");
   }
@@ -36,6 +41,12 @@ class MongoDb50 extends Dialect {
   @Override
   Document token(Token token, Object id) {
     return token.asNewDocument(id);
+  }
+
+  @Override
+  Token parse(Document given) {
+    Token.checkVersioned(given);
+    return super.parse(given);
   }
 
   @Override

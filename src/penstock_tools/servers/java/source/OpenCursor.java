@@ -12,6 +12,7 @@ abstract class OpenCursor {
   record Batch(List<?> documents, boolean exhausted, Document position) {}
 
   final String namespace;
+  final boolean readsMajority;
   final AtomicBoolean inUse = new AtomicBoolean();
   long id;
   Document session;
@@ -19,8 +20,9 @@ abstract class OpenCursor {
   /** Set when the server changed its role: the next use of the cursor says so and ends it. */
   volatile boolean interrupted;
 
-  OpenCursor(String namespace) {
+  OpenCursor(String namespace, boolean readsMajority) {
     this.namespace = namespace;
+    this.readsMajority = readsMajority;
   }
 
   /** The next documents, at most this many, waiting at most this long for the first. */

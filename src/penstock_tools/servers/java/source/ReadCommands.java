@@ -32,11 +32,14 @@ final class ReadCommands {
     handlers.put("dbStats", this::dbStats);
   }
 
-  /** The collection as the request may read it: a transaction reads its own view. Null when there is none. */
+  /**
+   * The collection as the request may read it: a transaction reads its own view, a majority read what is committed.
+   * Null when there is none.
+   */
   static DocumentCollection readable(ServerState state, CommandRequest request, String name) {
     DocumentCollection collection = state.catalog.find(request.database(), name);
     if (!request.isInTransaction()) {
-      return collection;
+      return request.readsMajority() ? state.majority.of(collection) : collection;
     }
     state.writeLock.lock();
     try {
@@ -51,7 +54,8 @@ final class ReadCommands {
     DocumentCollection collection = readable(state, request, request.collection());
     Stream<RawDocument> documents = collection == null ? Stream.empty() : documents(request, collection);
     Iterator<RawDocument> each = documents.iterator();
-    DocumentCursor cursor = new DocumentCursor(request.database() + "." + request.collection(), each);
+    DocumentCursor cursor = new DocumentCursor(request.database() + "." + request.collection(), each,
+        request.readsMajority());
     int batchSize = (int) request.number("batchSize", OpenCursor.FIRST_BATCH);
     Document reply = state.cursors.firstReply(cursor, batchSize, request.session());
     if (request.flag("singleBatch") && cursor.id != 0) {
@@ -87,7 +91,8 @@ final class ReadCommands {
       if (batch.exhausted()) {
         state.cursors.close(id);
       }
-      return Cursors.reply("nextBatch", batch, batch.exhausted() ? 0L : id, cursor.namespace);
+      Document reply = Cursors.reply("nextBatch", batch, batch.exhausted() ? 0L : id, cursor.namespace);
+      return cursor.readsMajority ? state.atMajority(reply) : reply;
     } catch (CommandError e) {
       state.cursors.close(id);
       throw e;

@@ -52,8 +52,9 @@ final class ServerCommands {
     boolean primary = commands.faults.isPrimary();
     String address = state.options.bind() + ":" + request.connection().serverPort();
     Document optime = new Document("ts", new BsonTimestamp(state.clock.last())).append("t", 1L);
+    Document committed = new Document("ts", new BsonTimestamp(state.majority.time())).append("t", 1L);
     Document lastWrite = new Document("opTime", optime).append("lastWriteDate", Instant.now())
-        .append("majorityOpTime", optime).append("majorityWriteDate", Instant.now());
+        .append("majorityOpTime", committed).append("majorityWriteDate", Instant.now());
     Document reply = new Document("hosts", List.of(address)).append("setName", "rs0").append("setVersion", 1);
     reply.append(request.name().equals("hello") ? "isWritablePrimary" : "ismaster", primary).append("secondary",
         !primary);
@@ -122,13 +123,14 @@ final class ServerCommands {
   private Document replSetGetStatus(CommandRequest request) {
     BsonTimestamp now = new BsonTimestamp(state.clock.last());
     Document optime = new Document("ts", now).append("t", 1L);
+    Document committed = new Document("ts", new BsonTimestamp(state.majority.time())).append("t", 1L);
     Document member = new Document("_id", 0)
         .append("name", state.options.bind() + ":" + request.connection().serverPort()).append("health", 1.0)
         .append("state", 1).append("stateStr", "PRIMARY").append("optime", optime).append("self", true);
     return new Document("set", "rs0")
         .append("date", Instant.now())
         .append("myState", 1)
-        .append("optimes", new Document("lastCommittedOpTime", optime).append("appliedOpTime", optime))
+        .append("optimes", new Document("lastCommittedOpTime", committed).append("appliedOpTime", optime))
         .append("members", List.of(member))
         .append("ok", 1.0);
   }

@@ -7,12 +7,12 @@ import java.util.Map;
 /** The command line. */
 record ServerOptions(
     String bind, int port, String mode, int logSize, long logSeconds, boolean oneTimePerCommand,
-    boolean refusesUnenabled, String user, String password, String tlsCertificate, String tlsKey) {
+    boolean refusesUnenabled, long majorityLagMillis, String user, String password, String tlsCertificate, String tlsKey) {
 
   private static final String PASSWORD_VARIABLE = "PENSTOCK_SOURCE_PASSWORD";
   private static final List<String> SWITCHES = List.of("--one-time-per-command");
   private static final List<String> VALUED = List.of("--bind", "--port", "--mode", "--log-size",
-      "--log-retention-s", "--unenabled-streams", "--user", "--password", "--tls-cert", "--tls-key");
+      "--log-retention-s", "--unenabled-streams", "--majority-lag-ms", "--user", "--password", "--tls-cert", "--tls-key");
 
   static ServerOptions parse(String[] arguments, Map<String, String> environment) {
     Map<String, String> flags = new HashMap<>();
@@ -44,6 +44,7 @@ record ServerOptions(
         Long.parseLong(flags.getOrDefault("--log-retention-s", "0")),
         flags.containsKey("--one-time-per-command"),
         unenabled.equals("refuse"),
+        Long.parseLong(flags.getOrDefault("--majority-lag-ms", "0")),
         flags.get("--user"),
         password,
         flags.get("--tls-cert"),

@@ -29,6 +29,7 @@ public final class SourceServer {
     ServerState state = new ServerState(options);
     Commands commands = new Commands(state);
     Thread.ofPlatform().daemon().name("expiry").start(new Expiry(state));
+    Thread.ofPlatform().daemon().name("majority").start(state.majority);
     Thread.ofPlatform().daemon().name("accept").start(() -> accept(server, commands));
     System.out.println("READY " + server.getLocalPort());
     awaitEndOfInput();

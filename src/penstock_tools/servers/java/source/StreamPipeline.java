@@ -125,6 +125,15 @@ final class StreamPipeline {
     return !earlyAnswers.computeIfAbsent(kind, ignored -> early.matches(event.outline(token)));
   }
 
+  /** What all stages leave of an event without documents; null when it is filtered out. */
+  Document shown(Document event) {
+    if (early != null && !early.matches(event)) {
+      return null;
+    }
+    leaveOut(event);
+    return apply(event);
+  }
+
   /** Take out of an event what the first stages leave out; so it need not be encoded for them. */
   void leaveOut(Document event) {
     leftOut.forEach(event::remove);

@@ -32,7 +32,10 @@ final class StreamRequest {
     startsAfter = after != null;
     resumeToken = startsAfter ? after : token(options, "resumeAfter");
     startTime = startTime(options);
-    if ((startsAfter && options.get("resumeAfter") != null) || (resumeToken != null && startTime != null)) {
+    if (startsAfter && options.get("resumeAfter") != null) {
+      throw new CommandError(50865, "Do not specify both 'resumeAfter' and 'startAfter' in a $changeStream stage");
+    }
+    if (resumeToken != null && startTime != null) {
       throw new CommandError(40674, "Only one type of resume option is allowed, but multiple were found.");
     }
     resume = resumeToken == null ? null : state.dialect.parse(resumeToken);

@@ -30,8 +30,14 @@ record Token(long time, int place, UUID uuid, boolean highWater, boolean invalid
     return new Token(event.time, event.place, event.uuid, false, false);
   }
 
+  /** After every event of this time. */
   static Token afterAll(long time) {
     return new Token(time, LAST_PLACE, null, true, false);
+  }
+
+  /** Before every event of this time. */
+  static Token from(long time) {
+    return new Token(time, -1, null, true, false);
   }
 
   /** The token of this place among the events of this time, or after all of them. */
@@ -152,11 +158,11 @@ record Token(long time, int place, UUID uuid, boolean highWater, boolean invalid
       } else {
         rest.get();
       }
-      int place = highWater ? LAST_PLACE : readNumber(rest);
+      int place = highWater ? -1 : readNumber(rest);
       boolean invalidate = versioned && !highWater && rest.get() == 0x6F;
       UUID uuid = highWater || rest.get(rest.position()) == 0x04 ? null : readUuid(rest);
       if (uuid != null) {
-        checkKey(rest, given);
+        checkKey(rest, given, versioned);
       }
       return new Token(time, place, uuid, highWater, invalidate);
     } catch (java.nio.BufferUnderflowException | IndexOutOfBoundsException e) {
@@ -183,8 +189,39 @@ record Token(long time, int place, UUID uuid, boolean highWater, boolean invalid
     return new UUID(from.getLong(), from.getLong());
   }
 
-  /** A number's `_typeBits` belong to the token: without them the key cannot be read. */
-  private static void checkKey(ByteBuffer rest, Document given) {
+  /** Refuse what is no token of servers since 4.2, which have a version in it, with the codes that were recorded. */
+  static void checkVersioned(Document given) {
+    if (!(given.get("_data") instanceof String text)) {
+      throw new CommandError(40647,
+          "Bad resume token: _data of missing or of wrong type. Expected string, got " + Types.text(given));
+    }
+    if (text.isEmpty()) {
+      throw new CommandError(40649, "invalid empty resume token");
+    }
+    byte[] bytes = bytes(text);
+    if (bytes[0] != (byte) 0x82) {
+      throw unknownType(0);
+    }
+    if (bytes.length <= Long.BYTES) {
+      throw new CommandError(15, "Invalid advance (8) past end of buffer[%d] at offset: 0".formatted(bytes.length - 1));
+    }
+    checkVersion(ByteBuffer.wrap(bytes, 1 + Long.BYTES, bytes.length - 1 - Long.BYTES));
+  }
+
+  private static void checkVersion(ByteBuffer rest) {
+    if (rest.remaining() < 2 || rest.get(rest.position()) == 0x04) {
+      throw new CommandError(50796, "Resume Token does not contain version");
+    }
+    if (rest.get(rest.position()) != 0x2B) {
+      throw new CommandError(50854, "Invalid resume token: wrong type for version");
+    }
+    if (readNumber(rest) > 1) {
+      throw new CommandError(50795, "Invalid Resume Token: only supports version 0 or 1");
+    }
+  }
+
+  /** A number's `_typeBits` belong to the old servers' tokens: without them the key cannot be read. */
+  private static void checkKey(ByteBuffer rest, Document given, boolean versioned) {
     if (rest.get() == 0x04) {
       return;
     }
@@ -194,7 +231,7 @@ record Token(long time, int place, UUID uuid, boolean highWater, boolean invalid
       throw unknownType(71);
     }
     int length = end.start() / 2 - rest.position() - KEY_MARK.length() / 2 - 1;
-    if (type == NUMBER_TYPE && length > Integer.BYTES && given.get("_typeBits") == null) {
+    if (!versioned && type == NUMBER_TYPE && length > Integer.BYTES && given.get("_typeBits") == null) {
       throw incomplete();
     }
   }

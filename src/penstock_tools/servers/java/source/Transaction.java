@@ -57,6 +57,7 @@ final class Transaction {
     if (!events.isEmpty()) {
       state.log.append(events, true);
     }
+    state.majority.endUnit();
   }
 
   private static void bring(DocumentCollection.Stored state, DocumentCollection collection, Object id) {

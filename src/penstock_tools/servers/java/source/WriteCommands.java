@@ -55,9 +55,7 @@ final class WriteCommands {
     }
 
     private Document writeError(CommandError error, int index) {
-      CommandError shown = state.dialect.explainsDuplicates() ? error
-          : new CommandError(error.code, error.getMessage());
-      return shown.asWriteError(index);
+      return (state.dialect.explainsDuplicates() ? error : error.inOldWords()).asWriteError(index);
     }
 
     Document reply(boolean ofUpdate) {

@@ -39,7 +39,7 @@ final class WriteUnit implements AutoCloseable {
       if (transaction != null) {
         transaction.add(events);
       } else {
-        flush();
+        endUnit();
       }
     } finally {
       state.writeLock.unlock();
@@ -79,15 +79,16 @@ final class WriteUnit implements AutoCloseable {
 
   /** Wait for a transaction to end. Others write meanwhile, so the events so far go to the log first. */
   private void awaitEndOfSome() {
-    flush();
+    endUnit();
     state.transactions.awaitEndOfSome();
   }
 
-  private void flush() {
+  private void endUnit() {
     if (!events.isEmpty()) {
       state.log.append(events, state.oneTimePerCommand);
       events.clear();
     }
+    state.majority.endUnit();
   }
 
   Stored insert(DocumentCollection view, Object id, RawDocument raw) {
