@@ -2,18 +2,21 @@
 
 import socket
 import threading
+import time
 from contextlib import suppress
 
 
 class Proxy:
     """Forwards to `upstream`, which may be changed; new connections go to the new one.
 
+    `delay_s`: how long everything is under way, as in a slow network.
     `hold`: a connection on which these bytes are sent is held back from then on, until `release`.
     """
 
     def __init__(self, upstream: tuple[str, int]) -> None:
         self.upstream = upstream
         self.accepting = True
+        self.delay_s = 0.0
         self.hold: bytes | None = None
         self.held = threading.Event()
         self.answered = threading.Event()
@@ -80,6 +83,8 @@ class Proxy:
                     self._released.wait()
                 if origin in self._holding:
                     self.answered.set()
+                if self.delay_s:
+                    time.sleep(self.delay_s)
                 target.sendall(received)
         for each in (origin, target):
             with suppress(OSError):

@@ -1,6 +1,7 @@
 """The connection to a source: one client for all readers, replaced when the password has been rotated."""
 
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,12 @@ _DEFAULT_OPTIONS = {
 stream that catches up from an old position may think for a while."""
 
 _COMMAND_NOT_FOUND = 59
+
+_NOT_YET = "No servers found yet"
+"""What the driver says when its time is over and no attempt has failed."""
+
+_SLOW_S = 30.0
+"""A slow network takes some round trips for a connection, TLS and a login."""
 
 _CONNECTION_CUT = ("connection closed", "Connection reset")
 """What a server that speaks TLS alone does to a client that does not."""
@@ -119,7 +126,7 @@ def connect(settings: SourceSettings, login: Callable[[], Login] | None = None) 
     """
     connection = Connection(settings, login)
     try:
-        if "setName" not in hello(connection.client):
+        if "setName" not in _first_hello(connection.client):
             raise SourceUnavailable(
                 f"The server at {address(settings)} is not a replica set, so it has no change streams.",
                 "Start it with --replSet and run rs.initiate(), or name another server in [source] uri.",
@@ -229,6 +236,17 @@ def hello(client: SourceClient) -> BsonDocument:
         return dict(client.admin.command("isMaster"))
 
 
+def _first_hello(client: SourceClient) -> BsonDocument:
+    """Say hello; a server that was reached, and is slow to answer, gets more time than one that cannot be reached."""
+    patience = time.monotonic() + _SLOW_S
+    while True:
+        try:
+            return hello(client)
+        except ServerSelectionTimeoutError as error:
+            if _NOT_YET not in str(error) or time.monotonic() > patience:
+                raise
+
+
 def _unreachable(error: PyMongoError, settings: SourceSettings) -> SourceUnavailable:
     where = f"at {address(settings)}"
     if fault_of(error) is Fault.LOGIN:
@@ -250,6 +268,8 @@ def _unreachable(error: PyMongoError, settings: SourceSettings) -> SourceUnavail
         )
     else:
         step = "Check [source] uri, and that the server is up and this machine can reach it."
+        if "timed out" in text or _NOT_YET in text:
+            step += " If the network is slow, raise connectTimeoutMS and serverSelectionTimeoutMS in [source] uri."
     return SourceUnavailable(f"No source answers {where}: {text}.", step)
 
 

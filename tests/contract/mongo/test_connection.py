@@ -73,6 +73,23 @@ def test_a_wrong_password(guarded):
     assert "Check [source] username and password" in message
 
 
+def test_a_wrong_password_over_a_slow_network(guarded):
+    """The driver's time is over before the server has said hello, which is no reason to say that none answers."""
+    authority, address = guarded
+    with Proxy(address_of(f"mongodb://{address}")) as proxy:
+        proxy.delay_s = 0.4
+        message = refusal(
+            SourceSettings(
+                uri=f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true&serverSelectionTimeoutMS=1000",
+                username="reader",
+                password="a wrong secret",
+                tls_ca_file=authority,
+            )
+        )
+    assert "refuses the login" in message
+    assert "(code 18)" in message
+
+
 def test_a_server_that_wants_tls_while_the_settings_name_none(guarded):
     _, address = guarded
     message = refusal(SourceSettings(uri=f"mongodb://{address}/?{QUICK}"))
