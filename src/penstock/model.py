@@ -11,7 +11,7 @@ Many rows at once are taken apart and made by the names of their fields: `Change
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import repeat
 from typing import Any, Literal, NamedTuple, Self, TypeVar
@@ -95,11 +95,18 @@ class Position:
     """Where a cursor stands in the source's order.
 
     `token` is opaque text that the source made and only the source reads; `time` is the cluster time there, in the
-    form of a version (0 when the source has none).
+    form of a version (0 when the source has none). `source_time` is the source's own time when it answered with this
+    position, and 0 where an idle position does not tell how far the answer reached; it is not saved.
     """
 
     token: str
     time: int
+    source_time: int = field(default=0, compare=False)
+
+    @property
+    def behind_s(self) -> int:
+        """How many seconds the position is behind the source; 0 where it does not tell."""
+        return max(0, seconds_of(self.source_time) - seconds_of(self.time)) if self.source_time else 0
 
 
 class Change(NamedTuple):

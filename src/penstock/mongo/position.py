@@ -18,13 +18,19 @@ from penstock.model import Position, seconds_of
 EXACT = JSONOptions(json_mode=JSONMode.CANONICAL, tz_aware=False, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 """Every BSON value comes back from text as it was."""
 
-_TIME_AFTER = frozenset({"82", "01"})
+_OF_MONGODB = "82"
+_TIME_AFTER = frozenset({_OF_MONGODB, "01"})
 """What a token's `_data` begins with where its cluster time follows: MongoDB's, DocumentDB's."""
 
 
 def position_after(token: Mapping[str, Any], time: int) -> Position:
     """The position right after the event or the batch that the token stands for."""
     return Position(json_util.dumps(token, json_options=EXACT), time)
+
+
+def moves_when_idle(token: Mapping[str, Any]) -> bool:
+    """Whether such a token moves on with the source's time while a stream is idle: MongoDB's does, from 4.2 on."""
+    return str(token.get("_data")).startswith(_OF_MONGODB)
 
 
 def position_at(time: int) -> Position:

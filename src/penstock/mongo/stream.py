@@ -35,7 +35,7 @@ from penstock.mongo.error_table import Fault, fault_of, in_words
 from penstock.mongo.events import EventReader, MissingDocument
 from penstock.mongo.identity import SourceIdentity, identity_of
 from penstock.mongo.oversized import looked_up
-from penstock.mongo.position import position_after, position_at, time_within
+from penstock.mongo.position import moves_when_idle, position_after, position_at, time_within
 from penstock.mongo.retrying import Retries
 from penstock.mongo.watch import Watch
 from penstock.observe.metrics import Metrics
@@ -164,15 +164,30 @@ class MongoStream:
                     self._forget(change)
             changes += apply_transform(decoded, self._transform)
             token = events[-1]["_id"] if events else token
-        return Batch(changes, self._position_after(reply, changes, token), asked_at, reply.size, reply.full)
+        position = self._position_after(reply, changes, token)
+        if changes or self._tells_its_time(reply, position):
+            position = replace(position, source_time=reply.time)
+        return Batch(changes, position, asked_at, reply.size, reply.full)
+
+    def _tells_its_time(self, reply: CursorReply, position: Position) -> bool:
+        """Whether an empty reply says how far the server has looked: nothing at once is not nothing more.
+
+        A server that scans its log answers many of them. How DocumentDB's token behaves then is not known, so it is
+        believed only when it has moved.
+        """
+        if not reply.token:
+            return False
+        before = self._position.time if self._position else 0
+        return moves_when_idle(reply.token) or position.time > before
 
     def _position_after(
         self, reply: CursorReply, changes: Sequence[TransformedChange], token: BsonDocument | None
     ) -> Position:
         """The position after a reply, whose last event has this token.
 
-        Nothing resumes after an invalidate's token, so its successor is named by time. Where idle replies carry no
-        token (MongoDB 4.0) the position stays.
+        `resumeAfter` refuses an invalidate's token; `startAfter` takes it, but neither MongoDB 4.0 nor DocumentDB know
+        that, so what comes after it is named by time. Where idle replies carry no token (MongoDB 4.0) the position
+        stays.
         """
         lowest = changes[-1].version if changes else self._position.time if self._position else self._opened_time
         if changes and changes[-1].kind == "invalidate":

@@ -31,8 +31,13 @@ class Reporter:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def settled(self, position: Position, counts: Counts) -> None:
-        """Note that a batch of the stream is safe. An empty one means that the source has nothing more."""
-        lag_s = max(0.0, time.time() - seconds_of(position.time)) if counts.read and position.time else 0.0
+        """Note that a batch of the stream is safe.
+
+        Where the source says how far it has looked, that counts: an empty batch is not the end of what there is.
+        """
+        lag_s = float(position.behind_s)
+        if counts.read and position.time and not position.source_time:
+            lag_s = max(0.0, time.time() - seconds_of(position.time))
         with self._lock:
             self.counts.add(counts)
             self._lag_s, self._settled_at = lag_s, time.monotonic()

@@ -206,3 +206,21 @@ def test_a_stream_ends_when_the_process_is_to_stop(side):
         seen += 1
         side.stop.set()
     assert seen == 1
+
+
+def test_an_empty_answer_of_a_long_scan_says_how_far_it_has_looked(source_uri, database, source_switch):
+    with connect(SourceSettings(uri=source_uri)) as connection:
+        side = RealSide(connection, database)
+        stream = side.stream("orders")
+        position = side.now(stream)
+        side.insert("others", *({"_id": number} for number in range(50)))
+        side.insert("orders", {"_id": "wanted"})
+        now = side.time()
+        source_switch(eventsPerReply=5)
+        batches = read_until(stream, position, lambda found: found[-1].changes)
+    scans = batches[1:-1]
+    assert len(scans) >= 5
+    assert not any(changes_of(scans))
+    assert [each.position.time for each in scans] == sorted({each.position.time for each in scans})
+    assert all(each.position.time < now <= each.position.source_time for each in scans)
+    assert batches[-1].position.time <= batches[-1].position.source_time

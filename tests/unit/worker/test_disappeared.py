@@ -59,3 +59,14 @@ def test_where_positions_stand_still_empty_answers_after_the_moment_say_so():
         watermark.settled(at(1), Counts(read=1))
         watermark.settled(at(1), Counts())
         assert watermark.has_passed(moment) == passed
+
+
+def test_where_an_idle_position_tells_its_time_no_number_of_empty_answers_says_so():
+    """A server that scans four hours of its log answers many of them."""
+    watermark = StreamWatermark()
+    moment = watermark.moment(100)
+    for time in (1, 50, 98, 99):
+        watermark.settled(Position("token", time, source_time=200), Counts())
+        assert not watermark.has_passed(moment)
+    watermark.settled(Position("token", 100, source_time=200), Counts())
+    assert watermark.has_passed(moment)

@@ -39,9 +39,9 @@ class StreamWatermark:
     _empty: int = 0
 
     def settled(self, position: Position, counts: Counts) -> None:
-        """Note that a batch is safe. Where idle answers do not say how far they reach, their number does."""
+        """Note that a batch is safe. Only where idle answers do not say how far they reach, their number does."""
         self._time = position.time
-        self._empty += not counts.read
+        self._empty += not counts.read and not position.source_time
 
     def moment(self, time: int) -> WatermarkMoment:
         """Return the present moment, when the source's cluster time is `time`."""
