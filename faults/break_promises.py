@@ -29,6 +29,7 @@ _TESTS_FAILED = 1
 """The exit code of pytest if tests ran and some failed; any other means that it could not run them."""
 
 _QUEUE = "tests/contract/delivery/test_replay_queue.py"
+_REPAIR = "tests/contract/operations/test_verify_repair.py"
 _RENAMED = "tests/end_to_end/test_renamed_collections.py"
 
 
@@ -93,6 +94,17 @@ PROMISES = (
         "                version = committed_time(self._client, self._namespace)\n"
         "                if reply.count:\n",
         ("tests/contract/mongo/test_load_versions.py",),
+    ),
+    Promise(
+        "majority before repair",
+        "mongo/collections.py",
+        "    while (committed := committed_time(client, namespace)) < version:\n",
+        "    while (committed := committed_time(client, namespace)) < 0:\n",
+        (
+            f"{_REPAIR}::test_a_source_that_is_behind_its_index_for_a_moment_is_waited_for",
+            "tests/contract/mongo/test_majority.py",
+        ),
+        fault="majority_behind_the_index",
     ),
     Promise(
         "an old range sent instead of read again",

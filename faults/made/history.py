@@ -1,4 +1,6 @@
-"""Faults of the source's change log."""
+"""Faults of the source's change log, and of reads that do not show yet what is in it."""
+
+import threading
 
 from faults.fault import fault
 from faults.scene import Scene
@@ -19,6 +21,19 @@ def log_rolled_over(scene: Scene) -> None:
         scene.run()
         scene.recover()
         scene.until_said("position lost", 1)
+
+
+@fault("majority reads stood still while the stream went on, as after a failover, and `verify --repair --wait 0` ran")
+def majority_behind_the_index(scene: Scene) -> None:
+    admin = scene.database.client.admin
+    scene.begin()
+    for _ in scene.rounds():
+        admin.command({"penstockSource": 1, "holdReads": True})
+        scene.pause()
+        go_on = threading.Timer(scene.chance.uniform(1, 3), admin.command, [{"penstockSource": 1, "holdReads": False}])
+        go_on.start()
+        scene.site.run("verify", "--repair", "--wait", "0", "--restart")
+        go_on.join()
 
 
 def _roll_over(scene: Scene) -> None:

@@ -1,5 +1,6 @@
 """What the source's databases and collections hold, and single documents by their ids."""
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
@@ -12,12 +13,16 @@ from pymongo.read_preferences import ReadPreference
 from penstock.model import BsonDocument, Namespace
 from penstock.mongo.codec import CODEC
 from penstock.mongo.connection import RAW, SourceClient, cluster_time, time_of
+from penstock.mongo.error_table import MajorityBehind
 
 T = TypeVar("T")
 
 MAJORITY = ReadConcern("majority")
 _SYSTEM_DATABASES = frozenset({"admin", "local", "config"})
 _IDS_AT_ONCE = 1000
+_LAG_S = 0.5
+"""So long a majority read is waited for in silence: it lags by some milliseconds, but by seconds after a failover."""
+
 _FIRST_ELEMENT = 4
 """Where the type of a raw document's first element stands: behind the document's size."""
 
@@ -101,6 +106,22 @@ def committed_time(client: SourceClient, namespace: Namespace) -> int:
         }
     )
     return time_of(reply) or cluster_time(client)
+
+
+def reached_time(client: SourceClient, namespace: Namespace, version: int) -> int:
+    """Return a committed time, as `committed_time` does, once majority reads show everything up to this version.
+
+    What is acknowledged, or was seen before a failover, may be ahead of them for a while. Nothing is waited for that is
+    beyond the end of the primary's own log: the source was restored then, and no read will show it. Raises
+    MajorityBehind when it takes long: ask again.
+    """
+    patience = time.monotonic() + _LAG_S
+    while (committed := committed_time(client, namespace)) < version:
+        version = min(version, cluster_time(client))
+        if time.monotonic() > patience:
+            raise MajorityBehind(f"reads of {namespace} with read concern majority do not show the latest writes yet")
+        time.sleep(_LAG_S / 100)
+    return committed
 
 
 def find_by_ids(client: SourceClient, namespace: Namespace, ids: Iterable[Any]) -> list[Any]:

@@ -25,6 +25,10 @@ class Fault(Enum):
     REFUSED = "refused for good, for another reason"
 
 
+class MajorityBehind(PyMongoError):
+    """What a majority of the source's members has is still older than what must be read; it helps to ask again."""
+
+
 class Rule(NamedTuple):
     """One line of the table. `text`, in lower case, must be in the message; lines are tried from the top."""
 
@@ -100,7 +104,8 @@ _TEXTS: tuple[tuple[str, Fault], ...] = (
 def fault_of(error: PyMongoError) -> Fault:
     """Say what the error means."""
     if not isinstance(error, OperationFailure):
-        return Fault.TRANSIENT if isinstance(error, ConnectionFailure | AutoReconnect) else Fault.REFUSED
+        helps = isinstance(error, ConnectionFailure | AutoReconnect | MajorityBehind)
+        return Fault.TRANSIENT if helps else Fault.REFUSED
     text = _message(error).lower()
     for rule in TABLE:
         if rule.code == error.code and rule.text in text:

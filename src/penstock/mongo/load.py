@@ -30,8 +30,8 @@ from penstock.model import (
     in_rows,
 )
 from penstock.mongo.codec import CODEC, OF_IDS
-from penstock.mongo.collections import committed_time, types_of_ends
-from penstock.mongo.connection import RAW, Connection
+from penstock.mongo.collections import reached_time, types_of_ends
+from penstock.mongo.connection import RAW, Connection, cluster_time
 from penstock.mongo.cursor import CursorReply, FindCursor, decoded, undecoded
 from penstock.mongo.error_table import Fault, fault_of, in_words
 from penstock.mongo.id_ranges import BRACKETS, LoadProgress, brackets_between, progress_of
@@ -79,6 +79,7 @@ class MongoLoad:
         self._progress = LoadProgress()
         self._brackets: range | None = None
         """Those that hold documents; what comes into others after this was asked comes with the stream."""
+        self._begun_at = 0
         self._moment: tuple[float, int] | None = None
         """When the next range's version was asked for, and the version; it serves until something was read."""
 
@@ -117,13 +118,15 @@ class MongoLoad:
         number, bracket = self._progress.bracket, BRACKETS[self._progress.bracket]
         steps = bracket.way == "steps"
         if self._brackets is None:
+            self._begun_at = cluster_time(self._client)
+            self._moment = self._next_moment()
             self._brackets = brackets_between(*types_of_ends(self._client, self._namespace))
         if number not in self._brackets or (self._progress.begun and not steps):
             self._progress = LoadProgress(number + 1)
             return
         limit = self._range_size if steps else 0
         if self._moment is None:
-            self._moment = (time.monotonic(), committed_time(self._client, self._namespace))
+            self._moment = self._next_moment()
         read_at, version = self._moment
         count = 0
         for changes, size in self._replies(bracket.filter(self._progress), limit, version):
@@ -137,6 +140,10 @@ class MongoLoad:
                 return
         if count < limit or not steps:
             self._progress = LoadProgress(number + 1)
+
+    def _next_moment(self) -> tuple[float, int]:
+        """Now, and a cluster time that reads have reached: the load's beginning at least, the stream has the rest."""
+        return time.monotonic(), reached_time(self._client, self._namespace, self._begun_at)
 
     def _replies(self, wanted: BsonDocument, limit: int, version: int) -> Iterator[tuple[list[TransformedChange], int]]:
         """Answer the changes and the bytes of each reply that holds any."""

@@ -8,7 +8,7 @@ from pymongo.errors import OperationFailure
 
 from penstock.documents.document_id import can_be_asked_for, document_id
 from penstock.model import Change, Namespace
-from penstock.mongo.collections import chunks, collection, committed_time, estimated_count, exists
+from penstock.mongo.collections import chunks, collection, estimated_count, exists, reached_time
 from penstock.mongo.connection import SourceClient
 from penstock.mongo.load import changes_of
 
@@ -18,16 +18,16 @@ _IDS_AT_ONCE = 500
 def with_states(client: SourceClient, changes: Sequence[Change]) -> list[Change]:
     """Return the same changes; each `unresolved` one has become what its document is now.
 
-    What is read carries the cluster time from before it was read, a document that is not there is a `delete` of that
-    time. Where the collection is not there either, the change is `gone`. One whose
-    `_id` no query can name is `unreadable`. Raises PyMongoError.
+    What is read is the state at the change's version or a later one. It carries the cluster time from before it was
+    read, a document that is not there is a `delete` of that time. Where the collection is not there either, the change
+    is `gone`. One whose `_id` no query can name is `unreadable`. Raises PyMongoError.
     """
-    unread: dict[Namespace, dict[str, Any]] = {}
+    unread: dict[Namespace, list[Change]] = {}
     changes = [_unreadable(each) if _is_unreadable(each) else each for each in changes]
     for change in changes:
         if change.kind == "unresolved":
-            unread.setdefault(change.namespace, {})[document_id(change.id)] = change.id
-    states = {namespace: _states(client, namespace, ids) for namespace, ids in unread.items()}
+            unread.setdefault(change.namespace, []).append(change)
+    states = {namespace: _states(client, namespace, its) for namespace, its in unread.items()}
     return [
         states[change.namespace].get(document_id(change.id)) or change._replace(kind="gone")
         if change.kind == "unresolved"
@@ -44,8 +44,9 @@ def _unreadable(change: Change) -> Change:
     return change._replace(kind="unreadable", reason="the document cannot be looked up: its _id is not UTF-8")
 
 
-def _states(client: SourceClient, namespace: Namespace, ids: dict[str, Any]) -> dict[str, Change]:
-    version = committed_time(client, namespace)
+def _states(client: SourceClient, namespace: Namespace, unread: Sequence[Change]) -> dict[str, Change]:
+    ids = {document_id(change.id): change.id for change in unread}
+    version = reached_time(client, namespace, max(change.version for change in unread))
     states = {text: Change(namespace, "delete", version, source_id) for text, source_id in ids.items()}
     states.update((document_id(found.id), found) for found in _read_changes(client, namespace, ids, version))
     return states if exists(client, namespace) else {}  # asked last: what a drop took away was not deleted

@@ -8,7 +8,7 @@ from pymongo.errors import OperationFailure
 
 from penstock.model import BsonDocument, Namespace, version_of
 from penstock.mongo.codec import CODEC
-from penstock.mongo.collections import collection
+from penstock.mongo.collections import collection, reached_time
 from penstock.mongo.connection import RAW, SourceClient
 from penstock.mongo.cursor import CursorReply, Undecodable
 from penstock.mongo.error_table import Fault, fault_of
@@ -19,7 +19,7 @@ _LARGE_BYTES = 4 * 1024 * 1024
 
 
 def looked_up(client: SourceClient, reply: CursorReply, watch: Watch) -> tuple[list[BsonDocument], int, bool]:
-    """The events of a reply that came without documents, with the documents as they are at present.
+    """The events of a reply that came without documents, with the documents as they are at present, or since the event.
 
     Answers the bytes that were read too, and whether one of the documents may have been too large.
     """
@@ -30,6 +30,7 @@ def looked_up(client: SourceClient, reply: CursorReply, watch: Watch) -> tuple[l
         if event["operationType"] in ("insert", "update", "replace"):
             version = version_of(event["clusterTime"].time, event["clusterTime"].inc)
             namespace = Namespace(watch.db, watch.present(event["ns"]["coll"], version))
+            reached_time(client, namespace, version)
             event["fullDocument"], bytes_read = _look_up(client, namespace, event["documentKey"]["_id"])
             size += bytes_read
             large = large or bytes_read > _LARGE_BYTES

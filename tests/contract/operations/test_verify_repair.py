@@ -1,9 +1,11 @@
 """What verify repairs, and what happens meanwhile: nothing comes back, nothing goes back in time."""
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from pymongo import WriteConcern
 from pymongo.database import Database
 
 from penstock.documents.document_id import document_id
@@ -90,6 +92,24 @@ def test_what_the_stream_brings_meanwhile_stays(
     result = at.verify(repair=True)
     assert at.indexed().get(document_id(key)) == right
     assert (result.is_equal, result.tally.repaired) == (True, 0)
+
+
+@pytest.mark.parametrize("repair", [False, True])
+@pytest.mark.parametrize(("key", "change"), [(1, changed), (1, deleted), (77, made_anew)])
+def test_a_source_that_is_behind_its_index_for_a_moment_is_waited_for(
+    at: Case, key: int, change: Callable[[Case, int], None], source_switch: Callable[..., None], *, repair: bool
+) -> None:
+    """What the stream brought is right, and it does not bring it again: the older state must not take its version."""
+    at.database = at.database.with_options(write_concern=WriteConcern(1))
+    source_switch(holdMajority=True)
+    change(at, key)
+    right = at.indexed()
+    again = threading.Timer(1.0, source_switch, kwargs={"holdMajority": False})
+    again.start()
+    result = at.verify(repair=repair)
+    again.join()
+    assert (result.is_equal, result.tally.repaired, at.found) == (True, 0, [])
+    assert at.indexed() == right
 
 
 @pytest.mark.parametrize(("key", "wrong"), [(1, body(-1)), (77, body(77))])

@@ -19,7 +19,7 @@ from penstock.delivery.apply import Applier
 from penstock.delivery.databases import FedPlan, databases
 from penstock.errors import IndexUnreadable, SettingsError, SystemicFault
 from penstock.model import Change, Counts, Position
-from penstock.mongo.collections import committed_time
+from penstock.mongo.connection import cluster_time
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.dead_letters.letter import StoredLetter
 from penstock.opensearch.dead_letters.search import LetterFilter, LetterSearch
@@ -116,7 +116,7 @@ class _LetterReplay:
 
     def _apply(self, collection: FedGeneration, letters: Sequence[StoredLetter]) -> Counts:
         newest, namespace = max(each.version for each in letters), collection.namespace
-        if self.adapters.ask(committed_time, collection.source) < newest:
+        if self.adapters.ask(cluster_time) < newest:
             raise SystemicFault(
                 f"A dead letter of {namespace} is ahead of the source's cluster time, so the source was restored, or"
                 " this is a different one. Correct [source] uri, or load again with `penstock load --again`."

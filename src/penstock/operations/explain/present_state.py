@@ -9,8 +9,7 @@ from pymongo.errors import PyMongoError
 from penstock.documents.omitted import as_left_out
 from penstock.errors import DocumentError
 from penstock.model import Change, Namespace
-from penstock.mongo.collections import committed_time
-from penstock.mongo.connection import Connection
+from penstock.mongo.connection import Connection, cluster_time
 from penstock.mongo.error_table import unavailable
 from penstock.mongo.lookup import with_states
 from penstock.opensearch.read.by_ids import IndexedDocument
@@ -38,8 +37,8 @@ def present_state(connection: Connection, namespace: Namespace, source_id: Any) 
     """What the document is now. Raises SourceUnavailable."""
     client = connection.client
     try:
-        version = committed_time(client, namespace)
-        return with_states(client, [Change(namespace, "unresolved", version, source_id)])[0]
+        now = cluster_time(client)
+        return with_states(client, [Change(namespace, "unresolved", now, source_id)])[0]
     except PyMongoError as error:
         raise unavailable(error, f"a read of a document in {namespace}") from error
 

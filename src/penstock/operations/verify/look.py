@@ -1,7 +1,8 @@
 """A look at both sides of some documents, and what it says of each.
 
-The index is read first, then the source's cluster time, then the source. So what was read of the source is at least as
-new as the version that was seen in the index, and as that time: a write of it may carry the higher of the two.
+The index is read first, then the end of the source's log, then the source, once its majority reads have reached that.
+So what was read of the source is at least as new as what was seen in the index. A version in the index that is higher
+even then is beyond the source's log: the source was restored, or somebody else wrote it.
 """
 
 import time
@@ -12,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from penstock.documents.document_id import FOREIGN
 from penstock.errors import DocumentError
 from penstock.model import Body, BsonDocument, Change, Namespace, TransformedChange
-from penstock.mongo.collections import committed_time
+from penstock.mongo.connection import cluster_time
 from penstock.opensearch.read.by_ids import IndexedDocument, read_by_ids
 from penstock.operations.inspect.differences import differences
 from penstock.pipeline.transform import apply_transform
@@ -44,7 +45,10 @@ GONE = ExpectedDocument("gone")
 
 
 class BothSides(NamedTuple):
-    """Both sides of one document. `version` is the source's cluster time from before the reading at `read_at`."""
+    """Both sides of one document. `version` is the source's cluster time from before it was read.
+
+    `read_at` is from before that.
+    """
 
     id: str
     source_id: Any
@@ -123,7 +127,7 @@ class DocumentLooks:
     def _states(self, source_ids: Sequence[Any]) -> list[Change]:
         """What the source holds of these documents now; what it cannot hold is a `delete` of the time before."""
         name = self.collection.namespace
-        now = self.adapters.ask(committed_time, self.collection.source)
+        now = self.adapters.ask(cluster_time)
         asked = [Change(name, "unresolved", now, each) for each in source_ids if each is not FOREIGN]
         read = self.adapters.states(asked) if asked else []
         if any(state.kind == "gone" for state in read) and self.collection.settings.is_awaited:

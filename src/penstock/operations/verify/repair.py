@@ -1,8 +1,8 @@
 """Repair: writes to the index what the source holds, in the way in which everything outside the stream is written.
 
 A write carries the higher of two versions: the source's time from before its reading, and the version that the index
-had before that. What the stream brought after the look is newer than both, so the write is refused. Where the index is
-ahead of the source (it was restored, or the source was), its own version is the one that it accepts.
+had before that. What the stream brought after the look is newer than both, so the write is refused. The index's is the
+higher one only where it is beyond the source's log (the source was restored): no other is accepted there.
 """
 
 from collections.abc import Iterable, Sequence
