@@ -57,6 +57,21 @@ def test_a_renamed_collection_is_served_by_the_same_index_and_nothing_is_loaded_
     assert site.letters(database) == []
 
 
+def test_a_rename_behind_a_long_stretch_of_the_log_is_not_taken_for_a_collection_that_is_gone(
+    site, database, live, source_switch
+):
+    """A server that looks through its log answers many times with nothing; meanwhile the name is not there."""
+    live().terminate()
+    database["elsewhere"].insert_many(documents(*range(3000)))
+    database["items"].rename("moved")
+    edit(database.moved, 10)
+    source_switch(eventsPerReply=20)
+    worker = site.start("run")
+    site.until_equal(database, "moved", served_as="items")
+    assert not worker.lines("collection gone, documents kept")
+    assert not worker.lines("load begins")
+
+
 @pytest.mark.parametrize("cursor_per", ["database", "collection"])
 def test_what_happens_while_no_worker_runs_goes_by_the_names_of_its_moment(site, database, live, cursor_per):
     live(source={"cursor_per": cursor_per}).terminate()
