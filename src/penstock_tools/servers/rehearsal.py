@@ -40,7 +40,10 @@ def learned_options(
             new.replace(learned)
         for outdated in set(learned.parent.glob(f"{program.name}-*.aot")) - {learned}:
             outdated.unlink(missing_ok=True)
-    return [f"-XX:AOTCache={learned}"] if learned.stat().st_size else []
+    try:
+        return [f"-XX:AOTCache={learned}"] if learned.stat().st_size else []
+    except FileNotFoundError:  # another version of the program was started meanwhile, and took it for outdated
+        return []
 
 
 def _learn(program: Program, arguments: Sequence[str | Path], rehearse: Callable[[int], None], target: Path) -> Path:
