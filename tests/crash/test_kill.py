@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from bson import Binary, Decimal128, Int64, ObjectId
+from pymongo import WriteConcern
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
@@ -39,7 +40,7 @@ class Writer:
     """Edits both collections, a little faster than a person could follow."""
 
     def __init__(self, database: Database, chance: random.Random) -> None:
-        self._database = database
+        self._database = database.with_options(write_concern=WriteConcern(1))  # nobody waits for a majority
         self._chance = chance
         self._ids = ids(chance)
         self.edits = dict.fromkeys(("insert", "update", "replace", "delete"), 0)

@@ -48,9 +48,12 @@ def edited(collection):
         thread.join()
 
 
-def harm(site, namespace):
-    """Delete, change and add documents of the index behind penstock's back; answers how many."""
-    index = f"{site.index(namespace)}-g1"
+def harm(site, database):
+    """Delete, change and add documents of the index behind penstock's back; then the source's time goes on.
+
+    What is deleted so has the version after the document's, and is written again with a later one alone.
+    """
+    index = f"{site.index(f'{database.name}.items')}-g1"
     lines = []
     for number in range(0, 300, 3):
         lines += [{"delete": {"_id": f"n:{number}"}}]
@@ -60,6 +63,7 @@ def harm(site, namespace):
     headers = {"content-type": "application/x-ndjson"}
     done = site._http.request("POST", f"{site.sink_url}/{index}/_bulk", body=body, headers=headers).json()
     assert len(done["items"]) == 300
+    database.elsewhere.insert_many([{}, {}])
 
 
 def verified(done):
@@ -74,7 +78,7 @@ def test_while_people_write_and_a_worker_follows_nothing_is_told_that_is_not_wro
     with edited(database.items):
         done = site.run("verify", "--json")
         assert (done.returncode, verified(done)[0]) == (0, []), done.stdout
-        harm(site, namespace)
+        harm(site, database)
         done = site.run("verify", "--repair", "--wait", "8", "--json")
         findings, collection = verified(done)
         assert (done.returncode, collection["verdict"]) == (0, "equal"), done.stdout
@@ -90,7 +94,7 @@ def test_what_it_prints_and_how_it_ends(site, database, namespace):
     missing = site.run("verify")
     assert (missing.returncode, "there is no index" in missing.stderr) == (2, True)
     site.run("load")
-    harm(site, namespace)
+    harm(site, database)
     done = site.run("verify", "--wait", "0")
     assert done.returncode == 8
     assert f"{namespace}: 100 missing\n  n:0\n" in done.stdout
@@ -118,7 +122,7 @@ def test_what_it_prints_and_how_it_ends(site, database, namespace):
 
 def test_stopped_with_ctrl_c_it_goes_on_where_it_was(site, database, namespace):
     site.run("load")
-    harm(site, namespace)
+    harm(site, database)
     slow = site.start("verify", "--wait", "0", "--rate", "200")
     state_id = f"verify/{namespace}/{site.index(namespace)}-g1"
     until(lambda: site._state(state_id).get("progress"), "it has saved how far it has come")
