@@ -6,6 +6,7 @@ import signal
 
 import pytest
 from bson import json_util
+from pymongo import WriteConcern
 
 from testkit.workspace import until
 
@@ -36,9 +37,9 @@ def test_edits_during_a_slow_load_all_arrive(site, database, namespace):
     site.settings(namespace, pipeline={"load_rate": 400})
     worker = site.start("run")
     worker.until_logged("load begins")
-    edits = 0
+    edits, items = 0, database.items.with_options(write_concern=WriteConcern(1))
     while not worker.lines("load ends"):
-        edit(database.items, edits)
+        edit(items, edits)
         edits += 1
     assert edits > 100
     site.until_equal(database, "items")
