@@ -30,6 +30,9 @@ _TESTS_FAILED = 1
 
 _QUEUE = "tests/contract/delivery/test_replay_queue.py"
 _REPAIR = "tests/contract/operations/test_verify_repair.py"
+_OUTSIDE = "tests/contract/opensearch/test_sink_answers.py::TestWhatIsReadOutsideTheStream"
+_STREAM_FAULTS = "tests/contract/mongo/test_stream_faults.py"
+_FORGOTTEN = "tests/end_to_end/test_forgotten_deletes.py"
 _RENAMED = "tests/end_to_end/test_renamed_collections.py"
 
 
@@ -113,9 +116,55 @@ PROMISES = (
         "            if False:\n",
         (
             "tests/contract/opensearch/test_sink.py::TestOpenSearchSink::test_nothing_is_sent_after_its_time",
-            "tests/contract/opensearch/test_sink_answers.py::TestWhatIsReadOutsideTheStream",
+            "tests/contract/opensearch/test_sink_answers.py::TestRequestsInFlight",
+        ),
+    ),
+    Promise(
+        "what was read outside the stream sent after a wait",
+        "opensearch/write/sink.py",
+        "        if call.send_before is None:\n            attempts.wait(wait)\n",
+        "        if True:\n            attempts.wait(wait)\n",
+        (
+            _OUTSIDE,
+            f"{_FORGOTTEN}::test_what_was_refused_for_a_while_is_read_again",
         ),
         fault="range_held_back",
+    ),
+    Promise(
+        "a load that does not ask whether shards were started",
+        "worker/loader.py",
+        'is_swept = phase == "reconciling" or not engines or load.engines != engines',
+        'is_swept = phase == "reconciling"',
+        (f"{_FORGOTTEN}::test_what_was_in_flight_is_found_and_removed",),
+        fault="range_in_flight_closed",
+    ),
+    Promise(
+        "no wait for an ailing cluster before a load reads again",
+        "opensearch/http/waiting.py",
+        "                    self._backoff.wait()\n",
+        "                    pass\n",
+        (
+            f"{_OUTSIDE}::test_the_waits_of_a_row_grow_until_what_was_refused_is_taken",
+        ),
+        fault="load_refused",
+    ),
+    Promise(
+        "the same request again after a timeout of the source",
+        "mongo/stream.py",
+        "        self._asked_for = max(1, self._asked_for // 10)\n",
+        "",
+        (
+            f"{_STREAM_FAULTS}::test_a_stream_asks_for_less_where_the_server_takes_longer_than_the_timeout",
+        ),
+        fault="source_slower_than_timeout",
+    ),
+    Promise(
+        "a stop waits for a server that hangs",
+        "runtime/threads.py",
+        "            self._cut()\n",
+        "            pass\n",
+        ("tests/end_to_end/test_stop.py::test_a_lease_is_released_although_the_source_hangs",),
+        fault="stopped_while_hanging",
     ),
     Promise(
         "no lease: taken while another worker renews it",

@@ -25,6 +25,20 @@ class Slow(Proxy):
         return received
 
 
+class Narrow(Proxy):
+    """Lets through so many bytes a second on each connection, both ways; 0: as many as come."""
+
+    bytes_per_s = 0
+
+    def _forward(self, origin: socket.socket, target: socket.socket) -> None:
+        super()._forward(_Wrapped(origin, self._wait), target)  # type: ignore[arg-type]
+
+    def _wait(self, received: bytes) -> bytes:
+        if self.bytes_per_s:
+            time.sleep(len(received) / self.bytes_per_s)
+        return received
+
+
 class HalfClosing(Proxy):
     """Closes one direction of every connection, and leaves the other one open."""
 

@@ -10,7 +10,8 @@ class Proxy:
     """Forwards to `upstream`, which may be changed; new connections go to the new one.
 
     `delay_s`: how long everything is under way, as in a slow network.
-    `hold`: a connection on which these bytes are sent is held back from then on, until `release`.
+    `hold`: a connection on which these bytes are sent is held back from then on, until `release`. `hang`: nothing gets
+    through in either direction from now on, as through a server that was stopped; connections are still accepted.
     """
 
     def __init__(self, upstream: tuple[str, int]) -> None:
@@ -22,6 +23,8 @@ class Proxy:
         self.answered = threading.Event()
         """What was held back was let go, and has been answered."""
         self._released = threading.Event()
+        self._passing = threading.Event()
+        self._passing.set()
         self._holding: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
@@ -37,6 +40,14 @@ class Proxy:
                     each.shutdown(socket.SHUT_RDWR)
             self._sockets.clear()
 
+    def hang(self) -> None:
+        """Let nothing through any more, until `resume`."""
+        self._passing.clear()
+
+    def resume(self) -> None:
+        """Let through what was sent meanwhile, and what comes."""
+        self._passing.set()
+
     def release(self) -> None:
         """Let go what was held back, as it was sent."""
         self.hold = None
@@ -44,6 +55,7 @@ class Proxy:
 
     def close(self) -> None:
         self.release()
+        self._passing.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -77,6 +89,7 @@ class Proxy:
     def _forward(self, origin: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while received := origin.recv(65536):
+                self._passing.wait()
                 if self.hold and self.hold in received:
                     self._holding.add(target)
                     self.held.set()

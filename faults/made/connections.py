@@ -1,11 +1,21 @@
 """Faults of connections, on both sides."""
 
 import time
+from typing import Final
 
 from faults.fault import fault
 from faults.scene import Scene
-from faults.wire import Cutting, HalfClosing, Slow
+from faults.wire import Cutting, HalfClosing, Narrow, Slow
 from testkit.tcp_proxy import Proxy
+
+_BACKLOG = 2000
+_TIMEOUT_MS = 1500
+_BYTES_PER_S = 200_000
+"""A thousand of the changes need about three seconds, a hundred a third of one."""
+
+_ASKS_FOR_LESS: Final = (
+    "no answer in time; asking for fewer events (a longer socketTimeoutMS in [source] uri may help too)"
+)
 
 
 @fault("all connections to the source cut, and none accepted for a while", quick=True)
@@ -43,6 +53,23 @@ def _delay(scene: Scene, proxy: Slow, *, exactly_once: bool = False) -> None:
         proxy.delay_s = 0.5
         time.sleep(scene.chance.uniform(2, 4))
         proxy.delay_s = 0
+
+
+@fault("a source that needs longer for a thousand changes than the worker waits for an answer")
+def source_slower_than_timeout(scene: Scene) -> None:
+    proxy = scene.source_through(Narrow)
+    scene.source_uri += f"&socketTimeoutMS={_TIMEOUT_MS}"
+    scene.begin()
+    for _ in scene.rounds():
+        scene.worker.terminate()
+        documents = [{"key": "backlog", "text": "x" * 300} for _ in range(_BACKLOG)]
+        scene.own_changes += len(scene.database[scene.items.name].insert_many(documents).inserted_ids)
+        proxy.bytes_per_s = _BYTES_PER_S
+        scene.mark()
+        scene.run()
+        scene.recover()
+        scene.until_said(_ASKS_FOR_LESS, 1)
+        proxy.bytes_per_s = 0
 
 
 @fault("connections to the source closed in one direction only")

@@ -1,11 +1,15 @@
 """Faults of the worker's process."""
 
 import signal
+import time
 
 from faults.fault import fault
 from faults.said import OVERLOADED, is_bulk
 from faults.scene import Scene
+from testkit.tcp_proxy import Proxy
 from testkit.workspace import Worker, until
+
+_STOPS_WITHIN_S = 10
 
 
 @fault("SIGKILL of the worker", quick=True)
@@ -84,3 +88,22 @@ def _until_standby(worker: Worker) -> None:
 def holder(pair: list[Worker]) -> Worker:
     """Return the one that takes the lease; neither had it before."""
     return until(lambda: next((each for each in pair if each.lines("took the lease")), None), "one took the lease")
+
+
+@fault("SIGTERM of the worker while the source, or OpenSearch, hangs; the next worker goes on")
+def stopped_while_hanging(scene: Scene) -> None:
+    proxies = scene.source_through(Proxy), scene.sink_through(Proxy)
+    scene.begin()
+    took_s: list[float] = []
+    for number in scene.rounds():
+        proxy = proxies[number % 2]
+        proxy.hang()
+        scene.pause()
+        began = time.monotonic()
+        scene.worker.terminate()
+        took_s.append(round(time.monotonic() - began, 1))
+        assert took_s[-1] < _STOPS_WITHIN_S, took_s
+        scene.mark()
+        proxy.resume()
+        scene.run()
+    scene.more["stopped within, seconds"] = took_s

@@ -1,6 +1,7 @@
 """Opens connections from the settings: to the source, to the index, to the queue of parked keys."""
 
 from collections.abc import Callable
+from threading import Event
 from typing import TYPE_CHECKING
 
 from penstock.errors import SettingsError
@@ -13,22 +14,25 @@ if TYPE_CHECKING:
     from penstock.aws.queue import Queue
 
 
-def sink_client(settings: Settings, *, connections: int = 0) -> Client:
-    """A client of the index; close it. Raises SettingsError, SinkUnavailable."""
-    return Client(settings.sink, signer=_signer(settings), connections=connections)
+def sink_client(settings: Settings, *, connections: int = 0, stop: Event | None = None) -> Client:
+    """A client of the index; close it. Some seconds after `stop` it ends what is under way.
+
+    Raises SettingsError, SinkUnavailable.
+    """
+    return Client(settings.sink, signer=_signer(settings), connections=connections, stop=stop)
 
 
-def source_connection(settings: SourceSettings, *, lazily: bool = False) -> Connection:
+def source_connection(settings: SourceSettings, *, lazily: bool = False, stop: Event | None = None) -> Connection:
     """The way to the source; close it. Lazily: nothing is asked before its client is used.
 
-    Raises SettingsError, SourceUnavailable.
+    Some seconds after `stop` it ends what is under way. Raises SettingsError, SourceUnavailable, Stopped.
     """
     login = _login_by_secret(settings.secret) if settings.secret else None
     if settings.tls_ca_file is None and ".docdb." in address(settings):
         from penstock.aws import ca_bundle  # noqa: PLC0415 (only then needed)
 
         settings = settings.model_copy(update={"tls_ca_file": ca_bundle.path()})
-    return Connection(settings, login) if lazily else connect(settings, login)
+    return Connection(settings, login, stop) if lazily else connect(settings, login, stop)
 
 
 def _login_by_secret(name: str) -> Callable[[], Login]:

@@ -13,12 +13,13 @@
       LeaseLost              another worker has taken this pipeline over                (the worker waits again)
         Outdated             the generations changed since it was planned               (the worker plans again)
       NotEqual               an index does not hold what its collection says            exit code 8
-      ReadAgain              what was read is too old to be sent                        (the pipeline reads it again)
+      ReadAgain              what was read is too old to be sent, or had to wait        (the pipeline reads it again)
       Stopped                the process is stopping, a wait was ended                  exit code 0
       DocumentError          one document can never be indexed: a dead letter           (the stream goes on)
 
-Only `pipeline` catches DocumentError and ReadAgain, only the worker catches LeaseLost, and only the doors (command
-line, Lambda handlers) catch PenstockError. Anything else is a defect of ours: it ends the process with a traceback.
+Only `pipeline` catches DocumentError; it, the sweep and the repair catch ReadAgain. Only the worker catches LeaseLost,
+and only the doors (command line, Lambda handlers) catch PenstockError. Anything else is a defect of ours: it ends the
+process with a traceback.
 """
 
 
@@ -102,7 +103,7 @@ class NotEqual(PenstockError):
 
 
 class ReadAgain(PenstockError):
-    """Writes read outside the stream are too old to be sent, or it is unknown whether they arrived: read them again."""
+    """Writes read outside the stream are too old to be sent, or had to wait: read them again."""
 
 
 class Stopped(PenstockError):

@@ -33,9 +33,10 @@ class Sink(Protocol):
     def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
         """Send the writes, wait for what only means "wait", and answer the outcomes in the order of the writes.
 
-        With `send_before` (time.monotonic) nothing is sent after that moment, and nothing a second time after an
-        unclear failure: ReadAgain is raised instead. Without it a write is repeated until its outcome is known, which
-        is harmless because versions decide. Several threads may call this at once. Raises SinkUnavailable.
+        `send_before` (time.monotonic) is for what was read outside the stream: nothing is sent after that moment, nor
+        after a wait. It waits until writes are taken, and raises ReadAgain. Without it a write is repeated until its
+        outcome is known, which is harmless because versions decide. Several threads may call this at once. Raises
+        SinkUnavailable.
         """
 
 

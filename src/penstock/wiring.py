@@ -83,14 +83,16 @@ def wired(
     connections: int = 0,
     intervals: Intervals = INTERVALS,
     if_closed: bool = True,
+    stop: threading.Event | None = None,
 ) -> Iterator[Wiring]:
     """Open the connections to both; `connections` at once to the index, 0 for as many as the client has by default.
 
-    Raises SettingsError, SourceUnavailable, SinkUnavailable.
+    Some seconds after `stop` they end what is under way. Raises SettingsError, SourceUnavailable, SinkUnavailable,
+    Stopped.
     """
-    with closing(sink_client(settings, connections=connections)) as client:
+    with closing(sink_client(settings, connections=connections, stop=stop)) as client:
         require_server(client)
-        with source_connection(settings.source) as connection:
+        with source_connection(settings.source, stop=stop) as connection:
             yield Wiring(settings, connection, client, metrics, intervals, if_closed)
 
 
@@ -123,10 +125,11 @@ class Adapters:
         def sink() -> OpenSearchSink:
             return OpenSearchSink(client, settings.sink, metrics, self.patience, may_send=may_send)
 
-        def guarded() -> FieldFallback:
-            return FieldFallback(sink(), served, client=client, patience=self.patience, metrics=metrics)
+        def guarded(sink: OpenSearchSink) -> FieldFallback:
+            return FieldFallback(sink, served, client=client, patience=self.patience, metrics=metrics)
 
-        self.sink, self.load_sink = guarded(), guarded()
+        self._of_loads = sink()
+        self.sink, self.load_sink = guarded(sink()), guarded(self._of_loads)
         kept = settings.pipeline.dead_letters_kept
         self.dead_letters = OpenSearchDeadLetters(client, sink(), self.patience, kept=kept)
         self.records = GenerationRegistry(self.store)
@@ -139,6 +142,11 @@ class Adapters:
     def state(self) -> PipelineState:
         """The pipeline's lease and position."""
         return self._state
+
+    @property
+    def load_unanswered_at(self) -> float | None:
+        """When a request of a load last went without an answer (time.monotonic): it may still arrive."""
+        return self._of_loads.unanswered_at
 
     @property
     def reloads(self) -> bool:

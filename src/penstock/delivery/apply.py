@@ -8,9 +8,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
+from penstock.documents.document_id import document_id
 from penstock.errors import Stopped
 from penstock.model import Batch, Change, Counts, Namespace, Outcome, Position, SourceTransform, Write
+from penstock.mongo.collections import committed_time, exists, find_by_ids
 from penstock.opensearch.index.indexes import Generation
 from penstock.pipeline.pipeline import Pipeline, PipelineRules, Ports
 from penstock.pipeline.transform import Route, apply_transform
@@ -20,6 +24,7 @@ from penstock.runtime.backoff import Backoff
 from penstock.wiring import Adapters
 from penstock.worker.collections.drops import affects, indexed, taken_away
 from penstock.worker.recovery.source_rewind import require_same_source
+from penstock.worker.sweep import IndexedId, SourceIds, sweep
 
 
 class NothingKept:
@@ -124,7 +129,30 @@ class Applier:
             on_control=self._on_control,
         )
         pipeline.run(stop)
+        if read_outside:
+            self._delete_gone(changes)
         return pipeline.counts
+
+    def _delete_gone(self, changes: Sequence[Change]) -> None:
+        """Delete what is gone at the source by now.
+
+        When a shard starts again it forgets deletes, and may have taken the state that was read before such a one.
+        """
+        read: dict[Namespace, list[IndexedId]] = {}
+        for each in changes:
+            if each.kind == "unresolved":
+                read.setdefault(each.namespace, []).append(IndexedId(document_id(each.id), each.id))
+        within_s = self.adapters.intervals.send_within_s
+        for collection in self.plan.collections:
+            if page := read.get(collection.namespace):
+                alias, held = self.generations[collection.namespace].write_alias, partial(self._held, collection)
+                sweep([page], held, self.adapters.sink, alias=alias, send_within_s=within_s)
+
+    def _held(self, collection: FedGeneration, source_ids: Sequence[Any]) -> SourceIds:
+        """Which of these the source holds; all of them while there is no such collection: it takes away nothing."""
+        ask, namespace = self.adapters.ask, collection.source
+        version, found = ask(committed_time, namespace), ask(find_by_ids, namespace, source_ids)
+        return SourceIds(version, found if ask(exists, namespace) else source_ids)
 
     def _rules(self, *, outside_the_stream: bool) -> PipelineRules:
         rules = self.adapters.rules(outside_the_stream=outside_the_stream)

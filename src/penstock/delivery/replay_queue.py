@@ -51,8 +51,8 @@ def replay_parked(
     require_mappable(settings)
     queue, replayed, left = parking_queue(settings), Replayed(), list["Message"]()
     with (
-        source_connection(settings.source) as connection,
-        closing(sink_client(settings)) as client,
+        source_connection(settings.source, stop=stop) as connection,
+        closing(sink_client(settings, stop=stop)) as client,
         _given_back(queue, left),
     ):
         replaying = _QueueReplay(databases(Wiring(settings, connection, client, Metrics(), intervals)), stop)

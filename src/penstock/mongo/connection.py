@@ -15,10 +15,11 @@ from pymongo.database import Database
 from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 from pymongo.uri_parser import parse_uri
 
-from penstock.errors import PenstockError, SettingsError, SourceUnavailable
+from penstock.errors import PenstockError, SettingsError, SourceUnavailable, Stopped
 from penstock.model import BsonDocument, version_of
 from penstock.mongo.codec import CODEC
 from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
+from penstock.runtime.threads import SOURCE_MAY_ANSWER_S, Cutoff
 from penstock.settings import SourceSettings
 
 SourceClient: TypeAlias = MongoClient[BsonDocument]
@@ -70,8 +71,15 @@ class Connection:
     `login` reads the credentials, once more each time they were refused; by default from the settings.
     """
 
-    def __init__(self, settings: SourceSettings, login: Callable[[], Login] | None = None) -> None:
+    def __init__(
+        self,
+        settings: SourceSettings,
+        login: Callable[[], Login] | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        """Some seconds after `stop`, whatever is under way ends as if the connection had been cut."""
         self._settings = settings
+        self._cutoff = Cutoff(stop, self._cut, after_s=SOURCE_MAY_ANSWER_S) if stop else None
         self._read_login = login or partial(_login_of, settings)
         self._lock = threading.Lock()
         self._login = Login(None, None)
@@ -107,6 +115,15 @@ class Connection:
         with self._lock:
             for client in self._clients:
                 client.close()
+        if self._cutoff:
+            self._cutoff.close()
+
+    def _cut(self) -> None:
+        """End what is under way: as the driver itself does, by no public way, when it finds that a server is dead."""
+        for client in list(self._clients):
+            topology = client._topology
+            for server in list(topology._servers.values()) if topology else ():
+                server.pool.reset(interrupt_connections=True)
 
     def _log_in(self, login: Login) -> None:
         self._login = login
@@ -119,12 +136,14 @@ class Connection:
         self.close()
 
 
-def connect(settings: SourceSettings, login: Callable[[], Login] | None = None) -> Connection:
+def connect(
+    settings: SourceSettings, login: Callable[[], Login] | None = None, stop: threading.Event | None = None
+) -> Connection:
     """Connect and make sure that the server at the address is one that can be read.
 
     Raises SettingsError for an address that is none, SourceUnavailable with the cause otherwise.
     """
-    connection = Connection(settings, login)
+    connection = Connection(settings, login, stop)
     try:
         if "setName" not in _first_hello(connection.client):
             raise SourceUnavailable(
@@ -134,6 +153,8 @@ def connect(settings: SourceSettings, login: Callable[[], Login] | None = None) 
         connection.client.admin.command("ping")
     except PyMongoError as error:
         connection.close()
+        if stop and stop.is_set():
+            raise Stopped("stopped before the source had answered") from error
         raise _unreachable(error, settings) from error
     except PenstockError:
         connection.close()

@@ -93,7 +93,8 @@ class _Cursor:
         self._client = client
         self._database = client.get_database(db)
         self._target = target
-        self._batch_size = batch_size
+        self.batch_size = batch_size
+        """How many documents or events the next reply holds at most."""
         self._waiting: BsonDocument = {} if wait_ms is None else {"maxTimeMS": wait_ms}
         self._session: ClientSession | None = None
         self.id = 0
@@ -106,7 +107,7 @@ class _Cursor:
     def next(self) -> CursorReply:
         """Answer what comes next, maybe nothing. Raises PyMongoError."""
         return self._ask(
-            {"getMore": Int64(self.id), "collection": self._target, "batchSize": self._batch_size, **self._waiting},
+            {"getMore": Int64(self.id), "collection": self._target, "batchSize": self.batch_size, **self._waiting},
             "nextBatch",
         )
 
@@ -133,7 +134,7 @@ class _Cursor:
         envelope, array = taken_apart(raw, batch)
         cursor, bounds = envelope["cursor"], bounds_of(array)
         self.id = cursor["id"]
-        full = len(bounds) > self._batch_size or len(raw) > _FULL_BYTES
+        full = len(bounds) > self.batch_size or len(raw) > _FULL_BYTES
         return CursorReply(array, bounds, cursor.get("postBatchResumeToken"), time_of(envelope), len(raw), full)
 
 
@@ -145,14 +146,8 @@ class ChangeCursor(_Cursor):
         self._aggregate = coll or 1
 
     def open(self, pipeline: Sequence[BsonDocument]) -> CursorReply:
-        """Open it and answer what is there at once. Raises PyMongoError."""
-        return self._begin(
-            {
-                "aggregate": self._aggregate,
-                "pipeline": list(pipeline),
-                "cursor": {"batchSize": self._batch_size},
-            }
-        )
+        """Open it, at once: the reply holds no event, which may take the server long to find. Raises PyMongoError."""
+        return self._begin({"aggregate": self._aggregate, "pipeline": list(pipeline), "cursor": {"batchSize": 0}})
 
 
 class FindCursor(_Cursor):
@@ -166,7 +161,7 @@ class FindCursor(_Cursor):
                 "filter": wanted,
                 "sort": {"_id": 1},
                 **({"limit": limit} if limit else {}),
-                "batchSize": self._batch_size,
+                "batchSize": self.batch_size,
                 "readConcern": {"level": "majority"},
             }
         )

@@ -15,7 +15,7 @@ import bson
 import structlog
 from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
-from pymongo.errors import PyMongoError
+from pymongo.errors import NetworkTimeout, PyMongoError
 
 from penstock.documents.document_id import can_be_asked_for, may_have_bytes, without_bytes
 from penstock.errors import SourceUnavailable, Stopped
@@ -76,6 +76,7 @@ class MongoLoad:
         self._ending = ChildEvent(stop)
         self._range_size = max(1, min(range_size, int(rate))) if rate else range_size
         self._rate = rate
+        self._asked_for = _REPLY_DOCUMENTS
         self._progress = LoadProgress()
         self._brackets: range | None = None
         """Those that hold documents; what comes into others after this was asked comes with the stream."""
@@ -147,7 +148,7 @@ class MongoLoad:
 
     def _replies(self, wanted: BsonDocument, limit: int, version: int) -> Iterator[tuple[list[TransformedChange], int]]:
         """Answer the changes and the bytes of each reply that holds any."""
-        size = min(limit or _REPLY_DOCUMENTS, _REPLY_DOCUMENTS)
+        size = min(limit or self._asked_for, self._asked_for)
         with closing(FindCursor(self._client, self._namespace.db, self._namespace.coll, batch_size=size)) as cursor:
             reply = cursor.open(wanted, limit=limit)
             while True:
@@ -155,6 +156,7 @@ class MongoLoad:
                     yield self._decode(reply, version), reply.size
                 if not cursor.alive:
                     return
+                self._asked_for = cursor.batch_size = min(2 * self._asked_for, _REPLY_DOCUMENTS)
                 reply = cursor.next()
 
     def _decode(self, reply: CursorReply, version: int) -> list[TransformedChange]:
@@ -180,6 +182,8 @@ class MongoLoad:
             self._progress = LoadProgress(self._progress.bracket + 1)  # a server that cannot ask for a type holds none
             return
         retries.require_retryable(error, self._client, f"the load of {self._namespace}")
+        if isinstance(error, NetworkTimeout):  # the same request would take as long again
+            self._asked_for = max(1, self._asked_for // 10)
         self._metrics.count("penstock_source_resumes_total", pipeline=self._name)
         waited = retries.wait()
         log.info(

@@ -2,6 +2,7 @@
 
 batches           opens a cursor after the position, yields what it answers; after a fault it goes on from there
 _recover          an error -> wait, log in again, resume by the cluster time, pass what is too large, or give up
+_ask_for_less     fewer events at a time where the server takes longer for them than the connection waits
 _pass_oversized   past an event above 16 MB: keys only, each document looked up
 """
 
@@ -13,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import NetworkTimeout, OperationFailure, PyMongoError
 
 from penstock.errors import PositionLost, Stopped
 from penstock.model import (
@@ -68,6 +69,8 @@ class MongoStream:
         self._metrics = metrics
         self._ending = ChildEvent(stop)
         self._batch_size = batch_size
+        self._asked_for = batch_size
+        self._timeouts = 0
         self._wait_ms = wait_ms
         self._events = EventReader(watch.db, watch.colls, self._why_missing, watch.renamed)
         self._source: SourceIdentity | None = None
@@ -107,9 +110,10 @@ class MongoStream:
         self._ending.set()
 
     def _follow(self, retries: Retries) -> Iterator[Batch]:
-        with closing(self._cursor(self._batch_size)) as cursor:
+        with closing(self._cursor(self._asked_for)) as cursor:
             for reply, asked_at in self._replies(cursor, retries):
                 yield self._batch(map(events_in, reply.pieces()), reply, asked_at)
+                self._asked_for = cursor.batch_size = min(2 * self._asked_for, self._batch_size)
 
     def _pass_oversized(self, retries: Retries) -> Iterator[Batch]:
         """Read one event at a time, keys only, until the one that was too large is likely to be behind."""
@@ -122,14 +126,20 @@ class MongoStream:
         self._too_large = False
 
     def _replies(self, cursor: ChangeCursor, retries: Retries) -> Iterator[tuple[CursorReply, float]]:
-        """Open the cursor and answer each reply with the moment when it was asked for."""
+        """Open the cursor and answer each reply with the moment when it was asked for.
+
+        The first one, without an event, says where a stream begins that had no position.
+        """
         self._note_collections()
         asked_at = time.monotonic()
-        yield cursor.open(self._watch.pipeline(self._position, keys_only=self._too_large)), asked_at
+        reply = cursor.open(self._watch.pipeline(self._position, keys_only=self._too_large))
+        if self._position is None:
+            yield reply, asked_at
         while cursor.alive and not self._ending.is_set():
             asked_at = time.monotonic()
             reply = cursor.next()
             retries.succeeded()
+            self._timeouts = 0
             yield reply, asked_at
 
     def _cursor(self, batch_size: int) -> ChangeCursor:
@@ -196,7 +206,7 @@ class MongoStream:
             return position_after(reply.token, time_within(reply.token, lowest, reply.time))
         if token:
             return position_after(token, lowest)
-        return self._position or position_at(reply.time or self._opened_time)
+        return self._position or position_at(self._opened_time or reply.time)
 
     def _why_missing(self, coll: str) -> MissingDocument:
         """Say why the document of an update is not there: deleted, unless another collection has its name."""
@@ -222,6 +232,8 @@ class MongoStream:
             self._too_large = True
         else:
             retries.require_retryable(error, self._client, f"the change stream of {self._watch}")
+        if isinstance(error, NetworkTimeout):
+            self._ask_for_less()
         self._metrics.count("penstock_source_resumes_total", pipeline=self._name)
         waited = retries.wait()
         log.info(
@@ -231,6 +243,18 @@ class MongoStream:
             reason=fault.name.lower(),
             error=in_words(error),
             waited_s=round(waited, 2),
+        )
+
+    def _ask_for_less(self) -> None:
+        """Ask for a tenth of the events: the same request, from the same place, would take as long again."""
+        self._timeouts += 1
+        self._asked_for = max(1, self._asked_for // 10)
+        log.error(
+            "no answer in time; asking for fewer events (a longer socketTimeoutMS in [source] uri may help too)",
+            pipeline=self._name,
+            watches=str(self._watch),
+            timeouts=self._timeouts,
+            asks_for=self._asked_for,
         )
 
     def _resume_by_time(self, error: PyMongoError) -> None:

@@ -1,14 +1,22 @@
-"""Threads: run together to the first failure, and an event that ends with its parent."""
+"""Threads: run together to the first failure, an event that ends with its parent, and an end for what hangs."""
 
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from typing import Final
 
 from penstock.errors import Stopped
 
+SOURCE_MAY_ANSWER_S: Final = 2.0
+SINK_MAY_ANSWER_S: Final = 5.0
+"""How long after a stop a request may still wait for its answer. The index has longer: the lease is released when the
+source is done with. With all that an end takes this stays below 10 s, for Kubernetes kills after 30."""
+
 _LOOK_EVERY_S = 0.05
 _WAKE_EVERY_S = 0.2
+_CUT_EVERY_S = 0.5
+_CLOSED_EVERY_S = 1.0
 
 
 class ChildEvent(threading.Event):
@@ -36,6 +44,28 @@ class ChildEvent(threading.Event):
                 break
             super().wait(left)
         return self.is_set()
+
+
+class Cutoff:
+    """Calls `cut` some seconds after `stop` was set, and again and again from then on, until it is closed."""
+
+    def __init__(self, stop: threading.Event, cut: Callable[[], None], *, after_s: float) -> None:
+        self._stop, self._cut, self._after_s = stop, cut, after_s
+        self._closed = threading.Event()
+        threading.Thread(target=self._watch, name="penstock-cutoff", daemon=True).start()
+
+    def close(self) -> None:
+        """Call `cut` no more."""
+        self._closed.set()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_CLOSED_EVERY_S):
+            if self._closed.is_set():
+                return
+        wait_s = self._after_s
+        while not self._closed.wait(wait_s):
+            self._cut()
+            wait_s = _CUT_EVERY_S
 
 
 def side_by_side(stop: threading.Event, *tasks: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from penstock.errors import ReadAgain, Stopped
+from penstock.errors import Stopped
 from penstock.model import Counts, Namespace, Position
 from penstock.mongo.collections import committed_time, estimated_count, find_by_ids
 from penstock.mongo.connection import cluster_time
@@ -41,6 +41,18 @@ T = TypeVar("T")
 
 
 @dataclass
+class _Late:
+    """What a loaded collection's index may still get `until` then (time.monotonic): a request without an answer.
+
+    `begun_with` are the engines from before the load, `swept_with` those at the last sweep.
+    """
+
+    until: float
+    begun_with: list[str] | None
+    swept_with: list[str]
+
+
+@dataclass
 class Loader:
     """Loads the collections of one pipeline, a few at a time."""
 
@@ -53,6 +65,7 @@ class Loader:
     metrics: Metrics
     ending: threading.Event
     _sink: Sink = field(init=False)
+    _late: dict[Namespace, _Late] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._sink = RewindGuard(self.adapters.load_sink, self.adapters, self.startup.generations.values())
@@ -64,6 +77,7 @@ class Loader:
             changed.clear()
             self.load_all(progress)
             on_loaded()
+            self._sweep_late()
             self.lifecycle.look_if_due()
             changed.wait(self.adapters.intervals.collections_s)
         raise Stopped("the term ends")
@@ -98,6 +112,7 @@ class Loader:
     def _load(self, collection: FedGeneration, progress: Progress) -> LoadResult:
         load, name = self.startup.loads[collection.namespace], str(collection.namespace)
         generation = self.startup.generations[collection.namespace]
+        self._note_engines(load, generation.index)
         phase, resumed, index = load.phase, load.load() is not None, generation.index
         log.info("load begins", collection=name, index=index, phase=phase, resumed=resumed)
         version = self._ask(committed_time, collection.source)
@@ -105,7 +120,12 @@ class Loader:
         began, cpu = time.monotonic(), time.process_time()
         pipeline = self._pipeline(collection, load, progress)
         pipeline.run(self.gate.give_way)
-        deleted = self._sweep(collection, generation.write_alias) if phase == "reconciling" else 0
+        engines = self.adapters.indexes.engines(generation.index)
+        is_swept = phase == "reconciling" or not engines or load.engines != engines
+        if is_swept and phase == "loading":
+            log.info("shards may have started during the load; looking for documents that were deleted", index=index)
+        deleted = self._sweep(collection, generation.write_alias) if is_swept else 0
+        self._note_late(collection, load, engines, resumed_at=began if resumed else None)
         if not resumed:  # every document was read since: older letters have been answered by a write or a newer letter
             self.adapters.dead_letters.clear(generation.write_alias, before=version)
         load.enter("live", whole_at=self._ask(cluster_time))
@@ -120,6 +140,46 @@ class Loader:
         if ignored and ignored.documents:
             log.warning("values do not fit the mapping", collection=name, index=index, fields=dict(ignored.fields))
         return LoadResult(name, counts.read, seconds, cpu_s, peak_memory_bytes(), counts, ignored)
+
+    def _note_engines(self, load: LoadState, index: str) -> None:
+        """Keep which engines the index has before the first document is read."""
+        if load.load() is None and load.engines is None:
+            load.save_engines(self.adapters.indexes.engines(index))
+
+    def _note_late(
+        self, collection: FedGeneration, load: LoadState, engines: list[str], *, resumed_at: float | None
+    ) -> None:
+        """Note until when a request may arrive that this load, or the one that it resumed, had no answer to."""
+        last_at = self.adapters.load_unanswered_at or resumed_at
+        if last_at is not None and engines:
+            until = last_at + self.adapters.intervals.send_within_s
+            self._late[collection.namespace] = _Late(until, load.engines, engines)
+
+    def _sweep_late(self) -> None:
+        """Sweep what a request may have reached whose answer never came, when shards were started since its reading."""
+        for collection in self.plan.collections:
+            if late := self._late.get(collection.namespace):
+                is_over = time.monotonic() >= late.until
+                engines = self.adapters.indexes.engines(self.startup.generations[collection.namespace].index)
+                if engines and (engines != late.swept_with or (is_over and engines != late.begun_with)):
+                    self._sweep_again(collection)
+                    late.swept_with = engines
+                if is_over:
+                    del self._late[collection.namespace]
+
+    def _sweep_again(self, collection: FedGeneration) -> None:
+        """Sweep a collection that is live. One that was dropped or renamed meanwhile is seen to elsewhere."""
+        generation = self.startup.generations[collection.namespace]
+        try:
+            with self.gate.for_load():
+                is_live = self.startup.loads[collection.namespace].phase == "live"
+                deleted = self._sweep(collection, generation.write_alias) if is_live else 0
+        except Stopped as stopped:
+            if self.ending.is_set():
+                raise
+            log.info("the look for deleted documents was interrupted", index=generation.index, reason=str(stopped))
+        else:
+            log.info("looked again for documents that were deleted", index=generation.index, swept=deleted)
 
     def _pipeline(self, collection: FedGeneration, load: LoadState, progress: Progress) -> Pipeline:
         name = str(collection.namespace)
@@ -141,7 +201,7 @@ class Loader:
         )
 
     def _sweep(self, collection: FedGeneration, alias: str) -> int:
-        """Delete what the collection does not hold; again from the start when a page became too old."""
+        """Delete what the collection does not hold. Return how many deletes were sent."""
         namespace, send_within_s = collection.namespace, self.adapters.intervals.send_within_s
 
         def held(source_ids: Sequence[Any]) -> SourceIds:
@@ -151,12 +211,8 @@ class Loader:
                 raise Stopped(f"{namespace} was dropped or renamed")
             return SourceIds(version, found)
 
-        while True:
-            try:
-                indexed = self.lifecycle.indexed(collection)
-                return sweep(indexed, held, self._sink, alias=alias, send_within_s=send_within_s)
-            except ReadAgain as reason:
-                log.info("sweeping again", collection=str(namespace), reason=str(reason))
+        indexed = self.lifecycle.indexed(collection)
+        return sweep(indexed, held, self._sink, alias=alias, send_within_s=send_within_s)
 
     def _ask(self, question: Callable[..., T], *arguments: object) -> T:
         return self.adapters.ask(question, *arguments, stop=self.gate.give_way)

@@ -8,10 +8,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+import structlog
+
 from penstock.documents.document_id import FOREIGN, can_be_asked_for, document_id
-from penstock.errors import SystemicFault
+from penstock.errors import ReadAgain, SystemicFault
 from penstock.model import Refusal, Write
 from penstock.ports import Sink
+
+log = structlog.get_logger(__name__)
 
 
 class IndexedId(NamedTuple):
@@ -38,20 +42,36 @@ def sweep(
 ) -> int:
     """Delete what `held` does not know, page by page. Return how many deletes were sent.
 
-    What it cannot be asked for stays; what can be no document of any source goes.
-    Raises ReadAgain (a page was too old to be sent: sweep again), Stopped, SinkUnavailable, SystemicFault.
+    What it cannot be asked for stays; what can be no document of any source goes. When the deletes of a page had to
+    wait, it is asked about the page again. Raises Stopped, SinkUnavailable, SystemicFault.
     """
     deleted = 0
     for page in pages:
-        asked_at = time.monotonic()
         judged = [each for each in page if each.source_id is FOREIGN or can_be_asked_for(each.source_id)]
-        answer = held([each.source_id for each in judged if each.source_id is not FOREIGN])
-        there = {document_id(each) for each in answer.source_ids}
-        writes = [Write(alias, each.id, answer.version, None) for each in judged if each.id not in there]
-        if writes:
-            _delete(sink, writes, send_before=asked_at + send_within_s)
-            deleted += len(writes)
+        while (sent := _sweep_page(judged, held, sink, alias, send_within_s)) is None:
+            pass
+        deleted += sent
     return deleted
+
+
+def _sweep_page(
+    page: Sequence[IndexedId],
+    held: Callable[[Sequence[Any]], SourceIds],
+    sink: Sink,
+    alias: str,
+    send_within_s: float,
+) -> int | None:
+    """Return how many deletes were sent; None: the page is to be asked about again."""
+    asked_at = time.monotonic()
+    answer = held([each.source_id for each in page if each.source_id is not FOREIGN])
+    there = {document_id(each) for each in answer.source_ids}
+    writes = [Write(alias, each.id, answer.version, None) for each in page if each.id not in there]
+    try:
+        _delete(sink, writes, send_before=asked_at + send_within_s)
+    except ReadAgain as reason:
+        log.info("asking the source about these documents again", index=alias, reason=str(reason))
+        return None
+    return len(writes)
 
 
 def empty(pages: Iterable[Sequence[IndexedId]], sink: Sink, *, alias: str, version: int) -> int:

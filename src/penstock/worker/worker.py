@@ -46,7 +46,7 @@ def run(
     Raises SettingsError, PositionLost, SourceUnavailable, SinkUnavailable, SystemicFault.
     """
     planner = Planner(settings)  # before anything is connected to: a wrong setting ends it at once
-    with connected(settings, metrics=metrics, health=health, intervals=intervals) as connections:
+    with connected(settings, metrics=metrics, stop=stop, health=health, intervals=intervals) as connections:
         patterns = PatternWatch(connections.patterns(stop), planner)
         patterns.start(stop)
         if patterns_of(settings) and not patterns.planner.declared:
@@ -80,7 +80,7 @@ def load(
     ended it; the next load goes on where this one was.
     """
     planner = Planner(settings)
-    with connected(settings, metrics=metrics, intervals=intervals) as connections:
+    with connected(settings, metrics=metrics, stop=stop, intervals=intervals) as connections:
         records = connections.wiring.records(stop).read(planner.aliases)
         renewed = frozenset(map(Namespace.named, only)) if again else frozenset[Namespace]()
         followers = [connections.follower(plan, progress) for plan in planner.plans(records, renewed=renewed)]
@@ -114,9 +114,14 @@ class WorkerConnections:
 
 @contextmanager
 def connected(
-    settings: Settings, *, metrics: Metrics, health: Health | None = None, intervals: Intervals = INTERVALS
+    settings: Settings,
+    *,
+    metrics: Metrics,
+    stop: threading.Event,
+    health: Health | None = None,
+    intervals: Intervals = INTERVALS,
 ) -> Iterator[WorkerConnections]:
     """Open the connections to both. Raises SettingsError, SourceUnavailable, SinkUnavailable."""
     connections = 4 + len(settings.collections) * (settings.sink.requests_in_flight + 2)
-    with wired(settings, metrics=metrics, connections=connections, intervals=intervals) as wiring:
+    with wired(settings, metrics=metrics, connections=connections, intervals=intervals, stop=stop) as wiring:
         yield WorkerConnections(wiring, health)

@@ -10,11 +10,13 @@ from penstock.delivery.apply import Applier
 from penstock.documents.document_id import document_id
 from penstock.errors import QueueUnavailable, SettingsError, SystemicFault
 from penstock.lambdas import clients
+from penstock.model import WRITTEN, Write
+from penstock.mongo.connection import cluster_time
 from penstock.mongo.identity import SourceIdentity
 from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.opensearch.state.store import StateStore
 from testkit.bson_values import IDS
-from testkit.sink_access import Relay, Side
+from testkit.sink_access import Asked, Relay, Side
 from testkit.sync_function import AWAY, SyncFunction, T, event, forget, replay
 
 
@@ -56,6 +58,33 @@ def test_what_was_looked_up_carries_the_time_of_its_reading(
     replay()
     said = function.call(event("insert", "a", {"n": 4}, at=T + 2), event("insert", "b", {"n": 4}, at=T + 2))
     assert (said["Superseded"], function.indexed()) == (2, {"warm": {"n": -1}, "a": {"n": 5}})
+
+
+@pytest.mark.parametrize("parked", [False, True])
+def test_what_is_deleted_while_its_state_is_in_flight_does_not_come_back(
+    function: SyncFunction, between: Relay, way: Side, database: Database, *, parked: bool
+) -> None:
+    """The index has forgotten the delete when the state arrives."""
+    database["orders"].insert_one({"_id": "a", "n": 5})
+    if parked:
+        park(function, between, event("update", "a", at=T + 1))
+    index, in_flight = f"{function.alias}-g1", iter([True])
+
+    def plan(asked: Asked) -> str:
+        if index in asked.path and b'{"index":{"_id":"a"' in asked.body and next(in_flight, False):
+            database["orders"].delete_one({"_id": "a"})
+            assert way.sink.write([Write(f"{index}-write", "a", cluster_time(database.client), None)]) == [WRITTEN]
+            for what in ("_close", "_open"):
+                way.ask("POST", f"/{index}/{what}")
+        return "pass"
+
+    between.plan = plan
+    if parked:
+        assert replay().counts.written == 1
+    else:
+        assert function.call(event("update", "a", at=T + 1))["Written"] == 1
+    assert next(in_flight, None) is None
+    assert function.indexed() == {"warm": {"n": -1}}
 
 
 def test_what_was_parked_of_a_collection_that_is_gone_changes_nothing(function: SyncFunction, between: Relay) -> None:

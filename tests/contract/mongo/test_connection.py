@@ -1,10 +1,12 @@
 """How a source is reached, and what is said when it is not."""
 
+import threading
 import time
 from pathlib import Path
 
 import pymongo
 import pytest
+from pymongo.errors import AutoReconnect
 
 from penstock.errors import SettingsError, SourceUnavailable
 from penstock.model import Namespace
@@ -31,6 +33,22 @@ def guarded(tmp_path_factory):
     with local_source(tmp_path_factory.mktemp("guarded"), flags) as source:
         found = pymongo.uri_parser.parse_uri(source.uri)
         yield Path(found["options"]["tlsCAFile"]), "{}:{}".format(*found["nodelist"][0])
+
+
+def test_what_the_source_does_not_answer_ends_soon_after_a_stop(source_uri, source_client):
+    if "@" in source_uri or "tls" in source_uri:
+        pytest.skip("a server with a login or TLS cannot be reached through the proxy")
+    source_client.admin.command("ping")
+    stop = threading.Event()
+    with Proxy(source_client.primary) as proxy:
+        uri = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true"
+        with connect(SourceSettings(uri=uri), stop=stop) as connection:
+            proxy.hang()
+            threading.Timer(0.2, stop.set).start()
+            began = time.monotonic()
+            with pytest.raises(AutoReconnect):
+                cluster_time(connection.client)
+        assert time.monotonic() - began < 15
 
 
 def refusal(settings: SourceSettings) -> str:

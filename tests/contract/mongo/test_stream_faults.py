@@ -2,16 +2,19 @@
 
 import threading
 import time
+from contextlib import closing
 from typing import ClassVar
 
 import bson
 import pymongo
 import pytest
+from pymongo.errors import NetworkTimeout
+from structlog.testing import capture_logs
 
 from penstock.errors import PositionLost, SourceUnavailable, Stopped
 from penstock.model import Position
 from penstock.mongo.connection import connect
-from penstock.mongo.cursor import ChangeCursor
+from penstock.mongo.cursor import ChangeCursor, _Cursor
 from penstock.mongo.stream import MongoStream
 from penstock.mongo.watch import Watch
 from penstock.settings import SourceSettings
@@ -290,6 +293,53 @@ def test_a_large_document_that_is_gone_when_it_is_looked_up_is_a_delete(side):
     changes = read_changes(stream, position, 2)
     assert [change.kind for change in changes] == ["delete", "delete"]
     assert resumes(side) == 1
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """A server that takes too long to find more than ten documents; answers how many it was asked for."""
+    ask, asked = _Cursor._ask, []
+
+    def ask_for_some(self, command, batch):
+        asked.append(command.get("batchSize", command.get("cursor", {}).get("batchSize")))
+        if asked[-1] > 10:
+            raise NetworkTimeout("timed out")
+        return ask(self, command, batch)
+
+    monkeypatch.setattr(_Cursor, "_ask", ask_for_some)
+    return asked
+
+
+def test_a_stream_asks_for_less_where_the_server_takes_longer_than_the_timeout(side, slow):
+    stream = side.stream("orders", batch_size=1000)
+    position = side.now(stream)
+    side.insert("orders", *({"_id": number} for number in range(40)))
+    with capture_logs() as logs:
+        batches = read_until(stream, position, lambda batches: len(changes_of(batches)) == 40)
+    assert [change.id for change in changes_of(batches)] == list(range(40))
+    said = [each for each in logs if each["event"].startswith("no answer in time")]
+    assert [(each["timeouts"], each["asks_for"], each["log_level"]) for each in said[:2]] == [
+        (1, 100, "error"),
+        (2, 10, "error"),
+    ]
+    assert slow[:7] == [0, 0, 1000, 0, 100, 0, 10]
+
+
+def test_a_load_asks_for_less_where_the_server_takes_longer_than_the_timeout(side, slow):
+    side.insert("orders", *({"_id": number} for number in range(40)))
+    batches = list(side.load("orders", range_size=1000).batches(None, whole))
+    assert [change.id for change in changes_of(batches)] == list(range(40))
+
+
+def test_a_stream_is_opened_before_the_server_looks_for_an_event(side):
+    """However long the way to the next event is, the opening has ended by then."""
+    stream = side.stream("orders")
+    position = side.now(stream)
+    side.insert("orders", {"_id": 1})
+    with closing(ChangeCursor(side.connection.client, side.database.name, None, batch_size=5, wait_ms=100)) as cursor:
+        watch = Watch(side.database.name, ("orders",))
+        assert cursor.open(watch.pipeline(position)).events == []
+        assert len(cursor.next().events) == 1
 
 
 def test_a_stream_that_the_source_refuses_for_good_says_why(side):

@@ -6,6 +6,7 @@ import hmac
 import ssl
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -26,6 +27,31 @@ def only_with(password: str) -> Callable[[Asked], Said | str]:
     """Let requests of one user and password through, as OpenSearch does."""
     right = "Basic " + base64.b64encode(f"penstock:{password}".encode()).decode()
     return lambda asked: "pass" if asked.headers.get("authorization") == right else Said(401, b"Unauthorized")
+
+
+def cut_while_it_waits(between: Relay, client: Client) -> None:
+    """A client that is cut ends the request that waits for its answer, and sends no other."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def hang(_: Asked) -> str:
+        asked.set()
+        answer.wait(60)
+        return "drop"
+
+    between.plan = hang
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.request, "GET", "/")
+        assert asked.wait(60)
+        client.cut()
+        assert isinstance(waiting.exception(timeout=20), Unreachable)
+    with pytest.raises(Unreachable, match="stopping"):
+        client.request("GET", "/")
+    answer.set()
+    client.close()
+
+
+def test_a_request_that_nobody_answers_is_cut(between: Relay) -> None:
+    cut_while_it_waits(between, Client(SinkSettings(url=between.url)))
 
 
 class TestPasswords:
@@ -133,6 +159,10 @@ class TestTls:
             client = Client(settings)
             assert require_server(client)
             client.close()
+
+    def test_a_request_that_nobody_answers_is_cut(self, sink_url: str, authority: trustme.CA, trusted: Path) -> None:
+        with relay(sink_url, self.context(authority)) as between:
+            cut_while_it_waits(between, Client(SinkSettings(url=between.url, tls_ca_file=trusted)))
 
     @pytest.mark.parametrize("name", ["127.0.0.1", "elsewhere.example"])
     def test_any_other_server_is_not(self, sink_url: str, authority: trustme.CA, trusted: Path, name: str) -> None:

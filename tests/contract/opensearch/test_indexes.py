@@ -9,7 +9,7 @@ import pytest
 from penstock.errors import SettingsError, SystemicFault
 from penstock.model import WRITTEN, Refusal, Write
 from penstock.settings import CollectionSettings
-from testkit.sink_access import Side
+from testkit.sink_access import Relay, Said, Side
 
 DATE = "2024-01-02T03:04:05.678000Z"
 
@@ -91,6 +91,34 @@ class TestGenerations:
         made = way.generation(f"{index_prefix}shop.bestellungen-für&%2b'ünf")
         assert way.sink.write([Write(made.write_alias, "a", 1, b"{}")]) == [WRITTEN]
         assert set(way.documents(made.index.replace("%", "%25"))) == {"a"}
+
+
+class TestEngines:
+    """A text for each primary shard that changes when the shard forgets its deletes."""
+
+    def test_they_change_when_the_index_is_closed_and_opened(self, way: Side, index_prefix: str) -> None:
+        made = way.generation(f"{index_prefix}a", shards=3)
+        engines = way.indexes.engines(made.index)
+        way.sink.write([Write(made.write_alias, f"id-{n}", 5, b"{}") for n in range(10)])
+        way.ask("POST", f"/{made.index}/_flush")
+        assert len(engines) == 3
+        assert way.indexes.engines(made.index) == engines
+        for what in ("_close", "_open"):
+            way.ask("POST", f"/{made.index}/{what}")
+        assert set(way.indexes.engines(made.index)).isdisjoint(engines)
+
+    def test_none_are_known_while_the_index_is_closed(self, way: Side, index_prefix: str) -> None:
+        made = way.generation(f"{index_prefix}a")
+        way.ask("POST", f"/{made.index}/_close")
+        assert way.indexes.engines(made.index) == []
+
+    @pytest.mark.parametrize("said", [Said(403, b"{}"), Said(404, b"{}"), Said(200, b"[]"), Said(200, b"welcome")])
+    def test_none_are_known_where_they_may_not_be_asked_for(
+        self, between: Relay, relayed: Side, index_prefix: str, said: Said
+    ) -> None:
+        made = relayed.generation(f"{index_prefix}a")
+        between.plan = lambda asked: said if "_recovery" in asked.path else "pass"
+        assert relayed.indexes.engines(made.index) == []
 
 
 class TestDefaultMapping:

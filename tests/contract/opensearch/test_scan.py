@@ -1,13 +1,15 @@
 """Reading an index back from the real server."""
 
 import json
+from functools import partial
 
 import pytest
 
 from penstock.errors import SinkUnavailable
 from penstock.model import Write
-from penstock.opensearch.read.scan import Entry, count, read_sources, scan
-from testkit.sink_access import Relay, Said, Side
+from penstock.opensearch.read.scan import Entry, PlaceLost, count, read_sources, scan
+from penstock.worker.collections.drops import indexed
+from testkit.sink_access import Asked, Relay, Said, Side
 
 
 @pytest.fixture
@@ -48,6 +50,48 @@ def test_a_page_that_lacks_a_shard_is_not_taken_for_the_whole(between: Relay, re
     between.plan = lambda asked: Said(200, json.dumps(lacking).encode()) if "_search?" in asked.path else "pass"
     with pytest.raises(SinkUnavailable, match="1 of 3 shards failed"):
         list(scan(relayed.client, relayed.patience, alias))
+
+
+def forget_places(way: Side) -> None:
+    """Free every place on the server, as its restart does."""
+    way.client.request("DELETE", "/_search/scroll/_all")
+
+
+def test_a_place_that_the_server_has_lost_is_no_end(way: Side, alias: str) -> None:
+    fill(way, alias, 30)
+    pages = scan(way.client, way.patience, alias, page=10)
+    next(pages)
+    forget_places(way)
+    with pytest.raises(PlaceLost, match="lost the place"):
+        next(pages)
+
+
+def test_a_place_that_some_shards_have_lost_is_no_end_either(between: Relay, relayed: Side, alias: str) -> None:
+    fill(relayed, alias, 30)
+    lacking = {"_shards": {"total": 3, "successful": 2, "failed": 1}, "timed_out": False, "_scroll_id": "x",
+               "hits": {"hits": []}}  # fmt: skip
+    is_next = "/_search/scroll"
+    between.plan = lambda asked: Said(200, json.dumps(lacking).encode()) if asked.path == is_next else "pass"
+    with pytest.raises(PlaceLost):
+        list(scan(relayed.client, relayed.patience, alias, page=10))
+
+
+def test_the_documents_of_an_index_are_read_from_the_start_when_the_place_is_lost(
+    between: Relay, relayed: Side, way: Side, alias: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(way, alias, 30)
+    monkeypatch.setattr("penstock.worker.collections.drops.scan", partial(scan, page=10))
+    losses = iter([True, True])
+
+    def plan(asked: Asked) -> str:
+        if asked.path == "/_search/scroll" and asked.method == "POST" and next(losses, False):
+            forget_places(way)
+        return "pass"
+
+    between.plan = plan
+    pages = list(indexed(relayed.client, relayed.patience, alias))
+    assert [len(page) for page in pages] == [10] * 5
+    assert {each.id for page in pages for each in page} == {f"id-{n}" for n in range(30)}
 
 
 def test_a_missing_index_cannot_be_scanned(way: Side, index_prefix: str) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from penstock.errors import LeaseLost, ReadAgain, SinkUnavailable, Stopped, SystemicFault
+from penstock.errors import IndexTakenAway, LeaseLost, ReadAgain, SinkUnavailable, Stopped, SystemicFault
 from penstock.model import SUPERSEDED, WRITTEN, Outcome, Refusal, Write
 from penstock.opensearch.http.error_table import DROPPED, judge_item
+from penstock.runtime.backoff import Backoff
 from testkit.opensearch_bodies import FIELDS, RECORDED, Server, provoke_wrong_values
 from testkit.sink_access import Asked, Relay, Said, Side, eventually, once_it_waits, relay, side
 
@@ -21,6 +22,7 @@ READ_ONLY = Said(403, json.dumps(REQUESTS["cluster read-only"]["body"]).encode()
 BAD_REQUEST = Said(400, json.dumps(REQUESTS["id of 513 bytes"]["body"]).encode())
 TOO_LARGE = Said(413, b'{"Message":"Request size exceeded 10485760 bytes"}')
 AWAY = Said(503, b"<html>upstream is away</html>")
+REASONS = ("overloaded", "blocked", "closed", "unavailable", "lost")
 
 
 def writes(alias: str, count: int = 4, version: int = 1) -> list[Write]:
@@ -111,26 +113,106 @@ class TestWaiting:
         assert len(relayed.documents(alias)) == 4
 
 
-class TestWhatIsReadOutsideTheStream:
-    """With `send_before`, nothing is sent a second time after an unclear failure."""
+def document_requests(between: Relay) -> list[Asked]:
+    """The bulk requests that carry a document; others only ask whether the index takes writes."""
+    return [each for each in between.bulks() if b'"id-' in each.body]
 
-    @pytest.mark.parametrize("step", ["cut", "drop", AWAY, Said(200, b"{}")])
-    def test_an_unclear_failure_asks_to_read_again(
+
+class TestWhatIsReadOutsideTheStream:
+    """With `send_before`, nothing is sent after a wait: what was read meanwhile may have been deleted."""
+
+    @pytest.mark.parametrize("step", ["cut", "drop", AWAY, OVERLOADED, READ_ONLY, Said(200, b"{}")])
+    def test_after_a_wait_the_documents_are_to_be_read_again(
         self, between: Relay, relayed: Side, index_prefix: str, step: Said | str
     ) -> None:
         alias = relayed.generation(f"{index_prefix}a").write_alias
         between.for_bulks(step)
-        with pytest.raises(ReadAgain):
+        with pytest.raises(ReadAgain, match="did not take all of them at once"):
             relayed.sink.write(writes(alias), send_before=time.monotonic() + 60)
-        assert len(between.bulks()) == 1
+        assert len(document_requests(between)) == 1
+        assert sum(relayed.metrics.value("penstock_waits_total", reason=reason) for reason in REASONS) == 1
+        assert not relayed.waiting()
 
-    @pytest.mark.parametrize("step", [OVERLOADED, READ_ONLY])
-    def test_a_clear_rejection_is_sent_again_in_time(
-        self, between: Relay, relayed: Side, index_prefix: str, step: Said
+    def test_one_item_that_has_to_wait_is_not_sent_again_either(
+        self, between: Relay, relayed: Side, index_prefix: str
     ) -> None:
         alias = relayed.generation(f"{index_prefix}a").write_alias
-        between.for_bulks(step)
+        full = {"type": "rejected_execution_exception", "reason": "full"}
+        items = [{"index": {"_id": f"id-{n}", "status": 201}} for n in range(3)]
+        items.append({"index": {"_id": "id-3", "status": 429, "error": full}})
+        between.for_bulks(Said(200, json.dumps({"errors": True, "items": items}).encode()))
+        with pytest.raises(ReadAgain):
+            relayed.sink.write(writes(alias), send_before=time.monotonic() + 60)
+        assert len(document_requests(between)) == 1
+
+    @pytest.mark.parametrize("block", ["read_only_allow_delete", "write"])
+    def test_it_waits_until_the_index_takes_writes(self, way: Side, index_prefix: str, block: str) -> None:
+        made = way.generation(f"{index_prefix}a")
+        way.ask("PUT", f"/{made.index}/_settings", {f"index.blocks.{block}": True})
+        free = {f"index.blocks.{block}": None}
+
+        def unblock() -> None:
+            eventually(lambda: way.metrics.value("penstock_waits_total", reason="blocked") > 2)
+            way.ask("PUT", f"/{made.index}/_settings", free)
+
+        with once_it_waits(way, unblock), pytest.raises(ReadAgain):
+            way.sink.write(writes(made.write_alias), send_before=time.monotonic() + 60)
+        assert way.sink.write(writes(made.write_alias), send_before=time.monotonic() + 60) == [WRITTEN] * 4
+
+    def test_a_closed_index_is_waited_for_too(self, way: Side, index_prefix: str) -> None:
+        made = way.generation(f"{index_prefix}a")
+        way.ask("POST", f"/{made.index}/_close")
+        with once_it_waits(way, lambda: way.ask("POST", f"/{made.index}/_open")), pytest.raises(ReadAgain):
+            way.sink.write(writes(made.write_alias), send_before=time.monotonic() + 60)
+
+    def test_an_index_that_disappears_meanwhile_stops_the_pipeline(self, way: Side, index_prefix: str) -> None:
+        made = way.generation(f"{index_prefix}a")
+        way.ask("PUT", f"/{made.index}/_settings", {"index.blocks.write": True})
+        with once_it_waits(way, lambda: way.ask("DELETE", f"/{made.index}")), pytest.raises(IndexTakenAway):
+            way.sink.write(writes(made.write_alias), send_before=time.monotonic() + 60)
+
+    def test_the_waits_of_a_row_grow_until_what_was_refused_is_taken(
+        self, between: Relay, relayed: Side, index_prefix: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        alias = relayed.generation(f"{index_prefix}a").write_alias
+        waits: list[int] = []
+        wait = Backoff.wait
+        monkeypatch.setattr(Backoff, "wait", lambda self: (waits.append(self.attempts), wait(self))[1])
+        between.plan = lambda asked: AWAY if b'"id-0"' in asked.body else "pass"
+
+        def refused() -> None:
+            with pytest.raises(ReadAgain):
+                relayed.sink.write(writes(alias), send_before=time.monotonic() + 60)
+
+        def others_taken() -> None:
+            others = [each._replace(id=f"other-{each.id}") for each in writes(alias)]
+            assert relayed.sink.write(others, send_before=time.monotonic() + 60) == [WRITTEN] * 4
+
+        for step in (refused, others_taken, refused, others_taken, refused):
+            step()
+        assert waits == [0, 1, 2]
+        between.plan = lambda _: "pass"
         assert relayed.sink.write(writes(alias), send_before=time.monotonic() + 60) == [WRITTEN] * 4
+        between.plan = lambda asked: AWAY if b'"id-0"' in asked.body else "pass"
+        refused()
+        assert waits == [0, 1, 2, 0]
+
+    def test_one_of_several_requests_asks_for_all(self, between: Relay, relayed: Side, index_prefix: str) -> None:
+        alias = relayed.generation(f"{index_prefix}a").write_alias
+        together = threading.Barrier(4, timeout=60)
+
+        def plan(asked: Asked) -> Said | str:
+            if b'"id-' in asked.body:
+                together.wait()
+                return AWAY
+            return "pass"
+
+        between.plan = plan
+        with ThreadPoolExecutor(4) as pool:
+            until = time.monotonic() + 60
+            asked = [pool.submit(relayed.sink.write, writes(alias), send_before=until) for _ in range(4)]
+            assert all(isinstance(each.exception(), ReadAgain) for each in asked)
+        assert len(between.bulks()) - len(document_requests(between)) < 4
 
     def test_a_rejection_that_lasts_asks_to_read_again_at_its_time(
         self, between: Relay, relayed: Side, index_prefix: str
@@ -139,16 +221,35 @@ class TestWhatIsReadOutsideTheStream:
         between.plan = lambda _: OVERLOADED
         with pytest.raises(ReadAgain):
             relayed.sink.write(writes(alias), send_before=time.monotonic() + 0.3)
-        sent = len(between.bulks())
-        assert sent >= 2
+        assert len(between.bulks()) >= 2
+        assert len(document_requests(between)) == 1
         assert not relayed.waiting()
 
-    def test_a_server_that_was_never_reached_may_be_asked_again(self) -> None:
+    def test_a_server_that_is_away_is_asked_until_its_time(self) -> None:
         with side("http://127.0.0.1:9") as way:
-            began = time.monotonic()
-            with pytest.raises(ReadAgain, match="too long ago"):
-                way.sink.write(writes("a"), send_before=began + 0.2)
+            with pytest.raises(ReadAgain):
+                way.sink.write(writes("a"), send_before=time.monotonic() + 0.2)
             assert way.metrics.value("penstock_waits_total", reason="lost") >= 1
+
+    def test_the_wait_ends_when_told_to_stop(self) -> None:
+        with side("http://127.0.0.1:9") as way:
+            with once_it_waits(way, way.stop.set), pytest.raises(Stopped):
+                way.sink.write(writes("a"), send_before=time.monotonic() + 60)
+            assert not way.waiting()
+
+    def test_the_wait_ends_with_the_lease(self, between: Relay, relayed: Side, index_prefix: str) -> None:
+        alias = relayed.generation(f"{index_prefix}a").write_alias
+        held = iter([True])
+
+        def may_send() -> None:
+            if not next(held, False):
+                raise LeaseLost("taken over")
+
+        relayed.sink.may_send = may_send
+        between.plan = lambda _: AWAY
+        with pytest.raises(LeaseLost):
+            relayed.sink.write(writes(alias), send_before=time.monotonic() + 60)
+        assert len(between.bulks()) == 1
 
 
 class TestSplitting:

@@ -145,6 +145,21 @@ def test_what_may_have_arrived_is_read_anew_and_not_sent_again(at: Case) -> None
     assert (result.is_equal, result.tally.repaired) == (True, 1)
 
 
+@pytest.mark.parametrize("how", [{"sample": 100}, {}], ids=["sample", "whole"])
+def test_what_is_deleted_during_the_repair_does_not_come_back_by_it(at: Case, how: dict[str, Any]) -> None:
+    """The index has forgotten the delete when the repair's write arrives."""
+    at.tamper(1, body(-1))
+
+    def deleted_and_forgotten() -> None:
+        deleted(at, 1)
+        for what in ("_close", "_open"):
+            assert at.adapters.client.request("POST", f"/{at.generation.index}/{what}").ok
+
+    at.adapters.sink = Meddling(at.adapters.sink, deleted_and_forgotten)  # type: ignore[assignment]
+    assert at.verify(repair=True, **how).is_equal
+    assert "n:1" not in at.indexed()
+
+
 def test_what_the_index_refuses_becomes_a_dead_letter(at: Case) -> None:
     at.items.insert_many([{"_id": "shape", "a": {"b": 1}}, {"_id": "poison", "a": 5}])
     at.write("shape", {"a": {"b": 1}})

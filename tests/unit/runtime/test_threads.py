@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+import threading
+
+from penstock.runtime.threads import Cutoff
 
 RECEIVED_BY_ANOTHER_THREAD = """
 import signal, sys, threading, traceback
@@ -28,3 +31,21 @@ def test_a_signal_that_another_thread_receives_is_noticed_by_the_main_thread():
     command = [sys.executable, "-c", RECEIVED_BY_ANOTHER_THREAD]
     done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=True)
     assert done.stdout.split() == ["True"] * 5, done.stderr
+
+
+def test_what_hangs_after_a_stop_is_cut_again_and_again_until_it_is_closed():
+    stop, cuts = threading.Event(), threading.Semaphore(0)
+    cutoff = Cutoff(stop, cuts.release, after_s=0.0)
+    assert not cuts.acquire(timeout=0.05)
+    stop.set()
+    assert cuts.acquire(timeout=60)
+    assert cuts.acquire(timeout=60)
+    cutoff.close()
+
+
+def test_nothing_is_cut_that_was_closed_in_time():
+    stop, cuts = threading.Event(), threading.Semaphore(0)
+    cutoff = Cutoff(stop, cuts.release, after_s=60)
+    stop.set()
+    cutoff.close()
+    assert not cuts.acquire(timeout=0.05)

@@ -1,22 +1,27 @@
 """A small HTTP client: one request, one response. `error_table` decides what a response means."""
 
 import gzip
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
+from weakref import WeakSet
 
 import orjson
 import urllib3
+from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
 from penstock.errors import SinkUnavailable
 from penstock.opensearch.http.auth import Authorisation, authorisation
+from penstock.runtime.threads import SINK_MAY_ANSWER_S, Cutoff
 from penstock.settings import SinkSettings
 
-CONNECT_TIMEOUT_S: Final = 10.0
-"""An address that does not accept a connection within this time is unreachable."""
+CONNECT_TIMEOUT_S: Final = 5.0
+"""An address that does not accept a connection within this time is unreachable; a stop cannot end this earlier."""
 
 _GZIP_FROM_BYTES = 1024
 _REFUSED = frozenset({401, 403})
@@ -59,6 +64,7 @@ class Client:
         *,
         signer: Authorisation | None = None,
         connections: int = 0,
+        stop: threading.Event | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.url = settings.url
@@ -68,6 +74,9 @@ class Client:
         self._renewing = threading.Lock()
         self._renewed_at: float | None = None
         self._now = now
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._is_cut = False
+        self._cutoff = Cutoff(stop, self.cut, after_s=SINK_MAY_ANSWER_S) if stop else None
         self._pool = urllib3.PoolManager(
             maxsize=connections or settings.requests_in_flight + 4,
             block=False,
@@ -76,6 +85,10 @@ class Client:
             ca_certs=str(settings.tls_ca_file) if settings.tls_ca_file is not None else None,
             cert_reqs="CERT_REQUIRED",
         )
+        self._pool.pool_classes_by_scheme = {
+            "http": _noting(urllib3.HTTPConnectionPool, self._sockets),
+            "https": _noting(urllib3.HTTPSConnectionPool, self._sockets),
+        }
 
     def request(self, method: str, path: str, body: bytes | dict[str, Any] | None = None) -> Response:
         """Send one request; renew credentials once if they are refused. Raises Unreachable, SinkUnavailable.
@@ -98,11 +111,22 @@ class Client:
             answer = self._send(method, path, payload, headers)
         return answer
 
+    def cut(self) -> None:
+        """End every request that is under way, and send no other: each is Unreachable. Any thread may call it."""
+        self._is_cut = True
+        for each in list(self._sockets):
+            with suppress(OSError):
+                socket.socket.shutdown(each, socket.SHUT_RDWR)  # below TLS, whose own would wait for the other thread
+
     def close(self) -> None:
         """Close the connections."""
+        if self._cutoff:
+            self._cutoff.close()
         self._pool.clear()
 
     def _send(self, method: str, path: str, payload: bytes, headers: dict[str, str]) -> Response:
+        if self._is_cut:
+            raise Unreachable("the process is stopping", unclear=False)
         url = self.url + path
         signed = self._authorisation.headers(method, url, payload, headers)
         try:
@@ -131,6 +155,20 @@ class Client:
             if renewed:
                 self._renewed_at = self._now()
             return renewed
+
+
+def _noting(pool: type[HTTPConnectionPool], sockets: WeakSet[socket.socket]) -> type[HTTPConnectionPool]:
+    """A kind of pool whose connections note their sockets, so that another thread can end what is under way on them."""
+
+    class Connection(pool.ConnectionCls):  # type: ignore[misc, name-defined]
+        def connect(self) -> None:
+            super().connect()
+            sockets.add(self.sock)
+
+    class Pool(pool):  # type: ignore[misc, valid-type]
+        ConnectionCls = Connection
+
+    return Pool
 
 
 def _is_distrust(error: SSLError) -> bool:

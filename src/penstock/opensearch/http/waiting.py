@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -136,3 +136,44 @@ class Attempts:
             self._waited = False
             self._backoff.reset()
             self._patience.ended(id(self))
+
+
+class Reopening:
+    """The waits of writes to one place that are read again after each of them; several threads may use it.
+
+    All are one series: one thread asks for all whether the place takes writes again, and the waits grow until a write
+    that was refused is taken.
+    """
+
+    def __init__(self, patience: RetryForever) -> None:
+        self._patience = patience
+        self._backoff = Backoff(patience.stop)
+        self._asking = threading.Lock()
+        self._reopened_at = 0.0
+        self._refused: str | None = None
+
+    def wait(self, wait: Wait, refused: str, probe: Callable[[], Wait | None], *, until: float) -> None:
+        """Wait until the probe passes, at the longest until a moment (time.monotonic). Raises Stopped.
+
+        `refused` is the id of a write that was not taken.
+        """
+        failed_at = time.monotonic()
+        with self._asking:
+            if self._reopened_at > failed_at:
+                return  # while another thread asked
+            self._refused = refused
+            again: Wait | None = wait
+            try:
+                while again and time.monotonic() < until:
+                    self._patience.began(id(self), again)
+                    self._backoff.wait()
+                    again = probe()
+            finally:
+                self._patience.ended(id(self))
+            self._reopened_at = time.monotonic()
+
+    def took(self, ids: Iterable[str]) -> None:
+        """Note the ids of writes that were taken: with the refused one among them, the next waits are short again."""
+        if self._refused is not None and self._refused in ids:
+            self._refused = None
+            self._backoff.reset()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from penstock.errors import IndexTakenAway, SettingsError, SystemicFault
+from penstock.errors import IndexTakenAway, SettingsError, SinkUnavailable, SystemicFault
 from penstock.opensearch.http.client import Client, Response
 from penstock.opensearch.http.requests import ask, error_of
 from penstock.opensearch.http.waiting import RetryForever
@@ -22,6 +22,8 @@ from penstock.settings import CollectionSettings
 
 _META_SCHEMA = 1
 _WRITE = "-write"
+
+_ENGINE_FIELDS = "filter_path=*.shards.id,*.shards.primary,*.shards.start_time_in_millis,*.shards.target.id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,21 @@ class Indexes:
             if len(described) == 1:
                 found[name] = uuid_of(next(iter(described.values()))["settings"])
         return found
+
+    def engines(self, index: str) -> list[str]:
+        """Return a text for each primary shard that changes with its engine: a restart, a relocation, close and open.
+
+        With the engine goes what it remembers of deleted documents. Empty where that cannot be read.
+        """
+        if self._client.is_serverless:
+            return ["serverless"]  # there is no way to ask
+        try:
+            answer = ask(self._client, self._patience, "GET", f"/{quote(index, safe='')}/_recovery?{_ENGINE_FIELDS}")
+            shards = next(iter(answer.json().values()))["shards"]
+        except (SinkUnavailable, StopIteration, AttributeError, KeyError, TypeError):
+            return []
+        primaries = [each for each in shards if each.get("primary")]
+        return sorted(f"{each['id']}/{each['start_time_in_millis']}/{each['target']['id']}" for each in primaries)
 
     def _describe(self, name: str) -> dict[str, Any]:
         """Return settings, mappings and aliases of an index or alias, by index; empty if it does not exist."""

@@ -9,21 +9,17 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from penstock.errors import PenstockError, SinkUnavailable
+from penstock.errors import SinkUnavailable
 from penstock.opensearch.http.client import Client, Unreachable
 from penstock.opensearch.http.requests import ask
 from penstock.opensearch.http.waiting import RetryForever
-from penstock.opensearch.read.scan import Entry, entry_of, hits_of, scan, unreadable
+from penstock.opensearch.read.scan import Entry, PlaceLost, entry_of, hits_of, scan, unreadable
 from penstock.settings import RESERVED_FIELD
 
 _KEEP = "10m"
 """How long the server keeps the point in time after each page."""
 
 _SEARCH = "/_search?allow_partial_search_results=false"
-
-
-class PlaceLost(PenstockError):
-    """The server no longer has the point in time (it was restarted, or too much time has passed): start again."""
 
 
 class ScanPlace(NamedTuple):
@@ -64,6 +60,8 @@ def _begun(client: Client, patience: RetryForever, index: str, size: int) -> tup
     try:
         at = _opened(client, patience, index)
         found = _page(client, patience, at, size) if at else None
+    except PlaceLost:
+        raise
     except SinkUnavailable:  # if there is another problem, the scroll will report it
         return None
     return (at, found) if at and found else None

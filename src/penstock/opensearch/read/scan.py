@@ -14,8 +14,15 @@ from penstock.settings import RESERVED_FIELD
 
 PAGE: Final = 2000
 
+_SEARCH = "_search?allow_partial_search_results=false"
+"""While shards are missing, such a search is refused and asked again."""
+
 _KEEP = "10m"
 """How long the server keeps the place of a scan between two pages; a consumer may take that long for a page."""
+
+
+class PlaceLost(SinkUnavailable):
+    """The server no longer has the place of a scan (it was restarted, or too much time has passed): start again."""
 
 
 class Entry(NamedTuple):
@@ -27,7 +34,9 @@ class Entry(NamedTuple):
 
 
 def scan(client: Client, patience: RetryForever, index: str, *, page: int = PAGE) -> Iterator[list[Entry]]:
-    """Yield all documents as they were at the start, in pages, in no order. Raises SinkUnavailable, Stopped.
+    """Yield all documents as they were at the start, in pages, in no order.
+
+    Raises PlaceLost between two pages, SinkUnavailable, Stopped.
 
     Close the generator when you leave it early; otherwise the server keeps the place for minutes.
     """
@@ -43,15 +52,25 @@ def scrolled(
     """Yield the results of a search, page by page, as they were at the start; see `scan`."""
     name = quote(index, safe="")
     read_json(client, patience, "POST", f"/{name}/_refresh", None)
-    answer = read_json(client, patience, "POST", f"/{name}/_search?scroll={_KEEP}", query)
+    answer = read_json(client, patience, "POST", f"/{name}/{_SEARCH}&scroll={_KEEP}", query)
     try:
         while hits := hits_of(answer, index):
             yield hits
-            body = {"scroll": _KEEP, "scroll_id": answer["_scroll_id"]}
-            answer = read_json(client, patience, "POST", "/_search/scroll", body)
+            answer = _next_page(client, patience, index, answer["_scroll_id"])
     finally:
         with suppress(Unreachable, SinkUnavailable):
             client.request("DELETE", "/_search/scroll", {"scroll_id": [answer["_scroll_id"]]})
+
+
+def _next_page(client: Client, patience: RetryForever, index: str, scroll: str) -> dict[str, Any]:
+    """Return the next page of a scroll. Raises PlaceLost, also when only some shards have lost it."""
+    answer = ask(client, patience, "POST", "/_search/scroll", {"scroll": _KEEP, "scroll_id": scroll})
+    parsed = answer.json()
+    if answer.status == 404 or (answer.ok and isinstance(parsed, dict) and parsed["_shards"]["failed"]):
+        raise PlaceLost(f"{index} could not be read to its end: OpenSearch has lost the place. Try again.")
+    if not answer.ok or not isinstance(parsed, dict):
+        raise unreadable(answer, "/_search/scroll")
+    return parsed
 
 
 def read_sources(client: Client, patience: RetryForever, index: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:

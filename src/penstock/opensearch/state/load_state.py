@@ -65,6 +65,16 @@ class LoadState:
         self._claimed.write({"position": {"token": position.token, "time": position.time}, "counts": dict(counts)})
 
     @property
+    def engines(self) -> list[str] | None:
+        """The index's engines from before the first document was read (`Indexes.engines`); None: they were not kept."""
+        engines: list[str] | None = self._claimed.document.get("engines")
+        return engines
+
+    def save_engines(self, engines: list[str]) -> None:
+        """Save the index's engines. Raises LeaseLost if another worker has opened it."""
+        self._claimed.write({"engines": engines})
+
+    @property
     def empty_at(self) -> int | None:
         """The cluster time at which to empty the index of a dropped collection; None: never, or already done."""
         at: int | None = self._claimed.document.get("empty_at")
@@ -77,5 +87,7 @@ class LoadState:
 
     def enter(self, phase: LoadPhase, *, empty_at: int | None = None, whole_at: int = 0) -> None:
         """Save the phase; `loading` and `reconciling` start a load from the beginning, without a position."""
-        begun: dict[str, Any] = {"position": None, "counts": {}} if phase in ("loading", "reconciling") else {}
+        begun: dict[str, Any] = (
+            {"position": None, "counts": {}, "engines": None} if phase in ("loading", "reconciling") else {}
+        )
         self._claimed.write({"phase": phase, "empty_at": empty_at, "whole_at": whole_at, **begun})

@@ -72,6 +72,11 @@ def guards_of(writes: Sequence[Write], places: Sequence[int], form: Form) -> lis
     return [_GUARD_LINES % form.names[alias] for alias in sorted(deleted)]
 
 
+def probe_of(form: Form) -> bytes:
+    """The lines that write nothing and are refused where a write would be: one guard for each alias."""
+    return b"".join(_GUARD_LINES % name for name in form.names.values())
+
+
 def requests_of(
     writes: Sequence[Write], places: Sequence[int], *, max_bytes: int, max_writes: int
 ) -> Iterator[Sequence[int]]:

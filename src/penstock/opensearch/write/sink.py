@@ -3,9 +3,12 @@
     write    cuts the writes into requests bounded by bytes and count, and sends them one after another
     _deliver repeats one request, or what is left of it, until every write in it has its outcome
     _send    one request, one answer; what it means stands in error_table
+    _probe   asks, by a request that writes nothing, whether the index takes writes again
 
-What a request looks like stands in bulk. Versions decide at the index, so sending a write twice is harmless while the
-document's tombstone lives.
+What a request looks like stands in bulk. Versions decide at the index, so sending a write of the stream twice is
+harmless: its document's next change follows. What was read outside the stream is never sent after a wait: meanwhile the
+document may have been deleted, and OpenSearch forgets deletes when a shard starts again (a restart, a relocation, an
+index closed and opened). Such a call waits until the index takes writes, and then asks to read the documents again.
 """
 
 import threading
@@ -20,9 +23,9 @@ from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.bulk_response import BulkItem, bulk_items
 from penstock.opensearch.http.client import Client, Response, Unreachable
 from penstock.opensearch.http.error_table import judge_request, lost
-from penstock.opensearch.http.waiting import Attempts, RetryForever, Wait
+from penstock.opensearch.http.waiting import Attempts, Reopening, RetryForever, Wait
 from penstock.opensearch.index.indexes import write_alias_of
-from penstock.opensearch.write.bulk import Form, form_of, guards_of, ids_of, lines_of, refusals, requests_of
+from penstock.opensearch.write.bulk import Form, form_of, guards_of, ids_of, lines_of, probe_of, refusals, requests_of
 from penstock.settings import SinkSettings
 
 _ANSWER_FIELDS = "filter_path=errors,items.*._index,items.*._id,items.*.result,items.*.status,items.*.error"
@@ -58,6 +61,8 @@ class OpenSearchSink:
     ) -> None:
         self.may_send = may_send
         """Asked before each request, repeated ones too; raises when nothing may be sent any more (LeaseLost)."""
+        self.unanswered_at: float | None = None
+        """When it last became unknown whether something arrived that was read outside the stream (time.monotonic)."""
         self._client = client
         self._max_bytes = settings.max_request_bytes
         self._max_writes = settings.max_request_writes
@@ -66,6 +71,8 @@ class OpenSearchSink:
         self._patience = patience
         self._room_to_make = threading.BoundedSemaphore(settings.requests_in_flight + 1)
         self._room_to_send = threading.BoundedSemaphore(settings.requests_in_flight)
+        self._reopenings: dict[str, Reopening] = {}
+        """By the path of a request, for what was read outside the stream."""
 
     def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
         """Send the writes and answer their outcomes in order; see `penstock.ports.Sink`.
@@ -79,6 +86,8 @@ class OpenSearchSink:
         with self._patience.attempts() as attempts:
             for places in requests_of(writes, sendable, max_bytes=self._max_bytes, max_writes=self._max_writes):
                 self._deliver(places, call, attempts)
+        if send_before is not None:
+            self._reopening(call).took(write.id for write in writes)
         return [_require_outcome(outcome) for outcome in call.outcomes]
 
     def _deliver(self, places: Sequence[int], call: _BulkCall, attempts: Attempts) -> None:
@@ -90,17 +99,43 @@ class OpenSearchSink:
             if verdict is None:
                 attempts.succeeded()
             elif isinstance(verdict, Wait):
-                self._wait(verdict, call, attempts)
-                requests.append(call.without_outcome(places))
+                left = call.without_outcome(places)
+                self._wait(verdict, left, call, attempts)
+                requests.append(left)
             elif (half := len(places) // 2) > 0:
                 requests += [places[half:], places[:half]]
             else:
                 call.outcomes[places[0]] = verdict
 
-    def _wait(self, wait: Wait, call: _BulkCall, attempts: Attempts) -> None:
-        if wait.unclear and call.send_before is not None:
-            raise ReadAgain(f"it is unknown whether the writes arrived ({wait.reason}: {wait.detail})")
-        attempts.wait(wait)
+    def _wait(self, wait: Wait, left: Sequence[int], call: _BulkCall, attempts: Attempts) -> None:
+        """Wait before the writes that are left are sent again; raises ReadAgain for what must not be."""
+        if call.send_before is None:
+            attempts.wait(wait)
+            return
+        if wait.unclear:
+            self.unanswered_at = time.monotonic()
+        refused = call.writes[left[0]].id
+        self._reopening(call).wait(wait, refused, lambda: self._probe(call.form), until=call.send_before)
+        raise ReadAgain(f"the index did not take all of them at once ({wait.reason}: {wait.detail})")
+
+    def _reopening(self, call: _BulkCall) -> Reopening:
+        return self._reopenings.setdefault(call.form.path, Reopening(self._patience))
+
+    def _probe(self, form: Form) -> Wait | None:
+        """Ask whether the aliases take writes; return why to wait. Raises IndexTakenAway, SinkUnavailable."""
+        self.may_send()
+        try:
+            answer = self._client.request("POST", form.path + self._query, probe_of(form))
+        except Unreachable as error:
+            return lost(str(error), unclear=error.unclear)
+        if not answer.ok:
+            refusal = judge_request(answer, f"POST {form.path}")
+            return refusal if isinstance(refusal, Wait) else None
+        items = bulk_items(answer)
+        if items is None:
+            return lost("not a valid bulk response", unclear=True)
+        verdicts = (item.judge() for item in items if not _is_absent(item))
+        return next((verdict for verdict in verdicts if isinstance(verdict, Wait)), None)
 
     def _send(self, places: Sequence[int], call: _BulkCall) -> Wait | Refusal | None:
         """Send one request and note the outcomes; answers why some are missing, or a Refusal of it as a whole."""
@@ -145,7 +180,7 @@ def _note_outcomes(places: Sequence[int], answer: Response, guards: int, call: _
     if len(answered_guards) != guards:
         return lost(f"{len(answered_guards)} answers to {guards} guards", unclear=True)
     for guard in answered_guards:
-        if guard.error is not None and guard.error.get("type") != "document_missing_exception":
+        if guard.error is not None and not _is_absent(guard):
             guard.judge()  # raises when the alias is missing; all else is said of the deletes too
     matched = _matched(places, [item for item in items if item.operation != "update"], call)
     if matched is None:
@@ -158,6 +193,11 @@ def _note_outcomes(places: Sequence[int], answer: Response, guards: int, call: _
         else:
             call.outcomes[place] = verdict
     return wait
+
+
+def _is_absent(guard: BulkItem) -> bool:
+    """Whether all is well with a guard: there is no such document."""
+    return guard.error is not None and guard.error.get("type") == "document_missing_exception"
 
 
 def _all_written(raw: bytes, ids: Sequence[bytes]) -> bool:

@@ -63,7 +63,10 @@ def replay_letters(
             f"{', '.join(map(str, unknown))} is not a declared collection, so its index and transform are unknown: add"
             " a [[collections]] table for it, or drop its dead letters."
         )
-    with source_connection(settings.source) as connection, closing(sink_client(settings)) as client:
+    with (
+        source_connection(settings.source, stop=stop) as connection,
+        closing(sink_client(settings, stop=stop)) as client,
+    ):
         wiring = Wiring(settings, connection, client, Metrics(), if_closed=False)
         kept = LetterSearch(client, wiring.patience(stop))
         for database in databases(wiring).values():

@@ -70,7 +70,7 @@ def reindex(
     Raises SettingsError, NotEqual, PositionLost, SourceUnavailable, SinkUnavailable, SystemicFault, Stopped.
     """
     planner = Planner(settings)
-    with connected(settings, metrics=Metrics(), intervals=intervals) as connections:
+    with connected(settings, metrics=Metrics(), stop=stop, intervals=intervals) as connections:
         them = Generations(settings, planner.of(namespace), connections.wiring.client, stop, intervals)
         record = _begin(them, force=options.force, say=say)
         while record and (building := record.in_role("building")):

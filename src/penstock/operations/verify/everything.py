@@ -28,7 +28,7 @@ def verify_all(
     Raises SettingsError for one without an index, and what `verify` raises; IndexUnreadable after all others.
     """
     planner, unreadable = Planner(settings), list[str]()
-    with wired(settings, metrics=Metrics(), intervals=intervals, if_closed=False) as wiring:
+    with wired(settings, metrics=Metrics(), intervals=intervals, if_closed=False, stop=stop) as wiring:
         for plan in planner.plans(wiring.records(stop).read(planner.aliases)):
             adapters = wiring.adapters(plan, stop)
             for each in plan.collections:

@@ -13,8 +13,7 @@ from penstock.errors import Stopped
 from penstock.mongo.collections import estimated_count, exists
 from penstock.opensearch.index.indexes import Generation
 from penstock.opensearch.read.ignored import ignored_values
-from penstock.opensearch.read.point_in_time import PlaceLost
-from penstock.opensearch.read.scan import count
+from penstock.opensearch.read.scan import PlaceLost, count
 from penstock.opensearch.state.verify_state import VerifyState
 from penstock.operations.verify.directions import CheckedPage, Directions
 from penstock.operations.verify.findings import Verified, VerifyFinding, VerifyTally

@@ -13,7 +13,7 @@ from penstock.opensearch.dead_letters.letter import StoredLetter
 from penstock.opensearch.dead_letters.store import MAX_BODY_BYTES
 from penstock.operations.verify.directions import CheckedPage
 from penstock.operations.verify.findings import FindingKind, VerifyFinding
-from penstock.operations.verify.look import BothSides, DocumentLooks, DocumentVerdict, ExpectedDocument, judged
+from penstock.operations.verify.look import BothSides, DocumentLooks, DocumentVerdict, ExpectedDocument, Side, judged
 from penstock.operations.verify.repair import Repairing
 from penstock.operations.verify.suspects import Suspect, Suspects
 
@@ -67,7 +67,7 @@ class Judging:
         over = []
         for suspect in batch:
             look = looks[suspect.id]
-            verdict = judged(look.wanted, look.indexed, suspect.side)
+            verdict = judged(look.wanted, look.indexed, _side(suspect, look))
             suspect.saw(look.indexed_version)
             if verdict.kind in ("equal", "left out"):
                 self._settled(suspect, verdict)
@@ -117,6 +117,8 @@ class Judging:
 
     def _repair(self, repairing: Repairing, cases: Sequence[_Case]) -> None:
         """Repair, and look again; what may have arrived, or was read too long ago, is looked at and written again."""
+        for case in cases:
+            case.suspect.sent = True
         try:
             outcomes = repairing.write([case.look for case in cases])
         except ReadAgain as reason:
@@ -130,6 +132,11 @@ class Judging:
                 continue
             case.suspect.was_mended(case.verdict, self.wait_s, written=outcome == WRITTEN)
             self.suspects.put(case.suspect, at_once=True)
+
+
+def _side(suspect: Suspect, look: BothSides) -> Side:
+    """From which side to judge. What was deleted while it was repaired must not be back in the index by the repair."""
+    return "index" if suspect.sent and look.wanted.state == "gone" else suspect.side
 
 
 def _kind(verdict: DocumentVerdict) -> FindingKind:

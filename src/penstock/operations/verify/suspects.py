@@ -25,8 +25,8 @@ _TOGETHER_S = 0.2
 class Suspect:
     """One document. `version` is its version in the index at the last look (0: not there), `size` a guess of bytes.
 
-    `moved`: that version has changed since its time began. `written` and `tries` are of its repair; `first` is what was
-    wrong when the repair began.
+    `moved`: that version has changed since its time began. `sent`, `written` and `tries` are of its repair; `first` is
+    what was wrong when the repair began.
     """
 
     id: str
@@ -39,6 +39,7 @@ class Suspect:
     pause_s: float = _FIRST_PAUSE_S
     moved: bool = False
     has_more_time: bool = False
+    sent: bool = False
     written: bool = False
     tries: int = 0
     first: DocumentVerdict | None = None

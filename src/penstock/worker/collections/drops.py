@@ -9,10 +9,11 @@ from penstock.errors import Stopped
 from penstock.model import Change, Namespace
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.waiting import RetryForever
-from penstock.opensearch.read.scan import scan
+from penstock.opensearch.read.scan import PlaceLost, scan
 from penstock.opensearch.state.load_state import LoadState
 from penstock.planner import FedGeneration
 from penstock.ports import Sink
+from penstock.runtime.backoff import Backoff
 from penstock.worker.sweep import IndexedId, empty
 
 log = structlog.get_logger(__name__)
@@ -54,8 +55,18 @@ def stays_away(collection: FedGeneration, load: LoadState, *, since: int, by: st
 
 
 def indexed(client: Client, patience: RetryForever, index: str) -> Iterator[list[IndexedId]]:
-    """Yield the documents of an index, in pages. Raises Stopped between them."""
-    for page in scan(client, patience, index):
-        if patience.stop.is_set():
-            raise Stopped(f"stopped before all documents of {index} were read")
-        yield [IndexedId(each.id, source_id_of(each.id, each.id_json)) for each in page]
+    """Yield the documents of an index, in pages; all of them again when the server has lost the place.
+
+    Raises Stopped between two pages.
+    """
+    pause, whole = Backoff(patience.stop), False
+    while not whole:
+        try:
+            for page in scan(client, patience, index):
+                if patience.stop.is_set():
+                    raise Stopped(f"stopped before all documents of {index} were read")
+                yield [IndexedId(each.id, source_id_of(each.id, each.id_json)) for each in page]
+            whole = True
+        except PlaceLost as reason:
+            log.info("reading the index from the start again", index=index, reason=str(reason))
+            pause.wait()
