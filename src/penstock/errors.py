@@ -65,6 +65,11 @@ class SinkUnavailable(PenstockError):
 
     exit_code = 5
 
+    def __init__(self, cause: str, todo: str = "") -> None:
+        self.cause = cause
+        self.todo = todo
+        super().__init__(f"{cause} {todo}".strip())
+
 
 class IndexUnreadable(SinkUnavailable):
     """An index is closed, or answers no request for a document by its id; other indexes may."""

@@ -136,17 +136,19 @@ class DeclaredCollection:
 class Planner:
     """Divides the generations of the declared collections among pipelines. Reads functions and files once.
 
-    Raises SettingsError with all problems.
+    `known` are those that were read before. Raises SettingsError with all problems.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, known: Iterable[DeclaredCollection] = ()) -> None:
+        before = {each.namespace: each for each in known}
         self._cursor_per = settings.source.cursor_per
         self._heartbeat = Namespace.named(settings.source.heartbeat or "")
         self.declared: list[DeclaredCollection] = []
         problems: list[str] = []
         for each in settings.collections:
             try:
-                self.declared.append(DeclaredCollection.by(each))
+                name = Namespace.named(each.namespace)
+                self.declared.append(before[name] if name in before else DeclaredCollection.by(each))
             except SettingsError as error:
                 problems += error.problems
         if problems:

@@ -7,9 +7,9 @@ Adapters   what one pipeline of `penstock.planner` is joined to, made again for 
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from penstock.connections import sink_client, source_connection
@@ -62,6 +62,9 @@ class Wiring:
         """How to wait for the index."""
         return RetryForever(self.metrics, stop, if_closed=self.if_closed)
 
+    made: set[str] = field(default_factory=set)
+    """The UUIDs of the indexes that this process has made before their collections got a pipeline."""
+
     def adapters(self, plan: Plan, stop: threading.Event, *, leased: bool = False) -> "Adapters":
         """Join a pipeline; with `leased` nothing is written to its indexes without its lease."""
         return Adapters(self, plan, stop, leased=leased)
@@ -107,6 +110,7 @@ class Adapters:
         self.metrics = metrics = wiring.metrics
         self.intervals = intervals = wiring.intervals
         self.connection = wiring.connection
+        self.made: Set[str] = wiring.made
         self.client = client = wiring.client
         self.patience = wiring.patience(stop)
         self.indexes = Indexes(client, self.patience)

@@ -116,13 +116,6 @@ def test_a_document_that_the_index_refuses_is_a_dead_letter_with_the_reason(site
     assert "secret" not in worker.errors
 
 
-def test_a_collection_that_does_not_exist_is_told_before_anything_is_read(site, database, namespace):
-    site.settings(f"{database.name}.itms")
-    done = site.run("run")
-    assert done.returncode == 2
-    assert f"{database.name}.itms: the collection does not exist; there is {namespace}" in done.stderr
-
-
 @pytest.fixture
 def forgetful(tmp_path, sink_url, index_prefix):
     """A site whose source remembers only its last 50 changes."""

@@ -61,10 +61,10 @@ def test_check_sees_a_block_settings_that_forget_and_too_many_replicas(run, sett
     assert http.request("PUT", f"{sink_url}/{index_prefix}items/_settings", json=changed).status == 200
     done = run("check", "--json")
     verdicts = {each["subject"]: each["verdict"] for each in json.loads(done.stdout)}
-    assert done.returncode == 5
+    assert done.returncode == 0
     assert verdicts[f"{index_prefix}items-g1: translog"] == "warning"
     assert verdicts[f"{index_prefix}items-g1: gc_deletes"] == "warning"
-    assert verdicts[f"{index_prefix}items-g1: blocks"] == "failure"
+    assert verdicts[f"{index_prefix}items-g1: blocks"] == "warning"
     assert verdicts[f"{index_prefix}items: replicas"] == "warning"
 
 

@@ -29,14 +29,16 @@ def status(
 ) -> None:
     """Show the status of each collection: state, documents on both sides, rate, lag, dead letters, time left.
 
-    The states are: waiting (no worker has started), loading, live, dropped (the collection was dropped, its documents
-    are kept), reconciling (the collection is back and is being loaded again), stopped (no worker is running) and mapped
-    (an event source mapping of AWS Lambda feeds the index, and only AWS knows its state). The time left is how long the
-    source will still have the changes that are needed next; it is shown if [source] retention_s is set.
+    The states are: waiting (no worker has started), unserved (it cannot be served yet; the reason is shown), loading,
+    live, dropped (the collection was dropped, its documents are kept), reconciling (the collection is back and is being
+    loaded again), stopped (no worker is running) and mapped (an event source mapping of AWS Lambda feeds the
+    index, and only AWS knows its state). The time left is how long the source will still have the changes that are
+    needed next; it is shown if [source] retention_s is set.
     """
     from penstock.operations.status import status as looking
 
-    found = looking.status(prepare_to_look(settings), intervals)
+    tables = [each.namespace for each in settings.collections]
+    found = looking.status(prepare_to_look(settings), tables, intervals)
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found.collections], indent=1))
     else:
@@ -73,6 +75,8 @@ def _rows(line: "CollectionStatus") -> Iterator[Sequence[str]]:
 
 
 def _remarks(line: "CollectionStatus") -> Iterator[str]:
+    if line.unserved:
+        yield f"{_loud(f'{line.namespace} is not served')}: {line.unserved}; `penstock check` says what to do"
     if line.lost:
         yield f"{_loud('position lost')}: {line.namespace}, {line.lost}; it is being loaded again"
     if line.searched_in:
@@ -108,7 +112,7 @@ def _row(line: "CollectionStatus") -> Sequence[str]:
 def _state(state: str, loaded: float | None) -> str:
     if loaded is not None and state in ("loading", "reconciling"):
         return f"{state} {loaded:.0%}"
-    return _loud(state) if state in ("stopped", "failed") else state
+    return _loud(state) if state in ("stopped", "failed", "unserved") else state
 
 
 def _lag(seconds: float | None) -> str:

@@ -146,7 +146,7 @@ def _generations(plan: Plan, adapters: Adapters) -> Mapping[Namespace, Generatio
     """Find the indexes, or make those that were never used. Raises SystemicFault when one is gone or another."""
     known = adapters.known_indexes()
     _refuse_missing(plan, adapters, known)
-    found = {each.namespace: ensure(each, adapters) for each in plan.collections}
+    found = {each.namespace: ensure(each, adapters.indexes) for each in plan.collections}
     for namespace, generation in found.items():
         if generation.was_replaced(known):
             raise _taken_away(namespace, generation.index)

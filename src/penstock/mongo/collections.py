@@ -1,24 +1,29 @@
 """What the source's databases and collections hold, and single documents by their ids."""
 
+import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from pymongo.collection import Collection
+from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
 from penstock.model import BsonDocument, Namespace
 from penstock.mongo.codec import CODEC
 from penstock.mongo.connection import RAW, SourceClient, cluster_time, time_of
-from penstock.mongo.error_table import MajorityBehind
+from penstock.mongo.error_table import Fault, MajorityBehind, fault_of
 
 T = TypeVar("T")
 
 MAJORITY = ReadConcern("majority")
 _SYSTEM_DATABASES = frozenset({"admin", "local", "config"})
+_TEMPORARY = re.compile(r"tmp\.(agg_out|mr)\.|tmp[0-9a-zA-Z]{5}\.(renameCollection|convertToCapped\.)")
+"""What `$out`, map-reduce and the commands that copy a collection fill, before they rename it."""
+
 _IDS_AT_ONCE = 1000
 _LAG_S = 0.5
 """So long a majority read is waited for in silence: it lags by some milliseconds, but by seconds after a failover."""
@@ -47,9 +52,74 @@ def databases(client: SourceClient) -> list[str]:
 
 
 def namespaces(client: SourceClient, db: str) -> list[Namespace]:
-    """Names of the collections that can be read: no views, nothing of the server's own."""
-    found = client.get_database(db).list_collections(filter={"type": "collection"})
-    return sorted(Namespace(db, each["name"]) for each in found if not each["name"].startswith("system."))
+    """Names of the collections that can be followed: no views, nothing of the server's own, nothing temporary."""
+    try:
+        found = list(client.get_database(db).list_collections(filter={"type": "collection"}))
+    except OperationFailure as error:
+        if fault_of(error) is not Fault.NOT_ALLOWED:
+            raise
+        found = [{"name": name} for name, kind in kinds(client, db).items() if kind == "collection"]
+    return sorted(Namespace(db, each["name"]) for each in found if _is_lasting(each))
+
+
+def _is_lasting(described: Mapping[str, Any]) -> bool:
+    """Whether a collection is a user's: not the server's, and none that lives for the time of one command."""
+    name: str = described["name"]
+    is_temporary = described.get("options", {}).get("temp") or _TEMPORARY.match(name)
+    return not (is_temporary or name.startswith("system."))
+
+
+def kinds(client: SourceClient, db: str, colls: Sequence[str] | None = None) -> dict[str, str]:
+    """By name what there is (of `colls`): `collection`, `view` or `timeseries`; only what the user has rights on.
+
+    Asked so that no right to list is needed, where the server knows that way of asking.
+    """
+    among = {"name": {"$in": list(colls)}} if colls is not None else {}
+    database = client.get_database(db)
+    try:
+        found = list(database.list_collections(filter=among, nameOnly=True, authorizedCollections=True))
+    except OperationFailure as error:
+        if fault_of(error) is not Fault.REFUSED:
+            raise
+        found = list(database.list_collections(filter=among))
+    return {each["name"]: each.get("type", "collection") for each in found}
+
+
+def kind_of(client: SourceClient, namespace: Namespace) -> str | None:
+    """What kind of collection has the name, None where there is none. Without the right to see it: a collection."""
+    try:
+        return kinds(client, namespace.db, [namespace.coll]).get(namespace.coll)
+    except OperationFailure as error:
+        if fault_of(error) is Fault.NOT_ALLOWED:
+            return "collection"
+        raise
+
+
+def exists(client: SourceClient, namespace: Namespace) -> bool:
+    """Whether there is such a collection, and not a view: nothing of a view can be followed."""
+    return kind_of(client, namespace) == "collection"
+
+
+def present(client: SourceClient, db: str, colls: Sequence[str]) -> set[str]:
+    """Those of the names that are collections now; all of them where the user may not see which there are."""
+    try:
+        found = kinds(client, db, colls)
+    except OperationFailure as error:
+        if fault_of(error) is Fault.NOT_ALLOWED:
+            return set(colls)
+        raise
+    return {name for name, kind in found.items() if kind == "collection"}
+
+
+def is_capped(client: SourceClient, namespace: Namespace) -> bool:
+    """Whether the collection drops its oldest documents by itself; False where the user may not see it."""
+    try:
+        found = list(client.get_database(namespace.db).list_collections(filter={"name": namespace.coll}))
+    except OperationFailure as error:
+        if fault_of(error) is Fault.NOT_ALLOWED:
+            return False
+        raise
+    return any(each.get("options", {}).get("capped") for each in found)
 
 
 def identities(client: SourceClient, db: str, colls: Sequence[str]) -> dict[str, str]:
@@ -64,11 +134,6 @@ def identities(client: SourceClient, db: str, colls: Sequence[str]) -> dict[str,
 def _uuid(answered: Any) -> str:
     """The driver gives a UUID, or its octets, as the connection string says."""
     return str(UUID(bytes=bytes(answered)) if isinstance(answered, bytes) else answered)
-
-
-def exists(client: SourceClient, namespace: Namespace) -> bool:
-    """Whether there is such a collection (or view)."""
-    return namespace.coll in identities(client, namespace.db, [namespace.coll])
 
 
 def estimated_count(client: SourceClient, namespace: Namespace) -> int:

@@ -37,6 +37,7 @@ _DEFAULT_OPTIONS = {
 stream that catches up from an old position may think for a while."""
 
 _COMMAND_NOT_FOUND = 59
+_FIRST_MONGODB = (4, 0)
 
 _NOT_YET = "No servers found yet"
 """What the driver says when its time is over and no attempt has failed."""
@@ -150,7 +151,7 @@ def connect(
                 f"The server at {address(settings)} is not a replica set, so it has no change streams.",
                 "Start it with --replSet and run rs.initiate(), or name another server in [source] uri.",
             )
-        connection.client.admin.command("ping")
+        _require_supported(connection.client, address(settings))
     except PyMongoError as error:
         connection.close()
         if stop and stop.is_set():
@@ -160,6 +161,15 @@ def connect(
         connection.close()
         raise
     return connection
+
+
+def _require_supported(client: SourceClient, where: str) -> None:
+    version = str(client.admin.command("buildInfo").get("version", ""))
+    number = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if number and number < _FIRST_MONGODB:
+        raise SourceUnavailable(
+            f"The version {version} of the server at {where} is too old.", "Use MongoDB 4.0, DocumentDB 4.0 or newer."
+        )
 
 
 def cluster_time(client: SourceClient) -> int:
@@ -179,15 +189,23 @@ def time_of(reply: BsonDocument) -> int:
 def server(client: SourceClient) -> SourceServer:
     """Say what the source is. Raises PyMongoError."""
     said = hello(client)
-    name = said.get("me") or said.get("primary") or ""
-    amazon = ".docdb" in name or ("$clusterTime" not in said and "electionId" not in said and "lastWrite" not in said)
     return SourceServer(
-        product="DocumentDB" if amazon else "MongoDB",
+        product="DocumentDB" if _is_amazon(said) else "MongoDB",
         version=str(client.admin.command("buildInfo").get("version", "unknown")),
         replica_set=said.get("setName", ""),
-        primary=said.get("primary") or name,
+        primary=said.get("primary") or said.get("me") or "",
         time=cluster_time(client),
     )
+
+
+def is_documentdb(client: SourceClient) -> bool:
+    """Whether the source is Amazon DocumentDB. Raises PyMongoError."""
+    return _is_amazon(hello(client))
+
+
+def _is_amazon(said: BsonDocument) -> bool:
+    name = said.get("me") or said.get("primary") or ""
+    return ".docdb" in name or ("$clusterTime" not in said and "electionId" not in said and "lastWrite" not in said)
 
 
 def address(settings: SourceSettings) -> str:

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -54,6 +54,8 @@ class Health:
         self._now = now
         self._lock = threading.Lock()
         self._pipelines: dict[str, _Pipeline] = {}
+        self._unserved: dict[str, str] = {}
+        self._idle = False
 
     def beat(
         self, pipeline: str, *, lag_s: float = 0.0, waiting_reason: str = "", loading: bool = False, lost: str = ""
@@ -97,12 +99,21 @@ class Health:
         with self._lock:
             self._pipelines.pop(pipeline, None)
 
+    def unserved(self, reasons: Mapping[str, str], *, idle: bool) -> None:
+        """Report which collections cannot be served yet, and why; `idle`: there is no other one at present."""
+        with self._lock:
+            self._unserved, self._idle = dict(reasons), idle
+
     def report(self) -> dict[str, Any]:
-        """Return `healthy`, and for each pipeline its state, its lag and its problems."""
+        """Return `healthy`, for each pipeline its state, its lag and its problems, and why collections are not served.
+
+        A worker that has nothing to serve yet is healthy: a restart would change nothing.
+        """
         with self._lock:
             pipelines = {name: self._judge(known) for name, known in sorted(self._pipelines.items())}
-        healthy = bool(pipelines) and all(not judged["problems"] for judged in pipelines.values())
-        return {"healthy": healthy, "pipelines": pipelines}
+            unserved, idle = self._unserved, self._idle
+        healthy = (bool(pipelines) or idle) and all(not judged["problems"] for judged in pipelines.values())
+        return {"healthy": healthy, "pipelines": pipelines, "unserved": unserved}
 
     def _in_state(self, pipeline: str, state: HealthState, now: float) -> _Pipeline:
         known = self._pipelines.get(pipeline)

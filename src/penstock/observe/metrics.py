@@ -28,6 +28,7 @@ MetricName = Literal[
     "penstock_lease_held",
     "penstock_generation_failed",
     "penstock_searched_elsewhere",
+    "penstock_collection_unserved",
 ]
 
 
@@ -92,6 +93,12 @@ METRICS: dict[MetricName, Metric] = {
     ),
     "penstock_searched_elsewhere": Metric(
         "gauge", "Collections whose read alias points to an index that penstock does not update."
+    ),
+    "penstock_collection_unserved": Metric(
+        "gauge",
+        "1 while a collection cannot be served: it does not exist yet, has no change stream, or cannot have its index;"
+        " the others go on.",
+        ("collection",),
     ),
 }
 

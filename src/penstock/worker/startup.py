@@ -4,7 +4,6 @@ The position is taken and saved before the first document of any load is read, s
 gap. A collection that the saved position does not belong to (new in the settings, or back in them) is loaded again.
 """
 
-import difflib
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -12,16 +11,14 @@ from typing import Any
 
 import structlog
 
-from penstock.errors import Outdated, SettingsError, SystemicFault
+from penstock.errors import Outdated, SystemicFault
 from penstock.model import Namespace
-from penstock.mongo.collections import exists, namespaces
 from penstock.opensearch.index.definition import IndexDefinition
-from penstock.opensearch.index.indexes import AliasLost, Generation, index_of
+from penstock.opensearch.index.indexes import AliasLost, Generation, Indexes, index_of
 from penstock.opensearch.state.generations import CollectionRecord
 from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.planner import FedGeneration, Plan
-from penstock.settings import FoundCollection
 from penstock.wiring import Adapters
 from penstock.worker.recovery.position_loss import check_indexes
 from penstock.worker.recovery.source_rewind import check_source
@@ -62,10 +59,9 @@ def start(
         name, generation = each.namespace, generations[each.namespace]
         load = loads[name] = adapters.load_state(each, generation).open()
         is_new = load.phase == "loading" and load.load() is None
-        if is_new and generation.index not in known and not isinstance(each.settings, FoundCollection):
-            _check_exists(each.source, adapters)
+        is_fresh = is_new and (generation.created or generation.uuid in adapters.made)
         is_known = known.get(generation.index) == generation.uuid and name not in again
-        if not is_known and not (is_new and generation.created):
+        if not is_known and not is_fresh:
             log.info("will be loaded again", collection=str(name), index=generation.index)
             load.enter("reconciling")
     for each in plan.collections:
@@ -76,28 +72,28 @@ def start(
     return Startup(generations, loads)
 
 
-def ensure(each: FedGeneration, adapters: Adapters) -> Generation:
+def ensure(each: FedGeneration, indexes: Indexes) -> Generation:
     """Find or create a generation's index, as it was recorded to be made."""
+    if each.recorded is None:
+        _check_nothing_later_serves(each, indexes)
     mapping = each.recipe.settings["mapping_file"]
-    return adapters.indexes.ensure_generation(each.settings, number=each.number, mapping=mapping, serving=each.serves)
+    return indexes.ensure_generation(each.settings, number=each.number, mapping=mapping, serving=each.serves)
 
 
 def _ensured(each: FedGeneration, adapters: Adapters) -> Generation:
     """The same, also of one that lost its write alias, where `position_loss.check_indexes` gives it back."""
-    if each.recorded is None:
-        _check_nothing_later_serves(each, adapters)
     try:
-        return ensure(each, adapters)
+        return ensure(each, adapters.indexes)
     except AliasLost as error:
         if not adapters.reloads:
             raise
         return error.generation
 
 
-def _check_nothing_later_serves(each: FedGeneration, adapters: Adapters) -> None:
+def _check_nothing_later_serves(each: FedGeneration, indexes: Indexes) -> None:
     """Without a record the first generation is fed. People must not search in another one that nobody feeds."""
     alias = each.settings.alias
-    serving = adapters.indexes.behind(alias)
+    serving = indexes.behind(alias)
     if serving not in (None, alias, index_of(alias, 1)) and serving.startswith(f"{alias}-g"):
         raise SystemicFault(
             f"The alias {alias} of {each.namespace} points to {serving}, but penstock's record of that index is gone:"
@@ -153,16 +149,3 @@ def _take_position(adapters: Adapters, state: PipelineState) -> None:
         position = stream.position_now()
     state.save(position)
     log.info("position taken", pipeline=state.name, cluster_time=position.time)
-
-
-def _check_exists(namespace: Namespace, adapters: Adapters) -> None:
-    """A collection that does not exist before its first load is most often misspelt."""
-    if adapters.ask(exists, namespace):
-        return
-    there = [str(each) for each in adapters.ask(namespaces, namespace.db)]
-    near = difflib.get_close_matches(str(namespace), there, n=1) or there[:10]
-    known = f"there is {', '.join(near)}" if near else f"the database {namespace.db} has no collections"
-    raise SettingsError(
-        f"[[collections]] {namespace}: the collection does not exist; {known}. Correct the name, or create the"
-        " collection before you start penstock."
-    )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from penstock.errors import SettingsError
 from penstock.model import Counts, Namespace
 from penstock.observe.health import Health
 from penstock.observe.metrics import Metrics
@@ -20,8 +21,9 @@ from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.settings import Settings
 from penstock.wiring import Adapters, Wiring, wired
+from penstock.worker.collections.admission import Admission, CollectionWatch
 from penstock.worker.collections.expansion import patterns_of
-from penstock.worker.collections.patterns import Patterns, PatternWatch
+from penstock.worker.collections.patterns import Patterns
 from penstock.worker.follower import Follower
 from penstock.worker.progress import LoadResult, NoProgress, Progress
 from penstock.worker.reporter import Reporter
@@ -47,9 +49,9 @@ def run(
     """
     planner = Planner(settings)  # before anything is connected to: a wrong setting ends it at once
     with connected(settings, metrics=metrics, stop=stop, health=health, intervals=intervals) as connections:
-        patterns = PatternWatch(connections.patterns(stop), planner)
-        patterns.start(stop)
-        if patterns_of(settings) and not patterns.planner.declared:
+        collections = connections.collections(planner, stop)
+        collections.start(stop)
+        if patterns_of(settings) and not collections.planner.declared:
             log.info("nothing matches the patterns yet")
         done = ChildEvent(stop)
 
@@ -58,10 +60,10 @@ def run(
 
         def work() -> None:
             records = connections.wiring.records(stop)
-            Supervisor(lambda: patterns.planner, records, follower, metrics, health, intervals).run(done)
+            Supervisor(lambda: collections.planner, records, follower, metrics, health, intervals).run(done)
             done.set()
 
-        side_by_side(done, work, lambda: patterns.keep_looking(done, intervals.patterns_s))
+        side_by_side(done, work, lambda: collections.keep_looking(done, intervals.patterns_s))
 
 
 def load(
@@ -77,10 +79,15 @@ def load(
     """Load those collections of `only` that are not loaded yet; with `again` all of them, removing what is gone.
 
     The position of each stream is saved first, so that `run` goes on from there. Return fewer results when `stop`
-    ended it; the next load goes on where this one was.
+    ended it, and the next load goes on where this one was; and where a collection cannot be served yet, which is said.
     """
     planner = Planner(settings)
     with connected(settings, metrics=metrics, stop=stop, intervals=intervals) as connections:
+        collections = connections.collections(planner, stop)
+        collections.start(stop)
+        planner = collections.planner
+        if not any(str(each.namespace) in only for each in planner.declared):
+            raise SettingsError(*collections.admission.reasons(only))
         records = connections.wiring.records(stop).read(planner.aliases)
         renewed = frozenset(map(Namespace.named, only)) if again else frozenset[Namespace]()
         followers = [connections.follower(plan, progress) for plan in planner.plans(records, renewed=renewed)]
@@ -95,10 +102,11 @@ class WorkerConnections:
     health: Health | None
     counts: dict[str, Counts] = field(default_factory=dict)
 
-    def patterns(self, stop: threading.Event) -> Patterns:
-        """The patterns of the settings."""
+    def collections(self, planner: Planner, stop: threading.Event) -> CollectionWatch:
+        """What is to be served of the collections of the settings."""
         wiring = self.wiring
-        return Patterns(wiring.settings, wiring.connection, PatternState(wiring.store(stop)))
+        patterns = Patterns(wiring.settings, wiring.connection, PatternState(wiring.store(stop)))
+        return CollectionWatch(patterns, Admission(wiring, wiring.records(stop), self.health), planner)
 
     def follower(self, plan: Plan, progress: Progress) -> Follower:
         """Make the follower of a pipeline; one that starts again continues its counts."""

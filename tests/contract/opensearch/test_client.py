@@ -3,13 +3,17 @@
 import base64
 import hashlib
 import hmac
+import re
+import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlsplit
 
+import orjson
 import pytest
 import trustme
 from pydantic import SecretStr
@@ -164,12 +168,41 @@ class TestTls:
         with relay(sink_url, self.context(authority)) as between:
             cut_while_it_waits(between, Client(SinkSettings(url=between.url, tls_ca_file=trusted)))
 
-    @pytest.mark.parametrize("name", ["127.0.0.1", "elsewhere.example"])
-    def test_any_other_server_is_not(self, sink_url: str, authority: trustme.CA, trusted: Path, name: str) -> None:
+    @pytest.mark.parametrize(
+        ("name", "todo"),
+        [
+            ("127.0.0.1", "Set [sink] tls_ca_file to the CA"),
+            ("elsewhere.example", "Use a name in [sink] url that the server's certificate is for."),
+        ],
+    )
+    def test_any_other_server_is_not(
+        self, sink_url: str, authority: trustme.CA, trusted: Path, name: str, todo: str
+    ) -> None:
         known = trusted if name != "127.0.0.1" else None
         with relay(sink_url, self.context(authority, name)) as between:
             client = Client(SinkSettings(url=between.url, tls_ca_file=known))
-            with pytest.raises(SinkUnavailable, match="tls_ca_file"):
+            with pytest.raises(SinkUnavailable, match=re.escape(todo)):
+                require_server(client)
+            client.close()
+
+    @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    def test_a_server_that_asks_for_a_client_certificate_is_told_of(
+        self, authority: trustme.CA, trusted: Path, newest: ssl.TLSVersion
+    ) -> None:
+        context = self.context(authority)
+        context.maximum_version = newest
+        context.verify_mode = ssl.CERT_REQUIRED
+        authority.configure_trust(context)
+        with one_handshake(context) as port:
+            client = Client(SinkSettings(url=f"https://127.0.0.1:{port}", tls_ca_file=trusted))
+            with pytest.raises(SinkUnavailable, match="requires a client certificate"):
+                require_server(client)
+            client.close()
+
+    def test_a_server_that_wants_tls_is_told_of(self, authority: trustme.CA) -> None:
+        with one_handshake(self.context(authority)) as port:
+            client = Client(SinkSettings(url=f"http://127.0.0.1:{port}"))
+            with pytest.raises(SinkUnavailable, match="use https:// in"):
                 require_server(client)
             client.close()
 
@@ -184,6 +217,45 @@ class TestTls:
             client = Client(SinkSettings(url=between.url, tls_ca_file=path))
             with pytest.raises(SinkUnavailable, match="tls_ca_file"):
                 require_server(client)
+
+
+@contextmanager
+def one_handshake(context: ssl.SSLContext) -> Iterator[int]:
+    """A port that speaks TLS alone; it answers nothing after the handshake."""
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                accepted, _ = listening.accept()
+                with suppress(OSError), context.wrap_socket(accepted, server_side=True) as wrapped:
+                    wrapped.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, daemon=True).start()
+        yield listening.getsockname()[1]
+
+
+class TestVersions:
+    @pytest.mark.parametrize(
+        ("version", "name"),
+        [
+            ({"number": "7.17.9", "build_flavor": "default"}, "Elasticsearch 7.17.9"),
+            ({"number": "8.11.0"}, "Elasticsearch 8.11.0"),
+            ({"number": "1.3.14", "distribution": "opensearch"}, r"OpenSearch 1\.3\.14"),
+        ],
+    )
+    def test_what_is_no_opensearch_2_or_3_is_refused(self, between: Relay, version: dict[str, str], name: str) -> None:
+        between.plan = lambda _: Said(200, orjson.dumps({"version": version}))
+        with pytest.raises(SinkUnavailable, match=f"{name} at .* is not supported. Use OpenSearch 2 or 3."):
+            require_server(Client(SinkSettings(url=between.url)))
+
+    @pytest.mark.parametrize("number", ["2.19.0", "3.3.2", "7.10.2"])
+    def test_opensearch_2_and_3_are_taken_also_where_they_speak_as_an_older_one(
+        self, between: Relay, number: str
+    ) -> None:
+        version = {"number": number, "distribution": "opensearch"}
+        between.plan = lambda _: Said(200, orjson.dumps({"version": version}))
+        assert require_server(Client(SinkSettings(url=between.url))) == number
 
 
 class TestNoServer:

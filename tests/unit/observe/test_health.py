@@ -38,7 +38,12 @@ def problems(health):
 
 
 def test_a_worker_that_has_not_begun_is_not_healthy(health):
-    assert health.report() == {"healthy": False, "pipelines": {}}
+    assert health.report() == {"healthy": False, "pipelines": {}, "unserved": {}}
+
+
+def test_a_worker_that_has_nothing_to_serve_yet_is_healthy_and_says_why(health):
+    health.unserved({"shop.orders": "does not exist yet"}, idle=True)
+    assert health.report() == {"healthy": True, "pipelines": {}, "unserved": {"shop.orders": "does not exist yet"}}
 
 
 def test_a_live_pipeline_that_answers_is_healthy(health):

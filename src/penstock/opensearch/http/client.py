@@ -13,7 +13,14 @@ from weakref import WeakSet
 import orjson
 import urllib3
 from urllib3.connectionpool import HTTPConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    SSLError,
+)
 
 from penstock.errors import SinkUnavailable
 from penstock.opensearch.http.auth import Authorisation, authorisation
@@ -48,11 +55,12 @@ class Response(NamedTuple):
 
 
 class Unreachable(Exception):
-    """No response came. `unclear`: the request may have been carried out nevertheless."""
+    """No response came. `unclear`: the request may have been carried out nevertheless; `todo`: if that stays so."""
 
-    def __init__(self, detail: str, *, unclear: bool) -> None:
+    def __init__(self, detail: str, *, unclear: bool, todo: str = "") -> None:
         super().__init__(detail)
         self.unclear = unclear
+        self.todo = todo or "Check that OpenSearch is up and that this machine can reach it."
 
 
 class Client:
@@ -133,17 +141,15 @@ class Client:
             response = self._pool.request(
                 method, url, body=payload or None, headers=signed, redirect=False, preload_content=True
             )
-        except SSLError as error:
-            if not _is_distrust(error):
-                raise Unreachable(_describe_transport_error(error), unclear=True) from error
-            raise SinkUnavailable(
-                f"No TLS connection to {self.url}: {error}. Set [sink] tls_ca_file to the CA that signed its"
-                " certificate; if the server has no TLS, use http:// in [sink] url."
-            ) from error
         except (NewConnectionError, ConnectTimeoutError) as error:
-            raise Unreachable(_describe_transport_error(error), unclear=False) from error
+            detail = _describe_transport_error(error)
+            raise Unreachable(detail, unclear=False, todo=_reaching(error)) from error
         except HTTPError as error:
-            raise Unreachable(_describe_transport_error(error), unclear=True) from error
+            if todo := _tls_advice(error):
+                raise SinkUnavailable(f"No TLS connection to {self.url}: {error}.", todo) from error
+            is_cut = isinstance(error, ProtocolError | SSLError)
+            todo = _CUT[self.url.partition(":")[0]] if is_cut else ""
+            raise Unreachable(_describe_transport_error(error), unclear=True, todo=todo) from error
         return Response(response.status, response.data)
 
     def _renew(self, asked_at: float) -> bool:
@@ -171,12 +177,60 @@ def _noting(pool: type[HTTPConnectionPool], sockets: WeakSet[socket.socket]) -> 
     return Pool
 
 
-def _is_distrust(error: SSLError) -> bool:
-    """Whether TLS fails permanently: a certificate, a CA file or a protocol; not a connection that was cut."""
-    cause = error.args[0] if error.args else None
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return True
-    return isinstance(cause, ssl.SSLError) and cause.reason in ("WRONG_VERSION_NUMBER", "NO_CERTIFICATE_OR_CRL_FOUND")
+_NO_CERTIFICATE = (
+    "The server requires a client certificate, which penstock does not send: let it accept a login by user and password"
+    " or by AWS signatures instead."
+)
+
+_CUT = {
+    "http": "If the server requires TLS, use https:// in [sink] url; else check that it is OpenSearch, and up.",
+    "https": f"Check that it is OpenSearch, and up. It may be this: {_NO_CERTIFICATE}",
+}
+"""What to do where connections are cut, by the scheme of the address."""
+
+_TLS_ADVICE = {
+    "WRONG_VERSION_NUMBER": "Use http:// in [sink] url: the server has no TLS.",
+    "NO_CERTIFICATE_OR_CRL_FOUND": "[sink] tls_ca_file must hold certificates in PEM form.",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": _NO_CERTIFICATE,
+    "TLSV1_ALERT_PROTOCOL_VERSION": "The server wants another version of TLS: let it accept TLS 1.2 or newer.",
+    "UNSUPPORTED_PROTOCOL": "The server wants another version of TLS: let it accept TLS 1.2 or newer.",
+}
+"""By the reason that OpenSSL gives: what fails permanently."""
+
+_ASKS_FOR_CERTIFICATE = frozenset({"SSLV3_ALERT_HANDSHAKE_FAILURE", "SSLV3_ALERT_BAD_CERTIFICATE"})
+"""What a server answers to a client without a certificate before TLS 1.3."""
+
+
+def _tls_advice(error: HTTPError) -> str:
+    """What to do where TLS fails permanently; empty for a connection that was cut."""
+    cause = _ssl_error(error)
+    if cause is None:
+        return ""
+    reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED" if cause.reason in _ASKS_FOR_CERTIFICATE else cause.reason
+    if not isinstance(cause, ssl.SSLCertVerificationError):
+        return _TLS_ADVICE.get(reason, "")
+    if "expired" in cause.verify_message or "not yet valid" in cause.verify_message:
+        return "Renew the server's certificate, or correct the clock of this machine."
+    if "match" in cause.verify_message or "not valid for" in cause.verify_message:
+        return "Use a name in [sink] url that the server's certificate is for."
+    return "Set [sink] tls_ca_file to the CA that signed the server's certificate."
+
+
+def _ssl_error(error: BaseException | None) -> ssl.SSLError | None:
+    """The error of TLS behind the driver's; it has it as an argument, or in its cause."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        inner = next((each for each in error.args if isinstance(each, BaseException)), None)
+        error = inner or error.__cause__
+    return error
+
+
+def _reaching(error: HTTPError) -> str:
+    """What to do where no connection was made."""
+    if isinstance(error, NameResolutionError):
+        return "Correct the name of the host in [sink] url."
+    if isinstance(error, NewConnectionError):
+        return "Start it, or correct [sink] url."
+    return "Check [sink] url, and that this machine may reach it: firewalls, security groups, the network."
 
 
 def _describe_transport_error(error: HTTPError) -> str:

@@ -5,6 +5,7 @@
     200 with the result `noop`: an ingest pipeline dropped it   refused for good
     409 version_conflict_engine_exception                       superseded
     429, 503, other 5xx; blocked or closed index; no response   wait
+    400 validation_exception: no room for more shards           wait
     404 index_not_found_exception, an alias without an index    IndexTakenAway
     401, 403                                                    SinkUnavailable, after the credentials were renewed
     404, 405, 3xx of a whole request                            SinkUnavailable: something else answers there
@@ -27,6 +28,22 @@ REASON_CHARACTERS: Final = 1000
 
 MISSING: Final = frozenset({"index_not_found_exception", "no_such_index_exception"})
 """Error types for an index or alias that does not exist."""
+
+_BLOCKED = frozenset({"cluster_block_exception", "index_create_block_exception"})
+_NO_ROOM = re.compile(r"would add \[\d+\] .*shards.* maximum .*open")
+"""The cluster has as many shards as it may have, so no index can be created at present."""
+
+_REFUSED = {
+    401: (
+        "the credentials",
+        "Correct [sink] auth, username and password (or password_file), or the region of the signature.",
+    ),
+    403: (
+        "a permission",
+        "Give the user, or the AWS role and the domain's access policy, this right: docs/rights.md lists all.",
+    ),
+}
+"""What is refused, by status, and what to do."""
 
 _CLOSED = frozenset({"index_closed_exception"})
 _FORBIDDEN = frozenset({"security_exception", "authorization_exception", "access_denied_exception"})
@@ -56,7 +73,7 @@ def judge_item(status: int, error: Mapping[str, Any] | None, result: str = "") -
         return wait
     if status in (401, 403) or kind in _FORBIDDEN:
         cause = describe_error(error)
-        raise SinkUnavailable(f"The index refused a write: {cause}. Grant this user write access to the index.")
+        raise SinkUnavailable(f"The index refused a write: {cause}.", "Grant this user write access to the index.")
     return Refusal(status, describe_error(error))
 
 
@@ -73,16 +90,13 @@ def judge_request(answer: Response, what: str) -> Wait | Refusal:
     if wait is not None:
         return wait
     if answer.status in (401, 403):
-        raise SinkUnavailable(
-            f"{what}: OpenSearch refused the credentials or a permission ({answer.status}: {detail})."
-            " Check [sink] auth, the user's role and, on AWS, the access policy for this path."
-        )
+        refused, todo = _REFUSED[401 if answer.status == 401 else 403]
+        raise SinkUnavailable(f"{what}: OpenSearch refused {refused} ({answer.status}: {detail}).", todo)
     if kind in MISSING:
         raise _taken_away(detail)
     if answer.status < 400 or (answer.status in (404, 405) and not kind):
-        raise SinkUnavailable(
-            f"{what}: not a response of OpenSearch ({answer.status}: {detail}). Check the address in [sink] url."
-        )
+        cause = f"{what}: not a response of OpenSearch ({answer.status}: {detail})."
+        raise SinkUnavailable(cause, "Check the address in [sink] url.")
     if answer.status == 413:
         return Refusal(413, "larger than the server accepts in one request")
     return Refusal(answer.status, detail)
@@ -116,8 +130,10 @@ def lost(detail: str, *, unclear: bool) -> Wait:
 
 def _wait(status: int, kind: str, detail: str) -> Wait | None:
     """Return the wait that a status or an error type asks for, None if waiting would change nothing."""
-    if kind == "cluster_block_exception":
+    if kind in _BLOCKED:
         return Wait("blocked", detail)
+    if kind == "validation_exception" and _NO_ROOM.search(detail):
+        return Wait("full", detail)
     if kind in _CLOSED:
         return Wait("closed", detail)
     if status in _TRY_LATER:

@@ -46,23 +46,42 @@ def error_of(answer: Response) -> tuple[str, str]:
     return str(error.get("type", "")), reason
 
 
+_MAJORS = ("2", "3")
+
+_OF_COMPATIBILITY = "7.10.2"
+"""What OpenSearch says with `compatibility.override_main_response_version`, whatever it is."""
+
+
 def require_server(client: Client) -> str:
-    """Return the version of the OpenSearch at the address. Raises SinkUnavailable if there is none.
+    """Return the version of the OpenSearch at the address. Raises SinkUnavailable if there is none that is supported.
 
     The version is empty for OpenSearch Serverless, which does not report it.
     """
     try:
         answer = client.request("GET", "/")
     except Unreachable as error:
-        raise SinkUnavailable(
-            f"No response from OpenSearch at {client.url}: {error}. Start it, or correct [sink] url."
-        ) from error
+        raise SinkUnavailable(f"No response from OpenSearch at {client.url}: {error}.", error.todo) from error
     if answer.status == 404 and client.is_serverless:
         return ""
     parsed = answer.json()
     version = parsed.get("version") if isinstance(parsed, dict) else None
     if answer.ok and isinstance(version, dict):
-        return str(version.get("number", ""))
+        return _supported(version, client.url)
     verdict = judge_request(answer, f"GET {client.url}")
-    detail = verdict.detail if isinstance(verdict, Wait) else verdict.reason
-    raise SinkUnavailable(f"OpenSearch at {client.url} is not ready ({answer.status}: {detail}). Try again later.")
+    if isinstance(verdict, Wait):
+        raise SinkUnavailable(
+            f"OpenSearch at {client.url} is not ready ({answer.status}: {verdict.detail}).", "Try again later."
+        )
+    raise SinkUnavailable(
+        f"{client.url} does not answer like OpenSearch ({answer.status}: {verdict.reason}).",
+        "If the server requires TLS, use https:// in [sink] url; else correct the address.",
+    )
+
+
+def _supported(version: dict[str, Any], url: str) -> str:
+    number, product = str(version.get("number", "")), version.get("distribution", "elasticsearch")
+    is_supported = number.partition(".")[0] in _MAJORS or number == _OF_COMPATIBILITY
+    if product != "opensearch" or not is_supported:
+        name = "OpenSearch" if product == "opensearch" else str(product).capitalize()
+        raise SinkUnavailable(f"{name} {number} at {url} is not supported.", "Use OpenSearch 2 or 3.")
+    return number

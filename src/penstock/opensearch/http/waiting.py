@@ -16,9 +16,20 @@ log = structlog.get_logger(__name__)
 
 _SAY_AGAIN_S = 30.0
 
-WaitReason = Literal["overloaded", "blocked", "closed", "unavailable", "lost"]
-"""Overloaded: too many requests. Blocked: read-only or out of disk. Closed: the index is closed. Unavailable: shards
-or the cluster are not ready. Lost: no response, or none that can be understood."""
+WaitReason = Literal["overloaded", "blocked", "full", "closed", "unavailable", "lost"]
+"""Overloaded: too many requests. Blocked: read-only or out of disk. Full: no more shards, so no new index. Closed: the
+index is closed. Unavailable: shards or the cluster are not ready. Lost: no response, or none that can be understood."""
+
+
+TODO_OF_WAIT: dict[WaitReason, str] = {
+    "overloaded": "Try again later; if it stays so, the cluster is too small.",
+    "blocked": "Free disk space, then remove the block.",
+    "full": "Delete indexes, or raise cluster.max_shards_per_node.",
+    "closed": "Open the index again.",
+    "unavailable": "Check the health of the cluster.",
+    "lost": "Check [sink] url, and that OpenSearch is up.",
+}
+"""What to do about what one waits for, if it does not pass by itself."""
 
 
 class Wait(NamedTuple):
@@ -94,20 +105,22 @@ class RetryForever:
             log.info("the index accepts requests again", reasons=sorted(said))
 
 
+class NotNow(SinkUnavailable):
+    """The index cannot do it now, and a worker would wait."""
+
+
 class FailFast(RetryForever):
-    """Never waits. For read-only commands: what a worker would wait for raises SinkUnavailable."""
+    """Never waits: what a worker would wait for raises NotNow. For commands that only look, and for what may wait."""
 
     def __init__(self, url: str) -> None:
         super().__init__(Metrics(), threading.Event(), if_closed=False)
         self._url = url
 
     def began(self, who: int, wait: Wait) -> None:
-        """Raise SinkUnavailable, IndexUnreadable."""
+        """Raise NotNow, IndexUnreadable."""
         if wait.reason == "closed":
             super().began(who, wait)
-        raise SinkUnavailable(
-            f"No usable response from {self._url}: {wait.detail}. Check [sink] url, and that OpenSearch is up."
-        )
+        raise NotNow(f"No usable response from {self._url}: {wait.detail}.", TODO_OF_WAIT[wait.reason])
 
 
 class Attempts:

@@ -41,6 +41,15 @@ class Generation:
         return known.get(self.index) not in (None, self.uuid)
 
 
+class IndexRefused(SettingsError):
+    """A collection cannot have its index: another one has its name, or OpenSearch does not take its settings."""
+
+    def __init__(self, namespace: str, cause: str, todo: str) -> None:
+        self.cause = cause
+        self.todo = todo
+        super().__init__(f"[[collections]] {namespace}: {cause}. {todo}")
+
+
 class AliasLost(IndexTakenAway):
     """The index of a generation exists, but has lost its write alias."""
 
@@ -115,6 +124,16 @@ class Indexes:
         if answer.ok and (described := self._describe(index).get(index)):
             undo_templates(self._client, self._patience, index, asked=body, made=described, is_searched=bool(searched))
         return Generation(made.index, made.read_alias, made.write_alias, made.uuid, created=answer.ok)
+
+    def require_names(self, collection: CollectionSettings) -> bool:
+        """Return whether the collection's first index exists. Creates nothing.
+
+        Raises IndexRefused where something else has one of its names, AliasLost, SinkUnavailable.
+        """
+        name = collection.alias
+        if self._found(index_of(name, 1), name, collection.namespace):
+            return True
+        return self._is_alias_in_use(name, collection.namespace)
 
     def behind(self, alias: str) -> str | None:
         """Return the index that a read alias points to, None if there is none."""
@@ -211,14 +230,16 @@ class Indexes:
             return None
         meta = described["mappings"].get("_meta", {}).get("penstock")
         if not isinstance(meta, dict) or meta.get("schema") != _META_SCHEMA:
-            raise SettingsError(
-                f"[[collections]] {namespace}: the index {index} exists, and this penstock version did not create it."
-                " Delete it, or give the collection another `index`."
+            raise IndexRefused(
+                namespace,
+                f"the index {index} exists, and this penstock version did not create it",
+                "Delete it, or give the collection another `index`.",
             )
         if meta.get("collection") != namespace:
-            raise SettingsError(
-                f"[[collections]] {namespace}: the index {index} belongs to the collection {meta.get('collection')}."
-                " Give one of them another `index`."
+            raise IndexRefused(
+                namespace,
+                f"the index {index} belongs to the collection {meta.get('collection')}",
+                "Give one of them another `index`.",
             )
         generation = Generation(index, name, write_alias_of(index), uuid_of(described["settings"]), created=False)
         if generation.write_alias not in described["aliases"]:
@@ -233,9 +254,10 @@ class Indexes:
                 raise _name_taken(name, namespace)
             meta = described["mappings"].get("_meta", {}).get("penstock", {})
             if meta.get("collection") != namespace:
-                raise SettingsError(
-                    f"[[collections]] {namespace}: the alias {name} already points to the index {index}, which is"
-                    " not penstock's. Remove the alias, or give the collection another `index`."
+                raise IndexRefused(
+                    namespace,
+                    f"the alias {name} already points to the index {index}, which is not penstock's",
+                    "Remove the alias, or give the collection another `index`.",
                 )
         return bool(found)
 
@@ -247,14 +269,16 @@ class Indexes:
         if kind == "invalid_alias_name_exception":
             raise _name_taken(name, collection.namespace)
         source = f"mapping_file {collection.mapping_file}" if collection.mapping_file else "the settings"
-        raise SettingsError(
-            f"[[collections]] {collection.namespace}: OpenSearch refused to create the index of {name} from {source}:"
-            f" {kind}: {reason}.{templates_for(self._client, index).hint(index)}"
+        raise IndexRefused(
+            collection.namespace,
+            f"OpenSearch refused to create the index of {name} from {source}: {kind}: {reason}",
+            f"Correct {source}.{templates_for(self._client, index).hint(index)}",
         )
 
 
-def _name_taken(name: str, namespace: str) -> SettingsError:
-    return SettingsError(
-        f"[[collections]] {namespace}: an index named {name} already exists, so the read alias cannot have that name."
-        " Delete the index if it is no longer needed, or give the collection another `index`."
+def _name_taken(name: str, namespace: str) -> IndexRefused:
+    return IndexRefused(
+        namespace,
+        f"an index named {name} already exists, so the read alias cannot have that name",
+        "Delete the index if it is no longer needed, or give the collection another `index`.",
     )

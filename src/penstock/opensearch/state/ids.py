@@ -31,6 +31,11 @@ def pattern_id(pattern: str) -> str:
     return f"pattern/{pattern}"
 
 
+def unserved_id(table: str) -> str:
+    """Return the id of what cannot be served of a table of the settings: a collection, or what matches its pattern."""
+    return f"unserved/{table}"
+
+
 def generations_id(alias: str) -> str:
     """Return the id of the record of a collection, given its read alias."""
     return f"generations/{alias}"

@@ -1,12 +1,13 @@
-"""The collections that a pattern has found, in the order in which they were found.
+"""What the tables of the settings stand for: the collections that a pattern has found, and those that are not served.
 
-One that is gone stays in the list: its index exists, and it may come back.
+One that is gone stays in the list of its pattern: its index exists, and it may come back.
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
-from penstock.opensearch.state.ids import pattern_id
+from penstock.opensearch.state.ids import pattern_id, unserved_id
 from penstock.opensearch.state.store import Conflict, StateStore
 
 
@@ -38,3 +39,29 @@ class PatternState:
             except Conflict:
                 continue
             return after
+
+
+class UnservedState:
+    """Stores why collections cannot be served at present, by the table of the settings; read by `status`."""
+
+    def __init__(self, store: StateStore) -> None:
+        self._store = store
+
+    def read(self, tables: Iterable[str]) -> dict[str, str]:
+        """Return the reasons, by the name of the collection. Raises SettingsError for a newer format, Stopped."""
+        stored = self._store.get(map(unserved_id, tables))
+        return {name: reason for each in stored.values() for name, reason in each.document["reasons"].items()}
+
+    def note(self, table: str, reasons: Mapping[str, str]) -> None:
+        """Replace what is known of a table. Another process may do so too: then that one looks again as well."""
+        state_id = unserved_id(table)
+        stored = self._store.get([state_id]).get(state_id)
+        if (dict(stored.document["reasons"]) if stored else {}) != reasons:
+            document = {
+                "kind": "unserved",
+                "name": table,
+                "reasons": dict(reasons),
+                "written": secrets.token_hex(4),
+            }
+            with suppress(Conflict):
+                self._store.put(state_id, document, stored)

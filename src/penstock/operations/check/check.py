@@ -4,21 +4,15 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from penstock.documents.transform import Transform
-from penstock.errors import PenstockError, SettingsError, SinkUnavailable, SourceUnavailable
+from penstock.errors import PenstockError, SettingsError
 from penstock.opensearch.index.mapping import body_for, read_mapping
-from penstock.operations.check.finding import Area, CheckFinding, failure, ok
+from penstock.operations.check.finding import CheckFinding, failure, ok
 from penstock.operations.check.sink import sink_findings
 from penstock.operations.check.source import source_findings
 from penstock.operations.inspect.views import Inspection
 from penstock.settings import CollectionSettings, Settings
 from penstock.worker.collections.expansion import exactly
 from penstock.worker.collections.patterns import expanded
-
-_ERROR_OF: dict[Area, type[PenstockError]] = {
-    "settings": SettingsError,
-    "source": SourceUnavailable,
-    "sink": SinkUnavailable,
-}
 
 
 def check(settings: Settings) -> Iterator[CheckFinding]:
@@ -40,8 +34,7 @@ def _without_patterns(settings: Settings) -> Settings:
 
 def exit_code(findings: list[CheckFinding]) -> int:
     """0 without failures; else the exit code that a start would most likely end with."""
-    failed = {finding.area for finding in findings if finding.verdict == "failure"}
-    return next((_ERROR_OF[area].exit_code for area in _ERROR_OF if area in failed), 0)
+    return min((finding.exit_code for finding in findings if finding.verdict == "failure"), default=0)
 
 
 def _collection_findings(collection: CollectionSettings) -> Iterator[CheckFinding]:

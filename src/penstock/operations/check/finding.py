@@ -2,8 +2,11 @@
 
 from typing import Literal, NamedTuple
 
+from penstock.errors import IndexTakenAway, SettingsError, SinkUnavailable, SourceUnavailable
 from penstock.opensearch.http.client import Response
+from penstock.opensearch.http.error_table import judge_request
 from penstock.opensearch.http.requests import error_of
+from penstock.opensearch.http.waiting import TODO_OF_WAIT, Wait
 
 CheckVerdict = Literal["ok", "warning", "failure"]
 Area = Literal["settings", "source", "sink"]
@@ -17,6 +20,8 @@ class CheckFinding(NamedTuple):
     verdict: CheckVerdict
     detail: str
     todo: str = ""
+    exit_code: int = 0
+    """What `penstock run` would end with because of it."""
 
 
 def ok(area: Area, subject: str, detail: str) -> CheckFinding:
@@ -29,14 +34,28 @@ def warning(area: Area, subject: str, detail: str, todo: str) -> CheckFinding:
     return CheckFinding(area, subject, "warning", detail, todo)
 
 
-def failure(area: Area, subject: str, detail: str, todo: str = "") -> CheckFinding:
-    """It keeps penstock from its work."""
-    return CheckFinding(area, subject, "failure", detail, todo)
+def failure(area: Area, subject: str, detail: str, todo: str = "", *, exit_code: int = 0) -> CheckFinding:
+    """It keeps penstock from its work: `run` is refused, too."""
+    return CheckFinding(area, subject, "failure", detail, todo, exit_code or _EXIT_CODES[area])
 
 
-RIGHTS = "let the user read, write, create and delete indexes (AWS: es:ESHttp* on the domain and on /_bulk, /_mget)"
+_EXIT_CODES: dict[Area, int] = {
+    "settings": SettingsError.exit_code,
+    "source": SourceUnavailable.exit_code,
+    "sink": SinkUnavailable.exit_code,
+}
 
 
-def refusal(answer: Response) -> str:
+def refused(subject: str, answer: Response, *, otherwise: str) -> CheckFinding:
+    """What OpenSearch did not do, with what to do about an error of this type; `otherwise` for any other."""
     kind, reason = error_of(answer)
-    return f"refused ({answer.status} {kind}: {reason})"
+    detail = f"refused ({answer.status} {kind}: {reason})"
+    try:
+        verdict = judge_request(answer, subject)
+    except SinkUnavailable as error:
+        return failure("sink", subject, detail, error.todo)
+    except IndexTakenAway:
+        return failure("sink", subject, detail, otherwise)
+    if isinstance(verdict, Wait):
+        return warning("sink", subject, f"{detail}: penstock waits for it", TODO_OF_WAIT[verdict.reason])
+    return failure("sink", subject, detail, otherwise)

@@ -12,11 +12,12 @@ import orjson
 from penstock.errors import SettingsError
 from penstock.observe.wording import counted
 from penstock.opensearch.http.client import Client
+from penstock.opensearch.http.waiting import FailFast
 from penstock.opensearch.index.field_limit import count_fields, limit_of, takes_new_fields
-from penstock.opensearch.index.indexes import index_of
+from penstock.opensearch.index.indexes import AliasLost, Indexes, IndexRefused, index_of
 from penstock.opensearch.index.mapping import body_for, read_mapping
 from penstock.opensearch.index.templates import templates_for
-from penstock.operations.check.finding import RIGHTS, CheckFinding, failure, ok, refusal, warning
+from penstock.operations.check.finding import CheckFinding, failure, ok, refused, warning
 from penstock.operations.inspect.views import Inspection
 from penstock.planner import DeclaredCollection
 from penstock.runtime.intervals import GC_DELETES_S
@@ -76,22 +77,29 @@ def data_nodes(client: Client) -> int:
 
 
 def index_findings(
-    client: Client, collection: CollectionSettings, copies: dict[int, list[str]]
+    seen: Inspection, collection: CollectionSettings, copies: dict[int, list[str]]
 ) -> Iterator[CheckFinding]:
     """What can be said of one index; `copies` gathers the indexes by their number of replicas."""
-    alias = collection.alias
+    alias, client = collection.alias, seen.index.client
+    if alias not in seen.records:
+        try:
+            Indexes(client, FailFast(client.url)).require_names(collection)
+        except IndexRefused as error:
+            yield failure("sink", alias, error.cause, error.todo, exit_code=error.exit_code)
+            return
+        except AliasLost as error:
+            yield warning("sink", alias, str(error), "start `penstock run`, which restores it")
     answer = client.request("GET", f"/{quote(alias, safe='')}")
     if answer.status == 404:
         yield ok("sink", alias, "will be created")
         yield from _mapping_findings(client, collection)
         yield from _template_findings(client, collection)
         copies.setdefault(collection.replicas, []).append(alias)
-        return
-    if not answer.ok:
-        yield failure("sink", alias, refusal(answer), RIGHTS)
-        return
-    for index, described in answer.json().items():
-        yield from _state_findings(collection, index, described, copies)
+    elif not answer.ok:
+        yield refused(alias, answer, otherwise="")
+    else:
+        for index, described in answer.json().items():
+            yield from _state_findings(collection, index, described, copies)
 
 
 def _mapping_findings(client: Client, collection: CollectionSettings) -> Iterator[CheckFinding]:
@@ -110,7 +118,8 @@ def _mapping_findings(client: Client, collection: CollectionSettings) -> Iterato
         client.request("DELETE", f"/{name}")
         yield ok("sink", subject, f"OpenSearch accepts {origin}")
     else:
-        yield failure("sink", subject, refusal(answer), f"correct {origin}")
+        found = refused(subject, answer, otherwise=f"Correct {origin}.")
+        yield found._replace(exit_code=SettingsError.exit_code) if answer.status == 400 else found
 
 
 def _template_findings(client: Client, collection: CollectionSettings) -> Iterator[CheckFinding]:
@@ -131,9 +140,9 @@ def _state_findings(
 ) -> Iterator[CheckFinding]:
     alias, settings = collection.alias, described["settings"]["index"]
     owner = described.get("mappings", {}).get("_meta", {}).get("penstock", {}).get("collection")
-    if index == alias or owner != collection.namespace:
-        what = f"is an index of {owner}" if owner else "is in use for an index that penstock did not create"
-        yield failure("sink", alias, f"{what} ({index})", "give the collection another `index`, or delete that one")
+    if owner != collection.namespace:
+        todo = f"move the alias back, unless that is intended: penstock does not update {index}"
+        yield warning("sink", alias, f"points to {index}, which is not penstock's", todo)
         return
     yield ok("sink", alias, f"points to {index}")
     yield from _durable_findings(index, settings)
@@ -206,7 +215,7 @@ def _durable_findings(index: str, settings: Mapping[str, Any]) -> Iterator[Check
         yield failure("sink", f"{index}: state", "is closed: reads and writes wait", f"open it: POST /{index}/_open")
     blocks = [name for name, value in settings.get("blocks", {}).items() if value == "true"]
     if blocks:
-        yield failure(
+        yield warning(
             "sink", f"{index}: blocks", f"{', '.join(blocks)}: writes wait", "free disk space, then remove the block"
         )
 

@@ -9,8 +9,9 @@ import orjson
 
 from penstock.errors import SettingsError, SinkUnavailable
 from penstock.opensearch.http.client import Client, Unreachable
+from penstock.opensearch.http.requests import require_server
 from penstock.opensearch.index.mapping import explicit, index_body
-from penstock.operations.check.finding import RIGHTS, CheckFinding, failure, ok, refusal, warning
+from penstock.operations.check.finding import CheckFinding, failure, ok, refused, warning
 from penstock.operations.check.index import (
     data_nodes,
     generation_findings,
@@ -21,7 +22,7 @@ from penstock.operations.check.index import (
 from penstock.operations.inspect.views import Inspection
 from penstock.settings import Settings
 
-_MAJORS = ("2", "3")
+_OTHERWISE = "change what the message names: a template or a setting of the cluster"
 _DISK_HIGH, _DISK_FLOOD = 0.90, 0.95
 
 
@@ -30,42 +31,37 @@ def sink_findings(seen: Inspection) -> Iterator[CheckFinding]:
     settings = seen.settings
     try:
         client = seen.index.client
+        yield _server_finding(client, settings)
     except (SettingsError, SinkUnavailable) as error:
-        yield failure("sink", "connection", str(error))
+        yield _unavailable(error)
         return
     try:
-        server = _server_finding(client, settings)
-        yield server
-        if server.verdict != "failure":
-            yield from _probe_findings(client)
-            yield from _room_findings(client)
-            copies: dict[int, list[str]] = {}
-            for collection in settings.collections:
-                yield from index_findings(client, collection, copies)
-            yield from replicas_findings(copies, data_nodes(client))
-            yield from generation_findings(seen)
-            yield from ignored_findings(seen)
-    except (Unreachable, SinkUnavailable) as error:
-        yield failure(
-            "sink", "connection", f"no response from {client.url}: {error}", "check that it is up and reachable"
-        )
+        yield from _probe_findings(client)
+        yield from _room_findings(client)
+        copies: dict[int, list[str]] = {}
+        for collection in settings.collections:
+            yield from index_findings(seen, collection, copies)
+        yield from replicas_findings(copies, data_nodes(client))
+        yield from generation_findings(seen)
+        yield from ignored_findings(seen)
+    except Unreachable as error:
+        yield failure("sink", "connection", f"no response from {client.url}: {error}", error.todo)
+    except SinkUnavailable as error:
+        yield _unavailable(error)
+
+
+def _unavailable(error: SettingsError | SinkUnavailable) -> CheckFinding:
+    """The words with which a start is refused."""
+    if isinstance(error, SettingsError):
+        return failure("sink", "connection", str(error), exit_code=error.exit_code)
+    return failure("sink", "connection", error.cause, error.todo)
 
 
 def _server_finding(client: Client, settings: Settings) -> CheckFinding:
-    """What answers there; on a failure there is no use in going on."""
-    if settings.sink.auth == "sigv4" and settings.sink.service == "aoss":
+    """What answers there. Raises SinkUnavailable as a start does."""
+    number = require_server(client)
+    if not number:
         return warning("sink", "version", "OpenSearch Serverless reports none", "experimental: see the probes below")
-    answer = client.request("GET", "/")
-    if answer.status in (401, 403):
-        todo = "correct [sink] auth, username, password_file or region"
-        return failure("sink", "login", f"{client.url} refuses it ({answer.status})", todo)
-    parsed = answer.json()
-    version = parsed.get("version", {}) if isinstance(parsed, dict) else {}
-    number, product = str(version.get("number", "")), version.get("distribution", "Elasticsearch")
-    if not answer.ok or not number:
-        return failure("sink", "connection", f"{client.url} does not answer like OpenSearch", "correct [sink] url")
-    if product != "opensearch" or number.split(".", maxsplit=1)[0] not in _MAJORS:
-        return failure("sink", "version", f"{product} {number} is not supported", "use OpenSearch 2 or 3")
     return ok("sink", "connection", f"OpenSearch {number} at {client.url}, login {settings.sink.auth}")
 
 
@@ -75,19 +71,20 @@ def _probe_findings(client: Client) -> Iterator[CheckFinding]:
     body = explicit(index_body(shards=1, replicas=0, mapping={}, meta={}))
     created = client.request("PUT", f"/{name}", {**body, "aliases": {f"{name}-write": {"is_write_index": True}}})
     if not created.ok:
-        yield failure("sink", "create an index", refusal(created), RIGHTS)
+        yield refused("create an index", created, otherwise=_OTHERWISE)
         return
     try:
         yield ok("sink", "create an index", "with mapping, settings and aliases")
         yield _versions_finding(client, f"{name}-write")
         read = client.request("POST", f"/{name}/_mget", {"ids": ["1"]})
         found = read.ok and read.json()["docs"][0].get("found")
-        yield ok("sink", "read it back", "at once") if found else failure("sink", "read it back", refusal(read), RIGHTS)
+        subject = "read it back"
+        yield ok("sink", subject, "at once") if found else refused(subject, read, otherwise=_OTHERWISE)
     finally:
         with suppress(Unreachable, SinkUnavailable):
             deleted = client.request("DELETE", f"/{name}")
     if not deleted.ok:
-        yield warning("sink", "delete an index", refusal(deleted), f"delete {name}")
+        yield refused("delete an index", deleted, otherwise="")._replace(verdict="warning", todo=f"delete {name}")
 
 
 def _versions_finding(client: Client, alias: str) -> CheckFinding:
@@ -98,7 +95,7 @@ def _versions_finding(client: Client, alias: str) -> CheckFinding:
         lines = orjson.dumps(action) + b'\n{"probe":true}\n'
         answer = client.request("POST", f"/{alias}/_bulk", lines)
         if not answer.ok:
-            return failure("sink", "write with versions", refusal(answer), RIGHTS)
+            return refused("write with versions", answer, otherwise=_OTHERWISE)
         statuses.append(answer.json()["items"][0]["index"]["status"])
     if statuses == [201, 200, 409]:
         return ok("sink", "write with versions", "newer and equal versions are accepted, older ones refused")
@@ -121,7 +118,8 @@ def _room_findings(client: Client) -> Iterator[CheckFinding]:
         if name.startswith("cluster.blocks.") and value == "true"
     ]
     if blocks:
-        yield failure("sink", "cluster", f"writes are blocked: {', '.join(blocks)}", "remove the block")
+        what = f"writes are blocked: {', '.join(blocks)}; penstock waits for it"
+        yield warning("sink", "cluster", what, "remove the block")
     stats = client.request("GET", "/_nodes/stats/fs?filter_path=nodes.*.name,nodes.*.fs.total")
     for node in (stats.json() or {}).get("nodes", {}).values() if stats.ok else ():
         yield from _disk_findings(node)

@@ -1,6 +1,5 @@
 """The source's part of `check`: what it is, its collections, change streams and rights, how long it remembers."""
 
-import difflib
 from collections.abc import Generator, Iterator, Mapping
 
 from pymongo.errors import PyMongoError
@@ -11,17 +10,19 @@ from penstock.model import Namespace, seconds_of
 from penstock.mongo import collections as source
 from penstock.mongo.connection import Connection, SourceClient, SourceServer, address, server
 from penstock.mongo.cursor import ChangeCursor
-from penstock.mongo.documentdb import enabling, enabling_rules, is_enabled
+from penstock.mongo.documentdb import enabling, enabling_rules
 from penstock.mongo.error_table import in_words, unavailable
 from penstock.mongo.heartbeat import may_beat
+from penstock.mongo.obstacles import not_enabled, obstacle_to
 from penstock.mongo.watch import Watch, watches
 from penstock.observe.wording import counted
-from penstock.operations.check.finding import CheckFinding, failure, ok, warning
+from penstock.operations.check.finding import CheckFinding, CheckVerdict, failure, ok, warning
 from penstock.operations.inspect.views import Inspection
+from penstock.planner import present_names
 from penstock.settings import Settings
+from penstock.worker.collections.admission import CAPPED, Unserved
 from penstock.worker.collections.expansion import expand, matching, patterns_of
 
-_FIRST_MONGODB = (4, 0)
 _SHORT_RETENTION_S = 3600
 
 
@@ -44,22 +45,15 @@ def source_findings(settings: Settings, seen: Inspection) -> Iterator[CheckFindi
             found = server(connection.client)
             yield from _server_findings(found, where)
             there = yield from _pattern_findings(connection.client, found, settings)
-            names = _names(there, seen)
+            names = present_names(there, seen.records_where_known)
             yield from _rename_findings(connection.client, found, there, names)
-            for namespace in names.values():
-                yield from _collection_findings(connection.client, namespace)
-            for watch in watches(names.values(), settings.source.cursor_per):
+            followed = yield from _collections_findings(connection.client, there, seen)
+            for watch in watches(followed, settings.source.cursor_per):
                 yield from _stream_findings(connection, found, watch)
             yield from _heartbeat_findings(connection.client, found, settings.source.heartbeat)
             yield _retention_finding(connection.client, found, settings)
         except PyMongoError as error:
             yield _refused("connection", unavailable(error, f"the connection at {where}"))
-
-
-def _names(there: Settings, seen: Inspection) -> dict[Namespace, Namespace]:
-    """By its declared name, the one by which the source knows each collection."""
-    declared, known = (Namespace.named(each.namespace) for each in there.collections), seen.names_where_known()
-    return {each: known.get(each, each) for each in declared}
 
 
 def _pattern_findings(
@@ -75,7 +69,7 @@ def _pattern_findings(
     expanded = expand(settings, matches)
     for namespace, reason in expanded.left_out.items():
         todo = "give it a [[collections]] table of its own, with another `index`"
-        yield failure("source", namespace, f"matches a pattern but cannot be indexed: {reason}", todo)
+        yield warning("source", namespace, f"matches a pattern but cannot be indexed: {reason}", todo)
     return expanded.settings
 
 
@@ -98,36 +92,44 @@ def _rename_findings(
 
 def _server_findings(found: SourceServer, where: str) -> Iterator[CheckFinding]:
     yield ok("source", "connection", f"{found.product} {found.version} at {where}, replica set {found.replica_set}")
-    number = tuple(int(part) for part in found.version.split(".")[:2] if part.isdigit())
-    if number < _FIRST_MONGODB:
-        yield failure("source", "version", f"{found.version} is too old", "use MongoDB 4.0, DocumentDB 4.0 or newer")
 
 
-def _collection_findings(client: SourceClient, namespace: Namespace) -> Iterator[CheckFinding]:
-    subject = str(namespace)
-    try:
-        there = source.namespaces(client, namespace.db)
-        if namespace not in there:
-            yield _missing(client, namespace, there)
-            return
-        count = source.estimated_count(client, namespace)
-        source.collection(client, namespace).find_one({}, {"_id": 1})
-    except PyMongoError as error:
-        yield _refused(subject, unavailable(error, f"a read of {subject}"))
-        return
+def _collections_findings(
+    client: SourceClient, there: Settings, seen: Inspection
+) -> Generator[CheckFinding, None, list[Namespace]]:
+    """Whether each collection can be followed; answers those that can, by their names at the source."""
+    records, followed = seen.records_where_known, []
+    for each in there.collections:
+        name = present_names(there.model_copy(update={"collections": (each,)}), records)[
+            Namespace.named(each.namespace)
+        ]
+        try:
+            obstacle = obstacle_to(client, name)
+            if obstacle is None:
+                followed.append(name)
+                yield from _followed_findings(client, name)
+                continue
+        except PyMongoError as error:
+            yield _refused(str(name), unavailable(error, f"a read of {name}"))
+            continue
+        if each.alias in records and obstacle.is_absence:
+            yield warning("source", str(name), f"{obstacle.cause}: it counts as dropped", obstacle.todo)
+        else:
+            found = Unserved(each, obstacle, SourceUnavailable(obstacle.cause))
+            verdict: CheckVerdict = "failure" if found.is_refused else "warning"
+            yield failure("source", str(name), obstacle.cause, obstacle.todo)._replace(verdict=verdict)
+    return followed
+
+
+def _followed_findings(client: SourceClient, namespace: Namespace) -> Iterator[CheckFinding]:
+    subject, count = str(namespace), source.estimated_count(client, namespace)
     yield ok("source", subject, f"can be read, about {counted(count, 'document')}")
+    if source.is_capped(client, namespace):
+        yield warning("source", subject, CAPPED, f"run `penstock verify --repair {namespace}` regularly")
 
 
 def _refused(subject: str, error: SourceUnavailable) -> CheckFinding:
     return failure("source", subject, error.cause, error.todo)
-
-
-def _missing(client: SourceClient, namespace: Namespace, there: list[Namespace]) -> CheckFinding:
-    if source.exists(client, namespace):
-        return failure("source", str(namespace), "is a view and has no change stream", "name the collection behind it")
-    near = difflib.get_close_matches(str(namespace), [str(each) for each in there], n=1)
-    todo = f"did you mean {near[0]}?" if near else "create it, or correct `namespace`"
-    return failure("source", str(namespace), "the collection does not exist", todo)
 
 
 def _stream_findings(connection: Connection, found: SourceServer, watch: Watch) -> Iterator[CheckFinding]:
@@ -157,7 +159,7 @@ def _heartbeat_findings(client: SourceClient, found: SourceServer, heartbeat: st
         may_beat(client, namespace)
     except PyMongoError as error:
         todo = f"give the user the right to insert and update in {heartbeat}"
-        yield failure("source", subject, f"cannot be written: {in_words(error)}", todo)
+        yield warning("source", subject, f"cannot be written: {in_words(error)}", todo)
         return
     yield ok("source", subject, "can be written")
     if found.product == "DocumentDB":
@@ -171,13 +173,13 @@ def _enabled(client: SourceClient, namespace: Namespace) -> CheckFinding:
     """
     subject = f"{namespace if namespace.coll else f'all of {namespace.db}'}: change stream"
     try:
-        rules = enabling_rules(client)
+        enabling_rules(client)
     except PyMongoError as error:
         what = f"opens, but whether it is enabled could not be checked: {in_words(error)}"
         return warning("source", subject, what, enabling(namespace))
-    if is_enabled(rules, namespace):
-        return ok("source", subject, "opens, and is enabled")
-    return failure("source", subject, "opens, but change streams are not enabled for it", enabling(namespace))
+    if obstacle := not_enabled(client, namespace):
+        return failure("source", subject, obstacle.cause, obstacle.todo)
+    return ok("source", subject, "opens, and is enabled")
 
 
 def _retention_finding(client: SourceClient, found: SourceServer, settings: Settings) -> CheckFinding:

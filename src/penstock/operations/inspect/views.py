@@ -27,11 +27,12 @@ from penstock.opensearch.dead_letters.search import LetterSearch
 from penstock.opensearch.http.client import Client, Unreachable
 from penstock.opensearch.http.error_table import judge_request
 from penstock.opensearch.http.requests import require_server
-from penstock.opensearch.http.waiting import FailFast
+from penstock.opensearch.http.waiting import TODO_OF_WAIT, FailFast, Wait
 from penstock.opensearch.read.by_ids import IndexedDocument, read_by_ids
 from penstock.opensearch.read.ignored import IgnoredValues, ignored_values
 from penstock.opensearch.state.generations import CollectionRecord, record_of
 from penstock.opensearch.state.ids import generations_id
+from penstock.opensearch.state.pattern_state import UnservedState
 from penstock.opensearch.state.store import StateStore
 from penstock.planner import present_names
 from penstock.settings import Settings, SourceSettings
@@ -95,6 +96,10 @@ class IndexView:
         found = map(record_of, self.states(list(map(generations_id, aliases))).values())
         return {record.alias: record for record in found}
 
+    def unserved(self, tables: Iterable[str]) -> dict[str, str]:
+        """Why a worker cannot serve collections of these tables of the settings, by their names."""
+        return UnservedState(self._store).read(tables)
+
     def letter(self, namespace: Namespace, text_id: str, write_aliases: Iterable[str]) -> StoredLetter | None:
         """The dead letter of a document, of the first of these generations that has one."""
         found = (self.letters.find(namespace, [text_id], alias).get(text_id) for alias in write_aliases)
@@ -125,18 +130,17 @@ class IndexView:
         try:
             answer = self.client.request("GET", path)
         except Unreachable as error:
-            raise self._unavailable(str(error)) from None
+            raise self._unavailable(str(error), error.todo) from None
         if answer.status in (400, 404, 405):
             return None
         if not answer.ok:
             verdict = judge_request(answer, f"GET {path}")
-            raise self._unavailable(str(verdict[1]))
+            todo = TODO_OF_WAIT[verdict.reason] if isinstance(verdict, Wait) else ""
+            raise self._unavailable(str(verdict[1]), todo)
         return answer.json()
 
-    def _unavailable(self, detail: str) -> SinkUnavailable:
-        return SinkUnavailable(
-            f"No usable response from {self.client.url}: {detail}. Check [sink] url, and that OpenSearch is up."
-        )
+    def _unavailable(self, detail: str, todo: str) -> SinkUnavailable:
+        return SinkUnavailable(f"No usable response from {self.client.url}: {detail}.", todo)
 
 
 class Inspection:
@@ -163,18 +167,21 @@ class Inspection:
         """By its declared name, the one by which the source knows each collection now."""
         return present_names(self.settings, self.records)
 
-    def names_where_known(self) -> Mapping[Namespace, Namespace]:
-        """The same for what needs no index otherwise: the declared names where it cannot be asked."""
-        declared = present_names(self.settings, {})
-        if not any(each.follows for each in self.settings.collections):
-            return declared
+    @cached_property
+    def records_where_known(self) -> Mapping[str, CollectionRecord]:
+        """The same records for what needs no index otherwise: none where it cannot be asked."""
         try:
             require_server(self.index.client)
-            names = self.names
+            records = self.records
         except (SettingsError, SinkUnavailable) as error:
-            log.warning("cannot check whether collections were renamed", reason=str(error))
-            names = declared
-        return names
+            log.warning("cannot check which collections have been served, or renamed", reason=str(error))
+            records = {}
+        return records
+
+    def names_where_known(self) -> Mapping[Namespace, Namespace]:
+        """The names at the source, for what needs no index otherwise: the declared ones where it cannot be asked."""
+        follows = any(each.follows for each in self.settings.collections)
+        return present_names(self.settings, self.records_where_known if follows else {})
 
     def close(self) -> None:
         """Close the connection, where one was opened."""

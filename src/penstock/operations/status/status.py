@@ -1,9 +1,9 @@
 """How each collection stands: from the state that workers keep, the source's clock and the counts on both sides."""
 
 import time
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock.connections import parking_queue
 from penstock.errors import QueueUnavailable, SettingsError
@@ -49,8 +49,9 @@ class GenerationStatus:
 class CollectionStatus:
     """One line of `penstock status`; None is what is not known.
 
-    `state` is waiting (no worker has begun), loading, live, dropped, reconciling, stopped (no worker is there), or
-    mapped (an event source mapping feeds the index; only AWS knows its state and its lag); `lost` why and since when
+    `state` is waiting (no worker has begun), unserved (a worker cannot serve it yet, and `unserved` says why), loading,
+    live, dropped, reconciling, stopped (no worker is there), or mapped (an event source mapping feeds the index; only
+    AWS knows its state and its lag); `lost` why and since when
     the position was lost, until all is loaded again; `loaded` the share that is loaded, between 0 and 1. `lag_s` is how
     far the index is behind the source, and `position_left_s` for how long the source still keeps the changes that are
     needed next. `generations` are listed when there are several; all else is of the one that serves. `moved_on` names
@@ -76,6 +77,7 @@ class CollectionStatus:
     searched_in: str | None
     renamed_to: str | None = None
     ignored: IgnoredValues | None = None
+    unserved: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,16 +94,21 @@ class Status:
     queue_problem: str = ""
 
 
-def status(settings: Settings, intervals: Intervals = INTERVALS) -> Status:
-    """Look at everything; takes at least `intervals.rate_s`, for the rate. Raises SettingsError, SinkUnavailable."""
+def status(settings: Settings, tables: Iterable[str] = (), intervals: Intervals = INTERVALS) -> Status:
+    """Look at everything; takes at least `intervals.rate_s`, for the rate. Raises SettingsError, SinkUnavailable.
+
+    `tables` are the names in the settings as they are written, patterns among them.
+    """
     with closing(Inspection(settings)) as seen:
         looked = _look(seen, intervals)
+        unserved = seen.index.unserved(tables)
     declared = {_namespace(each): each for each in settings.collections}
     lines = [
         looked.collection(declared[namespace], namespace, watch)
         for watch in _watches(settings)
         for namespace in (Namespace(watch.db, coll) for coll in watch.colls)
     ]
+    lines = _with_unserved(lines, unserved, served=looked.seen.records)
     if not settings.pipeline.parking_queue:
         return Status(lines, looked.source.problem)
     try:
@@ -193,6 +200,41 @@ def _look(seen: Inspection, intervals: Intervals) -> _Looked:
     there = alive(pipelines, seen.index.states, every_s=intervals.liveness_s)
     ignored = {namespace: seen.index.ignored(index.name) if index else None for namespace, index in after.items()}
     return _Looked(seen, source, after, rates, letters, ignored, several, states, there)
+
+
+def _with_unserved(
+    lines: list[CollectionStatus], reasons: Mapping[str, str], *, served: Container[str]
+) -> list[CollectionStatus]:
+    """Say which collections are not served; one that has no index of its own gets a line too."""
+    named = {each.namespace for each in lines}
+    marked = [
+        replace(each, state="unserved", unserved=reasons[each.namespace])
+        if each.namespace in reasons and each.index not in served
+        else each
+        for each in lines
+    ]
+    return marked + [_unserved_line(name, reason) for name, reason in sorted(reasons.items()) if name not in named]
+
+
+def _unserved_line(namespace: str, reason: str) -> CollectionStatus:
+    return CollectionStatus(
+        namespace=namespace,
+        index="",
+        pipeline="",
+        state="unserved",
+        loaded=None,
+        documents_source=None,
+        documents_index=None,
+        writes_per_s=None,
+        lag_s=None,
+        dead_letters=0,
+        position_left_s=None,
+        lost=None,
+        generations=[],
+        moved_on=[],
+        searched_in=None,
+        unserved=reason,
+    )
 
 
 def _namespace(collection: CollectionSettings) -> Namespace:

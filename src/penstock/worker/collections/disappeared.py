@@ -11,7 +11,7 @@ from threading import Event
 from typing import Final, NamedTuple
 
 from penstock.model import Counts, Namespace, Position
-from penstock.mongo.collections import identities
+from penstock.mongo.collections import present
 from penstock.mongo.connection import cluster_time
 from penstock.opensearch.state.load_state import LoadState
 from penstock.planner import FedGeneration, Plan
@@ -77,7 +77,7 @@ class Disappeared:
         asked = [each for each in self.plan.collections if self._is_expected(each)]
         names = [name.coll for each in asked for name in (each.source, each.namespace)]
         give_way = self.gate.give_way
-        there = self.adapters.ask(identities, self.plan.watch.db, names, stop=give_way) if names else {}
+        there = self.adapters.ask(present, self.plan.watch.db, names, stop=give_way) if names else set()
         now = self.watermark.moment(self.adapters.ask(cluster_time, stop=give_way))
         gone = [each for each in asked if each.source.coll not in there]
         self._since = {each.namespace: self._since.get(each.namespace, now) for each in gone}

@@ -11,23 +11,21 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 import structlog
-from pymongo.errors import OperationFailure
 
 from penstock.connections import sink_client, source_connection
 from penstock.errors import SourceUnavailable
 from penstock.model import Namespace
 from penstock.mongo.collections import namespaces
-from penstock.mongo.connection import Connection, SourceClient, server
-from penstock.mongo.documentdb import enabling, enabling_rules, is_enabled
+from penstock.mongo.connection import Connection
+from penstock.mongo.obstacles import not_enabled
 from penstock.mongo.retrying import ask
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.requests import require_server
 from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.state.pattern_state import PatternState
 from penstock.opensearch.state.store import StateStore
-from penstock.planner import Planner
 from penstock.settings import Settings
-from penstock.worker.collections.expansion import expand, matching, patterns_of
+from penstock.worker.collections.expansion import Expanded, expand, matching, patterns_of
 
 log = structlog.get_logger(__name__)
 
@@ -44,9 +42,11 @@ class Patterns:
     def require_enabled(self, stop: threading.Event) -> None:
         """Make sure that a collection which is made later has a stream. Raises SourceUnavailable, Stopped."""
         for each in patterns_of(self.settings):
-            ask(self.connection, stop, _require_enabled, Namespace.named(each.namespace).db)
+            all_of_it = Namespace(Namespace.named(each.namespace).db, "")
+            if obstacle := ask(self.connection, stop, not_enabled, all_of_it):
+                raise SourceUnavailable(f"{each.namespace}: {obstacle.cause}.", f"To enable them, {obstacle.todo}.")
 
-    def look(self, stop: threading.Event, *, note: bool = True) -> Settings:
+    def look(self, stop: threading.Event, *, note: bool = True) -> Expanded:
         """Return the settings with what matches in the place of the patterns; `note` keeps it on record."""
         dbs = {Namespace.named(each.namespace).db for each in patterns_of(self.settings)}
         there = [each for db in sorted(dbs) for each in ask(self.connection, stop, namespaces, db)]
@@ -59,11 +59,11 @@ class Patterns:
             noted = {pattern: self.found.note(pattern, its) if its else noted[pattern] for pattern, its in new.items()}
         return self._expanded({pattern: dict.fromkeys([*noted[pattern], *its]) for pattern, its in new.items()})
 
-    def known(self) -> Settings:
+    def known(self) -> Expanded:
         """Return the same without asking the source: what was found before."""
         return self._expanded(self.found.read(each.namespace for each in patterns_of(self.settings)))
 
-    def _expanded(self, found: Mapping[str, Iterable[str]]) -> Settings:
+    def _expanded(self, found: Mapping[str, Iterable[str]]) -> Expanded:
         """What was noted under a pattern is its own as long as the settings say so."""
         names = {pattern: list(map(Namespace.named, its)) for pattern, its in found.items()}
         still = matching(self.settings, (each for its in names.values() for each in its))
@@ -74,30 +74,7 @@ class Patterns:
             self._reported.add(namespace)
             reason = expanded.left_out[namespace]
             log.error("collection matches a pattern but cannot be indexed", collection=namespace, reason=reason)
-        return expanded.settings
-
-
-@dataclass
-class PatternWatch:
-    """Keeps a planner of what the patterns match. `planner` is replaced when that changes, at any time."""
-
-    patterns: Patterns
-    planner: Planner
-
-    def start(self, stop: threading.Event) -> None:
-        """Look for the first time. Raises SettingsError, SourceUnavailable, Stopped."""
-        self.patterns.require_enabled(stop)
-        self._look(stop)
-
-    def keep_looking(self, stop: threading.Event, every_s: float) -> None:
-        """Look from time to time, until `stop` is set. Raises SourceUnavailable."""
-        while patterns_of(self.patterns.settings) and not stop.wait(every_s):
-            self._look(stop)
-
-    def _look(self, stop: threading.Event) -> None:
-        settings = self.patterns.look(stop)
-        if [each.alias for each in settings.collections] != self.planner.aliases:
-            self.planner = Planner(settings)
+        return expanded
 
 
 def expanded(settings: Settings, *, note: bool = True) -> Settings:
@@ -112,27 +89,10 @@ def expanded(settings: Settings, *, note: bool = True) -> Settings:
         found = PatternState(StateStore(client, RetryForever(Metrics(), threading.Event())))
         try:
             with source_connection(settings.source) as connection:
-                return Patterns(settings, connection, found).look(threading.Event(), note=note)
+                return Patterns(settings, connection, found).look(threading.Event(), note=note).settings
         except SourceUnavailable as error:
             log.warning(
                 "cannot list the collections that match a pattern; keeping those found before", reason=str(error)
             )
             with source_connection(settings.source, lazily=True) as unused:
-                return Patterns(settings, unused, found).known()
-
-
-def _require_enabled(client: SourceClient, db: str) -> None:
-    """On DocumentDB a collection that is made later has a stream only if the whole database has."""
-    if server(client).product != "DocumentDB":
-        return
-    try:
-        rules = enabling_rules(client)
-    except OperationFailure:
-        log.warning("cannot check whether change streams are enabled for the whole database", database=db)
-        return
-    if not is_enabled(rules, Namespace(db, "")):
-        raise SourceUnavailable(
-            f"A pattern matches collections of {db} that are created later, but change streams are not enabled for"
-            " the whole database.",
-            f"To enable them, {enabling(Namespace(db, ''))}.",
-        )
+                return Patterns(settings, unused, found).known().settings

@@ -201,7 +201,7 @@ final class CatalogCommands {
   private Document description(DocumentCollection collection) {
     Document info = new Document("readOnly", collection.isView());
     Document description = new Document("name", collection.name())
-        .append("type", collection.isView() ? "view" : "collection").append("options", collection.options)
+        .append("type", collection.type()).append("options", collection.options)
         .append("info", info);
     if (!collection.isView()) {
       if (state.dialect.tellsIdentities()) {

@@ -122,6 +122,11 @@ final class DocumentCollection {
     return options.containsKey("viewOn");
   }
 
+  /** What the list of collections calls it. */
+  String type() {
+    return isView() ? "view" : options.containsKey("timeseries") ? "timeseries" : "collection";
+  }
+
   boolean isCapped() {
     return Types.isTrue(options.get("capped"));
   }
