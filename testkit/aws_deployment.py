@@ -42,6 +42,11 @@ class AwsSite:
         self._transform = Transform(named)
 
     @property
+    def folder(self) -> Path:
+        """Where commands run that find no settings file."""
+        return self.deployment.folder
+
+    @property
     def collection(self) -> Collection:
         database = self.client.get_database(self.settings.database, codec_options=CODEC)
         return database.get_collection(self.settings.collection)

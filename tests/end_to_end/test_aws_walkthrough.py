@@ -7,15 +7,18 @@ the sample's order, with a mapping that tries for ever.
 import datetime
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from bson import Decimal128, Int64, ObjectId
 
 from penstock.lambdas.environment import function_name
 from penstock_tools.aws.deployment import Deployment, DeploymentSettings
+from penstock_tools.aws.domain.signature import Received
+from penstock_tools.aws.domain.signature_server import Said
 from penstock_tools.aws.mapping.behaviour import Behaviour
 from testkit.aws_deployment import AwsSite, eventually
 
@@ -153,6 +156,41 @@ def test_commands_run_with_the_rights_of_the_task(site: AwsSite) -> None:
     assert verified.returncode == 8, verified.stderr
     assert {each["id"]: each["finding"] for each in findings} == dict.fromkeys(POISON, "dead-lettered")
     assert collection["equal"] == collection["documents"] - len(POISON)
+
+
+def test_every_other_command_has_its_rights_too(
+    site: AwsSite, penstock: Callable[..., CompletedProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domain, name, denied = site.deployment.domain, site.settings.namespace, set[str]()
+
+    def watched(request: Received) -> Said:
+        said = domain.answer(request)
+        if said.status == 403 and not request.path.endswith("/point_in_time"):  # a scroll takes its place
+            denied.add(f"{request.method} {request.path}")
+        return said
+
+    monkeypatch.setattr(domain._server, "answer", watched)
+    for variable, value in site.deployment.operations().items():
+        monkeypatch.setenv(variable, value)
+    exit_codes = {
+        f"explain {name} twice": 0,
+        "dead-letters list": 0,
+        f"dead-letters show {name} poison": 0,
+        "dead-letters replay": 1,  # it is refused again
+        f"mapping suggest {name}": 0,
+        f"load --again {name}": 0,
+        f"reindex {name} --force --accept-dead-letters": 0,
+        f"reindex {name} --rollback": 0,
+        f"reindex {name} --finish": 0,
+        f"reindex {name} --force": 8,
+        f"reindex {name} --abandon": 0,
+        f"dead-letters drop {name} poison": 0,
+    }
+    done = {command: penstock(*command.split()) for command in exit_codes}
+    assert {command: each.returncode for command, each in done.items()} == exit_codes, done
+    assert denied == set()
+    assert site.opensearch("GET", f"/_alias/{site.settings.index}").keys() == {f"{site.settings.index}-g1"}
+    site.wait_in_step(without=POISON)
 
 
 def test_no_log_holds_a_document_or_a_secret(site: AwsSite) -> None:

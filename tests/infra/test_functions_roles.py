@@ -122,7 +122,6 @@ def test_sync_parks_keys_and_does_not_take_them_back(template):
         ("GET", "/demo-index-g1"),
         ("PUT", "/demo-index-g1"),
         ("PUT", "/penstock-dead-letters-v1"),
-        ("POST", "/_bulk"),
         ("POST", "/demo-index-g1-write/_bulk"),
         ("POST", "/penstock-dead-letters/_bulk"),
         ("POST", "/demo-index-g1/_mget"),
@@ -146,6 +145,7 @@ def test_sync_may_send_what_it_sends(template, method, path):
         ("POST", "/demo-index/_bulk"),
         ("POST", "/_delete_by_query"),
         ("POST", "/_aliases"),
+        ("POST", "/_bulk"),
         ("PUT", "/_cluster/settings"),
     ],
 )

@@ -323,8 +323,9 @@ class TestRights:
         sync = new_client("AKIDSYNC", to=domain)
         generation = f"{index}-g1"
         assert sync.request("PUT", f"/{generation}", {"aliases": {f"{generation}-write": {}}}).status == 200
-        for path in ("/_bulk", f"/{generation}-write/_bulk?refresh=true"):
-            assert not sync.request("POST", path, bulk(f"{generation}-write", ["1"])).json()["errors"]
+        written = sync.request("POST", f"/{generation}-write/_bulk?refresh=true", bulk(f"{generation}-write", ["1"]))
+        assert not written.json()["errors"]
+        assert sync.request("POST", "/_bulk", bulk(f"{generation}-write", ["1"])).status == 403
         assert sync.request("DELETE", f"/{generation}").status == 403
         assert exists(sink_url, generation)
 

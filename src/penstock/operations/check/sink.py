@@ -19,6 +19,7 @@ from penstock.operations.check.index import (
     index_findings,
     replicas_findings,
 )
+from penstock.operations.check.rights import rights_findings
 from penstock.operations.inspect.views import Inspection
 from penstock.settings import Settings
 
@@ -37,6 +38,7 @@ def sink_findings(seen: Inspection) -> Iterator[CheckFinding]:
         return
     try:
         yield from _probe_findings(client)
+        yield from rights_findings(client, settings.collections)
         yield from _room_findings(client)
         copies: dict[int, list[str]] = {}
         for collection in settings.collections:
