@@ -23,7 +23,7 @@ class Requests(NamedTuple):
 
 def reader_requests(index: str) -> list[Requests]:
     """Return the requests to search the index. Not `<index>/*`, which includes `_bulk`, `_doc` and `_update`."""
-    return [Requests("OpenSearchSearch", ["Post"], [f"{index}/_search"])]
+    return [Requests("OpenSearchSearch", ["Post"], _under([index], "_search", "_field_caps"))]
 
 
 def sync_requests(index: str) -> list[Requests]:

@@ -7,12 +7,17 @@
     id     one document by its document id (docs/bson.md); cannot be combined with other parameters
 
 The best hits come first. A document is found about a second after it was written to the index. Everything is read with
-POST /<alias>/_search, the only request that the function's role allows.
+POST /<alias>/_search.
+
+OpenSearch refuses a search of too many words in too many fields (1,024 together). Then the fields are searched part by
+part, one part after the other: all words must occur in fields of one part, and a page may be short. Which fields there
+are is asked with POST /<alias>/_field_caps; the function's role allows no other request than these two.
 """
 
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
@@ -24,10 +29,10 @@ from penstock.documents.document_id import MAX_ID_BYTES
 from penstock.errors import SinkUnavailable
 from penstock.lambdas.clients import collection, sink
 from penstock.lambdas.http import ApiReply, ApiRequest, BadRequest, Proxied, answer, message
-from penstock.lambdas.paging import SORT, SearchPlace, from_text, place_after, to_text
+from penstock.lambdas.paging import SORT, SearchPlace, beginning, from_text, place_after, to_text
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.http.client import Response
-from penstock.opensearch.http.error_table import MISSING
+from penstock.opensearch.http.error_table import MISSING, TOO_MANY_CLAUSES
 from penstock.opensearch.http.requests import ask, error_of
 from penstock.opensearch.http.waiting import RetryForever
 from penstock.runtime.backoff import Backoff
@@ -42,6 +47,15 @@ _MOST_ANSWER_BYTES = 5_500_000
 
 _DIGITS_OF_INT64 = 19
 
+_ALL = ("*",)
+_MOST_FIELDS = 1000
+_TEXTS = frozenset({"text", "match_only_text"})
+_PLAIN = frozenset(
+    {"keyword", "wildcard", "flat_object", "ip", "date", "date_nanos", "byte", "short", "integer", "long"}
+    | {"unsigned_long", "half_float", "float", "double", "scaled_float"}
+)
+_WIDE = (TOO_MANY_CLAUSES.encode(), b"field expansion matches too many fields")
+
 
 class Search(NamedTuple):
     """The parameters of a search."""
@@ -53,10 +67,19 @@ class Search(NamedTuple):
 
 
 class SearchPage(NamedTuple):
-    """The result: hits, one more than asked for if there are more; the total if it is known exactly."""
+    """The result: hits, one more than asked for if there are more; the total if it is known exactly.
+
+    `start` is the first field of the part that was searched, `following` that of the next part.
+    """
 
     hits: Sequence[Any]
     total: int | None
+    start: int | None = None
+    following: int | None = None
+
+
+class _TooWide(Exception):
+    """OpenSearch refuses so many words in so many fields."""
 
 
 def handler(event: Any, context: Any) -> Proxied:
@@ -71,11 +94,17 @@ def _read(request: ApiRequest, stop: threading.Event) -> ApiReply:
         return ApiReply(404, message("The index has no document with this id."))
     hits = list(_fitting(page.hits[: search.size]))
     headers = {} if page.total is None else {"x-total-count": str(page.total)}
-    if len(hits) < len(page.hits):
-        after = to_text(place_after(page.hits[: len(hits)], search.after), search.q)
+    if (place := _place_after(page, len(hits), search)) is not None:
+        after = to_text(place, search.q)
         following = urlencode({**request.parameters, "after": after})
         headers |= {"x-next-after": after, "link": f'<{quote(request.path, safe="/%")}?{following}>; rel="next"'}
     return ApiReply(200, b"[%b]" % b",".join(hits), headers)
+
+
+def _place_after(page: SearchPage, given: int, search: Search) -> SearchPlace | None:
+    if given < len(page.hits):
+        return place_after(page.hits[:given], search.after, page.start)
+    return None if page.following is None else beginning(page.following)
 
 
 def search_of(parameters: Mapping[str, str]) -> Search:
@@ -97,13 +126,50 @@ def search_of(parameters: Mapping[str, str]) -> Search:
 
 
 def _found(search: Search, stop: threading.Event) -> SearchPage:
-    """Search until all shards of the index answer. Raises BadRequest, SinkUnavailable, Stopped."""
-    path = f"/{quote(collection().alias, safe='')}/_search"
-    patience, backoff = RetryForever(_metrics(), stop), Backoff(stop)
+    """Search in all fields, at once or part by part. Raises BadRequest, SinkUnavailable, Stopped."""
+    if search.after is None or search.after.start is None:
+        with suppress(_TooWide):
+            return _searched(search, stop, _ALL)
+        search = search._replace(after=None)
+    return _found_by_parts(search, stop)
+
+
+def _found_by_parts(search: Search, stop: threading.Event) -> SearchPage:
+    """Search in the first part that has hits. The same words and the same first field make the same part."""
+    fields, width = _fields(stop), _MOST_FIELDS
+    start = search.after.start or 0 if search.after else 0
+    while fields[start:]:
+        try:
+            page = _searched(search, stop, fields[start : start + width])
+        except _TooWide:
+            width //= 2
+            if not width:
+                raise BadRequest("OpenSearch refuses `q`: it has too many words.") from None
+            continue
+        end = start + width
+        following = end if fields[end:] else None
+        if page.hits or following is None:
+            return SearchPage(page.hits, None, start, following)
+        search, start = search._replace(after=None), end
+    return SearchPage((), None)
+
+
+def _fields(stop: threading.Event) -> list[str]:
+    """The fields in which words can be searched; those of texts first, without their other forms (`name.keyword`)."""
+    reply = _ask(stop, "_field_caps?fields=*")
+    types = {name: next(iter(each)) for name, each in reply.json()["fields"].items()} if reply.ok else {}
+    texts = {name for name, kind in types.items() if kind in _TEXTS}
+    others = {name for name, kind in types.items() if kind in _PLAIN and name.rpartition(".")[0] not in texts}
+    return [*sorted(texts), *sorted(others)]
+
+
+def _searched(search: Search, stop: threading.Event, fields: Sequence[str]) -> SearchPage:
+    """Search until all shards of the index answer. Raises BadRequest, _TooWide, SinkUnavailable, Stopped."""
+    backoff = Backoff(stop)
     while True:
-        reply = ask(sink(), patience, "POST", path, body_of(search))
+        reply = _ask(stop, "_search", body_of(search, fields))
         if not reply.ok:
-            return _refused(reply, search, path)
+            return _refused(reply, search)
         found = verbatim(reply.raw)
         if not found["timed_out"] and not found["_shards"]["failed"]:
             break
@@ -114,21 +180,29 @@ def _found(search: Search, stop: threading.Event) -> SearchPage:
     return SearchPage(found["hits"]["hits"], total["value"] if is_known else None)
 
 
-def _refused(reply: Response, search: Search, path: str) -> SearchPage:
+def _ask(stop: threading.Event, endpoint: str, body: dict[str, Any] | None = None) -> Response:
+    path = f"/{quote(collection().alias, safe='')}/{endpoint}"
+    return ask(sink(), RetryForever(_metrics(), stop), "POST", path, body)
+
+
+def _refused(reply: Response, search: Search) -> SearchPage:
     kind, reason = error_of(reply)
     if reply.status == 404 and kind in MISSING:
         return SearchPage((), 0)
+    if any(each in reply.raw for each in _WIDE):
+        raise _TooWide
     if reply.status == 400 and search.q is not None:
         raise BadRequest(f"OpenSearch refuses `q`: {reason or kind}.")
-    raise SinkUnavailable(f"POST {path} was refused ({reply.status} {kind}: {reason}).")
+    raise SinkUnavailable(f"The search was refused ({reply.status} {kind}: {reason}).")
 
 
-def body_of(search: Search) -> dict[str, Any]:
+def body_of(search: Search, fields: Sequence[str] = _ALL) -> dict[str, Any]:
     """Return the body of the search request."""
     if search.id is not None:
         return {"size": 1, "query": {"ids": {"values": [search.id]}}}
-    text = {"simple_query_string": {"query": search.q, "fields": ["*"], "lenient": True, "default_operator": "and"}}
-    query: dict[str, Any] = {"must": [text if search.q is not None else {"match_all": {}}]}
+    words = {"query": search.q, "fields": list(fields), "lenient": True, "default_operator": "and"}
+    matching = {"match_all": {}} if search.q is None else {"simple_query_string": words}
+    query: dict[str, Any] = {"must": [matching]}
     place = search.after
     if place is None:
         return {"size": search.size + 1, "sort": SORT, "query": {"bool": query}}

@@ -80,8 +80,8 @@ METRICS: dict[MetricName, Metric] = {
         "Lost positions, by reason: history, index_deleted, index_replaced, alias_moved.",
         ("pipeline", "reason"),
     ),
-    "penstock_checkpoints_total": Metric("counter", "Positions saved."),
-    "penstock_checkpoint_age_seconds": Metric("gauge", "Seconds since the position was last saved."),
+    "penstock_checkpoints_total": Metric("counter", "Positions of the stream saved."),
+    "penstock_checkpoint_age_seconds": Metric("gauge", "Seconds since the position of the stream was last saved."),
     "penstock_lag_seconds": Metric("gauge", "Seconds between the source's clock and the position, even when idle."),
     "penstock_write_seconds": Metric(
         "histogram", "Seconds from reading a batch at the source until the index acknowledged it."

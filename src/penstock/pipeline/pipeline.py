@@ -92,6 +92,7 @@ class Pipeline:
     _flights: deque[_Flight] = field(default_factory=deque)
     _pending: Counts = field(default_factory=Counts)
     _letters_at: deque[tuple[float, Counter[str]]] = field(default_factory=deque)
+    _completed: Position | None = None
     _checkpointer: Checkpointer = field(init=False)
 
     def run(self, stop: threading.Event) -> None:
@@ -114,10 +115,11 @@ class Pipeline:
         self._pending = Counts()
         every_s, idle_s = self.rules.checkpoint_every_s, self.rules.idle_save_s
         self._checkpointer = Checkpointer(self._save, every_s=every_s, idle_s=idle_s)
-        after = self.ports.checkpoints.load()
+        after = self._completed or self.ports.checkpoints.load()  # what is completed is neither read nor counted again
         workers = ThreadPoolExecutor(self.rules.in_flight + 1, thread_name_prefix="penstock-sink")
-        is_stream = self.rules.send_within_s is None
-        read = gather(self.ports.source(), after, self.rules.limits, transform_by(self.routes), whole_times=is_stream)
+        read = gather(
+            self.ports.source(), after, self.rules.limits, transform_by(self.routes), whole_times=self._is_stream
+        )
         with self._checkpointer, workers, closing(read) as batches:
             try:
                 for batch in batches:
@@ -129,6 +131,10 @@ class Pipeline:
                 self._finish()
                 raise
             self._finish()
+
+    @property
+    def _is_stream(self) -> bool:
+        return self.rules.send_within_s is None
 
     def _finish(self) -> None:
         """Wait for what is in flight, and save the position after it."""
@@ -217,6 +223,7 @@ class Pipeline:
                 self.metrics.count("penstock_changes_total", amount, pipeline=self.name, outcome=outcome)
         self.on_settled(position, self._pending)
         self._pending = Counts()
+        self._completed = position
         self._checkpointer.reached(position, self.counts.read)
 
     def _limit_dead_letters(self, reasons: Counter[str]) -> None:
@@ -236,7 +243,8 @@ class Pipeline:
 
     def _save(self, position: Position) -> None:
         self.ports.checkpoints.save(position)
-        self.metrics.count("penstock_checkpoints_total", pipeline=self.name)
+        if self._is_stream:  # the progress of a load says nothing of the stream beside it
+            self.metrics.count("penstock_checkpoints_total", pipeline=self.name)
 
 
 def _most_common(counts: Iterable[Counter[str]]) -> str:

@@ -1,6 +1,7 @@
 """The reader finds what is in the index, page by page."""
 
 import json
+from base64 import urlsafe_b64encode
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -24,7 +25,7 @@ def put(sink_url, index):
     client = Client(SinkSettings(url=sink_url))
 
     def fill(documents: dict[str, str], *, shards: int = 1) -> None:
-        settings = {"number_of_shards": shards, "number_of_replicas": 0}
+        settings = {"number_of_shards": shards, "number_of_replicas": 0, "mapping.total_fields.limit": 10_000}
         client.request("PUT", f"/{index}-g1", {"aliases": {index: {}}, "settings": settings})
         lines = [f"{json.dumps({'index': {'_id': name}})}\n{source}\n".encode() for name, source in documents.items()]
         answer = client.request("POST", f"/{index}-g1/_bulk?refresh=true", b"".join(lines))
@@ -108,6 +109,50 @@ def test_a_text_that_opensearch_refuses_is_the_callers_fault(put):
     status, body, _ = get(q=" ".join(f"word{number}" for number in range(2000)))
     assert status == 400
     assert body["message"].startswith("OpenSearch refuses `q`: ")
+
+
+@pytest.fixture
+def wide(put):
+    """25 documents with 100 fields each, in an index of 2,500 texts, which are 5,000 fields, and one number."""
+    texts = {
+        name: {f"f{field:04}": f"word{field} tea" for field in range(name * 100, name * 100 + 100)}
+        for name in range(25)
+    }
+    put({str(name): json.dumps({**fields, "number": name}) for name, fields in texts.items()})
+
+
+@pytest.mark.parametrize("field", [0, 999, 1000, 1234, 2499])
+def test_words_are_found_in_an_index_of_thousands_of_fields(wide, field):
+    assert [hit["_id"] for hit in get(q=f"word{field}")[1]] == [str(field // 100)]
+    assert [hit["_id"] for hit in get(q=f"tea word{field} word{field}")[1]] == [str(field // 100)]
+
+
+def test_pages_of_an_index_of_thousands_of_fields_hold_every_document(wide):
+    found = pages(q="tea", size="4")
+    assert {each for page in found for each in page} == {str(name) for name in range(25)}
+    assert all(len(page) <= 4 for page in found)
+    assert [hit["_id"] for hit in get(q="24")[1]] == ["24"]
+    assert get(q="nowhere")[:2] == (200, [])
+    assert len(get(size="30")[1]) == 25
+
+
+def test_an_after_that_somebody_changed_is_the_callers_fault(put):
+    put({"a": "{}", "b": "{}"})
+    for changed in (
+        [0, True, 5, [], None],
+        [0, 1.0, True, [], None],
+        [0, 1.0, 2**63, [], None],
+        [0, 1.0, 5, [""], None],
+        [0, 1.0, 5, ["a"], -1],
+        [0, 1.0, 5, ["a"]],
+        [0, None, 5, [], None],
+        [0, "x", 5, [], None],
+    ):
+        text = urlsafe_b64encode(json.dumps(changed).encode()).decode().rstrip("=")
+        assert (get(after=text)[0], changed) == (400, changed)
+    for harmless in ([0, 1e300, 5, ["a", "a"], None], [0, -1.0, 2**63 - 1, [], None], [0, 1.0, 0, [], 5]):
+        text = urlsafe_b64encode(json.dumps(harmless).encode()).decode().rstrip("=")
+        assert (get(after=text)[0], harmless) == (200, harmless)
 
 
 @pytest.mark.parametrize("shards", [1, 3])

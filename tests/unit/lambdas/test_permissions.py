@@ -12,6 +12,7 @@ EVERY_METHOD = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 
 def test_the_reader_may_search_its_index_and_nothing_else():
     assert allows(READER, "POST", "/orders/_search")
+    assert allows(READER, "POST", "/orders/_field_caps")
     for method in EVERY_METHOD:
         for path in (
             "/",

@@ -281,6 +281,31 @@ def test_what_is_too_old_to_be_sent_is_read_again_from_the_checkpoint():
     assert sink.versions("orders") == {"n:1": 1, "n:2": 2}
 
 
+def test_what_is_read_again_is_counted_once():
+    failures = iter([None, None, ReadAgain("too old")])
+
+    def before(_):
+        if error := next(failures, None):
+            raise error
+
+    source, checkpoints = Scripted([upsert(1, 1)], [upsert(2, 2)], [upsert(3, 3)]), Busy()
+    checkpoints.may.set()
+    rules = PipelineRules(ONE_EACH, in_flight=1, checkpoint_every_s=60, send_within_s=60)
+    loading = pipeline(source, Sink(before), checkpoints=checkpoints, rules=rules)
+    loading.run(threading.Event())
+    assert source.asked_after == [None, Position("2", 2)]  # completed, and not saved yet
+    assert loading.counts == Counts(read=3, written=3)
+    assert loading.metrics.value("penstock_changes_total", pipeline="shop", outcome="written") == 3
+
+
+def test_only_a_position_of_the_stream_is_a_checkpoint():
+    for outside, is_checkpoint in ((None, True), (60, False)):
+        rules = PipelineRules(ONE_EACH, checkpoint_every_s=0, send_within_s=outside)
+        running = pipeline(Scripted([upsert(1, 1)], [upsert(2, 2)]), Sink(lambda _: None), rules=rules)
+        running.run(threading.Event())
+        assert (running.metrics.value("penstock_checkpoints_total", pipeline="shop") > 0) is is_checkpoint
+
+
 def test_when_told_to_stop_what_is_in_flight_is_finished_and_saved():
     checkpoints, stop = MemoryCheckpoints(), threading.Event()
     source = Scripted([upsert(1, 1)], then=Stopped("told to stop"))

@@ -29,6 +29,9 @@ REASON_CHARACTERS: Final = 1000
 MISSING: Final = frozenset({"index_not_found_exception", "no_such_index_exception"})
 """Error types for an index or alias that does not exist."""
 
+TOO_MANY_CLAUSES: Final = "maxClauseCount"
+"""In the reason of a search that asks for too many words in too many fields: it is a 500, but waiting does not help."""
+
 _BLOCKED = frozenset({"cluster_block_exception", "index_create_block_exception"})
 _NO_ROOM = re.compile(r"would add \[\d+\] .*shards.* maximum .*open")
 """The cluster has as many shards as it may have, so no index can be created at present."""
@@ -138,7 +141,7 @@ def _wait(status: int, kind: str, detail: str) -> Wait | None:
         return Wait("closed", detail)
     if status in _TRY_LATER:
         return Wait("overloaded", detail)
-    if status >= 500:
+    if status >= 500 and TOO_MANY_CLAUSES not in detail:
         return Wait("unavailable", detail, unclear=True)
     return None
 

@@ -11,7 +11,7 @@ from penstock.opensearch.http.waiting import RetryForever, Wait
 def ask(
     client: Client, patience: RetryForever, method: str, path: str, body: bytes | dict[str, Any] | None = None
 ) -> Response:
-    """Send a request until the cluster accepts it; return a 4xx to the caller, which knows what it means.
+    """Send a request until the cluster accepts it; return what it refuses to the caller, which knows what it means.
 
     Only for requests that may be carried out twice. Raises Stopped, SinkUnavailable.
     """
@@ -27,7 +27,7 @@ def ask(
             verdict = judge_request(answer, f"{method} {path}")
             if isinstance(verdict, Wait):
                 attempts.wait(verdict)
-            elif answer.status == 400:
+            elif answer.status == 400 or answer.status >= 500:
                 return answer
             else:
                 raise SinkUnavailable(f"{method} {path} was refused ({verdict.status}: {verdict.reason}).")
