@@ -10,6 +10,8 @@ from cdk_nag import AwsSolutionsChecks
 
 from infra.configuration import Configuration, ConfigurationError
 from infra.documentdb import DocumentDbStack
+from infra.existing import ExistingCluster, ExistingDomain
+from infra.functions.servers import SearchDomain, SourceCluster
 from infra.functions.stack import LambdaStack
 from infra.network import NetworkStack
 from infra.opensearch import OpenSearchStack
@@ -37,17 +39,29 @@ def make_app(folder: str | None = None, context: Mapping[str, Any] | None = None
     )
 
 
-def build(app: App, env: Environment | None = None) -> None:
-    """Add the four stacks, as configured in the app's context, and have cdk-nag check them.
+def build(app: App, env: Environment | None = None, configuration: Configuration | None = None) -> None:
+    """Add the stacks, as configured (by default in the app's context), and have cdk-nag check them.
+
+    There are four, less those of a cluster or a domain that exists.
 
     Raises:
         ConfigurationError: for a context that cannot be deployed.
         AssetError: if the functions' packages are not available.
     """
-    configuration = Configuration.from_context(app.node)
+    configuration = configuration or Configuration.from_context(app.node)
     network = NetworkStack(app, f"{APPLICATION}-vpc-stack", configuration=configuration, env=env)
-    documentdb = DocumentDbStack(app, f"{APPLICATION}-documentdb-stack", configuration=configuration, network=network)
-    opensearch = OpenSearchStack(app, f"{APPLICATION}-opensearch-stack", configuration=configuration, network=network)
+    documentdb: SourceCluster
+    if configuration.cluster_arn:
+        documentdb = ExistingCluster(network, "Cluster", configuration=configuration)
+    else:
+        name = f"{APPLICATION}-documentdb-stack"
+        documentdb = DocumentDbStack(app, name, configuration=configuration, network=network)
+    opensearch: SearchDomain
+    if configuration.domain_arn:
+        opensearch = ExistingDomain(network, "Domain", configuration=configuration)
+    else:
+        name = f"{APPLICATION}-opensearch-stack"
+        opensearch = OpenSearchStack(app, name, configuration=configuration, network=network)
     LambdaStack(
         app,
         f"{APPLICATION}-lambda-stack",

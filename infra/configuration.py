@@ -99,6 +99,86 @@ class Configuration:
         default=512, metadata=_key(checks.whole_number(128, 10_240), "Memory of the sync function in MB, 128 to 10240.")
     )
 
+    vpc_id: str = field(
+        default="",
+        metadata=_key(
+            checks.shaped("vpc-[0-9a-f]{8,17}", "vpc-0123456789abcdef0"), "Existing VPC, instead of a new one."
+        ),
+    )
+    vpc_subnets: tuple[str, ...] = field(
+        default=(),
+        metadata=_key(
+            checks.several("subnet-[0-9a-f]{8,17}", "subnet-0a,subnet-0b with their whole ids"),
+            "Its private subnets, separated by commas.",
+        ),
+    )
+    vpc_zones: tuple[str, ...] = field(
+        default=(),
+        metadata=_key(
+            checks.several(r"[a-z]{2}(-[a-z]+)+-\d[a-z]", "eu-west-1a,eu-west-1b"), "The zones of these subnets."
+        ),
+    )
+    cluster_arn: str = field(
+        default="",
+        metadata=_key(
+            checks.shaped(r"arn:aws[\w-]*:rds:[\w-]+:\d{12}:cluster:[\w-]+", "arn:aws:rds:REGION:ACCOUNT:cluster:NAME"),
+            "Existing DocumentDB cluster, instead of a new one.",
+        ),
+    )
+    cluster_endpoint: str = field(
+        default="",
+        metadata=_key(checks.shaped(r"[\w.-]+(:27017)?", "host or host:27017"), "Its endpoint, on port 27017."),
+    )
+    cluster_group: str = field(
+        default="", metadata=_key(checks.shaped("sg-[0-9a-f]{8,17}", "sg-0123456789abcdef0"), "Its security group.")
+    )
+    cluster_secret: str = field(
+        default="",
+        metadata=_key(
+            checks.shaped(
+                r"arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@!-]+-\w{6}",
+                "a whole ARN, with the six characters at its end",
+            ),
+            "ARN of the secret with `username` and `password`.",
+        ),
+    )
+    cluster_secret_key: str = field(
+        default="", metadata=_key(checks.kms_key, "ARN of the key that encrypts this secret, if it is yours.")
+    )
+    domain_arn: str = field(
+        default="",
+        metadata=_key(
+            checks.shaped(
+                r"arn:aws[\w-]*:es:[\w-]+:\d{12}:domain/[a-z][a-z0-9-]+", "arn:aws:es:REGION:ACCOUNT:domain/NAME"
+            ),
+            "Existing OpenSearch domain, instead of a new one.",
+        ),
+    )
+    domain_endpoint: str = field(
+        default="",
+        metadata=_key(checks.shaped(r"[\w.-]+", "a host without https://"), "Its endpoint, without `https://`."),
+    )
+    domain_group: str = field(
+        default="", metadata=_key(checks.shaped("sg-[0-9a-f]{8,17}", "sg-0123456789abcdef0"), "Its security group.")
+    )
+    domain_volume_gib: int = field(
+        default=10,
+        metadata=_key(
+            checks.whole_number(1, 24_576), "Disk of one of its data nodes in GiB, for the alarm of free storage."
+        ),
+    )
+    group_rules: bool = field(
+        default=True,
+        metadata=_key(
+            checks.true_or_false,
+            "Add the rules that are needed to existing security groups; `false` if they have them.",
+        ),
+    )
+    cluster_key: str = field(
+        default="", metadata=_key(checks.kms_key, "ARN of your key for the storage of a new cluster.")
+    )
+    domain_key: str = field(default="", metadata=_key(checks.kms_key, "ARN of your key for the disks of a new domain."))
+
     @property
     def is_production(self) -> bool:
         """Whether this is the profile that keeps data, costs more and survives the loss of a zone."""
@@ -125,6 +205,7 @@ class Configuration:
                     values[key.name] = key.metadata["read"](given[key.name])
                 except ValueError as error:
                     problems.append(f"{key.name} is {given[key.name]!r}: {error}.")
+        problems += _incomplete(given)
         if values.get("open_api"):
             if "api" in given:
                 problems.append("open_api is true and api is given too: an open API has no authorisation, give one.")
@@ -132,6 +213,45 @@ class Configuration:
         if problems:
             raise ConfigurationError("\n".join(problems))
         return cls(**values)
+
+
+_TOGETHER = (
+    ("vpc_id", "vpc_subnets", "vpc_zones"),
+    ("cluster_arn", "cluster_endpoint", "cluster_group", "cluster_secret"),
+    ("domain_arn", "domain_endpoint", "domain_group"),
+)
+"""The keys that name an existing part: all of a row, or none."""
+
+_WITHOUT = (
+    ("egress", "vpc_id", "an existing VPC has its own way out"),
+    ("cluster_key", "cluster_arn", "the storage of an existing cluster keeps its key"),
+    ("domain_key", "domain_arn", "the disks of an existing domain keep their key"),
+)
+_WITH = (("cluster_arn", "vpc_id"), ("domain_arn", "vpc_id"), ("cluster_secret_key", "cluster_secret"))
+
+
+def _listed(given: dict[str, Any], name: str) -> list[str]:
+    value = given.get(name, [])
+    return value if isinstance(value, list) else str(value).split(",")
+
+
+def _incomplete(given: dict[str, Any]) -> list[str]:
+    """Return the problems of keys that belong together, or exclude each other."""
+    problems = [
+        f"{first} names an existing part: {', '.join(missing)} must be given too."
+        for row in _TOGETHER
+        if (first := next((name for name in row if name in given), None))
+        and (missing := [name for name in row if name not in given])
+    ]
+    problems += [
+        f"{name} and {other} exclude each other: {why}."
+        for name, other, why in _WITHOUT
+        if {name, other} <= given.keys()
+    ]
+    if len(_listed(given, "vpc_subnets")) != len(_listed(given, "vpc_zones")):
+        problems.append("vpc_zones must have a zone for each of vpc_subnets, in their order.")
+    problems += [f"{name} needs {other}." for name, other in _WITH if name in given and other not in given]
+    return problems
 
 
 def _likely_misspelt(given: dict[str, Any]) -> list[str]:

@@ -23,6 +23,32 @@ def one_of(*allowed: str) -> Read:
     return read
 
 
+def shaped(pattern: str, example: str) -> Read:
+    """Return a check for a text that has a form."""
+
+    def read(value: Any) -> str:
+        if not re.fullmatch(pattern, str(value)):
+            raise ValueError(f"it must look like {example}")
+        return str(value)
+
+    return read
+
+
+def several(pattern: str, example: str) -> Read:
+    """Return a check for two or more texts of a form: separated by commas, or a list in cdk.json."""
+
+    def read(value: Any) -> tuple[str, ...]:
+        found = tuple(value) if isinstance(value, list) else tuple(str(value).replace(" ", "").split(","))
+        if len(found) < 2 or not all(re.fullmatch(pattern, str(each)) for each in found):
+            raise ValueError(f"it must be two or more, such as {example}")
+        return found
+
+    return read
+
+
+kms_key = shaped(r"arn:aws[\w-]*:kms:[\w-]+:\d{12}:key/[\w-]+", "arn:aws:kms:REGION:ACCOUNT:key/ID")
+
+
 def whole_number(least: int, most: int) -> Read:
     """Return a check for a whole number in a range, both ends included."""
 

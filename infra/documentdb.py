@@ -38,7 +38,7 @@ class DocumentDbStack(Stack):
             security_group=network.cluster_group,
             storage_encrypted=True,
             copy_tags_to_snapshot=True,
-            **(self._production() if configuration.is_production else _demo()),
+            **(self._production() if configuration.is_production else self._demo()),
         )
         if configuration.is_production:
             self._retain_what_the_cluster_needs()
@@ -62,6 +62,16 @@ class DocumentDbStack(Stack):
         )
 
     @property
+    def identifier(self) -> str:
+        """The name of the cluster in its metrics."""
+        return self.cluster.cluster_identifier
+
+    @property
+    def needed(self) -> list[Construct]:
+        """What must be there before anything asks the cluster: its instances too."""
+        return [self.cluster]
+
+    @property
     def endpoint(self) -> str:
         """`host:port`."""
         return self.cluster.cluster_endpoint.socket_address
@@ -82,7 +92,7 @@ class DocumentDbStack(Stack):
 
     def _production(self) -> dict[str, Any]:
         """Three instances, a key of its own, two weeks of backups; all of it stays when the stack is deleted."""
-        key = kms.Key(
+        key = self._own_key() or kms.Key(
             self,
             "Key",
             description="Storage of the DocumentDB cluster",
@@ -99,22 +109,27 @@ class DocumentDbStack(Stack):
             "removal_policy": RemovalPolicy.RETAIN,
         }
 
+    def _demo(self) -> dict[str, Any]:
+        """One small instance that is deleted with the stack."""
+        return {
+            "instances": 1,
+            "instance_type": ec2.InstanceType.of(ec2.InstanceClass.T3, ec2.InstanceSize.MEDIUM),
+            "kms_key": self._own_key(),
+            "backup": docdb.BackupProps(retention=Duration.days(1)),
+            "deletion_protection": False,
+            "removal_policy": RemovalPolicy.DESTROY,
+        }
+
+    def _own_key(self) -> kms.IKey | None:
+        """The user's key, if there is one."""
+        arn = self._configuration.cluster_key
+        return kms.Key.from_key_arn(self, "Key", arn) if arn else None
+
     def _retain_what_the_cluster_needs(self) -> None:
         """A retained cluster needs its login, and CloudFormation cannot delete groups that are in use."""
         for child in self.node.find_all():
             if isinstance(child, docdb.CfnDBSubnetGroup | docdb.CfnDBClusterParameterGroup | secretsmanager.CfnSecret):
                 child.apply_removal_policy(RemovalPolicy.RETAIN)
-
-
-def _demo() -> dict[str, Any]:
-    """One small instance that is deleted with the stack."""
-    return {
-        "instances": 1,
-        "instance_type": ec2.InstanceType.of(ec2.InstanceClass.T3, ec2.InstanceSize.MEDIUM),
-        "backup": docdb.BackupProps(retention=Duration.days(1)),
-        "deletion_protection": False,
-        "removal_policy": RemovalPolicy.DESTROY,
-    }
 
 
 def _accept_findings(cluster: docdb.DatabaseCluster, *, production: bool) -> None:

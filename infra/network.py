@@ -6,6 +6,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.configuration import Configuration
+from infra.existing import existing_group, existing_vpc
 from infra.findings import accept
 
 SOURCE = ec2.Port.tcp(27017)
@@ -33,14 +34,15 @@ class NetworkStack(Stack):
     ) -> None:
         super().__init__(scope, name, env=env, termination_protection=configuration.is_production)
         self._configuration = configuration
-        self.vpc = self._vpc()
+        self.vpc: ec2.IVpc = existing_vpc(self, configuration) if configuration.vpc_id else self._vpc()
         self.functions_group = self._group("FunctionsGroup", "The functions and the operations task")
-        self.cluster_group = self._group("ClusterGroup", "The DocumentDB cluster and the poller of the mapping")
-        self.domain_group = self._group("DomainGroup", "The OpenSearch domain")
+        self.cluster_group = self._cluster_group()
+        self.domain_group = self._domain_group()
         self._add_rules()
-        self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
-        if configuration.egress == "endpoints":
-            self._add_interface_endpoints()
+        if not configuration.vpc_id:
+            self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
+            if configuration.egress == "endpoints":
+                self._add_interface_endpoints()
 
     @property
     def account_and_region(self) -> Environment:
@@ -78,6 +80,18 @@ class NetworkStack(Stack):
 
     def _group(self, name: str, description: str) -> ec2.SecurityGroup:
         return ec2.SecurityGroup(self, name, vpc=self.vpc, description=description, allow_all_outbound=False)
+
+    def _cluster_group(self) -> ec2.ISecurityGroup:
+        if not (group := self._configuration.cluster_group):
+            return self._group("ClusterGroup", "The DocumentDB cluster and the poller of the mapping")
+        rules = "27017 from the functions, and from itself for the poller of the mapping"
+        return existing_group(self, "ClusterGroup", group, configuration=self._configuration, rules=rules)
+
+    def _domain_group(self) -> ec2.ISecurityGroup:
+        if not (group := self._configuration.domain_group):
+            return self._group("DomainGroup", "The OpenSearch domain")
+        rules = "443 from the functions"
+        return existing_group(self, "DomainGroup", group, configuration=self._configuration, rules=rules)
 
     def _add_rules(self) -> None:
         """Allow exactly the connections that are needed.

@@ -25,6 +25,7 @@ class OpenSearchStack(Stack):
         super().__init__(
             scope, name, env=network.account_and_region, termination_protection=configuration.is_production
         )
+        self._configuration = configuration
         self._private_subnets = network.vpc.private_subnets
         # No access policy: it would have to name its users here. Without one, every caller must sign its requests,
         # and a policy of its role must allow them.
@@ -52,6 +53,18 @@ class OpenSearchStack(Stack):
         """The host for HTTPS requests."""
         return self.domain.domain_endpoint
 
+    @property
+    def arn(self) -> str:
+        """The domain's ARN, exported by name, so that the ids of cdk-nag's findings, which contain it, are known."""
+        return str(self.export_value(self.domain.domain_arn))
+
+    @property
+    def volume_gib(self) -> int:
+        """The size of a data node's disk."""
+        resource = self.domain.node.default_child
+        assert isinstance(resource, opensearch.CfnDomain)
+        return int(self.resolve(resource.ebs_options)["volumeSize"])
+
     def _demo(self) -> dict[str, Any]:
         """One small node, in one subnet, as required for a domain without zone awareness."""
         return {
@@ -61,14 +74,14 @@ class OpenSearchStack(Stack):
             ),
             "zone_awareness": opensearch.ZoneAwarenessConfig(enabled=False),
             "ebs": opensearch.EbsOptions(volume_size=10, volume_type=ec2.EbsDeviceVolumeType.GP3),
-            "encryption_at_rest": opensearch.EncryptionAtRestOptions(enabled=True),
+            "encryption_at_rest": opensearch.EncryptionAtRestOptions(enabled=True, kms_key=self._own_key()),
             "removal_policy": RemovalPolicy.DESTROY,
         }
 
     def _production(self) -> dict[str, Any]:
         """A data node in each zone, three dedicated masters, a key of its own, logs; it outlives the stack."""
         zones = len(self._private_subnets)
-        key = kms.Key(
+        key = self._own_key() or kms.Key(
             self,
             "Key",
             description="Disks of the OpenSearch domain",
@@ -91,6 +104,11 @@ class OpenSearchStack(Stack):
             "suppress_logs_resource_policy": True,
             "removal_policy": RemovalPolicy.RETAIN,
         }
+
+    def _own_key(self) -> kms.IKey | None:
+        """The user's key, if there is one."""
+        arn = self._configuration.domain_key
+        return kms.Key.from_key_arn(self, "Key", arn) if arn else None
 
     def _logging(self) -> opensearch.LoggingOptions:
         self._log_groups = [

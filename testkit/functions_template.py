@@ -27,6 +27,22 @@ OTHER = {
 
 AS_IN_SAMPLE = {"as_in_sample": "true", "open_api": "true", "engine_version": "4.0.0"}
 
+EXISTING = {
+    "vpc_id": "vpc-0123456789abcdef0",
+    "vpc_subnets": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
+    "vpc_zones": "eu-west-1a,eu-west-1b",
+    "cluster_arn": "arn:aws:rds:eu-west-1:123456789012:cluster:shop",
+    "cluster_endpoint": "shop.cluster-c0ffee.eu-west-1.docdb.amazonaws.com:27017",
+    "cluster_group": "sg-0123456789abcdef0",
+    "cluster_secret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:shop-login-AbCdEf",
+    "cluster_secret_key": "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    "domain_arn": "arn:aws:es:eu-west-1:123456789012:domain/search",
+    "domain_endpoint": "vpc-search-c0ffee.eu-west-1.es.amazonaws.com",
+    "domain_group": "sg-0123456789abcdef1",
+    "domain_volume_gib": "100",
+}
+"""A context in which network, cluster and domain exist already."""
+
 _NAMES = {
     r"change-streams-demo-opensearch-stack:\w*Domain\w*Arn\w*": "DOMAIN",
     r"change-streams-demo-documentdb-stack:\w*RefClusterSecret\w*": "SECRET",

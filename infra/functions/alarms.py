@@ -7,7 +7,6 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_opensearchservice as opensearch
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
@@ -108,7 +107,7 @@ class Alarms(Construct):
         self._alarm(
             "DomainFreeStorage",
             domain.metric_free_storage_space(period=metrics.PERIOD, statistic="Minimum"),
-            _volume_gib(domain) * 1024 // 5,
+            servers.opensearch.volume_gib * 1024 // 5,
             "Less than a fifth of a data node's disk is free; soon the domain refuses writes. Make its volumes larger.",
             comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_OR_EQUAL_TO_THRESHOLD,
         )
@@ -127,7 +126,7 @@ class Alarms(Construct):
         )
         self._alarm(
             "ClusterCpu",
-            metrics.of_cluster("CPUUtilization", servers.documentdb.cluster, statistic="Average"),
+            metrics.of_cluster("CPUUtilization", servers.documentdb.identifier, statistic="Average"),
             CPU_LIMIT_PERCENT,
             "The cluster's instances are busy: changes are read late. Use larger instances.",
             evaluation_periods=3,
@@ -174,12 +173,6 @@ class Alarms(Construct):
         for alarm in self.all:
             alarm.add_alarm_action(action)
             alarm.add_ok_action(action)
-
-
-def _volume_gib(domain: opensearch.Domain) -> int:
-    resource = domain.node.default_child
-    assert isinstance(resource, opensearch.CfnDomain)
-    return int(Stack.of(domain).resolve(resource.ebs_options)["volumeSize"])
 
 
 def _with_hyphens(name: str) -> str:

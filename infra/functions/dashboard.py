@@ -95,8 +95,8 @@ def _servers(servers: Servers) -> list[cloudwatch.IWidget]:
         _graph("Domain: free storage in MB", domain.metric_free_storage_space()),
         _graph(
             "Cluster: CPU in %, size of the change log in MB",
-            metrics.of_cluster("CPUUtilization", servers.documentdb.cluster, statistic="Average"),
-            metrics.of_cluster("ChangeStreamLogSize", servers.documentdb.cluster, statistic="Maximum"),
+            metrics.of_cluster("CPUUtilization", servers.documentdb.identifier, statistic="Average"),
+            metrics.of_cluster("ChangeStreamLogSize", servers.documentdb.identifier, statistic="Maximum"),
         ),
     ]
 

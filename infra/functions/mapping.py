@@ -14,10 +14,10 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.configuration import Configuration
-from infra.documentdb import DocumentDbStack
 from infra.findings import accept
 from infra.functions.findings import accept_managed_policy
 from infra.functions.functions import LOGS_KEPT
+from infra.functions.servers import SourceCluster
 
 
 class Mapping(Construct):
@@ -29,7 +29,7 @@ class Mapping(Construct):
         name: str,
         *,
         configuration: Configuration,
-        documentdb: DocumentDbStack,
+        documentdb: SourceCluster,
         sync: lambda_.Function,
         config: lambda_.Function,
     ) -> None:
@@ -56,7 +56,7 @@ class Mapping(Construct):
                 full_document="UpdateLookup",
             ),
         )
-        mapping.node.add_dependency(documentdb.cluster)
+        mapping.node.add_dependency(*documentdb.needed)
         self.mapping_id = mapping.attr_id
         if not configuration.as_in_sample:
             stream = self._change_stream(of_collection, configuration, documentdb, config)
@@ -66,7 +66,7 @@ class Mapping(Construct):
         self,
         of_collection: Construct,
         configuration: Configuration,
-        documentdb: DocumentDbStack,
+        documentdb: SourceCluster,
         config: lambda_.Function,
     ) -> CustomResource:
         """The enabled change stream. It is never updated: a later EnabledAt would make a new mapping start there."""
@@ -84,7 +84,7 @@ class Mapping(Construct):
             resource_type="Custom::ChangeStream",
             properties={"Database": configuration.database, "Collection": configuration.collection},
         )
-        stream.node.add_dependency(documentdb.cluster)  # its instances too: without one, nothing answers
+        stream.node.add_dependency(*documentdb.needed)
         return stream
 
 

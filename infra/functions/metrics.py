@@ -8,7 +8,6 @@ from typing import Final
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_docdb as docdb
 from aws_cdk import aws_lambda as lambda_
 
 from penstock.lambdas.embedded_metrics import DIMENSION, NAMESPACE
@@ -35,9 +34,9 @@ def of_mapping(name: str, sync: lambda_.IFunction, *, statistic: str) -> cloudwa
     return _metric("AWS/Lambda", name, statistic, {"FunctionName": sync.function_name})
 
 
-def of_cluster(name: str, cluster: docdb.DatabaseCluster, *, statistic: str) -> cloudwatch.Metric:
+def of_cluster(name: str, identifier: str, *, statistic: str) -> cloudwatch.Metric:
     """Return a metric of all instances of the cluster together."""
-    return _metric("AWS/DocDB", name, statistic, {"DBClusterIdentifier": cluster.cluster_identifier})
+    return _metric("AWS/DocDB", name, statistic, {"DBClusterIdentifier": identifier})
 
 
 def _metric(namespace: str, name: str, statistic: str, dimensions: dict[str, str]) -> cloudwatch.Metric:

@@ -58,7 +58,7 @@ class Operations(Construct):
         code = s3_assets.Asset(self, "Code", path=folder)
         log_group = function_logs(self, "Logs", f"/aws/codebuild/{OPERATIONS}")
         variables = {**chosen(OPERATIONS_VARIABLES, values), COMMAND: DEFAULT_COMMAND}
-        role = OperationsRole(
+        self.role = OperationsRole(
             self, "Role", configuration=configuration, network=network, servers=servers, code=code, log_group=log_group
         )
         self.project = codebuild.Project(
@@ -72,7 +72,7 @@ class Operations(Construct):
             environment_variables={
                 name: codebuild.BuildEnvironmentVariable(value=value) for name, value in variables.items()
             },
-            role=role.without_policy_updates(),
+            role=self.role.without_policy_updates(),
             logging=codebuild.LoggingOptions(cloud_watch=codebuild.CloudWatchLoggingOptions(log_group=log_group)),
             timeout=Duration.hours(8),
             vpc=network.vpc,

@@ -12,10 +12,9 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra.configuration import Configuration
-from infra.documentdb import DocumentDbStack
 from infra.functions.domain_access import WILDCARDS, policy
 from infra.functions.findings import accept_managed_policy, accept_wildcards
-from infra.functions.servers import Servers
+from infra.functions.servers import Servers, SourceCluster
 from penstock.lambdas.environment import FunctionName
 from penstock.lambdas.permissions import reader_requests, sync_requests
 
@@ -105,19 +104,19 @@ def secret_access(secret: secretsmanager.ISecret, sid: str) -> iam.PolicyDocumen
     return document
 
 
-def _cluster_access(documentdb: DocumentDbStack) -> iam.PolicyDocument:
+def _cluster_access(documentdb: SourceCluster) -> iam.PolicyDocument:
     """Allow what the mapping reads about the cluster: its subnets, and whether its parameters enable TLS."""
     document = _allow("ESMDocumentDbAccess", ["rds:DescribeDBClusters"], documentdb.cluster_arn)
     document.add_statements(
         iam.PolicyStatement(
             sid="ESMDocumentDbAccessParameters",
             actions=["rds:DescribeDBClusterParameters"],
-            resources=[_rds_arn(documentdb, "cluster-pg")],
+            resources=[_rds_arn(Stack.of(documentdb), "cluster-pg")],
         ),
         iam.PolicyStatement(
             sid="ESMDocumentDbAccessSubnets",
             actions=["rds:DescribeDBSubnetGroups"],
-            resources=[_rds_arn(documentdb, "subgrp")],
+            resources=[_rds_arn(Stack.of(documentdb), "subgrp")],
         ),
     )
     return document

@@ -1,10 +1,12 @@
 """The stack `change-streams-demo-lambda-stack`: where both sides of every grant are visible."""
 
+from collections.abc import Mapping as ByName
+
 from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra.configuration import Configuration
-from infra.documentdb import DocumentDbStack
 from infra.functions.alarms import Alarms
 from infra.functions.assets import assets
 from infra.functions.dashboard import Dashboard
@@ -15,10 +17,9 @@ from infra.functions.names import DASHBOARD, OPERATIONS
 from infra.functions.operations import Operations
 from infra.functions.queue import parking_queue
 from infra.functions.roles import Roles
-from infra.functions.servers import Servers
+from infra.functions.servers import SearchDomain, Servers, SourceCluster
 from infra.functions.variables import values
 from infra.network import NetworkStack
-from infra.opensearch import OpenSearchStack
 
 
 class LambdaStack(Stack):
@@ -31,13 +32,14 @@ class LambdaStack(Stack):
         *,
         configuration: Configuration,
         network: NetworkStack,
-        documentdb: DocumentDbStack,
-        opensearch: OpenSearchStack,
+        documentdb: SourceCluster,
+        opensearch: SearchDomain,
     ) -> None:
         super().__init__(
             scope, name, env=network.account_and_region, termination_protection=configuration.is_production
         )
-        self.add_stack_dependency(opensearch)
+        if isinstance(opensearch, Stack):
+            self.add_stack_dependency(opensearch)
         code = assets(self.node, configuration.architecture)
         servers = Servers(documentdb, opensearch, parking_queue(self, keep=configuration.is_production))
         variables = values(configuration, servers)
@@ -54,7 +56,7 @@ class LambdaStack(Stack):
         sync, config = functions["sync"], functions["config"]
         mapping = Mapping(self, "Mapping", configuration=configuration, documentdb=documentdb, sync=sync, config=config)
         gateway = Gateway(self, "Gateway", configuration=configuration, functions=functions)
-        Operations(
+        operations = Operations(
             self,
             "Operations",
             configuration=configuration,
@@ -66,6 +68,8 @@ class LambdaStack(Stack):
         alarms = Alarms(self, "Alarms", configuration=configuration, sync=sync, servers=servers)
         Dashboard(self, "Dashboard", functions=functions, gateway=gateway, alarms=alarms, servers=servers)
         self._outputs(mapping, gateway, servers)
+        if configuration.domain_arn:
+            self._roles_to_map({"Sync": roles["sync"], "Reader": roles["reader"], "Operations": operations.role})
 
     def _outputs(self, mapping: Mapping, gateway: Gateway, servers: Servers) -> None:
         # CloudFormation allows no hyphen in the name of an output: it shows `esmid`, as for the sample. The export has
@@ -81,3 +85,8 @@ class LambdaStack(Stack):
                 value=gateway.key.key_id,
                 description="aws apigateway get-api-key --include-value --api-key <this>",
             )
+
+    def _roles_to_map(self, roles: ByName[str, iam.IRole]) -> None:
+        """Show the roles that a domain with fine-grained access control has to know."""
+        for name, role in roles.items():
+            CfnOutput(self, f"{name}RoleArn", value=role.role_arn, description="Backend role, where the domain asks.")

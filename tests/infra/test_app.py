@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from testkit.functions_template import AS_IN_SAMPLE, OTHER
+from testkit.functions_template import AS_IN_SAMPLE, EXISTING, OTHER
 from testkit.synthesis import STAND_IN, Synthesis, synthesise
 from testkit.templates import DOCUMENTDB, LAMBDA, OPENSEARCH, VPC
 
@@ -25,6 +25,7 @@ CONTEXTS = {
     "endpoints": {"egress": "endpoints"},
     "as-in-sample": AS_IN_SAMPLE,
     "other": OTHER,
+    "existing": EXISTING,
 }
 
 
@@ -75,8 +76,9 @@ def resources_of(synthesis: Synthesis) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{stack} {name} {resource['Type']}", resource
 
 
-def test_there_are_the_four_stacks_of_the_sample(each):
-    assert set(each.files) == STACKS
+def test_there_are_the_four_stacks_of_the_sample_less_those_of_existing_servers(each, synthesis):
+    exist = {DOCUMENTDB, OPENSEARCH} if each is synthesis(EXISTING) else set()
+    assert set(each.files) == STACKS - exist
 
 
 def test_no_finding_of_cdk_nag_is_left_unaccepted(each):

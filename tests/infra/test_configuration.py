@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from infra.configuration import Configuration, ConfigurationError
+from testkit.functions_template import EXISTING
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "aws.md"
 
@@ -29,6 +30,21 @@ REFUSED = {
     "alarm_email": ("nobody", "an e-mail address"),
     "function_timeout_s": ("900", "from 30 to 840"),
     "function_memory_mb": ("64", "from 128 to 10240"),
+    "vpc_id": ("vpc-x", "vpc-0123456789abcdef0"),
+    "vpc_subnets": ("subnet-0123456789abcdef0", "two or more"),
+    "vpc_zones": ("eu-west-1", "eu-west-1a,eu-west-1b"),
+    "cluster_arn": ("arn:aws:docdb:eu-west-1:123456789012:cluster:x", "arn:aws:rds:"),
+    "cluster_endpoint": ("mongodb://host", "host:27017"),
+    "cluster_group": ("group", "sg-0123456789abcdef0"),
+    "cluster_secret": ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:login", "six characters"),
+    "cluster_secret_key": ("alias/mine", "arn:aws:kms:"),
+    "domain_arn": ("arn:aws:es:eu-west-1:123456789012:domain/Upper", "arn:aws:es:"),
+    "domain_endpoint": ("https://host", "without https://"),
+    "domain_group": ("sg-", "sg-0123456789abcdef0"),
+    "domain_volume_gib": ("0", "from 1 to 24576"),
+    "group_rules": ("no", "true or false"),
+    "cluster_key": ("key", "arn:aws:kms:"),
+    "domain_key": ("key", "arn:aws:kms:"),
 }
 """Of each key a value that is refused, and what the refusal says is allowed."""
 
@@ -84,6 +100,27 @@ def test_a_refusal_names_key_value_and_what_is_allowed(key):
     assert allowed in message
 
 
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"vpc_id": EXISTING["vpc_id"]}, "vpc_id names an existing part: vpc_subnets, vpc_zones must be given too."),
+        (
+            {"cluster_secret": EXISTING["cluster_secret"]},
+            "cluster_arn, cluster_endpoint, cluster_group must be given too.",
+        ),
+        ({"domain_arn": EXISTING["domain_arn"]}, "domain_arn needs vpc_id."),
+        ({**EXISTING, "egress": "nat"}, "egress and vpc_id exclude each other: an existing VPC has its own way out."),
+        ({**EXISTING, "cluster_key": EXISTING["cluster_secret_key"]}, "cluster_key and cluster_arn exclude each other"),
+        (
+            {**EXISTING, "vpc_zones": "eu-west-1a,eu-west-1b,eu-west-1c"},
+            "vpc_zones must have a zone for each of vpc_subnets",
+        ),
+    ],
+)
+def test_keys_of_existing_parts_that_do_not_go_together(given, problem):
+    assert problem in refusal(**given)
+
+
 @pytest.mark.parametrize("version", ["8", "8.0.0", "8.0.1"])
 def test_engine_8_is_refused_with_the_reason(version):
     assert "event source mapping does not read engine 8" in refusal(engine_version=version)
@@ -136,6 +173,7 @@ def test_an_open_api_with_an_authorisation_is_refused():
 def test_the_documentation_has_each_key_with_its_default():
     lines = DOCUMENTATION.read_text().splitlines()
     for key in fields(Configuration):
-        default = {"": "", False: "`false`"}.get(key.default, f"`{key.default}`")
+        default = str(key.default).lower() if isinstance(key.default, bool) else key.default
+        default = f"`{default}`" if default not in ("", ()) else ""
         row = f"| `{key.name}` | {default} | {key.metadata['about']} |"
         assert row in lines, row

@@ -15,7 +15,7 @@ from penstock.settings import CollectionSettings
 
 _NEVER: Final = "CHECK"
 _UPDATE: Final = b'{"update":{"_id":"penstock-check","require_alias":true}}\n{"doc":{}}\n'
-_NOTHING: Final = {"query": {"match_none": {}}}
+_NOTHING: Final[dict[str, Any]] = {"query": {"match_none": {}}}
 
 
 class _Request(NamedTuple):

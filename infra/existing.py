@@ -1,0 +1,67 @@
+"""Parts of a deployment that exist already. They are used by their names, so that synthesis looks nothing up.
+
+Nothing of them is changed, except that their security groups get the rules that `NetworkStack` lists.
+"""
+
+from aws_cdk import Annotations
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_opensearchservice as opensearch
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from infra.configuration import Configuration
+
+
+class ExistingCluster(Construct):
+    """A DocumentDB cluster; has what the rest of the app asks of `DocumentDbStack`."""
+
+    def __init__(self, scope: Construct, name: str, *, configuration: Configuration) -> None:
+        super().__init__(scope, name)
+        key = configuration.cluster_secret_key
+        self.secret: secretsmanager.ISecret = secretsmanager.Secret.from_secret_attributes(
+            self,
+            "Secret",
+            secret_complete_arn=configuration.cluster_secret,
+            encryption_key=kms.Key.from_key_arn(self, "SecretKey", key) if key else None,
+        )
+        self.cluster_arn = configuration.cluster_arn
+        self.endpoint = configuration.cluster_endpoint
+        self.identifier = configuration.cluster_arn.rpartition(":")[2]
+        self.needed: list[Construct] = []
+
+
+class ExistingDomain(Construct):
+    """An OpenSearch domain; has what the rest of the app asks of `OpenSearchStack`."""
+
+    def __init__(self, scope: Construct, name: str, *, configuration: Configuration) -> None:
+        super().__init__(scope, name)
+        self.domain: opensearch.IDomain = opensearch.Domain.from_domain_attributes(
+            self,
+            "Domain",
+            domain_arn=configuration.domain_arn,
+            domain_endpoint=f"https://{configuration.domain_endpoint}",
+        )
+        self.arn = configuration.domain_arn
+        self.endpoint = configuration.domain_endpoint
+        self.volume_gib = configuration.domain_volume_gib
+
+
+def existing_vpc(scope: Construct, configuration: Configuration) -> ec2.IVpc:
+    """The VPC, of which only the private subnets are used."""
+    return ec2.Vpc.from_vpc_attributes(
+        scope,
+        "Vpc",
+        vpc_id=configuration.vpc_id,
+        availability_zones=list(configuration.vpc_zones),
+        private_subnet_ids=list(configuration.vpc_subnets),
+    )
+
+
+def existing_group(
+    scope: Construct, name: str, group: str, *, configuration: Configuration, rules: str
+) -> ec2.ISecurityGroup:
+    """A security group; says which `rules` it gets, where it gets any."""
+    if configuration.group_rules:
+        Annotations.of(scope).add_info(f"The existing security group {group} gets rules that allow {rules}.")
+    return ec2.SecurityGroup.from_security_group_id(scope, name, group, mutable=configuration.group_rules)
