@@ -129,7 +129,8 @@ def test_it_reads_the_secret_and_replays_the_queue(template, role):
         ("GET", "/_cluster/health"),
         ("PUT", "/demo-index-g1"),
         ("PUT", "/penstock-state-v1"),
-        ("POST", "/_bulk"),
+        ("POST", "/_aliases"),
+        ("DELETE", "/demo-index-g1"),
         ("POST", "/demo-index-g1-write/_bulk"),
         ("POST", "/penstock-state/_bulk"),
         ("POST", "/penstock-state/_mget"),
@@ -148,8 +149,10 @@ def test_it_may_send_what_commands_send(role, method, path):
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("DELETE", "/demo-index-g1"),
+        ("DELETE", "/demo-index"),
+        ("DELETE", "/another-g1"),
         ("DELETE", "/penstock-state-v1"),
+        ("POST", "/_bulk"),
         ("POST", "/another/_bulk"),
         ("PUT", "/another"),
         ("PUT", "/_cluster/settings"),
