@@ -5,6 +5,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from infra import context_checks as checks
+from infra.collections import Collections, index_patterns
+from penstock.settings import CollectionSettings
 
 if TYPE_CHECKING:
     from constructs import Node  # its library starts Node, which takes seconds that are not needed to list the options
@@ -46,6 +48,13 @@ class Configuration:
     database: str = field(default="demo-database", metadata=_key(checks.database, "Database of the collection."))
     collection: str = field(default="demo-collection", metadata=_key(checks.collection, "Collection to index."))
     index: str = field(default="demo-index", metadata=_key(checks.index, "Alias of its index."))
+    collections: Collections = field(
+        default=Collections(),
+        metadata=_key(
+            Collections.read,
+            "Several collections with all their settings, instead of these three keys: `@penstock.toml`, `@FILE.json`.",
+        ),
+    )
     architecture: Architecture = field(
         default="x86_64",
         metadata=_key(checks.one_of("x86_64", "arm64"), "Architecture of functions and task: `x86_64` or `arm64`."),
@@ -185,9 +194,17 @@ class Configuration:
         return self.profile == "production"
 
     @property
-    def namespace(self) -> str:
-        """`database.collection`."""
-        return f"{self.database}.{self.collection}"
+    def tables(self) -> tuple[CollectionSettings, ...]:
+        """The collections. The single node of a demo has no room for a copy: the domain would be yellow."""
+        if self.collections.tables:
+            return self.collections.tables
+        copies = {} if self.is_production else {"replicas": 0}
+        return (CollectionSettings(namespace=f"{self.database}.{self.collection}", index=self.index, **copies),)
+
+    @property
+    def indexes(self) -> list[str]:
+        """By which names the roles get their rights."""
+        return index_patterns([each.alias for each in self.tables])
 
     @classmethod
     def from_context(cls, node: "Node") -> Self:
@@ -224,6 +241,9 @@ _TOGETHER = (
 
 _WITHOUT = (
     ("egress", "vpc_id", "an existing VPC has its own way out"),
+    ("collections", "database", "the tables name their database"),
+    ("collections", "collection", "the tables name their collection"),
+    ("collections", "index", "the tables name their index"),
     ("cluster_key", "cluster_arn", "the storage of an existing cluster keeps its key"),
     ("domain_key", "domain_arn", "the disks of an existing domain keep their key"),
 )

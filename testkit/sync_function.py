@@ -80,8 +80,10 @@ class SyncFunction:
 
     def look_at_every_call(self) -> None:
         """Look at records and indexes at every call from now on, as a container does that was called long ago."""
-        for each in sync._serving().values():
-            each.wiring = replace(each.wiring, intervals=Intervals(targets_s=0.0))
+        serving = sync._serving()
+        serving.wiring = replace(serving.wiring, intervals=Intervals(targets_s=0.0))
+        for each in serving.by_name.values():
+            each.wiring = serving.wiring
 
     def indexed(self) -> dict[str, Any]:
         return self.way.documents(self.alias)

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from constructs import Node
 
+from infra.configuration import Configuration
 from penstock_tools.bundle import build_functions, build_operations
 
 CONTEXT_KEY: Final = "asset_folder"
@@ -22,16 +23,17 @@ class Assets(NamedTuple):
     operations: str
 
 
-def assets(node: Node, architecture: str) -> Assets:
-    """Build both folders for an architecture, or return those that the context names.
+def assets(node: Node, configuration: Configuration) -> Assets:
+    """Build both folders, or return those that the context names; with the settings of several collections.
 
     Raises:
         AssetError: if a package is not available.
     """
+    architecture, collections = configuration.architecture, configuration.collections
     given = node.try_get_context(CONTEXT_KEY)
     folder = Path(given) if given else BUILT / architecture
     found = Assets(str(folder / "functions"), str(folder / "operations"))
     if not given:
         build_functions(Path(found.functions), architecture=architecture, python=PYTHON)
         build_operations(Path(found.operations), architecture=architecture, python=PYTHON)
-    return found
+    return Assets(*map(collections.add_to, found)) if collections.tables else found

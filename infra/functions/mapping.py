@@ -1,4 +1,4 @@
-"""The event source mapping, and the change stream that must be enabled before it.
+"""The event source mapping of each collection, and the change stream that must be enabled before it.
 
 A mapping checks its collection's change stream when it is created, and never again. So by default, CloudFormation calls
 the config function, as a custom resource, before it creates the mapping. The mapping then starts at the time when the
@@ -18,10 +18,11 @@ from infra.findings import accept
 from infra.functions.findings import accept_managed_policy
 from infra.functions.functions import LOGS_KEPT
 from infra.functions.servers import SourceCluster
+from penstock.model import Namespace
 
 
-class Mapping(Construct):
-    """The mapping of a collection; `mapping_id` is its id for the AWS CLI."""
+class Mappings(Construct):
+    """A mapping for each collection; `ids` are their ids for the AWS CLI, by collection."""
 
     def __init__(
         self,
@@ -34,42 +35,41 @@ class Mapping(Construct):
         config: lambda_.Function,
     ) -> None:
         super().__init__(scope, name)
+        self._configuration = configuration
+        self._documentdb = documentdb
+        self._sync = sync
+        self._provider = None if configuration.as_in_sample else self._make_provider(config)
+        self.ids = {each.namespace: self._mapping(Namespace.named(each.namespace)) for each in configuration.tables}
+
+    def _mapping(self, namespace: Namespace) -> str:
         # Names in the template change with the collection, because a mapping's collection cannot be changed in place.
-        of_collection = Construct(self, sha256(configuration.namespace.encode()).hexdigest()[:8])
+        of_collection = Construct(self, sha256(str(namespace).encode()).hexdigest()[:8])
+        configuration = self._configuration
         mapping = lambda_.CfnEventSourceMapping(
             of_collection,
             "Mapping",
-            function_name=sync.function_name,
-            event_source_arn=documentdb.cluster_arn,
+            function_name=self._sync.function_name,
+            event_source_arn=self._documentdb.cluster_arn,
             enabled=not configuration.as_in_sample,
             starting_position="LATEST" if configuration.as_in_sample else "AT_TIMESTAMP",
             batch_size=configuration.batch_size,
             maximum_batching_window_in_seconds=configuration.batch_window_s,
             source_access_configurations=[
                 lambda_.CfnEventSourceMapping.SourceAccessConfigurationProperty(
-                    type="BASIC_AUTH", uri=documentdb.secret.secret_arn
+                    type="BASIC_AUTH", uri=self._documentdb.secret.secret_arn
                 )
             ],
             document_db_event_source_config=lambda_.CfnEventSourceMapping.DocumentDBEventSourceConfigProperty(
-                database_name=configuration.database,
-                collection_name=configuration.collection,
-                full_document="UpdateLookup",
+                database_name=namespace.db, collection_name=namespace.coll, full_document="UpdateLookup"
             ),
         )
-        mapping.node.add_dependency(*documentdb.needed)
-        self.mapping_id = mapping.attr_id
-        if not configuration.as_in_sample:
-            stream = self._change_stream(of_collection, configuration, documentdb, config)
+        mapping.node.add_dependency(*self._documentdb.needed)
+        if self._provider is not None:
+            stream = self._change_stream(of_collection, namespace, self._provider)
             mapping.starting_position_timestamp = Token.as_number(stream.get_att("EnabledAt"))
+        return mapping.attr_id
 
-    def _change_stream(
-        self,
-        of_collection: Construct,
-        configuration: Configuration,
-        documentdb: SourceCluster,
-        config: lambda_.Function,
-    ) -> CustomResource:
-        """The enabled change stream. It is never updated: a later EnabledAt would make a new mapping start there."""
+    def _make_provider(self, config: lambda_.Function) -> custom_resources.Provider:
         provider = custom_resources.Provider(
             self,
             "Provider",
@@ -77,14 +77,20 @@ class Mapping(Construct):
             log_group=logs.LogGroup(self, "ProviderLogs", retention=LOGS_KEPT, removal_policy=RemovalPolicy.DESTROY),
         )
         _accept_framework(provider, config)
+        return provider
+
+    def _change_stream(
+        self, of_collection: Construct, namespace: Namespace, provider: custom_resources.Provider
+    ) -> CustomResource:
+        """The enabled change stream. It is never updated: a later EnabledAt would make a new mapping start there."""
         stream = CustomResource(
             of_collection,
             "ChangeStream",
             service_token=provider.service_token,
             resource_type="Custom::ChangeStream",
-            properties={"Database": configuration.database, "Collection": configuration.collection},
+            properties={"Database": namespace.db, "Collection": namespace.coll},
         )
-        stream.node.add_dependency(*documentdb.needed)
+        stream.node.add_dependency(*self._documentdb.needed)
         return stream
 
 

@@ -15,7 +15,7 @@ from infra.functions.functions import private_subnets
 from infra.functions.roles import secret_access
 from infra.functions.servers import Servers
 from infra.network import NetworkStack
-from penstock.lambdas.permissions import operations_requests
+from penstock.lambdas.permissions import of_all, operations_requests
 
 QUEUE_ACTIONS: Final = [
     "sqs:ReceiveMessage",
@@ -52,7 +52,7 @@ class OperationsRole(iam.Role):
         code: s3_assets.Asset,
         log_group: logs.ILogGroup,
     ) -> None:
-        access = policy(servers.opensearch, operations_requests(configuration.index))
+        access = policy(servers.opensearch, of_all(operations_requests, configuration.indexes))
         placing = _placing(Stack.of(scope), network)
         logging = iam.PolicyDocument(
             statements=[

@@ -16,7 +16,7 @@ from infra.functions.domain_access import WILDCARDS, policy
 from infra.functions.findings import accept_managed_policy, accept_wildcards
 from infra.functions.servers import Servers, SourceCluster
 from penstock.lambdas.environment import FunctionName
-from penstock.lambdas.permissions import reader_requests, sync_requests
+from penstock.lambdas.permissions import of_all, reader_requests, sync_requests
 
 Policies = dict[str, iam.PolicyDocument]
 
@@ -54,19 +54,19 @@ class Roles(Construct):
     ) -> None:
         super().__init__(scope, name)
         documentdb, opensearch, queue = servers
-        index = configuration.index
+        shown, indexes = configuration.tables[0].alias, configuration.indexes
         of_secret = secret_access(documentdb.secret, "DocumentDbSecretAccess")
         self._by_function: dict[FunctionName, iam.Role] = {
             "writer": self._role("Writer", {"DocumentDbSecretAccess": of_secret}),
             "config": self._role("Config", {"DocumentDbSecretAccess": of_secret}),
-            "reader": self._role("Reader", {"OpenSearchAccess": policy(opensearch, reader_requests(index))}),
+            "reader": self._role("Reader", {"OpenSearchAccess": policy(opensearch, reader_requests(shown))}),
             "sync": self._role(
                 "Sync",
                 {
                     "ESMNetworkingAccess": _allow("ESMNetworkingAccess", NETWORK_ACTIONS, "*"),
                     "ESMDocumentDbAccess": _cluster_access(documentdb),
                     "ESMDocumentDbSecretAccess": secret_access(documentdb.secret, "ESMDocumentDbSecretAccess"),
-                    "OpenSearchAccess": policy(opensearch, sync_requests(index)),
+                    "OpenSearchAccess": policy(opensearch, of_all(sync_requests, indexes)),
                     "ParkingQueueAccess": _allow("ParkingQueueAccess", ["sqs:SendMessage"], queue.queue_arn),
                 },
             ),

@@ -1,6 +1,6 @@
 """The stack `change-streams-demo-lambda-stack`: where both sides of every grant are visible."""
 
-from collections.abc import Mapping as ByName
+from collections.abc import Mapping, Sequence
 
 from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_iam as iam
@@ -12,7 +12,7 @@ from infra.functions.assets import assets
 from infra.functions.dashboard import Dashboard
 from infra.functions.functions import Functions
 from infra.functions.gateway import Gateway
-from infra.functions.mapping import Mapping
+from infra.functions.mapping import Mappings
 from infra.functions.names import DASHBOARD, OPERATIONS
 from infra.functions.operations import Operations
 from infra.functions.queue import parking_queue
@@ -40,7 +40,7 @@ class LambdaStack(Stack):
         )
         if isinstance(opensearch, Stack):
             self.add_stack_dependency(opensearch)
-        code = assets(self.node, configuration.architecture)
+        code = assets(self.node, configuration)
         servers = Servers(documentdb, opensearch, parking_queue(self, keep=configuration.is_production))
         variables = values(configuration, servers)
         roles = Roles(self, "Roles", configuration=configuration, servers=servers)
@@ -54,7 +54,9 @@ class LambdaStack(Stack):
             values=variables,
         )
         sync, config = functions["sync"], functions["config"]
-        mapping = Mapping(self, "Mapping", configuration=configuration, documentdb=documentdb, sync=sync, config=config)
+        mappings = Mappings(
+            self, "Mapping", configuration=configuration, documentdb=documentdb, sync=sync, config=config
+        )
         gateway = Gateway(self, "Gateway", configuration=configuration, functions=functions)
         operations = Operations(
             self,
@@ -67,14 +69,18 @@ class LambdaStack(Stack):
         )
         alarms = Alarms(self, "Alarms", configuration=configuration, sync=sync, servers=servers)
         Dashboard(self, "Dashboard", functions=functions, gateway=gateway, alarms=alarms, servers=servers)
-        self._outputs(mapping, gateway, servers)
+        self._outputs(list(mappings.ids.items()), gateway, servers)
         if configuration.domain_arn:
             self._roles_to_map({"Sync": roles["sync"], "Reader": roles["reader"], "Operations": operations.role})
 
-    def _outputs(self, mapping: Mapping, gateway: Gateway, servers: Servers) -> None:
+    def _outputs(self, mappings: Sequence[tuple[str, str]], gateway: Gateway, servers: Servers) -> None:
         # CloudFormation allows no hyphen in the name of an output: it shows `esmid`, as for the sample. The export has
         # the full name.
-        CfnOutput(self, "esm-id", value=mapping.mapping_id, export_name="esm-id", description="Id of the mapping.")
+        CfnOutput(self, "esm-id", value=mappings[0][1], export_name="esm-id", description="Id of the mapping.")
+        for name, mapping_id in mappings[1:]:
+            CfnOutput(
+                self, f"esm-{name.encode().hex()[:200]}", value=mapping_id, description=f"Id of the mapping of {name}."
+            )
         CfnOutput(self, "ParkingQueueUrl", value=servers.queue.queue_url, description="Queue of parked keys.")
         CfnOutput(self, "OperationsProject", value=OPERATIONS, description="Project that runs penstock commands.")
         CfnOutput(self, "DashboardName", value=DASHBOARD, description="Dashboard in CloudWatch.")
@@ -86,7 +92,7 @@ class LambdaStack(Stack):
                 description="aws apigateway get-api-key --include-value --api-key <this>",
             )
 
-    def _roles_to_map(self, roles: ByName[str, iam.IRole]) -> None:
+    def _roles_to_map(self, roles: Mapping[str, iam.IRole]) -> None:
         """Show the roles that a domain with fine-grained access control has to know."""
         for name, role in roles.items():
             CfnOutput(self, f"{name}RoleArn", value=role.role_arn, description="Backend role, where the domain asks.")

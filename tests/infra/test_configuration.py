@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.collections import Collections
 from infra.configuration import Configuration, ConfigurationError
 from testkit.functions_template import EXISTING
 
@@ -17,6 +18,7 @@ REFUSED = {
     "database": ("a.b", "1 to 63 characters"),
     "collection": ("system.users", "not system.*"),
     "index": ("Upper", "lower case"),
+    "collections": ("shop.orders", "a list of tables in JSON"),
     "architecture": ("riscv", "x86_64 or arm64"),
     "batch_size": ("10001", "from 1 to 10000"),
     "batch_window_s": ("301", "from 0 to 300"),
@@ -68,7 +70,7 @@ def test_without_context_everything_has_its_default():
 def test_the_defaults_are_the_demonstration():
     configuration = read()
     assert (configuration.engine_version, configuration.profile, configuration.egress) == ("5.0.0", "demo", "nat")
-    assert configuration.namespace == "demo-database.demo-collection"
+    assert [each.namespace for each in configuration.tables] == ["demo-database.demo-collection"]
     assert configuration.index == "demo-index"
     assert configuration.api == "key"
     assert not configuration.is_production
@@ -174,6 +176,6 @@ def test_the_documentation_has_each_key_with_its_default():
     lines = DOCUMENTATION.read_text().splitlines()
     for key in fields(Configuration):
         default = str(key.default).lower() if isinstance(key.default, bool) else key.default
-        default = f"`{default}`" if default not in ("", ()) else ""
+        default = f"`{default}`" if default not in ("", (), Collections()) else ""
         row = f"| `{key.name}` | {default} | {key.metadata['about']} |"
         assert row in lines, row

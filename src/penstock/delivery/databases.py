@@ -5,7 +5,7 @@ Such a process lives on for an unknown time, and looks at the records and the in
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -113,14 +113,17 @@ class DatabaseTargets:
 
 def databases(wiring: Wiring) -> dict[str, DatabaseTargets]:
     """One for each database, whatever cursors a worker would have. Raises SettingsError."""
+    names = [Namespace.named(each.namespace) for each in wiring.settings.collections]
+    dbs = sorted({each.db for each in names})
+    return {db: targets_of(wiring, {each for each in names if each.db == db}) for db in dbs}
+
+
+def targets_of(wiring: Wiring, names: Container[Namespace]) -> DatabaseTargets:
+    """Those of some collections of one database. Raises SettingsError."""
     settings = wiring.settings
     source = settings.source.model_copy(update={"cursor_per": "database"})
-    found: dict[str, DatabaseTargets] = {}
-    for db in sorted({Namespace.named(each.namespace).db for each in settings.collections}):
-        its = tuple(each for each in settings.collections if Namespace.named(each.namespace).db == db)
-        planner = Planner(settings.model_copy(update={"source": source, "collections": its}))
-        found[db] = DatabaseTargets(planner, wiring)
-    return found
+    its = tuple(each for each in settings.collections if Namespace.named(each.namespace) in names)
+    return DatabaseTargets(Planner(settings.model_copy(update={"source": source, "collections": its})), wiring)
 
 
 def require_mappable(settings: Settings) -> None:

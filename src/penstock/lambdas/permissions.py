@@ -6,7 +6,7 @@ index in the path. `POST /_aliases` moves any alias: IAM alone cannot narrow tha
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 STATE: Final = "penstock-*"
@@ -51,6 +51,15 @@ def operations_requests(index: str) -> list[Requests]:
         Requests("OpenSearchMoveAlias", ["Post"], ["_aliases"]),
         Requests("OpenSearchDropIndex", ["Delete"], [_generations(index)]),
     ]
+
+
+def of_all(requests: Callable[[str], list[Requests]], indexes: Iterable[str]) -> list[Requests]:
+    """Return the requests for several indexes, each kind once."""
+    merged: dict[str, Requests] = {}
+    for each in (each for index in indexes for each in requests(index)):
+        before = merged.get(each.sid, each._replace(paths=()))
+        merged[each.sid] = each._replace(paths=list(dict.fromkeys([*before.paths, *each.paths])))
+    return list(merged.values())
 
 
 def allows(requests: Iterable[Requests], method: str, path: str) -> bool:

@@ -20,14 +20,14 @@ import structlog
 
 from penstock.aws.queue import MAX_TEXT_BYTES, Queue
 from penstock.connections import parking_queue
-from penstock.delivery.databases import DatabaseTargets, databases, require_mappable
+from penstock.delivery.databases import DatabaseTargets, require_mappable, targets_of
 from penstock.delivery.parked_keys import texts_of
 from penstock.errors import PenstockError, Stopped, SystemicFault
 from penstock.lambdas.clients import settings, sink, source
 from penstock.lambdas.deadline import in_time
 from penstock.lambdas.embedded_metrics import publish
-from penstock.lambdas.events import changes_of, events_of, latest_time, token_of
-from penstock.model import CONTROL, Change, Counts, Namespace, Position, seconds_of
+from penstock.lambdas.events import StreamEvent, changes_of, events_of, latest_time, token_of
+from penstock.model import Change, Counts, Namespace, Position, seconds_of
 from penstock.observe.metrics import Metrics
 from penstock.runtime.intervals import INTERVALS
 from penstock.wiring import Wiring
@@ -46,15 +46,13 @@ def handler(event: Any, context: Any) -> None:
         events = events_of(event)
         position = Position(token_of(events), latest_time(events))
         done = _Done()
-        for db, changes in changes_of(events, declared).items():
+        for collection, changes in _by_collection(events, declared).items():
             try:
-                done.counts.add(_in_time(context, partial(_apply, db, changes, position)))
-                done.unreconciled += len(_serving()[db].unreconciled) if db in _serving() else 0
+                done.counts.add(_in_time(context, partial(_apply, collection, changes, position, done)))
             except Exception as error:  # noqa: BLE001 (any error: raising could lose the batch)
-                _log_parked(error, db)
-                keys = [each for each in changes if each.kind in CONTROL or each.namespace in declared]
-                queue.send(list(texts_of(keys, most_bytes=MAX_TEXT_BYTES)))
-                done.parked += len(keys)
+                _log_parked(error, str(collection))
+                queue.send(list(texts_of(changes, most_bytes=MAX_TEXT_BYTES)))
+                done.parked += len(changes)
                 done.faults += isinstance(error, SystemicFault)
         _publish(context, done, position)
 
@@ -77,25 +75,48 @@ def _in_time(context: Any, work: Callable[[threading.Event], Counts]) -> Counts:
     )
 
 
-def _apply(db: str, changes: Sequence[Change], position: Position, stop: threading.Event) -> Counts:
-    """Apply the changes of one database. Raises PenstockError."""
-    serving = _serving().get(db)
-    if serving is None:
-        log.warning("no collection of this database is declared", database=db, changes=len(changes))
+def _by_collection(
+    events: Sequence[StreamEvent], declared: Sequence[Namespace]
+) -> dict[Namespace | None, list[Change]]:
+    """The changes, in order, by the declared collection that they concern: what is wrong with one parks no other's.
+
+    A dropped database concerns all of its collections. None has what concerns no declared one.
+    """
+    by_collection: dict[Namespace | None, list[Change]] = {}
+    known = set(declared)
+    for db, changes in changes_of(events, declared).items():
+        its = [each for each in declared if each.db == db]
+        for change in changes:
+            named = known.intersection((change.namespace, change.to)) if change.to else known & {change.namespace}
+            for each in its if change.kind == "drop_database" else named or (None,):
+                by_collection.setdefault(each, []).append(change)
+    return by_collection
+
+
+def _apply(
+    collection: Namespace | None, changes: Sequence[Change], position: Position, done: _Done, stop: threading.Event
+) -> Counts:
+    """Apply the changes of one collection. Raises PenstockError."""
+    if collection is None:
+        names = sorted({str(each.namespace) for each in changes})
+        log.warning("no declared collection", collections=names, changes=len(changes))
         return Counts(read=len(changes), control=len(changes))
-    return serving.apply(changes, position, stop)
+    targets = _serving().targets(collection)
+    counts = targets.apply(changes, position, stop)
+    done.unreconciled += len(targets.unreconciled)
+    return counts
 
 
-def _log_parked(error: Exception, db: str) -> None:
+def _log_parked(error: Exception, collection: str) -> None:
     if isinstance(error, Stopped):
-        log.warning("out of time: the batch is parked", database=db, reason=str(error))
+        log.warning("out of time: the batch is parked", collection=collection, reason=str(error))
     elif isinstance(error, PenstockError):
-        log.error("the batch is parked", database=db, reason=str(error))
+        log.error("the batch is parked", collection=collection, reason=str(error))
     else:
         where = "".join(format_tb(error.__traceback__))  # without the error's message, which may quote a document
         log.error(
             "unexpected error, the batch is parked; please report this with the log",
-            database=db,
+            collection=collection,
             error=type(error).__name__,
             where=where,
         )
@@ -120,10 +141,24 @@ def _publish(context: Any, done: _Done, position: Position) -> None:
     publish(context.function_name, values, request_id=context.aws_request_id)
 
 
+@dataclass
+class _Serving:
+    """What this container feeds, by collection."""
+
+    wiring: Wiring
+    by_name: dict[Namespace, DatabaseTargets] = field(default_factory=dict)
+
+    def targets(self, name: Namespace) -> DatabaseTargets:
+        """Raises SettingsError."""
+        if name not in self.by_name:
+            self.by_name[name] = targets_of(self.wiring, {name})
+        return self.by_name[name]
+
+
 @cache
-def _serving() -> dict[str, DatabaseTargets]:
+def _serving() -> _Serving:
     require_mappable(settings())
-    return databases(Wiring(settings(), source(), sink(), Metrics()))
+    return _Serving(Wiring(settings(), source(), sink(), Metrics()))
 
 
 @cache

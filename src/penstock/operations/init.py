@@ -102,9 +102,9 @@ def _entry(row: Setting, value: Any) -> Iterator[str]:
     words = f"{row.description} ({'; '.join(notes)})" if notes else row.description
     yield from (f"# {line}" for line in textwrap.wrap(words, 110))
     if value is not None:
-        yield f"{row.name} = {_toml(value)}"
+        yield f"{row.name} = {toml_value(value)}"
     else:
-        yield f"# {row.name} = {'' if row.default is None else _toml(row.default)}".rstrip()
+        yield f"# {row.name} = {'' if row.default is None else toml_value(row.default)}".rstrip()
 
 
 def _collections(found: Iterable[OfferedCollection]) -> Iterator[str]:
@@ -122,11 +122,11 @@ def _collections(found: Iterable[OfferedCollection]) -> Iterator[str]:
 def _table(found: OfferedCollection) -> Iterator[str]:
     """One collection; with an index name when its own name cannot be one."""
     yield f"\n[[collections]]  # about {counted(found.documents, 'document')}"
-    yield f"namespace = {_toml(found.namespace)}"
+    yield f"namespace = {toml_value(found.namespace)}"
     try:
         check_index_name(found.namespace.lower())
     except ValueError:
-        yield f"index = {_toml(index_name_from(found.namespace))}"
+        yield f"index = {toml_value(index_name_from(found.namespace))}"
 
 
 def index_name_from(namespace: str) -> str:
@@ -144,11 +144,12 @@ def _wanted(namespace: str) -> bool:
     return True
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """Return a value of a setting as TOML."""
     if hasattr(value, "get_secret_value"):
         value = value.get_secret_value()
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(name)} = {_toml(each)}" for name, each in value.items()) + " }"
+        return "{ " + ", ".join(f"{json.dumps(name)} = {toml_value(each)}" for name, each in value.items()) + " }"
     if isinstance(value, tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
+        return "[" + ", ".join(map(toml_value, value)) + "]"
     return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)

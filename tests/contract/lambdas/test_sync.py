@@ -1,5 +1,6 @@
 """The sync function on a real index, a real source and a real queue."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -364,3 +365,44 @@ def test_a_generation_that_fails_beside_the_one_that_serves_parks_nothing(
     assert "was deleted, replaced or restored" in failed.failed
     assert way.client.request("GET", f"/{function.alias}-g2/_doc/a").status == 404
     way.ask("DELETE", pipeline)
+
+
+@pytest.fixture
+def with_items(function: SyncFunction, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The function feeds a second collection of the database, `items`; its alias."""
+    db, alias = Namespace.named(function.namespace).db, f"{function.alias}-items"
+    tables = [
+        {"namespace": function.namespace, "index": function.alias, "replicas": 0},
+        {"namespace": f"{db}.items", "index": alias, "replicas": 0},
+    ]
+    monkeypatch.setenv("PENSTOCK_COLLECTIONS", json.dumps(tables))
+    forget()
+    return alias
+
+
+def test_an_index_that_is_gone_parks_the_changes_of_its_collection_alone(
+    function: SyncFunction, with_items: str, way: Side
+) -> None:
+    db = Namespace.named(function.namespace).db
+    items = {"ns": {"db": db, "coll": "items"}}
+    function.call(event("insert", "a", {"n": 1}, at=T), event("insert", "b", {"n": 1}, at=T + 1, **items))
+    assert way.documents(with_items) == {"b": {"n": 1}}
+    way.ask("DELETE", f"/{function.alias}-g1")
+    function.look_at_every_call()
+    said = function.call(event("insert", "c", {"n": 1}, at=T + 2), event("insert", "d", {"n": 1}, at=T + 3, **items))
+    assert (said["Written"], said["Parked"], said["SystemicFaults"]) == (1, 1, 1)
+    assert [each["id"] for each in function.parked()] == ['"c"']
+    assert way.documents(with_items).keys() == {"b", "d"}
+
+
+def test_a_dropped_database_concerns_all_of_its_collections(
+    function: SyncFunction, with_items: str, between: Relay
+) -> None:
+    db = Namespace.named(function.namespace).db
+    items = {"ns": {"db": db, "coll": "items"}}
+    function.call(event("insert", "a", {"n": 1}, at=T), event("insert", "b", {"n": 1}, at=T + 1, **items))
+    said = function.call(event("dropDatabase", None, at=T + 2, ns={"db": db}))
+    assert (said["Control"], said["Unreconciled"]) == (2, 2)
+    assert {asked.path.partition("?")[0] for asked in between.asked if "_bulk" in asked.path} <= {
+        f"/{alias}-g1-write/_bulk" for alias in (function.alias, with_items)
+    } | {"/penstock-state/_bulk"}

@@ -2,7 +2,14 @@
 
 import pytest
 
-from penstock.lambdas.permissions import Requests, allows, operations_requests, reader_requests, sync_requests
+from penstock.lambdas.permissions import (
+    Requests,
+    allows,
+    of_all,
+    operations_requests,
+    reader_requests,
+    sync_requests,
+)
 
 READER = reader_requests("orders")
 SYNC = sync_requests("orders")
@@ -119,6 +126,15 @@ def test_operations_may_also_look_tidy_and_reindex():
         ("GET", "/others/_stats/indexing"),
     ):
         assert not allows(OPERATIONS, method, path), (method, path)
+
+
+def test_rights_of_several_indexes_are_one_statement_for_each_kind():
+    rights = of_all(operations_requests, ["orders", "items"])
+    assert len(rights) == len({each.sid for each in rights}) == len(OPERATIONS)
+    for index in ("orders", "items"):
+        assert allows(rights, "POST", f"/{index}-g1-write/_bulk")
+        assert allows(rights, "DELETE", f"/{index}-g1")
+    assert not allows(rights, "POST", "/others-g1-write/_bulk")
 
 
 def test_a_star_spans_slashes_and_nothing_else_is_special():

@@ -1,0 +1,132 @@
+"""The collections of a deployment, with the settings that a worker has for them, and the files that they name."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from infra import context_checks as checks
+from penstock.delivery.databases import require_mappable
+from penstock.errors import SettingsError
+from penstock.operations.init import toml_value
+from penstock.settings import CollectionSettings, read_settings
+from penstock_tools.bundle.stable import make_stable
+
+FILE: Final = "penstock.toml"
+"""The settings file in the bundle, which holds the tables of the collections and nothing else."""
+
+_MAPPINGS: Final = "penstock-mappings"
+_ENUMERATED: Final = 4
+_PREFIX: Final = 3
+
+
+@dataclass(frozen=True)
+class Collections:
+    """The tables, and the folder by which the files that they name were found."""
+
+    tables: tuple[CollectionSettings, ...] = ()
+    folder: Path = Path()
+
+    @classmethod
+    def read(cls, given: Any) -> "Collections":
+        """Read a list of tables, as JSON or from cdk.json, or `@FILE`: JSON, or the tables of a penstock.toml.
+
+        Raises ValueError.
+        """
+        file = Path(given[1:]).resolve() if isinstance(given, str) and given.startswith("@") else None
+        try:
+            return cls(_tables(given, file), file.parent if file else Path.cwd())
+        except SettingsError as error:
+            raise ValueError("; ".join(error.problems)) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"the file cannot be read: {error}") from error
+
+    def add_to(self, bundle: str) -> str:
+        """Return a copy of a bundle with the tables and the files that they name."""
+        copy = Path(tempfile.mkdtemp(prefix="penstock-bundle-"), "code")
+        shutil.copytree(bundle, copy)
+        for each in self.tables:
+            self._add_files(each, copy)
+        (copy / FILE).write_text("\n".join(map(_table, self.tables)), encoding="utf-8")
+        make_stable(copy)
+        return str(copy)
+
+    def _add_files(self, table: CollectionSettings, copy: Path) -> None:
+        if table.mapping_file:
+            (copy / _MAPPINGS).mkdir(exist_ok=True)
+            shutil.copyfile(self.folder / table.mapping_file, copy / _mapping_of(table))
+        if table.function:
+            source = _module(table.function, self.folder)
+            if source.is_dir():
+                shutil.copytree(
+                    source, copy / source.name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+                )
+            else:
+                shutil.copyfile(source, copy / source.name)
+
+
+def index_patterns(indexes: Sequence[str]) -> list[str]:
+    """Return by which names roles get their rights: each index, or what all of many have in common.
+
+    A role has room for the rights of a few indexes only. Raises ValueError where many have nothing in common.
+    """
+    if len(indexes) <= _ENUMERATED:
+        return list(indexes)
+    common = indexes[0]
+    while not all(each.startswith(common) for each in indexes):
+        common = common[:-1]
+    if len(common) < _PREFIX:
+        raise ValueError(
+            f"the rights on {len(indexes)} indexes do not fit into a role: give their `index` names a common beginning"
+            f" of {_PREFIX} characters or more, such as shop-"
+        )
+    return [f"{common}*"]
+
+
+def _tables(given: Any, file: Path | None) -> tuple[CollectionSettings, ...]:
+    if file is not None and file.suffix == ".toml":
+        settings = read_settings(file=file, need_collections=True)
+    else:
+        text = file.read_text(encoding="utf-8") if file else given if isinstance(given, str) else json.dumps(given)
+        if not text.lstrip().startswith("["):
+            raise ValueError("it must be a list of tables in JSON, or @FILE with one, or @penstock.toml")
+        settings = read_settings(environ={"PENSTOCK_COLLECTIONS": text}, need_collections=True)
+    require_mappable(settings)
+    folder = file.parent if file else Path.cwd()
+    for each in settings.collections:
+        db, _, coll = each.namespace.partition(".")
+        checks.database(db), checks.collection(coll)
+        if each.function:
+            _module(each.function, folder)
+    index_patterns([each.alias for each in settings.collections])
+    return settings.collections
+
+
+def _module(function: str, folder: Path) -> Path:
+    """Return the file or the folder of a function's module. Raises ValueError."""
+    name = function.partition(":")[0].partition(".")[0]
+    found = next((each for each in (folder / f"{name}.py", folder / name) if each.exists()), None)
+    if found is None:
+        raise ValueError(
+            f"the module of the function {function} is not in {folder}: put {name}.py there, to travel along"
+        )
+    return found
+
+
+def _mapping_of(table: CollectionSettings) -> str:
+    return f"{_MAPPINGS}/{table.alias}.json"
+
+
+def _table(table: CollectionSettings) -> str:
+    """Return the table as TOML: what was given of it, and where the bundle has its mapping file."""
+    values = table.model_dump(exclude_unset=True)
+    if table.mapping_file:
+        values["mapping_file"] = _mapping_of(table)
+    return "\n".join(["[[collections]]", *_lines(values.items()), ""])
+
+
+def _lines(values: Iterable[tuple[str, Any]]) -> list[str]:
+    return [f"{name} = {toml_value(value)}" for name, value in values if value is not None]
