@@ -131,6 +131,8 @@ def unavailable(error: PyMongoError, what: str) -> SourceUnavailable:
         step = _enable(what)
     elif fault is Fault.NOT_ALLOWED and "requires authentication" in in_words(error):
         step = "Set [source] username and password (or password_file): the server requires a login."
+    elif isinstance(error, MajorityBehind):
+        step = "Try again in a moment; if it stays so, check that a majority of the source's members is up."
     elif isinstance(error, ConfigurationError) and "wire version" in str(error):
         step = "Install a pymongo version that supports this server; 4.13.2 is the last one for DocumentDB 4.0."
     else:

@@ -12,7 +12,7 @@ from pymongo.database import Database
 from penstock.model import Change
 from penstock.mongo.collections import reached_time
 from penstock.mongo.connection import Connection, cluster_time, connect
-from penstock.mongo.error_table import Fault, MajorityBehind, fault_of
+from penstock.mongo.error_table import Fault, MajorityBehind, fault_of, unavailable
 from penstock.mongo.lookup import with_states
 from penstock.mongo.retrying import ask
 from penstock.settings import SourceSettings
@@ -94,3 +94,4 @@ def test_a_majority_that_stays_behind_is_asked_again(
     with pytest.raises(MajorityBehind) as raised:
         reached_time(connection.client, side.name("orders"), side.time())
     assert fault_of(raised.value) is Fault.TRANSIENT
+    assert "majority of the source's members" in str(unavailable(raised.value, "a read"))
