@@ -71,7 +71,7 @@ class Reporter:
         if self.state == "standby" and not waiting:
             self.health.standby(self.pipeline)
         elif waiting or answered:
-            loading = self.state == "loading"
+            loading = self.state != "live"  # who waits for an index that blocks its lease is not live either
             self.health.beat(self.pipeline, lag_s=lag_s, waiting_reason=waiting, loading=loading, lost=self.lost)
 
     def _report_age(self) -> None:

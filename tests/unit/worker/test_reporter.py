@@ -5,6 +5,7 @@ import time
 import pytest
 
 from penstock.model import Counts, Position
+from penstock.observe.health import Health
 from penstock.observe.metrics import Metrics
 from penstock.worker.reporter import Reporter
 
@@ -33,3 +34,10 @@ def test_where_the_source_says_how_far_it_has_looked_that_is_the_lag(read: int, 
 def test_where_an_idle_answer_tells_nothing_it_is_the_end_of_what_there_is() -> None:
     assert lag(Position("token", at(time.time() - HOURS)), Counts()) == 0
     assert HOURS <= lag(Position("token", at(time.time() - HOURS)), Counts(read=1)) < HOURS + 60
+
+
+def test_who_waits_for_an_index_that_blocks_the_lease_is_not_live() -> None:
+    metrics, health = Metrics(), Health(unhealthy_lag_s=300)
+    metrics.set("penstock_waiting", 1.0)
+    Reporter("shop", metrics, health).report()
+    assert health.report()["pipelines"]["shop"]["state"] == "loading"
