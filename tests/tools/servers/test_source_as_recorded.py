@@ -104,6 +104,36 @@ def test_an_idle_position_means_from_its_time_on(client, things):
         assert stream.next()["documentKey"] == {"_id": 1}
 
 
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        ("016b0c2edc0000000f0100000000f00000001", 9),
+        ("016b0c2edc0000000f0100000000f0000000", 50811),  # DocumentDB's
+        ("826B0C2EDC0000000F295A1004", 50854),  # MongoDB 4.0's
+        ("826B0C2EDC0000000F2B0429296E1404", 50795),  # MongoDB 6.0's
+        ("0" * 30, 50811),
+        ("", 40649),
+        ("8200", 15),
+        ("826B0C2EDC0000000F", 50796),
+        ("a topic's offset", 9),
+        (5, 40647),
+    ],
+)
+def test_a_token_of_another_server_is_refused_with_the_code_that_was_recorded(things, data, code):
+    with pytest.raises(OperationFailure) as refused, things.watch(resume_after={"_data": data}):
+        pass
+    assert refused.value.code == code
+
+
+def test_a_numbers_token_needs_no_type_bits(things):
+    with things.watch() as stream:
+        things.insert_many([{"_id": 2.5}, {"_id": 3}])
+        token = stream.next()["_id"]
+    assert "_typeBits" in token
+    with things.watch(resume_after={"_data": token["_data"]}) as stream:
+        assert stream.next()["documentKey"] == {"_id": 3}
+
+
 def test_an_invalidate_is_shown_only_where_the_stages_let_it_through(client, things):
     for stages, shown in (
         ([{"$match": {"operationType": "insert"}}], []),
