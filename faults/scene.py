@@ -3,7 +3,7 @@
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -159,8 +159,12 @@ class Scene:
         began = time.monotonic() if self._began is None else self._began
         key = f"marker {len(self.recovered_s)}"
         self.items.insert_one({"_id": key, "key": key})
-        self._until(lambda: self._is_indexed(key), f"{key} is in the index")
+        self.until_indexed(key)
         self.recovered_s.append(round(time.monotonic() - began, 2))
+
+    def until_indexed(self, key: str, **fields: Any) -> None:
+        """Wait until a document is in the index, with these fields."""
+        self._until(lambda: self._is_indexed(key, fields), f"{key} is in the index")
 
     def until_said(self, event: str, times: int) -> None:
         """Wait until the worker has logged the event `times` times."""
@@ -173,9 +177,10 @@ class Scene:
 
         until(come, lambda: f"{what}:\n{self.worker.errors[-3000:]}", within_s=_RECOVERS_WITHIN_S)
 
-    def _is_indexed(self, key: str) -> bool:
+    def _is_indexed(self, key: str, fields: Mapping[str, Any]) -> bool:
         path = f"{self.site.index(f'{self.database.name}.{ITEMS}')}/_doc/{quote(document_id(key), safe='')}"
-        return bool(self.site.ask("GET", path).get("found"))
+        found = self.site.ask("GET", path)
+        return bool(found.get("found")) and fields.items() <= found["_source"].items()
 
     # --- after the fault
 

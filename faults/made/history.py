@@ -6,6 +6,8 @@ from faults.fault import fault
 from faults.scene import Scene
 
 _EDITS = 3000
+_BEHIND_S = 6.0
+"""Longer than a verify takes that does not wait."""
 
 
 @fault("the change log rolled over while no worker ran", own_servers=True)
@@ -26,11 +28,14 @@ def log_rolled_over(scene: Scene) -> None:
 @fault("majority reads stood still while the stream went on, as after a failover, and `verify --repair --wait 0` ran")
 def majority_behind_the_index(scene: Scene) -> None:
     admin = scene.database.client.admin
+    scene.items.insert_many([{"_id": f"behind {number}", "text": "old"} for number in range(scene.times)])
     scene.begin()
-    for _ in scene.rounds():
+    for number in scene.rounds():
         admin.command({"penstockSource": 1, "holdReads": True})
-        scene.pause()
-        go_on = threading.Timer(scene.chance.uniform(1, 3), admin.command, [{"penstockSource": 1, "holdReads": False}])
+        scene.items.update_one({"_id": f"behind {number}"}, {"$set": {"text": "new"}})
+        scene.own_changes += 1
+        scene.until_indexed(f"behind {number}", text="new")
+        go_on = threading.Timer(_BEHIND_S, admin.command, [{"penstockSource": 1, "holdReads": False}])
         go_on.start()
         scene.site.run("verify", "--repair", "--wait", "0", "--restart")
         go_on.join()
