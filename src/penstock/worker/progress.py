@@ -3,10 +3,12 @@
 import resource
 import sys
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from penstock.model import Counts
-from penstock.opensearch.read.ignored import IgnoredValues
+
+if TYPE_CHECKING:  # the command line imports this, and no driver
+    from penstock.opensearch.read.ignored import IgnoredValues
 
 
 class Progress(Protocol):
@@ -48,7 +50,7 @@ class LoadResult:
     cpu_s: float
     peak_memory_bytes: int
     counts: Counts
-    ignored: IgnoredValues | None = None
+    ignored: "IgnoredValues | None" = None
 
 
 def peak_memory_bytes() -> int:
