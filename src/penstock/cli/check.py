@@ -1,7 +1,7 @@
 """`penstock check`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,13 +30,18 @@ def check(
 
     log_little(settings)
     findings = list(checking.check(settings))
+    print_findings(findings, as_json=as_json)
+    raise typer.Exit(checking.exit_code(findings))
+
+
+def print_findings(findings: Sequence["CheckFinding"], *, as_json: bool) -> None:
+    """Print the findings, each with what to do about it."""
     if as_json:
         typer.echo(json.dumps([finding._asdict() for finding in findings], indent=1))
-    else:
-        for each in findings:
-            for line in _lines(each, width=terminal_width()):
-                typer.echo(line)
-    raise typer.Exit(checking.exit_code(findings))
+        return
+    for each in findings:
+        for line in _lines(each, width=terminal_width()):
+            typer.echo(line)
 
 
 def _lines(finding: "CheckFinding", *, width: int | None) -> Iterator[str]:

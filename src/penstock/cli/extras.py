@@ -23,7 +23,12 @@ class Extra:
 EXTRAS = (
     Extra("demo", "penstock_tools.demo.command", "Demonstrate penstock on real servers that it starts itself."),
     Extra("local", "penstock_tools.servers.command", "Start real servers on this machine, without Docker."),
-    Extra("aws", "penstock_tools.aws.command", "Run the AWS deployment on this machine.", "aws-local"),
+    Extra(
+        "aws",
+        "penstock_tools.aws.command",
+        "Run the AWS deployment on this machine, or check an account for it.",
+        "aws-local",
+    ),
 )
 
 

@@ -1,4 +1,7 @@
-"""`penstock aws local`: the reference deployment on this machine, until Ctrl-C."""
+"""`penstock aws local`: the reference deployment on this machine, until Ctrl-C. `penstock aws check`: an account.
+
+The packages of the local deployment are imported where it starts: the look needs botocore alone.
+"""
 
 import os
 import shlex
@@ -6,22 +9,23 @@ import sys
 import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from penstock.observe.logs import set_up_logs
 from penstock.settings import ObserveSettings
-from penstock_tools.aws.deployment import REGION, Deployment, DeploymentSettings
-from penstock_tools.aws.mapping.behaviour import Behaviour
 from penstock_tools.servers.errors import LocalServerError
 from penstock_tools.servers.platform import terminated_like_interrupted
 from penstock_tools.servers.ports import require_free
 from penstock_tools.servers.progress import progress_here
 
+if TYPE_CHECKING:
+    from penstock_tools.aws.deployment import Deployment
+
 app = typer.Typer(
     no_args_is_help=True,
-    help="Run the AWS deployment on this machine.",
+    help="Run the AWS deployment on this machine, or check what it needs of an account.",
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -29,9 +33,34 @@ app = typer.Typer(
 _MOST_PORT = 65_535
 
 
-@app.callback()
-def _aws() -> None:
-    """Keep `local` a subcommand: typer drops the name of a command that is the only one."""
+@app.command()
+def check(
+    cluster: Annotated[str, typer.Option(help="Name of the DocumentDB cluster.")],
+    domain: Annotated[str, typer.Option(help="Name of the OpenSearch domain.")],
+    region: Annotated[str | None, typer.Option(help="Region; by default that of the environment or profile.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Look at an account by its API, before or after a deployment, and say what to do about each finding.
+
+    The command only reads, with the credentials of the shell. The exit code is 0 without failures, else 2, 4 or 5, as
+    that of `penstock check`.
+    """
+    from botocore.exceptions import BotoCoreError
+
+    from penstock.aws.session import service
+    from penstock.cli.check import print_findings
+    from penstock.errors import SettingsError
+    from penstock.operations.check.check import exit_code
+    from penstock_tools.aws.account import account_findings
+
+    try:
+        findings = list(account_findings(lambda name: service(name, region=region), cluster=cluster, domain=domain))
+    except BotoCoreError as error:
+        raise SettingsError(
+            f"AWS cannot be asked: {str(error).rstrip('.')}. Correct the credentials, the region or the network."
+        ) from error
+    print_findings(findings, as_json=as_json)
+    raise typer.Exit(exit_code(findings))
 
 
 @app.command()
@@ -71,6 +100,9 @@ def local(  # noqa: PLR0913 (one argument for each flag)
     ] = 0,
 ) -> None:
     """Start the cluster, the domain, the functions, their mapping and the API, and print their addresses."""
+    from penstock_tools.aws.deployment import Deployment, DeploymentSettings
+    from penstock_tools.aws.mapping.behaviour import Behaviour
+
     settings = DeploymentSettings(
         as_in_sample=as_in_sample,
         open_api=open_api,
@@ -119,8 +151,10 @@ def _program(name: str) -> str:
     return shlex.quote(str(here)) if here.exists() else name
 
 
-def described(deployment: Deployment) -> str:
+def described(deployment: "Deployment") -> str:
     """Return the addresses and the first commands to try, as lines."""
+    from penstock_tools.aws.deployment import REGION
+
     key = f" -H 'x-api-key: {deployment.api_key}'" if deployment.api_key else ""
     api, mapping, settings = deployment.gateway.url, deployment.mapping_id, deployment.settings
     penstock = _program("penstock")
