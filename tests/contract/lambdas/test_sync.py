@@ -19,6 +19,7 @@ from penstock.opensearch.index.definition import IndexDefinition
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRegistry
 from penstock.opensearch.state.ids import generations_id
 from penstock.opensearch.state.store import StateStore
+from penstock.operations.check.check import check
 from penstock.operations.status.status import status
 from penstock.settings import CollectionSettings
 from testkit.sink_access import Relay, Side
@@ -323,10 +324,14 @@ def test_status_tells_of_parked_keys_and_of_a_queue_that_is_away(
     function.call(event("insert", "b", {"n": 1}, at=T + 1), left_s=2)
     found = status(clients.settings())
     assert ([each.state for each in found.collections], found.parked, found.queue_problem) == (["mapped"], 1, "")
+    checked = {each.subject: each for each in check(clients.settings())}["parking queue"]
+    assert (checked.verdict, checked.detail) == ("warning", "1 message with parked keys")
     monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9")
     found = status(clients.settings())
     assert ([each.state for each in found.collections], found.parked) == (["mapped"], None)
     assert "does not answer" in found.queue_problem
+    checked = {each.subject: each for each in check(clients.settings())}["parking queue"]
+    assert (checked.verdict, checked.detail) == ("warning", found.queue_problem)
 
 
 @pytest.fixture

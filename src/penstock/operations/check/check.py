@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from contextlib import closing
 
+from penstock.connections import parking_queue
 from penstock.documents.transform import Transform
-from penstock.errors import PenstockError, SettingsError
+from penstock.errors import PenstockError, QueueUnavailable, SettingsError
+from penstock.observe.wording import counted
 from penstock.opensearch.index.mapping import body_for, read_mapping
-from penstock.operations.check.finding import CheckFinding, failure, ok
+from penstock.operations.check.finding import CheckFinding, failure, ok, warning
 from penstock.operations.check.sink import sink_findings
 from penstock.operations.check.source import source_findings
 from penstock.operations.inspect.views import Inspection
@@ -22,6 +24,8 @@ def check(settings: Settings) -> Iterator[CheckFinding]:
     with closing(Inspection(_without_patterns(settings))) as seen:
         yield from source_findings(settings, seen)
         yield from sink_findings(seen)
+    if settings.pipeline.parking_queue:
+        yield _queue_finding(settings)
 
 
 def _without_patterns(settings: Settings) -> Settings:
@@ -30,6 +34,19 @@ def _without_patterns(settings: Settings) -> Settings:
         return expanded(settings, note=False)
     except PenstockError:
         return settings.model_copy(update={"collections": tuple(exactly(settings))})
+
+
+def _queue_finding(settings: Settings) -> CheckFinding:
+    """Whether the queue of parked keys can be asked. It keeps nobody from a start."""
+    try:
+        waiting = parking_queue(settings).waiting()
+    except (SettingsError, QueueUnavailable) as error:
+        todo = "correct [pipeline] parking_queue, and allow sqs:* on this queue: `dead-letters replay --queue` needs it"
+        return warning("settings", "parking queue", str(error), todo)
+    if waiting:
+        todo = "run `penstock dead-letters replay --queue`"
+        return warning("settings", "parking queue", f"{counted(waiting, 'message')} with parked keys", todo)
+    return ok("settings", "parking queue", "is empty")
 
 
 def exit_code(findings: list[CheckFinding]) -> int:
