@@ -162,6 +162,10 @@ def test_every_other_command_has_its_rights_too(
     site: AwsSite, penstock: Callable[..., CompletedProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     domain, name, denied = site.deployment.domain, site.settings.namespace, set[str]()
+    site.collection.replace_one({"_id": "shaped"}, {"shape": {"sides": 4}}, upsert=True)
+    site.wait_in_step(without=POISON)
+    site.collection.replace_one({"_id": "poison"}, {"shape": "a text"}, upsert=True)
+    eventually(lambda: site.dead_letters() == POISON)
 
     def watched(request: Received) -> Said:
         said = domain.answer(request)
@@ -173,7 +177,7 @@ def test_every_other_command_has_its_rights_too(
     for variable, value in site.deployment.operations().items():
         monkeypatch.setenv(variable, value)
     exit_codes = {
-        f"explain {name} twice": 0,
+        f"explain {name} shaped": 0,
         "dead-letters list": 0,
         f"dead-letters show {name} poison": 0,
         "dead-letters replay": 1,  # it is refused again
