@@ -20,7 +20,8 @@ install: $(VENV)/.installed  ## install everything, pinned, into .venv
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "penstock needs Python 3.11 or newer; name one with make PYTHON=...")'
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .tools uv
+	mkdir -p .tools && awk '/^[^ ]/ { keep = /^uv==/ } keep' requirements.lock > .tools/uv.lock
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --target .tools --requirement .tools/uv.lock
 
 $(VENV)/.installed: $(UV) requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(UV) venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV)

@@ -95,3 +95,29 @@ def write_alias(scene: Scene) -> str:
 def index(scene: Scene) -> str:
     """Return the index of the writer's collection."""
     return f"{read_alias(scene)}-g1"
+
+
+@fault("a collection that appears while the cluster has no room for its index", times=1)
+def cluster_full(scene: Scene) -> None:
+    """It is declared before it exists; both are waited for, while the other collection is served."""
+    later = "later"
+    scene.collections.append(later)
+    scene.begin()
+    scene.until_said("collection is not served", 1)
+    for _ in scene.rounds():
+        _limit_shards(scene, scene.site.ask("GET", "_cluster/health")["active_shards"])
+        try:
+            scene.database[later].insert_many([{"_id": number} for number in range(400)])
+            scene.until_said("collection is not served", 2)
+            scene.pause(3)
+        finally:
+            _limit_shards(scene, None)
+        scene.mark()
+        scene.until_said("collection can be served now", 1)
+        scene.recover()
+
+
+def _limit_shards(scene: Scene, most: int | None) -> None:
+    settings = {"persistent": {"cluster.max_shards_per_node": most}}
+    answer = scene.site.ask("PUT", "_cluster/settings", settings)
+    assert answer.get("acknowledged"), answer

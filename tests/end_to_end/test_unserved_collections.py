@@ -253,3 +253,23 @@ def test_a_stream_that_was_never_enabled_and_stays_silent_is_refused(tmp_path, s
             assert f"{name}.items {found[f'{name}.items']['detail']}" in done.stderr
             client.admin.command({**enable, "enable": True})
             site.start("run").until_live()
+
+
+def test_rights_on_single_collections_suffice(tmp_path, sink_url, index_prefix):
+    """The server refuses every list of collections, as it does without the right to list."""
+    name = index_prefix.replace("-", "_")
+    refuse = {"failCommands": ["listCollections", "replSetGetConfig"], "errorCode": 13}
+    with local_source(tmp_path) as source, MongoClient(source.uri) as client:
+        fill(client[name].items, client[name].orders)
+        client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": refuse})
+        with closing(Site(tmp_path, source.uri, sink_url, index_prefix)) as site:
+            site.settings(f"{name}.items", f"{name}.orders", source={"cursor_per": "collection"})
+            assert findings(site)[1] == 0
+            worker = site.start("run")
+            worker.until_live()
+            client[name].items.update_one({"_id": 1}, {"$set": {"a": 1}})
+            client[name].items.delete_one({"_id": 2})
+            site.until_equal(client[name], "items", "orders")
+            client[name].orders.drop()
+            worker.until_logged("collection gone, documents kept", collection=f"{name}.orders")
+            assert site.run("verify", f"{name}.items").returncode == 0

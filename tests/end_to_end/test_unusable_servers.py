@@ -101,8 +101,9 @@ def test_a_wrong_password_of_the_index(run, settings, command):
 class Standalone(threading.Thread):
     """Speaks just enough of the protocol to be a server that is no replica set."""
 
-    def __init__(self):
+    def __init__(self, **says):
         super().__init__(daemon=True)
+        self.says = says
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
 
@@ -126,6 +127,7 @@ class Standalone(threading.Thread):
             "maxMessageSizeBytes": 48000000,
             "maxWriteBatchSize": 100000,
             "version": "6.0.0",
+            **self.says,
         }
         with connection:
             while header := connection.recv(16):
@@ -154,3 +156,23 @@ def test_a_server_that_is_no_replica_set(run, sink_url, command):
     assert done.returncode == 4, done.stderr
     assert f"The server at 127.0.0.1:{server.port} is not a replica set" in done.stderr + done.stdout
     assert "rs.initiate()" in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        ({"msg": "isdbgrid"}, "is a mongos, the router of a sharded cluster"),
+        ({"setName": "rs0", "version": "3.6.23"}, "version 3.6.23 of the server"),
+    ],
+)
+def test_a_server_that_cannot_be_followed(run, sink_url, command, says, words):
+    server = Standalone(**says)
+    server.start()
+    with server.socket:
+        uri = f"mongodb://127.0.0.1:{server.port}/?directConnection=true"
+        done = run(command, "--source-uri", uri, "--sink-url", sink_url, "--collection", "a.b")
+    assert done.returncode == 4, done.stderr
+    told = " ".join((done.stderr + done.stdout).split())
+    assert words in told
+    assert "rs.initiate()" not in told

@@ -23,5 +23,6 @@ def init(
 
     writing.refuse_existing(file, overwrite=force)
     found = writing.collections_of(settings.source) if "source_uri" in given else []
-    writing.write_settings_file(file, writing.settings_file(found, given=given), overwrite=force)
+    text = writing.settings_file(found, given=given, folder=file.parent)
+    writing.write_settings_file(file, text, overwrite=force)
     typer.echo(f"wrote {file}; collections in it: {len(found)}; review it, then run: penstock check")

@@ -2,13 +2,13 @@
 
 import inspect
 import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from penstock.documents.user_function import look_in
 from penstock.runtime.intervals import INTERVALS
 from penstock.settings import read_settings, settings_path
 from penstock.settings.table import (
@@ -37,7 +37,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
         flags = {row.parameter: values.pop(row.parameter) for row in settings_table()}
         file, chosen = settings_path(values.pop("settings_file"), os.environ), values.pop("collection")
         settings = read_settings(file=file, environ=os.environ, flags=flags, chosen=chosen or (), need_collections=True)
-        _make_importable(file)
+        look_in((file.parent if file else Path()).resolve())
         if waits:
             values["intervals"] = context.obj or INTERVALS
         command(settings=settings, **values)
@@ -74,13 +74,6 @@ def _shaped(
     run.__annotations__ = {name: parameter.annotation for name, parameter in whole.parameters.items()}
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     return run
-
-
-def _make_importable(file: Path | None) -> None:
-    """Let `function = "module:function"` find modules next to the settings file, or in the current folder."""
-    folder = str((file.parent if file else Path()).resolve())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
 
 
 def _option(name: str, kind: Any, *flags: str, **more: Any) -> inspect.Parameter:

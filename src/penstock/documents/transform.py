@@ -4,13 +4,10 @@ The order is the one that the settings suggest: `include` and `exclude` choose t
 sees those under the source's names, `rename` gives the names in the index, and `conflicts` uses those names.
 """
 
-import importlib
-import inspect
 import os
-import sys
 import traceback
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
+from copy import deepcopy
 from hashlib import sha256
 from typing import Any
 
@@ -22,11 +19,10 @@ from penstock.documents.conflicts import give_shape, shapes
 from penstock.documents.document_id import HASHED, are_short, document_id, id_json
 from penstock.documents.encode import FORM, encode, encode_all, one_by_one
 from penstock.documents.field_names import RESERVED
+from penstock.documents.user_function import UserFunction, import_function, source_of
 from penstock.errors import DocumentError, SettingsError
 from penstock.model import Body
 from penstock.settings import CollectionSettings
-
-UserFunction = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
 class Transform:
@@ -44,7 +40,7 @@ class Transform:
         self._exclude = field_paths.tree(settings.exclude)
         self._rename = dict(settings.rename)
         self._name = settings.function
-        self._function = _import_function(settings) if settings.function else None
+        self._function = import_function(settings) if settings.function else None
         self._shapes = shapes(settings.conflicts)
         self._is_plain = not (self._include or self._exclude or self._rename or self._function or self._shapes)
         self.fingerprint = _fingerprint(settings, self._function)
@@ -87,6 +83,8 @@ class Transform:
         return selected
 
     def _call(self, function: UserFunction, document: dict[str, Any]) -> dict[str, Any] | None:
+        identity = document.get("_id")
+        kept = deepcopy(identity) if isinstance(identity, dict | list) else identity
         try:
             returned = function(document)
         except Exception as error:
@@ -95,7 +93,17 @@ class Transform:
             raise DocumentError(
                 f"function {self._name} returned {type(returned).__name__}; it must return a document or None"
             )
+        if returned is not None and "_id" in returned and not _is_same(returned["_id"], kept):
+            raise DocumentError(
+                f"function {self._name} gave the document another _id; a document keeps the _id of the source, so store"
+                " that value in another field"
+            )
         return returned
+
+
+def _is_same(given: Any, identity: Any) -> bool:
+    """Whether it is the same `_id`; 1, 1.0 and True are different ones."""
+    return given is identity or (type(given) is type(identity) and bool(given == identity))
 
 
 def _place_of(error: Exception) -> str:
@@ -120,53 +128,10 @@ def _check_names(settings: CollectionSettings) -> None:
         raise SettingsError(*problems)
 
 
-def _import_function(settings: CollectionSettings) -> UserFunction:
-    module_name, _, name = str(settings.function).partition(":")
-    where = f"collection {settings.namespace}: function {settings.function}"
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        cause = f"{type(error).__name__}: {str(error)[:200]}"
-        advice = f"put {module_name}.py next to penstock.toml or install it, and try `python -c 'import {module_name}'`"
-        raise SettingsError(f"{where}: the module {module_name} cannot be imported ({cause}); {advice}") from error
-    function = getattr(module, name, None)
-    if not callable(function):
-        found = "has no function of that name" if function is None else f"has {name}, which is not a function"
-        raise SettingsError(f"{where}: the module {module_name} {found}; correct `function` in the settings")
-    _check_signature(function, where)
-    return function  # type: ignore[no-any-return]
-
-
-def _check_signature(function: UserFunction, where: str) -> None:
-    try:
-        inspect.signature(function).bind({})
-    except TypeError as error:
-        raise SettingsError(f"{where}: it does not accept one argument, the document; change its parameters") from error
-    except ValueError:  # a function without a signature, such as some compiled ones
-        return
-
-
 def _fingerprint(settings: CollectionSettings, function: UserFunction | None) -> str:
     rules = settings.model_dump(include={"include", "exclude", "rename", "function"})
-    shape = {"form": FORM, "rules": rules, "source": _source(function)}
+    shape = {"form": FORM, "rules": rules, "source": source_of(function)}
     conflicts = {path: policy for path, policy in settings.conflicts.items() if policy != "dead-letter"}
     if conflicts:
         shape["conflicts"] = conflicts
     return sha256(orjson.dumps(shape, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-@cache
-def _source(function: UserFunction | None) -> str:
-    """Return the text of the whole module, because what the function calls there shapes the documents as well.
-
-    It is read once: a file that changes later is not the code that runs here.
-    """
-    if function is None:
-        return ""
-    module = inspect.getmodule(function)
-    try:
-        return inspect.getsource(module if module is not None else function)
-    except (OSError, TypeError):  # no source available: a compiled module
-        return ""

@@ -1,5 +1,7 @@
 """The connection to a source: one client for all readers, replaced when the password has been rotated."""
 
+import re
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -7,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeAlias
 
+import structlog
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
@@ -18,9 +21,11 @@ from pymongo.uri_parser import parse_uri
 from penstock.errors import PenstockError, SettingsError, SourceUnavailable, Stopped
 from penstock.model import BsonDocument, version_of
 from penstock.mongo.codec import CODEC
-from penstock.mongo.error_table import Fault, fault_of, in_words, unavailable
+from penstock.mongo.error_table import Fault, connection_advice, fault_of, in_words, unavailable
 from penstock.runtime.threads import SOURCE_MAY_ANSWER_S, Cutoff
 from penstock.settings import SourceSettings
+
+log = structlog.get_logger(__name__)
 
 SourceClient: TypeAlias = MongoClient[BsonDocument]
 
@@ -38,6 +43,8 @@ stream that catches up from an old position may think for a while."""
 
 _COMMAND_NOT_FOUND = 59
 _FIRST_MONGODB = (4, 0)
+_MONGOS = "isdbgrid"
+"""What a mongos says of itself."""
 
 _NOT_YET = "No servers found yet"
 """What the driver says when its time is over and no attempt has failed."""
@@ -45,8 +52,8 @@ _NOT_YET = "No servers found yet"
 _SLOW_S = 30.0
 """A slow network takes some round trips for a connection, TLS and a login."""
 
-_CONNECTION_CUT = ("connection closed", "Connection reset")
-"""What a server that speaks TLS alone does to a client that does not."""
+_OF_SECONDARIES = ("readpreference", "readpreferencetags", "maxstalenessseconds")
+"""Options of a connection string that choose among secondaries; penstock reads from the primary alone."""
 
 
 class SourceServer(NamedTuple):
@@ -105,11 +112,16 @@ class Connection:
         return self.client.get_database(name, codec_options=CODEC)
 
     def log_in_again(self, refused: SourceClient) -> None:
-        """Replace a client whose login was refused, if the login has changed since."""
+        """Replace a client whose login was refused, if the login has changed since and can be read."""
         with self._lock:
-            login = self._read_login()
+            try:
+                login = self._read_login()
+            except (SettingsError, SourceUnavailable) as error:  # away for a moment while it is replaced
+                log.warning("the login cannot be read again at present", reason=str(error))
+                return
             if refused is self._clients[-1] and login != self._login:
                 self._log_in(login)
+                self._clients.pop(0).close()  # who still uses it meets a fault that passes, and asks for the new one
 
     def close(self) -> None:
         """Close all connections."""
@@ -146,11 +158,7 @@ def connect(
     """
     connection = Connection(settings, login, stop)
     try:
-        if "setName" not in _first_hello(connection.client):
-            raise SourceUnavailable(
-                f"The server at {address(settings)} is not a replica set, so it has no change streams.",
-                "Start it with --replSet and run rs.initiate(), or name another server in [source] uri.",
-            )
+        _require_replica_set(_first_hello(connection.client), address(settings))
         _require_supported(connection.client, address(settings))
     except PyMongoError as error:
         connection.close()
@@ -161,6 +169,19 @@ def connect(
         connection.close()
         raise
     return connection
+
+
+def _require_replica_set(said: BsonDocument, where: str) -> None:
+    if said.get("msg") == _MONGOS:
+        raise SourceUnavailable(
+            f"The server at {where} is a mongos, the router of a sharded cluster, which penstock does not follow.",
+            "Name the servers of a replica set in [source] uri.",
+        )
+    if "setName" not in said:
+        raise SourceUnavailable(
+            f"The server at {where} is not a replica set, so it has no change streams.",
+            "Start it with --replSet and run rs.initiate(), or name another server in [source] uri.",
+        )
 
 
 def _require_supported(client: SourceClient, where: str) -> None:
@@ -245,15 +266,34 @@ def _client(settings: SourceSettings, login: Login) -> SourceClient:
     if settings.tls_ca_file:
         options |= {"tls": True, "tlsCAFile": str(settings.tls_ca_file)}
     try:
-        return MongoClient(settings.uri.get_secret_value(), **options)
+        return MongoClient(_for_the_primary(settings.uri.get_secret_value()), **options)
     except (ConfigurationError, ValueError, OSError) as error:
         raise SettingsError(_unusable(settings, error)) from error
 
 
+def _for_the_primary(uri: str) -> str:
+    """Leave out the options that choose among secondaries: the driver refuses them for the primary."""
+    before, sign, options = uri.partition("?")
+    given = re.split("[&;]", options)
+    kept = [each for each in given if each.partition("=")[0].lower() not in _OF_SECONDARIES]
+    if len(kept) == len(given):
+        return uri
+    ignored = sorted({each.partition("=")[0] for each in given if each not in kept})
+    log.warning("options of [source] uri are ignored: penstock reads from the primary alone", options=ignored)
+    return before + sign + "&".join(kept)
+
+
 def _unusable(settings: SourceSettings, error: Exception) -> str:
     """Say that no client can be made; the driver's words may hold a part of the address, so only a safe one's."""
-    if settings.tls_ca_file and isinstance(error, OSError | ConfigurationError):
+    if settings.tls_ca_file and not _is_ca_bundle(settings.tls_ca_file):
         return f"[source] tls_ca_file: {settings.tls_ca_file} cannot be used as a CA bundle; it must be in PEM form."
+    for option in _FILES:
+        if f"{option.lower()}=" in settings.uri.get_secret_value().lower() and isinstance(error, _OF_FILES):
+            what = "the client's certificate with its private key" if option == _FILES[0] else "certificates"
+            return (
+                f"[source] uri: {option} names a file that cannot be used ({type(error).__name__}); it must exist and"
+                f" hold {what}, in PEM form."
+            )
     try:
         parse_uri(settings.uri.get_secret_value(), validate=False, warn=False)
     except (PyMongoError, ValueError):
@@ -263,6 +303,18 @@ def _unusable(settings: SourceSettings, error: Exception) -> str:
             " username and password."
         )
     return f"[source] uri: {error}"
+
+
+_FILES = ("tlsCertificateKeyFile", "tlsCAFile", "tlsCRLFile")
+_OF_FILES = (OSError, ConfigurationError)
+
+
+def _is_ca_bundle(path: Path) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError:  # errors of TLS are such
+        return False
+    return True
 
 
 def hello(client: SourceClient) -> BsonDocument:
@@ -286,8 +338,13 @@ def _first_hello(client: SourceClient) -> BsonDocument:
                 raise
 
 
-def _unreachable(error: PyMongoError, settings: SourceSettings) -> SourceUnavailable:
+def _unreachable(error: PyMongoError, settings: SourceSettings) -> SettingsError | SourceUnavailable:
     where = f"at {address(settings)}"
+    if "pymongo-auth-aws" in str(error):
+        return SettingsError(
+            "[source] uri: authMechanism=MONGODB-AWS needs the package pymongo-auth-aws; install it with: pip install"
+            " 'penstock[aws]'"
+        )
     if fault_of(error) is Fault.LOGIN:
         return SourceUnavailable(
             f"The source {where} refuses the login: {in_words(error)}.",
@@ -296,19 +353,10 @@ def _unreachable(error: PyMongoError, settings: SourceSettings) -> SourceUnavail
     if not isinstance(error, ServerSelectionTimeoutError):
         return unavailable(error, f"the connection {where}")
     text = in_words(error)
-    if "SSL" in text or "certificate" in text:
-        step = "Check [source] tls_ca_file: it must contain the CA that signed the server's certificate."
-    elif "replica set" in text:
-        step = "Check replicaSet in [source] uri: it must be the name of the replica set that the server belongs to."
-    elif not _is_tls(settings) and any(words in text for words in _CONNECTION_CUT):
-        step = (
-            "If the server requires TLS, add tls=true to [source] uri, or name its CA in [source] tls_ca_file; else"
-            " check that the server is up."
-        )
-    else:
-        step = "Check [source] uri, and that the server is up and this machine can reach it."
-        if "timed out" in text or _NOT_YET in text:
-            step += " If the network is slow, raise connectTimeoutMS and serverSelectionTimeoutMS in [source] uri."
+    has_certificate = "tlscertificatekeyfile=" in settings.uri.get_secret_value().lower()
+    step = connection_advice(text, is_tls=_is_tls(settings), has_certificate=has_certificate)
+    if "timed out" in text or _NOT_YET in text:
+        step += " If the network is slow, raise connectTimeoutMS and serverSelectionTimeoutMS in [source] uri."
     return SourceUnavailable(f"No source answers {where}: {text}.", step)
 
 

@@ -101,11 +101,15 @@ _TEXTS: tuple[tuple[str, Fault], ...] = (
 """What decides where a code is unknown or missing."""
 
 
+_AFTER_CLOSE = "after close"
+"""The driver's words for a client that was closed because the login was rotated; there is a new one."""
+
+
 def fault_of(error: PyMongoError) -> Fault:
     """Say what the error means."""
     if not isinstance(error, OperationFailure):
-        helps = isinstance(error, ConnectionFailure | AutoReconnect | MajorityBehind)
-        return Fault.TRANSIENT if helps else Fault.REFUSED
+        is_passing = isinstance(error, ConnectionFailure | AutoReconnect | MajorityBehind)
+        return Fault.TRANSIENT if is_passing or _AFTER_CLOSE in str(error) else Fault.REFUSED
     text = _message(error).lower()
     for rule in TABLE:
         if rule.code == error.code and rule.text in text:
@@ -119,9 +123,54 @@ _NEXT_STEPS = {
     Fault.NOT_REPLICATED: "Change streams need a replica set: start the server with --replSet and run rs.initiate().",
     Fault.TRANSIENT: "Check that the servers are up and that this machine can reach them.",
     Fault.TOO_LARGE: "Find the document above 16 MB and make it smaller.",
-    Fault.REFUSED: "The server's message says why; `penstock check` checks the rest.",
+    Fault.REFUSED: "Change what the server's message names.",
     Fault.LOST: "Load the affected collections again.",
 }
+
+
+_CERTIFICATE = "name the file with the client's certificate and key as tlsCertificateKeyFile in [source] uri."
+
+_CONNECTION_STEPS: tuple[tuple[str, str], ...] = (
+    ("certificate has expired", "Renew the server's certificate, or correct the clock of this machine."),
+    ("mismatch", "Use a name in [source] uri that the server's certificate is for."),
+    ("not valid for", "Use a name in [source] uri that the server's certificate is for."),
+    (
+        "certificate_verify_failed",
+        "Check [source] tls_ca_file: it must contain the CA that signed the server's certificate.",
+    ),
+    ("wrong_version_number", "The server has no TLS: leave tls and [source] tls_ca_file out."),
+    (
+        "replica set",
+        "Check replicaSet in [source] uri: it must be that of the server. A mongos has none, and cannot be followed.",
+    ),
+    ("name or service not known", "Correct the name of the host in [source] uri."),
+)
+"""What to do where no server could be chosen, by a text in the driver's words; tried from the top."""
+
+_CUT = ("connection closed", "connection reset", "eof occurred")
+_ASKS_FOR_CERTIFICATE = ("certificate_required", "certificate required", "handshake_failure", "alert bad certificate")
+
+
+def connection_advice(text: str, *, is_tls: bool, has_certificate: bool) -> str:
+    """What to do when no server answers, by the driver's words."""
+    lowered = text.lower()
+    if any(words in lowered for words in _ASKS_FOR_CERTIFICATE):
+        other = (
+            "The server does not take the client's certificate: "
+            if has_certificate
+            else "The server requires a client certificate: "
+        )
+        return other + _CERTIFICATE
+    if step := next((step for words, step in _CONNECTION_STEPS if words in lowered), ""):
+        return step
+    if any(words in lowered for words in _CUT) and not is_tls:
+        return (
+            "If the server requires TLS, add tls=true to [source] uri, or name its CA in [source] tls_ca_file; else"
+            " check that the server is up."
+        )
+    if any(words in lowered for words in _CUT) and not has_certificate:
+        return f"Check that the server is up; if it requires a client certificate, {_CERTIFICATE}"
+    return "Check [source] uri, and that the server is up and this machine can reach it."
 
 
 def unavailable(error: PyMongoError, what: str) -> SourceUnavailable:

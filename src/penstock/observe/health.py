@@ -5,6 +5,7 @@ and further behind.
 """
 
 import json
+import socket
 import threading
 import time
 from collections import deque
@@ -153,7 +154,7 @@ def serving(listen: str | None, *, metrics: Metrics, health: Health) -> Iterator
         return
     host, _, port = listen.rpartition(":")
     try:
-        server = ThreadingHTTPServer((host.strip("[]"), int(port)), _handler(metrics, health))
+        server = _server(host.strip("[]"), int(port), _handler(metrics, health))
     except OSError as error:
         raise SettingsError(
             f"cannot listen on {listen} ([observe] listen): {error.strerror}; choose another port or address"
@@ -161,13 +162,21 @@ def serving(listen: str | None, *, metrics: Metrics, health: Health) -> Iterator
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="health", daemon=True)
     thread.start()
-    address = f"http://{host or '127.0.0.1'}:{server.server_port}"
+    shown = f"[{host.strip('[]')}]" if ":" in host else host or "127.0.0.1"
+    address = f"http://{shown}:{server.server_port}"
     log.info("serving health and metrics", address=address)
     try:
         yield address
     finally:
         server.shutdown()
         server.server_close()
+
+
+def _server(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    return Server((host, port), handler)
 
 
 def _handler(metrics: Metrics, health: Health) -> type[BaseHTTPRequestHandler]:

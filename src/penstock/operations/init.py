@@ -4,7 +4,9 @@ import json
 import os
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -28,6 +30,9 @@ _EXAMPLE_TABLE = [
     '# namespace = "shop.orders"',
 ]
 _CREDENTIALS = re.compile(r"(?<=://)(?P<user>[^:@/]*)(?P<password>:[^@/]*)?@")
+
+
+_NAME_BYTES = 100
 
 
 class OfferedCollection(NamedTuple):
@@ -66,12 +71,22 @@ def write_settings_file(path: Path, text: str, *, overwrite: bool) -> None:
     except OSError as error:
         raise SettingsError(f"{path} cannot be written: {error.strerror}") from None
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(descriptor, 0o600)  # also of a file that was there already
         file.write(text)
 
 
-def settings_file(found: Sequence[OfferedCollection], *, given: dict[str, Any] | None = None) -> str:
-    """The text of a settings file; `given` are values to set, by `Setting.parameter`, all others stay comments."""
+def settings_file(
+    found: Sequence[OfferedCollection], *, given: dict[str, Any] | None = None, folder: Path | None = None
+) -> str:
+    """The text of a settings file; `given` are values to set, by `Setting.parameter`, all others stay comments.
+
+    In another `folder` than the current one, files have their absolute paths.
+    """
     given = without_password(given or {})
+    if folder and folder.resolve() != Path.cwd():
+        files = {row.parameter for row in settings_table() if row.is_file}
+        given = {name: str(Path(value).resolve()) if name in files else value for name, value in given.items()}
+    found = [each for each in found if each.namespace != given.get("source_heartbeat")]
     lines = [
         "# Settings of penstock. Lines that are commented out show the defaults. Environment variables",
         "# (PENSTOCK_SOURCE_URI for uri in [source]) and flags (--source-uri) override this file.",
@@ -90,7 +105,8 @@ def without_password(given: dict[str, Any]) -> dict[str, Any]:
     credentials = _CREDENTIALS.search(kept.get("source_uri", ""))
     if credentials:
         kept["source_uri"] = _CREDENTIALS.sub("", kept["source_uri"])
-        kept.setdefault("source_username", unquote(credentials["user"]))
+        if "source_secret" not in kept:  # which has the user, too
+            kept.setdefault("source_username", unquote(credentials["user"]))
     return kept
 
 
@@ -110,7 +126,7 @@ def _entry(row: Setting, value: Any) -> Iterator[str]:
 def _collections(found: Iterable[OfferedCollection]) -> Iterator[str]:
     """A table for each; the first one shows what a table can say."""
     yield "\n# The collections and their indexes: one table for each collection."
-    first, *others = [list(_table(each)) for each in found] or [_EXAMPLE_TABLE]
+    first, *others = list(_tables(found)) or [_EXAMPLE_TABLE]
     yield from first
     for row in collection_table():
         if not any(line.startswith(f"{row.name} = ") for line in first) and row.name != "namespace":
@@ -119,20 +135,35 @@ def _collections(found: Iterable[OfferedCollection]) -> Iterator[str]:
         yield from table
 
 
-def _table(found: OfferedCollection) -> Iterator[str]:
-    """One collection; with an index name when its own name cannot be one."""
-    yield f"\n[[collections]]  # about {counted(found.documents, 'document')}"
-    yield f"namespace = {toml_value(found.namespace)}"
+def _tables(found: Iterable[OfferedCollection]) -> Iterator[list[str]]:
+    """A table for each; with an index name where its own name cannot be one, or is another's."""
+    taken: set[str] = set()
+    for each in found:
+        index = index_name_from(each.namespace, taken)
+        taken.add(index)
+        table = [f"\n[[collections]]  # about {counted(each.documents, 'document')}"]
+        table.append(f"namespace = {toml_value(each.namespace)}")
+        yield table if index == each.namespace.lower() else [*table, f"index = {toml_value(index)}"]
+
+
+def index_name_from(namespace: str, taken: Container[str] = ()) -> str:
+    """A name that OpenSearch takes and that is not taken, as near to the collection's own as its rules allow."""
+    name = namespace.lower()
+    if not _is_index_name(name):
+        name = re.sub(r"[^\w.-]", "-", name).lstrip("-_+.")
+        name = name.encode()[:_NAME_BYTES].decode(errors="ignore")
+    if not name or name.startswith("penstock-") or not _is_index_name(name):
+        name = f"collection-{sha256(namespace.encode()).hexdigest()[:12]}"
+    numbered = (f"{name}-{number}" for number in count(2))
+    return name if name not in taken else next(each for each in numbered if each not in taken)
+
+
+def _is_index_name(name: str) -> bool:
     try:
-        check_index_name(found.namespace.lower())
+        check_index_name(name)
     except ValueError:
-        yield f"index = {toml_value(index_name_from(found.namespace))}"
-
-
-def index_name_from(namespace: str) -> str:
-    """A name that OpenSearch takes, as near to the collection's own as its rules allow."""
-    name = re.sub(r"[^\w.-]", "-", namespace.lower()).lstrip("-_+.")
-    return f"collection-{name}" if not name or name.startswith("penstock-") else name[:100]
+        return False
+    return True
 
 
 def _wanted(namespace: str) -> bool:
@@ -152,4 +183,5 @@ def toml_value(value: Any) -> str:
         return "{ " + ", ".join(f"{json.dumps(name)} = {toml_value(each)}" for name, each in value.items()) + " }"
     if isinstance(value, tuple):
         return "[" + ", ".join(map(toml_value, value)) + "]"
-    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
+    text = json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f")  # the one character that TOML does not take as JSON does

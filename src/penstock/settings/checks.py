@@ -57,11 +57,12 @@ def check_queue(url: str | None) -> str | None:
 
 
 def check_listen(listen: str | None) -> str | None:
-    """Check `host:port`, or `:port` for all interfaces; with port 0 the system chooses."""
+    """Check `host:port`, or `:port` for all interfaces; with port 0 the system chooses. IPv6 is in brackets."""
     if listen is not None:
-        _, colon, port = listen.rpartition(":")
-        if not colon or not port.isdigit() or int(port) > 65535:
-            raise ValueError("must look like 127.0.0.1:9400, or :9400 for all interfaces")
+        host, colon, port = listen.rpartition(":")
+        is_one_host = ":" not in host or (host.startswith("[") and host.endswith("]"))
+        if not colon or not re.fullmatch("[0-9]+", port) or int(port) > 65535 or not is_one_host:
+            raise ValueError("must look like 127.0.0.1:9400 or [::1]:9400, or :9400 for all interfaces")
     return listen
 
 

@@ -296,6 +296,7 @@ class Deployment:
     def _write_environment(self) -> None:
         file = self.folder / "operations.env"
         file.touch(mode=0o600)
+        file.chmod(0o600)  # also where it is there already: what it gets is secret
         lines = ["unset AWS_PROFILE AWS_SESSION_TOKEN\n"]  # of the shell's own account
         lines += (f"export {name}={shlex.quote(value)}\n" for name, value in self.operations().items())
         file.write_text("".join(lines), encoding="utf-8")

@@ -14,7 +14,7 @@ from typing import Final
 
 from penstock_tools.bundle.packages import FUNCTIONS_LOCK, OPERATIONS_LOCK, uv
 
-_ONLY_FOR_THE_COMMAND_LINE: Final = ("rich", "typer")
+_ONLY_FOR_THE_COMMAND_LINE: Final = ("rich", "typer", "pymongo-auth-aws")
 _PINNED: Final = {"pymongo": "pymongo==4.13.2"}
 """The newest pymongo that supports DocumentDB 4.0; later ones require wire version 8, which only 5.0 has."""
 

@@ -29,6 +29,7 @@ def new_certificate(folder: Path) -> Certificate:
     issued = authority.issue_cert("localhost", "127.0.0.1")
     key = serialization.load_pem_private_key(issued.private_key_pem.bytes(), password=None)
     made.key.touch(mode=0o600)
+    made.key.chmod(0o600)  # also where it is there already
     made.key.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )

@@ -1,17 +1,20 @@
 """How a source is reached, and what is said when it is not."""
 
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pymongo
 import pytest
-from pymongo.errors import AutoReconnect
+from pymongo.errors import AutoReconnect, InvalidOperation
 
 from penstock.errors import SettingsError, SourceUnavailable
 from penstock.model import Namespace
 from penstock.mongo import collections
-from penstock.mongo.connection import cluster_time, connect, server
+from penstock.mongo.connection import Connection, Login, cluster_time, connect, server
+from penstock.mongo.error_table import Fault, connection_advice, fault_of
+from penstock.mongo.retrying import ask
 from penstock.settings import SourceSettings
 from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.source_twins import RealSide, whole
@@ -223,3 +226,70 @@ def test_an_identity_changes_when_a_collection_is_made_again(connection, databas
     database.orders.drop()
     database.orders.insert_one({})
     assert collections.identities(connection.client, database.name, ["orders"])["orders"] != before
+
+
+def test_options_that_choose_among_secondaries_are_dropped(source_uri, capfd):
+    options = "readPreference=secondary&readPreferenceTags=dc:ny&readPreferenceTags=&maxStalenessSeconds=120"
+    with connect(SourceSettings(uri=f"{source_uri}&{options}")) as connection:
+        assert cluster_time(connection.client)
+        assert connection.client.read_preference == pymongo.ReadPreference.PRIMARY
+    told = "".join(capfd.readouterr())
+    assert "penstock reads from the primary alone" in told
+    assert "readPreferenceTags" in told
+
+
+def test_a_client_certificate_that_is_not_there_is_not_blamed_on_the_ca(guarded, tmp_path):
+    authority, address = guarded
+    uri = f"mongodb://{address}/?tlsCertificateKeyFile={tmp_path}/none.pem&{QUICK}"
+    with pytest.raises(SettingsError, match="tlsCertificateKeyFile") as raised:
+        connect(SourceSettings(uri=uri, tls_ca_file=authority))
+    assert "tls_ca_file" not in str(raised.value)
+
+
+def test_an_aws_login_without_its_package_names_it(source_uri, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pymongo_auth_aws", None)
+    with pytest.raises(SettingsError, match=r"pymongo-auth-aws.*penstock\[aws\]"):
+        connect(SourceSettings(uri=f"{source_uri}&authMechanism=MONGODB-AWS"))
+
+
+def test_a_client_is_closed_when_its_login_was_rotated_and_who_uses_it_goes_on(source_uri):
+    logins = iter([Login(None, None), Login("somebody", "else"), Login(None, None)])
+    with Connection(SourceSettings(uri=source_uri), lambda: next(logins)) as connection:
+        first = connection.client
+        assert cluster_time(first)
+        connection.log_in_again(first)
+        connection.log_in_again(connection.client)
+        assert len(connection._clients) == 1
+        with pytest.raises(InvalidOperation) as raised:
+            cluster_time(first)
+        assert fault_of(raised.value) is Fault.TRANSIENT
+        assert ask(connection, threading.Event(), cluster_time)
+
+
+def test_a_password_file_that_is_away_for_a_moment_keeps_the_login(source_uri, tmp_path):
+    file = tmp_path / "password"
+    file.write_text("first")
+    uri = source_uri.replace("mongodb://", "mongodb://me@")
+    with Connection(SourceSettings(uri=uri, password_file=file)) as connection:
+        before = connection.client
+        file.unlink()
+        connection.log_in_again(before)
+        assert connection.client is before
+        file.write_text("second")
+        connection.log_in_again(before)
+        assert connection.client is not before
+
+
+@pytest.mark.parametrize(
+    ("text", "has_certificate", "words"),
+    [
+        ("SSL handshake failed: [SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED]", False, "The server requires a client cert"),
+        ("SSL handshake failed: [SSL: SSLV3_ALERT_HANDSHAKE_FAILURE]", True, "does not take the client's certificate"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] unable to get local issuer certificate", False, "tls_ca_file"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] IP address mismatch", False, "Use a name in [source] uri"),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number", False, "has no TLS"),
+        ("127.0.0.1:27017: connection closed", False, "tlsCertificateKeyFile"),
+    ],
+)
+def test_the_advice_follows_the_error_of_tls(text, has_certificate, words):
+    assert words in connection_advice(text, is_tls=True, has_certificate=has_certificate)

@@ -121,13 +121,28 @@ class TestPasswords:
             require_server(Client(settings))
         assert len(between.asked) == 2
 
-    def test_a_password_file_that_disappeared_is_told(self, between: Relay, tmp_path: Path) -> None:
-        file = tmp_path / "password"
+    @pytest.mark.parametrize("emptied", [False, True])
+    def test_a_password_file_that_is_away_is_waited_for_and_told_after_a_minute(
+        self, between: Relay, tmp_path: Path, emptied: bool
+    ) -> None:
+        file, now = tmp_path / "password", [0.0]
         file.write_text("first")
-        client = Client(SinkSettings(url=between.url, auth="basic", username="penstock", password_file=file))
+        settings = SinkSettings(url=between.url, auth="basic", username="penstock", password_file=file)
+        client = Client(settings, now=lambda: now[0])
         between.plan = only_with("second")
+        file.write_text("") if emptied else file.unlink()
+        for now[0] in (0.0, 59.0):
+            with pytest.raises(Unreachable, match="password_file"):
+                client.request("GET", "/")
+        file.write_text("second")
+        assert client.request("GET", "/").ok
+        between.plan = only_with("third")
         file.unlink()
-        with pytest.raises(SettingsError, match="cannot be read"):
+        for now[0] in (100.0, 159.0):
+            with pytest.raises(Unreachable, match="password_file"):
+                client.request("GET", "/")
+        now[0] = 161.0
+        with pytest.raises(SettingsError, match="password_file"):
             client.request("GET", "/")
 
     def test_a_block_is_not_taken_for_a_refused_password(self, between: Relay, tmp_path: Path) -> None:

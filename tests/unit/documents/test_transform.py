@@ -190,3 +190,46 @@ def test_the_fingerprint_leaves_out_what_shapes_no_document():
     one = CollectionSettings(namespace="a.b", include=["x"], index="one", shards=1)
     other = CollectionSettings(namespace="a.c", include=["x"], index="two", shards=3)
     assert Transform(one).fingerprint == Transform(other).fingerprint
+
+
+@pytest.mark.parametrize("given", ["'other'", "1.0", "True", "None"])
+def test_an_id_that_a_function_gives_is_refused(module, given):
+    module("ids", f"def give(document):\n    document['_id'] = {given}\n    return document\n")
+    with pytest.raises(DocumentError, match="function ids:give gave the document another _id"):
+        transform(function="ids:give")({"_id": 1, "a": 2})
+
+
+def test_a_function_may_return_the_id_of_the_source_but_not_change_it_within(module):
+    module("ids", "def give(document):\n    return {'_id': document['_id'], 'b': 1}\n")
+    assert body(transform(function="ids:give"), {"_id": {"n": 1}, "a": 2}) == {"b": 1}
+    module("within", "def give(document):\n    document['_id']['n'] = 2\n    return document\n")
+    with pytest.raises(DocumentError, match="another _id"):
+        transform(function="within:give")({"_id": {"n": 1}})
+
+
+def test_only_the_declared_module_of_a_folder_runs(module, tmp_path):
+    for name in ("gzip", "shelve", "not_asked_for"):
+        module(name, f"open('ran', 'a').write('{name}')\n")
+    module("helpers", "def tenth(number):\n    return number / 10\n")
+    module(
+        "shaping",
+        "import helpers, shelve\ndef f(document):\n    document['a'] = helpers.tenth(10)\n    return document\n",
+    )
+    assert body(transform(function="shaping:f"), {"_id": 1}) == {"a": 1}
+    assert not (tmp_path / "ran").exists()
+    assert str(tmp_path) not in sys.path
+
+
+def test_a_function_in_a_package_is_found_with_the_modules_of_the_package(tmp_path, module):
+    package = tmp_path / "shapes_of_ours"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "numbers.py").write_text("TEN = 10\n")
+    (package / "orders.py").write_text("from .numbers import TEN\ndef f(document):\n    return {'a': TEN}\n")
+    assert body(transform(function="shapes_of_ours.orders:f"), {"_id": 1}) == {"a": 10}
+
+
+def test_a_module_with_the_name_of_another_one_is_refused(module):
+    module("colorsys", "def f(document):\n    return document\n")
+    with pytest.raises(SettingsError, match="has the name of a module that Python or penstock uses; rename the file"):
+        transform(function="colorsys:f")

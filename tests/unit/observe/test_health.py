@@ -191,3 +191,13 @@ def test_a_port_that_is_taken_is_told_with_the_setting(health):
             serving(listen, metrics=Metrics(), health=health),
         ):
             pass
+
+
+def test_it_is_served_on_ipv6(health):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with serving("[::1]:0", metrics=Metrics(), health=health) as address:
+        assert address.startswith("http://[::1]:")
+        assert get(f"{address}/metrics")[0] == 200

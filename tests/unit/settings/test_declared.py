@@ -208,10 +208,15 @@ def test_a_slash_behind_the_address_is_dropped():
     assert SinkSettings(url="https://search.example:443/").url == "https://search.example:443"
 
 
-@pytest.mark.parametrize("listen", ["9400", "host", "host:", "host:x", "host:70000"])
+@pytest.mark.parametrize("listen", ["9400", "host", "host:", "host:x", "host:70000", "::1:9400", "[::1]"])
 def test_the_health_port_needs_host_and_port(listen):
     with pytest.raises(ValidationError):
         Settings(observe={"listen": listen})
+
+
+@pytest.mark.parametrize("listen", [":9400", "127.0.0.1:0", "[::1]:9400", "[::]:9400", "localhost:9400"])
+def test_the_health_port_may_be_of_any_interface(listen):
+    assert Settings(observe={"listen": listen}).observe.listen == listen
 
 
 def test_secrets_do_not_show_in_the_settings():

@@ -9,6 +9,10 @@ from penstock.errors import SettingsError
 from penstock.settings import SinkSettings
 
 
+class LoginAway(Exception):
+    """The credentials cannot be read at this moment; the message says why."""
+
+
 class Authorisation(Protocol):
     """Makes the headers that authorise a request."""
 
@@ -44,10 +48,16 @@ class Basic:
         return {**headers, "authorization": self._header}
 
     def renew(self) -> bool:
-        """Read the password file again, if there is one."""
+        """Read the password file again, if there is one. Raises LoginAway while it is being replaced."""
         if self._file is None:
             return False
-        self._header = self._made(_read(self._file))
+        try:
+            password = _read(self._file)
+        except SettingsError as error:
+            raise LoginAway(str(error)) from error
+        if not password:
+            raise LoginAway(f"[sink] password_file {self._file} is empty.")
+        self._header = self._made(password)
         return True
 
     def _made(self, password: str) -> str:

@@ -22,8 +22,8 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from penstock.errors import SinkUnavailable
-from penstock.opensearch.http.auth import Authorisation, authorisation
+from penstock.errors import SettingsError, SinkUnavailable
+from penstock.opensearch.http.auth import Authorisation, LoginAway, authorisation
 from penstock.runtime.threads import SINK_MAY_ANSWER_S, Cutoff
 from penstock.settings import SinkSettings
 
@@ -32,7 +32,7 @@ CONNECT_TIMEOUT_S: Final = 5.0
 
 _GZIP_FROM_BYTES = 1024
 _REFUSED = frozenset({401, 403})
-_RENEWED_RECENTLY_S = 5.0
+_AWAY_S = 60.0
 
 
 class Response(NamedTuple):
@@ -81,6 +81,7 @@ class Client:
         self._authorisation = authorisation(settings, signer)
         self._renewing = threading.Lock()
         self._renewed_at: float | None = None
+        self._away_since: float | None = None
         self._now = now
         self._sockets: WeakSet[socket.socket] = WeakSet()
         self._is_cut = False
@@ -157,10 +158,22 @@ class Client:
         with self._renewing:
             if self._renewed_at is not None and self._renewed_at >= asked_at:
                 return True
-            renewed = self._authorisation.renew()
+            try:
+                renewed = self._authorisation.renew()
+            except LoginAway as error:
+                raise self._still_away(error) from error
+            self._away_since = None
             if renewed:
                 self._renewed_at = self._now()
             return renewed
+
+    def _still_away(self, error: LoginAway) -> Unreachable | SettingsError:
+        """A file that is replaced is away for seconds; after a minute somebody has to look."""
+        if self._away_since is None:
+            self._away_since = self._now()
+        if self._now() - self._away_since < _AWAY_S:
+            return Unreachable(str(error), unclear=False, todo="Put the file back.")
+        return SettingsError(str(error))
 
 
 def _noting(pool: type[HTTPConnectionPool], sockets: WeakSet[socket.socket]) -> type[HTTPConnectionPool]:
