@@ -87,3 +87,19 @@ def test_check_works_under_a_template_for_every_index_and_names_it(run, settings
     found = {each["subject"]: each for each in json.loads(done.stdout)}
     assert found["write with versions"]["verdict"] == "ok"
     assert found[f"{index_prefix}items: index template"]["detail"] == f"{index_prefix}template maps host"
+
+
+def test_check_warns_where_an_index_will_not_keep_what_is_written(run, settings, tmp_path, index_prefix):
+    mapping = {
+        "settings": {"final_pipeline": f"{index_prefix}none"},
+        "mappings": {"_source": {"excludes": ["a", "b.*"]}},
+    }
+    (tmp_path / "mapping.json").write_text(json.dumps(mapping))
+    with (tmp_path / "penstock.toml").open("a") as file:
+        file.write('mapping_file = "mapping.json"\n')
+    done = run("check", "--json")
+    found = {each["subject"]: each for each in json.loads(done.stdout)}
+    pipeline, source = found[f"{index_prefix}items: ingest pipeline"], found[f"{index_prefix}items: _source"]
+    assert pipeline["detail"] == f"{index_prefix}none does not exist: no document can be written"
+    assert source["detail"] == "leaves out a, b.*: `verify` and `reindex` do not compare the rest"
+    assert (pipeline["verdict"], source["verdict"]) == ("warning", "warning")

@@ -362,6 +362,26 @@ def test_a_pipeline_that_people_put_on_an_index_is_not_lost_without_a_word(site,
     site.ask("DELETE", f"_ingest/pipeline/{index}")
 
 
+def test_a_new_index_that_does_not_keep_what_was_written_serves_once_that_is_declared(
+    site, database, namespace, worker, penstock
+):
+    """Its mapping leaves a field out of `_source`, which is known; a pipeline sets one, which has to be said."""
+    index = site.index(namespace)
+    site.ask("PUT", f"_ingest/pipeline/{index}", {"processors": [{"set": {"field": "at", "value": "now"}}]})
+    mapping = {"settings": {"default_pipeline": index}, "mappings": {"_source": {"excludes": ["secret"]}}}
+    (site.folder / "mapping.json").write_text(json.dumps(mapping))
+    site.settings(namespace, mapping_file="mapping.json")
+    told = reindex(site, namespace, "--wait", "1", code=8)
+    assert "fields that differ: at; documents go through the ingest pipeline" in told
+    site.settings(namespace, mapping_file="mapping.json", not_compared=["at"])
+    reindex(site, namespace, "--wait", "1")
+    assert number_of(site, namespace) == 2
+    assert held(site, index)["n:7"] == {"text": "first", "at": "now"}
+    assert penstock("explain", namespace, "n:7").returncode == 0
+    site.ask("PUT", f"{index}-g2/_settings", {"index.default_pipeline": "_none"})
+    site.ask("DELETE", f"_ingest/pipeline/{index}")
+
+
 def test_a_read_alias_that_also_points_elsewhere_is_left_there(site, database, namespace, worker, moved_on):
     index, other = site.index(namespace), f"{site.index(namespace)}-archive"
     moved_on(load_rate=200)

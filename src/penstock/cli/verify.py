@@ -89,7 +89,8 @@ def _as_line(name: str) -> "Callable[[VerifyFinding], None]":
 
     def print_finding(finding: "VerifyFinding") -> None:
         line = {"collection": name, "finding": finding.kind, "id": finding.id}
-        _print({**line, "fields": list(finding.fields), "repaired": finding.repaired})
+        cause = {"cause": finding.cause} if finding.cause else {}
+        _print({**line, "fields": list(finding.fields), "repaired": finding.repaired, **cause})
 
     return print_finding
 
@@ -107,6 +108,7 @@ def _collection(result: "Verified") -> dict[str, Any]:
         **{kind.replace(" ", "_").replace("-", "_"): count for kind, count in tally.found.items()},
         "repaired": tally.repaired,
         "ignored": asdict(result.ignored) if result.ignored else None,
+        "not_compared": result.not_compared,
         "left_out_ids": [each.id for each in tally.kept if each.kind == "left out"],
         "seconds": round(result.seconds, 3),
         "documents_per_s": round(result.documents_per_s, 1),
@@ -133,6 +135,8 @@ def _report(results: "Sequence[Verified]") -> None:
         for line in as_table_or_lists(rows, texts=_TEXTS, width=terminal_width()):
             typer.echo(line)
         for result in results:
+            if result.not_compared:
+                typer.echo(f"{result.namespace}: not compared: {', '.join(result.not_compared)}")
             if result.ignored and result.ignored.documents:
                 typer.echo(f"{result.namespace}: {result.ignored}: the values do not fit the mapping")
         typer.echo(f"peak memory {max(each.peak_memory_bytes for each in results) / 2**20:,.0f} MiB")
@@ -153,7 +157,8 @@ def _findings(result: "Verified") -> Iterator[str]:
 
 def _finding(finding: "VerifyFinding") -> str:
     fields = f": {', '.join(finding.fields)}" if finding.fields else ""
-    return f"{finding.id}{fields}{' (repaired)' if finding.repaired else ''}"
+    note = "repaired" if finding.repaired else finding.cause
+    return f"{finding.id}{fields}{f' ({note})' if note else ''}"
 
 
 def _row(result: "Verified") -> Sequence[str]:
@@ -165,6 +170,8 @@ def _row(result: "Verified") -> Sequence[str]:
 
 def _end(results: "Sequence[Verified]", *, repair: bool) -> None:
     """Raise NotEqual unless source and index are equal for every collection."""
+    from penstock.operations.verify import causes
+
     if dropped := [each.namespace for each in results if each.dropped]:
         raise NotEqual(
             f"{', '.join(dropped)}: the collection does not exist, and its index is kept as it is (on_drop); nothing"
@@ -174,4 +181,6 @@ def _end(results: "Sequence[Verified]", *, repair: bool) -> None:
         again = "run it again, and see `penstock dead-letters list` for documents that were refused" if repair else (
             "run `penstock verify --repair` to correct the index"
         )  # fmt: skip
+        if known := causes(finding for each in results for finding in each.tally.kept):
+            again = "; ".join(known)
         raise NotEqual(f"{', '.join(wrong)}: source and index are not equal; {again}.")

@@ -32,6 +32,9 @@ MAX_ID_BYTES = 512
 FOREIGN: Any = object()
 """The `_id` of an indexed document whose id stands for no `_id` of any source: somebody else has put it there."""
 
+HIDDEN: Any = object()
+"""The `_id` of an indexed document whose id is a hash, where the mapping keeps the `_id` itself out of `_source`."""
+
 HASHED = "h:"
 """Tag of an id that was too long: a hash and the start of its text. It cannot be read back."""
 
@@ -41,6 +44,7 @@ _SHORT_TEXT = MAX_ID_BYTES // 4 - 2
 _SHORT_KINDS = frozenset({str, ObjectId, int, Int64, float, bool, type(None), datetime})
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}")
+_HASHED_ID = re.compile(r"h:[0-9a-f]{64}:")
 _INT64 = range(-(2**63), 2**63)  # fast only for plain integers: for an Int64 it would try every number
 _NEVER_TEXT = frozenset({ObjectId, int, Int64, float, bool, type(None), datetime, bytes, Decimal128})
 _NOT_UTF8 = "utf8"
@@ -110,7 +114,12 @@ def read(text: str) -> Any:
 
 
 def source_id_of(text: str, kept: str | None) -> Any:
-    """Return the `_id` of an indexed document by its id and by what its body keeps of it; FOREIGN if it is nobody's."""
+    """Return the `_id` of an indexed document by its id and by what its body keeps of it; FOREIGN if it is nobody's.
+
+    HIDDEN, for which nobody can be asked, if only a hash of it is there.
+    """
+    if kept is None and _HASHED_ID.match(text):
+        return HIDDEN
     try:
         found = read_id_json(kept) if kept else read(text)
         is_one = not text.startswith(_IMPOSSIBLE) and document_id(found) == text and not _has_operators(found)

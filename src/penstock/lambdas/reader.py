@@ -214,7 +214,7 @@ def _fitting(hits: Sequence[Any]) -> Iterator[bytes]:
     """Yield hits as JSON, as many as fit into a response; one that never fits comes without its `_source`."""
     left = _MOST_ANSWER_BYTES
     for place, hit in enumerate(hits):
-        kept = {name: hit[name] for name in ("_index", "_id", "_score", "_source")}
+        kept = {name: hit[name] for name in ("_index", "_id", "_score", "_source") if name in hit}
         text = written(kept)
         size = len(orjson.dumps(text.decode())) + 1
         if size > _MOST_ANSWER_BYTES:

@@ -264,6 +264,11 @@ class CollectionSettings(Section):
         " dotted path in the index, or `*` for all other fields: `dead-letter` (the default), `text`, `flat_object` or"
         " `leave-out`.",
     )
+    not_compared: tuple[FieldPath, ...] = Field(
+        (),
+        description="Fields that are not compared by `verify`, `reindex` and `explain`, as dotted paths in the index,"
+        " with `*` for any characters: what an ingest pipeline sets.",
+    )
     shards: int = Field(1, ge=1, le=1024, description="Primary shards of the indexes that penstock creates.")
     replicas: int = Field(1, ge=0, le=20, description="Replicas of the indexes that penstock creates.")
     on_drop: Literal["keep", "empty"] = Field(

@@ -56,7 +56,7 @@ def test_each_kind_of_difference_is_found_and_told_by_names_only(made: Made, odd
         at.tamper(key, {"n": 0})
     result = at.verify()
     assert not result.is_equal
-    assert sorted(map(tuple, at.found)) == [
+    assert sorted((each.kind, each.id, each.fields, each.repaired) for each in at.found) == [
         ("dead-lettered", "poison", (), False),
         ("different", "n:2", ("extra", "in.a", "in.b"), False),
         ("missing", "n:1", (), False),

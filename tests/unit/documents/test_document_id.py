@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from penstock.documents.document_id import (
     FOREIGN,
     HASHED,
+    HIDDEN,
     MAX_ID_BYTES,
     are_short,
     can_be_asked_for,
@@ -207,3 +208,10 @@ def test_an_id_that_no_source_can_store_is_foreign(text: str) -> None:
 @pytest.mark.parametrize("kept", ["{", "[1]", '{"$oid": "x"}', "5", '{"$numberLong": "x"}', "null"])
 def test_an_id_whose_kept_form_is_another_one_is_foreign(kept: str) -> None:
     assert source_id_of("h:abc", kept) is FOREIGN
+
+
+def test_a_hash_without_the_id_that_it_was_made_of_is_hidden_and_not_foreign() -> None:
+    text = document_id("x" * 600)
+    assert source_id_of(text, None) is HIDDEN
+    assert not can_be_asked_for(HIDDEN)
+    assert source_id_of(text, id_json("x" * 600)) == "x" * 600

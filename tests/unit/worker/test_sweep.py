@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from penstock.documents.document_id import FOREIGN, document_id
+from penstock.documents.document_id import FOREIGN, HIDDEN, document_id
 from penstock.memory.sink import MemorySink
 from penstock.model import Write
 from penstock.worker.sweep import IndexedId, SourceIds, sweep
@@ -14,7 +14,7 @@ ALIAS = "orders-g1-write"
 def test_what_the_source_cannot_be_asked_for_stays_and_what_is_nobodys_goes() -> None:
     sink, asked = MemorySink(), list[Any]()
     page = [IndexedId(document_id(each), each) for each in ("held", "gone", "\udcff", {"a": "\udcfe"})]
-    page.append(IndexedId("n:abc", FOREIGN))
+    page += [IndexedId("n:abc", FOREIGN), IndexedId("h:", HIDDEN)]
     sink.write([Write(ALIAS, each.id, 1, b"{}") for each in page])
 
     def held(source_ids: Sequence[Any]) -> SourceIds:
@@ -23,4 +23,4 @@ def test_what_the_source_cannot_be_asked_for_stays_and_what_is_nobodys_goes() ->
 
     assert sweep([page], held, sink, alias=ALIAS, send_within_s=60) == 2
     assert asked == ["held", "gone"]
-    assert set(sink.documents(ALIAS)) == {"held", "bin:utf8:/w==", document_id({"a": "\udcfe"})}
+    assert set(sink.documents(ALIAS)) == {"held", "h:", "bin:utf8:/w==", document_id({"a": "\udcfe"})}

@@ -16,7 +16,7 @@ from penstock.settings import CollectionSettings
 
 _OF_NOW = {
     *("namespace", "index", "pattern"),
-    *("on_drop", "drop_grace_s", "on_rename", "max_fields", "when_full", "when_dropped"),
+    *("on_drop", "drop_grace_s", "on_rename", "max_fields", "when_full", "when_dropped", "not_compared"),
 }
 """The settings that may change while a generation lives."""
 

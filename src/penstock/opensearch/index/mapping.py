@@ -116,7 +116,10 @@ def explicit(body: Mapping[str, Any]) -> dict[str, Any]:
     Its settings have full dotted names.
     """
     settings = {**_SAID_SETTINGS, **body["settings"]}
-    return {**body, "settings": settings, "mappings": {**_SAID_MAPPINGS, **body["mappings"]}}
+    mappings = {**_SAID_MAPPINGS, **body["mappings"]}
+    if included := mappings["_source"].get("includes"):
+        mappings["_source"] = {**mappings["_source"], "includes": [*included, RESERVED_FIELD]}
+    return {**body, "settings": settings, "mappings": mappings}
 
 
 def _accept_own_dates(mappings: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from penstock.errors import SinkUnavailable
 from penstock.opensearch.http.client import Client, Unreachable
 from penstock.opensearch.http.requests import ask
 from penstock.opensearch.http.waiting import RetryForever
-from penstock.opensearch.read.scan import Entry, PlaceLost, entry_of, hits_of, scan, unreadable
+from penstock.opensearch.read.scan import Entry, PlaceLost, entry_of, hits_of, scan, search, unreadable
 from penstock.settings import RESERVED_FIELD
 
 _KEEP = "10m"
@@ -86,7 +86,7 @@ def _page(client: Client, patience: RetryForever, at: ScanPlace, size: int) -> P
     }
     if at.after is not None:
         query["search_after"] = at.after
-    answer = ask(client, patience, "POST", _SEARCH, query)
+    answer = search(client, patience, _SEARCH, query)
     if answer.status == 400 and at.after is None:
         return None
     if answer.status == 404:

@@ -21,6 +21,10 @@ _KEEP = "10m"
 """How long the server keeps the place of a scan between two pages; a consumer may take that long for a page."""
 
 
+_SOURCE_IS_OFF = b"_source is disabled"
+"""OpenSearch refuses a search for parts of what an index does not keep."""
+
+
 class PlaceLost(SinkUnavailable):
     """The server no longer has the place of a scan (it was restarted, or too much time has passed): start again."""
 
@@ -98,11 +102,19 @@ def read_json(
     client: Client, patience: RetryForever, method: str, path: str, body: dict[str, Any] | None
 ) -> dict[str, Any]:
     """Return the response to a request that must succeed. Raises SinkUnavailable, Stopped."""
-    answer = ask(client, patience, method, path, body)
+    answer = search(client, patience, path, body) if body else ask(client, patience, method, path)
     parsed = answer.json()
     if not answer.ok or not isinstance(parsed, dict):
         raise unreadable(answer, path)
     return parsed
+
+
+def search(client: Client, patience: RetryForever, path: str, query: dict[str, Any]) -> Response:
+    """Return the response to a search; without parts of `_source` where a mapping has switched that off."""
+    answer = ask(client, patience, "POST", path, query)
+    if answer.status == 400 and _SOURCE_IS_OFF in answer.raw:
+        return ask(client, patience, "POST", path, {**query, "_source": False})
+    return answer
 
 
 def unreadable(answer: Response, path: str) -> SinkUnavailable:

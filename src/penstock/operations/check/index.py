@@ -15,9 +15,10 @@ from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.waiting import FailFast
 from penstock.opensearch.index.field_limit import count_fields, limit_of, takes_new_fields
 from penstock.opensearch.index.indexes import AliasLost, Indexes, IndexRefused, index_of
-from penstock.opensearch.index.mapping import body_for, read_mapping
+from penstock.opensearch.index.mapping import PIPELINES, body_for, flat_settings, read_mapping
 from penstock.opensearch.index.templates import templates_for
 from penstock.operations.check.finding import CheckFinding, failure, ok, refused, warning
+from penstock.operations.inspect.differences import NotCompared
 from penstock.operations.inspect.views import Inspection
 from penstock.planner import DeclaredCollection
 from penstock.runtime.intervals import GC_DELETES_S
@@ -94,12 +95,14 @@ def index_findings(
         yield ok("sink", alias, "will be created")
         yield from _mapping_findings(client, collection)
         yield from _template_findings(client, collection)
+        with suppress(SettingsError):  # it is among the findings of the settings
+            yield from _comparison_findings(client, collection, _asked_for(collection))
         copies.setdefault(collection.replicas, []).append(alias)
     elif not answer.ok:
         yield refused(alias, answer, otherwise="")
     else:
         for index, described in answer.json().items():
-            yield from _state_findings(collection, index, described, copies)
+            yield from _state_findings(client, collection, index, described, copies=copies)
 
 
 def _mapping_findings(client: Client, collection: CollectionSettings) -> Iterator[CheckFinding]:
@@ -122,6 +125,41 @@ def _mapping_findings(client: Client, collection: CollectionSettings) -> Iterato
         yield found._replace(exit_code=SettingsError.exit_code) if answer.status == 400 else found
 
 
+def _asked_for(collection: CollectionSettings) -> dict[str, Any]:
+    return body_for(collection, mapping=read_mapping(collection.mapping_file), meta={})
+
+
+def _comparison_findings(
+    client: Client, collection: CollectionSettings, described: Mapping[str, Any]
+) -> Iterator[CheckFinding]:
+    """Where an index does not keep what penstock writes, which `verify` then cannot compare."""
+    settings = flat_settings(described["settings"])
+    for pipeline in sorted({str(settings.get(each, "_none")) for each in PIPELINES} - {"_none"}):
+        yield _pipeline_finding(client, collection, pipeline)
+    found, subject = NotCompared.of((), described.get("mappings", {})), f"{collection.alias}: _source"
+    if found.everything:
+        what = "is off: `verify` and `reindex` compare only which documents there are, not what is in them"
+        yield warning("sink", subject, what, "leave `_source` on in the mapping")
+    elif found:
+        left = [f"leaves out {', '.join(found.paths)}"] if found.paths else []
+        left += [f"has only {', '.join(found.only)}"] if found.only else []
+        what = f"{' and '.join(left)}: `verify` and `reindex` do not compare the rest"
+        yield warning("sink", subject, what, "keep all of it, if that matters")
+    if str(settings.get("index.derived_source.enabled")).lower() == "true":
+        what = "is derived from the index, so its values are not those that penstock writes"
+        yield warning("sink", subject, what, "set index.derived_source.enabled to false in the mapping_file")
+
+
+def _pipeline_finding(client: Client, collection: CollectionSettings, pipeline: str) -> CheckFinding:
+    subject = f"{collection.alias}: ingest pipeline"
+    if client.request("GET", f"/_ingest/pipeline/{quote(pipeline, safe='')}").status == 404:
+        return warning("sink", subject, f"{pipeline} does not exist: no document can be written", f"create {pipeline}")
+    if collection.not_compared:
+        return ok("sink", subject, f"{pipeline}; not compared: {', '.join(collection.not_compared)}")
+    todo = "name the fields that it sets in `not_compared`; otherwise `verify` finds them different"
+    return warning("sink", subject, f"{pipeline} may change documents on their way in", todo)
+
+
 def _template_findings(client: Client, collection: CollectionSettings) -> Iterator[CheckFinding]:
     """What an index template of others would do to the index."""
     found, subject = templates_for(client, index_of(collection.alias, 1)), f"{collection.alias}: index template"
@@ -136,7 +174,12 @@ def _template_findings(client: Client, collection: CollectionSettings) -> Iterat
 
 
 def _state_findings(
-    collection: CollectionSettings, index: str, described: Mapping[str, Any], copies: dict[int, list[str]]
+    client: Client,
+    collection: CollectionSettings,
+    index: str,
+    described: Mapping[str, Any],
+    *,
+    copies: dict[int, list[str]],
 ) -> Iterator[CheckFinding]:
     alias, settings = collection.alias, described["settings"]["index"]
     owner = described.get("mappings", {}).get("_meta", {}).get("penstock", {}).get("collection")
@@ -146,6 +189,7 @@ def _state_findings(
         return
     yield ok("sink", alias, f"points to {index}")
     yield from _durable_findings(index, settings)
+    yield from _comparison_findings(client, collection, described)
     yield from _field_findings(collection, index, described)
     copies.setdefault(int(settings.get("number_of_replicas", 0)), []).append(alias)
 

@@ -12,6 +12,7 @@ from penstock.operations.explain.diagnosis import Diagnosis, Evidence, conclude
 from penstock.operations.explain.document_ref import DocumentRef
 from penstock.operations.explain.feeding import Feeding
 from penstock.operations.explain.present_state import present_state, source_says, transformed
+from penstock.operations.inspect.differences import NotCompared
 from penstock.operations.inspect.views import Inspection
 from penstock.planner import FedGeneration, Plan
 
@@ -61,6 +62,10 @@ class DocumentLook:
     def _indexed(self) -> IndexedDocument | None:
         return self.seen.index.documents(self.collection.settings.alias, [self.asked.text]).get(self.asked.text)
 
+    def _not_compared(self) -> NotCompared:
+        settings = self.collection.settings
+        return NotCompared.of(settings.not_compared, self.seen.index.mappings(settings.alias))
+
     def _feeding(self) -> Feeding:
         index = self.seen.index.behind(self.collection.settings.alias)
         name = index.name if index else None
@@ -77,7 +82,7 @@ class DocumentLook:
             version=_version(found),
             transformed=made.state,
             reason=made.reason or change.reason,
-            fields=made.compared_with(found),
+            fields=made.compared_with(found, self._not_compared()),
             ignored=(*found.ignored, *left_out(found.source)) if found else (),
             letter=letter.reason if letter and letter.version > (_version(found) or -1) else "",
             load=feeding.load,

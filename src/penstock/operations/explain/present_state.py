@@ -14,7 +14,7 @@ from penstock.mongo.error_table import unavailable
 from penstock.mongo.lookup import with_states
 from penstock.opensearch.read.by_ids import IndexedDocument
 from penstock.operations.explain.diagnosis import SourceSays, TransformSays
-from penstock.operations.inspect.differences import FieldComparison, field_by_field
+from penstock.operations.inspect.differences import FieldComparison, NotCompared, field_by_field
 from penstock.planner import FedGeneration
 
 
@@ -26,11 +26,14 @@ class Transformed:
     body: dict[str, Any]
     reason: str = ""
 
-    def compared_with(self, found: IndexedDocument | None) -> dict[str, FieldComparison]:
-        """Each field, as it should be and as it is in the index."""
+    def compared_with(self, found: IndexedDocument | None, not_compared: NotCompared) -> dict[str, FieldComparison]:
+        """Each field that is compared, as it should be and as it is in the index."""
         if self.state != "indexed" and found is None:
             return {}
-        return field_by_field(self.body, found.source if found else {})
+        ours, theirs = self.body, found.source if found else {}
+        if found and not_compared:
+            ours, theirs = not_compared.without(ours), not_compared.without(theirs)
+        return field_by_field(ours, theirs)
 
 
 def present_state(connection: Connection, namespace: Namespace, source_id: Any) -> Change:

@@ -109,6 +109,11 @@ class IndexView:
         """Documents of an index or alias by their ids, in real time."""
         return read_by_ids(self.client, self._patience, index, ids)
 
+    def mappings(self, alias: str) -> Mapping[str, Any]:
+        """The mappings of the index behind the alias, empty when there is none."""
+        found: Mapping[str, Any] = self._ask(f"/{quote(alias, safe='')}/_mapping") or {}
+        return next((each["mappings"] for _, each in sorted(found.items(), reverse=True)), {})
+
     def behind(self, alias: str) -> IndexOverview | None:
         """The index behind the alias, None when there is none."""
         aliases = self._ask(f"/_alias/{quote(alias, safe='')}")

@@ -21,8 +21,8 @@ from penstock.observe.metrics import Metrics
 from penstock.opensearch.read.scan import count
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord
 from penstock.operations.reindex.generations import Generations
-from penstock.operations.reindex.takeover import Say, require_pipelines_named, take_over
-from penstock.operations.verify import FindingKind, VerifyListener, VerifyOptions, verify
+from penstock.operations.reindex.takeover import Say, pipelines_warning, require_pipelines_named, take_over
+from penstock.operations.verify import FindingKind, VerifyFinding, VerifyListener, VerifyOptions, causes, verify
 from penstock.planner import Plan, Planner
 from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.runtime.threads import ChildEvent, side_by_side
@@ -227,12 +227,16 @@ class _Reindexing:
         kinds = [kind for kind in _WRONG if kind != "dead-lettered" or not self.options.accept_dead_letters]
         wrong = [f"{found.tally.found[kind]:,} {kind}" for kind in kinds if found.tally.found[kind]]
         if wrong or found.dropped:
-            raise NotEqual(self._not_equal(wrong, [each.id for each in found.tally.kept if each.kind in kinds]))
+            raise NotEqual(self._not_equal(wrong, [each for each in found.tally.kept if each.kind in kinds]))
         self.say(f"{self.them.name}: {found.tally.equal:,} documents in {self.building.index} equal their source")
 
-    def _not_equal(self, wrong: list[str], ids: list[str]) -> str:
-        what = ", ".join(wrong) or "the collection does not exist"
+    def _not_equal(self, wrong: list[str], findings: list[VerifyFinding]) -> str:
+        what, ids = ", ".join(wrong) or "the collection does not exist", [each.id for each in findings]
         which = f" ({', '.join(ids[:_SHOWN])}{', ...' if len(ids) > _SHOWN else ''})" if ids else ""
+        if fields := sorted({name for each in findings for name in each.fields}):
+            which += f"; fields that differ: {', '.join(fields)}"
+        for cause in (*causes(findings), *pipelines_warning(self.them, self.building)):
+            which += f"; {cause}"
         refused = ", or give --accept-dead-letters to switch without those" if "dead-lettered" in what else ""
         return (
             f"{self.them.name}: {self.building.index} does not hold what it should: {what}{which}."

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from penstock.errors import SettingsError, SystemicFault
 from penstock.opensearch.index.belongings import ChangedSetting, changed_settings, pipelines_of
-from penstock.opensearch.index.mapping import body_for, flat_settings
+from penstock.opensearch.index.mapping import PIPELINES, body_for, flat_settings
 from penstock.opensearch.state.generations import GenerationRecord
 from penstock.operations.reindex.generations import Generations
 
@@ -37,6 +37,16 @@ def require_pipelines_named(them: Generations, serving: GenerationRecord) -> Non
                 f" do not name, so a new index would be without it. Name it in the `settings` of the mapping_file; or"
                 " write `_none` there to go on without it."
             )
+
+
+def pipelines_warning(them: Generations, generation: GenerationRecord) -> list[str]:
+    """Return what to do about the ingest pipelines of an index in which documents differ; empty without any."""
+    settings = flat_settings((them.indexes.described(generation.index) or {"settings": {}})["settings"])
+    found = [str(settings[name]) for name in PIPELINES if settings.get(name, "_none") != "_none"]
+    what = (
+        f"documents go through the ingest pipeline {', '.join(found)}: name the fields that it sets in `not_compared`"
+    )
+    return [what] if found else []
 
 
 def require_nothing_lost(them: Generations, those: Iterable[GenerationRecord]) -> None:

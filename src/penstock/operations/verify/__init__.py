@@ -10,7 +10,7 @@ repair       writes what the source holds
 ledger       what is counted, in order; findings: what is reported
 """
 
-from penstock.operations.verify.findings import KINDS, FindingKind, Verified, VerifyFinding, VerifyTally
+from penstock.operations.verify.findings import KINDS, FindingKind, Verified, VerifyFinding, VerifyTally, causes
 from penstock.operations.verify.generation import VerifyListener, VerifyOptions, verify
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "VerifyListener",
     "VerifyOptions",
     "VerifyTally",
+    "causes",
     "verify",
 ]

@@ -107,7 +107,7 @@ class Directions:
         suspects = []
         for text_id, (source_id, wanted) in asked.wanted.items():
             found = indexed.get(text_id)
-            verdict = judged(wanted, found, "source")
+            verdict = judged(wanted, found, "source", self.looking.not_compared)
             if verdict.kind == "equal":
                 tally.equal += 1
             elif verdict.kind == "left out":

@@ -1,6 +1,6 @@
 """What a verify finds, in bounded form: counts, and the first documents of each kind."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
@@ -19,6 +19,18 @@ KEPT: Final = 20
 """How many findings of each kind are kept."""
 
 
+Cause = Literal["", "changed on its way", "function not repeatable"]
+"""Why a document differs, where that is known: something (an ingest pipeline) stored other values than the repair sent;
+or the function makes something else of the same document each time."""
+
+_WHAT_TO_DO: Final[dict[Cause, str]] = {
+    "changed on its way": "something changes documents on their way into the index (fields: {}), such as an ingest"
+    " pipeline: remove it, or name the fields in `not_compared`",
+    "function not repeatable": "the function gives another result for the same document each time (fields: {}): it must"
+    " depend on the document alone",
+}
+
+
 class VerifyFinding(NamedTuple):
     """One document that is not simply equal; `fields` are the names of those that differ, never their values.
 
@@ -29,6 +41,15 @@ class VerifyFinding(NamedTuple):
     id: str
     fields: tuple[str, ...] = ()
     repaired: bool = False
+    cause: Cause = ""
+
+
+def causes(findings: Iterable[VerifyFinding]) -> list[str]:
+    """Return a sentence for each known cause among the findings, with the fields and with what to do."""
+    fields: dict[Cause, set[str]] = {}
+    for each in findings:
+        fields.setdefault(each.cause, set()).update(each.fields)
+    return [what.format(", ".join(sorted(fields[cause]))) for cause, what in _WHAT_TO_DO.items() if cause in fields]
 
 
 @dataclass
@@ -74,7 +95,8 @@ class VerifyTally:
         if stored is None:
             return cls()
         kept = [
-            VerifyFinding(each["kind"], each["id"], tuple(each["fields"]), each["repaired"]) for each in stored["kept"]
+            VerifyFinding(each["kind"], each["id"], tuple(each["fields"]), each["repaired"], each.get("cause", ""))
+            for each in stored["kept"]
         ]
         found = {**dict.fromkeys(KINDS, 0), **stored["found"]}
         return cls(stored["documents"], stored["equal"], stored["repaired"], found, kept)
@@ -86,6 +108,7 @@ class Verified:
 
     `tally` counts the source's documents, `in_index` is how many documents of the index were gone through. `ignored`
     is what the index does not search by, in documents that are equal all the same; None where that is not known.
+    `not_compared` names the fields that may hold anything.
     `dropped`: the collection is not there and its index is kept as it is, so nothing was compared.
     """
 
@@ -97,6 +120,7 @@ class Verified:
     peak_memory_bytes: int = 0
     dropped: bool = False
     ignored: IgnoredValues | None = None
+    not_compared: tuple[str, ...] = ()
 
     @property
     def is_equal(self) -> bool:

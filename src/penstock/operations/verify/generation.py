@@ -209,7 +209,16 @@ class _Verifying:
         in_index, tally.documents = self._index.tally.documents, self._source.tally.documents
         name, index, seconds = self._name, self.generation.index, self._seconds()
         ignored = ignored_values(self.adapters.client, self.adapters.patience, index, refreshed=True)
-        return Verified(name, index, tally, in_index, seconds, peak_memory_bytes(), ignored=ignored)
+        return Verified(
+            name,
+            index,
+            tally,
+            in_index,
+            seconds,
+            peak_memory_bytes(),
+            ignored=ignored,
+            not_compared=self._directions.looking.not_compared.names,
+        )
 
 
 def _stored(result: Verified) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from penstock.model import WRITTEN, Refusal
 from penstock.opensearch.dead_letters.letter import StoredLetter
 from penstock.opensearch.dead_letters.store import MAX_BODY_BYTES
 from penstock.operations.verify.directions import CheckedPage
-from penstock.operations.verify.findings import FindingKind, VerifyFinding
+from penstock.operations.verify.findings import Cause, FindingKind, VerifyFinding
 from penstock.operations.verify.look import BothSides, DocumentLooks, DocumentVerdict, ExpectedDocument, Side, judged
 from penstock.operations.verify.repair import Repairing
 from penstock.operations.verify.suspects import Suspect, Suspects
@@ -44,6 +44,7 @@ class Judging:
     stop: threading.Event
     on_finding: Callable[[VerifyFinding], None]
     suspects: Suspects = field(default_factory=Suspects)
+    _reported: set[Cause] = field(default_factory=set)
 
     def take(self, passed: CheckedPage) -> None:
         """Hold a page's suspects."""
@@ -67,10 +68,12 @@ class Judging:
         over = []
         for suspect in batch:
             look = looks[suspect.id]
-            verdict = judged(look.wanted, look.indexed, _side(suspect, look))
+            verdict = judged(look.wanted, look.indexed, _side(suspect, look), self.looking.not_compared)
             suspect.saw(look.indexed_version)
             if verdict.kind in ("equal", "left out"):
                 self._settled(suspect, verdict)
+            elif verdict.kind == "different" and (cause := _cause(suspect, look, verdict)):
+                self._found(suspect, "different", verdict, cause=cause)
             elif not suspect.is_over or (suspect.moved and suspect.gets_more_time(self.wait_s)):
                 self.suspects.put(suspect)
             elif suspect.moved:
@@ -89,9 +92,20 @@ class Judging:
             suspect.page.open -= 1
             suspect.page.tally.equal += suspect.side == "source"
 
-    def _found(self, suspect: Suspect, kind: FindingKind, verdict: DocumentVerdict, *, repaired: bool = False) -> None:
+    def _found(
+        self,
+        suspect: Suspect,
+        kind: FindingKind,
+        verdict: DocumentVerdict,
+        *,
+        repaired: bool = False,
+        cause: Cause = "",
+    ) -> None:
         suspect.page.open -= 1
-        finding = VerifyFinding(kind, suspect.id, verdict.fields, repaired)
+        finding = VerifyFinding(kind, suspect.id, verdict.fields, repaired, cause)
+        if cause and cause not in self._reported:
+            self._reported.add(cause)
+            log.warning(f"a document differs: {cause}", index=self.looking.index, fields=list(verdict.fields))
         suspect.page.tally.note(finding)
         if kind != "left out":
             self.on_finding(finding)
@@ -130,13 +144,22 @@ class Judging:
             if isinstance(outcome, Refusal):
                 self._found(case.suspect, "dead-lettered", case.verdict)
                 continue
-            case.suspect.was_mended(case.verdict, self.wait_s, written=outcome == WRITTEN)
+            look = case.look
+            wrote = (look.version_to_write, hash(look.wanted.body)) if outcome == WRITTEN else None
+            case.suspect.was_mended(case.verdict, self.wait_s, wrote=wrote)
             self.suspects.put(case.suspect, at_once=True)
 
 
 def _side(suspect: Suspect, look: BothSides) -> Side:
     """From which side to judge. What was deleted while it was repaired must not be back in the index by the repair."""
     return "index" if suspect.sent and look.wanted.state == "gone" else suspect.side
+
+
+def _cause(suspect: Suspect, look: BothSides, verdict: DocumentVerdict) -> Cause:
+    """Return why no repair helps: the index has just what the repair wrote, or nobody can know what it should hold."""
+    if suspect.wrote == (look.indexed_version, hash(look.wanted.body)):
+        return "changed on its way"
+    return "function not repeatable" if look.unsteady and set(verdict.fields) <= set(look.unsteady) else ""
 
 
 def _kind(verdict: DocumentVerdict) -> FindingKind:

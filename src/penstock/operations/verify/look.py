@@ -7,15 +7,19 @@ even then is beyond the source's log: the source was restored, or somebody else 
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
+
+import orjson
 
 from penstock.documents.document_id import FOREIGN
 from penstock.errors import DocumentError
 from penstock.model import Body, BsonDocument, Change, Namespace, TransformedChange
 from penstock.mongo.connection import cluster_time
 from penstock.opensearch.read.by_ids import IndexedDocument, read_by_ids
-from penstock.operations.inspect.differences import differences
+from penstock.operations.inspect.differences import NotCompared, differences
 from penstock.pipeline.transform import apply_transform
 from penstock.planner import FedGeneration
 from penstock.wiring import Adapters
@@ -47,7 +51,7 @@ GONE = ExpectedDocument("gone")
 class BothSides(NamedTuple):
     """Both sides of one document. `version` is the source's cluster time from before it was read.
 
-    `read_at` is from before that.
+    `read_at` is from before that. `unsteady` are the fields that the transform made differently when asked twice.
     """
 
     id: str
@@ -56,11 +60,17 @@ class BothSides(NamedTuple):
     wanted: ExpectedDocument
     version: int
     read_at: float
+    unsteady: tuple[str, ...] = ()
 
     @property
     def indexed_version(self) -> int:
         """The version in the index, 0 where the document is not there."""
         return self.indexed.version if self.indexed else 0
+
+    @property
+    def version_to_write(self) -> int:
+        """The version that a write of what was seen carries."""
+        return max(self.version, self.indexed_version)
 
 
 class DocumentVerdict(NamedTuple):
@@ -75,7 +85,9 @@ MISSING = DocumentVerdict("missing")
 TOO_MANY = DocumentVerdict("too many")
 
 
-def judged(wanted: ExpectedDocument, indexed: IndexedDocument | None, side: Side) -> DocumentVerdict:
+def judged(
+    wanted: ExpectedDocument, indexed: IndexedDocument | None, side: Side, not_compared: NotCompared
+) -> DocumentVerdict:
     """Compare both sides. What the source does not hold is judged from the index's side, all else from the source's."""
     if wanted.state == "gone" or side == "index":
         return TOO_MANY if wanted.state == "gone" and indexed and side == "index" else EQUAL
@@ -85,8 +97,15 @@ def judged(wanted: ExpectedDocument, indexed: IndexedDocument | None, side: Side
         return MISSING
     if wanted.state == "refused":
         return DocumentVerdict("different")
-    names = differences(wanted.body, indexed.source)
+    names = differences(wanted.body, indexed.source, not_compared)
     return DocumentVerdict("different", tuple(names[:_FIELDS])) if names else EQUAL
+
+
+def _unsteady(one: ExpectedDocument, other: ExpectedDocument) -> tuple[str, ...]:
+    """Return the fields in which two results of the transform for the same document differ."""
+    if one.body == other.body or not (one.body and other.body):
+        return ()
+    return tuple(differences(one.body, orjson.loads(other.body)))
 
 
 def expected_of(change: TransformedChange) -> ExpectedDocument:
@@ -106,14 +125,23 @@ class DocumentLooks:
     collection: FedGeneration
     index: str
 
+    @cached_property
+    def not_compared(self) -> NotCompared:
+        """What the settings, or the mapping of the index, except from the comparison."""
+        described = self.adapters.indexes.described(self.index) or {"mappings": {}}
+        return NotCompared.of(self.collection.settings.not_compared, described["mappings"])
+
     def at(self, source_ids: Mapping[str, Any]) -> dict[str, BothSides]:
         """Look at both sides of documents, by their document ids. Raises CollectionGone."""
         indexed = self.indexed(source_ids)
         read_at = time.monotonic()
-        states = apply_transform(self._states(list(source_ids.values())), self.transform)
+        found = self._states(list(source_ids.values()))
+        once_more = deepcopy(found) if self.collection.settings.function else None
+        states = [expected_of(each) for each in apply_transform(found, self.transform)]
+        again = [expected_of(each) for each in apply_transform(once_more, self.transform)] if once_more else states
         return {
-            text_id: BothSides(text_id, source_id, indexed.get(text_id), expected_of(state), state.version, read_at)
-            for (text_id, source_id), state in zip(source_ids.items(), states, strict=True)
+            key: BothSides(key, source_id, indexed.get(key), state, change.version, read_at, _unsteady(state, other))
+            for (key, source_id), change, state, other in zip(source_ids.items(), found, states, again, strict=True)
         }
 
     def transform(self, _namespace: Namespace, documents: Sequence[BsonDocument]) -> Sequence[Body]:

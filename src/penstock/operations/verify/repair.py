@@ -55,14 +55,14 @@ class Repairing:
 
 def _write(look: BothSides, alias: str) -> Write:
     body = look.wanted.body if look.wanted.state == "body" else None
-    return Write(alias, look.id, max(look.version, look.indexed_version), body)
+    return Write(alias, look.id, look.version_to_write, body)
 
 
 def _letter(collection: FedGeneration, alias: str, look: BothSides, outcome: Outcome) -> Letter | None:
     """The dead letter of what was refused for good."""
     if not isinstance(outcome, Refusal):
         return None
-    version = max(look.version, look.indexed_version)
+    version = look.version_to_write
     change = TransformedChange(collection.namespace, "upsert", version, look.source_id)
     reason = f"{outcome.status}: {outcome.reason}" if outcome.status else outcome.reason
     return letter(change, alias, look.id, Position("", look.version), reason, look.wanted.body or None)

@@ -26,7 +26,7 @@ class Suspect:
     """One document. `version` is its version in the index at the last look (0: not there), `size` a guess of bytes.
 
     `moved`: that version has changed since its time began. `sent`, `written` and `tries` are of its repair; `first` is
-    what was wrong when the repair began.
+    what was wrong when the repair began, `wrote` the version that it wrote, with a hash of the body.
     """
 
     id: str
@@ -43,6 +43,7 @@ class Suspect:
     written: bool = False
     tries: int = 0
     first: DocumentVerdict | None = None
+    wrote: tuple[int, int] | None = None
 
     @property
     def is_over(self) -> bool:
@@ -62,9 +63,10 @@ class Suspect:
         self.has_more_time = True
         return True
 
-    def was_mended(self, verdict: DocumentVerdict, wait_s: float, *, written: bool) -> None:
-        """Begin again after a repair; what was wrong at first is remembered."""
-        self.first, self.written = self.first or verdict, self.written or written
+    def was_mended(self, verdict: DocumentVerdict, wait_s: float, *, wrote: tuple[int, int] | None) -> None:
+        """Begin again after a repair; what was wrong at first is remembered, and what the repair wrote, if it did."""
+        self.first, self.written = self.first or verdict, self.written or wrote is not None
+        self.wrote = wrote
         self.tries += 1
         self._begin(wait_s)
         self.version, self.has_more_time = UNSEEN, False
