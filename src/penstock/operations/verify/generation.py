@@ -138,7 +138,9 @@ class _Verifying:
     def _basis(self) -> dict[str, Any]:
         """What an interrupted verify must have in common with this one."""
         fingerprint = self.collection.transform.fingerprint
-        return {"uuid": self.generation.uuid, "fingerprint": fingerprint, "repair": self.how.repair}
+        basis = {"uuid": self.generation.uuid, "fingerprint": fingerprint, "repair": self.how.repair}
+        names = self._directions.looking.not_compared.names
+        return {**basis, "not_compared": list(names)} if names else basis
 
     def _go_on(self, saved: Mapping[str, Any]) -> None:
         place = saved["place"]
