@@ -60,9 +60,10 @@ def source_slower_than_timeout(scene: Scene) -> None:
     proxy = scene.source_through(Narrow)
     scene.source_uri += f"&socketTimeoutMS={_TIMEOUT_MS}"
     scene.begin()
-    for _ in scene.rounds():
+    for number in scene.rounds():
         scene.worker.terminate()
-        documents = [{"key": "backlog", "text": "x" * 300} for _ in range(_BACKLOG)]
+        keys = [f"backlog {number} {each}" for each in range(_BACKLOG)]
+        documents = [{"_id": each, "key": each, "text": "x" * 300} for each in keys]
         scene.own_changes += len(scene.database[scene.items.name].insert_many(documents).inserted_ids)
         proxy.bytes_per_s = _BYTES_PER_S
         scene.mark()
