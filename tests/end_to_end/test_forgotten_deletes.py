@@ -149,8 +149,9 @@ def test_a_load_waits_for_an_ailing_cluster_and_reads_little(site, database, nam
     assert worker.metric("penstock_waiting") == 0
 
 
-def test_what_arrives_after_the_load_is_found_too(site, database, namespace, between):
-    """The worker had no answer for as long as it waits for one, and has read again meanwhile."""
+@pytest.mark.parametrize("how", ["timed out", "killed"])
+def test_what_arrives_after_the_load_is_found_too(site, database, namespace, between, how):
+    """Who sent it had no answer for as long as it waited for one, and has read again meanwhile."""
     held, released = threading.Event(), threading.Event()
 
     def plan(asked):
@@ -161,16 +162,14 @@ def test_what_arrives_after_the_load_is_found_too(site, database, namespace, bet
 
     between.plan = plan
     with through(site, between):
-        site.settings(namespace, pipeline={"lease_s": LEASE_S})
-    worker = site.start("run", "--sink-timeout-s", "3")
+        site.settings(namespace, pipeline={"lease_s": 1 if how == "killed" else LEASE_S})
+    worker = site.start("run", "--sink-timeout-s", "3" if how == "timed out" else "60")
+    until(held.is_set, lambda: f"the load sends:\n{worker.errors}")
+    if how == "killed":
+        worker.kill()
+        worker = site.start("run", "--pipeline-lease-s", str(LEASE_S))
     worker.until_logged("load ends", swept=0)
     forget_deletes(site, database, namespace, worker)
-    worker.until_logged("looked again for documents that were deleted", swept=0)
     released.set()
-    until(
-        lambda: len(site.indexed(namespace)) == DOCUMENTS,
-        lambda: f"the late request has arrived, but {len(site.indexed(namespace))}:\n{worker.errors}",
-    )
-    close_and_open(site, namespace)  # each start is looked at; without another one, it is found later
     worker.until_logged("looked again for documents that were deleted", swept=DOCUMENTS // 2)
     site.until_equal(database, "items")

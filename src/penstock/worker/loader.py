@@ -31,6 +31,7 @@ from penstock.wiring import Adapters
 from penstock.worker.collections.lifecycle import Lifecycle
 from penstock.worker.load_gate import LoadGate
 from penstock.worker.progress import LoadResult, Progress, peak_memory_bytes
+from penstock.worker.recovery.late_requests import LateRequests
 from penstock.worker.recovery.source_rewind import RewindGuard
 from penstock.worker.startup import Startup
 from penstock.worker.sweep import SourceIds, sweep
@@ -38,18 +39,6 @@ from penstock.worker.sweep import SourceIds, sweep
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-
-
-@dataclass
-class _Late:
-    """What a loaded collection's index may still get `until` then (time.monotonic): a request without an answer.
-
-    `begun_with` are the engines from before the load, `swept_with` those at the last sweep.
-    """
-
-    until: float
-    begun_with: list[str] | None
-    swept_with: list[str]
 
 
 @dataclass
@@ -65,19 +54,21 @@ class Loader:
     metrics: Metrics
     ending: threading.Event
     _sink: Sink = field(init=False)
-    _late: dict[Namespace, _Late] = field(default_factory=dict)
+    _late: LateRequests = field(init=False)
 
     def __post_init__(self) -> None:
         self._sink = RewindGuard(self.adapters.load_sink, self.adapters, self.startup.generations.values())
+        self._late = LateRequests(self.adapters, self._sweep_again)
 
     def keep_loaded(self, progress: Progress, *, on_loaded: Callable[[], None]) -> None:
         """Load what is not loaded, and reconcile what was dropped once it is back, until the term ends."""
         changed = self.lifecycle.changed
+        self._late.expect_of_earlier_terms(self.plan.collections, self.startup.loads, self.startup.generations)
         while not self.ending.is_set():
             changed.clear()
             self.load_all(progress)
             on_loaded()
-            self._sweep_late()
+            self._late.look(self.plan.collections)
             self.lifecycle.look_if_due()
             changed.wait(self.adapters.intervals.collections_s)
         raise Stopped("the term ends")
@@ -112,7 +103,7 @@ class Loader:
     def _load(self, collection: FedGeneration, progress: Progress) -> LoadResult:
         load, name = self.startup.loads[collection.namespace], str(collection.namespace)
         generation = self.startup.generations[collection.namespace]
-        self._note_engines(load, generation.index)
+        begun_before = not self._note_engines(load, generation.index)
         phase, resumed, index = load.phase, load.load() is not None, generation.index
         log.info("load begins", collection=name, index=index, phase=phase, resumed=resumed)
         version = self._ask(committed_time, collection.source)
@@ -125,7 +116,8 @@ class Loader:
         if is_swept and phase == "loading":
             log.info("shards may have started during the load; looking for documents that were deleted", index=index)
         deleted = self._sweep(collection, generation.write_alias) if is_swept else 0
-        self._note_late(collection, load, engines, resumed_at=began if resumed else None)
+        if last_at := self.adapters.load_unanswered_at or (began if begun_before else None):
+            self._late.expect(collection, load, index, since=last_at, engines=engines)
         if not resumed:  # every document was read since: older letters have been answered by a write or a newer letter
             self.adapters.dead_letters.clear(generation.write_alias, before=version)
         load.enter("live", whole_at=self._ask(cluster_time))
@@ -141,31 +133,12 @@ class Loader:
             log.warning("values do not fit the mapping", collection=name, index=index, fields=dict(ignored.fields))
         return LoadResult(name, counts.read, seconds, cpu_s, peak_memory_bytes(), counts, ignored)
 
-    def _note_engines(self, load: LoadState, index: str) -> None:
-        """Keep which engines the index has before the first document is read."""
-        if load.load() is None and load.engines is None:
+    def _note_engines(self, load: LoadState, index: str) -> bool:
+        """Keep which engines the index has before the first document is read; return False if that was long ago."""
+        is_first = load.load() is None and load.engines is None
+        if is_first:
             load.save_engines(self.adapters.indexes.engines(index))
-
-    def _note_late(
-        self, collection: FedGeneration, load: LoadState, engines: list[str], *, resumed_at: float | None
-    ) -> None:
-        """Note until when a request may arrive that this load, or the one that it resumed, had no answer to."""
-        last_at = self.adapters.load_unanswered_at or resumed_at
-        if last_at is not None and engines:
-            until = last_at + self.adapters.intervals.send_within_s
-            self._late[collection.namespace] = _Late(until, load.engines, engines)
-
-    def _sweep_late(self) -> None:
-        """Sweep what a request may have reached whose answer never came, when shards were started since its reading."""
-        for collection in self.plan.collections:
-            if late := self._late.get(collection.namespace):
-                is_over = time.monotonic() >= late.until
-                engines = self.adapters.indexes.engines(self.startup.generations[collection.namespace].index)
-                if engines and (engines != late.swept_with or (is_over and engines != late.begun_with)):
-                    self._sweep_again(collection)
-                    late.swept_with = engines
-                if is_over:
-                    del self._late[collection.namespace]
+        return is_first
 
     def _sweep_again(self, collection: FedGeneration) -> None:
         """Sweep a collection that is live. One that was dropped or renamed meanwhile is seen to elsewhere."""
