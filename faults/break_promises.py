@@ -28,6 +28,7 @@ _WITHIN_S = 300
 _TESTS_FAILED = 1
 """The exit code of pytest if tests ran and some failed; any other means that it could not run them."""
 
+_DEPLOYMENTS = "tests/end_to_end/test_deployments.py"
 _QUEUE = "tests/contract/delivery/test_replay_queue.py"
 _REPAIR = "tests/contract/operations/test_verify_repair.py"
 _OUTSIDE = "tests/contract/opensearch/test_sink_answers.py::TestWhatIsReadOutsideTheStream"
@@ -212,6 +213,21 @@ PROMISES = (
             "tests/end_to_end/test_another_source.py",
         ),
         fault="another_source",
+    ),
+    Promise(
+        "a lease that is held for other collections is waited for",
+        "worker/holder.py",
+        "        if others and self.unfed == declared.keys():\n",
+        "        if False:\n",
+        (f"{_DEPLOYMENTS}::test_a_lease_that_is_held_for_other_collections_is_an_error",),
+        fault="other_collections",
+    ),
+    Promise(
+        "`live` is said of a collection that nobody feeds",
+        "operations/status/status.py",
+        "        if document and not feeds(document, str(namespace), str(index)):\n",
+        "        if False:\n",
+        (f"{_DEPLOYMENTS}::test_a_standby_that_declares_more_says_what_nobody_feeds_and_takes_over",),
     ),
 )  # fmt: skip
 

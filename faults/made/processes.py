@@ -6,6 +6,7 @@ import time
 from faults.fault import fault
 from faults.said import OVERLOADED, is_bulk
 from faults.scene import Scene
+from penstock.errors import SettingsError
 from testkit.tcp_proxy import Proxy
 from testkit.workspace import Worker, until
 
@@ -62,6 +63,26 @@ def worker_stopped(scene: Scene) -> None:
         scene.pause()
         sleeper.signal(signal.SIGCONT)
         _until_standby(sleeper)
+
+
+@fault("a second worker for another collection of the database, without a name of its own and then with one")
+def other_collections(scene: Scene) -> None:
+    scene.database["others"].insert_many([{"n": number} for number in range(100)])
+    scene.begin()
+    for _ in scene.rounds():
+        scene.site.settings(f"{scene.database.name}.others")
+        refused = scene.another()
+        assert refused.end() == SettingsError.exit_code, refused.errors
+        refused.killed = True
+        scene.site.settings(f"{scene.database.name}.others", pipeline={"name": "others"})
+        beside = scene.another()
+        scene.site.until_equal(scene.database, "others")
+        scene.settings()
+        scene.worker.terminate()
+        scene.mark()
+        scene.run()
+        scene.recover()
+        beside.terminate()
 
 
 @fault("two workers started at once, again and again")

@@ -73,18 +73,20 @@ class FedGeneration:
 class Plan:
     """One pipeline: what its cursor watches, and the generations it feeds.
 
-    `alone` is the generation whose own pipeline this is; `problem` says why this process cannot feed it.
+    `alone` is the generation whose own pipeline this is; `problem` says why this process cannot feed it. `deployment`
+    is the name that keeps its state apart from that of others.
     """
 
     watch: Watch
     collections: tuple[FedGeneration, ...]
     alone: GenerationRecord | None = None
     problem: str = ""
+    deployment: str | None = None
 
     @property
     def name(self) -> str:
         """The pipeline's name, in its state, its metrics and its log lines."""
-        return pipeline_of(self.alone.index) if self.alone else str(self.watch)
+        return pipeline_of(self.alone.index) if self.alone else shared_pipeline(str(self.watch), self.deployment)
 
     @property
     def serves(self) -> bool:
@@ -97,6 +99,11 @@ class Plan:
 
     def _fed(self) -> object:
         return self.name, self.watch, [(each.namespace, each.number, each.recipe) for each in self.collections]
+
+
+def shared_pipeline(cursor: str, deployment: str | None) -> str:
+    """The name of the pipeline of a cursor on a database, or on a collection; no name of either has a slash."""
+    return f"{deployment}/{cursor}" if deployment else cursor
 
 
 def pipeline_of(index: str) -> str:
@@ -142,6 +149,7 @@ class Planner:
     def __init__(self, settings: Settings, known: Iterable[DeclaredCollection] = ()) -> None:
         before = {each.namespace: each for each in known}
         self._cursor_per = settings.source.cursor_per
+        self._deployment = settings.pipeline.name
         self._heartbeat = Namespace.named(settings.source.heartbeat or "")
         self.declared: list[DeclaredCollection] = []
         problems: list[str] = []
@@ -184,7 +192,7 @@ class Planner:
                 else:
                     alone.append(self._alone(each, recorded, names, renew=renew))
         shared = (
-            Plan(watch, tuple(first[Namespace(watch.db, coll)] for coll in watch.colls))
+            Plan(watch, tuple(first[Namespace(watch.db, coll)] for coll in watch.colls), deployment=self._deployment)
             for watch in self._watches(each.names for each in first.values())
         )
         return [*shared, *alone]

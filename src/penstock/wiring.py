@@ -30,13 +30,13 @@ from penstock.opensearch.state.generations import GenerationRegistry
 from penstock.opensearch.state.ids import index_id, pipeline_id
 from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.pipeline_state import PipelineState
-from penstock.opensearch.state.store import Conflict, StateStore
+from penstock.opensearch.state.store import Conflict, StateDocument, StateStore
 from penstock.opensearch.state.verify_state import VerifyState
 from penstock.opensearch.write.field_fallback import FieldFallback
 from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.pipeline.batching import Limits
 from penstock.pipeline.pipeline import PipelineRules
-from penstock.planner import FedGeneration, Plan
+from penstock.planner import FedGeneration, Plan, shared_pipeline
 from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.settings import Settings
 
@@ -119,6 +119,7 @@ class Adapters:
             self.store,
             plan.name,
             owner=self._owner,
+            collections=[str(each.namespace) for each in plan.collections],
             lease_s=settings.pipeline.lease_s,
             standby_s=intervals.standby_s,
             stop=stop,
@@ -178,16 +179,23 @@ class Adapters:
     def known_sources(self) -> dict[str, SourceIdentity]:
         """The sources that the pipeline's position, and the documents of its indexes, were read from: by what is."""
         name, aliases = self._plan.name, [each.settings.alias for each in self._plan.collections]
-        states = self.store.get([pipeline_id(name)]).values()
-        position = {f"The position of pipeline {name}": each.document["source"] for each in states}
+        state = self.pipeline_state(name)
+        position = {f"The position of pipeline {name}": state["source"]} if state else {}
         indexes = {f"The index {alias}": each.source for alias, each in self.records.read(aliases).items()}
         kept = {what: SourceIdentity.kept(stored) for what, stored in (position | indexes).items()}
         return {what: source for what, source in kept.items() if source}
 
+    def pipeline_state(self, pipeline: str) -> StateDocument | None:
+        """What is kept of a pipeline, which may be another one."""
+        state_id = pipeline_id(pipeline)
+        found = self.store.get([state_id]).get(state_id)
+        return found.document if found else None
+
     def known_indexes(self) -> Mapping[str, str]:
         """The UUIDs of the indexes by name: as they were loaded, whatever cursors the load had, or else as noted."""
         plan = self._plan
-        names = {plan.name, plan.watch.db, *(str(each.namespace) for each in plan.collections)}
+        cursors = (plan.watch.db, *(str(each.namespace) for each in plan.collections))
+        names = {plan.name, *(shared_pipeline(each, plan.deployment) for each in cursors)}
         noted = {index_id(each.index): each.index for each in plan.collections}
         stored = self.store.get([*noted, *map(pipeline_id, sorted(names))])
         known = {index: stored.pop(each).document["uuid"] for each, index in noted.items() if each in stored}

@@ -72,6 +72,28 @@ def test_a_worker_refuses_it_until_all_is_loaded_again(site, database, moved, pe
     worker.terminate()
 
 
+def test_two_sources_share_a_cluster_under_names_of_their_own(site, database, second, second_uri):
+    """Their databases have the same name, and so have their collections."""
+    namespace = f"{database.name}.items"
+    first = site.start("run")
+    first.until_live()
+    site.source_uri = second_uri
+    site.settings(namespace, index=site.index("other"))
+    done = site.run("run")
+    assert (done.returncode, "holds its lease and reads the source rs0" in done.stderr) == (2, True), done.stderr
+    assert "[pipeline] name" in done.stderr
+    site.settings(namespace, pipeline={"name": "second"})
+    assert_refused(site.run("run"))  # the index is the first one's
+
+    site.settings(namespace, pipeline={"name": "second"}, index=site.index("other"))
+    other = site.start("run")
+    other.until_live()
+    until(lambda: site.ask("GET", f"{site.index('other')}/_count")["count"] == 3, "the second source's documents")
+    site.until_equal(database, "items")
+    first.terminate()
+    other.terminate()
+
+
 def test_a_repair_refuses_it(site, database, moved, penstock):
     assert_refused(penstock("verify", "--repair"))
     assert site.differences(database, "items") == []

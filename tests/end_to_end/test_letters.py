@@ -103,6 +103,19 @@ def test_letters_are_judged_and_replayed_while_a_worker_runs(site, database, nam
     assert "poison" not in done.stderr
 
 
+def test_letters_of_another_deployment_stay(site, database, namespace, settings, penstock):
+    """It indexes the same collection otherwise, and its letters go by the same name."""
+    other = {"index": site.index("other"), "pipeline": {"name": "second"}}
+    for more in ({}, other):
+        site.settings(namespace, mapping_file="mapping.json", **more)
+        assert penstock("load").returncode == 0
+    store(settings, letter(site, namespace, 1, 1)._replace(alias=f"{other['index']}-g1-write"))
+    assert replay(settings).letters == 0
+    assert len(site.letters(database)) == 1
+    assert penstock("dead-letters", "replay").stdout == "1 dead letter, 0 in step now, 1 superseded before\n"
+    assert site.letters(database) == []
+
+
 def test_an_old_letter_never_brings_back_what_it_was_made_of(site, database, namespace, settings, penstock):
     """A worker that lags must not undo it either: the replay carries the time of its own reading."""
     worker = site.start("run")

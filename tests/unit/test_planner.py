@@ -10,7 +10,7 @@ from penstock.model import Namespace
 from penstock.opensearch.index.definition import IndexDefinition
 from penstock.opensearch.state.generations import CollectionRecord
 from penstock.planner import Planner
-from penstock.settings import CollectionSettings, Settings, SourceSettings
+from penstock.settings import CollectionSettings, PipelineSettings, Settings, SourceSettings
 
 ORDERS = {"namespace": "shop.orders"}
 
@@ -42,6 +42,12 @@ def test_first_generations_share_a_cursor_and_later_ones_have_their_own():
         "shop": [("shop.customers", 1), ("shop.orders", 1)],
         "generation/shop.orders-g2": [("shop.orders", 2)],
     }
+
+
+def test_a_deployment_has_pipelines_of_its_own():
+    named = Planner(Settings(collections=[ORDERS], pipeline=PipelineSettings(name="blue")))
+    plans = named.plans({"shop.orders": record("serving", "building")})
+    assert list(fed(plans)) == ["blue/shop", "generation/shop.orders-g2"]
 
 
 def test_what_is_dropped_is_not_fed_and_an_empty_cursor_is_none():

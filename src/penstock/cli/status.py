@@ -79,6 +79,11 @@ def _remarks(line: "CollectionStatus") -> Iterator[str]:
         yield f"{_loud(f'{line.namespace} is not served')}: {line.unserved}; `penstock check` says what to do"
     if line.lost:
         yield f"{_loud('position lost')}: {line.namespace}, {line.lost}; it is being loaded again"
+    if line.held_for:
+        yield (
+            f"{_loud(line.namespace + ' is not fed')}: a worker holds the lease of pipeline {line.pipeline} for"
+            f" {line.held_for}; let it feed all of them, or give each deployment a [pipeline] name"
+        )
     if line.searched_in:
         where = f"the alias {line.index} points to {line.searched_in}, which penstock does not update"
         yield f"{_loud(where)}; move the alias back unless that is intended"

@@ -15,7 +15,7 @@ import structlog
 from penstock.delivery.apply import Applier
 from penstock.errors import PenstockError, SettingsError, SystemicFault
 from penstock.model import CONTROL, Change, Counts, Namespace, Position
-from penstock.opensearch.index.indexes import Generation
+from penstock.opensearch.index.indexes import Generation, read_alias_of
 from penstock.opensearch.state.ids import load_id
 from penstock.opensearch.state.load_state import awaits_load
 from penstock.planner import FedGeneration, Plan, Planner
@@ -46,6 +46,7 @@ class DatabaseTargets:
     wiring: Wiring
     unreconciled: set[Namespace] = field(default_factory=set)
     _recorded: set[str] = field(default_factory=set)
+    _feeders: dict[str, str] = field(default_factory=dict)
     _fed: list[FedPlan] = field(default_factory=list)
     _looked_at: float | None = None
 
@@ -91,9 +92,21 @@ class DatabaseTargets:
         return self._fed
 
     def takes(self, collection: FedGeneration, fed: FedPlan, alias: str) -> bool:
-        """Whether letters of this write alias are the generation's; the serving one takes those of no known one."""
-        is_its_own = alias == fed.generations[collection.namespace].write_alias
-        return is_its_own or (collection.serves and alias not in self._recorded)
+        """Whether letters of this write alias are the generation's; the serving one takes those of no known one.
+
+        Those of another deployment stay: it may index a collection of this name from elsewhere, or otherwise.
+        """
+        if alias == fed.generations[collection.namespace].write_alias:
+            return True
+        return collection.serves and alias not in self._recorded and not self._is_anothers(alias)
+
+    def _is_anothers(self, alias: str) -> bool:
+        """Whether the index of this write alias is fed by a pipeline that is none of these."""
+        if alias not in self._feeders:
+            read_alias = read_alias_of(alias)
+            record = self.wiring.records(threading.Event()).read([read_alias]).get(read_alias)
+            self._feeders[alias] = record.pipeline if record else ""
+        return self._feeders[alias] not in {"", *(each.plan.name for each in self._fed)}
 
     def _look_for_drops(self, stop: threading.Event) -> set[Namespace]:
         names = {load_id(name, its.index): name for fed in self._fed for name, its in fed.generations.items()}

@@ -61,7 +61,8 @@ class SourceIdentity:
         if not self.is_same(now):
             raise SystemicFault(
                 f"{what} belongs to the source {self}, but another one answers at the address: {now}. Correct [source]"
-                " uri; or, if the data was moved there, load all of it again with `penstock load --again`."
+                " uri; or, if the data was moved there, load all of it again with `penstock load --again`. If both are"
+                " to be indexed, give each deployment a [pipeline] name and indexes of its own."
             )
 
     @property

@@ -33,6 +33,9 @@ GROWING_WITHIN_S = 60.0
 """The lag is compared with the lag this long ago."""
 
 
+_NONE: Mapping[str, str] = {}
+
+
 @dataclass
 class _Pipeline:
     """What one pipeline last reported; times are of the monotonic clock."""
@@ -44,6 +47,8 @@ class _Pipeline:
     waiting_since: float | None = None
     lost: str = ""
     reason: str = ""
+    collections: Mapping[str, str] = field(default_factory=dict)
+    unfed_since: float | None = None
     lags: deque[tuple[float, float]] = field(default_factory=deque)
 
 
@@ -59,18 +64,27 @@ class Health:
         self._idle = False
 
     def beat(
-        self, pipeline: str, *, lag_s: float = 0.0, waiting_reason: str = "", loading: bool = False, lost: str = ""
+        self,
+        pipeline: str,
+        *,
+        lag_s: float = 0.0,
+        waiting_reason: str = "",
+        loading: bool = False,
+        lost: str = "",
+        collections: Mapping[str, str] = _NONE,
     ) -> None:
         """Report that the source answered (an empty answer counts), and how far behind the pipeline is.
 
         `waiting_reason` says why the index accepts nothing at present; a pipeline that waits keeps reporting. `lost`
-        names what is being loaded again after a loss, which is not a problem that a restart would solve.
+        names what is being loaded again after a loss, which is not a problem that a restart would solve. `collections`
+        has the state of each one.
         """
         now = self._now()
         with self._lock:
             known = self._in_state(pipeline, "loading" if loading else "live", now)
             known.lag_s = lag_s
             known.lost = lost
+            known.collections = collections
             if not waiting_reason:
                 known.waiting_since = None
             elif known.waiting_since is None:
@@ -80,10 +94,19 @@ class Health:
             while known.lags[0][0] < now - GROWING_WITHIN_S:
                 known.lags.popleft()
 
-    def standby(self, pipeline: str) -> None:
-        """Report that another worker holds the pipeline's lease and that this one has just looked at it."""
+    def standby(self, pipeline: str, *, collections: Mapping[str, str] = _NONE) -> None:
+        """Report that another worker holds the pipeline's lease and that this one has just looked at it.
+
+        Of `collections`, it may feed only some: the others are `not fed`.
+        """
+        now = self._now()
         with self._lock:
-            self._in_state(pipeline, "standby", self._now())
+            known = self._in_state(pipeline, "standby", now)
+            known.collections = collections
+            if "not fed" not in collections.values():
+                known.unfed_since = None
+            elif known.unfed_since is None:
+                known.unfed_since = now
 
     def stopped(self, pipeline: str, reason: str) -> None:
         """Report that the pipeline stopped by itself, and why."""
@@ -133,10 +156,14 @@ class Health:
             problems.append(f"stalled: no report for {silent_s:.0f} s")
         if known.waiting_since is not None and now - known.waiting_since > WAITING_AFTER_S:
             problems.append(f"the index has accepted no writes for {now - known.waiting_since:.0f} s: {known.waiting}")
+        if known.unfed_since is not None and now - known.unfed_since > WAITING_AFTER_S:
+            names = ", ".join(name for name, state in known.collections.items() if state == "not fed")
+            problems.append(f"{names}: not fed, another worker holds the lease for other collections")
         if known.state == "live" and known.lag_s > self._unhealthy_lag_s and known.lag_s >= known.lags[0][1]:
             problems.append(f"lag of {known.lag_s:.0f} s, above {self._unhealthy_lag_s:.0f} s and not falling")
         return {
             "state": known.state,
+            "collections": dict(known.collections),
             "lag_s": round(known.lag_s, 3),
             "silent_s": round(silent_s, 1),
             "waiting": known.waiting,

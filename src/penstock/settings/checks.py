@@ -49,6 +49,13 @@ def check_address(url: str) -> str:
     return url.rstrip("/")
 
 
+def check_deployment(name: str | None) -> str | None:
+    """Check the name of a deployment, which becomes a part of the names of its pipelines."""
+    if name is not None and (not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) or name == "generation"):
+        raise ValueError('must be 1 to 64 letters, digits, "-" and "_", and not "generation"')
+    return name
+
+
 def check_queue(url: str | None) -> str | None:
     """Check the URL of an SQS queue."""
     if url is not None and not re.fullmatch(r"https?://[^/\s]+/\d+/[\w.-]+", url):

@@ -164,6 +164,12 @@ class SinkSettings(Section):
 class PipelineSettings(Section):
     """How changes are batched, and when a pipeline stops."""
 
+    name: Annotated[str | None, AfterValidator(checks.check_deployment)] = Field(
+        None,
+        description="Name of this deployment. Each one that shares a cluster with another needs its own, when both read"
+        " databases of the same name, or different collections of one database: positions and leases are kept under it."
+        " A new name begins without a position, and loads again.",
+    )
     batch_changes: int = Field(2000, ge=1, description="Maximum number of changes in a batch.")
     batch_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="Maximum size of a batch, as read.")
     checkpoint_every_s: float = Field(1.0, ge=0, description="How often the position is saved while changes flow.")

@@ -19,6 +19,7 @@ from penstock.model import Counts, Namespace, Position
 from penstock.mongo.heartbeat import beat
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.state.pipeline_state import PipelineState
+from penstock.opensearch.state.store import StateDocument
 from penstock.pipeline.pipeline import Pipeline, Ports
 from penstock.pipeline.transform import Route, Routes
 from penstock.planner import Plan
@@ -29,6 +30,7 @@ from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.wiring import Adapters
 from penstock.worker.collections.lifecycle import Lifecycle
 from penstock.worker.field_counts import FieldCounts
+from penstock.worker.holder import Holder
 from penstock.worker.load_gate import LoadGate
 from penstock.worker.loader import Loader
 from penstock.worker.progress import LoadResult, Progress
@@ -125,7 +127,14 @@ class Follower:
         adapters = self.make_adapters(ending)
         state = adapters.state()
         self._enter("standby")
-        state.acquire(standby=standby)
+        holder = Holder(self.plan, adapters)
+
+        def look(document: StateDocument) -> None:
+            holder.look(document)
+            self.reporter.unfed = holder.unfed
+
+        state.acquire(standby=standby, on_holder=look)
+        self.reporter.unfed = frozenset()
         self._enter("loading")
         try:
             yield _Term(ending, adapters, state)
@@ -150,6 +159,7 @@ class Follower:
         }
         sink = RewindGuard(adapters.sink, adapters, startup.generations.values())
         self.reporter.lost = unhealed(term.state, startup.loads)
+        self.reporter.loads = {str(name): load for name, load in startup.loads.items()}
         gate = LoadGate(term.ending)
         lifecycle = Lifecycle(plan, adapters, startup, sink, gate, term.ending)
         loader = Loader(plan, adapters, startup, routes, lifecycle, gate, self.metrics, term.ending)

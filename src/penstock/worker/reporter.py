@@ -2,12 +2,16 @@
 
 import threading
 import time
+from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from penstock.model import Counts, Position, seconds_of
+from penstock.errors import LeaseLost
+from penstock.model import Counts, Namespace, Position, seconds_of
 from penstock.observe.health import Health
 from penstock.observe.metrics import Metrics
+from penstock.opensearch.state.load_state import LoadState
 
 _SILENT_S = 3.0
 """An idle source answers about once a second. After this time without an answer the lag grows."""
@@ -20,9 +24,14 @@ class Reporter:
     pipeline: str
     metrics: Metrics
     health: Health | None = None
+    collections: Sequence[Namespace] = ()
     state: Literal["standby", "loading", "live"] = "standby"
     lost: str = ""
     """The collections that are being loaded again because the position was lost."""
+    loads: Mapping[str, LoadState] = field(default_factory=dict)
+    """Those of the term that has begun last."""
+    unfed: Set[str] = frozenset()
+    """The collections that the worker for which this one stands by does not feed either."""
     counts: Counts = field(default_factory=Counts)
     _lag_s: float = 0.0
     _settled_at: float = field(default_factory=time.monotonic)
@@ -59,6 +68,15 @@ class Reporter:
                 "reported_at": time.time(),
             }
 
+    def by_collection(self) -> dict[str, str]:
+        """Return the state of each collection."""
+        names = list(map(str, self.collections))
+        if self.state == "standby":
+            return {name: "not fed" if name in self.unfed else "standby" for name in names}
+        with suppress(KeyError, LeaseLost):  # the term has just begun, or is about to end
+            return {name: self.loads[name].phase for name in names}
+        return dict.fromkeys(names, "loading")
+
     def report(self, *, silent_after_s: float = 30.0) -> None:
         """Report to the metrics and the health. Health is only updated after the source or the index has answered."""
         lag_s = self.lag_s()
@@ -69,10 +87,16 @@ class Reporter:
         waiting = "the index accepts no writes at present" if self.metrics.value("penstock_waiting") else ""
         answered = time.monotonic() - self._settled_at < silent_after_s
         if self.state == "standby" and not waiting:
-            self.health.standby(self.pipeline)
+            self.health.standby(self.pipeline, collections=self.by_collection())
         elif waiting or answered:
-            loading = self.state != "live"  # who waits for an index that blocks its lease is not live either
-            self.health.beat(self.pipeline, lag_s=lag_s, waiting_reason=waiting, loading=loading, lost=self.lost)
+            self.health.beat(
+                self.pipeline,
+                lag_s=lag_s,
+                waiting_reason=waiting,
+                loading=self.state != "live",  # who waits for an index that blocks its lease is not live either
+                lost=self.lost,
+                collections=self.by_collection(),
+            )
 
     def _report_age(self) -> None:
         """Report how long ago a position was saved, once one was."""

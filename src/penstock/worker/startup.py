@@ -20,6 +20,7 @@ from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.planner import FedGeneration, Plan
 from penstock.wiring import Adapters
+from penstock.worker.holder import require_alone
 from penstock.worker.recovery.position_loss import check_indexes
 from penstock.worker.recovery.source_rewind import check_source
 
@@ -46,9 +47,11 @@ def start(
     everything = again >= {each.namespace for each in plan.collections}
     if not everything:
         check_source(plan, adapters, state)
+    require_alone(plan, adapters)
     generations = {each.namespace: _ensured(each, adapters) for each in plan.collections}
     check_indexes(plan, adapters, state, generations, again=again)
     source = adapters.source_identity().stored()
+    origin = {"source": source} if plan.alone else {"source": source, "pipeline": plan.name}
     known: Mapping[str, str] = {} if everything or state.load() is None else state.document["indexes"]
     if not any(generation.index in known for generation in generations.values()):
         # Should it end here: no index belongs to the new position.
@@ -65,7 +68,7 @@ def start(
             log.info("will be loaded again", collection=str(name), index=generation.index)
             load.enter("reconciling")
     for each in plan.collections:
-        record = _record(each, adapters, _recipe(each, state, loads[each.namespace]), source)
+        record = _record(each, adapters, _recipe(each, state, loads[each.namespace]), origin)
         if each.serves and (changed := record.moved_on(each.now)):
             _warn_moved_on(each, changed)
     state.save_source(source, {generation.index: generation.uuid for generation in generations.values()})
@@ -115,17 +118,13 @@ def _check_records(plan: Plan, adapters: Adapters) -> None:
 
 
 def _record(
-    each: FedGeneration, adapters: Adapters, recipe: IndexDefinition, source: Mapping[str, Any]
+    each: FedGeneration, adapters: Adapters, recipe: IndexDefinition, origin: Mapping[str, Any]
 ) -> CollectionRecord:
     """Return the record of a collection: made with its first generation, changed when it is loaded in another form."""
     alias = each.settings.alias
     if each.recorded is None:
-        return adapters.records.create(
-            CollectionRecord(str(each.namespace), alias, source=source).added(recipe, "serving")
-        )
-    return adapters.records.change(
-        alias, lambda record: replace(record, source=source).changed(each.number, recipe=recipe)
-    )
+        return adapters.records.create(CollectionRecord(str(each.namespace), alias, **origin).added(recipe, "serving"))
+    return adapters.records.change(alias, lambda record: replace(record, **origin).changed(each.number, recipe=recipe))
 
 
 def _recipe(each: FedGeneration, state: PipelineState, load: LoadState) -> IndexDefinition:

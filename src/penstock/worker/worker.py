@@ -105,7 +105,8 @@ class WorkerConnections:
     def collections(self, planner: Planner, stop: threading.Event) -> CollectionWatch:
         """What is to be served of the collections of the settings."""
         wiring = self.wiring
-        patterns = Patterns(wiring.settings, wiring.connection, PatternState(wiring.store(stop)))
+        found = PatternState(wiring.store(stop), wiring.settings.pipeline.name)
+        patterns = Patterns(wiring.settings, wiring.connection, found)
         return CollectionWatch(patterns, Admission(wiring, wiring.records(stop), self.health), planner)
 
     def follower(self, plan: Plan, progress: Progress) -> Follower:
@@ -115,7 +116,8 @@ class WorkerConnections:
             return self.wiring.adapters(plan, stop, leased=True)
 
         wiring, counts = self.wiring, self.counts.setdefault(plan.name, Counts())
-        reporter = Reporter(plan.name, wiring.metrics, self.health, counts=counts)
+        collections = [each.namespace for each in plan.collections]
+        reporter = Reporter(plan.name, wiring.metrics, self.health, collections, counts=counts)
         lease_s = wiring.settings.pipeline.lease_s
         return Follower(plan, adapters, lease_s, wiring.metrics, reporter, progress, wiring.intervals)
 

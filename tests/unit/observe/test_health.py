@@ -52,6 +52,7 @@ def test_a_live_pipeline_that_answers_is_healthy(health):
     assert report["healthy"]
     assert report["pipelines"]["shop"] == {
         "state": "live",
+        "collections": {},
         "lag_s": 0.2,
         "silent_s": 0.0,
         "waiting": "",
@@ -79,6 +80,16 @@ def test_a_standby_is_healthy_and_says_so(health):
     health.standby("shop")
     assert health.report()["healthy"]
     assert health.report()["pipelines"]["shop"]["state"] == "standby"
+
+
+def test_a_standby_is_not_healthy_while_nobody_feeds_a_collection(health, clock):
+    for _ in range(10):
+        health.standby("shop", collections={"shop.a": "standby", "shop.b": "not fed"})
+        clock.now += WAITING_AFTER_S / 8
+    assert problems(health) == ["shop.b: not fed, another worker holds the lease for other collections"]
+    health.standby("shop", collections={"shop.a": "standby", "shop.b": "standby"})
+    assert health.report()["healthy"]
+    assert health.report()["pipelines"]["shop"]["collections"] == {"shop.a": "standby", "shop.b": "standby"}
 
 
 def test_a_standby_that_no_longer_looks_at_the_lease_is_stalled(health, clock):

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
+from penstock.settings import CollectionSettings, PipelineSettings, Settings, SinkSettings, SourceSettings
 from penstock.settings.table import SECTIONS, collection_table, section_class, settings_table
 
 
@@ -248,3 +248,10 @@ def test_a_pattern_is_not_followed_and_neither_is_what_it_could_find():
     told = problem(Settings, collections=[{"namespace": "shop.*"}, {"namespace": "shop.a", "on_rename": "follow"}])
     assert 'shop.a has on_rename = "follow", but shop.* could match its new name too' in str(told)
     assert Settings(collections=[{"namespace": "other.*"}, {"namespace": "shop.a", "on_rename": "follow"}])
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "shop.orders", "generation", "x" * 65])
+def test_names_of_deployments_that_would_not_stay_apart_are_refused(name):
+    ((where, what),) = problem(PipelineSettings, name=name)
+    assert (where, what) == ("name", 'must be 1 to 64 letters, digits, "-" and "_", and not "generation"')
+    assert PipelineSettings(name="blue-2_b").name == "blue-2_b"

@@ -5,6 +5,7 @@ cities             the read alias; it is moved to a later generation in one step
 cities-g1-write    the write alias; every write requires it, so that no write creates a missing index
 """
 
+import re
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +79,11 @@ def index_of(alias: str, number: int) -> str:
 def write_alias_of(index: str) -> str:
     """Return the name of an index's write alias."""
     return f"{index}{_WRITE}"
+
+
+def read_alias_of(write_alias: str) -> str:
+    """Return the alias by which people search, given the write alias of a generation."""
+    return re.sub(r"-g\d+-write$", "", write_alias)
 
 
 class Indexes:

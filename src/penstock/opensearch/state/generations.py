@@ -42,7 +42,8 @@ class CollectionRecord:
     """The generations of one collection behind one read alias; `last` is the highest number ever used.
 
     `names` are those that the collection got by renames that were followed: see `penstock.model.Names`. `source` is
-    what was seen of the source whose documents the generations hold: see `penstock.mongo.identity`.
+    what was seen of the source whose documents the generations hold: see `penstock.mongo.identity`. `pipeline` is the
+    one that feeds the first generation.
     """
 
     collection: str
@@ -51,6 +52,7 @@ class CollectionRecord:
     generations: tuple[GenerationRecord, ...] = field(default=())
     names: tuple[tuple[str, int], ...] = ()
     source: Mapping[str, Any] = field(default_factory=dict)
+    pipeline: str = ""
 
     @property
     def fed(self) -> tuple[GenerationRecord, ...]:
@@ -154,7 +156,7 @@ def record_of(document: Mapping[str, Any]) -> CollectionRecord:
     )
     names = tuple((each["collection"], each["since"]) for each in document.get("names", ()))
     name, alias, last, source = document["name"], document["alias"], document["last"], document.get("source", {})
-    return CollectionRecord(name, alias, last, tuple(generations), names, source)
+    return CollectionRecord(name, alias, last, tuple(generations), names, source, document.get("pipeline", ""))
 
 
 def _document(record: CollectionRecord) -> dict[str, Any]:
@@ -166,5 +168,6 @@ def _document(record: CollectionRecord) -> dict[str, Any]:
         "generations": [asdict(each) for each in record.generations],
         "names": [{"collection": coll, "since": since} for coll, since in record.names],
         "source": record.source,
+        "pipeline": record.pipeline,
         "written": secrets.token_hex(4),
     }

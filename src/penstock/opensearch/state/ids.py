@@ -26,9 +26,9 @@ def index_id(index: str) -> str:
     return f"index/{index}"
 
 
-def pattern_id(pattern: str) -> str:
-    """Return the id of the collections that a pattern has found."""
-    return f"pattern/{pattern}"
+def pattern_id(pattern: str, deployment: str | None) -> str:
+    """Return the id of the collections that a pattern has found at the source of a deployment."""
+    return f"pattern/{deployment}/{pattern}" if deployment else f"pattern/{pattern}"
 
 
 def unserved_id(table: str) -> str:

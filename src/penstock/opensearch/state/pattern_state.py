@@ -14,19 +14,21 @@ from penstock.opensearch.state.store import Conflict, StateStore
 class PatternState:
     """Stores what patterns find; several processes may do so at once."""
 
-    def __init__(self, store: StateStore) -> None:
+    def __init__(self, store: StateStore, deployment: str | None = None) -> None:
         self._store = store
+        self._deployment = deployment
 
     def read(self, patterns: Iterable[str]) -> dict[str, list[str]]:
         """Return what was found so far, by pattern. Raises SettingsError for a newer format, Stopped."""
         names = list(patterns)
-        stored = self._store.get(map(pattern_id, names))
-        found = {name: stored.get(pattern_id(name)) for name in names}
+        ids = {name: pattern_id(name, self._deployment) for name in names}
+        stored = self._store.get(ids.values())
+        found = {name: stored.get(state_id) for name, state_id in ids.items()}
         return {name: list(each.document["found"]) if each else [] for name, each in found.items()}
 
     def note(self, pattern: str, namespaces: Iterable[str]) -> list[str]:
         """Add those that are new, and return all."""
-        those, state_id = list(namespaces), pattern_id(pattern)
+        those, state_id = list(namespaces), pattern_id(pattern, self._deployment)
         while True:
             stored = self._store.get([state_id]).get(state_id)
             before = list(stored.document["found"]) if stored else []

@@ -13,7 +13,7 @@ and the holder counts that time from before it sent its last renewal.
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -21,7 +21,7 @@ import structlog
 from penstock.errors import LeaseLost, Stopped
 from penstock.model import Position
 from penstock.opensearch.state.ids import pipeline_id
-from penstock.opensearch.state.store import Conflict, StateStore, Stored
+from penstock.opensearch.state.store import Conflict, StateDocument, StateStore, Stored
 from penstock.runtime.intervals import INTERVALS
 
 log = structlog.get_logger(__name__)
@@ -37,25 +37,28 @@ class PipelineState:
         *,
         owner: str,
         lease_s: float,
+        collections: Iterable[str] = (),
         standby_s: float = INTERVALS.standby_s,
         stop: threading.Event | None = None,
     ) -> None:
-        """`standby_s`: the longest time between two looks of a standby at the lease."""
+        """`collections`: what the lease is for. `standby_s`: the longest time between two looks of a standby at it."""
         self.name = name
         self.owner = f"{owner}/{secrets.token_hex(4)}"
         """Different from any other worker's, whatever the worker's name."""
         self._store = store
         self._id = pipeline_id(name)
+        self._collections = sorted(collections)
         self._lease_s = lease_s
         self._look_every_s = min(standby_s, lease_s / 5)
         self._stop = stop if stop is not None else store.patience.stop
         self._lock = threading.RLock()
         self._stored: Stored | None = None
 
-    def acquire(self, *, standby: bool = True) -> None:
+    def acquire(self, *, standby: bool = True, on_holder: Callable[[StateDocument], None] = lambda _: None) -> None:
         """Take the lease; block as standby while another worker renews it. Raises Stopped, SettingsError.
 
-        Without `standby`, raise LeaseLost if another worker renews it; still wait for one that seems dead.
+        `on_holder` gets what that one has written at each of its renewals, and may raise what ends the waiting. Without
+        `standby`, raise LeaseLost if another worker renews it; still wait for one that seems dead.
         """
         seen: Stored | None = None
         since = time.monotonic()
@@ -64,6 +67,8 @@ class PipelineState:
             now = time.monotonic()
             if seen is None or found is None or found.seq_no != seen.seq_no or found.primary_term != seen.primary_term:
                 if found is not None and not found.document.get("released"):
+                    if seen is not None:
+                        on_holder(found.document)
                     if seen is not None and not standby:
                         raise self._taken_by(found)
                     self._log_standby(seen, found)
@@ -143,6 +148,7 @@ class PipelineState:
             "lost": before.get("lost", {}),
             "status": before.get("status", {}),
             "owner": self.owner,
+            "collections": self._collections,
             "lease_s": self._lease_s,
             "epoch": before.get("epoch", 0) + 1,
             "beat": 0,
@@ -189,6 +195,15 @@ class PipelineState:
         holder = found.document.get("owner")
         if seen is None or seen.document.get("owner") != holder:
             log.info("standby: another worker holds the lease", pipeline=self.name, owner=holder)
+
+
+def feeds(document: StateDocument, collection: str, index: str) -> bool:
+    """Whether the holder of the lease, or its last one, feeds a collection into an index.
+
+    Versions up to 0.1 kept no collections with the lease, only the indexes that the position belongs to.
+    """
+    known: list[str] | None = document.get("collections")
+    return index in document["indexes"] if known is None else collection in known
 
 
 def _is_free(found: Stored | None, unchanged_s: float, lease_s: float) -> bool:

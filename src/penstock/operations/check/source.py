@@ -17,6 +17,7 @@ from penstock.mongo.obstacles import not_enabled, obstacle_to
 from penstock.mongo.watch import Watch, watches
 from penstock.observe.wording import counted
 from penstock.operations.check.finding import CheckFinding, CheckVerdict, failure, ok, warning
+from penstock.operations.check.pipelines import pipeline_findings
 from penstock.operations.inspect.views import Inspection
 from penstock.planner import present_names
 from penstock.settings import Settings
@@ -52,6 +53,7 @@ def source_findings(settings: Settings, seen: Inspection) -> Iterator[CheckFindi
                 yield from _stream_findings(connection, found, watch)
             yield from _heartbeat_findings(connection.client, found, settings.source.heartbeat)
             yield _retention_finding(connection.client, found, settings)
+            yield from pipeline_findings(connection, seen)
         except PyMongoError as error:
             yield _refused("connection", unavailable(error, f"the connection at {where}"))
 

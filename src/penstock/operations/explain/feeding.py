@@ -2,6 +2,7 @@
 
 from penstock.model import Namespace
 from penstock.opensearch.state.ids import load_id, pipeline_id
+from penstock.opensearch.state.pipeline_state import feeds
 from penstock.opensearch.state.store import StateDocument
 from penstock.operations.explain.diagnosis import WorkerSays
 from penstock.operations.inspect.liveness import alive
@@ -20,6 +21,8 @@ class Feeding:
         self.load: str | None = states[of_load]["phase"] if of_load in states else None
         self._is_mapped = bool(seen.settings.pipeline.parking_queue)
         self._pipeline: StateDocument | None = states.get(of_pipeline)
+        if self._pipeline and not feeds(self._pipeline, str(namespace), str(index)):
+            self._pipeline = None
         its = {of_pipeline: self._pipeline} if self._pipeline else {}
         self._is_alive = bool(alive(its, seen.index.states, every_s=liveness_s))
 
@@ -29,7 +32,7 @@ class Feeding:
         if self._is_mapped:
             return "mapped"
         if self._pipeline is None:
-            return "waiting"
+            return "waiting" if self.load is None else "stopped"
         return "running" if self._is_alive else "stopped"
 
     @property

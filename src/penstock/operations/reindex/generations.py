@@ -22,7 +22,7 @@ from penstock.opensearch.state.generations import CollectionRecord, GenerationRe
 from penstock.opensearch.state.ids import index_id, load_id, pipeline_id, verify_id
 from penstock.opensearch.state.store import StateDocument, StateStore
 from penstock.opensearch.write.sink import OpenSearchSink
-from penstock.planner import DeclaredCollection, Planner, pipeline_of
+from penstock.planner import DeclaredCollection, Planner, pipeline_of, shared_pipeline
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 
@@ -45,6 +45,7 @@ class Generations:
         self.alias = declared.settings.alias
         self.name = str(declared.namespace)
         self.indexes = Indexes(client, patience)
+        self._deployment = settings.pipeline.name
         self.is_mapped = bool(settings.pipeline.parking_queue)
         self.intervals = intervals
         self._stop = stop
@@ -148,7 +149,7 @@ class Generations:
     def _pipeline_ids(self, generation: GenerationRecord) -> list[str]:
         names = [pipeline_of(generation.index)]
         if generation.number == 1:
-            names = sorted({self.declared.namespace.db, self.name})
+            names = [shared_pipeline(each, self._deployment) for each in (self.declared.namespace.db, self.name)]
         return [pipeline_id(name) for name in names]
 
     def _state(self, state_id: str) -> StateDocument | None:

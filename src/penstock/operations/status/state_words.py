@@ -37,6 +37,11 @@ def pipeline_of_state(
     return PipelineOverview(is_running=is_running, has_begun=True, lag_s=lag_s, position_left_s=left_s, lost=lost)
 
 
+def unfed(load: Mapping[str, Any] | None) -> PipelineOverview:
+    """What is to be said of a collection that the holder of its pipeline's lease does not feed, nor the last one."""
+    return PipelineOverview(False, load is not None, None, None, {})
+
+
 def state_of(pipeline: PipelineOverview, load: Mapping[str, Any] | None) -> str:
     if not pipeline.has_begun:
         return "waiting"

@@ -12,6 +12,7 @@ from penstock.mongo.watch import Watch, watches
 from penstock.opensearch.read.ignored import IgnoredValues
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord
 from penstock.opensearch.state.ids import load_id, pipeline_id
+from penstock.opensearch.state.pipeline_state import feeds
 from penstock.opensearch.state.store import StateDocument
 from penstock.operations.inspect.liveness import alive
 from penstock.operations.inspect.views import IndexOverview, IndexView, Inspection, SourceOverview, see_source
@@ -22,8 +23,9 @@ from penstock.operations.status.state_words import (
     pipeline_of_state,
     share_loaded,
     state_of,
+    unfed,
 )
-from penstock.planner import DeclaredCollection, pipeline_of
+from penstock.planner import DeclaredCollection, pipeline_of, shared_pipeline
 from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.settings import CollectionSettings, Settings
 
@@ -57,7 +59,8 @@ class CollectionStatus:
     needed next. `generations` are listed when there are several; all else is of the one that serves. `moved_on` names
     what the settings say otherwise than when this one was made; `searched_in` the index that is not
     penstock's and has the read alias: people search there. `renamed_to` is the name by which the source knows a
-    collection whose rename was followed. `ignored` is what the index does not search by.
+    collection whose rename was followed; `held_for` the collections that a worker feeds under the pipeline's lease when
+    this one is not among them: nobody feeds it then. `ignored` is what the index does not search by.
     """
 
     namespace: str
@@ -76,6 +79,7 @@ class CollectionStatus:
     moved_on: list[str]
     searched_in: str | None
     renamed_to: str | None = None
+    held_for: str | None = None
     ignored: IgnoredValues | None = None
     unserved: str | None = None
 
@@ -134,9 +138,10 @@ class _Looked:
     def collection(self, declared: CollectionSettings, namespace: Namespace, watch: Watch) -> CollectionStatus:
         index, record = self.indexes[namespace], self.seen.records.get(declared.alias)
         serving = record.in_role("serving") if record else None
-        name, elsewhere = _feeding(serving, watch), _elsewhere(index, record)
+        name, elsewhere = self._feeding(serving, watch), _elsewhere(index, record)
         fed = serving.index if serving and elsewhere else index.name if index else None
-        pipeline, load = self._pipeline(name), self._load(namespace, fed) if fed else None
+        load = self._load(namespace, fed) if fed else None
+        pipeline = self._pipeline(name, namespace, fed, load)
         documents, present = index.documents if index else None, self.seen.names[namespace]
         return CollectionStatus(
             namespace=str(namespace),
@@ -155,11 +160,13 @@ class _Looked:
             moved_on=_moved_on(declared, record),
             searched_in=elsewhere,
             renamed_to=str(present) if present != namespace else None,
+            held_for=self._held_for(name, namespace),
             ignored=self.ignored[namespace],
         )
 
     def _generation(self, recorded: GenerationRecord, watch: Watch, namespace: Namespace) -> GenerationStatus:
-        pipeline, load = self._pipeline(_feeding(recorded, watch)), self._load(namespace, recorded.index)
+        load = self._load(namespace, recorded.index)
+        pipeline = self._pipeline(self._feeding(recorded, watch), namespace, recorded.index, load)
         documents, letters = self.several[recorded.index]
         return GenerationStatus(
             index=recorded.index,
@@ -175,10 +182,27 @@ class _Looked:
     def _state(self, pipeline: PipelineOverview, load: StateDocument | None) -> str:
         return mapped_state(load) if self.seen.settings.pipeline.parking_queue else state_of(pipeline, load)
 
-    def _pipeline(self, name: str) -> PipelineOverview:
+    def _pipeline(
+        self, name: str, namespace: Namespace, index: str | None, load: StateDocument | None
+    ) -> PipelineOverview:
+        """What feeds an index; nothing does when the pipeline's lease is held for other collections."""
         state_id = pipeline_id(name)
         document, is_running = self.states.get(state_id), state_id in self.there
+        if document and not feeds(document, str(namespace), str(index)):
+            return unfed(load)
         return pipeline_of_state(document, self.seen.settings, self.source, is_running=is_running)
+
+    def _held_for(self, name: str, namespace: Namespace) -> str | None:
+        """The other collections for which a worker holds the lease without which this one is not fed."""
+        state_id = pipeline_id(name)
+        others: list[str] = self.states[state_id].get("collections", []) if state_id in self.there else []
+        return ", ".join(others) if others and str(namespace) not in others else None
+
+    def _feeding(self, generation: GenerationRecord | None, watch: Watch) -> str:
+        """The name of the pipeline that feeds a generation: its own, or for the first one the collection's."""
+        if generation and generation.number > 1:
+            return pipeline_of(generation.index)
+        return shared_pipeline(str(watch), self.seen.settings.pipeline.name)
 
     def _load(self, namespace: Namespace, index: str) -> StateDocument | None:
         return self.states.get(load_id(namespace, index))
@@ -208,7 +232,7 @@ def _with_unserved(
     """Say which collections are not served; one that has no index of its own gets a line too."""
     named = {each.namespace for each in lines}
     marked = [
-        replace(each, state="unserved", unserved=reasons[each.namespace])
+        replace(each, state="unserved", unserved=reasons[each.namespace], held_for=None)
         if each.namespace in reasons and each.index not in served
         else each
         for each in lines
@@ -246,7 +270,8 @@ def _watches(settings: Settings) -> list[Watch]:
 
 
 def _state_ids(seen: Inspection, indexes: Mapping[Namespace, IndexOverview | None]) -> list[str]:
-    ids = {pipeline_id(str(watch)) for watch in _watches(seen.settings)}
+    deployment = seen.settings.pipeline.name
+    ids = {pipeline_id(shared_pipeline(str(watch), deployment)) for watch in _watches(seen.settings)}
     ids |= {load_id(namespace, index.name) for namespace, index in indexes.items() if index}
     for record in seen.records.values():
         for each in record.generations:
@@ -257,11 +282,6 @@ def _state_ids(seen: Inspection, indexes: Mapping[Namespace, IndexOverview | Non
 def _several(record: CollectionRecord | None) -> Sequence[GenerationRecord]:
     """The generations, when there is more than the one that serves."""
     return record.generations if record and len(record.generations) > 1 else ()
-
-
-def _feeding(generation: GenerationRecord | None, watch: Watch) -> str:
-    """The name of the pipeline that feeds a generation: its own, or for the first one the collection's."""
-    return pipeline_of(generation.index) if generation and generation.number > 1 else str(watch)
 
 
 def _size_of(view: IndexView, generation: GenerationRecord) -> tuple[int | None, int]:

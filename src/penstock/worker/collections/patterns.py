@@ -86,7 +86,7 @@ def expanded(settings: Settings, *, note: bool = True) -> Settings:
         return settings
     with closing(sink_client(settings)) as client:
         require_server(client)
-        found = PatternState(StateStore(client, RetryForever(Metrics(), threading.Event())))
+        found = PatternState(StateStore(client, RetryForever(Metrics(), threading.Event())), settings.pipeline.name)
         try:
             with source_connection(settings.source) as connection:
                 return Patterns(settings, connection, found).look(threading.Event(), note=note).settings
