@@ -1,13 +1,12 @@
 """Faults of the source's change log, and of reads that do not show yet what is in it."""
 
-import threading
+from functools import partial
 
 from faults.fault import fault
 from faults.scene import Scene
+from testkit.workspace import Worker, until
 
 _EDITS = 3000
-_BEHIND_S = 6.0
-"""Longer than a verify takes that does not wait."""
 
 
 @fault("the change log rolled over while no worker ran", own_servers=True)
@@ -35,10 +34,15 @@ def majority_behind_the_index(scene: Scene) -> None:
         scene.items.update_one({"_id": f"behind {number}"}, {"$set": {"text": "new"}})
         scene.own_changes += 1
         scene.until_indexed(f"behind {number}", text="new")
-        go_on = threading.Timer(_BEHIND_S, admin.command, [{"penstockSource": 1, "holdReads": False}])
-        go_on.start()
-        scene.site.run("verify", "--repair", "--wait", "0", "--restart")
-        go_on.join()
+        verify = scene.site.start("verify", "--repair", "--wait", "0", "--restart")
+        until(partial(_waits_or_ended, verify), "verify waits for the source")
+        admin.command({"penstockSource": 1, "holdReads": False})
+        verify.end()
+
+
+def _waits_or_ended(verify: Worker) -> bool:
+    waits = verify.lines("load resumes") or verify.lines("asking the source again")
+    return bool(waits) or verify.process.exitcode is not None
 
 
 def _roll_over(scene: Scene) -> None:
