@@ -17,6 +17,7 @@ from penstock.cli.load import _summary
 from penstock.cli.options import with_settings
 from penstock.cli.progress import PlainProgress
 from penstock.cli.signals import INTERRUPTED, TERMINATED, StopSignals, stop_signals
+from penstock.documents.transform import Transform
 from penstock.errors import PositionLost, SettingsError, Stopped
 from penstock.model import Counts
 from penstock.settings.table import settings_table
@@ -80,12 +81,15 @@ def test_a_switch_can_be_turned_off_against_the_file(here):
     assert not read_by(["--sink-gzip", "false"])[0].sink.gzip
 
 
-def test_modules_beside_the_settings_file_can_be_imported(here):
+def test_a_function_beside_the_settings_file_is_found_and_nothing_else_of_the_folder(here):
     folder = here / "etc"
     folder.mkdir()
-    (folder / "my.toml").write_text("[[collections]]\nnamespace = 'a.b'\n")
-    read_by(["--settings", str(folder / "my.toml")])
-    assert sys.path[0] == str(folder)
+    (folder / "shapes_beside.py").write_text("def shape(document):\n    return document\n")
+    text = "[[collections]]\nnamespace = 'a.b'\nfunction = 'shapes_beside:shape'\n"
+    (folder / "my.toml").write_text(text)
+    settings, _ = read_by(["--settings", str(folder / "my.toml")])
+    assert Transform(settings.collections[0])({"_id": 1, "a": 2}) == b'{"a":2}'
+    assert str(folder) not in sys.path
 
 
 def test_a_wrong_flag_is_told_under_its_own_name(here):
