@@ -162,7 +162,7 @@ def test_every_other_command_has_its_rights_too(
     site: AwsSite, penstock: Callable[..., CompletedProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     domain, name, denied = site.deployment.domain, site.settings.namespace, set[str]()
-    site.collection.replace_one({"_id": "shaped"}, {"shape": {"sides": 4}}, upsert=True)
+    site.collection.replace_one({"_id": "a-shape"}, {"shape": {"sides": 4}}, upsert=True)
     site.wait_in_step(without=POISON)
     site.collection.replace_one({"_id": "poison"}, {"shape": "a text"}, upsert=True)
     eventually(lambda: site.dead_letters() == POISON)
@@ -177,7 +177,7 @@ def test_every_other_command_has_its_rights_too(
     for variable, value in site.deployment.operations().items():
         monkeypatch.setenv(variable, value)
     exit_codes = {
-        f"explain {name} shaped": 0,
+        f"explain {name} a-shape": 0,
         "dead-letters list": 0,
         f"dead-letters show {name} poison": 0,
         "dead-letters replay": 1,  # it is refused again
@@ -188,7 +188,7 @@ def test_every_other_command_has_its_rights_too(
         f"reindex {name} --finish": 0,
         f"reindex {name} --force": 8,
         f"reindex {name} --abandon": 0,
-        f"dead-letters drop {name} poison": 0,
+        f"dead-letters drop {name} --yes": 0,
     }
     done = {command: penstock(*command.split()) for command in exit_codes}
     assert {command: each.returncode for command, each in done.items()} == exit_codes, done
