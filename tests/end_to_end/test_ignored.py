@@ -96,3 +96,13 @@ def test_dates_and_texts_of_formats_for_new_fields_are_both_dates(site: Site, da
     for path in ("a", "b"):
         query = {"range": {path: {"gte": "2024-01-02", "lt": "2024-01-03", "format": "yyyy-MM-dd"}}}
         assert site.ask("POST", f"{index}/_count", {"query": query})["count"] == 2, path
+
+
+def test_explain_says_what_opensearch_moved_into_range(database, penstock, mapped) -> None:
+    database.items.insert_many([{"_id": 1, "at": [52.5, 113]}, {"_id": 2, "at": [113, 52.5]}])
+    namespace = mapped(properties={"at": {"type": "geo_point"}})
+    assert penstock("load").returncode == 0
+    moved, right = (penstock("explain", namespace, each, "--json") for each in ("n:1", "n:2"))
+    assert (moved.returncode, right.returncode) == (1, 0)
+    told = json.loads(moved.stdout)
+    assert (told["verdict"], told["moved"], "at another place by at" in told["conclusion"]) == ("moved", ["at"], True)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pymongo.database import Database
 
 from penstock.documents.encode import encode
-from penstock.model import WRITTEN, Namespace, Write
+from penstock.model import WRITTEN, Namespace, Refusal, Write
 from penstock.mongo.connection import connect
 from penstock.mongo.lookup import from_both_ends, sample
 from penstock.operations.suggest.profile import Profile
@@ -163,3 +163,19 @@ def test_the_command_writes_a_file_that_the_load_takes_and_says_what_to_set(site
     assert len(indexed) == 60
     assert site.letters(database) == []
     assert json.loads(site.run("mapping", "suggest", namespace).stdout) == {"mappings": {"properties": {}}}
+
+
+def test_points_are_proposed_so_that_what_is_out_of_range_is_refused(
+    way: Side, index_prefix: str, tmp_path: Path
+) -> None:
+    def body(latitude: float) -> bytes:
+        geojson = {"type": "Point", "coordinates": [11.5, latitude]}
+        return encode({"a": {"lat": latitude, "lon": 11}, "b": [geojson, geojson], "c": {"lat": 500, "lon": 1}})
+
+    made = all_are_taken(way, f"{index_prefix}a", [body(48), body(-90)], tmp_path)
+    properties = made.content["mappings"]["properties"]
+    assert properties["a"] == properties["b"] == {"type": "geo_point", "ignore_malformed": False}
+    assert "properties" in properties["c"]
+    (outcome,) = way.sink.write([Write(f"{index_prefix}a-g1-write", "x", 1, body(113))])
+    assert isinstance(outcome, Refusal)
+    assert outcome.reason.startswith("mapper_parsing_exception: failed to parse field [")

@@ -17,6 +17,7 @@ Verdict = Literal[
     "left out",
     "absent",
     "ignored",
+    "moved",
     "dead letter",
     "collection gone",
     "not loaded",
@@ -33,9 +34,10 @@ class Evidence:
 
     `time` is the source's cluster time from before it was asked. `transformed` and `reason` say what the transform
     made of it; `fields` is the comparison with the index. `letter` is a dead letter's reason that nothing newer has
-    answered. `position` is the saved one's time. `runs_other_code`: the function is not the one any more that the index
-    was made with. `moved_on`: what is set differently from when it was made. `is_passed`: it was the same in an
-    earlier look, and the worker has come beyond that since.
+    answered. `moved` are fields by which the index finds it elsewhere. `position` is the saved one's time.
+    `runs_other_code`: the function is not the one any more that the index was made with. `moved_on`: what is set
+    differently from when it was made. `is_passed`: it was the same in an earlier look, and the worker has come
+    beyond that since.
     """
 
     namespace: str
@@ -47,6 +49,7 @@ class Evidence:
     reason: str = ""
     fields: Mapping[str, FieldComparison] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
+    moved: tuple[str, ...] = ()
     letter: str = ""
     load: str | None = None
     worker: WorkerSays = "waiting"
@@ -135,6 +138,14 @@ def _as_expected(seen: Evidence) -> Diagnosis:
             "ignored",
             f"The index has the whole document, but cannot search it by {', '.join(seen.ignored)}: the value does not"
             " fit the field's type in the mapping. Change the mapping, or correct the value.",
+        )
+    if seen.moved:
+        return Diagnosis(
+            "moved",
+            f"The index has the whole document, but finds it at another place by {', '.join(seen.moved)}: OpenSearch"
+            " moves a latitude beyond 90 or a longitude beyond 180 degrees into range. Are the two interchanged?"
+            " Correct the value. With ignore_malformed set to false for the field, and a reindex, such a document is"
+            " refused.",
         )
     if seen.moved_on:
         return Diagnosis(

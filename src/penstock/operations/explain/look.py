@@ -11,6 +11,7 @@ from penstock.opensearch.read.by_ids import IndexedDocument
 from penstock.operations.explain.diagnosis import Diagnosis, Evidence, conclude
 from penstock.operations.explain.document_ref import DocumentRef
 from penstock.operations.explain.feeding import Feeding
+from penstock.operations.explain.moved_points import moved_points
 from penstock.operations.explain.present_state import present_state, source_says, transformed
 from penstock.operations.inspect.differences import NotCompared
 from penstock.operations.inspect.views import Inspection
@@ -84,6 +85,7 @@ class DocumentLook:
             reason=made.reason or change.reason,
             fields=made.compared_with(found, self._not_compared()),
             ignored=(*found.ignored, *left_out(found.source)) if found else (),
+            moved=moved_points(self.seen.index.mapping(feeding.index), found.source) if found and feeding.index else (),
             letter=letter.reason if letter and letter.version > (_version(found) or -1) else "",
             load=feeding.load,
             worker=feeding.worker,

@@ -39,9 +39,9 @@ class Texts:
 class FieldProfile:
     """The values of one field in all documents; what arrays hold counts one by one, null not at all.
 
-    `inner` are the fields of its documents, `names` how many names all of these had together, `more` says that there
-    were more different ones than are kept, `dotted` that some of its fields came as names with dots (`a.b` for the
-    field `b` of `a`).
+    `inner` are the fields of its documents, `names` how many names all of these had together, `more` says that
+    there were more different ones than are kept, `points` is how many of the documents are points on the earth,
+    `dotted` that some of its fields came as names with dots (`a.b` for the field `b` of `a`).
     """
 
     kinds: Counter[ValueKind] = field(default_factory=Counter)
@@ -49,6 +49,7 @@ class FieldProfile:
     inner: dict[str, "FieldProfile"] = field(default_factory=dict)
     names: int = 0
     more: bool = False
+    points: int = 0
     dotted: bool = False
 
     @property
@@ -74,6 +75,7 @@ class Profile:
         if isinstance(value, dict):
             into.kinds["object"] += 1
             into.names += len(value)
+            into.points += _is_point(value)
             for name, inner in value.items():
                 self._add_named(into, name, inner)
         elif isinstance(value, list):
@@ -110,6 +112,20 @@ def _add_text(into: FieldProfile, text: str) -> None:
     else:
         into.kinds["text"] += 1
         into.texts.add(text)
+
+
+def _is_point(value: dict[str, Any]) -> bool:
+    """Whether it is `{lat, lon}`, or a point of GeoJSON, and in range."""
+    if value.keys() == {"lat", "lon"}:
+        pair = [value["lat"], value["lon"]]
+    elif (
+        value.keys() == {"type", "coordinates"} and value["type"] == "Point" and isinstance(value["coordinates"], list)
+    ):
+        pair = value["coordinates"][::-1]
+    else:
+        return False
+    numbers = [each for each in pair if isinstance(each, int | float) and not isinstance(each, bool)]
+    return len(pair) == len(numbers) == 2 and abs(numbers[0]) <= 90 and abs(numbers[1]) <= 180
 
 
 def _kind_of(value: Any) -> ValueKind:

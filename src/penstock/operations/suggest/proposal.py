@@ -10,6 +10,9 @@ from penstock.settings import RESERVED_FIELD, CollectionSettings, ConflictPolicy
 
 KEYWORD: Final[dict[str, Any]] = {"type": "keyword", "ignore_above": 1024}
 FLAT: Final[dict[str, Any]] = {"type": "flat_object"}
+POINT: Final[dict[str, Any]] = {"type": "geo_point", "ignore_malformed": False}
+"""With `ignore_malformed`, OpenSearch would move what is out of range, and find the document elsewhere."""
+
 UNSEARCHABLE: Final[dict[str, Any]] = {"type": "object", "enabled": False}
 
 ROOM: Final = 0.8
@@ -82,11 +85,7 @@ class _Making:
         if "object" in kinds and kinds != {"object"} and self._collection.conflicts.get(path) != "leave-out":
             return self._of_two_shapes(each, path)
         if "object" in kinds:
-            if _names_are_data(each):
-                return self._flat(
-                    each, path, f"its {len(each.inner):,}{' or more' if each.more else ''} names are data"
-                )
-            return {"properties": self.properties(each, f"{path}.")} if each.inner else {"type": "object"}
+            return self._of_documents(each, path)
         if len(kinds) > 1 and kinds != {"long", "double"}:
             self.remarks.append(
                 Remark(path, f"holds {_kinds_with_counts(each)}: mapped as text, which accepts them all")
@@ -95,6 +94,15 @@ class _Making:
         if "text" in kinds:
             return _text(each.texts, each.kinds["text"])
         return _PLAIN["double" if "double" in kinds else kinds.pop()] if kinds else None
+
+    def _of_documents(self, each: FieldProfile, path: str) -> dict[str, Any]:
+        if each.points == each.kinds["object"]:
+            what = "holds points: mapped as geo_point, which refuses a latitude or longitude out of range"
+            self.remarks.append(Remark(path, what))
+            return POINT
+        if _names_are_data(each):
+            return self._flat(each, path, f"its {len(each.inner):,}{' or more' if each.more else ''} names are data")
+        return {"properties": self.properties(each, f"{path}.")} if each.inner else {"type": "object"}
 
     def _of_two_shapes(self, each: FieldProfile, path: str) -> dict[str, Any]:
         what = f"holds {_kinds_with_counts(each)}, which no index accepts together"
