@@ -77,6 +77,9 @@ def main(intervals: Intervals = INTERVALS) -> None:
     try:
         app(obj=intervals)
     except PenstockError as error:
+        from penstock.cli.tables import say
+        from penstock.observe.logs import mask_credentials
+
         for problem in error.problems if isinstance(error, SettingsError) else [str(error)]:
-            typer.echo(f"error: {problem}", err=True)
+            say(f"error: {mask_credentials(problem)}", err=True)
         sys.exit(error.exit_code)

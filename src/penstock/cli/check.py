@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from penstock.cli.preparation import log_little
-from penstock.cli.tables import terminal_width, wrapped
+from penstock.cli.tables import say, terminal_width, wrapped
 from penstock.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def print_findings(findings: Sequence["CheckFinding"], *, as_json: bool) -> None
         return
     for each in findings:
         for line in _lines(each, width=terminal_width()):
-            typer.echo(line)
+            say(line)
 
 
 def _lines(finding: "CheckFinding", *, width: int | None) -> Iterator[str]:

@@ -11,7 +11,7 @@ import typer
 from penstock.cli.letter_filters import Collections, NewerThan, OlderThan, Reason, wanted
 from penstock.cli.preparation import prepare_to_look, prepare_to_work
 from penstock.cli.signals import stop_signals
-from penstock.cli.tables import aligned, as_table_or_lists, cut, on_one_line, terminal_width
+from penstock.cli.tables import aligned, as_table_or_lists, cut, on_one_line, say, terminal_width
 from penstock.errors import IndexUnreadable, SettingsError, SourceUnavailable
 from penstock.model import Namespace, seconds_of
 from penstock.observe.wording import counted
@@ -49,7 +49,7 @@ def list_(
         typer.echo(json.dumps(_listing(listing), indent=1))
     else:
         for line in _lines(listing, width=terminal_width()):
-            typer.echo(line)
+            say(line)
     if listing.source_problem:
         raise SourceUnavailable(listing.source_problem)
     if listing.index_problem:
@@ -75,15 +75,15 @@ def show(
     text = asked_id(document).text
     found = find_letter(settings, Namespace.named(namespace), text)
     if found is None:
-        typer.echo(f"{namespace} has no dead letter for the document {on_one_line(text)}", err=True)
+        say(f"{namespace} has no dead letter for the document {on_one_line(text)}", err=True)
         raise typer.Exit(1)
     if as_json:
         typer.echo(json.dumps(_whole(found, with_body=body), indent=1))
         return
     for line in aligned(list(_rows(found)), texts=2):
-        typer.echo(line)
+        say(line)
     if body and found.letter.body is not None:
-        typer.echo(found.letter.body)
+        say(found.letter.body)
 
 
 def drop(
@@ -110,14 +110,14 @@ def drop(
     if not yes:
         _ask(listing.list_letters(settings, which, limit=0).tally)
     with stop_signals() as signals, listing.kept_letters(settings, signals.stop) as kept:
-        typer.echo(f"{counted(listing.drop(kept, which, signals.stop), 'dead letter')} dropped")
+        say(f"{counted(listing.drop(kept, which, signals.stop), 'dead letter')} dropped")
     raise typer.Exit(signals.exit_code(endless=False))
 
 
 def _ask(tally: "LetterTally") -> None:
     """Ask for confirmation; raises SettingsError if there is no terminal to ask on."""
     for name, count in tally.collections.items():
-        typer.echo(f"{name}: {counted(count, 'dead letter')}", err=True)
+        say(f"{name}: {counted(count, 'dead letter')}", err=True)
     if tally.total and not sys.stdin.isatty():
         raise SettingsError(
             f"{counted(tally.total, 'dead letter')} would be dropped; give --yes to confirm without a terminal"

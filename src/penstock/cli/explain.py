@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from penstock.cli.preparation import prepare_to_look
-from penstock.cli.tables import aligned, on_one_line, terminal_width, wrapped
+from penstock.cli.tables import aligned, on_one_line, say, terminal_width, wrapped
 from penstock.model import seconds_of
 from penstock.observe.wording import counted
 from penstock.runtime.intervals import Intervals
@@ -50,14 +50,14 @@ def explain(
         namespace,
         document,
         wait_s=wait_s,
-        on_wait=lambda: typer.echo(_WAITING, err=True),
+        on_wait=lambda: say(_WAITING, err=True),
         intervals=intervals,
     )
     if as_json:
         typer.echo(json.dumps(_json(found, values=values), indent=1))
     else:
         for line in _lines(found, values=values, width=terminal_width()):
-            typer.echo(line)
+            say(line)
     raise typer.Exit(0 if found.conclusion.is_expected else 1)
 
 
@@ -140,6 +140,7 @@ def _json(found: "Explanation", *, values: bool) -> dict[str, Any]:
             for path, each in seen.fields.items()
         },
         "ignored": list(seen.ignored),
+        "moved": list(seen.moved),
         "dead_letter": {"reason": letter.reason, "version": letter.version} if letter else None,
         "load": seen.load,
         "worker": seen.worker,

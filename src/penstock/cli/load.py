@@ -8,6 +8,7 @@ import typer
 from penstock.cli.named_collections import declared
 from penstock.cli.preparation import prepare_to_work
 from penstock.cli.signals import stop_signals
+from penstock.cli.tables import say
 from penstock.observe.wording import counted
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
@@ -56,7 +57,7 @@ def load(
         for namespace in _untouched(settings, only, results) if not signals.received else ():
             progress.say(f"{namespace}: already loaded; load it again with --again")
     if signals.received:
-        typer.echo("stopped; the next `penstock load` resumes from here", err=True)
+        say("stopped; the next `penstock load` resumes from here", err=True)
     raise typer.Exit(signals.exit_code(endless=False))
 
 

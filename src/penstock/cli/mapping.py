@@ -9,8 +9,9 @@ import typer
 from penstock.cli.named_collections import declared
 from penstock.cli.preparation import prepare_to_look
 from penstock.cli.signals import stop_signals
+from penstock.cli.tables import say
 from penstock.errors import SettingsError
-from penstock.observe.wording import counted
+from penstock.observe.wording import counted, printable
 from penstock.settings import CollectionSettings, Settings
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ def suggest(
         if output:
             _write(output, text)
         else:
-            typer.echo(text, nl=False)
+            typer.echo(printable(text, but="\n"), nl=False)
         for line in _report(profile.documents, proposal, collection, output):
-            typer.echo(line, err=True)
+            say(line, err=True)
     raise typer.Exit(signals.exit_code(endless=False))
 
 

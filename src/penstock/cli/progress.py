@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from penstock.observe.wording import counted
+from penstock.observe.wording import counted, printable
 
 LINE_EVERY_S = 10.0
 
@@ -30,7 +31,7 @@ class QuietProgress:
 
     def say(self, line: str) -> None:
         """Print a result on standard output."""
-        print(line, flush=True)
+        print(printable(line), flush=True)
 
 
 class TerminalProgress(QuietProgress):
@@ -41,7 +42,7 @@ class TerminalProgress(QuietProgress):
         self._tasks: dict[str, TaskID] = {}
 
     def started(self, namespace: str, total: int | None) -> None:
-        self._tasks[namespace] = self._bars.add_task(namespace, total=total)
+        self._tasks[namespace] = self._bars.add_task(escape(printable(namespace)), total=total)
 
     def advanced(self, namespace: str, documents: int) -> None:
         self._bars.advance(self._tasks[namespace], documents)
@@ -86,7 +87,7 @@ class PlainProgress(QuietProgress):
         self._print(f"{namespace}: {self._done}")
 
     def _print(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from penstock.cli.preparation import prepare_to_look
-from penstock.cli.tables import as_table_or_lists, terminal_width
+from penstock.cli.tables import as_table_or_lists, say, terminal_width
 from penstock.errors import QueueUnavailable, SourceUnavailable
 from penstock.observe.wording import counted
 from penstock.runtime.intervals import Intervals
@@ -44,13 +44,13 @@ def status(
     else:
         rows = [_COLUMNS, *(row for each in found.collections for row in _rows(each))]
         for line in as_table_or_lists(rows, texts=_TEXTS, width=terminal_width()):
-            typer.echo(line)
+            say(line)
         for each in found.collections:
             for line in _remarks(each):
-                typer.echo(line)
+                say(line)
         if found.parked:
             waiting = f"{counted(found.parked, 'message')} with parked keys"
-            typer.echo(f"{_loud(waiting)} in the queue; write them with: penstock dead-letters replay --queue")
+            say(f"{_loud(waiting)} in the queue; write them with: penstock dead-letters replay --queue")
     if found.source_problem:
         raise SourceUnavailable(found.source_problem)
     if found.queue_problem:

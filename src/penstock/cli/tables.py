@@ -1,14 +1,26 @@
 """Results as text: on a terminal they fit its width without cutting a word, in a pipe each row is one line."""
 
 import json
+import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 
+import typer
 from rich.text import Text
 
+from penstock.observe.wording import printable
+
 _READABLE = 30
+_COLOURS = re.compile("(\x1b\\[(?:0|1|31|32|33)m)")
+"""What `typer.style` writes for the styles that commands use."""
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Print one line; whatever it quotes from outside cannot move the cursor, change the terminal or begin a line."""
+    pieces = _COLOURS.split(line)
+    typer.echo("".join(each if place % 2 else printable(each) for place, each in enumerate(pieces)), err=err)
 
 
 def terminal_width() -> int | None:

@@ -10,7 +10,7 @@ import typer
 from penstock.cli.named_collections import declared
 from penstock.cli.preparation import prepare_to_work
 from penstock.cli.signals import stop_signals
-from penstock.cli.tables import as_table_or_lists, terminal_width
+from penstock.cli.tables import as_table_or_lists, say, terminal_width
 from penstock.errors import NotEqual
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
@@ -79,7 +79,7 @@ def verify(
             if not as_json:
                 _report(results)
     if signals.received:
-        typer.echo("stopped; the next `penstock verify` resumes from here", err=True)
+        say("stopped; the next `penstock verify` resumes from here", err=True)
         raise typer.Exit(signals.exit_code(endless=False))
     _end(results, repair=repair)
 
@@ -129,17 +129,17 @@ def _verdict(result: "Verified") -> str:
 def _report(results: "Sequence[Verified]") -> None:
     for result in results:
         for line in _findings(result):
-            typer.echo(line)
+            say(line)
     if results:
         rows = [_HEAD, *map(_row, results)]
         for line in as_table_or_lists(rows, texts=_TEXTS, width=terminal_width()):
-            typer.echo(line)
+            say(line)
         for result in results:
             if result.not_compared:
                 typer.echo(f"{result.namespace}: not compared: {', '.join(result.not_compared)}")
             if result.ignored and result.ignored.documents:
-                typer.echo(f"{result.namespace}: {result.ignored}: the values do not fit the mapping")
-        typer.echo(f"peak memory {max(each.peak_memory_bytes for each in results) / 2**20:,.0f} MiB")
+                say(f"{result.namespace}: {result.ignored}: the values do not fit the mapping")
+        say(f"peak memory {max(each.peak_memory_bytes for each in results) / 2**20:,.0f} MiB")
 
 
 def _findings(result: "Verified") -> Iterator[str]:

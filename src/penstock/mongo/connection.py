@@ -4,6 +4,7 @@ import re
 import ssl
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -265,10 +266,16 @@ def _client(settings: SourceSettings, login: Login) -> SourceClient:
         options |= {"username": login.user, "password": login.password}
     if settings.tls_ca_file:
         options |= {"tls": True, "tlsCAFile": str(settings.tls_ca_file)}
+    uri = _for_the_primary(settings.uri.get_secret_value())
     try:
-        return MongoClient(_for_the_primary(settings.uri.get_secret_value()), **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they quote values
+            client: SourceClient = MongoClient(uri, **options)
     except (ConfigurationError, ValueError, OSError) as error:
-        raise SettingsError(_unusable(settings, error)) from error
+        raise SettingsError(_unusable(settings, error)) from None  # the driver's words may hold a part of a password
+    if ignored := _refused_options(uri):
+        log.warning("the driver ignores options of the connection string: name or value is not valid", options=ignored)
+    return client
 
 
 def _for_the_primary(uri: str) -> str:
@@ -294,8 +301,11 @@ def _unusable(settings: SourceSettings, error: Exception) -> str:
                 f"[source] uri: {option} names a file that cannot be used ({type(error).__name__}); it must exist and"
                 f" hold {what}, in PEM form."
             )
+    uri = settings.uri.get_secret_value()
+    if refused := _refused_options(uri):
+        return f"[source] uri: the value of {', '.join(refused)} is not valid; correct the option or leave it out."
     try:
-        parse_uri(settings.uri.get_secret_value(), validate=False, warn=False)
+        parse_uri(uri, validate=False, warn=False)
     except (PyMongoError, ValueError):
         return (
             f"[source] uri: not a valid connection string ({type(error).__name__}). Expected"
@@ -315,6 +325,19 @@ def _is_ca_bundle(path: Path) -> bool:
     except OSError:  # errors of TLS are such
         return False
     return True
+
+
+def _refused_options(uri: str) -> list[str]:
+    """The names of the options that the driver does not accept as they are; never a value."""
+    refused = []
+    for option in filter(None, re.split("[&;]", uri.partition("?")[2])):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                parse_uri(f"mongodb://localhost/?{option}", validate=True, warn=True)
+            except (PyMongoError, ValueError, Warning):
+                refused.append(option.partition("=")[0])
+    return refused
 
 
 def hello(client: SourceClient) -> BsonDocument:

@@ -7,6 +7,7 @@ from typing import Any, TextIO, cast
 
 import structlog
 
+from penstock.observe.wording import printable
 from penstock.settings import ObserveSettings
 
 _CREDENTIALS = re.compile(r"(?<=://)\S*@")
@@ -31,6 +32,8 @@ def set_up_logs(settings: ObserveSettings) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if for_people else "iso", utc=not for_people),
     ]
+    if for_people:  # JSON escapes by itself
+        before += [structlog.processors.format_exc_info, _without_controls]
     rendering = _rendering(for_people)
     structlog.configure(
         processors=[*before, *rendering],
@@ -61,6 +64,14 @@ def _rendering(for_people: bool) -> list[Any]:
         )
         return [console, _masked]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str), _masked]
+
+
+def _without_controls(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Escape the control characters of every text, which would be written as they are; a traceback keeps its lines."""
+    return {
+        name: printable(value, but="\n\t" if name == "exception" else "") if isinstance(value, str) else value
+        for name, value in event.items()
+    }
 
 
 def _masked(_logger: Any, _method: str, line: str) -> str:

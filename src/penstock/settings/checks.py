@@ -23,8 +23,18 @@ _SYSTEM_DATABASES = ("admin", "config", "local")
 
 
 def check_database_uri(uri: str) -> str:
-    """Check the scheme and the host. The driver reports what is wrong with the rest when it connects."""
-    if not re.match(r"mongodb(\+srv)?://[^/?]+", uri):
+    """Check the scheme, the host, and that nothing but the login stands before an `@`.
+
+    The driver reports what is wrong with the rest when it connects.
+    """
+    rest = uri.partition("://")[2]
+    login, at, _ = re.split("[/?]", rest, maxsplit=1)[0].rpartition("@")
+    if rest.count("@") > len(at) or login.count(":") > 1:
+        raise ValueError(
+            "has a / ? : or @ in the password, or an @ in an option: percent-encode the password or give it as"
+            " password_file"
+        )
+    if not re.match(r"mongodb(\+srv)?://([^/?@]*@)?[^/?@]+", uri):
         raise ValueError("must look like mongodb://host:port/?replicaSet=name")
     return uri
 
@@ -37,11 +47,14 @@ def user_of(uri: str) -> str | None:
 
 def check_address(url: str) -> str:
     """Check the address of the cluster: scheme, host and port, nothing else."""
-    parts = urlsplit(url)
+    if "@" in url:
+        raise ValueError("must not contain a user or password; set auth, username and password instead")
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its message quotes the address
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must look like https://host:port")
-    if parts.username or parts.password:
-        raise ValueError("must not contain a user or password; set auth, username and password instead")
     if parts.query or parts.fragment:
         raise ValueError("must end after the host and port")
     if _port_of(url) == 0:
@@ -58,7 +71,7 @@ def check_deployment(name: str | None) -> str | None:
 
 def check_queue(url: str | None) -> str | None:
     """Check the URL of an SQS queue."""
-    if url is not None and not re.fullmatch(r"https?://[^/\s]+/\d+/[\w.-]+", url):
+    if url is not None and not re.fullmatch(r"https?://[^/\s@]+/\d+/[\w.-]+", url):
         raise ValueError("must look like https://sqs.REGION.amazonaws.com/ACCOUNT/NAME")
     return url
 

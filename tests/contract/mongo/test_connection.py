@@ -8,6 +8,7 @@ from pathlib import Path
 import pymongo
 import pytest
 from pymongo.errors import AutoReconnect, InvalidOperation
+from structlog.testing import capture_logs
 
 from penstock.errors import SettingsError, SourceUnavailable
 from penstock.model import Namespace
@@ -133,12 +134,25 @@ def test_a_certificate_of_an_unknown_authority(guarded):
 
 @pytest.mark.parametrize(
     "uri",
-    ["mongodb://user:se:cret@host", "mongodb://host:port", "mongodb://u:secret/@h/x@y"],
+    [
+        "mongodb://user:se%zzcret@host",
+        "mongodb://host:port",
+        "mongodb://u:secret@host:99999/",
+    ],
 )
-def test_an_address_that_is_none_is_a_problem_of_the_settings_and_shows_no_secret(uri):
+def test_an_address_that_is_none_is_a_problem_of_the_settings_and_shows_no_secret(uri, recwarn, capfd):
     with pytest.raises(SettingsError, match=r"\[source\] uri") as raised:
         connect(SourceSettings(uri=uri))
-    assert "cret" not in str(raised.value).replace("password", "")
+    shown = str(raised.value) + "".join(str(each.message) for each in recwarn) + "".join(capfd.readouterr())
+    assert "cret" not in shown
+
+
+def test_an_option_that_the_driver_ignores_is_named_without_its_value(source_uri, recwarn):
+    with capture_logs() as logged, connect(SourceSettings(uri=f"{source_uri}&appNme=secret&maxPoolSize=secret")):
+        pass
+    assert [each["options"] for each in logged if "ignores options" in each["event"]] == [["appNme", "maxPoolSize"]]
+    assert not recwarn.list
+    assert "secret" not in str(logged)
 
 
 def test_files_that_have_gone_or_are_no_certificates_are_problems_of_the_settings(tmp_path):

@@ -1,6 +1,7 @@
 """The real sink under every answer that a cluster gives: waiting, splitting, refusing, and what it must never do."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -557,10 +558,25 @@ class TestAnswersBelongToTheDocumentsTheyName:
         )
         refused, dropped, *written = outcomes
         assert isinstance(refused, Refusal)
-        assert "parse date" in refused.reason
+        assert refused.reason.startswith("illegal_argument_exception; ")
         assert dropped == Refusal(200, DROPPED)
         assert written == [WRITTEN, WRITTEN]
         assert set(way.documents(piped)) == {"3"}
+
+    @pytest.mark.parametrize(
+        "processor",
+        [
+            {"date": {"field": "when", "formats": ["ISO8601"]}},
+            {"convert": {"field": "when", "type": "integer"}},
+        ],
+    )
+    def test_a_processor_s_words_are_left_out(self, way: Side, piped: str, processor: dict[str, Any]) -> None:
+        pipeline = piped.removesuffix("-write")
+        way.ask("PUT", f"/_ingest/pipeline/{pipeline}", {"processors": [processor]})
+        (outcome,) = way.sink.write([Write(piped, "1", 1, b'{"when":"card 4111-1111"}')])
+        assert isinstance(outcome, Refusal)
+        assert "4111" not in outcome.reason
+        assert re.match(r"\w+_exception", outcome.reason)
 
     def test_an_id_of_two_aliases_gets_the_answer_of_its_index(self, way: Side, piped: str, index_prefix: str) -> None:
         other = way.generation(f"{index_prefix}b").write_alias

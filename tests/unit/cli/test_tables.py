@@ -4,7 +4,7 @@ import typer
 from rich.text import Text
 
 from penstock.cli.check import _lines
-from penstock.cli.tables import aligned, as_table_or_lists, wrapped
+from penstock.cli.tables import aligned, as_table_or_lists, say, wrapped
 from penstock.operations.check.finding import ok, warning
 
 ROWS = [("collection", "index", "state", "in source"), ("shop.orders_of_the_year", "orders", "live", "1,000")]
@@ -17,6 +17,19 @@ def test_numbers_stand_to_the_right_and_no_line_ends_in_spaces():
 def test_colours_take_no_room():
     red = typer.style("stopped", fg="red")
     assert aligned([("state", "n"), (red, "1")], texts=1) == ["state    n", f"{red}  1"]
+
+
+def test_what_is_printed_cannot_steer_the_terminal(capsys):
+    say("a\x1b]0;title\x07b\x9b\x7f\r\nc\u202ed")
+    assert capsys.readouterr().out == "a\\u001b]0;title\\u0007b\\u009b\\u007f\\u000d\\u000ac\\u202ed\n"
+
+
+def test_what_is_printed_keeps_the_colours_of_commands(monkeypatch):
+    said = []
+    monkeypatch.setattr(typer, "echo", lambda text, err: said.append((text, err)))
+    styled = typer.style("stopped", fg="red", bold=True)
+    say(styled)
+    assert said == [(styled, False)]
 
 
 def test_a_row_is_a_line_in_a_pipe_and_where_it_fits():

@@ -63,6 +63,21 @@ def test_warnings_of_libraries_are_heard_in_the_same_form(written):
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
+def test_control_characters_are_escaped_in_values_and_tracebacks_alike(written, log_format):
+    hostile = "a\x1b]0;title\x07\x9b31m\r\nERROR forged\u202e\u2028"
+    set_up_logs(ObserveSettings(log_format=log_format))
+    try:
+        raise ValueError(hostile)
+    except ValueError:
+        structlog.get_logger("x").exception("failed", reason=hostile, several=[hostile])
+    logging.getLogger("driver").warning("lost %s", hostile)
+    text = written()
+    assert not set(text) & set(hostile) - set("a]0;titlem31\nERROR forged")
+    assert "\\u001b" in text
+    assert len([line for line in text.splitlines() if line.startswith("ERROR forged")]) <= (log_format == "console")
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
 def test_passwords_in_addresses_are_masked_in_values_and_tracebacks_alike(written, log_format):
     set_up_logs(ObserveSettings(log_format=log_format))
     try:

@@ -230,8 +230,43 @@ def test_a_password_goes_with_the_user_of_the_connection_string(uri):
 
 
 def test_the_user_of_the_connection_string_is_read_as_it_is_escaped():
-    assert SourceSettings(uri="mongodb://a%40b:p@h/?x=y@z").user == "a@b"
-    assert SourceSettings(uri="mongodb://h/?x=y@z").user is None
+    assert SourceSettings(uri="mongodb://a%40b:p@h/?x=y%40z").user == "a@b"
+    assert SourceSettings(uri="mongodb://h/?x=y%40z").user is None
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://me:12345/topsecret@host/",
+        "mongodb://me:Top@secret/x@host/",
+        "mongodb://me:Top?secret@host/",
+        "mongodb://me:topsecret@x@host/",
+        "mongodb://me:top:secret@host/",
+        "mongodb+srv://me:topsecret/@host/?replicaSet=r",
+        "mongodb://host/?appName=topsecret@x",
+        "mongodb://h1:1,h2:2/topsecret@host",
+    ],
+)
+def test_a_password_that_is_not_percent_encoded_is_refused_without_showing_it(uri):
+    ((name, message),) = problem(SourceSettings, uri=uri)
+    assert name == "uri"
+    assert "percent-encode the password or give it as password_file" in message
+    assert "secret" not in message
+
+
+@pytest.mark.parametrize(
+    "uri", ["mongodb://h1:1,h2:2,h3:3/?replicaSet=r", "mongodb://u:p@[::1]:27017/", "mongodb://u@h"]
+)
+def test_hosts_may_have_ports(uri):
+    assert SourceSettings(uri=uri).uri.get_secret_value() == uri
+
+
+@pytest.mark.parametrize(
+    "url", ["https://me:12345/topsecret@host:9200", "https://me:top\u2100secret@h", "https://[secret"]
+)
+def test_an_address_of_the_index_shows_no_password(url):
+    ((_, message),) = problem(SinkSettings, url=url)
+    assert "secret" not in message
 
 
 def test_a_password_without_a_user_is_told_under_its_own_name(tmp_path):

@@ -147,32 +147,79 @@ def _wait(status: int, kind: str, detail: str) -> Wait | None:
 
 
 def describe_error(error: Mapping[str, Any]) -> str:
-    """Return the type, the reason and the causes in OpenSearch's words, shortened, without the document's values.
+    """Return the type and the reason of an error and of its causes, shortened, without the document's values.
 
-    Some causes quote the value. Only their type is kept.
+    A reason is kept where it is known to quote nothing of a document but names of fields; else only the type is.
     """
     parts: list[str] = []
     cause: Any = error
-    of_a_value = False
     while isinstance(cause, Mapping) and len(parts) < 5:
         kind, reason = str(cause.get("type", "error")), str(cause.get("reason", ""))
         if kind in _CLOSED and cause.get("index"):
             reason = f"the index {cause['index']} is closed"
-        parts.append(kind if of_a_value else f"{kind}: {without_values(reason)}")
-        of_a_value = of_a_value or reason.startswith("failed to parse field")
+        known = reason if kind in _ABOUT_THE_INDEX else harmless(reason)
+        parts.append(f"{kind}: {known}" if known else kind)
         cause = cause.get("caused_by")
+    if ": " not in parts[0]:
+        parts.append("(the reason may quote the document and is left out)")
     return "; ".join(parts)[:REASON_CHARACTERS]
 
 
-_TAIL = re.compile(
-    r"(?is)[\s.]*(\bin document with id|preview of field's value|the prefix of the first immense term|\bat \[source).*"
+def harmless(reason: str) -> str:
+    """Return what a reason says in words that are known to quote no value of a document; empty for any other."""
+    found = _HARMLESS.match(reason)
+    return found[0] if found else ""
+
+
+_ABOUT_THE_INDEX = (
+    MISSING
+    | _CLOSED
+    | _FORBIDDEN
+    | {
+        *("cluster_block_exception", "unavailable_shards_exception", "no_shard_available_action_exception"),
+        *("circuit_breaking_exception", "process_cluster_event_timeout_exception", "version_conflict_engine_exception"),
+        *("rejected_execution_exception", "opensearch_rejected_execution_exception", "routing_missing_exception"),
+        "action_request_validation_exception",
+    }
 )
-_QUOTED = re.compile(r"""(?s)(?<!\bfield )'.*'|(?<!\bfield=)".*"|`.*`""")
+"""Errors that speak of an index, a node or an id: their reasons are kept whole."""
 
+_HARMLESS = re.compile(
+    "|".join(
+        (
+            r"failed to parse field \[.+?\] of type \[\w+\]",
+            r"failed to parse$",
+            r"object mapping for \[.+\] tried to parse field \[.*\] as object, but found a concrete value$",
+            r"mapper \[.+\] cannot be changed from type \[\w+\] to \[\w+\]$",
+            r"can't merge a non object mapping \[.+\] with an object mapping.*$",
+            r"Could not dynamically add mapping for field \[.+\]\. Existing mapping for \[.+\] must be of type object",
+            r"Limit of [a-z ]+ \[\d+\] has been exceeded.*$",
+            r"mapping set to strict, dynamic introduction of \[.+\] within \[.+\] is not allowed$",
+            r'Document contains at least one immense term in field=".+?"',
+            r"bytes can be at most \d+ in length; got \d+",
+            r"Malformed content, found extra data after parsing: [A-Z_]+$",
+            r"input array must have string values, but was \[[A-Z_]+\]$",
+            r"The depth of the field has exceeded the allowed limit of \[\d+\]",
+            r"The number of nested documents has exceeded the allowed limit of \[\d+\]",
+            r"The length \[\d+\] of field \[.+?\]",
+            r"field name cannot be an empty string$",
+            r"object field starting or ending with a \[\.\] makes object resolution ambiguous",
+            r"Field \[.+?\] is a metadata field and cannot be added inside a document",
+            r"field \[[\w.]+\] (?:not present|is null or missing|doesn't exist)",
+            r"Unexpected end-of-input within/between Object entries",
+            r"Duplicate field '.+'",
+            r"Compressor detection can only be called on some xcontent bytes or compressed xcontent bytes",
+            r"if _id is specified it must not be empty$",
+            r"Malformed action/metadata line \[\d+\]",
+            r"no write index is defined for alias \[.+?\]",
+            r"alias \[.+?\] has more than one index associated with it \[.+?\]",
+            r"(?:pipeline with id|no pipeline) \[.+?\] does not exist",
+        )
+    )
+)
+"""The beginnings of reasons, up to where they may quote a value. A name in brackets is a field's or an index's."""
 
-def without_values(reason: str) -> str:
-    """Remove what OpenSearch quotes from a document in a message; field names stay, in their brackets."""
-    return _QUOTED.sub("'…'", _TAIL.sub("", reason))
+_QUOTED = re.compile(r"""(?s)'.*'|".*"|`.*`""")
 
 
 def _message(parsed: Any, answer: Response) -> str:
@@ -180,5 +227,5 @@ def _message(parsed: Any, answer: Response) -> str:
     if isinstance(parsed, dict):
         for key in ("message", "Message", "error"):
             if isinstance(parsed.get(key), str):
-                return without_values(parsed[key])[:REASON_CHARACTERS]
+                return _QUOTED.sub("…", parsed[key])[:REASON_CHARACTERS]
     return f"{len(answer.raw)} bytes that are not OpenSearch's JSON"
