@@ -34,6 +34,7 @@ _REPAIR = "tests/contract/operations/test_verify_repair.py"
 _OUTSIDE = "tests/contract/opensearch/test_sink_answers.py::TestWhatIsReadOutsideTheStream"
 _STREAM_FAULTS = "tests/contract/mongo/test_stream_faults.py"
 _FORGOTTEN = "tests/end_to_end/test_forgotten_deletes.py"
+_SYNC = "tests/contract/lambdas/test_sync.py"
 _RENAMED = "tests/end_to_end/test_renamed_collections.py"
 
 
@@ -228,6 +229,22 @@ PROMISES = (
         "        if document and not feeds(document, str(namespace), str(index)):\n",
         "        if False:\n",
         (f"{_DEPLOYMENTS}::test_a_standby_that_declares_more_says_what_nobody_feeds_and_takes_over",),
+    ),
+    Promise(
+        "outcomes by place instead of by id",
+        "opensearch/write/sink.py",
+        "    for place, item in matched.items():\n        verdict",
+        "    for place, item in zip(places, items[guards:], strict=False):\n        verdict",
+        ("tests/contract/opensearch/test_sink_answers.py::TestAnswersBelongToTheDocumentsTheyName",),
+    ),
+    Promise(
+        "an index that was used and is gone is made again, empty",
+        "delivery/databases.py",
+        "        if index not in there:\n",
+        "        if False:\n",
+        (
+            f"{_SYNC}::test_an_index_that_is_deleted_is_not_made_anew_though_nobody_ever_loaded_it",
+        ),
     ),
 )  # fmt: skip
 

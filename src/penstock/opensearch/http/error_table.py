@@ -29,10 +29,12 @@ REASON_CHARACTERS: Final = 1000
 MISSING: Final = frozenset({"index_not_found_exception", "no_such_index_exception"})
 """Error types for an index or alias that does not exist."""
 
+BLOCKED: Final = frozenset({"cluster_block_exception", "index_create_block_exception"})
+"""Error types for what OpenSearch refuses at present, with 403 like a missing right."""
+
 TOO_MANY_CLAUSES: Final = "maxClauseCount"
 """In the reason of a search that asks for too many words in too many fields: it is a 500, but waiting does not help."""
 
-_BLOCKED = frozenset({"cluster_block_exception", "index_create_block_exception"})
 _NO_ROOM = re.compile(r"would add \[\d+\] .*shards.* maximum .*open")
 """The cluster has as many shards as it may have, so no index can be created at present."""
 
@@ -133,7 +135,7 @@ def lost(detail: str, *, unclear: bool) -> Wait:
 
 def _wait(status: int, kind: str, detail: str) -> Wait | None:
     """Return the wait that a status or an error type asks for, None if waiting would change nothing."""
-    if kind in _BLOCKED:
+    if kind in BLOCKED:
         return Wait("blocked", detail)
     if kind == "validation_exception" and _NO_ROOM.search(detail):
         return Wait("full", detail)
@@ -173,10 +175,11 @@ def harmless(reason: str) -> str:
 
 _ABOUT_THE_INDEX = (
     MISSING
+    | BLOCKED
     | _CLOSED
     | _FORBIDDEN
     | {
-        *("cluster_block_exception", "unavailable_shards_exception", "no_shard_available_action_exception"),
+        *("unavailable_shards_exception", "no_shard_available_action_exception"),
         *("circuit_breaking_exception", "process_cluster_event_timeout_exception", "version_conflict_engine_exception"),
         *("rejected_execution_exception", "opensearch_rejected_execution_exception", "routing_missing_exception"),
         "action_request_validation_exception",
@@ -210,6 +213,7 @@ _HARMLESS = re.compile(
             r"Duplicate field '.+'",
             r"Compressor detection can only be called on some xcontent bytes or compressed xcontent bytes",
             r"if _id is specified it must not be empty$",
+            r"Validation Failed: 1: this action would add \[\d+\] .*shards.* maximum .*open;?$",
             r"Malformed action/metadata line \[\d+\]",
             r"no write index is defined for alias \[.+?\]",
             r"alias \[.+?\] has more than one index associated with it \[.+?\]",

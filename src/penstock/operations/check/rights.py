@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 from penstock.opensearch.http.bulk_response import bulk_items
 from penstock.opensearch.http.client import Client, Response
+from penstock.opensearch.http.error_table import BLOCKED
+from penstock.opensearch.http.requests import error_of
 from penstock.operations.check.finding import CheckFinding, failure, ok, warning
 from penstock.settings import CollectionSettings
 
@@ -78,6 +80,10 @@ def _finding(subject: str, client: Client, requests: Iterable[_Request]) -> Chec
 
 
 def _denies(answer: Response) -> bool:
-    """Whether the right is denied, of the whole request or of the one item of a bulk request."""
-    items = bulk_items(answer) if answer.ok else None
-    return any(status in (401, 403) for status in (answer.status, *(each.status for each in items or ())))
+    """Whether the right is denied, of the whole request or of the one item of a bulk request; a block is not that."""
+    items = bulk_items(answer) or [] if answer.ok else []
+    answered = [
+        (answer.status, error_of(answer)[0]),
+        *((each.status, (each.error or {}).get("type")) for each in items),
+    ]
+    return any(status in (401, 403) and kind not in BLOCKED for status, kind in answered)
