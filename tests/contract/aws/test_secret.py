@@ -95,7 +95,7 @@ def test_the_region_of_an_arn_is_the_regions_that_is_asked(monkeypatch: pytest.M
 def test_an_amazon_endpoint_is_trusted_by_amazons_own_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[SourceSettings] = []
 
-    def remember(settings: SourceSettings, _login: object) -> str:
+    def remember(settings: SourceSettings, *_others: object) -> str:
         seen.append(settings)
         return "connection"
 

@@ -70,20 +70,20 @@ def test_an_alias_is_moved_from_wherever_it_is_and_once_is_enough(way: Side, ind
     first = way.generation(name)
     second = way.indexes.ensure_generation(way.declared(name), number=2, serving=False)
     for _ in range(2):
-        way.indexes.swap(name, second.index)
+        way.indexes.swap(name, second.index, ours={first.index, second.index})
         assert way.ask("GET", f"/_alias/{name}").keys() == {second.index}
     way.ask("POST", "/_aliases", {"actions": [{"add": {"index": first.index, "alias": name}}]})
-    way.indexes.swap(name, second.index)
+    way.indexes.swap(name, second.index, ours={first.index, second.index})
     assert way.ask("GET", f"/_alias/{name}").keys() == {second.index}
 
 
 def test_all_that_was_written_is_found_once_the_alias_is_moved(way: Side, index_prefix: str) -> None:
     name = f"{index_prefix}orders"
-    way.generation(name)
+    first = way.generation(name)
     second = way.indexes.ensure_generation(way.declared(name), number=2, serving=False)
     way.ask("PUT", f"/{second.index}/_settings", {"index.refresh_interval": -1})
     assert way.sink.write([Write(second.write_alias, "a", 1, b"{}")]) == [WRITTEN]
-    way.indexes.swap(name, second.index)
+    way.indexes.swap(name, second.index, ours={first.index, second.index})
     assert way.ask("GET", f"/{name}/_count")["count"] == 1
 
 

@@ -35,6 +35,9 @@ BLOCKED: Final = frozenset({"cluster_block_exception", "index_create_block_excep
 TOO_MANY_CLAUSES: Final = "maxClauseCount"
 """In the reason of a search that asks for too many words in too many fields: it is a 500, but waiting does not help."""
 
+_CLAUSES = re.compile(r"\btoo_many_(?:nested_)?clauses\b")
+"""The types of that error, as a cause of it."""
+
 _NO_ROOM = re.compile(r"would add \[\d+\] .*shards.* maximum .*open")
 """The cluster has as many shards as it may have, so no index can be created at present."""
 
@@ -143,7 +146,7 @@ def _wait(status: int, kind: str, detail: str) -> Wait | None:
         return Wait("closed", detail)
     if status in _TRY_LATER:
         return Wait("overloaded", detail)
-    if status >= 500 and TOO_MANY_CLAUSES not in detail:
+    if status >= 500 and not _CLAUSES.search(detail):
         return Wait("unavailable", detail, unclear=True)
     return None
 
