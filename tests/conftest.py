@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import pymongo
 import pytest
+import structlog
 import urllib3
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
@@ -50,6 +51,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return _SLOWEST_FIRST.index(folder) if folder in _SLOWEST_FIRST else len(_SLOWEST_FIRST)
 
     items.sort(key=place)
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """Undo what a command in this process has done to the log, such as another level."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")
