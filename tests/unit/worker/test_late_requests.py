@@ -78,3 +78,11 @@ def test_what_an_earlier_term_loaded_a_short_time_ago_is_watched_too(place, whol
     place.until(1010)
     place.engines = ["second"]
     assert place.until(1012) == swept
+
+
+def test_the_first_look_is_at_once_also_on_a_machine_that_has_just_started(place):
+    place.now = 0.5
+    place.late.expect(COLLECTION, place.loaded(), "orders-g1", since=0.5, engines=["first"])
+    place.engines = ["second"]
+    place.late.look([COLLECTION])
+    assert place.swept == [0.5]

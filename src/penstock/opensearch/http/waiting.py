@@ -162,7 +162,7 @@ class Reopening:
         self._patience = patience
         self._backoff = Backoff(patience.stop)
         self._asking = threading.Lock()
-        self._reopened_at = 0.0
+        self._reopened_at: float | None = None
         self._refused: str | None = None
 
     def wait(self, wait: Wait, refused: str, probe: Callable[[], Wait | None], *, until: float) -> None:
@@ -172,7 +172,7 @@ class Reopening:
         """
         failed_at = time.monotonic()
         with self._asking:
-            if self._reopened_at > failed_at:
+            if self._reopened_at is not None and self._reopened_at > failed_at:
                 return  # while another thread asked
             self._refused = refused
             again: Wait | None = wait

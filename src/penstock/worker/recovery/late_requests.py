@@ -41,7 +41,7 @@ class LateRequests:
     adapters: Adapters
     sweep: Callable[[FedGeneration], None]
     _indexes: dict[Namespace, _Index] = field(default_factory=dict)
-    _looked_at: float = 0.0
+    _looked_at: float | None = None
 
     def expect(
         self, collection: FedGeneration, load: LoadState, index: str, *, since: float, engines: list[str]
@@ -66,9 +66,10 @@ class LateRequests:
 
     def look(self, collections: Iterable[FedGeneration]) -> None:
         """Sweep what is to be swept, if it is time to look."""
-        if not self._indexes or time.monotonic() < self._looked_at + self.adapters.intervals.indexes_s:
+        now, every_s = time.monotonic(), self.adapters.intervals.indexes_s
+        if not self._indexes or (self._looked_at is not None and now < self._looked_at + every_s):
             return
-        self._looked_at = time.monotonic()
+        self._looked_at = now
         for collection in collections:
             if index := self._indexes.get(collection.namespace):
                 self._look(collection, index)
