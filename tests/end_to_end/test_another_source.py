@@ -39,9 +39,16 @@ def moved(site, database, second, second_uri):
     worker.until_live()
     site.until_equal(database, "items")
     worker.terminate()
+    indexed_until = time_of(database)
+    until(lambda: time_of(second) > indexed_until, "a cluster time of the second source that is later")
     site.source_uri = second_uri
     site.settings(f"{database.name}.items")
     return second
+
+
+def time_of(database):
+    """The time of a write to a collection that nobody follows: the cluster time of its source from then on."""
+    return database.command("insert", "others", documents=[{}])["operationTime"]
 
 
 def record(site, namespace):

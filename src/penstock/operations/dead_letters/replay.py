@@ -27,6 +27,7 @@ from penstock.operations.dead_letters.listing import declared
 from penstock.planner import FedGeneration
 from penstock.settings import Settings
 from penstock.wiring import Adapters, Wiring
+from penstock.worker.recovery.source_rewind import require_same_source
 
 log = structlog.get_logger(__name__)
 
@@ -120,6 +121,7 @@ class _LetterReplay:
     def _apply(self, collection: FedGeneration, letters: Sequence[StoredLetter]) -> Counts:
         newest, namespace = max(each.version for each in letters), collection.namespace
         if self.adapters.ask(cluster_time) < newest:
+            require_same_source(self.adapters)
             raise SystemicFault(
                 f"A dead letter of {namespace} is ahead of the source's cluster time, so the source was restored, or"
                 " this is a different one. Correct [source] uri, or load again with `penstock load --again`."
