@@ -7,7 +7,8 @@ To OpenSearch, a name with dots is a path: `a.b` is the field `b` of the object 
 3. A name longer than 512 bytes is cut and ends with `~` and a part of its hash.
 4. Dots become `_` if another name of the same document is the start of the path (both `a` and `a.b`), or if the path is
    deeper than the limit.
-5. A changed name that is already taken, in the document or by a reserved name, gets more leading `_`.
+5. A changed name that is already taken, by a name or the start of a path in the document or by a reserved name, loses
+   its dots and gets more leading `_`.
 """
 
 from collections.abc import Iterable
@@ -66,7 +67,7 @@ def map_names(names: Iterable[object], *, level: int) -> list[str]:
     heads = {new.partition(".")[0] for new in mapped if "." in new}
     for place, (old, new) in enumerate(zip(texts, mapped, strict=True)):
         if old != new:
-            mapped[place] = _free_name(new, taken, heads) if new in taken else new
+            mapped[place] = _free_name(new, taken, heads) if new in taken or new in heads else new
             taken.add(mapped[place])
     return mapped
 

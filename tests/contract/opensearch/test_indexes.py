@@ -10,6 +10,7 @@ from penstock.errors import SettingsError, SystemicFault
 from penstock.model import WRITTEN, Refusal, Write
 from penstock.settings import CollectionSettings
 from testkit.sink_access import Relay, Said, Side
+from testkit.workspace import until
 
 DATE = "2024-01-02T03:04:05.678000Z"
 
@@ -103,14 +104,11 @@ class TestEngines:
         way.ask("POST", f"/{made.index}/_flush")
         assert len(engines) == 3
         assert way.indexes.engines(made.index) == engines
-        for what in ("_close", "_open"):
-            way.ask("POST", f"/{made.index}/{what}")
-        assert set(way.indexes.engines(made.index)).isdisjoint(engines)
-
-    def test_none_are_known_while_the_index_is_closed(self, way: Side, index_prefix: str) -> None:
-        made = way.generation(f"{index_prefix}a")
         way.ask("POST", f"/{made.index}/_close")
-        assert way.indexes.engines(made.index) == []
+        closed = until(lambda: way.indexes.engines(made.index), "the shards of the closed index")
+        way.ask("POST", f"/{made.index}/_open")
+        opened = until(lambda: way.indexes.engines(made.index), "the shards that were opened")
+        assert not {*engines} & {*closed} | {*closed} & {*opened} | {*opened} & {*engines}
 
     @pytest.mark.parametrize("said", [Said(403, b"{}"), Said(404, b"{}"), Said(200, b"[]"), Said(200, b"welcome")])
     def test_none_are_known_where_they_may_not_be_asked_for(
