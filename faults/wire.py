@@ -26,7 +26,7 @@ class Slow(Proxy):
 
 
 class Narrow(Proxy):
-    """Lets through so many bytes a second on each connection, both ways; 0: as many as come."""
+    """Limits the bytes a second on each connection, each way; 0 for no limit."""
 
     bytes_per_s = 0
 

@@ -1,7 +1,7 @@
 """Real servers for every test that asks for them, started once a session, or the ones the environment names.
 
 PENSTOCK_TEST_SOURCE_URI and PENSTOCK_TEST_SINK_URL name servers of one's own: a MongoDB replica set, an OpenSearch.
-PENSTOCK_TEST_MAJORITY_LAG_MS lets the majority of the local source lag by up to so many milliseconds, by chance.
+PENSTOCK_TEST_MAJORITY_LAG_MS lets the majority of the local source lag at random, by up to this number of milliseconds.
 """
 
 import os

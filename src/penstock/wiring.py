@@ -58,12 +58,12 @@ class Wiring:
     if_closed: bool = True
     """Whether to wait for an index that is closed; see `penstock.opensearch.http.waiting`."""
 
+    made: set[str] = field(default_factory=set)
+    """The UUIDs of the indexes that this process has made before their collections got a pipeline."""
+
     def patience(self, stop: threading.Event) -> RetryForever:
         """How to wait for the index."""
         return RetryForever(self.metrics, stop, if_closed=self.if_closed)
-
-    made: set[str] = field(default_factory=set)
-    """The UUIDs of the indexes that this process has made before their collections got a pipeline."""
 
     def adapters(self, plan: Plan, stop: threading.Event, *, leased: bool = False) -> "Adapters":
         """Join a pipeline; with `leased` nothing is written to its indexes without its lease."""

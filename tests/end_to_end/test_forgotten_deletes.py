@@ -85,7 +85,8 @@ def test_what_was_refused_for_a_while_is_read_again(site, database, namespace, b
     assert asked_again == [DOCUMENTS // 2]
 
 
-def test_what_was_in_flight_is_found_and_removed(site, database, namespace, between):
+def hold_first_of_load(between):
+    """Hold the first request of the load on its way; return the events that it is held, and that lets it go on."""
     held, released = threading.Event(), threading.Event()
 
     def plan(asked):
@@ -95,6 +96,11 @@ def test_what_was_in_flight_is_found_and_removed(site, database, namespace, betw
         return "pass"
 
     between.plan = plan
+    return held, released
+
+
+def test_what_was_in_flight_is_found_and_removed(site, database, namespace, between):
+    held, released = hold_first_of_load(between)
     with through(site, between):
         site.settings(namespace, pipeline={"lease_s": LEASE_S})
     worker = site.start("run")
@@ -152,15 +158,7 @@ def test_a_load_waits_for_an_ailing_cluster_and_reads_little(site, database, nam
 @pytest.mark.parametrize("how", ["timed out", "killed"])
 def test_what_arrives_after_the_load_is_found_too(site, database, namespace, between, how):
     """Who sent it had no answer for as long as it waited for one, and has read again meanwhile."""
-    held, released = threading.Event(), threading.Event()
-
-    def plan(asked):
-        if is_load(asked) and not held.is_set():
-            held.set()
-            released.wait(WITHIN_S)
-        return "pass"
-
-    between.plan = plan
+    held, released = hold_first_of_load(between)
     with through(site, between):
         site.settings(namespace, pipeline={"lease_s": 1 if how == "killed" else LEASE_S})
     worker = site.start("run", "--sink-timeout-s", "3" if how == "timed out" else "60")

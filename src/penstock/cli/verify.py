@@ -136,7 +136,7 @@ def _report(results: "Sequence[Verified]") -> None:
             say(line)
         for result in results:
             if result.not_compared:
-                typer.echo(f"{result.namespace}: not compared: {', '.join(result.not_compared)}")
+                say(f"{result.namespace}: not compared: {', '.join(result.not_compared)}")
             if result.ignored and result.ignored.documents:
                 say(f"{result.namespace}: {result.ignored}: the values do not fit the mapping")
         say(f"peak memory {max(each.peak_memory_bytes for each in results) / 2**20:,.0f} MiB")

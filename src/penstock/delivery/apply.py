@@ -134,7 +134,7 @@ class Applier:
         return pipeline.counts
 
     def _delete_gone(self, changes: Sequence[Change]) -> None:
-        """Delete what is gone at the source by now.
+        """Delete what the source no longer holds.
 
         When a shard starts again it forgets deletes, and may have taken the state that was read before such a one.
         """

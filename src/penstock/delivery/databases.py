@@ -192,7 +192,7 @@ def _give_up(plan: Plan, adapters: Adapters, error: PenstockError) -> None:
 
 
 def _refuse_missing(plan: Plan, adapters: Adapters, known: Mapping[str, str]) -> None:
-    """Refuse to make anew, empty, what held documents."""
+    """Refuse to create again, empty, what held documents."""
     used = {each.index: each.namespace for each in plan.collections if each.index in known}
     there = adapters.indexes.uuids(used)
     for index, namespace in used.items():

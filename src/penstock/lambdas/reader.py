@@ -15,6 +15,7 @@ are is asked with POST /<alias>/_field_caps; the function's role allows no other
 """
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -54,7 +55,7 @@ _PLAIN = frozenset(
     {"keyword", "wildcard", "flat_object", "ip", "date", "date_nanos", "byte", "short", "integer", "long"}
     | {"unsigned_long", "half_float", "float", "double", "scaled_float"}
 )
-_WIDE = (TOO_MANY_CLAUSES.encode(), b"field expansion matches too many fields")
+_WIDE = re.compile(f"{TOO_MANY_CLAUSES.pattern}|field expansion matches too many fields".encode())
 
 
 class Search(NamedTuple):
@@ -79,7 +80,7 @@ class SearchPage(NamedTuple):
 
 
 class _TooWide(Exception):
-    """OpenSearch refuses so many words in so many fields."""
+    """OpenSearch refuses to search for these words in these fields: there are too many."""
 
 
 def handler(event: Any, context: Any) -> Proxied:
@@ -189,7 +190,7 @@ def _refused(reply: Response, search: Search) -> SearchPage:
     kind, reason = error_of(reply)
     if reply.status == 404 and kind in MISSING:
         return SearchPage((), 0)
-    if any(each in reply.raw for each in _WIDE):
+    if _WIDE.search(reply.raw):
         raise _TooWide
     if reply.status == 400 and search.q is not None:
         raise BadRequest(f"OpenSearch refuses `q`: {reason or kind}.")

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -69,6 +69,16 @@ def _is_lasting(described: Mapping[str, Any]) -> bool:
     return not (is_temporary or name.startswith("system."))
 
 
+def _if_allowed(ask: Callable[[], T], otherwise: T) -> T:
+    """Ask the source; return `otherwise` where the user lacks the right. Raises PyMongoError."""
+    try:
+        return ask()
+    except OperationFailure as error:
+        if fault_of(error) is Fault.NOT_ALLOWED:
+            return otherwise
+        raise
+
+
 def kinds(client: SourceClient, db: str, colls: Sequence[str] | None = None) -> dict[str, str]:
     """By name what there is (of `colls`): `collection`, `view` or `timeseries`; only what the user has rights on.
 
@@ -87,12 +97,8 @@ def kinds(client: SourceClient, db: str, colls: Sequence[str] | None = None) -> 
 
 def kind_of(client: SourceClient, namespace: Namespace) -> str | None:
     """What kind of collection has the name, None where there is none. Without the right to see it: a collection."""
-    try:
-        return kinds(client, namespace.db, [namespace.coll]).get(namespace.coll)
-    except OperationFailure as error:
-        if fault_of(error) is Fault.NOT_ALLOWED:
-            return "collection"
-        raise
+    found = _if_allowed(lambda: kinds(client, namespace.db, [namespace.coll]), {namespace.coll: "collection"})
+    return found.get(namespace.coll)
 
 
 def exists(client: SourceClient, namespace: Namespace) -> bool:
@@ -102,33 +108,30 @@ def exists(client: SourceClient, namespace: Namespace) -> bool:
 
 def present(client: SourceClient, db: str, colls: Sequence[str]) -> set[str]:
     """Those of the names that are collections now; all of them where the user may not see which there are."""
-    try:
-        found = kinds(client, db, colls)
-    except OperationFailure as error:
-        if fault_of(error) is Fault.NOT_ALLOWED:
-            return set(colls)
-        raise
+    found = _if_allowed(lambda: kinds(client, db, colls), dict.fromkeys(colls, "collection"))
     return {name for name, kind in found.items() if kind == "collection"}
 
 
 def is_capped(client: SourceClient, namespace: Namespace) -> bool:
     """Whether the collection drops its oldest documents by itself; False where the user may not see it."""
-    try:
-        found = list(client.get_database(namespace.db).list_collections(filter={"name": namespace.coll}))
-    except OperationFailure as error:
-        if fault_of(error) is Fault.NOT_ALLOWED:
-            return False
-        raise
-    return any(each.get("options", {}).get("capped") for each in found)
+    return any(each.get("options", {}).get("capped") for each in _described(client, namespace.db, [namespace.coll]))
 
 
 def identities(client: SourceClient, db: str, colls: Sequence[str]) -> dict[str, str]:
     """The collections that exist, each with an identity that changes when it is dropped and made again.
 
-    Only MongoDB tells such an identity; elsewhere it is empty.
+    Only MongoDB tells such an identity; elsewhere it is empty. None exist for a user who may not list them.
     """
-    found = client.get_database(db).list_collections(filter={"name": {"$in": list(colls)}})
-    return {each["name"]: _uuid(each.get("info", {}).get("uuid", "")) for each in found}
+    return {each["name"]: _uuid(each.get("info", {}).get("uuid", "")) for each in _described(client, db, colls)}
+
+
+def _described(client: SourceClient, db: str, colls: Sequence[str]) -> list[Mapping[str, Any]]:
+    """What the server says of those that exist; nothing for a user who may not list them."""
+
+    def ask() -> list[Mapping[str, Any]]:
+        return list(client.get_database(db).list_collections(filter={"name": {"$in": list(colls)}}))
+
+    return _if_allowed(ask, [])
 
 
 def _uuid(answered: Any) -> str:

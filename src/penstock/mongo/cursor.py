@@ -4,7 +4,7 @@ The driver's ChangeStream is not used: it gives one event at a time, resumes by 
 and hides the token of an idle reply. Its cursors of raw batches make an object of each document only to join them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from struct import Struct
@@ -195,10 +195,15 @@ def bounds_of(array: bytes) -> list[int]:
 def decoded(piece: bytes) -> list[BsonDocument]:
     """The documents of a piece, with exact ids. Raises InvalidBSON when one of them is damaged."""
     documents: list[BsonDocument] = bson.decode(piece, CODEC)[""]
-    if may_have_bytes([each.get("_id") for each in documents]):
-        for document, exact in zip(documents, bson.decode(piece, OF_IDS)[""], strict=True):
-            document["_id"] = exact["_id"]
+    give_exact_ids(documents, lambda: bson.decode(piece, OF_IDS)[""])
     return documents
+
+
+def give_exact_ids(documents: Sequence[BsonDocument], read: Callable[[], Sequence[BsonDocument]]) -> None:
+    """Give the documents their `_id` with all of its bytes; `read` decodes them once more, with OF_IDS, if need be."""
+    if may_have_bytes([each.get("_id") for each in documents]):
+        for document, exact in zip(documents, read(), strict=True):
+            document["_id"] = exact["_id"]
 
 
 def undecoded(piece: bytes) -> list[bytes]:

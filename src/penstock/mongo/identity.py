@@ -13,7 +13,6 @@ from pymongo.errors import OperationFailure
 from penstock.errors import SystemicFault
 from penstock.mongo.collections import identities
 from penstock.mongo.connection import SourceClient, hello
-from penstock.mongo.error_table import Fault, fault_of
 
 _DOCUMENTDB = ".docdb"
 """A part of the host names of DocumentDB's instances, and of its cluster endpoints."""
@@ -34,8 +33,13 @@ class SourceIdentity:
     addresses: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
-        known = f"{self.replica_set}/{self.id}" if self.id else self.replica_set
-        return f"{known} ({', '.join(sorted(places))})" if (places := self.hosts | self.addresses) else known
+        places = self.hosts | self.addresses
+        return f"{self.name} ({', '.join(sorted(places))})" if places else self.name
+
+    @property
+    def name(self) -> str:
+        """The name of the replica set, with its id if that could be seen."""
+        return f"{self.replica_set}/{self.id}" if self.id else self.replica_set
 
     def is_same(self, other: "SourceIdentity") -> bool:
         """Whether both are one source, unless what is known of both tells them apart.
@@ -73,9 +77,8 @@ class SourceIdentity:
 
     def stored(self) -> dict[str, Any]:
         """Return the form in which it is kept."""
-        name = f"{self.replica_set}/{self.id}" if self.id else self.replica_set
         seen = {"collections": self.collections, "hosts": self.hosts, "addresses": self.addresses}
-        return {"identity": name, **{each: sorted(values) for each, values in seen.items()}}
+        return {"identity": self.name, **{each: sorted(values) for each, values in seen.items()}}
 
     @classmethod
     def kept(cls, stored: Mapping[str, Any]) -> "SourceIdentity | None":
@@ -91,11 +94,16 @@ class SourceIdentity:
 
 def identity_of(client: SourceClient, db: str, colls: Sequence[str], addresses: str) -> SourceIdentity:
     """Look at a source, of which these collections are followed; the settings name its hosts as `addresses`."""
+    return identity_with(client, identities(client, db, colls), addresses)
+
+
+def identity_with(client: SourceClient, uuids: Mapping[str, str], addresses: str) -> SourceIdentity:
+    """Do the same where the `collections.identities` of the followed ones are known."""
     seen = hello(client)
     return SourceIdentity(
         str(seen.get("setName", "")),
         _replica_set_id(client),
-        _uuids(client, db, colls),
+        frozenset(uuids.values()) - {""},
         frozenset(map(str, seen.get("hosts", ()))),
         frozenset(addresses.split(",")),
     )
@@ -107,12 +115,3 @@ def _replica_set_id(client: SourceClient) -> str:
     except OperationFailure:  # needs the role clusterMonitor, and DocumentDB has none
         return ""
     return str(config.get("settings", {}).get("replicaSetId", ""))
-
-
-def _uuids(client: SourceClient, db: str, colls: Sequence[str]) -> frozenset[str]:
-    try:
-        return frozenset(identities(client, db, colls).values()) - {""}
-    except OperationFailure as error:
-        if fault_of(error) is Fault.NOT_ALLOWED:
-            return frozenset()
-        raise

@@ -17,7 +17,7 @@ from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import NetworkTimeout, PyMongoError
 
-from penstock.documents.document_id import can_be_asked_for, may_have_bytes, without_bytes
+from penstock.documents.document_id import can_be_asked_for, without_bytes
 from penstock.errors import SourceUnavailable, Stopped
 from penstock.model import (
     Batch,
@@ -32,7 +32,7 @@ from penstock.model import (
 from penstock.mongo.codec import CODEC, OF_IDS
 from penstock.mongo.collections import reached_time, types_of_ends
 from penstock.mongo.connection import RAW, Connection, cluster_time
-from penstock.mongo.cursor import CursorReply, FindCursor, decoded, undecoded
+from penstock.mongo.cursor import CursorReply, FindCursor, decoded, give_exact_ids, undecoded
 from penstock.mongo.error_table import Fault, fault_of, in_words
 from penstock.mongo.id_ranges import BRACKETS, LoadProgress, brackets_between, progress_of
 from penstock.mongo.retrying import Retries
@@ -201,9 +201,7 @@ def changes_of(raw: bytes, namespace: Namespace, version: int) -> list[Change]:
         documents = bson.decode_all(raw, CODEC)
     except InvalidBSON:
         return [_change_of(each, namespace, version) for each in _documents_in(raw)]
-    if may_have_bytes([document["_id"] for document in documents]):
-        for document, exact in zip(documents, bson.decode_all(raw, OF_IDS), strict=True):
-            document["_id"] = exact["_id"]
+    give_exact_ids(documents, lambda: bson.decode_all(raw, OF_IDS))
     return [Change(namespace, "upsert", version, document["_id"], document) for document in documents]
 
 

@@ -8,7 +8,7 @@ from pymongo.errors import PyMongoError
 from penstock.model import Namespace
 from penstock.mongo.collections import collection, kind_of, namespaces
 from penstock.mongo.connection import SourceClient, is_documentdb
-from penstock.mongo.documentdb import enabling, enabling_rules, is_enabled
+from penstock.mongo.documentdb import EnabledStreams, enabling, enabling_rules, is_enabled
 from penstock.mongo.error_table import Fault, fault_of, unavailable
 
 _WITHOUT_STREAM = {
@@ -59,6 +59,11 @@ def not_enabled(client: SourceClient, namespace: Namespace) -> Obstacle | None:
         if fault_of(error) is Fault.TRANSIENT:
             raise
         return None
+    return missing_rule(rules, namespace)
+
+
+def missing_rule(rules: EnabledStreams, namespace: Namespace) -> Obstacle | None:
+    """Whether the rules of DocumentDB enable no stream of a collection; without one, of its whole database."""
     if is_enabled(rules, namespace):
         return None
     of = "" if namespace.coll else ", which a pattern needs for the collections that are created later"

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
-from pymongo.errors import NetworkTimeout, OperationFailure, PyMongoError
+from pymongo.errors import NetworkTimeout, PyMongoError
 
 from penstock.errors import PositionLost, Stopped
 from penstock.model import (
@@ -30,11 +30,11 @@ from penstock.model import (
     seconds_of,
 )
 from penstock.mongo.collections import committed_time, identities
-from penstock.mongo.connection import Connection, SourceClient
+from penstock.mongo.connection import Connection
 from penstock.mongo.cursor import ChangeCursor, CursorReply, events_in
 from penstock.mongo.error_table import Fault, fault_of, in_words
 from penstock.mongo.events import EventReader, MissingDocument
-from penstock.mongo.identity import SourceIdentity, identity_of
+from penstock.mongo.identity import SourceIdentity, identity_with
 from penstock.mongo.oversized import looked_up
 from penstock.mongo.position import moves_when_idle, position_after, position_at, time_within
 from penstock.mongo.retrying import Retries
@@ -149,17 +149,20 @@ class MongoStream:
 
     def _note_collections(self) -> None:
         """Note, before the cursor is opened, which collections there are, and a time that is surely before it."""
+        self._identities = self._list_collections()
         self._require_same_source()
-        self._identities = _list_collections(self._client, self._watch)
         if self._position is None:
             self._opened_time = committed_time(self._client, self._watch.first)
 
+    def _list_collections(self) -> dict[str, str]:
+        """The collections that exist; with none that the user may not list nothing is taken for deleted."""
+        return identities(self._client, self._watch.db, self._watch.carried(0))
+
     def _require_same_source(self) -> None:
-        """Raise SystemicFault when another source answers than the last time: an address may lead elsewhere by now."""
-        watch, before = self._watch, self._source
-        now = identity_of(self._client, watch.db, watch.carried(0), self._connection.address)
+        """Raise SystemicFault when another source answers than the last time: an address may lead elsewhere."""
+        before, now = self._source, identity_with(self._client, self._identities, self._connection.address)
         if before:
-            before.require_same(now, f"The change stream of {watch}")
+            before.require_same(now, f"The change stream of {self._watch}")
         self._source = now
 
     def _batch(self, pieces: Iterable[list[BsonDocument]], reply: CursorReply, asked_at: float) -> Batch:
@@ -210,7 +213,7 @@ class MongoStream:
 
     def _why_missing(self, coll: str) -> MissingDocument:
         """Say why the document of an update is not there: deleted, unless another collection has its name."""
-        now = _list_collections(self._client, self._watch)
+        now = self._list_collections()
         if coll not in now:
             return "gone"
         return "delete" if self._identities.setdefault(coll, now[coll]) == now[coll] else "gone"
@@ -279,13 +282,3 @@ class MongoStream:
 def _leave_out(_namespace: Namespace, documents: Sequence[BsonDocument]) -> Sequence[Body]:
     """In the place of a transform where only the position is wanted."""
     return [None] * len(documents)
-
-
-def _list_collections(client: SourceClient, watch: Watch) -> dict[str, str]:
-    """The collections that exist; none where the user may not list them (then nothing is taken for deleted)."""
-    try:
-        return identities(client, watch.db, watch.carried(0))
-    except OperationFailure as error:
-        if fault_of(error) is Fault.NOT_ALLOWED:
-            return {}
-        raise

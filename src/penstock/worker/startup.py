@@ -45,12 +45,10 @@ def start(
     """
     _check_records(plan, adapters)
     everything = again >= {each.namespace for each in plan.collections}
-    if not everything:
-        check_source(plan, adapters, state)
+    source = (adapters.source_identity() if everything else check_source(plan, adapters, state)).stored()
     require_alone(plan, adapters)
     generations = {each.namespace: _ensured(each, adapters) for each in plan.collections}
     check_indexes(plan, adapters, state, generations, again=again)
-    source = adapters.source_identity().stored()
     origin = {"source": source} if plan.alone else {"source": source, "pipeline": plan.name}
     known: Mapping[str, str] = {} if everything or state.load() is None else state.document["indexes"]
     if not any(generation.index in known for generation in generations.values()):

@@ -247,9 +247,9 @@ def test_options_that_choose_among_secondaries_are_dropped(source_uri, capfd):
     with connect(SourceSettings(uri=f"{source_uri}&{options}")) as connection:
         assert cluster_time(connection.client)
         assert connection.client.read_preference == pymongo.ReadPreference.PRIMARY
-    told = "".join(capfd.readouterr())
-    assert "penstock reads from the primary alone" in told
-    assert "readPreferenceTags" in told
+    logged = "".join(capfd.readouterr())
+    assert "penstock reads from the primary alone" in logged
+    assert "readPreferenceTags" in logged
 
 
 def test_a_client_certificate_that_is_not_there_is_not_blamed_on_the_ca(guarded, tmp_path):

@@ -20,13 +20,10 @@ def source(tmp_path_factory):
 
 
 @pytest.fixture
-def client(source):
+def client(client):
     """A client of a server without databases, and with the streams of one that is to be."""
-    with MongoClient(source.uri, serverSelectionTimeoutMS=8000, tz_aware=True) as client:
-        for name in client.list_database_names():
-            client.drop_database(name)
-        enable(client, "shop")
-        yield client
+    enable(client, "shop")
+    return client
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from bson import Int64, Timestamp
-from pymongo import MongoClient, WriteConcern
+from pymongo import WriteConcern
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
@@ -18,19 +18,6 @@ IDLE_DIGITS = 30
 def source(tmp_path_factory):
     with local_source(tmp_path_factory.mktemp("source"), LocalSourceSettings()) as source:
         yield source
-
-
-@pytest.fixture
-def client(source):
-    with MongoClient(source.uri, serverSelectionTimeoutMS=8000, tz_aware=True) as client:
-        for name in client.list_database_names():
-            client.drop_database(name)
-        yield client
-
-
-@pytest.fixture
-def things(client):
-    return client.test.things
 
 
 @pytest.fixture

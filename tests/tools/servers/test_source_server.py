@@ -35,19 +35,6 @@ def source(tmp_path_factory):
         yield source
 
 
-@pytest.fixture
-def client(source):
-    with MongoClient(source.uri, serverSelectionTimeoutMS=8000, tz_aware=True) as client:
-        for name in client.list_database_names():
-            client.drop_database(name)
-        yield client
-
-
-@pytest.fixture
-def things(client):
-    return client.test.things
-
-
 def _fault(client, **what):
     client.admin.command({"penstockSource": 1, **what})
 

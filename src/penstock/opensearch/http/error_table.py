@@ -32,11 +32,8 @@ MISSING: Final = frozenset({"index_not_found_exception", "no_such_index_exceptio
 BLOCKED: Final = frozenset({"cluster_block_exception", "index_create_block_exception"})
 """Error types for what OpenSearch refuses at present, with 403 like a missing right."""
 
-TOO_MANY_CLAUSES: Final = "maxClauseCount"
-"""In the reason of a search that asks for too many words in too many fields: it is a 500, but waiting does not help."""
-
-_CLAUSES = re.compile(r"\btoo_many_(?:nested_)?clauses\b")
-"""The types of that error, as a cause of it."""
+TOO_MANY_CLAUSES: Final = re.compile(r"\btoo_many_(?:nested_)?clauses\b")
+"""Error types for a search for too many words in too many fields: it is a 500, but waiting does not help."""
 
 _NO_ROOM = re.compile(r"would add \[\d+\] .*shards.* maximum .*open")
 """The cluster has as many shards as it may have, so no index can be created at present."""
@@ -146,7 +143,7 @@ def _wait(status: int, kind: str, detail: str) -> Wait | None:
         return Wait("closed", detail)
     if status in _TRY_LATER:
         return Wait("overloaded", detail)
-    if status >= 500 and not _CLAUSES.search(detail):
+    if status >= 500 and not TOO_MANY_CLAUSES.search(detail):
         return Wait("unavailable", detail, unclear=True)
     return None
 
@@ -216,7 +213,7 @@ _HARMLESS = re.compile(
             r"Duplicate field '.+'",
             r"Compressor detection can only be called on some xcontent bytes or compressed xcontent bytes",
             r"if _id is specified it must not be empty$",
-            r"Validation Failed: 1: this action would add \[\d+\] .*shards.* maximum .*open;?$",
+            rf"Validation Failed: 1: this action {_NO_ROOM.pattern};?$",
             r"Malformed action/metadata line \[\d+\]",
             r"no write index is defined for alias \[.+?\]",
             r"alias \[.+?\] has more than one index associated with it \[.+?\]",

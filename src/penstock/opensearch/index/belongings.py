@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from penstock.opensearch.index.mapping import NOT_YOURS, PIPELINES, flat_settings
+from penstock.opensearch.index.mapping import NOT_YOURS, flat_settings, pipelines_in
 from penstock.opensearch.index.templates import is_servers_own
 
 _STAYS = ("index.blocks.", "index.number_of_shards")
@@ -51,7 +51,8 @@ def changed_settings(described: Mapping[str, Any], asked: Mapping[str, Any]) -> 
 
 def pipelines_of(changed: list[ChangedSetting]) -> list[ChangedSetting]:
     """Return those that are ingest pipelines: a move cannot take them along, for they must see every document."""
-    return [each for each in changed if each.name in PIPELINES and each.value != "_none"]
+    pipelines = pipelines_in(dict(changed))
+    return [each for each in changed if each.name in pipelines]
 
 
 def _as_text(value: Any) -> Any:

@@ -183,6 +183,11 @@ def flat_settings(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def pipelines_in(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the ingest pipelines that settings by their full dotted names ask for, by the setting; `_none` is none."""
+    return {name: str(settings[name]) for name in PIPELINES if (settings.get(name) or "_none") != "_none"}
+
+
 def read_mapping(path: Path | None) -> dict[str, Any]:
     """Return the user's mapping file, empty without one. Raises SettingsError with everything that is wrong."""
     if path is None:

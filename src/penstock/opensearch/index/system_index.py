@@ -9,7 +9,7 @@ from penstock.errors import SettingsError
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.requests import ask, error_of
 from penstock.opensearch.http.waiting import RetryForever
-from penstock.opensearch.index.mapping import PIPELINES, explicit
+from penstock.opensearch.index.mapping import explicit, pipelines_in
 from penstock.opensearch.index.templates import templates_for
 
 _SETTINGS = {
@@ -43,5 +43,5 @@ def _leave_pipelines(client: Client, patience: RetryForever, index: str) -> None
     """Take off the ingest pipelines that a template gave to an index of an earlier version."""
     described = ask(client, patience, "GET", f"/{index}/_settings?flat_settings=true").json()
     settings = described.get(index, {}).get("settings", {}) if isinstance(described, dict) else {}
-    if found := [name for name in PIPELINES if settings.get(name, "_none") != "_none"]:
+    if found := pipelines_in(settings):
         ask(client, patience, "PUT", f"/{index}/_settings", dict.fromkeys(found, "_none"))

@@ -18,7 +18,7 @@ from penstock.errors import SinkUnavailable, SystemicFault
 from penstock.opensearch.http.client import Client, Response, Unreachable
 from penstock.opensearch.http.requests import ask, error_of
 from penstock.opensearch.http.waiting import RetryForever
-from penstock.opensearch.index.mapping import PIPELINES, flat_settings
+from penstock.opensearch.index.mapping import flat_settings, pipelines_in
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +50,7 @@ class MatchingTemplates:
     @property
     def pipelines(self) -> list[str]:
         """The ingest pipelines that they name."""
-        named = (self.settings.get("index", {}).get(name.removeprefix("index.")) for name in PIPELINES)
-        return [each for each in named if each and each != "_none"]
+        return list(pipelines_in(flat_settings(dict(self.settings))).values())
 
 
 def templates_for(client: Client, index: str) -> MatchingTemplates:

@@ -13,13 +13,13 @@ from penstock.errors import SinkUnavailable
 from penstock.opensearch.http.client import Client, Unreachable
 from penstock.opensearch.http.requests import ask
 from penstock.opensearch.http.waiting import RetryForever
-from penstock.opensearch.read.scan import Entry, PlaceLost, entry_of, hits_of, scan, search, unreadable
+from penstock.opensearch.read.scan import SEARCH, Entry, PlaceLost, entry_of, hits_of, scan, search, unreadable
 from penstock.settings import RESERVED_FIELD
 
 _KEEP = "10m"
 """How long the server keeps the point in time after each page."""
 
-_SEARCH = "/_search?allow_partial_search_results=false"
+_SEARCH = f"/{SEARCH}"
 
 
 class ScanPlace(NamedTuple):

@@ -14,7 +14,7 @@ from penstock.settings import RESERVED_FIELD
 
 PAGE: Final = 2000
 
-_SEARCH = "_search?allow_partial_search_results=false"
+SEARCH: Final = "_search?allow_partial_search_results=false"
 """While shards are missing, such a search is refused and asked again."""
 
 _KEEP = "10m"
@@ -56,7 +56,7 @@ def scrolled(
     """Yield the results of a search, page by page, as they were at the start; see `scan`."""
     name = quote(index, safe="")
     read_json(client, patience, "POST", f"/{name}/_refresh", None)
-    answer = read_json(client, patience, "POST", f"/{name}/{_SEARCH}&scroll={_KEEP}", query)
+    answer = read_json(client, patience, "POST", f"/{name}/{SEARCH}&scroll={_KEEP}", query)
     try:
         while hits := hits_of(answer, index):
             yield hits

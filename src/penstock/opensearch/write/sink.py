@@ -86,8 +86,8 @@ class OpenSearchSink:
         with self._patience.attempts() as attempts:
             for places in requests_of(writes, sendable, max_bytes=self._max_bytes, max_writes=self._max_writes):
                 self._deliver(places, call, attempts)
-        if send_before is not None:
-            self._reopening(call).took(write.id for write in writes)
+        if send_before is not None and (reopening := self._reopenings.get(call.form.path)):
+            reopening.took(write.id for write in writes)
         return [_require_outcome(outcome) for outcome in call.outcomes]
 
     def _deliver(self, places: Sequence[int], call: _BulkCall, attempts: Attempts) -> None:
@@ -115,11 +115,9 @@ class OpenSearchSink:
         if wait.unclear:
             self.unanswered_at = time.monotonic()
         refused = call.writes[left[0]].id
-        self._reopening(call).wait(wait, refused, lambda: self._probe(call.form), until=call.send_before)
+        reopening = self._reopenings.setdefault(call.form.path, Reopening(self._patience))
+        reopening.wait(wait, refused, lambda: self._probe(call.form), until=call.send_before)
         raise ReadAgain(f"the index did not take all of them at once ({wait.reason}: {wait.detail})")
-
-    def _reopening(self, call: _BulkCall) -> Reopening:
-        return self._reopenings.setdefault(call.form.path, Reopening(self._patience))
 
     def _probe(self, form: Form) -> Wait | None:
         """Ask whether the aliases take writes; return why to wait. Raises IndexTakenAway, SinkUnavailable."""

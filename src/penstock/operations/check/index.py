@@ -15,7 +15,7 @@ from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.waiting import FailFast
 from penstock.opensearch.index.field_limit import count_fields, limit_of, takes_new_fields
 from penstock.opensearch.index.indexes import AliasLost, Indexes, IndexRefused, index_of
-from penstock.opensearch.index.mapping import PIPELINES, body_for, flat_settings, read_mapping
+from penstock.opensearch.index.mapping import body_for, flat_settings, pipelines_in, read_mapping
 from penstock.opensearch.index.templates import templates_for
 from penstock.operations.check.finding import CheckFinding, failure, ok, refused, warning
 from penstock.operations.inspect.differences import NotCompared
@@ -134,7 +134,7 @@ def _comparison_findings(
 ) -> Iterator[CheckFinding]:
     """Where an index does not keep what penstock writes, which `verify` then cannot compare."""
     settings = flat_settings(described["settings"])
-    for pipeline in sorted({str(settings.get(each, "_none")) for each in PIPELINES} - {"_none"}):
+    for pipeline in sorted(set(pipelines_in(settings).values())):
         yield _pipeline_finding(client, collection, pipeline)
     found, subject = NotCompared.of((), described.get("mappings", {})), f"{collection.alias}: _source"
     if found.everything:

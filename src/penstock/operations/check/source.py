@@ -13,7 +13,7 @@ from penstock.mongo.cursor import ChangeCursor
 from penstock.mongo.documentdb import enabling, enabling_rules
 from penstock.mongo.error_table import in_words, unavailable
 from penstock.mongo.heartbeat import may_beat
-from penstock.mongo.obstacles import not_enabled, obstacle_to
+from penstock.mongo.obstacles import missing_rule, obstacle_to
 from penstock.mongo.watch import Watch, watches
 from penstock.observe.wording import counted
 from penstock.operations.check.finding import CheckFinding, CheckVerdict, failure, ok, warning
@@ -48,7 +48,7 @@ def source_findings(settings: Settings, seen: Inspection) -> Iterator[CheckFindi
             there = yield from _pattern_findings(connection.client, found, settings)
             names = present_names(there, seen.records_where_known)
             yield from _rename_findings(connection.client, found, there, names)
-            followed = yield from _collections_findings(connection.client, there, seen)
+            followed = yield from _collections_findings(connection.client, there, seen, names)
             for watch in watches(followed, settings.source.cursor_per):
                 yield from _stream_findings(connection, found, watch)
             yield from _heartbeat_findings(connection.client, found, settings.source.heartbeat)
@@ -97,14 +97,12 @@ def _server_findings(found: SourceServer, where: str) -> Iterator[CheckFinding]:
 
 
 def _collections_findings(
-    client: SourceClient, there: Settings, seen: Inspection
+    client: SourceClient, there: Settings, seen: Inspection, names: Mapping[Namespace, Namespace]
 ) -> Generator[CheckFinding, None, list[Namespace]]:
-    """Whether each collection can be followed; answers those that can, by their names at the source."""
+    """Whether each collection can be followed; return those that can, by their names at the source."""
     records, followed = seen.records_where_known, []
     for each in there.collections:
-        name = present_names(there.model_copy(update={"collections": (each,)}), records)[
-            Namespace.named(each.namespace)
-        ]
+        name = names[Namespace.named(each.namespace)]
         try:
             obstacle = obstacle_to(client, name)
             if obstacle is None:
@@ -175,11 +173,11 @@ def _enabled(client: SourceClient, namespace: Namespace) -> CheckFinding:
     """
     subject = f"{namespace if namespace.coll else f'all of {namespace.db}'}: change stream"
     try:
-        enabling_rules(client)
+        rules = enabling_rules(client)
     except PyMongoError as error:
         what = f"opens, but whether it is enabled could not be checked: {in_words(error)}"
         return warning("source", subject, what, enabling(namespace))
-    if obstacle := not_enabled(client, namespace):
+    if obstacle := missing_rule(rules, namespace):
         return failure("source", subject, obstacle.cause, obstacle.todo)
     return ok("source", subject, "opens, and is enabled")
 

@@ -63,18 +63,14 @@ class DocumentLook:
     def _indexed(self) -> IndexedDocument | None:
         return self.seen.index.documents(self.collection.settings.alias, [self.asked.text]).get(self.asked.text)
 
-    def _not_compared(self) -> NotCompared:
-        settings = self.collection.settings
-        return NotCompared.of(settings.not_compared, self.seen.index.mappings(settings.alias))
-
     def _feeding(self) -> Feeding:
         index = self.seen.index.behind(self.collection.settings.alias)
         name = index.name if index else None
         return Feeding(self.seen, self.plan.name, self.collection.namespace, name, liveness_s=self.liveness_s)
 
     def _evidence(self, found: IndexedDocument | None, letter: StoredLetter | None, change: Change) -> Evidence:
-        made, feeding = transformed(self.collection, change, found), self._feeding()
-        record = self.seen.records.get(self.collection.settings.alias)
+        made, feeding, settings = transformed(self.collection, change, found), self._feeding(), self.collection.settings
+        record, mappings = self.seen.records.get(settings.alias), self.seen.index.mappings(settings.alias)
         return Evidence(
             namespace=str(change.namespace),
             source=source_says(change),
@@ -83,9 +79,9 @@ class DocumentLook:
             version=_version(found),
             transformed=made.state,
             reason=made.reason or change.reason,
-            fields=made.compared_with(found, self._not_compared()),
+            fields=made.compared_with(found, NotCompared.of(settings.not_compared, mappings)),
             ignored=(*found.ignored, *left_out(found.source)) if found else (),
-            moved=moved_points(self.seen.index.mapping(feeding.index), found.source) if found and feeding.index else (),
+            moved=moved_points(mappings, found.source) if found else (),
             letter=letter.reason if letter and letter.version > (_version(found) or -1) else "",
             load=feeding.load,
             worker=feeding.worker,

@@ -126,11 +126,6 @@ class IndexView:
         writes = indexing["index_total"] + indexing["delete_total"] if indexing else None
         return IndexOverview(name, count.get("count"), writes, frozenset(aliases) - {name})
 
-    def mapping(self, index: str) -> Mapping[str, Any]:
-        """The mapping of an index, empty where there is none."""
-        described = self._ask(f"/{quote(index, safe='')}/_mapping") or {}
-        return dict(described.get(index, {}).get("mappings", {}))
-
     def ignored(self, index: str) -> IgnoredValues | None:
         """What an index or alias does not search by; None when that is not known."""
         return ignored_values(self.client, self._patience, index)

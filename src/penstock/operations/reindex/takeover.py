@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from penstock.errors import SettingsError, SystemicFault
 from penstock.opensearch.index.belongings import ChangedSetting, changed_settings, pipelines_of
-from penstock.opensearch.index.mapping import PIPELINES, body_for, flat_settings
+from penstock.opensearch.index.mapping import body_for, flat_settings, pipelines_in
 from penstock.opensearch.state.generations import GenerationRecord
 from penstock.operations.reindex.generations import Generations
 
@@ -42,7 +42,7 @@ def require_pipelines_named(them: Generations, serving: GenerationRecord) -> Non
 def pipelines_warning(them: Generations, generation: GenerationRecord) -> list[str]:
     """Return what to do about the ingest pipelines of an index in which documents differ; empty without any."""
     settings = flat_settings((them.indexes.described(generation.index) or {"settings": {}})["settings"])
-    found = [str(settings[name]) for name in PIPELINES if settings.get(name, "_none") != "_none"]
+    found = pipelines_in(settings).values()
     what = (
         f"documents go through the ingest pipeline {', '.join(found)}: name the fields that it sets in `not_compared`"
     )

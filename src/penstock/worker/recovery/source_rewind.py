@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from penstock.errors import SystemicFault
 from penstock.model import SUPERSEDED, Outcome, Position, Write, seconds_of
 from penstock.mongo.connection import cluster_time
+from penstock.mongo.identity import SourceIdentity
 from penstock.opensearch.index.indexes import Generation
 from penstock.opensearch.read.by_ids import read_by_ids
 from penstock.opensearch.state.pipeline_state import PipelineState
@@ -23,25 +24,27 @@ _LOOKED_AT = 100
 """The most superseded writes of one call that are looked at, spread over all of them."""
 
 
-def check_source(plan: Plan, adapters: Adapters, state: PipelineState) -> None:
-    """Refuse a source that is not the one whose changes the indexes hold, or that went back in time."""
-    require_same_source(adapters)
+def check_source(plan: Plan, adapters: Adapters, state: PipelineState) -> SourceIdentity:
+    """Refuse a source that is not the one whose changes the indexes hold, or that went back in time; return it."""
+    source = require_same_source(adapters)
     position: Position | None = state.load()
     if position and position.time > adapters.ask(cluster_time):
         raise SystemicFault(
             f"Pipeline {plan.name}: the saved position is ahead of the source's cluster time, so the source was"
             " restored, or this is a different one. Run `penstock load --again`, which also removes what is not there."
         )
+    return source
 
 
-def require_same_source(adapters: Adapters) -> None:
-    """Raise SystemicFault when the position, or an index, is of another source than the one that answers.
+def require_same_source(adapters: Adapters) -> SourceIdentity:
+    """Return who answers. Raise SystemicFault when the position, or an index, is of another source.
 
     Comes before whatever is written because of what this source says, and what it does not hold.
     """
     now = adapters.source_identity()
     for what, before in adapters.known_sources().items():
         before.require_same(now, what)
+    return now
 
 
 @dataclass

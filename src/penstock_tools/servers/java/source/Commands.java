@@ -136,11 +136,11 @@ final class Commands {
     if (!state.dialect.tellsReplication()) {
       return reply;
     }
-    Object told = reply.get("operationTime");
+    Object operationTime = reply.get("operationTime");
     reply.append("$clusterTime", new Document("clusterTime", time).append("signature", signature));
     if (state.dialect.tellsOperationTimeLast() && !reply.containsKey("errmsg")) {
       reply.remove("operationTime");
-      reply.append("operationTime", told);
+      reply.append("operationTime", operationTime);
     }
     return reply;
   }

@@ -11,7 +11,7 @@ import java.util.concurrent.locks.ReentrantLock;
 
 /**
  * How far a majority of the members has come. Here it is one member, so what was written is committed at once, unless
- * the majority is told to lag: then it reaches each unit of writes some time after it was acknowledged, in order.
+ * the majority is set to lag: then it reaches each unit of writes some time after it was acknowledged, in order.
  * Majority reads and change streams show what is committed, all else what is there. All of it under the write lock.
  */
 final class Majority implements Runnable {
