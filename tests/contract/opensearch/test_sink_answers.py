@@ -578,6 +578,22 @@ class TestAnswersBelongToTheDocumentsTheyName:
         assert "4111" not in outcome.reason
         assert re.match(r"\w+_exception", outcome.reason)
 
+    @pytest.mark.parametrize(
+        "processor", [{"fail": {"message": "no {{when}}", "if": "ctx.when != 'now'"}}, {"sort": {"field": "mixed"}}]
+    )
+    def test_what_a_processor_fails_on_is_refused_though_it_is_a_500(
+        self, way: Side, piped: str, processor: dict[str, Any]
+    ) -> None:
+        """Waiting does not help: it is about the document, and each time the same."""
+        way.ask("PUT", f"/_ingest/pipeline/{piped.removesuffix('-write')}", {"processors": [processor]})
+        bodies = [b'{"when":"4111-1111","mixed":[1,"a"]}', b'{"when":"now","mixed":[1,2]}']
+        refused, written = way.sink.write([Write(piped, str(n), 1, body) for n, body in enumerate(bodies)])
+        assert isinstance(refused, Refusal)
+        assert refused.status == 500
+        assert re.match(r"(fail_processor|class_cast)_exception", refused.reason)
+        assert "4111" not in refused.reason
+        assert written == WRITTEN
+
     def test_an_id_of_two_aliases_gets_the_answer_of_its_index(self, way: Side, piped: str, index_prefix: str) -> None:
         other = way.generation(f"{index_prefix}b").write_alias
         both = [Write(alias, str(n), 1, b'{"when":"none"}') for n in range(3) for alias in (piped, other)]

@@ -5,6 +5,7 @@
     200 with the result `noop`: an ingest pipeline dropped it   refused for good
     409 version_conflict_engine_exception                       superseded
     429, 503, other 5xx; blocked or closed index; no response   wait
+    5xx of an item with an exception of an ingest processor     permanently refused
     400 validation_exception: no room for more shards           wait
     404 index_not_found_exception, an alias without an index    IndexTakenAway
     401, 403                                                    SinkUnavailable, after the credentials were renewed
@@ -53,6 +54,17 @@ _REFUSED = {
 _CLOSED = frozenset({"index_closed_exception"})
 _FORBIDDEN = frozenset({"security_exception", "authorization_exception", "access_denied_exception"})
 _TRY_LATER = frozenset({408, 425, 429})
+_OF_A_PROCESSOR = frozenset(
+    {
+        *("fail_processor_exception", "class_cast_exception", "null_pointer_exception", "arithmetic_exception"),
+        *("index_out_of_bounds_exception", "array_index_out_of_bounds_exception"),
+        *("string_index_out_of_bounds_exception", "negative_array_size_exception"),
+        *("number_format_exception", "unsupported_operation_exception"),
+    }
+)
+"""What the processor `fail`, and Java code that meets a value it does not expect, raise for one document: answered with
+500 like an ailing server, but the same each time."""
+
 _UNREADABLE = frozenset({"routing_missing_exception", "illegal_argument_exception"})
 """Why an index answers no read by ids, however often it is asked: its mapping, or an alias of several indexes."""
 
@@ -74,7 +86,7 @@ def judge_item(status: int, error: Mapping[str, Any] | None, result: str = "") -
     if kind in MISSING or "no write index is defined for alias" in reason:
         raise _taken_away(describe_error(error))
     wait = _wait(status, kind, describe_error(error))
-    if wait is not None:
+    if wait is not None and kind not in _OF_A_PROCESSOR:
         return wait
     if status in (401, 403) or kind in _FORBIDDEN:
         cause = describe_error(error)
