@@ -61,6 +61,7 @@ def _of_index(alias: str) -> list[_Request]:
         _Request(_WORKER, "PUT", f"{index}/_mapping", {}),
         _Request(_WORKER, "POST", f"{index}-write/_bulk", _UPDATE),
         _Request(_WORKER, "POST", f"{index}/_mget", {"ids": ["1"]}),
+        _Request("a load without a look for deleted documents at its end", "GET", f"{index}/_recovery"),
         _Request("status", "GET", f"/_alias/{alias}"),
         _Request("status", "GET", f"{index}/_stats/indexing"),
         _Request("load --again, verify", "POST", f"{index}/_refresh"),
