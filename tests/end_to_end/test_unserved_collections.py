@@ -84,8 +84,13 @@ def test_collections_that_do_not_exist_yet_are_waited_for(site, database):
     fill(database.orders)
     site.until_equal(database, "items", "orders")
     until(lambda: worker.metric("penstock_collection_unserved") == 1, "the metric")
-    told = {each["namespace"]: each["unserved"] for each in json.loads(site.run("status", "--json").stdout)}
-    assert told == {declared[0]: None, declared[1]: None, declared[2]: "does not exist yet"}
+    assert reasons_in_status(site) == {declared[0]: None, declared[1]: None, declared[2]: "does not exist yet"}
+    site.settings(*declared, pipeline={"name": "another"})
+    assert set(reasons_in_status(site).values()) == {None}, "what another deployment cannot serve"
+
+
+def reasons_in_status(site):
+    return {each["namespace"]: each["unserved"] for each in json.loads(site.run("status", "--json").stdout)}
 
 
 def test_on_a_fresh_database_the_worker_waits_and_is_healthy(site, database):

@@ -31,9 +31,9 @@ def pattern_id(pattern: str, deployment: str | None) -> str:
     return f"pattern/{deployment}/{pattern}" if deployment else f"pattern/{pattern}"
 
 
-def unserved_id(table: str) -> str:
-    """Return the id of what cannot be served of a table of the settings: a collection, or what matches its pattern."""
-    return f"unserved/{table}"
+def unserved_id(table: str, deployment: str | None) -> str:
+    """Return the id of what a deployment cannot serve of a table: a collection, or what matches its pattern."""
+    return f"unserved/{deployment}/{table}" if deployment else f"unserved/{table}"
 
 
 def generations_id(alias: str) -> str:

@@ -46,17 +46,18 @@ class PatternState:
 class UnservedState:
     """Stores why collections cannot be served at present, by the table of the settings; read by `status`."""
 
-    def __init__(self, store: StateStore) -> None:
+    def __init__(self, store: StateStore, deployment: str | None = None) -> None:
         self._store = store
+        self._deployment = deployment
 
     def read(self, tables: Iterable[str]) -> dict[str, str]:
         """Return the reasons, by the name of the collection. Raises SettingsError for a newer format, Stopped."""
-        stored = self._store.get(map(unserved_id, tables))
+        stored = self._store.get(unserved_id(table, self._deployment) for table in tables)
         return {name: reason for each in stored.values() for name, reason in each.document["reasons"].items()}
 
     def note(self, table: str, reasons: Mapping[str, str]) -> None:
         """Replace what is known of a table. Another process may do so too: then that one looks again as well."""
-        state_id = unserved_id(table)
+        state_id = unserved_id(table, self._deployment)
         stored = self._store.get([state_id]).get(state_id)
         if (dict(stored.document["reasons"]) if stored else {}) != reasons:
             document = {

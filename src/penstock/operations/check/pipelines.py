@@ -19,10 +19,11 @@ _APART = "give each deployment a [pipeline] name and indexes of its own"
 
 def pipeline_findings(connection: Connection, seen: Inspection) -> Iterator[CheckFinding]:
     """Yield what can be said of the pipelines that were begun; nothing while the index cannot be asked."""
+    declared = seen.settings
     try:
-        plans = {pipeline_id(plan.name): plan for plan in Planner(seen.settings).plans(seen.records)}
+        plans = {pipeline_id(plan.name): plan for plan in Planner(declared).plans(seen.records)}
         states = seen.index.states(list(plans))
-        unserved = seen.index.unserved(each.namespace for each in seen.settings.collections)
+        unserved = seen.index.unserved([each.namespace for each in declared.collections], declared.pipeline.name)
         there = alive(states, seen.index.states, every_s=INTERVALS.liveness_s)
     except (SettingsError, SinkUnavailable):
         return  # it is among the findings of the settings, or of the sink

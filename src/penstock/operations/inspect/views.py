@@ -96,9 +96,9 @@ class IndexView:
         found = map(record_of, self.states(list(map(generations_id, aliases))).values())
         return {record.alias: record for record in found}
 
-    def unserved(self, tables: Iterable[str]) -> dict[str, str]:
-        """Why a worker cannot serve collections of these tables of the settings, by their names."""
-        return UnservedState(self._store).read(tables)
+    def unserved(self, tables: Iterable[str], deployment: str | None) -> dict[str, str]:
+        """Why a worker of the deployment cannot serve collections of these tables of the settings, by their names."""
+        return UnservedState(self._store, deployment).read(tables)
 
     def letter(self, namespace: Namespace, text_id: str, write_aliases: Iterable[str]) -> StoredLetter | None:
         """The dead letter of a document, of the first of these generations that has one."""

@@ -105,7 +105,7 @@ def status(settings: Settings, tables: Iterable[str] = (), intervals: Intervals 
     """
     with closing(Inspection(settings)) as seen:
         looked = _look(seen, intervals)
-        unserved = seen.index.unserved(tables)
+        unserved = seen.index.unserved(tables, settings.pipeline.name)
     declared = {_namespace(each): each for each in settings.collections}
     lines = [
         looked.collection(declared[namespace], namespace, watch)

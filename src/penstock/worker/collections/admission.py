@@ -152,7 +152,7 @@ class Admission:
     def _note(self, tables: Settings) -> None:
         """Keep for `status` what was reported, by table; what matches a pattern is noted with all patterns near it."""
         client = self.wiring.client
-        state = UnservedState(StateStore(client, FailFast(client.url)))
+        state = UnservedState(StateStore(client, FailFast(client.url)), tables.pipeline.name)
         exact = {each.namespace for each in exactly(tables)}
         for table in tables.collections:
             db = Namespace.named(table.namespace).db
