@@ -100,7 +100,7 @@ def short_memory(tmp_path, sink_url, index_prefix, mode):
         yield site, database
 
 
-@pytest.mark.parametrize("mode", ["mongodb-5.0", "mongodb-4.0", "documentdb-5.0"])
+@pytest.mark.parametrize("mode", ["mongodb-5.0", "mongodb-4.0", "documentdb-5.0", "documentdb-8.0"])
 def test_a_stream_that_was_overtaken_while_it_ran_is_healed(tmp_path, sink_url, index_prefix, mode):
     """On MongoDB 4.0 a quiet stream learns of it only by the first later event."""
     with short_memory(tmp_path, sink_url, index_prefix, mode) as (site, database):

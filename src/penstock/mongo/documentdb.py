@@ -1,9 +1,17 @@
-"""Change streams that are enabled on DocumentDB: a stream that was never enabled may open and yield nothing."""
+"""What is DocumentDB's own: its engines, and that change streams must be enabled.
+
+A stream that was never enabled may open and yield nothing.
+"""
 
 from collections.abc import Set
 
 from penstock.model import Namespace
 from penstock.mongo.connection import SourceClient
+
+FOR_LAMBDA = ("4.0", "5.0")
+"""The engines that Lambda's event source mapping reads; it refuses others when it is created."""
+
+WORKER_ONLY = "a worker (`penstock run`) follows it, Lambda's event source mapping refuses it"
 
 EnabledStreams = Set[tuple[str, str]]
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from penstock.lambdas.environment import function_name
+from penstock.mongo.documentdb import FOR_LAMBDA, WORKER_ONLY
 from penstock.operations.check.finding import Area, CheckFinding, failure, ok, warning
 
 Ask = Callable[[str], Any]
@@ -22,7 +23,6 @@ SERVICE_LINKED_ROLE: Final = "AWSServiceRoleForAmazonOpenSearchService"
 _CLUSTER_PORT: Final = 27017
 _HTTPS: Final = 443
 _DAY_S: Final = 86_400
-_ENGINES: Final = ("4.0", "5.0")
 _OF_THE_POLLER: Final = ("lambda", "sts", "secretsmanager")
 
 
@@ -75,11 +75,14 @@ def _role_findings(ask: Ask) -> Iterator[CheckFinding]:
 def _cluster_findings(ask: Ask, name: str) -> Iterator[CheckFinding]:
     described = _cluster(ask, name)
     version = str(described["EngineVersion"])
-    if version.startswith(_ENGINES):
+    if version.startswith(FOR_LAMBDA):
         yield ok("source", name, f"engine {version}")
+    elif version.startswith("8."):
+        todo = "deploy a worker instead of the functions, or use engine 5.0"
+        yield warning("source", name, f"engine {version}: {WORKER_ONLY}", todo)
     else:
-        todo = "run a worker (`penstock run`), or use engine 5.0"
-        yield failure("source", name, f"Lambda's event source mapping does not read engine {version}", todo)
+        what = f"engine {version}: Lambda's event source mapping refuses it, and penstock was not tried on it"
+        yield failure("source", name, what, "use engine 5.0")
     group = described["DBClusterParameterGroup"]
     parameters = _parameters(ask, group)
     if parameters.get("tls") == "disabled":

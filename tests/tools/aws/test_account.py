@@ -114,7 +114,7 @@ def test_an_account_in_which_everything_is_right(account: Account) -> None:
 
 
 def test_what_is_wrong_is_named_with_what_to_do(account: Account) -> None:
-    account.engine = "8.0.0"
+    account.engine = "3.6.0"
     account.parameters = {"tls": "disabled", "change_stream_log_retention_duration": "10800"}
     policy = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "x"}, "Action": "es:*", "Resource": "*"}]}
     account.make_domain(
@@ -136,6 +136,14 @@ def test_what_is_wrong_is_named_with_what_to_do(account: Account) -> None:
         "way out of the cluster's subnets": "failure",
     }
     assert all(each.todo for each in found.values() if each.verdict != "ok")
+
+
+def test_of_engine_8_it_says_which_way_reads_it(account: Account) -> None:
+    account.engine = "8.0.1"
+    found = account.found()["shop"]
+    assert found.verdict == "warning"
+    assert "a worker (`penstock run`) follows it, Lambda's event source mapping refuses it" in found.detail
+    assert "worker" in found.todo
 
 
 def test_a_server_that_is_not_there_is_one_finding_and_the_rest_is_looked_at(account: Account) -> None:

@@ -10,7 +10,7 @@ from penstock.model import Namespace, seconds_of
 from penstock.mongo import collections as source
 from penstock.mongo.connection import Connection, SourceClient, SourceServer, address, server
 from penstock.mongo.cursor import ChangeCursor
-from penstock.mongo.documentdb import enabling, enabling_rules
+from penstock.mongo.documentdb import WORKER_ONLY, enabling, enabling_rules
 from penstock.mongo.error_table import in_words, unavailable
 from penstock.mongo.heartbeat import may_beat
 from penstock.mongo.obstacles import missing_rule, obstacle_to
@@ -94,6 +94,8 @@ def _rename_findings(
 
 def _server_findings(found: SourceServer, where: str) -> Iterator[CheckFinding]:
     yield ok("source", "connection", f"{found.product} {found.version} at {where}, replica set {found.replica_set}")
+    if found.product == "DocumentDB" and found.version.startswith("8."):
+        yield ok("source", "engine", f"DocumentDB 8: {WORKER_ONLY}")
 
 
 def _collections_findings(

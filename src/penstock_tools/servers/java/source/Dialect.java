@@ -26,8 +26,9 @@ abstract class Dialect {
       case "mongodb-4.0" -> new MongoDb40();
       case "mongodb-5.0" -> new MongoDb50();
       case "documentdb-5.0" -> new DocumentDb50();
+      case "documentdb-8.0" -> new DocumentDb80();
       default -> throw new IllegalArgumentException(
-          "--mode takes mongodb-5.0, mongodb-4.0 or documentdb-5.0, not " + mode);
+          "--mode takes mongodb-5.0, mongodb-4.0, documentdb-5.0 or documentdb-8.0, not " + mode);
     };
   }
 

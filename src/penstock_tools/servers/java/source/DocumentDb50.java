@@ -10,12 +10,18 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /** What Amazon DocumentDB 5.0 does differently from a MongoDB 5.0, as far as a sync tool can see it. */
-final class DocumentDb50 extends MongoDb50 {
+class DocumentDb50 extends MongoDb50 {
   private static final HexFormat HEX = HexFormat.of();
 
   /** The cluster time, the increment once more, and the place among the events of that time. */
   private static final Pattern TOKEN = Pattern.compile("01([0-9a-f]{16})01[0-9a-f]{8}([0-9a-f]{8})",
       Pattern.CASE_INSENSITIVE);
+
+  DocumentDb50() {}
+
+  DocumentDb50(List<Integer> version, int wireVersion) {
+    super(version, wireVersion);
+  }
 
   @Override
   boolean needsEnabling() {
@@ -83,10 +89,14 @@ final class DocumentDb50 extends MongoDb50 {
       throw unsupported("capped:true");
     }
     for (String field : List.of("pipeline", "viewOn")) {
-      if (options.containsKey(field)) {
+      if (options.containsKey(field) && !knowsViews()) {
         throw CommandError.unnamed(303, "Field '%s' is currently not supported".formatted(field));
       }
     }
+  }
+
+  boolean knowsViews() {
+    return false;
   }
 
   @Override

@@ -10,7 +10,11 @@ class MongoDb50 extends Dialect {
   private static final List<String> RESUMABLE = List.of("ResumableChangeStreamError");
 
   MongoDb50() {
-    super(List.of(5, 0, 0, 0), 13);
+    this(List.of(5, 0, 0, 0), 13);
+  }
+
+  MongoDb50(List<Integer> version, int wireVersion) {
+    super(version, wireVersion);
   }
 
   @Override
