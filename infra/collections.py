@@ -18,6 +18,9 @@ from penstock_tools.bundle.stable import make_stable
 FILE: Final = "penstock.toml"
 """The settings file in the bundle, which holds the tables of the collections and nothing else."""
 
+LAYER: Final = "/opt"
+"""Where Lambda puts the files of a layer; it imports modules from the folder `python` in it."""
+
 _MAPPINGS: Final = "penstock-mappings"
 _ENUMERATED: Final = 4
 _PREFIX: Final = 3
@@ -48,24 +51,34 @@ class Collections:
         """Return a copy of a bundle with the tables and the files that they name."""
         copy = Path(tempfile.mkdtemp(prefix="penstock-bundle-"), "code")
         shutil.copytree(bundle, copy)
-        for each in self.tables:
-            self._add_files(each, copy)
-        (copy / FILE).write_text("\n".join(map(_table, self.tables)), encoding="utf-8")
-        make_stable(copy)
+        self._write(self.tables, copy, modules=copy)
         return str(copy)
 
-    def _add_files(self, table: CollectionSettings, copy: Path) -> None:
+    def layer(self, table: CollectionSettings) -> str:
+        """Return a folder with one of the tables and its files, in the form of a layer of a function."""
+        folder = Path(tempfile.mkdtemp(prefix="penstock-layer-"))
+        (folder / "python").mkdir()
+        self._write([table], folder, modules=folder / "python")
+        return str(folder)
+
+    def _write(self, tables: Sequence[CollectionSettings], folder: Path, *, modules: Path) -> None:
+        for each in tables:
+            self._add_files(each, folder, modules)
+        (folder / FILE).write_text("\n".join(map(_table, tables)), encoding="utf-8")
+        make_stable(folder)
+
+    def _add_files(self, table: CollectionSettings, folder: Path, modules: Path) -> None:
         if table.mapping_file:
-            (copy / _MAPPINGS).mkdir(exist_ok=True)
-            shutil.copyfile(self.folder / table.mapping_file, copy / _mapping_of(table))
+            (folder / _MAPPINGS).mkdir(exist_ok=True)
+            shutil.copyfile(self.folder / table.mapping_file, folder / _mapping_of(table))
         if table.function:
             source = _module(table.function, self.folder)
             if source.is_dir():
                 shutil.copytree(
-                    source, copy / source.name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+                    source, modules / source.name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
                 )
             else:
-                shutil.copyfile(source, copy / source.name)
+                shutil.copyfile(source, modules / source.name)
 
 
 def index_patterns(indexes: Sequence[str]) -> list[str]:
@@ -93,7 +106,8 @@ def _tables(given: Any, file: Path | None) -> tuple[CollectionSettings, ...]:
         text = file.read_text(encoding="utf-8") if file else given if isinstance(given, str) else json.dumps(given)
         if not text.lstrip().startswith("["):
             raise ValueError("it must be a list of tables in JSON, or @FILE with one, or @penstock.toml")
-        settings = read_settings(environ={"PENSTOCK_COLLECTIONS": text}, need_collections=True)
+        found = _next_to(file, text) if file else text
+        settings = read_settings(environ={"PENSTOCK_COLLECTIONS": found}, need_collections=True)
     require_mappable(settings)
     folder = file.parent if file else Path.cwd()
     for each in settings.collections:
@@ -103,6 +117,18 @@ def _tables(given: Any, file: Path | None) -> tuple[CollectionSettings, ...]:
             _module(each.function, folder)
     index_patterns([each.alias for each in settings.collections])
     return settings.collections
+
+
+def _next_to(file: Path, text: str) -> str:
+    """Return the tables with their mapping files where a settings file would have them: next to the file."""
+    try:
+        tables = json.loads(text)
+    except ValueError:
+        return text  # the reader of settings says what is wrong with it
+    for each in tables:
+        if isinstance(each, dict) and isinstance(each.get("mapping_file"), str):
+            each["mapping_file"] = str(file.parent / each["mapping_file"])
+    return json.dumps(tables)
 
 
 def _module(function: str, folder: Path) -> Path:

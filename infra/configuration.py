@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from infra import context_checks as checks
 from infra.collections import Collections, index_patterns
@@ -16,6 +16,10 @@ Profile = Literal["demo", "production"]
 Egress = Literal["nat", "endpoints"]
 Architecture = Literal["x86_64", "arm64"]
 Api = Literal["key", "iam", "open"]
+SyncFunctions = Literal["one", "each"]
+
+MOST_FUNCTIONS: Final = 30
+"""A stack has 500 resources; a sync function with its role, log, settings, mapping and alarms is 13 of them."""
 
 
 class ConfigurationError(Exception):
@@ -54,6 +58,10 @@ class Configuration:
             Collections.read,
             "Several collections with all their settings, instead of these three keys: `@penstock.toml`, `@FILE.json`.",
         ),
+    )
+    sync_functions: SyncFunctions = field(
+        default="one",
+        metadata=_key(checks.one_of("one", "each"), "`one` sync function for all collections, or one for `each`."),
     )
     architecture: Architecture = field(
         default="x86_64",
@@ -223,6 +231,7 @@ class Configuration:
                 except ValueError as error:
                     problems.append(f"{key.name} is {given[key.name]!r}: {error}.")
         problems += _incomplete(given)
+        problems += _too_many(values)
         if values.get("open_api"):
             if "api" in given:
                 problems.append("open_api is true and api is given too: an open API has no authorisation, give one.")
@@ -272,6 +281,15 @@ def _incomplete(given: dict[str, Any]) -> list[str]:
         problems.append("vpc_zones must have a zone for each of vpc_subnets, in their order.")
     problems += [f"{name} needs {other}." for name, other in _WITH if name in given and other not in given]
     return problems
+
+
+def _too_many(values: dict[str, Any]) -> list[str]:
+    """Return the problem of more sync functions than a stack has room for."""
+    count = len(values["collections"].tables) if "collections" in values else 1
+    if values.get("sync_functions") != "each" or count <= MOST_FUNCTIONS:
+        return []
+    problem = f"sync_functions is 'each' for {count} collections: a stack has room for {MOST_FUNCTIONS}"
+    return [f"{problem}; let one function serve them all (sync_functions=one)."]
 
 
 def _likely_misspelt(given: dict[str, Any]) -> list[str]:

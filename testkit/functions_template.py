@@ -43,6 +43,15 @@ EXISTING = {
 }
 """A context in which network, cluster and domain exist already."""
 
+EACH: dict[str, Any] = {
+    "collections": [
+        {"namespace": "shop.orders", "index": "shop-orders", "replicas": 0},
+        {"namespace": "shop.Items & co", "index": "shop-items", "rename": {"a.b": "c"}, "replicas": 0},
+    ],
+    "sync_functions": "each",
+}
+"""A context with a sync function for each of two collections."""
+
 _NAMES = {
     r"change-streams-demo-opensearch-stack:\w*Domain\w*Arn\w*": "DOMAIN",
     r"change-streams-demo-documentdb-stack:\w*RefClusterSecret\w*": "SECRET",

@@ -6,6 +6,7 @@ assets          the code, built for the architecture
 variables       the environment variables of each function
 domain_access   policies for the requests of each role to the domain (penstock.lambdas.permissions)
 roles           one role per function, with the least permissions that work
+sync_functions  one sync function for all collections, or one for each
 functions       the functions and their logs
 mapping         the event source mapping, and the change stream before it
 gateway         the HTTP API

@@ -1,5 +1,6 @@
 """Alarms; the description of each says what is wrong and what to do about it."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from aws_cdk import Stack
@@ -14,7 +15,9 @@ from constructs import Construct
 
 from infra.configuration import Configuration
 from infra.functions import metrics
+from infra.functions.functions import Functions
 from infra.functions.servers import Servers
+from infra.functions.sync_functions import SyncFunction
 from penstock.lambdas.environment import APPLICATION
 
 AGE_LIMIT_MS: Final = 15 * 60 * 1000
@@ -31,18 +34,22 @@ class Alarms(Construct):
         name: str,
         *,
         configuration: Configuration,
-        sync: lambda_.IFunction,
+        functions: Functions,
         servers: Servers,
+        syncs: Sequence[SyncFunction],
     ) -> None:
         super().__init__(scope, name)
         self.all: list[cloudwatch.Alarm] = []
-        self._of_mapping(configuration, sync)
-        self._of_writes(sync, servers.queue)
+        for each in syncs:
+            sync = functions.syncs[each.tables[0].namespace]
+            self._of_mapping(configuration, each, sync)
+            self._of_writes(each, sync)
+        self._of_queue(servers.queue)
         self._of_servers(servers)
         if configuration.alarm_email:
             self._send_to(configuration.alarm_email)
 
-    def _of_mapping(self, configuration: Configuration, sync: lambda_.IFunction) -> None:
+    def _of_mapping(self, configuration: Configuration, of: SyncFunction, sync: lambda_.IFunction) -> None:
         self._alarm(
             "MappingAge",
             metrics.of_mapping("IteratorAge", sync, statistic="Maximum"),
@@ -50,6 +57,7 @@ class Alarms(Construct):
             "The mapping reads changes that are more than 15 minutes old. See the errors and the duration of the sync "
             "function; larger batches (batch_size) and more memory make it faster.",
             evaluation_periods=2,
+            of=of,
         )
         self._alarm(
             "SyncErrors",
@@ -57,12 +65,14 @@ class Alarms(Construct):
             1,
             "The sync function failed for a whole batch, and Lambda retries it: domain and parking queue were both "
             "unavailable, or the deployment is broken. The function's log has the reason.",
+            of=of,
         )
         self._alarm(
             "OversizedRecords",
             metrics.of_mapping("OversizedRecordCount", sync, statistic="Sum"),
             1,
             "The mapping dropped an event above 6 MB: run `penstock verify --repair`.",
+            of=of,
         )
         retention_s = configuration.change_log_retention_hours * 3600
         self._alarm(
@@ -72,9 +82,10 @@ class Alarms(Construct):
             f"The mapping is behind by more than half of the change log's retention "
             f"({configuration.change_log_retention_hours} h). Beyond the retention, changes are lost and the mapping "
             "is disabled: raise change_log_retention_hours now, then look for the cause.",
+            of=of,
         )
 
-    def _of_writes(self, sync: lambda_.IFunction, queue: sqs.IQueue) -> None:
+    def _of_queue(self, queue: sqs.IQueue) -> None:
         self._alarm(
             "ParkedKeys",
             queue.metric_approximate_number_of_messages_visible(period=metrics.PERIOD, statistic="Maximum"),
@@ -82,17 +93,21 @@ class Alarms(Construct):
             "The domain was unavailable for longer than a call of the sync function; the keys of unwritten documents "
             "wait in the parking queue. When the domain is back, run `penstock dead-letters replay --queue`.",
         )
+
+    def _of_writes(self, of: SyncFunction, sync: lambda_.IFunction) -> None:
         self._alarm(
             "DeadLetters",
             metrics.of_sync(metrics.DEAD_LETTERED, sync),
             1,
             "The index refused a document permanently. `penstock dead-letters list` shows which, and why.",
+            of=of,
         )
         self._alarm(
             "SystemicFaults",
             metrics.of_sync(metrics.SYSTEMIC_FAULTS, sync),
             1,
             "The index is not as penstock created it, or refuses everything. The sync function's log says what to do.",
+            of=of,
         )
         self._alarm(
             "Unreconciled",
@@ -100,6 +115,7 @@ class Alarms(Construct):
             1,
             "A collection was dropped, or replaced by a rename, and its index still holds documents from before. When "
             "the collection is back, run `penstock load`: it removes them.",
+            of=of,
         )
 
     def _of_servers(self, servers: Servers) -> None:
@@ -139,6 +155,7 @@ class Alarms(Construct):
         threshold: float,
         description: str,
         *,
+        of: SyncFunction | None = None,
         evaluation_periods: int = 1,
         comparison_operator: cloudwatch.ComparisonOperator = (
             cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
@@ -146,8 +163,8 @@ class Alarms(Construct):
     ) -> None:
         alarm = cloudwatch.Alarm(
             self,
-            name,
-            alarm_name=f"{APPLICATION}-{_with_hyphens(name)}",
+            f"{name}{of.key if of else ''}",
+            alarm_name="-".join(filter(None, [APPLICATION, _with_hyphens(name), of.label if of else ""])),
             alarm_description=description,
             metric=metric,
             threshold=threshold,

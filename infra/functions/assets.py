@@ -17,10 +17,11 @@ BUILT: Final = Path(__file__).parents[2] / ".assets"
 
 
 class Assets(NamedTuple):
-    """The folders with the code of the functions and of the task."""
+    """The folders with the code of the functions and of the task, and the functions' code without any settings."""
 
     functions: str
     operations: str
+    shared: str
 
 
 def assets(node: Node, configuration: Configuration) -> Assets:
@@ -32,8 +33,11 @@ def assets(node: Node, configuration: Configuration) -> Assets:
     architecture, collections = configuration.architecture, configuration.collections
     given = node.try_get_context(CONTEXT_KEY)
     folder = Path(given) if given else BUILT / architecture
-    found = Assets(str(folder / "functions"), str(folder / "operations"))
+    shared = str(folder / "functions")
+    found = Assets(shared, str(folder / "operations"), shared)
     if not given:
         build_functions(Path(found.functions), architecture=architecture, python=PYTHON)
         build_operations(Path(found.operations), architecture=architecture, python=PYTHON)
-    return Assets(*map(collections.add_to, found)) if collections.tables else found
+    if not collections.tables:
+        return found
+    return Assets(collections.add_to(found.functions), collections.add_to(found.operations), shared)

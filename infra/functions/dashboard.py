@@ -1,5 +1,7 @@
 """One page that shows whether the sync keeps up, whether anything is lost or refused, and how the servers are."""
 
+from collections.abc import Sequence
+
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
@@ -12,6 +14,8 @@ from infra.functions.functions import Functions
 from infra.functions.gateway import Gateway
 from infra.functions.names import DASHBOARD
 from infra.functions.servers import Servers
+
+Syncs = Sequence[lambda_.IFunction]
 
 
 class Dashboard(Construct):
@@ -28,7 +32,7 @@ class Dashboard(Construct):
         servers: Servers,
     ) -> None:
         super().__init__(scope, name)
-        sync = functions["sync"]
+        syncs = list(dict.fromkeys(functions.syncs.values()))
         cloudwatch.Dashboard(
             self,
             "Dashboard",
@@ -36,50 +40,54 @@ class Dashboard(Construct):
             default_interval=Duration.hours(3),
             widgets=[
                 [cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms.all), width=24)],
-                _keeps_up(sync),
-                _refused(sync, servers.queue),
+                _keeps_up(syncs),
+                _refused(syncs, servers.queue),
                 _servers(servers),
                 _api(functions, gateway),
             ],
         )
 
 
-def _keeps_up(sync: lambda_.IFunction) -> list[cloudwatch.IWidget]:
+def _keeps_up(syncs: Syncs) -> list[cloudwatch.IWidget]:
     return [
         cloudwatch.GraphWidget(
             title="How far behind: s at the function, ms at the mapping",
-            left=[metrics.of_sync(metrics.LAG, sync, statistic="Maximum")],
-            right=[metrics.of_mapping("IteratorAge", sync, statistic="Maximum")],
+            left=[metrics.of_sync(metrics.LAG, sync, statistic="Maximum") for sync in syncs],
+            right=[metrics.of_mapping("IteratorAge", sync, statistic="Maximum") for sync in syncs],
             width=8,
         ),
         _graph(
             "Changes by outcome",
             *(
                 metrics.of_sync(name, sync)
+                for sync in syncs
                 for name in (metrics.WRITTEN, metrics.SUPERSEDED, metrics.FILTERED, metrics.DEAD_LETTERED)
             ),
         ),
-        _graph("Sync function: duration", sync.metric_duration(statistic="p50"), sync.metric_duration(statistic="p99")),
+        _graph(
+            "Sync function: duration",
+            *(sync.metric_duration(statistic=statistic) for sync in syncs for statistic in ("p50", "p99")),
+        ),
     ]
 
 
-def _refused(sync: lambda_.IFunction, queue: sqs.IQueue) -> list[cloudwatch.IWidget]:
+def _refused(syncs: Syncs, queue: sqs.IQueue) -> list[cloudwatch.IWidget]:
     return [
         _graph(
             "Sync function: errors",
-            sync.metric_errors(),
-            metrics.of_sync(metrics.SYSTEMIC_FAULTS, sync),
-            metrics.of_sync(metrics.UNRECONCILED, sync, statistic="Maximum"),
+            *(sync.metric_errors() for sync in syncs),
+            *(metrics.of_sync(metrics.SYSTEMIC_FAULTS, sync) for sync in syncs),
+            *(metrics.of_sync(metrics.UNRECONCILED, sync, statistic="Maximum") for sync in syncs),
         ),
         _graph(
             "Parked keys",
-            metrics.of_sync(metrics.PARKED, sync),
+            *(metrics.of_sync(metrics.PARKED, sync) for sync in syncs),
             queue.metric_approximate_number_of_messages_visible(),
             queue.metric_approximate_age_of_oldest_message(),
         ),
         _graph(
             "Events over 6 MB, dropped by the mapping",
-            metrics.of_mapping("OversizedRecordCount", sync, statistic="Sum"),
+            *(metrics.of_mapping("OversizedRecordCount", sync, statistic="Sum") for sync in syncs),
         ),
     ]
 

@@ -1,6 +1,6 @@
 """The four functions and their logs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from aws_cdk import Duration, RemovalPolicy
@@ -9,12 +9,16 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from infra.collections import FILE
 from infra.configuration import Configuration
 from infra.findings import accept
+from infra.functions.assets import Assets
 from infra.functions.roles import Roles
+from infra.functions.sync_functions import SyncFunction
 from infra.functions.variables import chosen
 from infra.network import NetworkStack
-from penstock.lambdas.environment import HANDLERS, VARIABLES, FunctionName, function_name
+from penstock.lambdas.environment import COLLECTIONS, HANDLERS, VARIABLES, FunctionName, function_name
+from penstock.settings.table import SETTINGS_VARIABLE
 
 RUNTIME: Final = lambda_.Runtime.PYTHON_3_13
 LOGS_KEPT: Final = logs.RetentionDays.ONE_MONTH
@@ -33,7 +37,10 @@ class _Size(NamedTuple):
 
 
 class Functions(Construct):
-    """One function for each handler that penstock.lambdas.environment declares, such as `functions["sync"]`."""
+    """A function for each handler that penstock.lambdas.environment declares, such as `functions["writer"]`.
+
+    `syncs` are the sync functions by their collections.
+    """
 
     def __init__(
         self,
@@ -43,39 +50,69 @@ class Functions(Construct):
         configuration: Configuration,
         network: NetworkStack,
         roles: Roles,
-        folder: str,
+        code: Assets,
         values: Mapping[str, str],
+        syncs: Sequence[SyncFunction],
     ) -> None:
         super().__init__(scope, name)
-        code = lambda_.Code.from_asset(folder)
-        self._by_name: dict[FunctionName, lambda_.Function] = {}
-        for each, handler in HANDLERS.items():
-            size = _size(each, configuration)
-            self._by_name[each] = lambda_.Function(
-                self,
-                each.capitalize(),
-                function_name=function_name(each),
-                description=_ABOUT[each],
-                runtime=RUNTIME,
-                architecture=_architecture(configuration),
-                handler=handler,
-                code=code,
-                environment=chosen(VARIABLES[each], values),
-                role=roles[each],
-                timeout=Duration.seconds(size.timeout_s),
-                memory_size=size.memory_mb,
-                log_group=function_logs(self, f"{each.capitalize()}Logs", f"/aws/lambda/{function_name(each)}"),
-                vpc=network.vpc,
-                vpc_subnets=private_subnets(network),
-                security_groups=[network.functions_group],
-            )
-            accept(
-                self._by_name[each],
-                {"AwsSolutions-L1": "The code and its compiled packages are built for Python 3.13, and tested on it."},
-            )
+        self._configuration, self._network, self._roles = configuration, network, roles
+        shared = lambda_.Code.from_asset(code.functions)
+        self._by_name: dict[FunctionName, lambda_.Function] = {
+            each: self._function(each, each.capitalize(), function_name(each), shared, chosen(VARIABLES[each], values))
+            for each in HANDLERS
+            if each != "sync"
+        }
+        self.syncs: dict[str, lambda_.Function] = {}
+        for sync in syncs:
+            told = chosen(VARIABLES["sync"], values)
+            if sync.settings_folder:
+                told = {**told, SETTINGS_VARIABLE: f"{sync.settings_folder}{FILE}"}
+                told.pop(COLLECTIONS, None)
+            of_sync = lambda_.Code.from_asset(code.shared) if sync.settings_folder else shared
+            function = self._function("sync", sync.construct, sync.function_name, of_sync, told)
+            if sync.settings_folder:
+                function.add_layers(self._settings(sync))
+            self.syncs |= dict.fromkeys([table.namespace for table in sync.tables], function)
 
     def __getitem__(self, name: FunctionName) -> lambda_.Function:
         return self._by_name[name]
+
+    def _function(
+        self, kind: FunctionName, construct: str, named: str, code: lambda_.Code, told: Mapping[str, str]
+    ) -> lambda_.Function:
+        size = _size(kind, self._configuration)
+        function = lambda_.Function(
+            self,
+            construct,
+            function_name=named,
+            description=_ABOUT[kind],
+            runtime=RUNTIME,
+            architecture=_architecture(self._configuration),
+            handler=HANDLERS[kind],
+            code=code,
+            environment=told,
+            role=self._roles[construct],
+            timeout=Duration.seconds(size.timeout_s),
+            memory_size=size.memory_mb,
+            log_group=function_logs(self, f"{construct}Logs", f"/aws/lambda/{named}"),
+            vpc=self._network.vpc,
+            vpc_subnets=private_subnets(self._network),
+            security_groups=[self._network.functions_group],
+        )
+        accept(
+            function,
+            {"AwsSolutions-L1": "The code and its compiled packages are built for Python 3.13, and tested on it."},
+        )
+        return function
+
+    def _settings(self, sync: SyncFunction) -> lambda_.LayerVersion:
+        """The settings of one collection, with its mapping file and the module of its function."""
+        return lambda_.LayerVersion(
+            self,
+            f"{sync.construct}Settings",
+            code=lambda_.Code.from_asset(self._configuration.collections.layer(sync.tables[0])),
+            description=f"Settings of {sync.tables[0].namespace}",
+        )
 
 
 def private_subnets(network: NetworkStack) -> ec2.SubnetSelection:

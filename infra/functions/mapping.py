@@ -6,7 +6,7 @@ stream was enabled, so that it also reads what is written in between. With `as_i
 disabled, and the user does both by hand.
 """
 
-from hashlib import sha256
+from collections.abc import Mapping
 
 from aws_cdk import CfnElement, CustomResource, RemovalPolicy, Stack, Token, custom_resources
 from aws_cdk import aws_lambda as lambda_
@@ -17,6 +17,7 @@ from infra.configuration import Configuration
 from infra.findings import accept
 from infra.functions.findings import accept_managed_policy
 from infra.functions.functions import LOGS_KEPT
+from infra.functions.names import short
 from infra.functions.servers import SourceCluster
 from penstock.model import Namespace
 
@@ -31,24 +32,24 @@ class Mappings(Construct):
         *,
         configuration: Configuration,
         documentdb: SourceCluster,
-        sync: lambda_.Function,
+        syncs: Mapping[str, lambda_.Function],
         config: lambda_.Function,
     ) -> None:
         super().__init__(scope, name)
         self._configuration = configuration
         self._documentdb = documentdb
-        self._sync = sync
+        self._syncs = syncs
         self._provider = None if configuration.as_in_sample else self._make_provider(config)
         self.ids = {each.namespace: self._mapping(Namespace.named(each.namespace)) for each in configuration.tables}
 
     def _mapping(self, namespace: Namespace) -> str:
         # Names in the template change with the collection, because a mapping's collection cannot be changed in place.
-        of_collection = Construct(self, sha256(str(namespace).encode()).hexdigest()[:8])
+        of_collection = Construct(self, short(str(namespace)))
         configuration = self._configuration
         mapping = lambda_.CfnEventSourceMapping(
             of_collection,
             "Mapping",
-            function_name=self._sync.function_name,
+            function_name=self._syncs[str(namespace)].function_name,
             event_source_arn=self._documentdb.cluster_arn,
             enabled=not configuration.as_in_sample,
             starting_position="LATEST" if configuration.as_in_sample else "AT_TIMESTAMP",

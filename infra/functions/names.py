@@ -1,5 +1,7 @@
 """Names that start with the application's name; the functions' names are in penstock.lambdas.environment."""
 
+import re
+from hashlib import sha256
 from typing import Final
 
 from penstock.lambdas.environment import APPLICATION
@@ -7,3 +9,17 @@ from penstock.lambdas.environment import APPLICATION
 API: Final = APPLICATION
 DASHBOARD: Final = APPLICATION
 OPERATIONS: Final = f"{APPLICATION}-operations"
+
+_READABLE: Final = 30
+"""Lambda takes 64 characters for the name of a function."""
+
+
+def short(namespace: str) -> str:
+    """Return eight characters that stand for a collection in the template."""
+    return sha256(namespace.encode()).hexdigest()[:8]
+
+
+def readable(namespace: str) -> str:
+    """Return `shop-orders-1a2b3c4d` for `shop.orders`: what names may hold, and no other collection has."""
+    words = re.sub("[^a-z0-9]+", "-", namespace.lower())[:_READABLE].strip("-")
+    return f"{words}-{short(namespace)}"

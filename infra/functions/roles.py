@@ -4,6 +4,7 @@ The policies are part of the roles, so that a function never exists without its 
 soon as it is created.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from aws_cdk import ArnFormat, Stack
@@ -11,11 +12,12 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from infra.collections import index_patterns
 from infra.configuration import Configuration
 from infra.functions.domain_access import WILDCARDS, policy
 from infra.functions.findings import accept_managed_policy, accept_wildcards
 from infra.functions.servers import Servers, SourceCluster
-from penstock.lambdas.environment import FunctionName
+from infra.functions.sync_functions import SyncFunction
 from penstock.lambdas.permissions import of_all, reader_requests, sync_requests
 
 Policies = dict[str, iam.PolicyDocument]
@@ -42,7 +44,7 @@ _WILDCARDS: Final = {
 
 
 class Roles(Construct):
-    """The roles by function: `roles["reader"]` searches and reads one index, and nothing else."""
+    """The roles by function: `roles["Reader"]` searches and reads one index, and nothing else."""
 
     def __init__(
         self,
@@ -51,29 +53,30 @@ class Roles(Construct):
         *,
         configuration: Configuration,
         servers: Servers,
+        syncs: Sequence[SyncFunction],
     ) -> None:
         super().__init__(scope, name)
         documentdb, opensearch, queue = servers
-        shown, indexes = configuration.tables[0].alias, configuration.indexes
+        shown = configuration.tables[0].alias
         of_secret = secret_access(documentdb.secret, "DocumentDbSecretAccess")
-        self._by_function: dict[FunctionName, iam.Role] = {
-            "writer": self._role("Writer", {"DocumentDbSecretAccess": of_secret}),
-            "config": self._role("Config", {"DocumentDbSecretAccess": of_secret}),
-            "reader": self._role("Reader", {"OpenSearchAccess": policy(opensearch, reader_requests(shown))}),
-            "sync": self._role(
-                "Sync",
-                {
-                    "ESMNetworkingAccess": _allow("ESMNetworkingAccess", NETWORK_ACTIONS, "*"),
-                    "ESMDocumentDbAccess": _cluster_access(documentdb),
-                    "ESMDocumentDbSecretAccess": secret_access(documentdb.secret, "ESMDocumentDbSecretAccess"),
-                    "OpenSearchAccess": policy(opensearch, of_all(sync_requests, indexes)),
-                    "ParkingQueueAccess": _allow("ParkingQueueAccess", ["sqs:SendMessage"], queue.queue_arn),
-                },
-            ),
+        policies: dict[str, Policies] = {
+            "Writer": {"DocumentDbSecretAccess": of_secret},
+            "Config": {"DocumentDbSecretAccess": of_secret},
+            "Reader": {"OpenSearchAccess": policy(opensearch, reader_requests(shown))},
         }
+        for sync in syncs:
+            indexes = index_patterns([table.alias for table in sync.tables])
+            policies[sync.construct] = {
+                "ESMNetworkingAccess": _allow("ESMNetworkingAccess", NETWORK_ACTIONS, "*"),
+                "ESMDocumentDbAccess": _cluster_access(documentdb),
+                "ESMDocumentDbSecretAccess": secret_access(documentdb.secret, "ESMDocumentDbSecretAccess"),
+                "OpenSearchAccess": policy(opensearch, of_all(sync_requests, indexes)),
+                "ParkingQueueAccess": _allow("ParkingQueueAccess", ["sqs:SendMessage"], queue.queue_arn),
+            }
+        self._by_name = {function: self._role(function, allowed) for function, allowed in policies.items()}
 
-    def __getitem__(self, function: FunctionName) -> iam.Role:
-        return self._by_function[function]
+    def __getitem__(self, construct: str) -> iam.Role:
+        return self._by_name[construct]
 
     def _role(self, name: str, policies: Policies) -> iam.Role:
         role = iam.Role(

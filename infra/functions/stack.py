@@ -18,6 +18,7 @@ from infra.functions.operations import Operations
 from infra.functions.queue import parking_queue
 from infra.functions.roles import Roles
 from infra.functions.servers import SearchDomain, Servers, SourceCluster
+from infra.functions.sync_functions import sync_functions
 from infra.functions.variables import values
 from infra.network import NetworkStack
 
@@ -43,19 +44,25 @@ class LambdaStack(Stack):
         code = assets(self.node, configuration)
         servers = Servers(documentdb, opensearch, parking_queue(self, keep=configuration.is_production))
         variables = values(configuration, servers)
-        roles = Roles(self, "Roles", configuration=configuration, servers=servers)
+        syncs = sync_functions(configuration)
+        roles = Roles(self, "Roles", configuration=configuration, servers=servers, syncs=syncs)
         functions = Functions(
             self,
             "Functions",
             configuration=configuration,
             network=network,
             roles=roles,
-            folder=code.functions,
+            code=code,
             values=variables,
+            syncs=syncs,
         )
-        sync, config = functions["sync"], functions["config"]
         mappings = Mappings(
-            self, "Mapping", configuration=configuration, documentdb=documentdb, sync=sync, config=config
+            self,
+            "Mapping",
+            configuration=configuration,
+            documentdb=documentdb,
+            syncs=functions.syncs,
+            config=functions["config"],
         )
         gateway = Gateway(self, "Gateway", configuration=configuration, functions=functions)
         operations = Operations(
@@ -67,11 +74,12 @@ class LambdaStack(Stack):
             folder=code.operations,
             values=variables,
         )
-        alarms = Alarms(self, "Alarms", configuration=configuration, sync=sync, servers=servers)
+        alarms = Alarms(self, "Alarms", configuration=configuration, functions=functions, servers=servers, syncs=syncs)
         Dashboard(self, "Dashboard", functions=functions, gateway=gateway, alarms=alarms, servers=servers)
         self._outputs(list(mappings.ids.items()), gateway, servers)
         if configuration.domain_arn:
-            self._roles_to_map({"Sync": roles["sync"], "Reader": roles["reader"], "Operations": operations.role})
+            of_syncs = {sync.construct: roles[sync.construct] for sync in syncs}
+            self._roles_to_map({**of_syncs, "Reader": roles["Reader"], "Operations": operations.role})
 
     def _outputs(self, mappings: Sequence[tuple[str, str]], gateway: Gateway, servers: Servers) -> None:
         # CloudFormation allows no hyphen in the name of an output: it shows `esmid`, as for the sample. The export has

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from testkit.functions_template import AS_IN_SAMPLE, EXISTING, OTHER
+from testkit.functions_template import AS_IN_SAMPLE, EACH, EXISTING, OTHER
 from testkit.synthesis import STAND_IN, Synthesis, synthesise
 from testkit.templates import DOCUMENTDB, LAMBDA, OPENSEARCH, VPC
 
@@ -26,6 +26,7 @@ CONTEXTS = {
     "as-in-sample": AS_IN_SAMPLE,
     "other": OTHER,
     "existing": EXISTING,
+    "each": EACH,
 }
 
 

@@ -19,6 +19,7 @@ REFUSED = {
     "collection": ("system.users", "not system.*"),
     "index": ("Upper", "lower case"),
     "collections": ("shop.orders", "a list of tables in JSON"),
+    "sync_functions": ("two", "one or each"),
     "architecture": ("riscv", "x86_64 or arm64"),
     "batch_size": ("10001", "from 1 to 10000"),
     "batch_window_s": ("301", "from 0 to 300"),
@@ -126,6 +127,13 @@ def test_keys_of_existing_parts_that_do_not_go_together(given, problem):
 @pytest.mark.parametrize("version", ["8", "8.0.0", "8.0.1"])
 def test_engine_8_is_refused_with_the_reason(version):
     assert "event source mapping does not read engine 8" in refusal(engine_version=version)
+
+
+def test_more_sync_functions_than_a_stack_has_room_for_are_refused():
+    tables = [{"namespace": f"shop.c{number}", "index": f"shop-{number}"} for number in range(31)]
+    assert "a stack has room for 30" in refusal(collections=tables, sync_functions="each")
+    assert read(collections=tables[:30], sync_functions="each").sync_functions == "each"
+    assert read(collections=tables).sync_functions == "one"
 
 
 def test_all_problems_are_told_at_once():

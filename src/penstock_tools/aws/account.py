@@ -134,7 +134,7 @@ def _network_findings(ask: Ask, cluster: str, domain: str) -> Iterator[CheckFind
         yield _rule("source", "from the functions", source, inbound, _CLUSTER_PORT, functions)
         yield _rule("sink", "from the functions", sink, _rules(ask, sink.groups, "IpPermissions"), _HTTPS, functions)
     else:
-        yield ok("settings", function_name("sync"), "is not deployed yet")
+        yield ok("settings", function_name("config"), "is not deployed yet")
     yield _way_out(ask, source)
 
 
@@ -236,9 +236,9 @@ def _place_of_domain(ask: Ask, described: Mapping[str, Any]) -> Place:
 
 
 def _groups_of_functions(ask: Ask) -> Sequence[str]:
-    """The security groups of the sync function; none before it is deployed."""
+    """The security groups of the functions, which all have the config function's; none before it is deployed."""
     try:
-        found = ask("lambda").get_function_configuration(FunctionName=function_name("sync"))
+        found = ask("lambda").get_function_configuration(FunctionName=function_name("config"))
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
