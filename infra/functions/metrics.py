@@ -10,7 +10,8 @@ from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 
-from penstock.lambdas.embedded_metrics import DIMENSION, NAMESPACE
+from penstock.lambdas.embedded_metrics import DIMENSION
+from penstock.observe.embedded_metrics import NAMESPACE
 
 PERIOD: Final = Duration.minutes(5)
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from penstock.lambdas.embedded_metrics import DIMENSION, NAMESPACE, UNITS
+from penstock.lambdas.embedded_metrics import DIMENSION, UNITS
+from penstock.observe.embedded_metrics import NAMESPACE
 from testkit.functions_template import OTHER, STACK, plain, properties
 
 ALARM = "AWS::CloudWatch::Alarm"

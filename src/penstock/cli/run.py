@@ -18,6 +18,7 @@ def run(settings: Settings, intervals: Intervals) -> None:
     """
     import structlog
 
+    from penstock.observe.embedded_metrics import publishing
     from penstock.observe.health import Health, serving
     from penstock.observe.metrics import Metrics
     from penstock.worker import worker
@@ -25,7 +26,11 @@ def run(settings: Settings, intervals: Intervals) -> None:
     set_up_process(settings)
     log = structlog.get_logger(__name__)
     metrics, health = Metrics(), Health(unhealthy_lag_s=settings.observe.unhealthy_lag_s)
-    with stop_signals() as signals, serving(settings.observe.listen, metrics=metrics, health=health):
+    with (
+        stop_signals() as signals,
+        serving(settings.observe.listen, metrics=metrics, health=health),
+        publishing(settings.observe.embedded_metrics, metrics),
+    ):
         log.info("run begins", collections=[each.namespace for each in settings.collections])
         worker.run(settings, stop=signals.stop, metrics=metrics, health=health, intervals=intervals)
     log.info("run ends", signal=signal.Signals(signals.received).name if signals.received else None)

@@ -1,16 +1,10 @@
-"""Metrics in CloudWatch's embedded format: a log line that CloudWatch turns into metrics.
+"""The metrics that the sync function writes to its log, in CloudWatch's embedded format."""
 
-https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-"""
-
-import sys
-import time
 from collections.abc import Mapping
 from typing import Final
 
-import orjson
+from penstock.observe.embedded_metrics import write_line
 
-NAMESPACE: Final = "penstock"
 DIMENSION: Final = "FunctionName"
 
 UNITS: Final[dict[str, str]] = {
@@ -32,16 +26,4 @@ Unreconciled: collections that were dropped, and whose indexes hold documents fr
 
 def publish(function: str, values: Mapping[str, float], **details: str) -> None:
     """Print the values as one line; `details` can be searched for but are not metrics."""
-    directive = {
-        "Namespace": NAMESPACE,
-        "Dimensions": [[DIMENSION]],
-        "Metrics": [{"Name": name, "Unit": UNITS[name]} for name in values],
-    }
-    line = {
-        "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]},
-        DIMENSION: function,
-        **values,
-        **details,
-    }
-    sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
-    sys.stdout.flush()
+    write_line(DIMENSION, function, values, UNITS, details)

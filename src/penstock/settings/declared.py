@@ -220,6 +220,13 @@ class ObserveSettings(Section):
         None, description="host:port to serve /metrics (Prometheus) and /healthz on. Default: not served."
     )
     unhealthy_lag_s: float = Field(300, gt=0, description="/healthz answers 503 when the lag is above this.")
+    embedded_metrics: str | None = Field(
+        None,
+        min_length=1,
+        max_length=255,
+        description="Write metrics to standard output once a minute, in CloudWatch's embedded format, under this name"
+        " (dimension `Worker`). Default: not written.",
+    )
 
 
 class CollectionSettings(Section):

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from penstock.lambdas.embedded_metrics import DIMENSION, NAMESPACE, UNITS, publish
+from penstock.lambdas.embedded_metrics import DIMENSION, UNITS, publish
+from penstock.observe.embedded_metrics import NAMESPACE
 
 
 def test_the_values_are_one_line_in_the_embedded_format(monkeypatch: pytest.MonkeyPatch) -> None:

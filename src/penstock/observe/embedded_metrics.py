@@ -1,0 +1,111 @@
+"""Metrics in CloudWatch's embedded format: a log line that CloudWatch turns into metrics.
+
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+import orjson
+
+from penstock.observe.metrics import MetricName, Metrics
+
+NAMESPACE: Final = "penstock"
+
+WORKER: Final = "Worker"
+"""The dimension of a worker's metrics."""
+
+WORKER_UNITS: Final[dict[str, str]] = {
+    "PipelinesHeld": "Count",
+    "LagSeconds": "Seconds",
+    "Written": "Count",
+    "Superseded": "Count",
+    "Filtered": "Count",
+    "DeadLettered": "Count",
+    "PositionsLost": "Count",
+    "Waiting": "Count",
+    "Unserved": "Count",
+}
+"""The metrics of a worker. PipelinesHeld: those whose lease it holds, 0 on standby. LagSeconds: of the one that is
+furthest behind; none on standby. Waiting: 1 while the index accepts no writes."""
+
+_OUTCOMES: Final = {
+    "written": "Written",
+    "superseded": "Superseded",
+    "filtered": "Filtered",
+    "dead_lettered": "DeadLettered",
+}
+
+
+def write_line(
+    dimension: str, name: str, values: Mapping[str, float], units: Mapping[str, str], details: Mapping[str, str]
+) -> None:
+    """Print the values as one line; `details` can be searched for but are not metrics."""
+    directive = {
+        "Namespace": NAMESPACE,
+        "Dimensions": [[dimension]],
+        "Metrics": [{"Name": each, "Unit": units[each]} for each in values],
+    }
+    line = {
+        "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]},
+        dimension: name,
+        **values,
+        **details,
+    }
+    sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def publishing(name: str | None, metrics: Metrics, *, every_s: float = 60.0) -> Iterator[None]:
+    """Write a worker's metrics regularly for as long as the block runs, and at its end; do nothing without a name."""
+    if name is None:
+        yield
+        return
+    ending, totals = threading.Event(), dict.fromkeys(WORKER_UNITS, 0.0)
+
+    def publish() -> None:
+        write_line(WORKER, name, _values(metrics, totals), WORKER_UNITS, {})
+
+    def keep_on() -> None:
+        while not ending.wait(every_s):
+            publish()
+
+    thread = threading.Thread(target=keep_on, name="embedded metrics", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        thread.join()
+        publish()
+
+
+def _values(metrics: Metrics, totals: dict[str, float]) -> dict[str, float]:
+    """Return the present values; of counters what was added since the `totals`, which are brought up to date."""
+    held = {labels["pipeline"] for labels, value in _samples(metrics, "penstock_lease_held") if value}
+    lags = [value for labels, value in _samples(metrics, "penstock_lag_seconds") if labels["pipeline"] in held]
+    counted = dict.fromkeys((*_OUTCOMES.values(), "PositionsLost"), 0.0)
+    for labels, value in _samples(metrics, "penstock_changes_total"):
+        if labels["outcome"] in _OUTCOMES:
+            counted[_OUTCOMES[labels["outcome"]]] += value
+    counted["PositionsLost"] = sum(value for _, value in _samples(metrics, "penstock_positions_lost_total"))
+    added = {name: value - totals[name] for name, value in counted.items()}
+    totals.update(counted)
+    return {
+        "PipelinesHeld": len(held),
+        **({"LagSeconds": max(lags)} if lags else {}),
+        **added,
+        "Waiting": metrics.value("penstock_waiting"),
+        "Unserved": sum(value for _, value in _samples(metrics, "penstock_collection_unserved")),
+    }
+
+
+def _samples(metrics: Metrics, name: MetricName) -> list[tuple[Mapping[str, str], float]]:
+    """Return labels and value of each series of a counter or gauge."""
+    found = [sample for family in metrics.registry.collect() for sample in family.samples]
+    return [(sample.labels, sample.value) for sample in found if sample.name == name]
