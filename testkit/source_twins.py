@@ -1,8 +1,8 @@
 """The two sides that the contract of `penstock.ports.Source` is tested on: in memory, and on a real server."""
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 from pymongo.database import Database
@@ -18,6 +18,8 @@ from penstock.observe.metrics import Metrics
 
 IDLE_BATCHES = 40
 """After this number of answers without what a test waits for, it will not come."""
+ENDS_AFTER_S = 100
+"""Nor will it after this time, where the source gives no answer at all."""
 
 
 def whole(_namespace: Namespace, documents: Sequence[dict[str, Any]]) -> Sequence[Any]:
@@ -146,7 +148,7 @@ def read_until(source, after: Position | None, enough: Callable[[list[Batch]], b
     """Read batches until there are enough; fails when they do not come."""
     batches: list[Batch] = []
     idle = 0
-    with closing(source.batches(after, whole)) as answers:
+    with closing_after(source, ENDS_AFTER_S), closing(source.batches(after, whole)) as answers:
         for batch in answers:
             batches.append(batch)
             if enough(batches):
@@ -154,6 +156,18 @@ def read_until(source, after: Position | None, enough: Callable[[list[Batch]], b
             idle = 0 if batch.changes else idle + 1
             assert idle < IDLE_BATCHES, f"not enough came: {changes_of(batches)}"
     raise AssertionError(f"the source ended: {changes_of(batches)}")
+
+
+@contextmanager
+def closing_after(source, within_s: float) -> Iterator[None]:
+    """End what is read from the source after this time, so that a test of it fails rather than waits for ever."""
+    timer = threading.Timer(within_s, source.close)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def read_changes(source, after: Position | None, count: int) -> list[TransformedChange]:
