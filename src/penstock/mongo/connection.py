@@ -23,6 +23,7 @@ from penstock.errors import PenstockError, SettingsError, SourceUnavailable, Sto
 from penstock.model import BsonDocument, version_of
 from penstock.mongo.codec import CODEC
 from penstock.mongo.error_table import Fault, connection_advice, fault_of, in_words, unavailable
+from penstock.mongo.mechanism import CERTIFICATE, certificate_problem, client_certificate, login_advice
 from penstock.runtime.threads import SOURCE_MAY_ANSWER_S, Cutoff
 from penstock.settings import SourceSettings
 
@@ -267,6 +268,8 @@ def _client(settings: SourceSettings, login: Login) -> SourceClient:
     if settings.tls_ca_file:
         options |= {"tls": True, "tlsCAFile": str(settings.tls_ca_file)}
     uri = _for_the_primary(settings.uri.get_secret_value())
+    if problem := certificate_problem(uri):
+        raise SettingsError(f"[source] uri: {problem}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values
@@ -296,10 +299,9 @@ def _unusable(settings: SourceSettings, error: Exception) -> str:
         return f"[source] tls_ca_file: {settings.tls_ca_file} cannot be used as a CA bundle; it must be in PEM form."
     for option in _FILES:
         if f"{option.lower()}=" in settings.uri.get_secret_value().lower() and isinstance(error, _OF_FILES):
-            what = "the client's certificate with its private key" if option == _FILES[0] else "certificates"
             return (
                 f"[source] uri: {option} names a file that cannot be used ({type(error).__name__}); it must exist and"
-                f" hold {what}, in PEM form."
+                " hold certificates, in PEM form."
             )
     uri = settings.uri.get_secret_value()
     if refused := _refused_options(uri):
@@ -315,7 +317,7 @@ def _unusable(settings: SourceSettings, error: Exception) -> str:
     return f"[source] uri: {error}"
 
 
-_FILES = ("tlsCertificateKeyFile", "tlsCAFile", "tlsCRLFile")
+_FILES = (CERTIFICATE, "tlsCAFile", "tlsCRLFile")
 _OF_FILES = (OSError, ConfigurationError)
 
 
@@ -371,13 +373,13 @@ def _unreachable(error: PyMongoError, settings: SourceSettings) -> SettingsError
     if fault_of(error) is Fault.LOGIN:
         return SourceUnavailable(
             f"The source {where} refuses the login: {in_words(error)}.",
-            "Check [source] username and password, and authSource in the connection string.",
+            login_advice(settings.uri.get_secret_value()),
         )
     if not isinstance(error, ServerSelectionTimeoutError):
         return unavailable(error, f"the connection {where}")
     text = in_words(error)
-    has_certificate = "tlscertificatekeyfile=" in settings.uri.get_secret_value().lower()
-    step = connection_advice(text, is_tls=_is_tls(settings), has_certificate=has_certificate)
+    certificate = client_certificate(settings.uri.get_secret_value())
+    step = connection_advice(text, is_tls=_is_tls(settings), certificate=certificate)
     if "timed out" in text or _NOT_YET in text:
         step += " If the network is slow, raise connectTimeoutMS and serverSelectionTimeoutMS in [source] uri."
     return SourceUnavailable(f"No source answers {where}: {text}.", step)

@@ -5,6 +5,7 @@ that has aged out and for a stream that was never enabled. Where a code has seve
 """
 
 from enum import Enum
+from pathlib import Path
 from typing import NamedTuple
 
 from pymongo.errors import AutoReconnect, ConfigurationError, ConnectionFailure, OperationFailure, PyMongoError
@@ -149,18 +150,19 @@ _CONNECTION_STEPS: tuple[tuple[str, str], ...] = (
 
 _CUT = ("connection closed", "connection reset", "eof occurred")
 _ASKS_FOR_CERTIFICATE = ("certificate_required", "certificate required", "handshake_failure", "alert bad certificate")
+_REFUSES_CERTIFICATE = ("alert unknown ca", "alert certificate unknown", "alert certificate expired")
 
 
-def connection_advice(text: str, *, is_tls: bool, has_certificate: bool) -> str:
-    """What to do when no server answers, by the driver's words."""
+def connection_advice(text: str, *, is_tls: bool, certificate: Path | None = None) -> str:
+    """What to do when no server answers, by the driver's words; `certificate` is the client's."""
     lowered = text.lower()
-    if any(words in lowered for words in _ASKS_FOR_CERTIFICATE):
-        other = (
-            "The server does not take the client's certificate: "
-            if has_certificate
-            else "The server requires a client certificate: "
+    if certificate and any(words in lowered for words in (*_ASKS_FOR_CERTIFICATE, *_REFUSES_CERTIFICATE)):
+        return (
+            f"The server does not take the client's certificate in {certificate}: use one, still valid, of an authority"
+            " that the server trusts for clients."
         )
-        return other + _CERTIFICATE
+    if any(words in lowered for words in _ASKS_FOR_CERTIFICATE):
+        return f"The server requires a client certificate: {_CERTIFICATE}"
     if step := next((step for words, step in _CONNECTION_STEPS if words in lowered), ""):
         return step
     if any(words in lowered for words in _CUT) and not is_tls:
@@ -168,7 +170,7 @@ def connection_advice(text: str, *, is_tls: bool, has_certificate: bool) -> str:
             "If the server requires TLS, add tls=true to [source] uri, or name its CA in [source] tls_ca_file; else"
             " check that the server is up."
         )
-    if any(words in lowered for words in _CUT) and not has_certificate:
+    if any(words in lowered for words in _CUT) and not certificate:
         return f"Check that the server is up; if it requires a client certificate, {_CERTIFICATE}"
     return "Check [source] uri, and that the server is up and this machine can reach it."
 

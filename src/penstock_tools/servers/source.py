@@ -45,6 +45,8 @@ class LocalSourceSettings:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     tls: bool = False
+    tls_client_ca: Path | None = None
+    """Whose clients' certificates it demands; then a `user` without a password is the subject of one."""
     log_size: int | None = None
     log_retention_s: int | None = None
     unenabled_streams: str = UNENABLED[0]
@@ -59,6 +61,7 @@ class LocalSourceSettings:
             "--user": self.user,
             "--tls-cert": certificate.certificate if certificate else None,
             "--tls-key": certificate.key if certificate else None,
+            "--tls-client-ca": self.tls_client_ca,
             "--log-size": None if self.log_size is None else str(self.log_size),
             "--log-retention-s": None if self.log_retention_s is None else str(self.log_retention_s),
             "--unenabled-streams": self.unenabled_streams,
@@ -121,7 +124,7 @@ class LocalSource:
 
     def _uri(self, password: str) -> str:
         user = self._settings.user
-        login = f"{quote_plus(user)}:{quote_plus(password)}@" if user else ""
+        login = f"{quote_plus(user)}:{quote_plus(password)}@" if user and password else ""
         options = {"replicaSet": "rs0"}
         if self._settings.mode.startswith("documentdb"):
             options["retryWrites"] = "false"

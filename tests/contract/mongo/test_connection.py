@@ -295,15 +295,15 @@ def test_a_password_file_that_is_away_for_a_moment_keeps_the_login(source_uri, t
 
 
 @pytest.mark.parametrize(
-    ("text", "has_certificate", "words"),
+    ("text", "certificate", "words"),
     [
-        ("SSL handshake failed: [SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED]", False, "The server requires a client cert"),
-        ("SSL handshake failed: [SSL: SSLV3_ALERT_HANDSHAKE_FAILURE]", True, "does not take the client's certificate"),
-        ("[SSL: CERTIFICATE_VERIFY_FAILED] unable to get local issuer certificate", False, "tls_ca_file"),
-        ("[SSL: CERTIFICATE_VERIFY_FAILED] IP address mismatch", False, "Use a name in [source] uri"),
-        ("[SSL: WRONG_VERSION_NUMBER] wrong version number", False, "has no TLS"),
-        ("127.0.0.1:27017: connection closed", False, "tlsCertificateKeyFile"),
+        ("SSL handshake failed: [SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED]", None, "The server requires a client cert"),
+        ("SSL handshake failed: [SSL: SSLV3_ALERT_HANDSHAKE_FAILURE]", Path("me.pem"), "certificate in me.pem"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] unable to get local issuer certificate", None, "tls_ca_file"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] IP address mismatch", None, "Use a name in [source] uri"),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number", None, "has no TLS"),
+        ("127.0.0.1:27017: connection closed", None, "tlsCertificateKeyFile"),
     ],
 )
-def test_the_advice_follows_the_error_of_tls(text, has_certificate, words):
-    assert words in connection_advice(text, is_tls=True, has_certificate=has_certificate)
+def test_the_advice_follows_the_error_of_tls(text, certificate, words):
+    assert words in connection_advice(text, is_tls=True, certificate=certificate)

@@ -3,7 +3,7 @@ package penstock.source;
 import de.bwaldvogel.mongo.bson.Document;
 import java.util.Map;
 
-/** The login of the one user there is, by SCRAM-SHA-256 or SCRAM-SHA-1. */
+/** The login of the one user there is, by SCRAM-SHA-256 or SCRAM-SHA-1, or by the subject of a certificate. */
 final class Authentication {
   private final ServerOptions options;
 
@@ -14,6 +14,7 @@ final class Authentication {
   void register(Map<String, CommandHandler> handlers) {
     handlers.put("saslStart", this::start);
     handlers.put("saslContinue", this::proceed);
+    handlers.put("authenticate", this::authenticate);
   }
 
   static CommandError failed() {
@@ -21,7 +22,7 @@ final class Authentication {
   }
 
   private Document start(CommandRequest request) {
-    if (!options.asksForLogin()) {
+    if (!options.asksForLogin() || options.asksForSubject()) {
       throw failed();
     }
     String mechanism = String.valueOf(request.command().get("mechanism"));
@@ -37,6 +38,17 @@ final class Authentication {
     }
     byte[] answer = conversation.isDone() ? new byte[0] : conversation.finish(payload(request));
     return reply(answer, true);
+  }
+
+  private Document authenticate(CommandRequest request) {
+    String subject = request.connection().subject();
+    Object user = request.command().getOrDefault("user", subject);
+    boolean isRight = options.asksForSubject() && options.user().equals(subject) && user.equals(subject);
+    if (!isRight || !"MONGODB-X509".equals(request.command().get("mechanism"))) {
+      throw failed();
+    }
+    request.connection().isSubjectKnown = true;
+    return new Document("dbname", "$external").append("user", subject).append("ok", 1.0);
   }
 
   private static byte[] payload(CommandRequest request) {

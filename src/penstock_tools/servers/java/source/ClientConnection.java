@@ -10,6 +10,8 @@ import java.net.Socket;
 import java.net.SocketException;
 import java.util.ArrayList;
 import java.util.List;
+import javax.net.ssl.SSLPeerUnverifiedException;
+import javax.net.ssl.SSLSocket;
 
 /** One client: reads its messages one after another and answers each, on a thread of its own. */
 final class ClientConnection implements Runnable {
@@ -34,13 +36,25 @@ final class ClientConnection implements Runnable {
   /** The conversation of a login under way, and whether one has succeeded. */
   ScramConversation login;
 
+  /** Whether the client's certificate has logged in. */
+  boolean isSubjectKnown;
+
   ClientConnection(Socket socket, Commands commands) {
     this.socket = socket;
     this.commands = commands;
   }
 
   boolean isLoggedIn() {
-    return login != null && login.isDone();
+    return isSubjectKnown || login != null && login.isDone();
+  }
+
+  /** The subject of the client's certificate; null without one. */
+  String subject() {
+    try {
+      return socket instanceof SSLSocket secure ? secure.getSession().getPeerPrincipal().getName() : null;
+    } catch (SSLPeerUnverifiedException e) {
+      return null;
+    }
   }
 
   int serverPort() {

@@ -12,8 +12,8 @@ import java.util.concurrent.atomic.AtomicLong;
 
 /** Finds what a command asks for, runs it, and finishes the reply. */
 final class Commands {
-  private static final Set<String> BEFORE_LOGIN = Set.of("hello", "ismaster", "saslstart", "saslcontinue", "ping",
-      "buildinfo", "endsessions", "logout");
+  private static final Set<String> BEFORE_LOGIN = Set.of("hello", "ismaster", "saslstart", "saslcontinue",
+      "authenticate", "ping", "buildinfo", "endsessions", "logout");
   private static final Set<String> NEED_PRIMARY = Set.of("insert", "update", "delete", "findandmodify", "create",
       "drop", "dropdatabase", "renamecollection", "createindexes", "find", "aggregate");
 

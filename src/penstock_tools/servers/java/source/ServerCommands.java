@@ -113,7 +113,8 @@ final class ServerCommands {
     List<Document> users = new ArrayList<>();
     List<Document> roles = new ArrayList<>();
     if (state.options.asksForLogin()) {
-      users.add(new Document("user", state.options.user()).append("db", "admin"));
+      users.add(new Document("user", state.options.user())
+          .append("db", state.options.asksForSubject() ? "$external" : "admin"));
       roles.add(new Document("role", "root").append("db", "admin"));
     }
     return new Document("authInfo", new Document("authenticatedUsers", users).append("authenticatedUserRoles", roles))

@@ -7,12 +7,14 @@ import java.util.Map;
 /** The command line. */
 record ServerOptions(
     String bind, int port, String mode, int logSize, long logSeconds, boolean oneTimePerCommand,
-    boolean refusesUnenabled, long majorityLagMillis, String user, String password, String tlsCertificate, String tlsKey) {
+    boolean refusesUnenabled, long majorityLagMillis, String user, String password, String tlsCertificate, String tlsKey,
+    String tlsClientAuthority) {
 
   private static final String PASSWORD_VARIABLE = "PENSTOCK_SOURCE_PASSWORD";
   private static final List<String> SWITCHES = List.of("--one-time-per-command");
   private static final List<String> VALUED = List.of("--bind", "--port", "--mode", "--log-size",
-      "--log-retention-s", "--unenabled-streams", "--majority-lag-ms", "--user", "--password", "--tls-cert", "--tls-key");
+      "--log-retention-s", "--unenabled-streams", "--majority-lag-ms", "--user", "--password", "--tls-cert", "--tls-key",
+      "--tls-client-ca");
 
   static ServerOptions parse(String[] arguments, Map<String, String> environment) {
     Map<String, String> flags = new HashMap<>();
@@ -26,11 +28,14 @@ record ServerOptions(
       }
     }
     String password = flags.getOrDefault("--password", environment.get(PASSWORD_VARIABLE));
-    if (flags.containsKey("--user") && password == null) {
+    if (flags.containsKey("--user") && password == null && !flags.containsKey("--tls-client-ca")) {
       throw new IllegalArgumentException("--user needs a password, in " + PASSWORD_VARIABLE + " or --password");
     }
     if (flags.containsKey("--tls-cert") != flags.containsKey("--tls-key")) {
       throw new IllegalArgumentException("--tls-cert and --tls-key belong together");
+    }
+    if (flags.containsKey("--tls-client-ca") && !flags.containsKey("--tls-cert")) {
+      throw new IllegalArgumentException("--tls-client-ca needs --tls-cert and --tls-key");
     }
     String unenabled = flags.getOrDefault("--unenabled-streams", "refuse");
     if (!List.of("refuse", "silent").contains(unenabled)) {
@@ -48,11 +53,17 @@ record ServerOptions(
         flags.get("--user"),
         password,
         flags.get("--tls-cert"),
-        flags.get("--tls-key"));
+        flags.get("--tls-key"),
+        flags.get("--tls-client-ca"));
   }
 
   boolean asksForLogin() {
     return user != null;
+  }
+
+  /** Whether who logs in is whom a client's certificate names. */
+  boolean asksForSubject() {
+    return user != null && password == null;
   }
 
   boolean usesTls() {

@@ -4,9 +4,9 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
-import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import javax.net.ServerSocketFactory;
+import javax.net.ssl.SSLServerSocket;
 
 /**
  * The local source: a one-member replica set that keeps its documents in memory. It says READY and its port when it
@@ -21,6 +21,9 @@ public final class SourceServer {
     try {
       options = ServerOptions.parse(arguments, System.getenv());
       server = sockets(options).createServerSocket(options.port(), 0, InetAddress.getByName(options.bind()));
+      if (server instanceof SSLServerSocket secure) {
+        secure.setNeedClientAuth(options.tlsClientAuthority() != null);
+      }
     } catch (IllegalArgumentException | IOException | GeneralSecurityException e) {
       System.err.println("The source cannot start: " + e.getMessage());
       System.exit(2);
@@ -37,8 +40,7 @@ public final class SourceServer {
   }
 
   private static ServerSocketFactory sockets(ServerOptions options) throws IOException, GeneralSecurityException {
-    return options.usesTls() ? Tls.sockets(Path.of(options.tlsCertificate()), Path.of(options.tlsKey()))
-        : ServerSocketFactory.getDefault();
+    return options.usesTls() ? Tls.sockets(options) : ServerSocketFactory.getDefault();
   }
 
   private static void accept(ServerSocket server, Commands commands) {

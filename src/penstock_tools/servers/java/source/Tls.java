@@ -19,6 +19,8 @@ import java.util.regex.Pattern;
 import javax.net.ServerSocketFactory;
 import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.SSLContext;
+import javax.net.ssl.TrustManager;
+import javax.net.ssl.TrustManagerFactory;
 
 /** Server sockets that speak TLS with a certificate and a PKCS #8 key from PEM files. */
 final class Tls {
@@ -28,17 +30,41 @@ final class Tls {
 
   private Tls() {}
 
-  static ServerSocketFactory sockets(Path certificateFile, Path keyFile) throws IOException, GeneralSecurityException {
-    byte[] pem = Files.readAllBytes(certificateFile);
-    var chain = CertificateFactory.getInstance("X.509").generateCertificates(new ByteArrayInputStream(pem));
-    KeyStore store = KeyStore.getInstance("PKCS12");
-    store.load(null, NO_PASSWORD);
-    store.setKeyEntry("source", key(keyFile), NO_PASSWORD, chain.toArray(new Certificate[0]));
+  static ServerSocketFactory sockets(ServerOptions options) throws IOException, GeneralSecurityException {
+    Certificate[] chain = certificates(options.tlsCertificate());
+    KeyStore store = emptyStore();
+    store.setKeyEntry("source", key(Path.of(options.tlsKey())), NO_PASSWORD, chain);
     KeyManagerFactory managers = KeyManagerFactory.getInstance(KeyManagerFactory.getDefaultAlgorithm());
     managers.init(store, NO_PASSWORD);
     SSLContext context = SSLContext.getInstance("TLS");
-    context.init(managers.getKeyManagers(), null, null);
+    context.init(managers.getKeyManagers(), trusted(options.tlsClientAuthority()), null);
     return context.getServerSocketFactory();
+  }
+
+  /** Whose clients' certificates are taken; null for nobody's. */
+  private static TrustManager[] trusted(String authority) throws IOException, GeneralSecurityException {
+    if (authority == null) {
+      return null;
+    }
+    KeyStore store = emptyStore();
+    for (Certificate certificate : certificates(authority)) {
+      store.setCertificateEntry("authority-" + store.size(), certificate);
+    }
+    TrustManagerFactory managers = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+    managers.init(store);
+    return managers.getTrustManagers();
+  }
+
+  private static KeyStore emptyStore() throws IOException, GeneralSecurityException {
+    KeyStore store = KeyStore.getInstance("PKCS12");
+    store.load(null, NO_PASSWORD);
+    return store;
+  }
+
+  private static Certificate[] certificates(String file) throws IOException, GeneralSecurityException {
+    byte[] pem = Files.readAllBytes(Path.of(file));
+    return CertificateFactory.getInstance("X.509").generateCertificates(new ByteArrayInputStream(pem))
+        .toArray(new Certificate[0]);
   }
 
   private static PrivateKey key(Path file) throws IOException, GeneralSecurityException {
