@@ -62,6 +62,11 @@ def check_address(url: str) -> str:
     return url.rstrip("/")
 
 
+def is_api_key(text: str) -> bool:
+    """Whether a text can be an API key."""
+    return bool(re.fullmatch(r"[!-~]+", text))
+
+
 def check_deployment(name: str | None) -> str | None:
     """Check the name of a deployment, which becomes a part of the names of its pipelines."""
     if name is not None and (not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) or name == "generation"):

@@ -113,14 +113,21 @@ class SinkSettings(Section):
     url: Annotated[str, AfterValidator(checks.check_address)] = Field(
         "http://127.0.0.1:9200", description="Address of the cluster: http(s)://host:port."
     )
-    auth: Literal["none", "basic", "sigv4"] = Field(
+    auth: Literal["none", "basic", "api-key", "sigv4"] = Field(
         "none",
-        description="How to authenticate: not at all, with user and password, or with AWS Signature Version 4.",
+        description="How to authenticate: not at all (or by a client certificate alone), with user and password, with"
+        " an API key of OpenSearch 3.7 or newer, or with AWS Signature Version 4.",
     )
     username: str | None = Field(None, description="User name for `basic`.")
     password: SecretStr | None = Field(None, description="Password for `basic`.")
     password_file: ExistingFile | None = Field(
         None, description="File that holds the password. It is read again when the password is refused."
+    )
+    api_key: SecretStr | None = Field(
+        None, description="API key for `api-key`: the token that OpenSearch returned when the key was created."
+    )
+    api_key_file: ExistingFile | None = Field(
+        None, description="File that holds the API key. It is read again when the key is refused."
     )
     region: str | None = Field(None, description="AWS region for `sigv4`. Default: the region of the AWS profile.")
     service: Literal["es", "aoss"] = Field(
@@ -128,6 +135,12 @@ class SinkSettings(Section):
     )
     tls_ca_file: ExistingFile | None = Field(
         None, description="CA bundle (PEM) to check the server's certificate with."
+    )
+    client_certificate: ExistingFile | None = Field(
+        None, description="Client certificate (PEM) for a server that demands one. It may hold its key too."
+    )
+    client_key: ExistingFile | None = Field(
+        None, description="Private key (PEM, not encrypted) of the client certificate, if it has a file of its own."
     )
     max_request_bytes: int = Field(
         5 * 1024 * 1024,
@@ -158,6 +171,41 @@ class SinkSettings(Section):
             raise ValueError("must not be given together with password")
         if others.data.get("auth") == "basic" and not (file or password):
             raise ValueError('or password is needed for auth = "basic"')
+        return file
+
+    @field_validator("api_key")
+    @classmethod
+    def _api_key_goes_with_its_auth(cls, key: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
+        if key and others.data.get("auth", "api-key") != "api-key":
+            raise ValueError('has no effect while auth is another; set auth to "api-key"')
+        if key and not checks.is_api_key(key.get_secret_value()):
+            raise ValueError("is no API key: one word of printable ASCII characters")
+        return key
+
+    @field_validator("api_key_file")
+    @classmethod
+    def _one_api_key(cls, file: Path | None, others: ValidationInfo) -> Path | None:
+        known, wanted = others.data, others.data.get("auth") == "api-key"
+        if file and known.get("api_key"):
+            raise ValueError("must not be given together with api_key")
+        if file and not wanted and "auth" in known:
+            raise ValueError('has no effect while auth is another; set auth to "api-key"')
+        if wanted and "api_key" in known and not (file or known["api_key"]):
+            raise ValueError('or api_key is needed for auth = "api-key"')
+        return file
+
+    @field_validator("client_certificate")
+    @classmethod
+    def _certificate_needs_tls(cls, file: Path | None, others: ValidationInfo) -> Path | None:
+        if file and others.data.get("url", "https:").startswith("http:"):
+            raise ValueError("has no effect without TLS; use https:// in url")
+        return file
+
+    @field_validator("client_key")
+    @classmethod
+    def _key_goes_with_a_certificate(cls, file: Path | None, others: ValidationInfo) -> Path | None:
+        if file and "client_certificate" in others.data and not others.data["client_certificate"]:
+            raise ValueError("has no effect without client_certificate")
         return file
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import orjson
@@ -24,6 +25,7 @@ from penstock.model import WRITTEN, Write
 from penstock.opensearch.http.client import Client, Unreachable
 from penstock.opensearch.http.requests import require_server
 from penstock.settings import SinkSettings
+from testkit.client_certificates import Clients
 from testkit.sink_access import Asked, Relay, Said, relay, side
 
 
@@ -154,6 +156,53 @@ class TestPasswords:
         assert len(between.asked) == 1
 
 
+def only_with_key(key: str) -> Callable[[Asked], Said | str]:
+    """Let requests with one API key through; others get what OpenSearch's security plugin says to a stranger."""
+    return lambda asked: "pass" if asked.headers.get("authorization") == f"ApiKey {key}" else Said(401, b"Unauthorized")
+
+
+class TestApiKeys:
+    def test_the_key_is_sent_with_every_request(self, between: Relay, index_prefix: str) -> None:
+        between.plan = only_with_key("os_right-key")
+        with side(between.url, auth="api-key", api_key=SecretStr("os_right-key")) as way:
+            alias = way.generation(f"{index_prefix}a").write_alias
+            assert way.sink.write([Write(alias, "a", 1, b"{}")]) == [WRITTEN]
+        assert {each.headers["authorization"] for each in between.asked} == {"ApiKey os_right-key"}
+
+    def test_a_refused_key_is_told_without_showing_it(self, between: Relay) -> None:
+        between.plan = only_with_key("os_right-key")
+        client = Client(SinkSettings(url=between.url, auth="api-key", api_key=SecretStr("os_revoked")))
+        with pytest.raises(SinkUnavailable, match=r"refused the credentials.* the API key") as raised:
+            require_server(client)
+        assert "os_" not in str(raised.value)
+        assert len(between.asked) == 1
+
+    def test_a_new_key_in_the_file_is_picked_up_without_a_restart(self, between: Relay, tmp_path: Path) -> None:
+        file, now = tmp_path / "key", [0.0]
+        file.write_text("os_first\n")
+        between.plan = only_with_key("os_first")
+        settings = SinkSettings(url=between.url, auth="api-key", api_key_file=file)
+        client = Client(settings, now=lambda: now[0])
+        assert client.request("GET", "/").ok
+        between.plan = only_with_key("os_second")
+        for content in ("", "no key"):
+            file.write_text(content)
+            with pytest.raises(Unreachable, match=f"api_key_file {file}") as raised:
+                client.request("GET", "/")
+            assert "no key" not in str(raised.value)
+        file.write_text("os_second\n")
+        now[0] = 1.0
+        assert client.request("GET", "/").ok
+
+    @pytest.mark.parametrize("content", ["", "two words", "ключ"])
+    def test_a_file_without_a_key_is_named_at_the_start(self, tmp_path: Path, content: str) -> None:
+        file = tmp_path / "key"
+        file.write_text(content)
+        with pytest.raises(SettingsError, match=f"api_key_file {file} does not hold an API key") as raised:
+            Client(SinkSettings(auth="api-key", api_key_file=file))
+        assert not content or content not in str(raised.value)
+
+
 class TestTls:
     @pytest.fixture
     def authority(self) -> trustme.CA:
@@ -232,6 +281,85 @@ class TestTls:
             client = Client(SinkSettings(url=between.url, tls_ca_file=path))
             with pytest.raises(SinkUnavailable, match="tls_ca_file"):
                 require_server(client)
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+class TestClientCertificates:
+    """A server that speaks only to clients with a certificate of an authority that it knows; behind it OpenSearch."""
+
+    @pytest.fixture
+    def clients(self, tmp_path: Path) -> Clients:
+        return Clients(tmp_path / "clients")
+
+    @pytest.fixture
+    def guarded(
+        self, sink_url: str, clients: Clients, tmp_path: Path, newest: ssl.TLSVersion
+    ) -> Iterator[dict[str, Any]]:
+        """The address of the server, and its authority, as settings."""
+        server, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server.issue_cert("127.0.0.1").configure_cert(context)
+        server.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        context.maximum_version, context.verify_mode = newest, ssl.CERT_REQUIRED
+        context.load_verify_locations(clients.authority)
+        with relay(sink_url, context) as between:
+            yield {"url": between.url, "tls_ca_file": tmp_path / "ca.pem"}
+
+    @pytest.mark.parametrize("in_one_file", [True, False])
+    def test_a_known_client_writes(
+        self, guarded: dict[str, Any], clients: Clients, index_prefix: str, in_one_file: bool
+    ) -> None:
+        certificate, key = (clients.certificate(), None) if in_one_file else clients.pair()
+        with side(**guarded, client_certificate=certificate, client_key=key) as way:
+            alias = way.generation(f"{index_prefix}a").write_alias
+            assert way.sink.write([Write(alias, "a", 1, b"{}")]) == [WRITTEN]
+
+    def test_a_client_without_one_is_told_the_setting(self, guarded: dict[str, Any]) -> None:
+        with pytest.raises(SinkUnavailable, match=r"requires a client certificate: .*\[sink\] client_certificate"):
+            require_server(Client(SinkSettings(**guarded)))
+
+    def test_one_of_another_authority_is_named_and_a_renewed_one_is_used_without_a_restart(
+        self, guarded: dict[str, Any], clients: Clients, tmp_path: Path
+    ) -> None:
+        file = Clients(tmp_path / "others").certificate()
+        client = Client(SinkSettings(**guarded, client_certificate=file))
+        with pytest.raises(SinkUnavailable, match=f"does not take the certificate .*{file}: use one of an authority"):
+            require_server(client)
+        file.write_bytes(clients.certificate().read_bytes())
+        assert require_server(client)
+        client.close()
+
+    def test_one_that_expired_since_the_start_is_named(self, guarded: dict[str, Any], clients: Clients) -> None:
+        file = clients.certificate()
+        client = Client(SinkSettings(**guarded, client_certificate=file))
+        clients.certificate(expired=True)
+        with pytest.raises(SinkUnavailable, match=f"{file}: the certificate in {file} expired on 20"):
+            require_server(client)
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (
+            lambda clients: (clients.certificate(expired=True), None),
+            r"the certificate in \S+penstock.pem expired on 20",
+        ),
+        (lambda clients: (clients.certificate(encrypted=True), None), "holds an encrypted key"),
+        (lambda clients: clients.pair(encrypted=True), r"penstock-key.pem holds an encrypted key"),
+        (lambda clients: (clients.pair()[0], None), r"penstock.pem holds no private key in PEM form"),
+        (
+            lambda clients: (clients.certificate(), clients.pair("other")[1]),
+            r"other-key.pem holds another certificate's",
+        ),
+    ],
+)
+def test_a_client_certificate_that_cannot_be_used_is_named_before_anything_is_sent(
+    tmp_path: Path, made: Callable[[Clients], tuple[Path, Path | None]], words: str
+) -> None:
+    certificate, key = made(Clients(tmp_path))
+    settings = SinkSettings(url="https://127.0.0.1:9", client_certificate=certificate, client_key=key)
+    with pytest.raises(SettingsError, match=r"\[sink\] client_certificate: .*" + words):
+        Client(settings)
 
 
 @contextmanager

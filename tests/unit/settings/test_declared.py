@@ -47,7 +47,7 @@ def test_names_of_variables_and_flags_are_made_from_section_and_field():
 
 def test_passwords_and_the_connection_string_are_secrets():
     secrets = {row.parameter for row in settings_table() if row.is_secret}
-    assert secrets == {"source_uri", "source_password", "sink_password"}
+    assert secrets == {"source_uri", "source_password", "sink_password", "sink_api_key"}
 
 
 @pytest.mark.parametrize(
@@ -174,6 +174,29 @@ def test_basic_needs_user_and_password():
         ("username", 'is needed for auth = "basic"'),
         ("password_file", 'or password is needed for auth = "basic"'),
     ]
+
+
+def test_an_api_key_needs_its_way_and_the_way_needs_a_key(tmp_path):
+    assert problem(SinkSettings, auth="api-key") == [("api_key_file", 'or api_key is needed for auth = "api-key"')]
+    assert problem(SinkSettings, api_key="os_hush")[0][0] == "api_key"
+    file = tmp_path / "key"
+    file.write_text("os_hush")
+    assert problem(SinkSettings, api_key_file=file)[0][0] == "api_key_file"
+    both = problem(SinkSettings, auth="api-key", api_key="os_hush", api_key_file=file)
+    assert both == [("api_key_file", "must not be given together with api_key")]
+    worded = problem(SinkSettings, auth="api-key", api_key="os_hush\n")
+    assert worded == [("api_key", "is no API key: one word of printable ASCII characters")]
+    assert "os_hush" not in repr(SinkSettings(auth="api-key", api_key="os_hush"))
+
+
+def test_a_client_certificate_needs_tls_and_its_key_needs_it(tmp_path):
+    file = tmp_path / "client.pem"
+    file.touch()
+    plain = problem(SinkSettings, client_certificate=file)
+    assert plain == [("client_certificate", "has no effect without TLS; use https:// in url")]
+    alone = problem(SinkSettings, url="https://index", client_key=file)
+    assert alone == [("client_key", "has no effect without client_certificate")]
+    assert SinkSettings(url="https://index", client_certificate=file, client_key=file)
 
 
 def test_a_user_without_basic_is_refused_since_it_would_not_be_sent():

@@ -114,7 +114,7 @@ def test_secrets_are_in_no_message(write):
     text = "\n".join(problems(file=file, environ=environ, flags={"sink_region": "r", "sink_auth": "token"}))
     assert "hunter" not in text
     assert "5555" not in text
-    assert "--sink-auth must be one of 'none', 'basic' or 'sigv4', not 'token'" in text
+    assert "--sink-auth must be one of 'none', 'basic', 'api-key' or 'sigv4', not 'token'" in text
 
 
 def test_a_syntax_error_names_the_file_and_the_line(write):

@@ -1,12 +1,15 @@
-"""How requests are authorised: not at all, with user and password, or by a signer that the caller provides."""
+"""How requests are authorised: not at all, with a password or an API key, or by a signer that the caller provides."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from pydantic import SecretStr
+
 from penstock.errors import SettingsError
 from penstock.settings import SinkSettings
+from penstock.settings.checks import is_api_key
 
 
 class LoginAway(Exception):
@@ -35,40 +38,55 @@ class Anonymous:
         return False
 
 
-class Basic:
-    """User and password. A password file is read again when the server refuses, so a rotated password is picked up."""
+class Secret:
+    """A header made of a secret. Its file is read again when the server refuses, so a rotated secret is picked up."""
 
-    def __init__(self, username: str, password: str, password_file: Path | None = None) -> None:
-        self._username = username
-        self._file = password_file
-        self._header = self._made(password)
+    def __init__(self, header: Callable[[str], str], setting: str, secret: SecretStr | None, file: Path | None) -> None:
+        """Raises SettingsError when the file of the `setting` cannot be read, or holds nothing that can be sent."""
+        self._made, self._setting, self._file = header, setting, file
+        self._header = header(self._read(file) if file else secret.get_secret_value() if secret else "")
 
     def headers(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG002
-        """Return the given headers with the user and password added."""
+        """Return the given headers with the secret's added."""
         return {**headers, "authorization": self._header}
 
     def renew(self) -> bool:
-        """Read the password file again, if there is one. Raises LoginAway while it is being replaced."""
+        """Read the file again, if there is one. Raises LoginAway while it is being replaced."""
         if self._file is None:
             return False
         try:
-            password = _read(self._file)
+            secret = self._read(self._file)
+            if not secret:
+                raise LoginAway(f"[sink] {self._setting} {self._file} is empty.")
+            self._header = self._made(secret)
         except SettingsError as error:
             raise LoginAway(str(error)) from error
-        if not password:
-            raise LoginAway(f"[sink] password_file {self._file} is empty.")
-        self._header = self._made(password)
         return True
 
-    def _made(self, password: str) -> str:
-        return "Basic " + base64.b64encode(f"{self._username}:{password}".encode()).decode()
+    def _read(self, file: Path) -> str:
+        try:
+            return file.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"[sink] {self._setting} {file} cannot be read: {error}.") from error
 
 
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"[sink] password_file {file} cannot be read: {error}.") from error
+def _by_password(settings: SinkSettings) -> Secret:
+    def header(password: str) -> str:
+        return "Basic " + base64.b64encode(f"{settings.username}:{password}".encode()).decode()
+
+    return Secret(header, "password_file", settings.password, settings.password_file)
+
+
+def _by_api_key(settings: SinkSettings) -> Secret:
+    def header(key: str) -> str:
+        if not is_api_key(key):
+            raise SettingsError(
+                f"[sink] api_key_file {settings.api_key_file} does not hold an API key: one word of printable ASCII"
+                " characters."
+            )
+        return f"ApiKey {key}"
+
+    return Secret(header, "api_key_file", settings.api_key, settings.api_key_file)
 
 
 def authorisation(settings: SinkSettings, signer: Authorisation | None = None) -> Authorisation:
@@ -76,9 +94,9 @@ def authorisation(settings: SinkSettings, signer: Authorisation | None = None) -
     if settings.auth == "none":
         return Anonymous()
     if settings.auth == "basic":
-        username, file = settings.username or "", settings.password_file
-        password = settings.password.get_secret_value() if settings.password else ""
-        return Basic(username, _read(file) if file else password, file)
+        return _by_password(settings)
+    if settings.auth == "api-key":
+        return _by_api_key(settings)
     if signer is None:
         raise SettingsError("[sink] auth is `sigv4`, but the caller gave no signer.")
     return signer

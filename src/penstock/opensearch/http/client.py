@@ -24,6 +24,7 @@ from urllib3.exceptions import (
 
 from penstock.errors import SettingsError, SinkUnavailable
 from penstock.opensearch.http.auth import Authorisation, LoginAway, authorisation
+from penstock.runtime.client_certificate import problem_of
 from penstock.runtime.threads import SINK_MAY_ANSWER_S, Cutoff
 from penstock.settings import SinkSettings
 
@@ -79,6 +80,9 @@ class Client:
         self.is_serverless = settings.auth == "sigv4" and settings.service == "aoss"
         self._gzip = settings.gzip
         self._authorisation = authorisation(settings, signer)
+        self._certificate, self._key = settings.client_certificate, settings.client_key
+        if problem := self._certificate_problem():
+            raise SettingsError(f"[sink] client_certificate: {problem}.")
         self._renewing = threading.Lock()
         self._renewed_at: float | None = None
         self._away_since: float | None = None
@@ -92,6 +96,8 @@ class Client:
             timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, settings.timeout_s), read=settings.timeout_s),
             retries=False,
             ca_certs=str(settings.tls_ca_file) if settings.tls_ca_file is not None else None,
+            cert_file=str(self._certificate) if self._certificate is not None else None,
+            key_file=str(self._key) if self._key is not None else None,
             cert_reqs="CERT_REQUIRED",
         )
         self._pool.pool_classes_by_scheme = {
@@ -146,12 +152,39 @@ class Client:
             detail = _describe_transport_error(error)
             raise Unreachable(detail, unclear=False, todo=_reaching(error)) from error
         except HTTPError as error:
-            if todo := _tls_advice(error):
+            if todo := self._tls_advice(error):
                 raise SinkUnavailable(f"No TLS connection to {self.url}: {error}.", todo) from error
             is_cut = isinstance(error, ProtocolError | SSLError)
-            todo = _CUT[self.url.partition(":")[0]] if is_cut else ""
+            todo = self._advice_after_cut() if is_cut else ""
             raise Unreachable(_describe_transport_error(error), unclear=True, todo=todo) from error
         return Response(response.status, response.data)
+
+    def _certificate_problem(self) -> str:
+        return problem_of(self._certificate, self._key) if self._certificate else ""
+
+    def _tls_advice(self, error: HTTPError) -> str:
+        """What to do where TLS fails permanently; empty for a connection that was cut."""
+        cause = _ssl_error(error)
+        if cause is None:
+            return ""
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _server_certificate_advice(cause)
+        return (
+            self._on_client_certificate()
+            if cause.reason in _ON_CLIENT_CERTIFICATE
+            else _TLS_ADVICE.get(cause.reason, "")
+        )
+
+    def _on_client_certificate(self) -> str:
+        if self._certificate is None:
+            return _NO_CERTIFICATE
+        reason = self._certificate_problem() or "use one of an authority that the server trusts for clients"
+        return f"The server does not take the certificate of [sink] client_certificate, {self._certificate}: {reason}."
+
+    def _advice_after_cut(self) -> str:
+        if self.url.startswith("http:"):
+            return "If the server requires TLS, use https:// in [sink] url; else check that it is OpenSearch, and up."
+        return f"Check that it is OpenSearch, and up. It may be this: {self._on_client_certificate()}"
 
     def _renew(self, asked_at: float) -> bool:
         """Renew the credentials, unless another thread has done so since the refused request was made."""
@@ -191,37 +224,28 @@ def _noting(pool: type[HTTPConnectionPool], sockets: WeakSet[socket.socket]) -> 
 
 
 _NO_CERTIFICATE = (
-    "The server requires a client certificate, which penstock does not send: let it accept a login by user and password"
-    " or by AWS signatures instead."
+    "The server requires a client certificate: name it as [sink] client_certificate, and its key as client_key."
 )
-
-_CUT = {
-    "http": "If the server requires TLS, use https:// in [sink] url; else check that it is OpenSearch, and up.",
-    "https": f"Check that it is OpenSearch, and up. It may be this: {_NO_CERTIFICATE}",
-}
-"""What to do where connections are cut, by the scheme of the address."""
 
 _TLS_ADVICE = {
     "WRONG_VERSION_NUMBER": "Use http:// in [sink] url: the server has no TLS.",
     "NO_CERTIFICATE_OR_CRL_FOUND": "[sink] tls_ca_file must hold certificates in PEM form.",
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": _NO_CERTIFICATE,
     "TLSV1_ALERT_PROTOCOL_VERSION": "The server wants another version of TLS: let it accept TLS 1.2 or newer.",
     "UNSUPPORTED_PROTOCOL": "The server wants another version of TLS: let it accept TLS 1.2 or newer.",
 }
 """By the reason that OpenSSL gives: what fails permanently."""
 
-_ASKS_FOR_CERTIFICATE = frozenset({"SSLV3_ALERT_HANDSHAKE_FAILURE", "SSLV3_ALERT_BAD_CERTIFICATE"})
-"""What a server answers to a client without a certificate before TLS 1.3."""
+_ON_CLIENT_CERTIFICATE = frozenset(
+    {
+        *("TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_HANDSHAKE_FAILURE", "SSLV3_ALERT_BAD_CERTIFICATE"),
+        *("TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_CERTIFICATE_UNKNOWN", "SSLV3_ALERT_CERTIFICATE_EXPIRED"),
+        *("SSLV3_ALERT_CERTIFICATE_REVOKED", "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE"),
+    }
+)
+"""What a server says of a client's certificate, or of none."""
 
 
-def _tls_advice(error: HTTPError) -> str:
-    """What to do where TLS fails permanently; empty for a connection that was cut."""
-    cause = _ssl_error(error)
-    if cause is None:
-        return ""
-    reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED" if cause.reason in _ASKS_FOR_CERTIFICATE else cause.reason
-    if not isinstance(cause, ssl.SSLCertVerificationError):
-        return _TLS_ADVICE.get(reason, "")
+def _server_certificate_advice(cause: ssl.SSLCertVerificationError) -> str:
     if "expired" in cause.verify_message or "not yet valid" in cause.verify_message:
         return "Renew the server's certificate, or correct the clock of this machine."
     if "match" in cause.verify_message or "not valid for" in cause.verify_message:

@@ -42,7 +42,7 @@ _NO_ROOM = re.compile(r"would add \[\d+\] .*shards.* maximum .*open")
 _REFUSED = {
     401: (
         "the credentials",
-        "Correct [sink] auth, username and password (or password_file), or the region of the signature.",
+        "Correct [sink] auth, username and password (or password_file), the API key, or the region of the signature.",
     ),
     403: (
         "a permission",
