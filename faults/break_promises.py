@@ -165,7 +165,7 @@ PROMISES = (
         "runtime/threads.py",
         "            self._cut()\n",
         "            pass\n",
-        ("tests/end_to_end/test_stop.py::test_a_lease_is_released_although_the_source_hangs",),
+        ("tests/end_to_end/test_stop.py::test_a_stop_is_quick_in_every_state_when_a_server_hangs[index]",),
         fault="stopped_while_hanging",
     ),
     Promise(

@@ -67,8 +67,8 @@ def live_with_a_standby_and_commands(place, database):
     worker.until_live()
     standby = site.start("run")
     standby.until_logged("standby: another worker holds the lease")
-    verify = site.start("verify", namespace, "--rate", "50")
-    reindex = site.start("reindex", namespace, "--force", "--pipeline-load-rate", "50")
+    verify = site.start("verify", namespace, "--rate", "10")
+    reindex = site.start("reindex", namespace, "--force", "--pipeline-load-rate", "10")
     begun = f"verify/{namespace}/{site.index(namespace)}-g1"
     until(
         lambda: site.ask("POST", "penstock-state/_mget", {"ids": [begun]})["docs"][0]["found"], "the verify has begun"
@@ -79,7 +79,7 @@ def live_with_a_standby_and_commands(place, database):
 
 def loading(place, database):
     database.items.insert_many([{"_id": number} for number in range(DOCUMENTS)])
-    worker = place("loading", f"{database.name}.items", load_rate=50).start("run")
+    worker = place("loading", f"{database.name}.items", load_rate=10).start("run")
     worker.until_logged("load begins")
     return {worker: 0}
 
