@@ -11,8 +11,7 @@ from cdk_nag import AwsSolutionsChecks
 from infra.configuration import Configuration, ConfigurationError
 from infra.documentdb import DocumentDbStack
 from infra.existing import ExistingCluster, ExistingDomain
-from infra.functions.servers import SearchDomain, SourceCluster
-from infra.functions.stack import LambdaStack
+from infra.functions_stack import LambdaStack
 from infra.network import NetworkStack
 from infra.opensearch import OpenSearchStack
 from penstock.errors import PenstockError
@@ -50,13 +49,13 @@ def build(app: App, env: Environment | None = None, configuration: Configuration
     """
     configuration = configuration or Configuration.from_context(app.node)
     network = NetworkStack(app, f"{APPLICATION}-vpc-stack", configuration=configuration, env=env)
-    documentdb: SourceCluster
+    documentdb: DocumentDbStack | ExistingCluster
     if configuration.cluster_arn:
         documentdb = ExistingCluster(network, "Cluster", configuration=configuration)
     else:
         name = f"{APPLICATION}-documentdb-stack"
         documentdb = DocumentDbStack(app, name, configuration=configuration, network=network)
-    opensearch: SearchDomain
+    opensearch: OpenSearchStack | ExistingDomain
     if configuration.domain_arn:
         opensearch = ExistingDomain(network, "Domain", configuration=configuration)
     else:

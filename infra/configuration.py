@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from infra import context_checks as checks
-from infra.collections import Collections, index_patterns
 from penstock.settings import CollectionSettings
+from penstock_cdk import checks
+from penstock_cdk.collections import Collections, index_patterns
+from penstock_cdk.names import MOST_FUNCTIONS
 
 if TYPE_CHECKING:
     from constructs import Node  # its library starts Node, which takes seconds that are not needed to list the options
@@ -17,9 +18,6 @@ Egress = Literal["nat", "endpoints"]
 Architecture = Literal["x86_64", "arm64"]
 Api = Literal["key", "iam", "open"]
 SyncFunctions = Literal["one", "each"]
-
-MOST_FUNCTIONS: Final = 30
-"""A stack has 500 resources; a sync function with its role, log, settings, mapping and alarms is 13 of them."""
 
 
 class ConfigurationError(Exception):
@@ -202,17 +200,18 @@ class Configuration:
         return self.profile == "production"
 
     @property
-    def tables(self) -> tuple[CollectionSettings, ...]:
+    def synced(self) -> Collections:
         """The collections. The single node of a demo has no room for a copy: the domain would be yellow."""
         if self.collections.tables:
-            return self.collections.tables
+            return self.collections
         copies = {} if self.is_production else {"replicas": 0}
-        return (CollectionSettings(namespace=f"{self.database}.{self.collection}", index=self.index, **copies),)
+        table = CollectionSettings(namespace=f"{self.database}.{self.collection}", index=self.index, **copies)
+        return Collections((table,), inline=True)
 
     @property
     def indexes(self) -> list[str]:
         """By which names the roles get their rights."""
-        return index_patterns([each.alias for each in self.tables])
+        return index_patterns([each.alias for each in self.synced.tables])
 
     @classmethod
     def from_context(cls, node: "Node") -> Self:

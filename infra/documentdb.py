@@ -10,8 +10,9 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra.configuration import Configuration
-from infra.findings import accept
 from infra.network import NetworkStack
+from penstock_cdk.findings import accept
+from penstock_cdk.parts import Cluster
 
 FAMILIES = {"5.0.0": "docdb5.0", "4.0.0": "docdb4.0"}
 """The parameter group's family for each engine."""
@@ -45,36 +46,22 @@ class DocumentDbStack(Stack):
         _accept_findings(self.cluster, production=configuration.is_production)
 
     @property
-    def secret(self) -> secretsmanager.ISecret:
-        """The secret with `username` and `password` of the cluster's first user, plus what its attachment adds."""
-        secret = self.cluster.secret
+    def part(self) -> Cluster:
+        """What the rest of the app asks of it. The ARN has the form that the mapping needs: of the service rds."""
+        secret = self.cluster.secret  # has `username` and `password` of the first user, plus what its attachment adds
         assert secret is not None
-        return secret
-
-    @property
-    def cluster_arn(self) -> str:
-        """The ARN in the form that the event source mapping needs: of the service rds."""
-        return self.format_arn(
-            service="rds",
-            resource="cluster",
-            resource_name=self.cluster.cluster_identifier,
-            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        return Cluster(
+            arn=self.format_arn(
+                service="rds",
+                resource="cluster",
+                resource_name=self.cluster.cluster_identifier,
+                arn_format=ArnFormat.COLON_RESOURCE_NAME,
+            ),
+            endpoint=self.cluster.cluster_endpoint.socket_address,
+            identifier=self.cluster.cluster_identifier,
+            secret=secret,
+            needed=[self.cluster],
         )
-
-    @property
-    def identifier(self) -> str:
-        """The name of the cluster in its metrics."""
-        return self.cluster.cluster_identifier
-
-    @property
-    def needed(self) -> list[Construct]:
-        """What must be there before anything asks the cluster: its instances too."""
-        return [self.cluster]
-
-    @property
-    def endpoint(self) -> str:
-        """`host:port`."""
-        return self.cluster.cluster_endpoint.socket_address
 
     def _parameters(self) -> docdb.ClusterParameterGroup:
         """TLS, because the mapping requires it; a change log that outlives a fault, instead of the 3 hours of AWS."""

@@ -11,40 +11,46 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra.configuration import Configuration
+from penstock_cdk.parts import Cluster, Domain
 
 
 class ExistingCluster(Construct):
-    """A DocumentDB cluster; has what the rest of the app asks of `DocumentDbStack`."""
+    """A DocumentDB cluster; `part` is what the rest of the app asks of it."""
 
     def __init__(self, scope: Construct, name: str, *, configuration: Configuration) -> None:
         super().__init__(scope, name)
         key = configuration.cluster_secret_key
-        self.secret: secretsmanager.ISecret = secretsmanager.Secret.from_secret_attributes(
+        secret = secretsmanager.Secret.from_secret_attributes(
             self,
             "Secret",
             secret_complete_arn=configuration.cluster_secret,
             encryption_key=kms.Key.from_key_arn(self, "SecretKey", key) if key else None,
         )
-        self.cluster_arn = configuration.cluster_arn
-        self.endpoint = configuration.cluster_endpoint
-        self.identifier = configuration.cluster_arn.rpartition(":")[2]
-        self.needed: list[Construct] = []
+        self.part = Cluster(
+            arn=configuration.cluster_arn,
+            endpoint=configuration.cluster_endpoint,
+            identifier=configuration.cluster_arn.rpartition(":")[2],
+            secret=secret,
+        )
 
 
 class ExistingDomain(Construct):
-    """An OpenSearch domain; has what the rest of the app asks of `OpenSearchStack`."""
+    """An OpenSearch domain; `part` is what the rest of the app asks of it."""
 
     def __init__(self, scope: Construct, name: str, *, configuration: Configuration) -> None:
         super().__init__(scope, name)
-        self.domain: opensearch.IDomain = opensearch.Domain.from_domain_attributes(
+        domain = opensearch.Domain.from_domain_attributes(
             self,
             "Domain",
             domain_arn=configuration.domain_arn,
             domain_endpoint=f"https://{configuration.domain_endpoint}",
         )
-        self.arn = configuration.domain_arn
-        self.endpoint = configuration.domain_endpoint
-        self.volume_gib = configuration.domain_volume_gib
+        self.part = Domain(
+            domain=domain,
+            arn=configuration.domain_arn,
+            endpoint=configuration.domain_endpoint,
+            volume_gib=configuration.domain_volume_gib,
+        )
 
 
 def existing_vpc(scope: Construct, configuration: Configuration) -> ec2.IVpc:

@@ -7,10 +7,8 @@ from constructs import Construct
 
 from infra.configuration import Configuration
 from infra.existing import existing_group, existing_vpc
-from infra.findings import accept
-
-SOURCE = ec2.Port.tcp(27017)
-HTTPS = ec2.Port.tcp(443)
+from penstock_cdk.findings import accept
+from penstock_cdk.parts import HTTPS, Network, allow_connections
 
 _Service = ec2.InterfaceVpcEndpointAwsService
 
@@ -38,7 +36,7 @@ class NetworkStack(Stack):
         self.functions_group = self._group("FunctionsGroup", "The functions and the operations task")
         self.cluster_group = self._cluster_group()
         self.domain_group = self._domain_group()
-        self._add_rules()
+        allow_connections(self.functions_group, cluster=self.cluster_group, domain=self.domain_group)
         if not configuration.vpc_id:
             self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
             if configuration.egress == "endpoints":
@@ -48,6 +46,11 @@ class NetworkStack(Stack):
     def account_and_region(self) -> Environment:
         """The account and region of this stack, known or not; the other stacks are deployed there too."""
         return Environment(account=self.account, region=self.region)
+
+    @property
+    def part(self) -> Network:
+        """Where functions and tasks stand: in the subnets that cannot be reached from outside."""
+        return Network(vpc=self.vpc, subnets=self.vpc.private_subnets, group=self.functions_group)
 
     def _vpc(self) -> ec2.Vpc:
         """Private subnets keep their type without NAT, so that changing `egress` does not replace what is in them."""
@@ -92,19 +95,6 @@ class NetworkStack(Stack):
             return self._group("DomainGroup", "The OpenSearch domain")
         rules = "443 from the functions"
         return existing_group(self, "DomainGroup", group, configuration=self._configuration, rules=rules)
-
-    def _add_rules(self) -> None:
-        """Allow exactly the connections that are needed.
-
-        The event source mapping's poller uses the cluster's subnets and group: it connects to the cluster from inside
-        that group, and calls Lambda, STS and Secrets Manager.
-        """
-        anywhere = ec2.Peer.any_ipv4()
-        self.functions_group.connections.allow_to(self.cluster_group, SOURCE, "functions to the cluster")
-        self.functions_group.connections.allow_to(self.domain_group, HTTPS, "functions to the domain")
-        self.functions_group.add_egress_rule(anywhere, HTTPS, "functions to AWS services")
-        self.cluster_group.connections.allow_internally(SOURCE, "the poller to the cluster")
-        self.cluster_group.add_egress_rule(anywhere, HTTPS, "the poller to AWS services")
 
     def _add_interface_endpoints(self) -> None:
         group = self._group("EndpointsGroup", "Interface endpoints of AWS services")

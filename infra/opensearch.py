@@ -11,8 +11,9 @@ from aws_cdk import aws_opensearchservice as opensearch
 from constructs import Construct
 
 from infra.configuration import Configuration
-from infra.findings import accept
 from infra.network import NetworkStack
+from penstock_cdk.findings import accept
+from penstock_cdk.parts import Domain
 
 ENGINE = opensearch.EngineVersion.OPENSEARCH_3_3
 """The release that the local platform runs, and therefore the one that penstock is tested with."""
@@ -49,21 +50,19 @@ class OpenSearchStack(Stack):
         _accept_findings(self.domain, production=configuration.is_production)
 
     @property
-    def endpoint(self) -> str:
-        """The host for HTTPS requests."""
-        return self.domain.domain_endpoint
+    def part(self) -> Domain:
+        """What the rest of the app asks of it.
 
-    @property
-    def arn(self) -> str:
-        """The domain's ARN, exported by name, so that the ids of cdk-nag's findings, which contain it, are known."""
-        return str(self.export_value(self.domain.domain_arn))
-
-    @property
-    def volume_gib(self) -> int:
-        """The size of a data node's disk."""
+        The ARN is exported by name, so that the ids of cdk-nag's findings, which contain it, are known.
+        """
         resource = self.domain.node.default_child
         assert isinstance(resource, opensearch.CfnDomain)
-        return int(self.resolve(resource.ebs_options)["volumeSize"])
+        return Domain(
+            domain=self.domain,
+            arn=str(self.export_value(self.domain.domain_arn)),
+            endpoint=self.domain.domain_endpoint,
+            volume_gib=int(self.resolve(resource.ebs_options)["volumeSize"]),
+        )
 
     def _demo(self) -> dict[str, Any]:
         """One small node, in one subnet, as required for a domain without zone awareness."""

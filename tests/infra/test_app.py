@@ -129,8 +129,7 @@ def test_a_context_that_cannot_be_deployed_is_refused_in_one_line(tmp_path):
 
 
 def test_stacks_go_to_the_account_and_region_of_the_cli(tmp_path, monkeypatch):
-    from infra import app
-    from infra.functions import assets
+    from infra import app, assets
 
     monkeypatch.setenv("CDK_OUTDIR", str(tmp_path / "out"))
     monkeypatch.setenv("CDK_DEFAULT_ACCOUNT", "123456789012")

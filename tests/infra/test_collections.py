@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from infra.collections import Collections, index_patterns
 from penstock.settings import read_settings
+from penstock_cdk.collections import Collections, index_patterns
 from testkit.functions_template import may_ask, properties
 from testkit.synthesis import synthesise
 from testkit.templates import LAMBDA, Template, all_properties

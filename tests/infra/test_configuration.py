@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.collections import Collections
 from infra.configuration import Configuration, ConfigurationError
+from penstock_cdk.collections import Collections
 from testkit.functions_template import EXISTING
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "aws.md"
@@ -71,7 +71,7 @@ def test_without_context_everything_has_its_default():
 def test_the_defaults_are_the_demonstration():
     configuration = read()
     assert (configuration.engine_version, configuration.profile, configuration.egress) == ("5.0.0", "demo", "nat")
-    assert [each.namespace for each in configuration.tables] == ["demo-database.demo-collection"]
+    assert [each.namespace for each in configuration.synced.tables] == ["demo-database.demo-collection"]
     assert configuration.index == "demo-index"
     assert configuration.api == "key"
     assert not configuration.is_production

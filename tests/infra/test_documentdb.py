@@ -145,7 +145,7 @@ def test_a_demonstration_is_not_audited(template):
 def test_the_arn_is_the_one_the_mapping_wants(stack_alone):
     stack, template = stack_alone(Configuration())
     (cluster,) = resources(template, CLUSTER)
-    prefix, *rest = _joined(stack.resolve(stack.cluster_arn))
+    prefix, *rest = _joined(stack.resolve(stack.part.arn))
     assert prefix == "arn:"
     assert rest == [
         {"Ref": "AWS::Partition"},
@@ -161,7 +161,7 @@ def test_the_arn_is_the_one_the_mapping_wants(stack_alone):
 def test_the_endpoint_is_host_and_port(stack_alone):
     stack, template = stack_alone(Configuration())
     (cluster,) = resources(template, CLUSTER)
-    assert _joined(stack.resolve(stack.endpoint)) == [
+    assert _joined(stack.resolve(stack.part.endpoint)) == [
         {"Fn::GetAtt": [cluster, "Endpoint"]},
         ":",
         {"Fn::GetAtt": [cluster, "Port"]},
@@ -172,7 +172,7 @@ def test_the_secret_is_the_attached_one(stack_alone):
     """Its ARN waits for the attachment, so whoever gets it finds the host in it too."""
     stack, template = stack_alone(Configuration())
     (attachment,) = resources(template, "AWS::SecretsManager::SecretTargetAttachment")
-    assert stack.resolve(stack.secret.secret_arn) == {"Ref": attachment}
+    assert stack.resolve(stack.part.secret.secret_arn) == {"Ref": attachment}
 
 
 def _joined(value):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from infra.functions import assets
+from infra import assets
 from penstock.lambdas import environment
 from penstock.lambdas.environment import HANDLERS, VARIABLES
 from testkit.functions_template import OTHER, STACK, plain, properties

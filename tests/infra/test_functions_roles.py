@@ -170,7 +170,7 @@ def test_a_secret_with_a_key_of_the_customers_may_be_decrypted():
     from aws_cdk import aws_kms as kms
     from aws_cdk import aws_secretsmanager as secretsmanager
 
-    from infra.functions.roles import secret_access
+    from penstock_cdk.access import secret_access
 
     stack = Stack(App(), "stack")
     secret = secretsmanager.Secret(stack, "Secret", encryption_key=kms.Key(stack, "Key"))

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from infra.collections import FILE, Collections
-from infra.functions.names import readable
+from penstock_cdk.collections import FILE, Collections
+from penstock_cdk.names import readable
 from testkit.functions_template import EACH, allows, may_ask, plain, properties
 from testkit.synthesis import Synthesis
 from testkit.templates import LAMBDA, Template, all_properties
@@ -128,7 +128,7 @@ def test_a_function_finds_its_settings_its_mapping_and_its_own_code_in_the_layer
 
 def test_one_stack_holds_as_many_functions_as_are_allowed(both: Template, synth: Callable[..., Any]) -> None:
     """CloudFormation takes 500 resources in a stack."""
-    from infra.configuration import MOST_FUNCTIONS
+    from penstock_cdk.names import MOST_FUNCTIONS
 
     per_collection = len(both.content["Resources"]) - len(synth(OF_ONE)[LAMBDA].content["Resources"])
     rest = len(both.content["Resources"]) - 2 * per_collection

@@ -13,6 +13,7 @@ import pytest
 from uv import find_uv_bin
 
 import penstock
+import penstock_cdk
 import penstock_tools
 
 CLONE = Path(__file__).parents[2]
@@ -69,9 +70,9 @@ def files_of(package) -> set[str]:
     }
 
 
-def test_the_wheel_holds_the_two_packages_whole_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_the_packages_whole_and_nothing_else(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert held == files_of(penstock) | files_of(penstock_tools)
+    assert held == files_of(penstock) | files_of(penstock_cdk) | files_of(penstock_tools)
     assert held >= {
         "penstock/py.typed",
         "penstock/aws/global-bundle.pem",

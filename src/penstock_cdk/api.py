@@ -1,7 +1,7 @@
 """The HTTP API: it declares what may be sent; the functions decide what it means."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from aws_cdk import CfnOutput, RemovalPolicy
 from aws_cdk import aws_apigateway as apigateway
@@ -9,11 +9,18 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.configuration import Configuration
-from infra.findings import accept
-from infra.functions.findings import accept_managed_policy
-from infra.functions.functions import LOGS_KEPT, Functions
-from infra.functions.names import API
+from penstock.lambdas.environment import APPLICATION, VARIABLES
+from penstock.lambdas.permissions import reader_requests
+from penstock_cdk import checks
+from penstock_cdk.access import policy
+from penstock_cdk.code import Architecture, FunctionsCode
+from penstock_cdk.collections import Collections
+from penstock_cdk.findings import accept, accept_managed_policy
+from penstock_cdk.functions import LOGS_KEPT, function
+from penstock_cdk.parts import Cluster, Domain, Network
+from penstock_cdk.roles import Policies, function_role, login_policies
+from penstock_cdk.streams import ChangeStreams
+from penstock_cdk.variables import chosen, values
 
 QUERY: Final = ("q", "size", "after", "id")
 """Parameters of GET /demo-data; all are optional."""
@@ -22,16 +29,72 @@ REQUESTS_PER_SECOND: Final = 50
 BURST: Final = 100
 
 
+Access = Literal["key", "iam", "open"]
+Api = Literal["writer", "reader", "config"]
+
+
+class SyncApi(Construct):
+    """Writer, reader and config behind API Gateway; they serve the first of the collections.
+
+    `functions` and `roles` are those of writer and reader; `gateway` has the API and its key.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        network: Network,
+        cluster: Cluster,
+        domain: Domain,
+        collections: Collections,
+        code: FunctionsCode,
+        streams: ChangeStreams,
+        access: Access = "key",
+        architecture: Architecture = "x86_64",
+        prefix: str = APPLICATION,
+    ) -> None:
+        """Make it. `streams` has the config function. Raises ValueError."""
+        super().__init__(scope, name)
+        checks.require(self, access=(checks.one_of("key", "iam", "open"), access), prefix=(checks.prefix, prefix))
+        told = values(cluster, domain, collections, retention_hours=0)
+        allowed: dict[Api, Policies] = {
+            "writer": login_policies(cluster),
+            "reader": {"OpenSearchAccess": policy(domain, reader_requests(collections.tables[0].alias))},
+        }
+        roles, functions = Construct(self, "Roles"), Construct(self, "Functions")
+        self.roles = {each: function_role(roles, each.capitalize(), allowed[each]) for each in allowed}
+        self.functions = {
+            each: function(
+                functions,
+                each.capitalize(),
+                kind=each,
+                function_name=f"{prefix}-{each}",
+                code=code.with_settings,
+                environment=chosen(VARIABLES[each], told),
+                role=self.roles[each],
+                network=network,
+                architecture=architecture,
+            )
+            for each in allowed
+        }
+        called: dict[Api, lambda_.Function] = {"config": streams.config}
+        called.update(self.functions)
+        self.gateway = Gateway(self, "Gateway", functions=called, access=access, api_name=prefix)
+
+
 class Gateway(Construct):
     """The API with its key or other authorisation; the output ApiUrl is its address, with a slash at the end."""
 
-    def __init__(self, scope: Construct, name: str, *, configuration: Configuration, functions: Functions) -> None:
+    def __init__(
+        self, scope: Construct, name: str, *, functions: Mapping[Api, lambda_.Function], access: Access, api_name: str
+    ) -> None:
         super().__init__(scope, name)
-        self._access = configuration.api
+        self._access = access
         self.api = apigateway.RestApi(
             self,
             "Api",
-            rest_api_name=API,
+            rest_api_name=api_name,
             description="Stores documents in the collection, and finds them in the index.",
             endpoint_types=[apigateway.EndpointType.REGIONAL],
             cloud_watch_role=True,
@@ -69,7 +132,7 @@ class Gateway(Construct):
         self.key = self._key() if self._access == "key" else None
         self._accept()
 
-    def _routes(self, functions: Functions) -> None:
+    def _routes(self, functions: Mapping[Api, lambda_.Function]) -> None:
         data = self.api.root.add_resource("demo-data")
         self._route(data, "POST", functions["writer"], models={"application/json": self._documents()})
         self._route(data, "GET", functions["reader"], query=QUERY)

@@ -13,12 +13,10 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.configuration import Configuration
-from infra.functions import metrics
-from infra.functions.functions import Functions
-from infra.functions.servers import Servers
-from infra.functions.sync_functions import SyncFunction
 from penstock.lambdas.environment import APPLICATION
+from penstock_cdk import metrics
+from penstock_cdk.parts import Cluster, Domain
+from penstock_cdk.sync_functions import SyncFunction
 
 AGE_LIMIT_MS: Final = 15 * 60 * 1000
 JVM_LIMIT_PERCENT: Final = 85
@@ -26,31 +24,20 @@ CPU_LIMIT_PERCENT: Final = 80
 
 
 class Alarms(Construct):
-    """All alarms. They send mail if there is an address; otherwise, they only show on the dashboard."""
+    """Alarms of one part. Without an action they only show on the dashboard; `send_mail` adds one."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        name: str,
-        *,
-        configuration: Configuration,
-        functions: Functions,
-        servers: Servers,
-        syncs: Sequence[SyncFunction],
-    ) -> None:
+    def __init__(self, scope: Construct, name: str, *, prefix: str = APPLICATION) -> None:
         super().__init__(scope, name)
+        self._prefix = prefix
         self.all: list[cloudwatch.Alarm] = []
-        for each in syncs:
-            sync = functions.syncs[each.tables[0].namespace]
-            self._of_mapping(configuration, each, sync)
-            self._of_writes(each, sync)
-        self._of_queue(servers.queue)
-        self._of_servers(servers)
-        if configuration.alarm_email:
-            self._send_to(configuration.alarm_email)
 
-    def _of_mapping(self, configuration: Configuration, of: SyncFunction, sync: lambda_.IFunction) -> None:
-        self._alarm(
+    def of_sync(self, of: SyncFunction, sync: lambda_.IFunction, *, retention_hours: int) -> None:
+        """Of a sync function and the mapping that calls it."""
+        self._of_mapping(of, sync, retention_hours)
+        self._of_writes(of, sync)
+
+    def _of_mapping(self, of: SyncFunction, sync: lambda_.IFunction, retention_hours: int) -> None:
+        self.add(
             "MappingAge",
             metrics.of_mapping("IteratorAge", sync, statistic="Maximum"),
             AGE_LIMIT_MS,
@@ -59,7 +46,7 @@ class Alarms(Construct):
             evaluation_periods=2,
             of=of,
         )
-        self._alarm(
+        self.add(
             "SyncErrors",
             sync.metric_errors(period=metrics.PERIOD, statistic="Sum"),
             1,
@@ -67,26 +54,26 @@ class Alarms(Construct):
             "unavailable, or the deployment is broken. The function's log has the reason.",
             of=of,
         )
-        self._alarm(
+        self.add(
             "OversizedRecords",
             metrics.of_mapping("OversizedRecordCount", sync, statistic="Sum"),
             1,
             "The mapping dropped an event above 6 MB: run `penstock verify --repair`.",
             of=of,
         )
-        retention_s = configuration.change_log_retention_hours * 3600
-        self._alarm(
+        self.add(
             "LagAgainstChangeLog",
             metrics.of_sync(metrics.LAG, sync, statistic="Maximum"),
-            retention_s // 2,
+            retention_hours * 3600 // 2,
             f"The mapping is behind by more than half of the change log's retention "
-            f"({configuration.change_log_retention_hours} h). Beyond the retention, changes are lost and the mapping "
+            f"({retention_hours} h). Beyond the retention, changes are lost and the mapping "
             "is disabled: raise change_log_retention_hours now, then look for the cause.",
             of=of,
         )
 
-    def _of_queue(self, queue: sqs.IQueue) -> None:
-        self._alarm(
+    def of_queue(self, queue: sqs.IQueue) -> None:
+        """Of the queue of parked keys."""
+        self.add(
             "ParkedKeys",
             queue.metric_approximate_number_of_messages_visible(period=metrics.PERIOD, statistic="Maximum"),
             1,
@@ -95,21 +82,21 @@ class Alarms(Construct):
         )
 
     def _of_writes(self, of: SyncFunction, sync: lambda_.IFunction) -> None:
-        self._alarm(
+        self.add(
             "DeadLetters",
             metrics.of_sync(metrics.DEAD_LETTERED, sync),
             1,
             "The index refused a document permanently. `penstock dead-letters list` shows which, and why.",
             of=of,
         )
-        self._alarm(
+        self.add(
             "SystemicFaults",
             metrics.of_sync(metrics.SYSTEMIC_FAULTS, sync),
             1,
             "The index is not as penstock created it, or refuses everything. The sync function's log says what to do.",
             of=of,
         )
-        self._alarm(
+        self.add(
             "Unreconciled",
             metrics.of_sync(metrics.UNRECONCILED, sync, statistic="Maximum"),
             1,
@@ -118,37 +105,7 @@ class Alarms(Construct):
             of=of,
         )
 
-    def _of_servers(self, servers: Servers) -> None:
-        domain = servers.opensearch.domain
-        self._alarm(
-            "DomainFreeStorage",
-            domain.metric_free_storage_space(period=metrics.PERIOD, statistic="Minimum"),
-            servers.opensearch.volume_gib * 1024 // 5,
-            "Less than a fifth of a data node's disk is free; soon the domain refuses writes. Make its volumes larger.",
-            comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_OR_EQUAL_TO_THRESHOLD,
-        )
-        self._alarm(
-            "DomainJvmMemory",
-            domain.metric_jvm_memory_pressure(period=metrics.PERIOD, statistic="Maximum"),
-            JVM_LIMIT_PERCENT,
-            "The domain is short of memory and will refuse requests: use a larger instance, or fewer shards.",
-            evaluation_periods=3,
-        )
-        self._alarm(
-            "DomainRed",
-            domain.metric_cluster_status_red(period=metrics.PERIOD, statistic="Maximum"),
-            1,
-            "A primary shard is missing: writes to its index wait or are parked. See the domain's health.",
-        )
-        self._alarm(
-            "ClusterCpu",
-            metrics.of_cluster("CPUUtilization", servers.documentdb.identifier, statistic="Average"),
-            CPU_LIMIT_PERCENT,
-            "The cluster's instances are busy: changes are read late. Use larger instances.",
-            evaluation_periods=3,
-        )
-
-    def _alarm(
+    def add(
         self,
         name: str,
         metric: cloudwatch.IMetric,
@@ -161,10 +118,11 @@ class Alarms(Construct):
             cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
         ),
     ) -> None:
+        """Add an alarm; `of` a sync function it has a name of its own."""
         alarm = cloudwatch.Alarm(
             self,
             f"{name}{of.key if of else ''}",
-            alarm_name="-".join(filter(None, [APPLICATION, _with_hyphens(name), of.label if of else ""])),
+            alarm_name="-".join(filter(None, [self._prefix, _with_hyphens(name), of.label if of else ""])),
             alarm_description=description,
             metric=metric,
             threshold=threshold,
@@ -174,22 +132,62 @@ class Alarms(Construct):
         )
         self.all.append(alarm)
 
-    def _send_to(self, address: str) -> None:
-        topic = sns.Topic(self, "Topic", display_name=f"Alarms of {APPLICATION}", enforce_ssl=True)
-        # With a policy of its own, the topic no longer lets the services of its account publish by default.
-        topic.add_to_resource_policy(
-            iam.PolicyStatement(
-                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-                actions=["sns:Publish"],
-                resources=[topic.topic_arn],
-                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
-            )
+
+class ServerAlarms(Alarms):
+    """Alarms of a cluster and a domain; `all` are the alarms."""
+
+    def __init__(
+        self, scope: Construct, name: str, *, cluster: Cluster, domain: Domain, prefix: str = APPLICATION
+    ) -> None:
+        super().__init__(scope, name, prefix=prefix)
+        of_domain = domain.domain
+        self.add(
+            "DomainFreeStorage",
+            of_domain.metric_free_storage_space(period=metrics.PERIOD, statistic="Minimum"),
+            domain.volume_gib * 1024 // 5,
+            "Less than a fifth of a data node's disk is free; soon the domain refuses writes. Make its volumes larger.",
+            comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_OR_EQUAL_TO_THRESHOLD,
         )
-        topic.add_subscription(subscriptions.EmailSubscription(address))
-        action: Any = actions.SnsAction(topic)
-        for alarm in self.all:
-            alarm.add_alarm_action(action)
-            alarm.add_ok_action(action)
+        self.add(
+            "DomainJvmMemory",
+            of_domain.metric_jvm_memory_pressure(period=metrics.PERIOD, statistic="Maximum"),
+            JVM_LIMIT_PERCENT,
+            "The domain is short of memory and will refuse requests: use a larger instance, or fewer shards.",
+            evaluation_periods=3,
+        )
+        self.add(
+            "DomainRed",
+            of_domain.metric_cluster_status_red(period=metrics.PERIOD, statistic="Maximum"),
+            1,
+            "A primary shard is missing: writes to its index wait or are parked. See the domain's health.",
+        )
+        self.add(
+            "ClusterCpu",
+            metrics.of_cluster("CPUUtilization", cluster.identifier, statistic="Average"),
+            CPU_LIMIT_PERCENT,
+            "The cluster's instances are busy: changes are read late. Use larger instances.",
+            evaluation_periods=3,
+        )
+
+
+def send_mail(topic_scope: Construct, alarms: Sequence[cloudwatch.Alarm], address: str, about: str) -> sns.Topic:
+    """Send alarms, and when they end, to an address, which has to confirm it."""
+    topic = sns.Topic(topic_scope, "Topic", display_name=f"Alarms of {about}", enforce_ssl=True)
+    # With a policy of its own, the topic no longer lets the services of its account publish by default.
+    topic.add_to_resource_policy(
+        iam.PolicyStatement(
+            principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+            actions=["sns:Publish"],
+            resources=[topic.topic_arn],
+            conditions={"StringEquals": {"aws:SourceAccount": Stack.of(topic).account}},
+        )
+    )
+    topic.add_subscription(subscriptions.EmailSubscription(address))
+    action: Any = actions.SnsAction(topic)
+    for alarm in alarms:
+        alarm.add_alarm_action(action)
+        alarm.add_ok_action(action)
+    return topic
 
 
 def _with_hyphens(name: str) -> str:

@@ -6,16 +6,14 @@ from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3_assets as s3_assets
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.configuration import Configuration
-from infra.functions.domain_access import WILDCARDS, policy
-from infra.functions.findings import accept_wildcards
-from infra.functions.functions import private_subnets
-from infra.functions.roles import secret_access
-from infra.functions.servers import Servers
-from infra.network import NetworkStack
 from penstock.lambdas.permissions import of_all, operations_requests
+from penstock_cdk.access import WILDCARDS, allow, policy, secret_access
+from penstock_cdk.findings import accept_wildcards
+from penstock_cdk.parts import Cluster, Domain, Network
 
 QUEUE_ACTIONS: Final = [
     "sqs:ReceiveMessage",
@@ -47,12 +45,14 @@ class OperationsRole(iam.Role):
         name: str,
         *,
         configuration: Configuration,
-        network: NetworkStack,
-        servers: Servers,
+        network: Network,
+        cluster: Cluster,
+        domain: Domain,
+        queue: sqs.IQueue | None,
         code: s3_assets.Asset,
         log_group: logs.ILogGroup,
     ) -> None:
-        access = policy(servers.opensearch, of_all(operations_requests, configuration.indexes))
+        access = policy(domain, of_all(operations_requests, configuration.indexes))
         placing = _placing(Stack.of(scope), network)
         logging = iam.PolicyDocument(
             statements=[
@@ -66,11 +66,9 @@ class OperationsRole(iam.Role):
             name,
             assumed_by=iam.ServicePrincipal("codebuild.amazonaws.com"),
             inline_policies={
-                "DocumentDbSecretAccess": secret_access(servers.documentdb.secret, "DocumentDbSecretAccess"),
+                "DocumentDbSecretAccess": secret_access(cluster.secret, "DocumentDbSecretAccess"),
                 "OpenSearchAccess": access,
-                "ParkingQueueAccess": iam.PolicyDocument(
-                    statements=[iam.PolicyStatement(actions=QUEUE_ACTIONS, resources=[servers.queue.queue_arn])]
-                ),
+                **({"ParkingQueueAccess": allow(QUEUE_ACTIONS, queue.queue_arn)} if queue else {}),
                 "CodeAccess": _reading(code),
                 "LogAccess": logging,
                 "NetworkAccess": placing,
@@ -95,11 +93,10 @@ def _reading(code: s3_assets.Asset) -> iam.PolicyDocument:
     )
 
 
-def _placing(stack: Stack, network: NetworkStack) -> iam.PolicyDocument:
+def _placing(stack: Stack, network: Network) -> iam.PolicyDocument:
     """Allow to create interfaces, and to pass them to CodeBuild in these subnets only."""
     subnets = [
-        stack.format_arn(service="ec2", resource="subnet", resource_name=subnet.subnet_id)
-        for subnet in private_subnets(network).subnets or []
+        stack.format_arn(service="ec2", resource="subnet", resource_name=subnet.subnet_id) for subnet in network.subnets
     ]
     return iam.PolicyDocument(
         statements=[

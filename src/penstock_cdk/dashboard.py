@@ -8,43 +8,45 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.functions import metrics
-from infra.functions.alarms import Alarms
-from infra.functions.functions import Functions
-from infra.functions.gateway import Gateway
-from infra.functions.names import DASHBOARD
-from infra.functions.servers import Servers
+from penstock.lambdas.environment import APPLICATION
+from penstock_cdk import metrics
+from penstock_cdk.api import SyncApi
+from penstock_cdk.parts import Cluster, Domain
+from penstock_cdk.sync import ChangeStreamSync
 
 Syncs = Sequence[lambda_.IFunction]
 
 
-class Dashboard(Construct):
-    """The dashboard `change-streams-demo`."""
+class SyncDashboard(Construct):
+    """A dashboard of the parts that there are."""
 
     def __init__(
         self,
         scope: Construct,
         name: str,
         *,
-        functions: Functions,
-        gateway: Gateway,
-        alarms: Alarms,
-        servers: Servers,
+        cluster: Cluster,
+        domain: Domain,
+        alarms: Sequence[cloudwatch.Alarm],
+        sync: ChangeStreamSync | None = None,
+        api: SyncApi | None = None,
+        dashboard_name: str = APPLICATION,
     ) -> None:
         super().__init__(scope, name)
-        syncs = list(dict.fromkeys(functions.syncs.values()))
+        rows: list[list[cloudwatch.IWidget]] = []
+        if sync is not None:
+            syncs = list(dict.fromkeys(sync.functions.values()))
+            rows += [_keeps_up(syncs), _refused(syncs, sync.queue)]
+        rows.append(_servers(cluster, domain))
+        if api is not None:
+            rows.append(_api(api))
+        shown: cloudwatch.IWidget = cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms), width=24)
         cloudwatch.Dashboard(
             self,
             "Dashboard",
-            dashboard_name=DASHBOARD,
+            dashboard_name=dashboard_name,
             default_interval=Duration.hours(3),
-            widgets=[
-                [cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms.all), width=24)],
-                _keeps_up(syncs),
-                _refused(syncs, servers.queue),
-                _servers(servers),
-                _api(functions, gateway),
-            ],
+            widgets=[[shown], *rows],
         )
 
 
@@ -92,24 +94,25 @@ def _refused(syncs: Syncs, queue: sqs.IQueue) -> list[cloudwatch.IWidget]:
     ]
 
 
-def _servers(servers: Servers) -> list[cloudwatch.IWidget]:
-    domain = servers.opensearch.domain
+def _servers(cluster: Cluster, domain: Domain) -> list[cloudwatch.IWidget]:
+    of_domain = domain.domain
     return [
         _graph(
             "Domain: memory and CPU in %",
-            domain.metric_jvm_memory_pressure(),
-            domain.metric_cpu_utilization(),
+            of_domain.metric_jvm_memory_pressure(),
+            of_domain.metric_cpu_utilization(),
         ),
-        _graph("Domain: free storage in MB", domain.metric_free_storage_space()),
+        _graph("Domain: free storage in MB", of_domain.metric_free_storage_space()),
         _graph(
             "Cluster: CPU in %, size of the change log in MB",
-            metrics.of_cluster("CPUUtilization", servers.documentdb.identifier, statistic="Average"),
-            metrics.of_cluster("ChangeStreamLogSize", servers.documentdb.identifier, statistic="Maximum"),
+            metrics.of_cluster("CPUUtilization", cluster.identifier, statistic="Average"),
+            metrics.of_cluster("ChangeStreamLogSize", cluster.identifier, statistic="Maximum"),
         ),
     ]
 
 
-def _api(functions: Functions, gateway: Gateway) -> list[cloudwatch.IWidget]:
+def _api(api: SyncApi) -> list[cloudwatch.IWidget]:
+    gateway, functions = api.gateway, api.functions
     return [
         _graph("API: calls", gateway.api.metric_count()),
         _graph("API: errors", gateway.api.metric_client_error(), gateway.api.metric_server_error()),

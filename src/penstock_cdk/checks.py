@@ -1,6 +1,6 @@
-"""What a context value must be: each check returns the value, or raises ValueError with what is allowed.
+"""What an option must be: each check returns the value, or raises ValueError with what is allowed.
 
-Values of `-c` are text; cdk.json may contain numbers and booleans.
+Props are checked by `require`. Values of `-c` are text; cdk.json may contain numbers and booleans.
 """
 
 import re
@@ -32,6 +32,21 @@ def shaped(pattern: str, example: str) -> Read:
         return str(value)
 
     return read
+
+
+def require(construct: object, **props: tuple[Read, Any]) -> None:
+    """Check the props of a construct. Raises ValueError, which names the construct and every prop that is wrong."""
+    problems = []
+    for name, (read, value) in props.items():
+        try:
+            read(value)
+        except ValueError as error:
+            problems.append(f"{type(construct).__name__}: {name} is {value!r}: {error}.")
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+prefix = shaped("[a-z][a-z0-9-]{0,18}", "search or change-streams-demo: lower case, 19 characters at most")
 
 
 def several(pattern: str, example: str) -> Read:

@@ -1,17 +1,14 @@
-"""Names that start with the application's name; the functions' names are in penstock.lambdas.environment."""
+"""Names of a collection's parts."""
 
 import re
 from hashlib import sha256
 from typing import Final
 
-from penstock.lambdas.environment import APPLICATION
-
-API: Final = APPLICATION
-DASHBOARD: Final = APPLICATION
-OPERATIONS: Final = f"{APPLICATION}-operations"
-
 _READABLE: Final = 30
 """Lambda takes 64 characters for the name of a function."""
+
+MOST_FUNCTIONS: Final = 30
+"""A stack has 500 resources; a sync function with its role, log, settings, mapping and alarms is 13 of them."""
 
 
 def short(namespace: str) -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from infra import context_checks as checks
 from penstock.delivery.databases import require_mappable
 from penstock.errors import SettingsError
 from penstock.operations.init import toml_value
 from penstock.settings import CollectionSettings, read_settings
+from penstock_cdk import checks
 from penstock_tools.bundle.stable import make_stable
 
 FILE: Final = "penstock.toml"
@@ -28,10 +28,14 @@ _PREFIX: Final = 3
 
 @dataclass(frozen=True)
 class Collections:
-    """The tables, and the folder by which the files that they name were found."""
+    """The tables, and the folder by which the files that they name were found.
+
+    `inline`: they travel in an environment variable instead of a file, as one without files may.
+    """
 
     tables: tuple[CollectionSettings, ...] = ()
     folder: Path = Path()
+    inline: bool = False
 
     @classmethod
     def read(cls, given: Any) -> "Collections":
@@ -48,7 +52,9 @@ class Collections:
             raise ValueError(f"the file cannot be read: {error}") from error
 
     def add_to(self, bundle: str) -> str:
-        """Return a copy of a bundle with the tables and the files that they name."""
+        """Return a copy of a bundle with the tables and the files that they name; inline ones need none."""
+        if self.inline:
+            return bundle
         copy = Path(tempfile.mkdtemp(prefix="penstock-bundle-"), "code")
         shutil.copytree(bundle, copy)
         self._write(self.tables, copy, modules=copy)

@@ -1,15 +1,21 @@
-"""Ids of cdk-nag's findings about wildcards, which contain what the wildcard is part of.
+"""Accepted findings of cdk-nag, each with its reason, declared next to the construct that it concerns.
 
-cdk-nag identifies each finding by its full id, and writes references in it in its own way.
+cdk-nag identifies each finding by its full id. That of a wildcard contains what the wildcard is part of, and writes
+references in it in its own way.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from aws_cdk import Stack
+from aws_cdk import Acknowledgment, Stack, Validations
 from aws_cdk import aws_iam as iam
 from constructs import IConstruct
 
-from infra.findings import accept
+
+def accept(construct: IConstruct, reasons: Mapping[str, str]) -> None:
+    """Accept findings on a construct and everything in it; `reasons` maps the finding's full id to the reason."""
+    acknowledged = [Acknowledgment(id=finding, reason=reason) for finding, reason in reasons.items()]
+    Validations.of(construct).acknowledge(*acknowledged)
 
 
 def accept_wildcards(construct: IConstruct, document: iam.PolicyDocument, reason: str) -> None:

@@ -4,7 +4,7 @@ from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.findings import accept
+from penstock_cdk.findings import accept
 
 
 def parking_queue(scope: Construct, *, keep: bool) -> sqs.Queue:

@@ -6,13 +6,14 @@ other function. The queue is shared: a parked key names its collection, one repl
 there is something to replay.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
-from infra.collections import LAYER
-from infra.configuration import Configuration
-from infra.functions.names import readable, short
-from penstock.lambdas.environment import function_name
 from penstock.settings import CollectionSettings
+from penstock_cdk.collections import LAYER
+from penstock_cdk.names import readable, short
+
+SyncFunctions = Literal["one", "each"]
 
 
 class SyncFunction(NamedTuple):
@@ -20,7 +21,7 @@ class SyncFunction(NamedTuple):
 
     key: str
     label: str
-    tables: tuple[CollectionSettings, ...]
+    tables: Sequence[CollectionSettings]
 
     @property
     def construct(self) -> str:
@@ -28,9 +29,9 @@ class SyncFunction(NamedTuple):
         return f"Sync{self.key}"
 
     @property
-    def function_name(self) -> str:
-        """The name of the function on AWS."""
-        return function_name("-".join(filter(None, ["sync", self.label])))
+    def name(self) -> str:
+        """The end of the function's name on AWS."""
+        return f"sync-{self.label}" if self.label else "sync"
 
     @property
     def settings_folder(self) -> str:
@@ -38,8 +39,8 @@ class SyncFunction(NamedTuple):
         return f"{LAYER}/" if self.key else ""
 
 
-def sync_functions(configuration: Configuration) -> list[SyncFunction]:
-    """Return the sync functions of a deployment."""
-    if configuration.sync_functions == "one":
-        return [SyncFunction("", "", configuration.tables)]
-    return [SyncFunction(short(table.namespace), readable(table.namespace), (table,)) for table in configuration.tables]
+def sync_functions(tables: Sequence[CollectionSettings], how_many: SyncFunctions) -> list[SyncFunction]:
+    """Return the sync functions of these collections."""
+    if how_many == "one":
+        return [SyncFunction("", "", tables)]
+    return [SyncFunction(short(table.namespace), readable(table.namespace), (table,)) for table in tables]

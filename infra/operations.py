@@ -15,18 +15,19 @@ from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_s3_assets as s3_assets
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.configuration import Configuration
-from infra.findings import accept
-from infra.functions.assets import PYTHON
-from infra.functions.functions import function_logs, private_subnets
-from infra.functions.names import OPERATIONS
-from infra.functions.operations_role import OperationsRole
-from infra.functions.servers import Servers
-from infra.functions.variables import chosen
-from infra.network import NetworkStack
-from penstock.lambdas.environment import OPERATIONS_VARIABLES
+from infra.operations_role import OperationsRole
+from penstock.lambdas.environment import APPLICATION, OPERATIONS_VARIABLES, QUEUE
+from penstock_cdk.code import PYTHON
+from penstock_cdk.findings import accept
+from penstock_cdk.functions import known_logs
+from penstock_cdk.parts import Cluster, Domain, Network
+from penstock_cdk.variables import chosen
+
+OPERATIONS: Final = f"{APPLICATION}-operations"
 
 COMMAND: Final = "PENSTOCK_COMMAND"
 DEFAULT_COMMAND: Final = "status"
@@ -49,17 +50,28 @@ class Operations(Construct):
         name: str,
         *,
         configuration: Configuration,
-        network: NetworkStack,
-        servers: Servers,
+        network: Network,
+        cluster: Cluster,
+        domain: Domain,
+        queue: sqs.IQueue | None,
         folder: str,
         values: Mapping[str, str],
     ) -> None:
         super().__init__(scope, name)
         code = s3_assets.Asset(self, "Code", path=folder)
-        log_group = function_logs(self, "Logs", f"/aws/codebuild/{OPERATIONS}")
-        variables = {**chosen(OPERATIONS_VARIABLES, values), COMMAND: DEFAULT_COMMAND}
+        log_group = known_logs(self, "Logs", f"/aws/codebuild/{OPERATIONS}")
+        names = [each for each in OPERATIONS_VARIABLES if queue or each != QUEUE]
+        variables = {**chosen(names, values), COMMAND: DEFAULT_COMMAND}
         self.role = OperationsRole(
-            self, "Role", configuration=configuration, network=network, servers=servers, code=code, log_group=log_group
+            self,
+            "Role",
+            configuration=configuration,
+            network=network,
+            cluster=cluster,
+            domain=domain,
+            queue=queue,
+            code=code,
+            log_group=log_group,
         )
         self.project = codebuild.Project(
             self,
@@ -76,8 +88,8 @@ class Operations(Construct):
             logging=codebuild.LoggingOptions(cloud_watch=codebuild.CloudWatchLoggingOptions(log_group=log_group)),
             timeout=Duration.hours(8),
             vpc=network.vpc,
-            subnet_selection=private_subnets(network),
-            security_groups=[network.functions_group],
+            subnet_selection=network.selection,
+            security_groups=[network.group],
         )
         accept(
             self.project,

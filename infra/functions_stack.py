@@ -1,0 +1,132 @@
+"""The stack `change-streams-demo-lambda-stack`: where both sides of every grant are visible."""
+
+from collections.abc import Mapping, Sequence
+
+from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from infra.assets import assets
+from infra.configuration import Configuration
+from infra.documentdb import DocumentDbStack
+from infra.existing import ExistingCluster, ExistingDomain
+from infra.network import NetworkStack
+from infra.opensearch import OpenSearchStack
+from infra.operations import OPERATIONS, Operations
+from penstock.lambdas.environment import APPLICATION, QUEUE
+from penstock_cdk.alarms import ServerAlarms, send_mail
+from penstock_cdk.api import Gateway, SyncApi
+from penstock_cdk.dashboard import SyncDashboard
+from penstock_cdk.streams import ChangeStreams
+from penstock_cdk.sync import ChangeStreamSync
+from penstock_cdk.variables import values
+
+
+class LambdaStack(Stack):
+    """The functions, the mapping that calls sync, the API that calls the others, plus operations and monitoring.
+
+    A construct named Default leaves no trace in the ids of what it contains: they stay as they were before there were
+    constructs, so that what is deployed is not replaced.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        configuration: Configuration,
+        network: NetworkStack,
+        documentdb: DocumentDbStack | ExistingCluster,
+        opensearch: OpenSearchStack | ExistingDomain,
+    ) -> None:
+        super().__init__(
+            scope, name, env=network.account_and_region, termination_protection=configuration.is_production
+        )
+        if isinstance(opensearch, Stack):
+            self.add_stack_dependency(opensearch)
+        code, cluster, domain = assets(self.node, configuration), documentdb.part, opensearch.part
+        collections = configuration.synced
+        streams = ChangeStreams(
+            self,
+            "Default",
+            network=network.part,
+            cluster=cluster,
+            collections=collections,
+            code=code.functions,
+            architecture=configuration.architecture,
+        )
+        sync = ChangeStreamSync(
+            streams,
+            "Default",
+            network=network.part,
+            cluster=cluster,
+            domain=domain,
+            collections=collections,
+            code=code.functions,
+            streams=streams,
+            architecture=configuration.architecture,
+            how_many=configuration.sync_functions,
+            batch_size=configuration.batch_size,
+            batch_window_s=configuration.batch_window_s,
+            timeout_s=configuration.function_timeout_s,
+            memory_mb=configuration.function_memory_mb,
+            change_log_retention_hours=configuration.change_log_retention_hours,
+            enabled=not configuration.as_in_sample,
+            keep_queue=configuration.is_production,
+        )
+        api = SyncApi(
+            sync,
+            "Default",
+            network=network.part,
+            cluster=cluster,
+            domain=domain,
+            collections=collections,
+            code=code.functions,
+            streams=streams,
+            access=configuration.api,
+            architecture=configuration.architecture,
+        )
+        told = values(cluster, domain, collections, retention_hours=configuration.change_log_retention_hours)
+        operations = Operations(
+            self,
+            "Operations",
+            configuration=configuration,
+            network=network.part,
+            cluster=cluster,
+            domain=domain,
+            queue=sync.queue,
+            folder=code.operations,
+            values={**told, QUEUE: sync.queue.queue_url},
+        )
+        of_servers = ServerAlarms(self, "Alarms", cluster=cluster, domain=domain)
+        alarms = [*sync.alarms, *of_servers.all]
+        if configuration.alarm_email:
+            send_mail(of_servers, alarms, configuration.alarm_email, about=APPLICATION)
+        SyncDashboard(self, "Dashboard", cluster=cluster, domain=domain, alarms=alarms, sync=sync, api=api)
+        self._outputs(list(sync.mapping_ids.items()), api.gateway)
+        CfnOutput(self, "ParkingQueueUrl", value=sync.queue.queue_url, description="Queue of parked keys.")
+        if configuration.domain_arn:
+            self._roles_to_map({**sync.roles, "Reader": api.roles["reader"], "Operations": operations.role})
+
+    def _outputs(self, mappings: Sequence[tuple[str, str]], gateway: Gateway) -> None:
+        # CloudFormation allows no hyphen in the name of an output: it shows `esmid`, as for the sample. The export has
+        # the full name.
+        CfnOutput(self, "esm-id", value=mappings[0][1], export_name="esm-id", description="Id of the mapping.")
+        for name, mapping_id in mappings[1:]:
+            CfnOutput(
+                self, f"esm-{name.encode().hex()[:200]}", value=mapping_id, description=f"Id of the mapping of {name}."
+            )
+        CfnOutput(self, "OperationsProject", value=OPERATIONS, description="Project that runs penstock commands.")
+        CfnOutput(self, "DashboardName", value=APPLICATION, description="Dashboard in CloudWatch.")
+        if gateway.key is not None:
+            CfnOutput(
+                self,
+                "ApiKeyId",
+                value=gateway.key.key_id,
+                description="aws apigateway get-api-key --include-value --api-key <this>",
+            )
+
+    def _roles_to_map(self, roles: Mapping[str, iam.IRole]) -> None:
+        """Show the roles that a domain with fine-grained access control has to know."""
+        for name, role in roles.items():
+            CfnOutput(self, f"{name}RoleArn", value=role.role_arn, description="Backend role, where the domain asks.")
