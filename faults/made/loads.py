@@ -172,7 +172,8 @@ def load_refused(scene: Scene) -> None:
         assert scene.worker.metric("penstock_waiting") == 1
         time.sleep(_REFUSED_S)
         assert refused.pop(name) == 1, "what was read is sent once"
-        assert asked_anyway[name] < _REFUSED_S, f"{asked_anyway[name]} requests in {_REFUSED_S} s"
+        # the load and the stream each try again with growing pauses; without them there are hundreds of requests
+        assert asked_anyway[name] < 2 * _REFUSED_S, f"{asked_anyway[name]} requests in {_REFUSED_S} s"
         scene.mark()
         scene.worker.until_logged("load ends", collection=f"{scene.database.name}.{name}")
         scene.recover()
