@@ -237,8 +237,8 @@ class Site:
         self._workers: list[Worker] = []
         self._collections: dict[tuple[str, str], CollectionSettings] = {}
 
-    def settings(self, *namespaces: str, source=None, pipeline=None, **collection) -> None:
-        """Write the settings file: these collections, each with the same further settings."""
+    def settings(self, *namespaces: str, source=None, pipeline=None, reactions=(), **collection) -> None:
+        """Write the settings file: these collections, each with the same further settings, and these reactions."""
         sections = {
             "source": {"uri": self.source_uri, **(source or {})},
             "sink": {"url": self.sink_url},
@@ -249,6 +249,7 @@ class Site:
         for namespace in namespaces:
             values = {"namespace": namespace, "index": self.index(namespace), "replicas": 0, **collection}
             text += f"[[collections]]\n{_toml(values)}"
+        text += "".join(f"[[reactions]]\n{_toml(each)}" for each in reactions)
         (self.folder / "penstock.toml").write_text(text)
 
     def index(self, namespace: str) -> str:
@@ -340,6 +341,10 @@ class Site:
     def state(self, name: str) -> dict:
         """What is saved of a pipeline."""
         return self._state(f"pipeline/{name}")
+
+    def reaction_state(self, name: str) -> dict:
+        """What is saved of a reaction."""
+        return self._state(f"reaction/{name}")
 
     def load_state(self, namespace: str) -> dict:
         """What is saved of a collection's load."""

@@ -14,7 +14,7 @@ from penstock.mongo.watch import Watch, watches
 from penstock.opensearch.index.definition import IndexDefinition
 from penstock.opensearch.index.indexes import index_of, write_alias_of
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord
-from penstock.settings import CollectionSettings, Settings
+from penstock.settings import CollectionSettings, ReactionSettings, Settings, SourceSettings
 
 
 @dataclass(frozen=True)
@@ -243,3 +243,11 @@ def present_names(settings: Settings, records: Mapping[str, CollectionRecord]) -
     declared = {each.alias: Namespace.named(each.namespace) for each in settings.collections}
     names = {alias: Names(name, records[alias].names if alias in records else ()) for alias, name in declared.items()}
     return {each.declared: each.present for each in names.values()}
+
+
+def reaction_watch(reaction: ReactionSettings, source: SourceSettings) -> Watch:
+    """What the cursor of a reaction watches: its collections by their names, and the heartbeat of their database."""
+    (watch,) = watches(map(Namespace.named, reaction.collections), source.cursor_per)
+    beats = Namespace.named(source.heartbeat or "")
+    heartbeat = beats.coll if beats.db == watch.db and watch.own is None else None
+    return replace(watch, heartbeat=heartbeat, before_images=reaction.before)

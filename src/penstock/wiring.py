@@ -2,6 +2,7 @@
 
 Wiring     one process's settings and connections; makes
 Adapters   what one pipeline of `penstock.planner` is joined to, made again for each term of its lease
+ReactionAdapters   the same for a reaction
 """
 
 import os
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from penstock.connections import sink_client, source_connection
-from penstock.model import Change
+from penstock.model import Change, Namespace
 from penstock.mongo.connection import Connection
 from penstock.mongo.identity import SourceIdentity, identity_of
 from penstock.mongo.load import MongoLoad
@@ -21,13 +22,14 @@ from penstock.mongo.lookup import with_states
 from penstock.mongo.retrying import ask
 from penstock.mongo.stream import MongoStream
 from penstock.observe.metrics import Metrics
+from penstock.opensearch.dead_letters.search import REACTION_LETTER_INDEX
 from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.requests import require_server
 from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.indexes import Generation, Indexes
 from penstock.opensearch.state.generations import GenerationRegistry
-from penstock.opensearch.state.ids import index_id, pipeline_id
+from penstock.opensearch.state.ids import index_id, pipeline_id, reaction_id
 from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.opensearch.state.store import Conflict, StateDocument, StateStore
@@ -36,9 +38,9 @@ from penstock.opensearch.write.field_fallback import FieldFallback
 from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.pipeline.batching import Limits
 from penstock.pipeline.pipeline import PipelineRules
-from penstock.planner import FedGeneration, Plan, shared_pipeline
+from penstock.planner import FedGeneration, Plan, reaction_watch, shared_pipeline
 from penstock.runtime.intervals import INTERVALS, Intervals
-from penstock.settings import Settings
+from penstock.settings import ReactionSettings, Settings
 
 T = TypeVar("T")
 
@@ -69,6 +71,14 @@ class Wiring:
         """Join a pipeline; with `leased` nothing is written to its indexes without its lease."""
         return Adapters(self, plan, stop, leased=leased)
 
+    def reaction(self, reaction: ReactionSettings, stop: threading.Event) -> "ReactionAdapters":
+        """Join a reaction; nothing is written without its lease."""
+        return ReactionAdapters(self, reaction, stop)
+
+    def reaction_id(self, reaction: ReactionSettings) -> str:
+        """The id of a reaction's state."""
+        return reaction_id(reaction.name, self.settings.pipeline.name)
+
     def store(self, stop: threading.Event) -> StateStore:
         """The state documents."""
         return StateStore(self.client, self.patience(stop))
@@ -97,6 +107,63 @@ def wired(
         require_server(client)
         with source_connection(settings.source, stop=stop) as connection:
             yield Wiring(settings, connection, client, metrics, intervals, if_closed)
+
+
+class ReactionAdapters:
+    """What one reaction is joined to, for one term of its lease. Everything in it ends when `stop` is set."""
+
+    def __init__(self, wiring: Wiring, reaction: ReactionSettings, stop: threading.Event) -> None:
+        settings, self._stop = wiring.settings, stop
+        self._connection, self._metrics, self._intervals = wiring.connection, wiring.metrics, wiring.intervals
+        self._colls = [Namespace.named(each).coll for each in reaction.collections]
+        self.watch = reaction_watch(reaction, settings.source)
+        self.state_id = wiring.reaction_id(reaction)
+        patience = wiring.patience(stop)
+        self.state = PipelineState(
+            StateStore(wiring.client, patience),
+            self.state_id,
+            owner=f"{socket.gethostname()}/{os.getpid()}",
+            collections=reaction.collections,
+            lease_s=settings.pipeline.lease_s,
+            standby_s=wiring.intervals.standby_s,
+            stop=stop,
+            state_id=self.state_id,
+        )
+        sink = OpenSearchSink(wiring.client, settings.sink, wiring.metrics, patience, may_send=self.state.assert_held)
+        self.letters = reaction_letters(wiring.client, sink, patience, kept=settings.pipeline.dead_letters_kept)
+
+    def stream(self) -> MongoStream:
+        """The reaction's cursor."""
+        return MongoStream(
+            self._connection,
+            self.watch,
+            name=self.state_id,
+            metrics=self._metrics,
+            stop=self._stop,
+            wait_ms=round(self._intervals.stream_wait_s * 1000),
+            whole_events=True,
+        )
+
+    def ask(self, question: Callable[..., T], *arguments: object) -> T:
+        """Put a question to the source; see `penstock.mongo.retrying`."""
+        return ask(self._connection, self._stop, question, *arguments)
+
+    def source_identity(self) -> SourceIdentity:
+        """Who answers at the source's address."""
+        return self.ask(identity_of, self.watch.db, self._colls, self._connection.address)
+
+
+def reaction_letters(
+    client: Client, sink: OpenSearchSink, patience: RetryForever, *, kept: int
+) -> OpenSearchDeadLetters:
+    """The dead letters of reactions, which are kept whole for a replay."""
+    return OpenSearchDeadLetters(
+        client, sink, patience, index=REACTION_LETTER_INDEX, kept=kept, bodies_kept=kept, body_bytes=EVENT_BYTES_KEPT
+    )
+
+
+EVENT_BYTES_KEPT = 4 * 1024 * 1024
+"""Of a larger event only the start is kept, and it cannot be replayed: indexes take no requests of any size."""
 
 
 class Adapters:

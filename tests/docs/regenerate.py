@@ -31,6 +31,7 @@ from penstock.settings.table import (
     SETTINGS_FLAG,
     Setting,
     collection_table,
+    reaction_table,
     section_class,
     settings_table,
     shown,
@@ -66,8 +67,17 @@ def _section(section: str) -> str:
 
 def collections_part() -> str:
     """The table of a `[[collections]]` table."""
+    return _table(collection_table())
+
+
+def reactions_part() -> str:
+    """The table of a `[[reactions]]` table."""
+    return _table(reaction_table())
+
+
+def _table(rows: Sequence[Setting]) -> str:
     lines = ["| name | is | default | |", "| --- | --- | --- | --- |"]
-    for row in collection_table():
+    for row in rows:
         lines.append(f"| `{row.name}` | {row.kind} | {_default(row)} | {_cell(row.description)} |")
     return "\n".join(lines) + "\n"
 
@@ -232,6 +242,7 @@ def _figure(section: ItemSection, measure: str) -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "settings": settings_part,
     "collections": collections_part,
+    "reactions": reactions_part,
     "common-flags": common_flags_part,
     "commands": commands_part,
     "metrics": metrics_part,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from penstock.cli.letter_filters import Collections, NewerThan, OlderThan, Reason, wanted
+from penstock.cli.letter_filters import Collections, NewerThan, OlderThan, ReactionName, Reason, wanted
 from penstock.cli.preparation import prepare_to_look, prepare_to_work
 from penstock.cli.signals import stop_signals
 from penstock.cli.tables import aligned, as_table_or_lists, cut, on_one_line, say, terminal_width
@@ -18,10 +18,12 @@ from penstock.observe.wording import counted
 from penstock.settings import Settings
 
 if TYPE_CHECKING:
-    from penstock.opensearch.dead_letters.search import LetterTally
+    from penstock.opensearch.dead_letters.letter import StoredLetter
+    from penstock.opensearch.dead_letters.search import LetterFilter, LetterTally
     from penstock.operations.dead_letters.listing import JudgedLetter, Listing
 
 _COLUMNS = ("collection", "document", "state", "age", "reason")
+_EVENT_COLUMNS = ("event", "age", "reason")
 _NAMES = 3
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
@@ -32,6 +34,7 @@ def list_(
     reason: Reason = "",
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
+    reaction: ReactionName = "",
     limit: Annotated[int, typer.Option("--limit", min=0, max=10_000, help="How many to show, newest first.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -40,10 +43,15 @@ def list_(
     The states are: open (the document still has to be indexed), superseded (the index holds this version of the
     document or a later one), deleted (the source no longer has the document), no collection (the source no longer has
     the collection) and unknown (the source or the index cannot be asked). A replay removes superseded and deleted ones.
+    With --reaction, the events that its target refused are shown.
     """
     from penstock.operations.dead_letters.listing import list_letters
 
     settings = prepare_to_look(settings)
+    if reaction:
+        which = wanted(settings, collections, reason, older_than, newer_than, reaction)
+        _list_events(settings, which, limit=limit, as_json=as_json)
+        return
     listing = list_letters(settings, wanted(settings, collections, reason, older_than, newer_than), limit=limit)
     if as_json:
         typer.echo(json.dumps(_listing(listing), indent=1))
@@ -60,10 +68,15 @@ def show(
     settings: Settings,
     namespace: Annotated[str, typer.Argument(metavar="COLLECTION", help="As database.collection.")],
     document: Annotated[
-        str, typer.Argument(metavar="ID", help="The document id as `list` shows it, or the _id as extended JSON.")
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="The document id as `list` shows it, or the _id as extended JSON. With --reaction: the event's id.",
+        ),
     ],
+    reaction: ReactionName = "",
     body: Annotated[
-        bool, typer.Option("--body", help="Also print the body that was refused, which is the document's content.")
+        bool, typer.Option("--body", help="Also print what was refused, which is the document's content.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -72,6 +85,9 @@ def show(
     from penstock.operations.explain.document_ref import asked_id
 
     settings = prepare_to_look(settings)
+    if reaction:
+        _show_event(settings, reaction, namespace, document, body=body, as_json=as_json)
+        return
     text = asked_id(document).text
     found = find_letter(settings, Namespace.named(namespace), text)
     if found is None:
@@ -92,26 +108,87 @@ def drop(
     reason: Reason = "",
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
-    everything: Annotated[bool, typer.Option("--all", help="All dead letters of the declared collections.")] = False,
+    reaction: ReactionName = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="All dead letters of the declared collections, or of the reaction.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation; for scripts.")] = False,
 ) -> None:
     """Remove dead letters without a replay: source and index stay as they are, and the letters are gone for good.
 
     The command asks for confirmation. A dead letter that is stored in the meantime stays.
     """
-    from penstock.operations.dead_letters import listing
+    from penstock.operations.dead_letters import listing, reactions
 
     if not (collections or reason or older_than or newer_than or everything):
         raise SettingsError(
             "say which dead letters to drop: name a collection, or give --reason, --older-than, --newer-than or --all"
         )
     settings = prepare_to_work(settings, note=False)
-    which = wanted(settings, collections, reason, older_than, newer_than)
-    if not yes:
+    which = wanted(settings, collections, reason, older_than, newer_than, reaction)
+    if not yes and reaction:
+        _ask(reactions.newest(settings, which, limit=0)[1])
+    elif not yes:
         _ask(listing.list_letters(settings, which, limit=0).tally)
-    with stop_signals() as signals, listing.kept_letters(settings, signals.stop) as kept:
+    open_letters = reactions.kept_events if reaction else listing.kept_letters
+    with stop_signals() as signals, open_letters(settings, signals.stop) as kept:
         say(f"{counted(listing.drop(kept, which, signals.stop), 'dead letter')} dropped")
     raise typer.Exit(signals.exit_code(endless=False))
+
+
+def _list_events(settings: Settings, which: "LetterFilter", *, limit: int, as_json: bool) -> None:
+    from penstock.operations.dead_letters.reactions import newest
+
+    letters, tally = newest(settings, which, limit=limit)
+    if as_json:
+        found = {"letters": [_event(each) for each in letters], "total": tally.total, "reasons": dict(tally.reasons)}
+        typer.echo(json.dumps(found, indent=1))
+        return
+    width, now = terminal_width(), datetime.now(UTC)
+    rows = [(on_one_line(each.id), _age(now - each.stored_at), on_one_line(each.reason)) for each in letters]
+    if rows:
+        table = cut([_EVENT_COLUMNS, *rows], width=width)
+        for line in as_table_or_lists(table, texts=len(_EVENT_COLUMNS), width=width):
+            say(line)
+    if more := tally.total - len(rows):
+        say(f"{more:,} more; raise --limit to see them" if rows else counted(more, "dead letter"))
+    if not tally.total:
+        say("no dead letters")
+
+
+def _show_event(settings: Settings, reaction: str, namespace: str, event_id: str, *, body: bool, as_json: bool) -> None:
+    from penstock.operations.dead_letters.reactions import find_event
+
+    found = find_event(settings, reaction, Namespace.named(namespace), event_id)
+    if found is None:
+        say(f"reaction {reaction} has no dead letter for the event {on_one_line(event_id)}", err=True)
+        raise typer.Exit(1)
+    if as_json:
+        typer.echo(json.dumps({**_event(found), **({"event": found.body} if body else {})}, indent=1))
+        return
+    stored = f"{found.stored_at:%Y-%m-%d %H:%M:%S} UTC, {_age(datetime.now(UTC) - found.stored_at)} ago"
+    rows = [
+        ("event", on_one_line(found.id)),
+        ("collection", str(found.namespace)),
+        ("stored", stored),
+        ("reason", on_one_line(found.reason)),
+        ("size", counted(found.body_bytes, "byte")),
+    ]
+    for line in aligned(rows, texts=2):
+        say(line)
+    if body and found.body is not None:
+        say(found.body)
+
+
+def _event(letter: "StoredLetter") -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "collection": str(letter.namespace),
+        "stored_at": letter.stored_at.isoformat(),
+        "version": letter.version,
+        "reason": letter.reason,
+        "bytes": letter.body_bytes,
+    }
 
 
 def _ask(tally: "LetterTally") -> None:

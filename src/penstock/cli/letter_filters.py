@@ -47,21 +47,34 @@ NewerThan = Annotated[
 ]
 
 
+ReactionName = Annotated[
+    str,
+    typer.Option("--reaction", metavar="NAME", help="The dead letters of this reaction.", show_default=False),
+]
+
+
 def wanted(
     settings: "Settings",
     collections: Sequence[str] | None,
     reason: str,
     older_than: timedelta | None,
     newer_than: timedelta | None,
+    reaction: str = "",
 ) -> "LetterFilter":
-    """Return the filter for these flags; without a collection, it selects those of all declared collections."""
+    """Return the filter for these flags.
+
+    Without a collection, it selects those of all declared collections, or of all that the reaction has.
+    """
     from penstock.opensearch.dead_letters.search import LetterFilter
     from penstock.operations.dead_letters.listing import declared
+    from penstock.operations.dead_letters.reactions import of_reaction
 
     now = datetime.now(UTC)
-    return LetterFilter(
-        tuple(map(Namespace.named, collections)) if collections else declared(settings),
+    everything = () if reaction else declared(settings)
+    found = LetterFilter(
+        tuple(map(Namespace.named, collections)) if collections else everything,
         reason,
         before=now - older_than if older_than else None,
         after=now - newer_than if newer_than else None,
     )
+    return of_reaction(settings, reaction, found) if reaction else found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from penstock.cli.letter_filters import Collections, NewerThan, OlderThan, Reason, wanted
+from penstock.cli.letter_filters import Collections, NewerThan, OlderThan, ReactionName, Reason, wanted
 from penstock.cli.preparation import prepare_to_work, set_up_process
 from penstock.cli.signals import stop_signals
 from penstock.errors import SettingsError
@@ -29,6 +29,7 @@ def replay(
     reason: Reason = "",
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
+    reaction: ReactionName = "",
     queue: Annotated[
         bool,
         typer.Option(
@@ -41,8 +42,10 @@ def replay(
     So an old dead letter never replaces a newer document. A document that no longer exists is deleted from the index;
     one that is refused again gets a new dead letter. Workers may keep running. The command may be repeated, or stopped
     with Ctrl-C: dead letters that were not replayed stay. The exit code is 1 if dead letters remain.
+
+    With --reaction, its target is given the same events again, with the same ids, the oldest first.
     """
-    if queue and (collections or reason or older_than or newer_than):
+    if queue and (collections or reason or older_than or newer_than or reaction):
         raise SettingsError("--queue replays all parked keys; it takes no collection and no filter")
     if queue:
         set_up_process(settings)
@@ -52,6 +55,9 @@ def replay(
     with stop_signals() as signals:
         if queue:
             _replay_queue(settings, signals.stop, intervals)
+        elif reaction:
+            which = wanted(settings, collections, reason, older_than, newer_than, reaction)
+            remain = _replay_events(settings, reaction, which, signals.stop, intervals)
         else:
             remain = _replay_letters(
                 settings, wanted(settings, collections, reason, older_than, newer_than), signals.stop
@@ -93,6 +99,22 @@ def _replay_letters(settings: Settings, which: "LetterFilter", stop: threading.E
 
         replayed = replay_letters(settings, which, stop=stop, on_page=report)
         progress.say(_of_letters(replayed))
+    return bool(replayed.refused or replayed.left)
+
+
+def _replay_events(
+    settings: Settings, reaction: str, which: "LetterFilter", stop: threading.Event, intervals: Intervals
+) -> bool:
+    """Replay the events; return whether some remain."""
+    from penstock.cli.progress import progress_display
+    from penstock.operations.dead_letters.reactions import replay_events
+
+    with progress_display() as progress:
+        replayed = replay_events(settings, reaction, which, stop=stop, intervals=intervals)
+        parts = [counted(replayed.letters, "dead letter"), f"{replayed.done:,} accepted"]
+        parts += [f"{replayed.refused:,} refused again"] if replayed.refused else []
+        parts += [f"{replayed.left:,} too large to be kept whole"] if replayed.left else []
+        progress.say(", ".join(parts))
     return bool(replayed.refused or replayed.left)
 
 

@@ -4,8 +4,6 @@ The order is the one that the settings suggest: `include` and `exclude` choose t
 sees those under the source's names, `rename` gives the names in the index, and `conflicts` uses those names.
 """
 
-import os
-import traceback
 from collections.abc import Sequence
 from copy import deepcopy
 from hashlib import sha256
@@ -19,7 +17,7 @@ from penstock.documents.conflicts import give_shape, shapes
 from penstock.documents.document_id import HASHED, are_short, document_id, id_json
 from penstock.documents.encode import FORM, encode, encode_all, one_by_one
 from penstock.documents.field_names import RESERVED
-from penstock.documents.user_function import UserFunction, import_function, source_of
+from penstock.documents.user_function import UserFunction, import_function, place_of, source_of
 from penstock.errors import DocumentError, SettingsError
 from penstock.model import Body
 from penstock.settings import CollectionSettings
@@ -40,7 +38,9 @@ class Transform:
         self._exclude = field_paths.tree(settings.exclude)
         self._rename = dict(settings.rename)
         self._name = settings.function
-        self._function = import_function(settings) if settings.function else None
+        self._function = (
+            import_function(settings.function, f"collection {settings.namespace}") if settings.function else None
+        )
         self._shapes = shapes(settings.conflicts)
         self._is_plain = not (self._include or self._exclude or self._rename or self._function or self._shapes)
         self.fingerprint = _fingerprint(settings, self._function)
@@ -88,7 +88,7 @@ class Transform:
         try:
             returned = function(document)
         except Exception as error:
-            raise DocumentError(f"function {self._name} raised {type(error).__name__} {_place_of(error)}") from error
+            raise DocumentError(f"function {self._name} raised {type(error).__name__} {place_of(error)}") from error
         if returned is not None and not isinstance(returned, dict):
             raise DocumentError(
                 f"function {self._name} returned {type(returned).__name__}; it must return a document or None"
@@ -104,13 +104,6 @@ class Transform:
 def _is_same(given: Any, identity: Any) -> bool:
     """Whether it is the same `_id`; 1, 1.0 and True are different ones."""
     return given is identity or (type(given) is type(identity) and bool(given == identity))
-
-
-def _place_of(error: Exception) -> str:
-    """Return where a function's error arose. Not its message, which may quote the document."""
-    frames = traceback.extract_tb(error.__traceback__)
-    last = frames[-1]
-    return f"in line {last.lineno} of {os.path.basename(last.filename)}"
 
 
 def _long_id(identity: Any) -> str | None:

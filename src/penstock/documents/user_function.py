@@ -6,7 +6,9 @@ penstock may use, must not run in place of that one.
 
 import importlib
 import inspect
+import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -17,9 +19,9 @@ from types import ModuleType
 from typing import Any
 
 from penstock.errors import SettingsError
-from penstock.settings import CollectionSettings
 
-UserFunction = Callable[[dict[str, Any]], dict[str, Any] | None]
+UserFunction = Callable[[dict[str, Any]], Any]
+"""A collection's takes a document and returns one, or None; a reaction's takes an event."""
 
 _folders: list[Path] = []
 _imported: set[str] = set()
@@ -30,10 +32,10 @@ def look_in(folder: Path) -> None:
     _folders[:] = [folder]
 
 
-def import_function(settings: CollectionSettings) -> UserFunction:
-    """Return the function that the settings of a collection name. Raises SettingsError."""
-    module_name, _, name = str(settings.function).partition(":")
-    where = f"collection {settings.namespace}: function {settings.function}"
+def import_function(named: str, of: str, *, takes: str = "document") -> UserFunction:
+    """Return the function that the settings of something name, as `module:function`. Raises SettingsError."""
+    module_name, _, name = named.partition(":")
+    where = f"{of}: function {named}"
     try:
         module = _module(module_name)
     except Exception as error:
@@ -44,7 +46,7 @@ def import_function(settings: CollectionSettings) -> UserFunction:
     if not callable(function):
         found = "has no function of that name" if function is None else f"has {name}, which is not a function"
         raise SettingsError(f"{where}: the module {module_name} {found}; correct `function` in the settings")
-    _check_signature(function, where)
+    _check_signature(function, where, takes)
     return function  # type: ignore[no-any-return]
 
 
@@ -104,10 +106,16 @@ def _siblings(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
 
 
-def _check_signature(function: UserFunction, where: str) -> None:
+def place_of(error: BaseException) -> str:
+    """Return where a function's error arose. Not its message, which may quote the document."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"in line {last.lineno} of {os.path.basename(last.filename)}"
+
+
+def _check_signature(function: UserFunction, where: str, takes: str) -> None:
     try:
         inspect.signature(function).bind({})
     except TypeError as error:
-        raise SettingsError(f"{where}: it does not accept one argument, the document; change its parameters") from error
+        raise SettingsError(f"{where}: it does not accept one argument, the {takes}; change its parameters") from error
     except ValueError:  # a function without a signature, such as some compiled ones
         return

@@ -1,9 +1,13 @@
-"""From the events of a change stream to changes."""
+"""From the events of a change stream to changes.
+
+EventReader   changes with documents, for an index
+WholeEvents   changes with whole events, for a reaction
+"""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
-from penstock.model import BsonDocument, Change, Kind, Names, Namespace
+from penstock.model import BsonDocument, Change, Kind, Names, Namespace, version_of
 from penstock.mongo.cursor import Undecodable
 
 CONTROL_KINDS: dict[str, Kind] = {
@@ -97,6 +101,26 @@ class EventReader:
             return names.declared
         moved = {each.declared.coll for each in self._renamed[coll]}
         return None if coll in moved else self._namespaces.get(coll)
+
+
+class WholeEvents:
+    """Turns events into changes that carry the whole event in the place of their document."""
+
+    def __init__(self, db: str) -> None:
+        self._db = db
+
+    def changes(self, events: Sequence[BsonDocument], _missing: object = None) -> list[Change]:
+        """Answer the changes, in order. Events of other kinds are left out."""
+        changes: list[Change] = []
+        for event in events:
+            operation, time = event["operationType"], event["clusterTime"]
+            namespace, version = _namespace_of(event.get("ns", {}), self._db), version_of(time.time, time.inc)
+            if operation in STATES or operation == "delete":
+                kind: Kind = "delete" if operation == "delete" else "upsert"
+                changes.append(Change(namespace, kind, version, event["documentKey"]["_id"], event))
+            elif operation in CONTROL_KINDS:
+                changes.append(Change(namespace, CONTROL_KINDS[operation], version))
+        return changes
 
 
 def _namespace_of(ns: dict[str, Any], db: str) -> Namespace:

@@ -33,7 +33,7 @@ from penstock.mongo.collections import committed_time, identities
 from penstock.mongo.connection import Connection
 from penstock.mongo.cursor import ChangeCursor, CursorReply, events_in
 from penstock.mongo.error_table import Fault, fault_of, in_words
-from penstock.mongo.events import EventReader, MissingDocument
+from penstock.mongo.events import EventReader, MissingDocument, WholeEvents
 from penstock.mongo.identity import SourceIdentity, identity_with
 from penstock.mongo.oversized import looked_up
 from penstock.mongo.position import moves_when_idle, position_after, position_at, time_within
@@ -61,7 +61,9 @@ class MongoStream:
         stop: threading.Event,
         batch_size: int = 1000,
         wait_ms: int = 1000,
+        whole_events: bool = False,
     ) -> None:
+        """`whole_events`: the transform is given whole events in the place of documents."""
         self._connection = connection
         self._client = connection.client
         self._watch = watch
@@ -72,7 +74,11 @@ class MongoStream:
         self._asked_for = batch_size
         self._timeouts = 0
         self._wait_ms = wait_ms
-        self._events = EventReader(watch.db, watch.colls, self._why_missing, watch.renamed)
+        self._events = (
+            WholeEvents(watch.db)
+            if whole_events
+            else EventReader(watch.db, watch.colls, self._why_missing, watch.renamed)
+        )
         self._source: SourceIdentity | None = None
         self._identities: dict[str, str] = {}
         self._position: Position | None = None

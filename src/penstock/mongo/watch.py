@@ -19,7 +19,8 @@ class Watch:
     """The collections of one database that one cursor watches; `own` names the only one, on a cursor of its own.
 
     All go by their declared names; `renamed` has those that go by others at the source, or have gone. `heartbeat` names
-    a collection whose changes only move the position.
+    a collection whose changes only move the position. `before_images`: events carry the document of before the change,
+    where the source has kept it.
     """
 
     db: str
@@ -27,6 +28,7 @@ class Watch:
     own: str | None = None
     heartbeat: str | None = None
     renamed: tuple[Names, ...] = ()
+    before_images: bool = False
 
     def __str__(self) -> str:
         return self.db if self.own is None else f"{self.db}.{self.own}"
@@ -68,6 +70,8 @@ class Watch:
         stream: dict[str, Any] = resume_option(position)
         if not keys_only:
             stream["fullDocument"] = "updateLookup"
+            if self.before_images:
+                stream["fullDocumentBeforeChange"] = "whenAvailable"
         stages: list[BsonDocument] = [{"$changeStream": stream}]
         if self.own is None:
             names = self.carried(position.time if position else _HIGHEST_VERSION)

@@ -62,6 +62,7 @@ class Health:
         self._pipelines: dict[str, _Pipeline] = {}
         self._unserved: dict[str, str] = {}
         self._idle = False
+        self._reactions: dict[str, Mapping[str, Any]] = {}
 
     def beat(
         self,
@@ -128,16 +129,22 @@ class Health:
         with self._lock:
             self._unserved, self._idle = dict(reasons), idle
 
+    def reaction(self, name: str, report: Mapping[str, Any]) -> None:
+        """Report how a reaction stands. That is no reason to restart a worker, whatever it is."""
+        with self._lock:
+            self._reactions[name] = report
+
     def report(self) -> dict[str, Any]:
         """Return `healthy`, for each pipeline its state, its lag and its problems, and why collections are not served.
 
-        A worker that has nothing to serve yet is healthy: a restart would change nothing.
+        A worker that has nothing to serve yet is healthy: a restart would change nothing. Nor does it help a reaction.
         """
         with self._lock:
             pipelines = {name: self._judge(known) for name, known in sorted(self._pipelines.items())}
             unserved, idle = self._unserved, self._idle
+            reactions = dict(sorted(self._reactions.items()))
         healthy = (bool(pipelines) or idle) and all(not judged["problems"] for judged in pipelines.values())
-        return {"healthy": healthy, "pipelines": pipelines, "unserved": unserved}
+        return {"healthy": healthy, "pipelines": pipelines, "unserved": unserved, "reactions": reactions}
 
     def _in_state(self, pipeline: str, state: HealthState, now: float) -> _Pipeline:
         known = self._pipelines.get(pipeline)

@@ -29,6 +29,12 @@ MetricName = Literal[
     "penstock_generation_failed",
     "penstock_searched_elsewhere",
     "penstock_collection_unserved",
+    "penstock_reaction_events_total",
+    "penstock_reaction_waits_total",
+    "penstock_reaction_waiting",
+    "penstock_reaction_pending",
+    "penstock_reaction_lag_seconds",
+    "penstock_reaction_stopped",
 ]
 
 
@@ -99,6 +105,26 @@ METRICS: dict[MetricName, Metric] = {
         "1 while a collection cannot be served: it does not exist yet, has no change stream, or cannot have its index;"
         " the others go on.",
         ("collection",),
+    ),
+    "penstock_reaction_events_total": Metric(
+        "counter",
+        "Events of a reaction by outcome: accepted, dead_lettered, filtered (a change that it does not want).",
+        ("reaction", "outcome"),
+    ),
+    "penstock_reaction_waits_total": Metric(
+        "counter", "Times a reaction waited because its target gave no answer, or asked to wait.", ("reaction",)
+    ),
+    "penstock_reaction_waiting": Metric("gauge", "1 while a reaction waits for its target.", ("reaction",)),
+    "penstock_reaction_pending": Metric(
+        "gauge", "Events that were read and are not accepted yet; a reaction reads about 1,000 ahead.", ("reaction",)
+    ),
+    "penstock_reaction_lag_seconds": Metric(
+        "gauge",
+        "Age of a reaction's oldest event that is not accepted yet; without one, as `penstock_lag_seconds`.",
+        ("reaction",),
+    ),
+    "penstock_reaction_stopped": Metric(
+        "gauge", "1 while a reaction has stopped by an error; indexes and other reactions go on.", ("reaction",)
     ),
 }
 

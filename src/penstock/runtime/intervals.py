@@ -59,6 +59,9 @@ class Intervals:
     reindex_s: float = 0.5
     """Between two looks of `reindex` at the workers and at its own progress."""
 
+    target_pause_s: float = 60.0
+    """The longest pause of a reaction between two tries at its target, unless that asks for a longer one."""
+
     rate_s: float = 1.0
     """How long `status` counts writes for the rate it shows."""
 
@@ -98,6 +101,7 @@ class Intervals:
             targets_s=1.0,
             in_step_s=5.0,
             reindex_s=0.1,
+            target_pause_s=0.5,
             rate_s=0.2,
             liveness_s=0.05,
             explain_s=0.05,

@@ -1,7 +1,7 @@
 """What a setting must be, beyond its type: each check returns the value, or raises ValueError with the reason."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote_plus, urlsplit
 
@@ -221,6 +221,101 @@ def unfollowable(collections: Iterable[tuple[str, bool]]) -> list[str]:
         for name, follows in those
         if follows and PATTERN_SIGN not in name and (db := name.partition(".")[0]) in patterns
     ]
+
+
+OF_TARGETS = {
+    "url": "webhook",
+    "secret": "webhook",
+    "secret_file": "webhook",
+    "function": "function",
+    "bus": "eventbridge",
+    "region": "eventbridge",
+}
+"""The settings of a reaction that only one target has."""
+
+_NEEDED = {"webhook": ("url",), "function": ("function",), "eventbridge": ("bus",)}
+
+
+def check_reaction_name(name: str) -> str:
+    """Check the name of a reaction, which becomes a part of the ids of its state and of a variable's name."""
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", name):
+        raise ValueError('must be 1 to 64 lower case letters, digits, "-" and "_", and begin with a letter')
+    return name
+
+
+def check_reaction_collection(namespace: str) -> str:
+    """Check `database.collection`; a reaction has no patterns."""
+    check_namespace(namespace)
+    if PATTERN_SIGN in namespace:
+        raise ValueError(f"names the pattern {namespace}; a reaction needs each collection by its name")
+    return namespace
+
+
+def check_reaction_collections(collections: tuple[str, ...]) -> tuple[str, ...]:
+    """Check that there are some, each once, in one database: a reaction has one change stream."""
+    databases = sorted({each.partition(".")[0] for each in collections})
+    if not collections:
+        raise ValueError("must name at least one collection")
+    if len(databases) > 1:
+        raise ValueError(f"are of several databases ({', '.join(databases)}); give each database a reaction of its own")
+    if twice := sorted({each for each in collections if collections.count(each) > 1}):
+        raise ValueError(f"names {', '.join(twice)} twice")
+    return collections
+
+
+def check_target(target: str, given: Collection[str]) -> None:
+    """Check that a reaction has what its target needs, and nothing that is for another one."""
+    if missing := [name for name in _NEEDED[target] if name not in given]:
+        raise ValueError(f'target = "{target}" needs {", ".join(missing)}')
+    if others := [name for name in OF_TARGETS if name in given and OF_TARGETS[name] != target]:
+        raise ValueError(f'target = "{target}" has no {", ".join(others)}; remove it, or correct the target')
+    if target == "webhook" and len({"secret", "secret_file"} & set(given)) != 1:
+        raise ValueError(
+            "a webhook needs one secret to sign its requests with: set secret_file, or the variable"
+            " PENSTOCK_REACTION_<NAME>_SECRET, or secret"
+        )
+
+
+def check_webhook(url: str | None) -> str | None:
+    """Check the address of a webhook. Its path may be secret, so no message quotes it."""
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+        raise ValueError("must look like https://host:port/path")
+    if "@" in parts.netloc:
+        raise ValueError("must not contain a user or password; the receiver checks the signature instead")
+    if _port_of(url) == 0:
+        raise ValueError("has a port that is not between 1 and 65535")
+    return url
+
+
+def check_reactions(reactions: Sequence[tuple[str, tuple[str, ...]]], cursor_per: str) -> None:
+    """Check that names differ, also as parts of variables, and that one cursor sees what a reaction needs."""
+    problems = []
+    names: dict[str, str] = {}
+    for name, collections in reactions:
+        same = names.setdefault(secret_variable(name), name)
+        if same == name and sum(name == each for each, _ in reactions) > 1:
+            problem = f"[[reactions]] {name} is declared twice; give each reaction a name of its own"
+            problems += [problem] if problem not in problems else []
+        elif same != name:
+            problems.append(f"[[reactions]] {same} and {name} would share {secret_variable(name)}; rename one of them")
+        if cursor_per == "collection" and len(collections) > 1:
+            problems.append(
+                f'[[reactions]] {name}: with [source] cursor_per = "collection" a reaction can have one collection'
+                " only; give each one a reaction of its own"
+            )
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def secret_variable(name: str) -> str:
+    """Return the environment variable with the secret of a reaction."""
+    return f"PENSTOCK_REACTION_{name.upper().replace('-', '_')}_SECRET"
 
 
 def _port_of(url: str) -> int | None:

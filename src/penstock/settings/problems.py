@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from penstock.settings.table import SECTIONS, Setting, collection_table, settings_table
+from penstock.settings.table import SECTIONS, TABLES, Setting, rows_of, settings_table
 
 SHOWN_CHARACTERS = 60
 
@@ -31,13 +31,17 @@ _MEANINGS = {
 }
 
 
+_NAMED_BY = {"collections": "namespace", "reactions": "name"}
+"""The setting by which people know a table."""
+
+
 def problems_of(
-    error: ValidationError, *, names: Mapping[tuple[str, str], str], collections: Sequence[Any]
+    error: ValidationError, *, names: Mapping[tuple[str, str], str], tables: Mapping[str, Sequence[Any]]
 ) -> list[str]:
     """Return each problem as one sentence; `names` maps (section, name) to the name under which a value was given."""
     problems = []
     for found in error.errors(include_url=False):
-        where, setting = _place(found["loc"], names, collections)
+        where, setting = _place(found["loc"], names, tables)
         what = _meaning(found, setting)
         problems.append(f"{where} {what}" if where else what)
     return [line for problem in problems for line in problem.splitlines()]
@@ -54,30 +58,30 @@ def unknown(name: str, known: Iterable[str]) -> str:
 
 
 def _place(
-    loc: tuple[int | str, ...], names: Mapping[tuple[str, str], str], collections: Sequence[Any]
+    loc: tuple[int | str, ...], names: Mapping[tuple[str, str], str], tables: Mapping[str, Sequence[Any]]
 ) -> tuple[str, Setting | None]:
     """Return the name of the place in the user's terms, and the setting declared there."""
     if loc[0] in SECTIONS and len(loc) > 1:
         section, name = str(loc[0]), str(loc[1])
         setting = next((row for row in settings_table() if (row.section, row.name) == (section, name)), None)
         return names.get((section, name), f"[{section}] {name}"), setting
-    if loc[0] == "collections" and len(loc) > 1:
+    if loc[0] in TABLES and len(loc) > 1:
         assert isinstance(loc[1], int)
-        table = collections[loc[1]]
-        namespace = table.get("namespace") if isinstance(table, dict) else None
-        which = namespace if isinstance(namespace, str) else f"number {loc[1] + 1}"
+        kind = str(loc[0])
+        table = tables[kind][loc[1]]
+        given = table.get(_NAMED_BY[kind]) if isinstance(table, dict) else None
+        which = given if isinstance(given, str) else f"number {loc[1] + 1}"
         name = str(loc[2]) if len(loc) > 2 else ""
-        setting = next((row for row in collection_table() if row.name == name), None)
-        within = f" `{loc[3]}`" if len(loc) > 3 and isinstance(loc[3], str) else ""
-        return f"[[collections]] {which}: {name}{within}".rstrip(": "), setting
+        setting = next((row for row in rows_of(kind) if row.name == name), None)
+        within = f" `{loc[3]}`" if len(loc) > 3 and isinstance(loc[3], str) and kind == "collections" else ""
+        return f"[[{kind}]] {which}: {name}{within}".rstrip(": "), setting
     return "", None
 
 
 def _meaning(found: Any, setting: Setting | None) -> str:
     kind, context = found["type"], found.get("ctx", {})
     if kind == "extra_forbidden":
-        rows = settings_table() if found["loc"][0] in SECTIONS else collection_table()
-        return unknown(str(found["loc"][-1]), [row.name for row in rows if row.section == found["loc"][0]])
+        return unknown(str(found["loc"][-1]), [row.name for row in rows_of(str(found["loc"][0]))])
     if kind == "value_error":
         return str(context["error"])
     meaning = _MEANINGS[kind].format(**context) if kind in _MEANINGS else found["msg"]

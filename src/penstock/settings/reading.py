@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from penstock.errors import SettingsError
 from penstock.settings.aws_names import ALIASES, SIGNED_BY
-from penstock.settings.checks import collisions
+from penstock.settings.checks import collisions, secret_variable
 from penstock.settings.declared import CollectionSettings, Settings
 from penstock.settings.problems import problems_of, unknown
 from penstock.settings.table import (
@@ -22,8 +22,9 @@ from penstock.settings.table import (
     SECTIONS,
     SETTINGS_FLAG,
     SETTINGS_VARIABLE,
+    TABLES,
     Setting,
-    collection_table,
+    rows_of,
     settings_table,
 )
 
@@ -40,6 +41,7 @@ class _Given:
 
     sections: dict[str, Any] = field(default_factory=lambda: {section: {} for section in SECTIONS})
     collections: list[Any] = field(default_factory=list)
+    reactions: list[Any] = field(default_factory=list)
     names: dict[tuple[str, str], str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     unread: bool = False
@@ -117,14 +119,15 @@ def _take_file(given: _Given, path: Path | None) -> None:
 
 
 def _take_table(given: _Given, path: Path, name: str, value: Any) -> None:
-    if name == "collections":
+    if name in TABLES:
         if isinstance(value, list):
-            given.collections = [_with_files_relative_to(path, table, collection_table()) for table in value]
+            tables = [_with_files_relative_to(path, table, rows_of(name)) for table in value]
+            setattr(given, name, tables)
         else:
             given.unread = True
-            given.problems.append(f"{path}: collections must be written as [[collections]] tables")
+            given.problems.append(f"{path}: {name} must be written as [[{name}]] tables")
     elif name not in SECTIONS:
-        given.problems.append(f"{path}: [{name}] {unknown(name, (*SECTIONS, 'collections'))}")
+        given.problems.append(f"{path}: [{name}] {unknown(name, (*SECTIONS, *TABLES))}")
     elif isinstance(value, dict):
         given.sections[name] = _with_files_relative_to(path, value, settings_table())
     else:
@@ -145,6 +148,7 @@ def _with_files_relative_to(path: Path, table: Any, declared: Sequence[Setting])
 def _take_environment(given: _Given, environ: Mapping[str, str]) -> None:
     _take_aliases(given, environ)
     declared = {row.variable: row for row in settings_table()}
+    secrets = {secret_variable(str(each["name"])): each for each in given.reactions if _has_name(each)}
     for variable, value in environ.items():
         if not variable.startswith("PENSTOCK_") or variable == SETTINGS_VARIABLE or not value:
             continue
@@ -152,9 +156,15 @@ def _take_environment(given: _Given, environ: Mapping[str, str]) -> None:
             given.choose(_tables_of(given, value))
         elif variable in declared:
             given.put(declared[variable], value, given_as=variable)
+        elif variable in secrets:
+            secrets[variable]["secret"] = value
         elif not (variable.startswith(_OF_TESTS) or _OF_KUBERNETES.fullmatch(variable)):
-            known = (*declared, COLLECTIONS_VARIABLE, SETTINGS_VARIABLE)
+            known = (*declared, *secrets, COLLECTIONS_VARIABLE, SETTINGS_VARIABLE)
             given.problems.append(f"{variable} {unknown(variable, known)}")
+
+
+def _has_name(table: Any) -> bool:
+    return isinstance(table, dict) and isinstance(table.get("name"), str)
 
 
 def _take_aliases(given: _Given, environ: Mapping[str, str]) -> None:
@@ -190,10 +200,11 @@ def _take_flags(given: _Given, flags: Mapping[str, Any], chosen: Sequence[str]) 
 
 
 def _validated(given: _Given) -> Settings | None:
+    tables = {name: getattr(given, name) for name in TABLES}
     try:
-        return Settings.model_validate({**given.sections, "collections": given.collections})
+        return Settings.model_validate({**given.sections, **tables})
     except ValidationError as error:
-        given.problems.extend(problems_of(error, names=given.names, collections=given.collections))
+        given.problems.extend(problems_of(error, names=given.names, tables=tables))
         if any(found["loc"][0] == "collections" and len(found["loc"]) > 1 for found in error.errors()):
             given.problems.extend(collisions(_sound(given.collections)))
         return None

@@ -10,13 +10,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-from pydantic import SecretStr
+from pydantic import AwareDatetime, SecretStr
 from pydantic.fields import FieldInfo
 
 from penstock.settings.aws_names import ALIASES
-from penstock.settings.declared import CollectionSettings, Section, Settings
+from penstock.settings.declared import CollectionSettings, ReactionSettings, Section, Settings
 
 SECTIONS = ("source", "sink", "pipeline", "observe")
+
+TABLES = ("collections", "reactions")
 
 COLLECTIONS_VARIABLE = "PENSTOCK_COLLECTIONS"
 COLLECTIONS_FLAG = "--collection"
@@ -27,7 +29,7 @@ DEFAULT_FILE = "penstock.toml"
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting; `section` is one of SECTIONS, or `collections` for a field of a `[[collections]]` table."""
+    """One setting; `section` is one of SECTIONS, or the name of the tables it is a field of: one of TABLES."""
 
     section: str
     name: str
@@ -36,7 +38,7 @@ class Setting:
     @property
     def in_file(self) -> str:
         """Its name in the settings file."""
-        return f"[{self.section}] {self.name}" if self.section in SECTIONS else f"[[collections]] {self.name}"
+        return f"[{self.section}] {self.name}" if self.section in SECTIONS else f"[[{self.section}]] {self.name}"
 
     @property
     def variable(self) -> str:
@@ -86,9 +88,10 @@ class Setting:
     @property
     def kind(self) -> str:
         """The type, in plain words."""
-        if self.is_choice:
-            return ", ".join(value for kind in self._types for value in get_args(kind))
-        return next(word for python, word in _KINDS.items() if python in self._types)
+        words = [value for kind in self._types if get_origin(kind) is Literal for value in get_args(kind)]
+        if words and AwareDatetime in self._types:
+            words.append("time")
+        return ", ".join(words) or next(word for python, word in _KINDS.items() if python in self._types)
 
     @property
     def _types(self) -> tuple[Any, ...]:
@@ -120,6 +123,18 @@ def settings_table() -> tuple[Setting, ...]:
 def collection_table() -> tuple[Setting, ...]:
     """Return every setting of a `[[collections]]` table."""
     return tuple(_rows("collections", CollectionSettings))
+
+
+@cache
+def reaction_table() -> tuple[Setting, ...]:
+    """Return every setting of a `[[reactions]]` table."""
+    return tuple(_rows("reactions", ReactionSettings))
+
+
+def rows_of(section: str) -> tuple[Setting, ...]:
+    """Return the settings of a section, or of a table of such tables."""
+    tables = {"collections": collection_table, "reactions": reaction_table}
+    return tables[section]() if section in tables else tuple(row for row in settings_table() if row.section == section)
 
 
 def shown(value: Any) -> str:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -26,6 +27,7 @@ from penstock.worker.collections.expansion import patterns_of
 from penstock.worker.collections.patterns import Patterns
 from penstock.worker.follower import Follower
 from penstock.worker.progress import LoadResult, NoProgress, Progress
+from penstock.worker.reactions import ReactionRunner, prepared
 from penstock.worker.reporter import Reporter
 from penstock.worker.supervisor import Supervisor
 
@@ -43,11 +45,12 @@ def run(
 ) -> None:
     """Serve all collections, and what matches a pattern as it appears, until `stop` is set.
 
-    A pipeline in which people search ends the others when it fails.
+    A pipeline in which people search ends the others when it fails; a reaction does not.
 
     Raises SettingsError, PositionLost, SourceUnavailable, SinkUnavailable, SystemicFault.
     """
     planner = Planner(settings)  # before anything is connected to: a wrong setting ends it at once
+    reactions = prepared(settings)
     with connected(settings, metrics=metrics, stop=stop, health=health, intervals=intervals) as connections:
         collections = connections.collections(planner, stop)
         collections.start(stop)
@@ -63,7 +66,13 @@ def run(
             Supervisor(lambda: collections.planner, records, follower, metrics, health, intervals).run(done)
             done.set()
 
-        side_by_side(done, work, lambda: collections.keep_looking(done, intervals.patterns_s))
+        runners = [ReactionRunner(each, connections.wiring, health) for each in reactions]
+        side_by_side(
+            done,
+            work,
+            lambda: collections.keep_looking(done, intervals.patterns_s),
+            *(partial(each.keep_running, done) for each in runners),
+        )
 
 
 def load(
@@ -132,6 +141,6 @@ def connected(
     intervals: Intervals = INTERVALS,
 ) -> Iterator[WorkerConnections]:
     """Open the connections to both. Raises SettingsError, SourceUnavailable, SinkUnavailable."""
-    connections = 4 + len(settings.collections) * (settings.sink.requests_in_flight + 2)
+    connections = 4 + len(settings.collections) * (settings.sink.requests_in_flight + 2) + 3 * len(settings.reactions)
     with wired(settings, metrics=metrics, connections=connections, intervals=intervals, stop=stop) as wiring:
         yield WorkerConnections(wiring, health)

@@ -38,12 +38,17 @@ def problems(health):
 
 
 def test_a_worker_that_has_not_begun_is_not_healthy(health):
-    assert health.report() == {"healthy": False, "pipelines": {}, "unserved": {}}
+    assert health.report() == {"healthy": False, "pipelines": {}, "unserved": {}, "reactions": {}}
 
 
 def test_a_worker_that_has_nothing_to_serve_yet_is_healthy_and_says_why(health):
     health.unserved({"shop.orders": "does not exist yet"}, idle=True)
-    assert health.report() == {"healthy": True, "pipelines": {}, "unserved": {"shop.orders": "does not exist yet"}}
+    assert health.report() == {
+        "healthy": True,
+        "pipelines": {},
+        "unserved": {"shop.orders": "does not exist yet"},
+        "reactions": {},
+    }
 
 
 def test_a_live_pipeline_that_answers_is_healthy(health):

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from penstock.settings import CollectionSettings, PipelineSettings, Settings, SinkSettings, SourceSettings
-from penstock.settings.table import SECTIONS, collection_table, section_class, settings_table
+from penstock.settings.table import SECTIONS, TABLES, collection_table, reaction_table, section_class, settings_table
 
 
 def problem(kind, **values):
@@ -18,7 +18,7 @@ def test_every_default_is_right_by_itself():
 
 
 def test_every_field_has_a_description_and_a_kind():
-    for row in (*settings_table(), *collection_table()):
+    for row in (*settings_table(), *collection_table(), *reaction_table()):
         assert row.description, row.in_file
         assert row.kind
 
@@ -28,7 +28,7 @@ def test_every_setting_outside_collections_is_one_value_so_that_a_variable_can_c
 
 
 def test_every_section_is_in_the_table():
-    assert {*SECTIONS, "collections"} == set(Settings.model_fields)
+    assert {*SECTIONS, *TABLES} == set(Settings.model_fields)
     for section in SECTIONS:
         names = [row.name for row in settings_table() if row.section == section]
         assert names == list(section_class(section).model_fields)

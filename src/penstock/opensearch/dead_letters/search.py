@@ -22,6 +22,9 @@ from penstock.opensearch.read.scan import scrolled
 
 DEAD_LETTER_INDEX: Final = "penstock-dead-letters"
 
+REACTION_LETTER_INDEX: Final = "penstock-reaction-letters"
+"""Those of reactions stand apart: they are events, of which a document may have several, kept whole."""
+
 PAGE: Final = 100
 
 _REASONS = 5
@@ -31,12 +34,16 @@ _WILDCARDS = re.compile(r"[*?\\]")
 
 @dataclass(frozen=True)
 class LetterFilter:
-    """Selects letters: of these collections (none: all), with this text in the reason, stored in this period."""
+    """Selects letters: of these collections (none: all), with this text in the reason, stored in this period.
+
+    `alias`: only those that go by it, such as a reaction's.
+    """
 
     namespaces: tuple[Namespace, ...] = ()
     reason: str = ""
     before: datetime | None = None
     after: datetime | None = None
+    alias: str = ""
 
     @property
     def query(self) -> dict[str, Any]:
@@ -49,6 +56,8 @@ class LetterFilter:
             within = {"wildcard": {"reason.keyword": {"value": f"*{text}*", "case_insensitive": True}}}
             words = {"match_phrase": {"reason": self.reason}}  # for a reason too long to be stored as a keyword
             conditions.append({"bool": {"should": [within, words], "minimum_should_match": 1}})
+        if self.alias:
+            conditions.append({"term": {"alias": self.alias}})
         if self.before is not None:
             conditions.append({"range": {"stored_at": {"lt": self.before.isoformat()}}})
         if self.after is not None:
@@ -136,11 +145,11 @@ class LetterSearch:
         """Return how many letters there are."""
         return self.newest(wanted, 0)[1]
 
-    def pages(self, wanted: LetterFilter) -> Generator[list[StoredLetter]]:
+    def pages(self, wanted: LetterFilter, *, by_version: bool = False) -> Generator[list[StoredLetter]]:
         """Yield the letters as they were at the start, without their bodies. Close it when you leave it early."""
         if not self.tally(wanted).total:
             return
-        query = {**_form(wanted), "size": PAGE, "sort": ["_doc"]}
+        query = {**_form(wanted), "size": PAGE, "sort": ["version", "id"] if by_version else ["_doc"]}
         for hits in scrolled(self._client, self._patience, self.index, query):
             yield _letters(hits)
 

@@ -23,6 +23,9 @@ MAX_BODY_BYTES: Final = 8 * 1024
 BODIES_KEPT: Final = 10_000
 """Letters of a collection beyond this number are stored without the refused body, which is at the source."""
 
+OF_REACTIONS: Final = "reaction/"
+"""How the aliases of reactions begin, which are no aliases of an index but the ids of their state."""
+
 _KEPT_ONLY = {"type": "keyword", "index": False, "doc_values": False}
 _BODY: dict[str, Any] = {
     "mappings": {
@@ -56,8 +59,11 @@ class OpenSearchDeadLetters(LetterSearch):
         index: str = DEAD_LETTER_INDEX,
         kept: int = 100_000,
         bodies_kept: int = BODIES_KEPT,
+        body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
+        """`body_bytes`: how much of a body is kept."""
         super().__init__(client, patience, index=index)
+        self._body_bytes = body_bytes
         self._kept = kept
         self._bodies_kept = bodies_kept
         self._sink = sink
@@ -117,9 +123,10 @@ class OpenSearchDeadLetters(LetterSearch):
                 or count + len(its.keys() - self.find(namespace, list(its), alias).keys()) <= self._kept
             ):
                 continue
+            which = f"--reaction {alias.rpartition('/')[2]}" if alias.startswith(OF_REACTIONS) else namespace
             raise SystemicFault(
                 f"{namespace} has {count:,} dead letters, and [pipeline] dead_letters_kept is {self._kept:,}; going on"
-                f" would lose documents. See `penstock dead-letters list {namespace}`: fix the cause and replay them,"
+                f" would lose documents. See `penstock dead-letters list {which}`: fix the cause and replay them,"
                 " drop them, or raise the setting; then start again."
             )
 
@@ -134,7 +141,9 @@ class OpenSearchDeadLetters(LetterSearch):
             "version": letter.version,
             "position": {"token": letter.position.token, "time": letter.position.time},
             "reason": letter.reason,
-            "body": body[:MAX_BODY_BYTES].decode("utf-8", "ignore") if with_body and letter.body is not None else None,
+            "body": body[: self._body_bytes].decode("utf-8", "ignore")
+            if with_body and letter.body is not None
+            else None,
             "body_bytes": len(body),
             "stored_at": now,
         }

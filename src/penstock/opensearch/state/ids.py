@@ -11,6 +11,11 @@ def pipeline_id(pipeline: str) -> str:
     return f"pipeline/{pipeline}"
 
 
+def reaction_id(reaction: str, deployment: str | None) -> str:
+    """Return the id of the lease and the position of a reaction; its dead letters and metrics go by it too."""
+    return f"reaction/{deployment}/{reaction}" if deployment else f"reaction/{reaction}"
+
+
 def load_id(collection: Namespace | str, index: str) -> str:
     """Return the id of the load of a collection into an index."""
     return f"load/{collection}/{index}"

@@ -40,13 +40,17 @@ class PipelineState:
         collections: Iterable[str] = (),
         standby_s: float = INTERVALS.standby_s,
         stop: threading.Event | None = None,
+        state_id: str = "",
     ) -> None:
-        """`collections`: what the lease is for. `standby_s`: the longest time between two looks of a standby at it."""
+        """`collections`: what the lease is for. `standby_s`: the longest time between two looks of a standby at it.
+
+        `state_id` is given for what is no pipeline of an index.
+        """
         self.name = name
         self.owner = f"{owner}/{secrets.token_hex(4)}"
         """Different from any other worker's, whatever the worker's name."""
         self._store = store
-        self._id = pipeline_id(name)
+        self._id = state_id or pipeline_id(name)
         self._collections = sorted(collections)
         self._lease_s = lease_s
         self._look_every_s = min(standby_s, lease_s / 5)

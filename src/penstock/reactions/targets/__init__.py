@@ -1,0 +1,34 @@
+"""The targets of reactions, one module each; `target_of` makes the one that the settings name."""
+
+from collections.abc import Callable
+
+from penstock.errors import SettingsError
+from penstock.reactions.target import Target
+from penstock.reactions.targets.function import FunctionTarget
+from penstock.reactions.targets.webhook import WebhookTarget
+from penstock.settings import ReactionSettings
+
+
+def target_of(settings: ReactionSettings) -> Target:
+    """Make the target of a reaction; close it. Nothing is sent to it yet. Raises SettingsError."""
+    return _TARGETS[settings.target](settings)
+
+
+def _eventbridge(settings: ReactionSettings) -> Target:
+    try:
+        from penstock.reactions.targets.eventbridge import (  # noqa: PLC0415 (botocore belongs to the extra `aws`)
+            EventBridgeTarget,
+        )
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"reaction {settings.name}: eventbridge needs the package {error.name}; install it with:"
+            " pip install 'penstock[aws]'"
+        ) from error
+    return EventBridgeTarget(settings)
+
+
+_TARGETS: dict[str, Callable[[ReactionSettings], Target]] = {
+    "webhook": WebhookTarget,
+    "function": FunctionTarget,
+    "eventbridge": _eventbridge,
+}
