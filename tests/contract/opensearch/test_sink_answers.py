@@ -198,8 +198,7 @@ class TestWhatIsReadOutsideTheStream:
         refused()
         assert waits == [0, 1, 2, 0]
 
-    def test_one_of_several_requests_asks_for_all(self, between: Relay, relayed: Side, index_prefix: str) -> None:
-        alias = relayed.generation(f"{index_prefix}a").write_alias
+    def test_one_of_several_requests_asks_for_all(self, between: Relay, index_prefix: str) -> None:
         together = threading.Barrier(4, timeout=60)
 
         def plan(asked: Asked) -> Said | str:
@@ -208,12 +207,15 @@ class TestWhatIsReadOutsideTheStream:
                 return AWAY
             return "pass"
 
-        between.plan = plan
-        with ThreadPoolExecutor(4) as pool:
+        with side(between.url, requests_in_flight=4) as way, ThreadPoolExecutor(4) as pool:
+            alias = way.generation(f"{index_prefix}a").write_alias
+            between.plan = plan
             until = time.monotonic() + 60
-            asked = [pool.submit(relayed.sink.write, writes(alias), send_before=until) for _ in range(4)]
+            asked = [pool.submit(way.sink.write, writes(alias), send_before=until) for _ in range(4)]
             assert all(isinstance(each.exception(), ReadAgain) for each in asked)
-        assert len(between.bulks()) - len(document_requests(between)) < 4
+        assert not together.broken
+        assert len(document_requests(between)) == 4
+        assert 1 <= len(between.bulks()) - 4 < 4
 
     def test_a_rejection_that_lasts_asks_to_read_again_at_its_time(
         self, between: Relay, relayed: Side, index_prefix: str
