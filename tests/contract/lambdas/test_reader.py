@@ -1,7 +1,10 @@
 """The reader finds what is in the index, page by page."""
 
 import json
+import secrets
 from base64 import urlsafe_b64encode
+from contextlib import closing
+from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -22,18 +25,17 @@ def index(monkeypatch, sink_url, index_prefix):
 @pytest.fixture
 def put(sink_url, index):
     """Makes the index of one generation behind the read alias, and puts documents into it."""
-    client = Client(SinkSettings(url=sink_url))
+    with closing(Client(SinkSettings(url=sink_url))) as client:
+        yield partial(fill, client, index)
 
-    def fill(documents: dict[str, str], *, shards: int = 1) -> None:
-        settings = {"number_of_shards": shards, "number_of_replicas": 0, "mapping.total_fields.limit": 10_000}
-        client.request("PUT", f"/{index}-g1", {"aliases": {index: {}}, "settings": settings})
-        lines = [f"{json.dumps({'index': {'_id': name}})}\n{source}\n".encode() for name, source in documents.items()]
-        answer = client.request("POST", f"/{index}-g1/_bulk?refresh=true", b"".join(lines))
-        assert answer.ok
-        assert answer.json()["errors"] is False
 
-    yield fill
-    client.close()
+def fill(client: Client, index: str, documents: dict[str, str], *, shards: int = 1) -> None:
+    settings = {"number_of_shards": shards, "number_of_replicas": 0, "mapping.total_fields.limit": 10_000}
+    client.request("PUT", f"/{index}-g1", {"aliases": {index: {}}, "settings": settings})
+    lines = [f"{json.dumps({'index': {'_id': name}})}\n{source}\n".encode() for name, source in documents.items()]
+    answer = client.request("POST", f"/{index}-g1/_bulk?refresh=true", b"".join(lines))
+    assert answer.ok
+    assert answer.json()["errors"] is False
 
 
 def get(*, seconds: float = 30, **parameters: str) -> tuple[int, list | dict, dict]:
@@ -111,14 +113,27 @@ def test_a_text_that_opensearch_refuses_is_the_callers_fault(put):
     assert body["message"].startswith("OpenSearch refuses `q`: ")
 
 
-@pytest.fixture
-def wide(put):
-    """25 documents with 100 fields each, in an index of 2,500 texts, which are 5,000 fields, and one number."""
+@pytest.fixture(scope="module")
+def wide_index(sink_url):
+    """25 documents with 100 fields each, in an index of 2,500 texts, which are 5,000 fields, and one number.
+
+    Made once: it takes OpenSearch some seconds.
+    """
+    index = f"test-{secrets.token_hex(6)}-wide"
     texts = {
         name: {f"f{field:04}": f"word{field} tea" for field in range(name * 100, name * 100 + 100)}
         for name in range(25)
     }
-    put({str(name): json.dumps({**fields, "number": name}) for name, fields in texts.items()})
+    with closing(Client(SinkSettings(url=sink_url))) as client:
+        fill(client, index, {str(name): json.dumps({**fields, "number": name}) for name, fields in texts.items()})
+        yield index
+        assert client.request("DELETE", f"/{index}-g1").ok
+
+
+@pytest.fixture
+def wide(monkeypatch, sink_url, wide_index):
+    with function_settings(monkeypatch, "shop.orders", index=wide_index, sink=sink_url):
+        yield
 
 
 @pytest.mark.parametrize("field", [0, 999, 1000, 1234, 2499])
