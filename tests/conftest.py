@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pymongo
 import pytest
@@ -21,6 +21,7 @@ import structlog
 import urllib3
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
+from xdist.scheduler import LoadFileScheduling
 
 from penstock.cli import main
 from penstock.errors import PenstockError
@@ -52,6 +53,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return _SLOWEST_FIRST.index(folder) if folder in _SLOWEST_FIRST else len(_SLOWEST_FIRST)
 
     items.sort(key=place)
+
+
+class _FilesAndFolders(LoadFileScheduling):
+    """A file goes to one process; so does the whole of `infra`, since what its tests share takes a dozen seconds."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "infra" if nodeid.startswith("tests/infra/") else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Decide what goes to one of several processes (`make test`) as a whole."""
+    return _FilesAndFolders(config, log)
 
 
 @pytest.fixture(autouse=True)
