@@ -55,7 +55,7 @@ _SLOW_S = 30.0
 """A slow network takes some round trips for a connection, TLS and a login."""
 
 _OF_SECONDARIES = ("readpreference", "readpreferencetags", "maxstalenessseconds")
-"""Options of a connection string that choose among secondaries; penstock reads from the primary alone."""
+"""Options of a connection string that choose among secondaries; penstock reads from the primary, except streams."""
 
 
 class SourceServer(NamedTuple):
@@ -103,6 +103,11 @@ class Connection:
                 if not self._clients:
                     self._log_in(self._read_login())
         return self._clients[-1]
+
+    @property
+    def streams_from_secondary(self) -> bool:
+        """Whether change streams are to be read from a secondary, where there is one."""
+        return self._settings.stream_from == "secondaryPreferred"
 
     @property
     def address(self) -> str:
@@ -209,6 +214,12 @@ def time_of(reply: BsonDocument) -> int:
     return version_of(time.time, time.inc) if isinstance(time, Timestamp) else 0
 
 
+def newest_time_of(reply: BsonDocument) -> int:
+    """The newest cluster time that a member knows of, which may be the primary's; 0 where it does not say."""
+    time = (reply.get("$clusterTime") or {}).get("clusterTime")
+    return version_of(time.time, time.inc) if isinstance(time, Timestamp) else 0
+
+
 def server(client: SourceClient) -> SourceServer:
     """Say what the source is. Raises PyMongoError."""
     said = hello(client)
@@ -289,7 +300,10 @@ def _for_the_primary(uri: str) -> str:
     if len(kept) == len(given):
         return uri
     ignored = sorted({each.partition("=")[0] for each in given if each not in kept})
-    log.warning("options of [source] uri are ignored: penstock reads from the primary alone", options=ignored)
+    log.warning(
+        "options of [source] uri are ignored: penstock reads from the primary; [source] stream_from is for streams",
+        options=ignored,
+    )
     return before + sign + "&".join(kept)
 
 

@@ -20,7 +20,8 @@ from pymongo.errors import PyMongoError
 from penstock.documents.document_id import may_have_bytes
 from penstock.model import BsonDocument
 from penstock.mongo.codec import CODEC, OF_IDS
-from penstock.mongo.connection import RAW, SourceClient, time_of
+from penstock.mongo.connection import RAW, SourceClient, newest_time_of, time_of
+from penstock.mongo.members import PRIMARY, Member
 
 _EMPTY_ARRAY = b"\5\0\0\0\0"
 """An array of nothing."""
@@ -40,6 +41,7 @@ _FULL_BYTES = 12 * 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class CursorReply:
     """One answer of the server. `time` is its cluster time, `token` where an idle stream stands, if it says so.
+    `newest_time` is the newest time that it knows of in the whole set; 0 where it does not say (DocumentDB).
 
     `batch` is its array of documents, raw: those of a find, or the events of a change stream. `bounds` tells where in
     it the first element begins and where each ends; `size` is the reply's, in bytes.
@@ -49,6 +51,7 @@ class CursorReply:
     bounds: list[int]
     token: BsonDocument | None
     time: int
+    newest_time: int
     size: int
     full: bool
 
@@ -88,9 +91,17 @@ class _Cursor:
     """A cursor must be closed, for DocumentDB allows few. Used by one thread; `id` is 0 when it is not open."""
 
     def __init__(
-        self, client: SourceClient, db: str, target: str, *, batch_size: int, wait_ms: int | None = None
+        self,
+        client: SourceClient,
+        db: str,
+        target: str,
+        *,
+        batch_size: int,
+        wait_ms: int | None = None,
+        member: Member = PRIMARY,
     ) -> None:
         self._client = client
+        self._member = member
         self._database = client.get_database(db)
         self._target = target
         self.batch_size = batch_size
@@ -119,7 +130,7 @@ class _Cursor:
             return
         try:
             if cursor:
-                self._database.command({"killCursors": self._target, "cursors": [Int64(cursor)]}, session=session)
+                self._send({"killCursors": self._target, "cursors": [Int64(cursor)]}, session)
         except PyMongoError:
             pass
         finally:
@@ -129,20 +140,41 @@ class _Cursor:
         self._session = self._client.start_session(causal_consistency=False)
         return self._ask(command, "firstBatch")
 
+    def _send(self, command: BsonDocument, session: ClientSession | None) -> bytes:
+        member = self._member
+        return self._database.command(command, read_preference=member, codec_options=RAW, session=session).raw
+
     def _ask(self, command: BsonDocument, batch: str) -> CursorReply:
-        raw = self._database.command(command, codec_options=RAW, session=self._session).raw
+        raw = self._send(command, self._session)
         envelope, array = taken_apart(raw, batch)
         cursor, bounds = envelope["cursor"], bounds_of(array)
         self.id = cursor["id"]
         full = len(bounds) > self.batch_size or len(raw) > _FULL_BYTES
-        return CursorReply(array, bounds, cursor.get("postBatchResumeToken"), time_of(envelope), len(raw), full)
+        return CursorReply(
+            array,
+            bounds,
+            cursor.get("postBatchResumeToken"),
+            time_of(envelope),
+            newest_time_of(envelope),
+            len(raw),
+            full,
+        )
 
 
 class ChangeCursor(_Cursor):
     """A change stream of a database, or of one collection. An invalidate event ends it."""
 
-    def __init__(self, client: SourceClient, db: str, coll: str | None, *, batch_size: int, wait_ms: int) -> None:
-        super().__init__(client, db, coll or "$cmd.aggregate", batch_size=batch_size, wait_ms=wait_ms)
+    def __init__(
+        self,
+        client: SourceClient,
+        db: str,
+        coll: str | None,
+        *,
+        batch_size: int,
+        wait_ms: int,
+        member: Member = PRIMARY,
+    ) -> None:
+        super().__init__(client, db, coll or "$cmd.aggregate", batch_size=batch_size, wait_ms=wait_ms, member=member)
         self._aggregate = coll or 1
 
     def open(self, pipeline: Sequence[BsonDocument]) -> CursorReply:

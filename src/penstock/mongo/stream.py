@@ -35,6 +35,7 @@ from penstock.mongo.cursor import ChangeCursor, CursorReply, events_in
 from penstock.mongo.error_table import Fault, fault_of, in_words
 from penstock.mongo.events import EventReader, MissingDocument, WholeEvents
 from penstock.mongo.identity import SourceIdentity, identity_with
+from penstock.mongo.members import PRIMARY, Member, a_secondary
 from penstock.mongo.oversized import looked_up
 from penstock.mongo.position import moves_when_idle, position_after, position_at, time_within
 from penstock.mongo.retrying import Retries
@@ -44,6 +45,10 @@ from penstock.pipeline.transform import apply_transform
 from penstock.runtime.threads import ChildEvent
 
 log = structlog.get_logger(__name__)
+
+
+_OF_A_MEMBER = frozenset({Fault.LOST, Fault.REFUSED, Fault.NOT_ENABLED, Fault.NOT_ALLOWED})
+"""What a secondary may say, and the primary not: each member has its own log, and DocumentDB 4.0 streams from none."""
 
 
 class MongoStream:
@@ -84,6 +89,9 @@ class MongoStream:
         self._position: Position | None = None
         self._opened_time = 0
         self._too_large = False
+        self._from_secondary = False
+        """Whether the present cursor is on a secondary."""
+        self._secondary_refused = False
 
     def batches(self, after: Position | None, transform: SourceTransform) -> Generator[Batch]:
         """Yield each answer of the server; may be called again after `close`. `ports.Source` says the rest."""
@@ -151,7 +159,15 @@ class MongoStream:
     def _cursor(self, batch_size: int) -> ChangeCursor:
         watch = self._watch
         coll = watch.target(self._position)
-        return ChangeCursor(self._client, watch.db, coll, batch_size=batch_size, wait_ms=self._wait_ms)
+        member = self._member()
+        self._from_secondary = member is not PRIMARY
+        return ChangeCursor(self._client, watch.db, coll, batch_size=batch_size, wait_ms=self._wait_ms, member=member)
+
+    def _member(self) -> Member:
+        """A stream begins on the primary: "now" on a secondary is earlier, and DocumentDB wants its first token so."""
+        if self._position is None or self._secondary_refused or not self._connection.streams_from_secondary:
+            return PRIMARY
+        return a_secondary(self._client)
 
     def _note_collections(self) -> None:
         """Note, before the cursor is opened, which collections there are, and a time that is surely before it."""
@@ -185,7 +201,7 @@ class MongoStream:
             token = events[-1]["_id"] if events else token
         position = self._position_after(reply, changes, token)
         if changes or self._tells_its_time(reply, position):
-            position = replace(position, source_time=reply.time)
+            position = replace(position, source_time=reply.newest_time if self._from_secondary else reply.time)
         return Batch(changes, position, asked_at, reply.size, reply.full)
 
     def _tells_its_time(self, reply: CursorReply, position: Position) -> bool:
@@ -235,7 +251,15 @@ class MongoStream:
     def _recover(self, error: PyMongoError, retries: Retries) -> None:
         """Prepare going on after an error, or raise what ends the stream."""
         fault = fault_of(error)
-        if fault is Fault.LOST:
+        if self._from_secondary and fault in _OF_A_MEMBER:
+            self._secondary_refused = True
+            log.warning(
+                "a secondary refuses the stream; reading from the primary",
+                pipeline=self._name,
+                watches=str(self._watch),
+                error=in_words(error),
+            )
+        elif fault is Fault.LOST:
             self._resume_by_time(error)
         elif fault is Fault.TOO_LARGE and not self._too_large:
             self._too_large = True

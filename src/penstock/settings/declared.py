@@ -45,7 +45,7 @@ class SourceSettings(Section):
 
     uri: SecretStr = Field(
         SecretStr("mongodb://127.0.0.1:27017/?replicaSet=rs0"),
-        description="Connection string. It must name the replica set; reads always go to the primary.",
+        description="Connection string. It must name the replica set. Reads go to the primary, but see `stream_from`.",
     )
     username: str | None = Field(None, description="User name, if it is not in the connection string.")
     password: SecretStr | None = Field(None, description="Password, if it is not in the connection string.")
@@ -66,6 +66,11 @@ class SourceSettings(Section):
     cursor_per: Literal["database", "collection"] = Field(
         "database",
         description="One change stream per database, or one per collection if the user may not watch the database.",
+    )
+    stream_from: Literal["primary", "secondaryPreferred"] = Field(
+        "primary",
+        description="Where change streams are read: `secondaryPreferred` takes a secondary where there is one (MongoDB,"
+        " DocumentDB 5.0 and newer). Loads and all else that reads a state with its time stay on the primary.",
     )
     retention_s: int | None = Field(
         None,

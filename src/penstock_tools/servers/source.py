@@ -52,6 +52,8 @@ class LocalSourceSettings:
     unenabled_streams: str = UNENABLED[0]
     one_time_per_command: bool = False
     majority_lag_ms: int = 0
+    secondary: bool = False
+    """Whether there is a second member, on a port of its own, which clients of the replica set find."""
 
     def flags(self, certificate: Certificate | None = None) -> list[str | Path]:
         """Return the server's command line; the password is passed in the environment."""
@@ -68,7 +70,8 @@ class LocalSourceSettings:
             "--majority-lag-ms": str(self.majority_lag_ms),
         }
         flags = [word for name, value in valued.items() if value is not None for word in (name, value)]
-        return [*flags, "--one-time-per-command"] if self.one_time_per_command else flags
+        switches = {"--one-time-per-command": self.one_time_per_command, "--secondary": self.secondary}
+        return [*flags, *(name for name, is_on in switches.items() if is_on)]
 
 
 @contextmanager

@@ -248,7 +248,7 @@ def test_options_that_choose_among_secondaries_are_dropped(source_uri, capfd):
         assert cluster_time(connection.client)
         assert connection.client.read_preference == pymongo.ReadPreference.PRIMARY
     logged = "".join(capfd.readouterr())
-    assert "penstock reads from the primary alone" in logged
+    assert "penstock reads from the primary; [source] stream_from is for streams" in logged
     assert "readPreferenceTags" in logged
 
 

@@ -158,7 +158,7 @@ def damaged(document: dict[str, object]) -> bytes:
 
 def reply_of(documents: list[bytes]) -> CursorReply:
     array = bson.encode({str(number): RawBSONDocument(each) for number, each in enumerate(documents)})
-    return CursorReply(array, bounds_of(array), None, 1, len(array), full=True)
+    return CursorReply(array, bounds_of(array), None, 1, 1, len(array), full=True)
 
 
 @pytest.mark.parametrize("in_pieces", [True, False])
@@ -209,7 +209,7 @@ def test_a_reply_is_taken_apart_without_decoding_its_documents(order, count):
     cursor = {"firstBatch": [RawBSONDocument(each) for each in documents], "id": Int64(7), "ns": "shop.orders"}
     raw = bson.encode({"cursor": {name: cursor[name] for name in order}, "ok": 1.0, "operationTime": Timestamp(1, 2)})
     envelope, array = taken_apart(raw, "firstBatch")
-    reply = CursorReply(array, bounds_of(array), None, 1, len(raw), full=True)
+    reply = CursorReply(array, bounds_of(array), None, 1, 1, len(raw), full=True)
     assert [each for piece in reply.pieces() for each in undecoded(piece)] == documents
     assert reply.count == count
     assert [each["_id"] for each in reply.events] == list(range(count))

@@ -61,6 +61,17 @@ def test_where_positions_stand_still_empty_answers_after_the_moment_say_so():
         assert watermark.has_passed(moment) == passed
 
 
+def test_of_a_secondary_no_number_of_empty_answers_says_so():
+    """It may be behind the primary, where the collection was missed."""
+    watermark = StreamWatermark(by_time=True)
+    moment = watermark.moment(100)
+    for _ in range(9):
+        watermark.settled(at(99), Counts())
+    assert not watermark.has_passed(moment)
+    watermark.settled(at(100), Counts())
+    assert watermark.has_passed(moment)
+
+
 def test_where_an_idle_position_tells_its_time_no_number_of_empty_answers_says_so():
     """A server that scans four hours of its log answers many of them."""
     watermark = StreamWatermark()

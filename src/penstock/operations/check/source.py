@@ -13,6 +13,7 @@ from penstock.mongo.cursor import ChangeCursor
 from penstock.mongo.documentdb import WORKER_ONLY, enabling, enabling_rules
 from penstock.mongo.error_table import in_words, unavailable
 from penstock.mongo.heartbeat import may_beat
+from penstock.mongo.members import secondaries
 from penstock.mongo.obstacles import missing_rule, obstacle_to
 from penstock.mongo.watch import Watch, watches
 from penstock.observe.wording import counted
@@ -45,6 +46,8 @@ def source_findings(settings: Settings, seen: Inspection) -> Iterator[CheckFindi
         try:
             found = server(connection.client)
             yield from _server_findings(found, where)
+            if settings.source.stream_from != "primary":
+                yield _secondaries_finding(connection.client, found)
             there = yield from _pattern_findings(connection.client, found, settings)
             names = present_names(there, seen.records_where_known)
             yield from _rename_findings(connection.client, found, there, names)
@@ -96,6 +99,17 @@ def _server_findings(found: SourceServer, where: str) -> Iterator[CheckFinding]:
     yield ok("source", "connection", f"{found.product} {found.version} at {where}, replica set {found.replica_set}")
     if found.product == "DocumentDB" and found.version.startswith("8."):
         yield ok("source", "engine", f"DocumentDB 8: {WORKER_ONLY}")
+
+
+def _secondaries_finding(client: SourceClient, found: SourceServer) -> CheckFinding:
+    """Whether the streams can be read from a secondary."""
+    subject, otherwise = "stream_from", "the streams are read from the primary"
+    if found.product == "DocumentDB" and found.version.startswith(("3.", "4.")):
+        what = f"DocumentDB {found.version} streams from its primary alone: {otherwise}"
+        return warning("source", subject, what, "leave [source] stream_from out")
+    if not (there := secondaries(client)):
+        return warning("source", subject, f"no secondary answers at present: {otherwise}", "look at the replica set")
+    return ok("source", subject, f"the streams are read from {' or '.join(f'{host}:{port}' for host, port in there)}")
 
 
 def _collections_findings(

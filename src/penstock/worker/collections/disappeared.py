@@ -33,8 +33,12 @@ class WatermarkMoment(NamedTuple):
 
 @dataclass
 class StreamWatermark:
-    """Whether the stream has delivered everything up to a cluster time. Set by the stream's thread, read by another."""
+    """Whether the stream has delivered everything up to a cluster time. Set by the stream's thread, read by another.
 
+    `by_time`: a secondary may be behind, so that its empty answers say nothing of the primary's time.
+    """
+
+    by_time: bool = False
     _time: int = 0
     _empty: int = 0
 
@@ -49,7 +53,9 @@ class StreamWatermark:
 
     def has_passed(self, moment: WatermarkMoment) -> bool:
         """Whether everything that happened before the moment was delivered and is safe."""
-        return self._time >= moment.time or self._empty >= moment.empty + _EMPTY_ANSWERS
+        if self._time >= moment.time:
+            return True
+        return not self.by_time and self._empty >= moment.empty + _EMPTY_ANSWERS
 
 
 @dataclass

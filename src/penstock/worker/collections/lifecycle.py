@@ -20,7 +20,7 @@ from penstock.planner import FedGeneration, Plan
 from penstock.ports import Sink
 from penstock.runtime.threads import ChildEvent
 from penstock.wiring import Adapters
-from penstock.worker.collections.disappeared import Disappeared
+from penstock.worker.collections.disappeared import Disappeared, StreamWatermark
 from penstock.worker.collections.drops import affects, indexed, stays_away, taken_away
 from penstock.worker.collections.renames import Renames
 from penstock.worker.load_gate import LoadGate
@@ -51,7 +51,13 @@ class Lifecycle:
         self.changed = ChildEvent(self.ending)
         self._renames = Renames(self.adapters)
         self._disappeared = Disappeared(
-            self.plan, self.adapters, self.startup.loads, self.gate, self._renames, self.ending
+            self.plan,
+            self.adapters,
+            self.startup.loads,
+            self.gate,
+            self._renames,
+            self.ending,
+            watermark=StreamWatermark(by_time=self.adapters.connection.streams_from_secondary),
         )
 
     def settled(self, position: Position, counts: Counts) -> None:

@@ -33,7 +33,8 @@ final class Aggregations {
       throw new CommandError(40602, "$changeStream is only valid as the first stage in a pipeline.");
     }
     if (stream) {
-      ChangeStream opened = new ChangeStream(state, new StreamRequest(request, stages, state));
+      ChangeStream opened = new ChangeStream(state, new StreamRequest(request, stages, state),
+          Secondary.serves(state, request.connection()));
       return state.atMajority(state.cursors.firstReply(opened, batchSize, request.session()));
     }
     return overCollection(request, stages, batchSize);

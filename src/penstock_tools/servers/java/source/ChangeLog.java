@@ -2,6 +2,7 @@ package penstock.source;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.LongSupplier;
 
 /**
  * The bounded log of events. What falls off its old end is lost for good, always all events of one cluster time
@@ -9,7 +10,6 @@ import java.util.List;
  */
 final class ChangeLog {
   private final ClusterClock clock;
-  private final Majority majority;
   private final EnabledStreams enabled;
   private final int mostEvents;
   private final long mostBytes;
@@ -22,10 +22,9 @@ final class ChangeLog {
 
   /** `mostSeconds` is how long events are kept; 0 means for as long as there is room. */
   ChangeLog(
-      ClusterClock clock, Majority majority, EnabledStreams enabled, int mostEvents, long mostBytes,
+      ClusterClock clock, EnabledStreams enabled, int mostEvents, long mostBytes,
       long mostSeconds) {
     this.clock = clock;
-    this.majority = majority;
     this.enabled = enabled;
     this.mostEvents = mostEvents;
     this.mostBytes = mostBytes;
@@ -143,7 +142,7 @@ final class ChangeLog {
     return dropped + low - head;
   }
 
-  /** The sequence number after the last event that is committed. */
+  /** The sequence number after the last event up to this time. */
   private long committedEnd(long time) {
     boolean all = size() == 0 || Long.compareUnsigned(events.getLast().time, time) <= 0;
     return all ? end() : firstAt(time + 1);
@@ -152,13 +151,12 @@ final class ChangeLog {
   /** What a reader at a place of the log gets: events, or the fact that they are lost. */
   record Stretch(List<Event> events, boolean lost, long quietSince) {}
 
-  /** Up to `most` events from this sequence number on, of those that are committed. */
-  synchronized Stretch read(long sequence, int most) {
+  /** Up to `most` events from this sequence number on, of those up to this time. */
+  synchronized Stretch read(long sequence, int most, long time) {
     age();
     if (sequence < dropped) {
       return new Stretch(List.of(), true, 0);
     }
-    long time = majority.streamTime();
     int from = head + (int) (sequence - dropped);
     int to = (int) Math.max(from, Math.min(head + committedEnd(time) - dropped, from + most));
     List<Event> read = new ArrayList<>(events.subList(from, to));
@@ -166,9 +164,9 @@ final class ChangeLog {
   }
 
   /** Wait until something happens: events from this sequence number on, the time being up, or a wake-up. */
-  synchronized void await(long sequence, long deadlineNanos) throws InterruptedException {
+  synchronized void await(long sequence, long deadlineNanos, LongSupplier shownUpTo) throws InterruptedException {
     long left = (deadlineNanos - System.nanoTime()) / 1_000_000 + 1;
-    if (committedEnd(majority.streamTime()) <= sequence && left > 0) {
+    if (committedEnd(shownUpTo.getAsLong()) <= sequence && left > 0) {
       wait(left);
     }
   }

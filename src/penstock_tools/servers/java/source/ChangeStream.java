@@ -28,19 +28,25 @@ final class ChangeStream extends OpenCursor {
   private long positionTime;
   private Event reached;
 
-  ChangeStream(ServerState state, StreamRequest request) {
+  ChangeStream(ServerState state, StreamRequest request, boolean atSecondary) {
     super(request.scope.namespace(), true);
     this.state = state;
     this.request = request;
+    this.atSecondary = atSecondary;
     this.admitted = state.enabled.admits(request.scope);
     if (request.resume != null) {
       resumeAfter(request.resume);
     } else if (request.startTime != null) {
       startAt(request.startTime);
     } else {
-      sequence = state.log.end();
-      moveTo(state.dialect.opened(state.clock.last()));
+      sequence = atSecondary ? state.log.firstAt(shownUpTo() + 1) : state.log.end();
+      moveTo(state.dialect.opened(atSecondary ? shownUpTo() : state.clock.last()));
     }
+  }
+
+  /** The time up to which everything has come to this member, and is committed. */
+  private long shownUpTo() {
+    return atSecondary ? state.secondary.time() : state.majority.streamTime();
   }
 
   private void resumeAfter(Token token) {
@@ -71,7 +77,7 @@ final class ChangeStream extends OpenCursor {
     checkNotInterrupted();
     int stretchSize = Math.min(STRETCH, state.eventsPerReply);
     while (!filling.isFull() && !interrupted) {
-      ChangeLog.Stretch stretch = state.log.read(sequence, stretchSize);
+      ChangeLog.Stretch stretch = state.log.read(sequence, stretchSize, shownUpTo());
       if (stretch.lost()) {
         throw state.dialect.overtaken();
       }
@@ -99,7 +105,7 @@ final class ChangeStream extends OpenCursor {
 
   private void await(long deadline) {
     try {
-      state.log.await(sequence, deadline);
+      state.log.await(sequence, deadline, this::shownUpTo);
     } catch (InterruptedException e) {
       throw new CommandError(11602, "operation was interrupted");
     }

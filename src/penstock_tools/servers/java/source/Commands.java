@@ -74,7 +74,11 @@ final class Commands {
     }
     faults.strike(request);
     if (NEED_PRIMARY.contains(name)) {
-      faults.checkPrimary();
+      if (Secondary.serves(state, request.connection())) {
+        state.secondary.check(request);
+      } else {
+        faults.checkPrimary();
+      }
     }
     state.dialect.check(request);
     awaitAskedTime(request);
@@ -133,6 +137,9 @@ final class Commands {
     }
     Document signature = new Document("hash", new Binary(Binary.GENERIC, new byte[20])).append("keyId", 0L);
     reply.putIfAbsent("operationTime", time);
+    if (Secondary.serves(state, request.connection())) {
+      state.secondary.itsTime(reply);
+    }
     if (!state.dialect.tellsReplication()) {
       return reply;
     }

@@ -23,9 +23,9 @@ final class Cursors {
   }
 
   /** The cursor of a getMore, which only one may be using at a time. */
-  OpenCursor take(long id, String namespace, Document session) {
+  OpenCursor take(long id, String namespace, Document session, boolean atSecondary) {
     OpenCursor cursor = open.get(id);
-    if (cursor == null) {
+    if (cursor == null || cursor.atSecondary != atSecondary) {
       throw notFound(id);
     }
     if (!cursor.namespace.equals(namespace)) {
@@ -65,6 +65,12 @@ final class Cursors {
 
   boolean close(long id) {
     return open.remove(id) != null;
+  }
+
+  /** Close what this member has. */
+  boolean close(long id, boolean atSecondary) {
+    OpenCursor cursor = open.get(id);
+    return cursor != null && cursor.atSecondary == atSecondary && close(id);
   }
 
   void closeWhere(Predicate<OpenCursor> condition) {

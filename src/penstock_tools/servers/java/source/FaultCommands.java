@@ -130,6 +130,9 @@ final class FaultCommands {
     if (request.has("holdReads")) {
       state.majority.hold(request.flag("holdReads"), false);
     }
+    if (request.has("holdSecondary")) {
+      state.secondary.hold(request.flag("holdSecondary"));
+    }
     if (request.has("eventsPerReply")) {
       state.eventsPerReply = (int) request.number("eventsPerReply", Integer.MAX_VALUE);
     }

@@ -17,6 +17,9 @@ abstract class OpenCursor {
   long id;
   Document session;
 
+  /** Whether the secondary has it; the primary does not know it then. */
+  boolean atSecondary;
+
   /** Set when the server changed its role: the next use of the cursor says so and ends it. */
   volatile boolean interrupted;
 

@@ -83,7 +83,8 @@ final class ReadCommands {
     if (request.has("batchSize") && most < 0) {
       throw new CommandError(CommandError.BAD_VALUE, "Batch size for getMore must be positive, but received: " + most);
     }
-    OpenCursor cursor = state.cursors.take(id, request.database() + "." + collection, request.session());
+    OpenCursor cursor = state.cursors.take(id, request.database() + "." + collection, request.session(),
+        Secondary.serves(state, request.connection()));
     try {
       long wait = request.number("maxTimeMS", 0);
       OpenCursor.Batch batch = cursor.next(most == 0 ? Integer.MAX_VALUE : (int) most,
@@ -105,7 +106,8 @@ final class ReadCommands {
     List<Object> killed = new ArrayList<>();
     List<Object> notFound = new ArrayList<>();
     if (request.command().get("cursors") instanceof List<?> ids) {
-      ids.forEach(id -> (state.cursors.close(((Number) id).longValue()) ? killed : notFound).add(id));
+      boolean atSecondary = Secondary.serves(state, request.connection());
+      ids.forEach(id -> (state.cursors.close(((Number) id).longValue(), atSecondary) ? killed : notFound).add(id));
     }
     return new Document("cursorsKilled", killed)
         .append("cursorsNotFound", notFound)

@@ -49,13 +49,13 @@ final class ServerCommands {
   }
 
   private Document isMaster(CommandRequest request) {
-    boolean primary = commands.faults.isPrimary();
+    boolean primary = commands.faults.isPrimary() && !Secondary.serves(state, request.connection());
     String address = state.options.bind() + ":" + request.connection().serverPort();
     Document optime = new Document("ts", new BsonTimestamp(state.clock.last())).append("t", 1L);
     Document committed = new Document("ts", new BsonTimestamp(state.majority.time())).append("t", 1L);
     Document lastWrite = new Document("opTime", optime).append("lastWriteDate", Instant.now())
         .append("majorityOpTime", committed).append("majorityWriteDate", Instant.now());
-    Document reply = new Document("hosts", List.of(address)).append("setName", "rs0").append("setVersion", 1);
+    Document reply = new Document("hosts", hosts(address)).append("setName", "rs0").append("setVersion", 1);
     reply.append(request.name().equals("hello") ? "isWritablePrimary" : "ismaster", primary).append("secondary",
         !primary);
     if (primary) {
@@ -77,6 +77,14 @@ final class ServerCommands {
       reply.append("helloOk", true);
     }
     return reply.append("ok", 1.0);
+  }
+
+  /** All members; a client that came by one of two ports comes to know the other. */
+  private List<String> hosts(String address) {
+    if (state.secondary == null) {
+      return List.of(address);
+    }
+    return List.of(state.options.bind() + ":" + state.primaryPort, state.options.bind() + ":" + state.secondary.port);
   }
 
   private Document buildInfo(CommandRequest request) {

@@ -8,10 +8,10 @@ import java.util.Map;
 record ServerOptions(
     String bind, int port, String mode, int logSize, long logSeconds, boolean oneTimePerCommand,
     boolean refusesUnenabled, long majorityLagMillis, String user, String password, String tlsCertificate, String tlsKey,
-    String tlsClientAuthority) {
+    String tlsClientAuthority, boolean hasSecondary) {
 
   private static final String PASSWORD_VARIABLE = "PENSTOCK_SOURCE_PASSWORD";
-  private static final List<String> SWITCHES = List.of("--one-time-per-command");
+  private static final List<String> SWITCHES = List.of("--one-time-per-command", "--secondary");
   private static final List<String> VALUED = List.of("--bind", "--port", "--mode", "--log-size",
       "--log-retention-s", "--unenabled-streams", "--majority-lag-ms", "--user", "--password", "--tls-cert", "--tls-key",
       "--tls-client-ca");
@@ -54,7 +54,8 @@ record ServerOptions(
         password,
         flags.get("--tls-cert"),
         flags.get("--tls-key"),
-        flags.get("--tls-client-ca"));
+        flags.get("--tls-client-ca"),
+        flags.containsKey("--secondary"));
   }
 
   boolean asksForLogin() {

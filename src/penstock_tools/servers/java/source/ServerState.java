@@ -22,6 +22,10 @@ final class ServerState {
   final Cursors cursors = new Cursors();
   final Transactions transactions;
 
+  /** Another member, if there is one. */
+  volatile Secondary secondary;
+  int primaryPort;
+
   /** Whether all writes of one command get one cluster time, as those of a transaction do. */
   volatile boolean oneTimePerCommand;
 
@@ -35,7 +39,7 @@ final class ServerState {
     if (!dialect.needsEnabling()) {
       enabled.enable(EnabledStreams.Rule.CLUSTER, 0);
     }
-    this.log = new ChangeLog(clock, majority, enabled, options.logSize(), LOG_BYTES, options.logSeconds());
+    this.log = new ChangeLog(clock, enabled, options.logSize(), LOG_BYTES, options.logSeconds());
     majority.onCommit(log::wakeAll);
     majority.lag(options.majorityLagMillis());
     this.transactions = new Transactions(this);

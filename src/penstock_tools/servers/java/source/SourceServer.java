@@ -18,25 +18,37 @@ public final class SourceServer {
   public static void main(String[] arguments) throws IOException {
     ServerOptions options;
     ServerSocket server;
+    ServerSocket secondary;
     try {
       options = ServerOptions.parse(arguments, System.getenv());
-      server = sockets(options).createServerSocket(options.port(), 0, InetAddress.getByName(options.bind()));
-      if (server instanceof SSLServerSocket secure) {
-        secure.setNeedClientAuth(options.tlsClientAuthority() != null);
-      }
+      server = listening(options, options.port());
+      secondary = options.hasSecondary() ? listening(options, 0) : null;
     } catch (IllegalArgumentException | IOException | GeneralSecurityException e) {
       System.err.println("The source cannot start: " + e.getMessage());
       System.exit(2);
       return;
     }
     ServerState state = new ServerState(options);
+    state.primaryPort = server.getLocalPort();
     Commands commands = new Commands(state);
     Thread.ofPlatform().daemon().name("expiry").start(new Expiry(state));
     Thread.ofPlatform().daemon().name("majority").start(state.majority);
     Thread.ofPlatform().daemon().name("accept").start(() -> accept(server, commands));
+    if (secondary != null) {
+      state.secondary = new Secondary(secondary.getLocalPort(), state);
+      Thread.ofPlatform().daemon().name("accept at the secondary").start(() -> accept(secondary, commands));
+    }
     System.out.println("READY " + server.getLocalPort());
     awaitEndOfInput();
     System.exit(0);
+  }
+
+  private static ServerSocket listening(ServerOptions options, int port) throws IOException, GeneralSecurityException {
+    ServerSocket server = sockets(options).createServerSocket(port, 0, InetAddress.getByName(options.bind()));
+    if (server instanceof SSLServerSocket secure) {
+      secure.setNeedClientAuth(options.tlsClientAuthority() != null);
+    }
+    return server;
   }
 
   private static ServerSocketFactory sockets(ServerOptions options) throws IOException, GeneralSecurityException {
