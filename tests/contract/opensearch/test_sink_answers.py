@@ -391,6 +391,14 @@ class TestIndexTakenAway:
         with pytest.raises(SystemicFault, match="no write index"):
             way.sink.write(writes(f"{index_prefix}both"))
 
+    def test_a_document_with_the_words_of_the_error_is_only_refused(self, way: Side, index_prefix: str) -> None:
+        made = way.generation(f"{index_prefix}a")
+        way.ask("PUT", f"/{made.index}/_mapping", {"properties": {"n": {"type": "long", "ignore_malformed": False}}})
+        words = "no write index is defined for alias [shop]"
+        (refused,) = way.sink.write([Write(made.write_alias, "1", 1, json.dumps({"n": words}).encode())])
+        assert isinstance(refused, Refusal)
+        assert refused.reason.startswith("mapper_parsing_exception")
+
 
 class TestMaySend:
     @pytest.mark.parametrize("step", [OVERLOADED, "drop", TOO_LARGE], ids=["repeated", "unclear", "split"])

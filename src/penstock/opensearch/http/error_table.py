@@ -39,6 +39,9 @@ TOO_MANY_CLAUSES: Final = re.compile(r"\btoo_many_(?:nested_)?clauses\b")
 _NO_ROOM = re.compile(r"would add \[\d+\] .*shards.* maximum .*open")
 """The cluster has as many shards as it may have, so no index can be created at present."""
 
+_NO_WRITE_INDEX = "no write index is defined for alias "
+"""How the reason begins; further on it could be a document's own words."""
+
 _REFUSED = {
     401: (
         "the credentials",
@@ -83,7 +86,7 @@ def judge_item(status: int, error: Mapping[str, Any] | None, result: str = "") -
     kind, reason = str(error.get("type", "")), str(error.get("reason", ""))
     if status == 409 and kind == "version_conflict_engine_exception":
         return SUPERSEDED
-    if kind in MISSING or "no write index is defined for alias" in reason:
+    if kind in MISSING or (kind == "illegal_argument_exception" and reason.startswith(_NO_WRITE_INDEX)):
         raise _taken_away(describe_error(error))
     wait = _wait(status, kind, describe_error(error))
     if wait is not None and kind not in _OF_A_PROCESSOR:
