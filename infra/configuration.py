@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from penstock.settings import CollectionSettings
 from penstock_cdk import checks
 from penstock_cdk.collections import Collections, index_patterns
-from penstock_cdk.names import MOST_FUNCTIONS
+from penstock_cdk.names import CPUS, MOST_FUNCTIONS, Cpu
 
 if TYPE_CHECKING:
     from constructs import Node  # its library starts Node, which takes seconds that are not needed to list the options
 
-EngineVersion = Literal["5.0.0", "4.0.0"]
+EngineVersion = Literal["8.0.0", "5.0.0", "4.0.0"]
+Door = Literal["mapping", "worker", "both"]
 Profile = Literal["demo", "production"]
 Egress = Literal["nat", "endpoints"]
 Architecture = Literal["x86_64", "arm64"]
@@ -34,7 +35,17 @@ class Configuration:
 
     engine_version: EngineVersion = field(
         default="5.0.0",
-        metadata=_key(checks.engine_version, "Engine of the cluster: 5.0.0, or 4.0.0 as in the AWS sample."),
+        metadata=_key(
+            checks.engine_version,
+            "Engine of the cluster: 5.0.0, 4.0.0 as in the AWS sample, or 8.0.0 for `door=worker` only.",
+        ),
+    )
+    door: Door = field(
+        default="mapping",
+        metadata=_key(
+            checks.one_of("mapping", "worker", "both"),
+            "What keeps the index in step: the event source `mapping`, a `worker` on Fargate, or `both`.",
+        ),
     )
     profile: Profile = field(
         default="demo",
@@ -64,6 +75,21 @@ class Configuration:
     architecture: Architecture = field(
         default="x86_64",
         metadata=_key(checks.one_of("x86_64", "arm64"), "Architecture of functions and task: `x86_64` or `arm64`."),
+    )
+    image: str = field(
+        default="",
+        metadata=_key(checks.image, "Image of the worker, instead of one that the deployment builds with Docker."),
+    )
+    worker_architecture: Architecture = field(
+        default="arm64",
+        metadata=_key(checks.one_of("arm64", "x86_64"), "Architecture of the worker: `arm64` or `x86_64`."),
+    )
+    worker_cpu: Cpu = field(
+        default=512,
+        metadata=_key(
+            checks.one_number_of(*CPUS),
+            "CPU units of a worker's task, with twice as many MB: 256, 512, 1024, 2048 or 4096.",
+        ),
     )
     batch_size: int = field(
         default=1000,
@@ -200,6 +226,16 @@ class Configuration:
         return self.profile == "production"
 
     @property
+    def has_mappings(self) -> bool:
+        """Whether event source mappings read the collections."""
+        return self.door != "worker"
+
+    @property
+    def has_worker(self) -> bool:
+        """Whether a worker follows the collections."""
+        return self.door != "mapping"
+
+    @property
     def synced(self) -> Collections:
         """The collections. The single node of a demo has no room for a copy: the domain would be yellow."""
         if self.collections.tables:
@@ -231,6 +267,7 @@ class Configuration:
                     problems.append(f"{key.name} is {given[key.name]!r}: {error}.")
         problems += _incomplete(given)
         problems += _too_many(values)
+        problems += _behind_another_door(given, values)
         if values.get("open_api"):
             if "api" in given:
                 problems.append("open_api is true and api is given too: an open API has no authorisation, give one.")
@@ -289,6 +326,27 @@ def _too_many(values: dict[str, Any]) -> list[str]:
         return []
     problem = f"sync_functions is 'each' for {count} collections: a stack has room for {MOST_FUNCTIONS}"
     return [f"{problem}; let one function serve them all (sync_functions=one)."]
+
+
+def _behind_another_door(given: dict[str, Any], values: dict[str, Any]) -> list[str]:
+    """Return the problems of keys that the chosen door does not have."""
+    door = values.get("door", "mapping")
+    problems = [
+        f"{name} needs door=worker or door=both."
+        for name in ("image", "worker_architecture", "worker_cpu")
+        if name in given and door == "mapping"
+    ]
+    problems += [
+        f"{name} and door=worker exclude each other: there is no mapping and no sync function."
+        for name in ("as_in_sample", "sync_functions")
+        if name in given and door == "worker"
+    ]
+    if values.get("engine_version") == "8.0.0" and door != "worker":
+        problems.append(
+            "engine_version 8.0.0 needs door=worker: Lambda's event source mapping does not read engine 8"
+            " (`Engine version 8.0.1 is not supported`)."
+        )
+    return problems
 
 
 def _likely_misspelt(given: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from infra.network import NetworkStack
 from penstock_cdk.findings import accept
 from penstock_cdk.parts import Cluster
 
-FAMILIES = {"5.0.0": "docdb5.0", "4.0.0": "docdb4.0"}
+FAMILIES = {"8.0.0": "docdb8.0", "5.0.0": "docdb5.0", "4.0.0": "docdb4.0"}
 """The parameter group's family for each engine."""
 
 

@@ -1,6 +1,7 @@
 """The stack `change-streams-demo-lambda-stack`: where both sides of every grant are visible."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_iam as iam
@@ -10,6 +11,7 @@ from infra.assets import assets
 from infra.configuration import Configuration
 from infra.documentdb import DocumentDbStack
 from infra.existing import ExistingCluster, ExistingDomain
+from infra.image import worker_image
 from infra.network import NetworkStack
 from infra.opensearch import OpenSearchStack
 from infra.operations import OPERATIONS, Operations
@@ -20,6 +22,7 @@ from penstock_cdk.dashboard import SyncDashboard
 from penstock_cdk.streams import ChangeStreams
 from penstock_cdk.sync import ChangeStreamSync
 from penstock_cdk.variables import values
+from penstock_cdk.worker import PenstockWorker
 
 
 class LambdaStack(Stack):
@@ -46,25 +49,54 @@ class LambdaStack(Stack):
             self.add_stack_dependency(opensearch)
         code, cluster, domain = assets(self.node, configuration), documentdb.part, opensearch.part
         collections = configuration.synced
-        streams = ChangeStreams(
+        deployed: dict[str, Any] = {
+            "network": network.part,
+            "cluster": cluster,
+            "collections": collections,
+            "code": code.functions,
+            "architecture": configuration.architecture,
+        }
+        streams = ChangeStreams(self, "Default", **deployed)
+        deployed |= {"domain": domain, "streams": streams}
+        sync = self._sync(configuration, deployed) if configuration.has_mappings else None
+        api = SyncApi(sync or streams, "Default", **deployed, access=configuration.api)
+        worker = self._worker(configuration, deployed) if configuration.has_worker else None
+        queue = sync.queue if sync else None
+        told = values(cluster, domain, collections, retention_hours=configuration.change_log_retention_hours)
+        operations = Operations(
             self,
-            "Default",
-            network=network.part,
-            cluster=cluster,
-            collections=collections,
-            code=code.functions,
-            architecture=configuration.architecture,
-        )
-        sync = ChangeStreamSync(
-            streams,
-            "Default",
+            "Operations",
+            configuration=configuration,
             network=network.part,
             cluster=cluster,
             domain=domain,
-            collections=collections,
-            code=code.functions,
-            streams=streams,
-            architecture=configuration.architecture,
+            queue=queue,
+            folder=code.operations,
+            values={**told, QUEUE: queue.queue_url} if queue else told,
+        )
+        of_servers = ServerAlarms(self, "Alarms", cluster=cluster, domain=domain)
+        alarms = [alarm for part in (sync, worker) if part for alarm in part.alarms] + of_servers.all
+        if configuration.alarm_email:
+            send_mail(of_servers, alarms, configuration.alarm_email, about=APPLICATION)
+        SyncDashboard(
+            self, "Dashboard", cluster=cluster, domain=domain, alarms=alarms, sync=sync, worker=worker, api=api
+        )
+        self._outputs(list(sync.mapping_ids.items()) if sync else [], api.gateway)
+        roles: dict[str, iam.IRole] = {"Reader": api.roles["reader"], "Operations": operations.role}
+        if sync is not None:
+            CfnOutput(self, "ParkingQueueUrl", value=sync.queue.queue_url, description="Queue of parked keys.")
+            roles |= sync.roles
+        if worker is not None:
+            CfnOutput(self, "WorkerService", value=worker.service_name, description="Cluster and service on ECS.")
+            roles["Worker"] = worker.task_role
+        if configuration.domain_arn:
+            self._roles_to_map(roles)
+
+    def _sync(self, configuration: Configuration, deployed: Mapping[str, Any]) -> ChangeStreamSync:
+        return ChangeStreamSync(
+            deployed["streams"],
+            "Default",
+            **deployed,
             how_many=configuration.sync_functions,
             batch_size=configuration.batch_size,
             batch_window_s=configuration.batch_window_s,
@@ -74,44 +106,24 @@ class LambdaStack(Stack):
             enabled=not configuration.as_in_sample,
             keep_queue=configuration.is_production,
         )
-        api = SyncApi(
-            sync,
-            "Default",
-            network=network.part,
-            cluster=cluster,
-            domain=domain,
-            collections=collections,
-            code=code.functions,
-            streams=streams,
-            access=configuration.api,
-            architecture=configuration.architecture,
-        )
-        told = values(cluster, domain, collections, retention_hours=configuration.change_log_retention_hours)
-        operations = Operations(
+
+    def _worker(self, configuration: Configuration, deployed: Mapping[str, Any]) -> PenstockWorker:
+        without_code = {name: part for name, part in deployed.items() if name not in ("code", "architecture")}
+        return PenstockWorker(
             self,
-            "Operations",
-            configuration=configuration,
-            network=network.part,
-            cluster=cluster,
-            domain=domain,
-            queue=sync.queue,
-            folder=code.operations,
-            values={**told, QUEUE: sync.queue.queue_url},
+            "Worker",
+            **without_code,
+            image=worker_image(self, configuration),
+            architecture=configuration.worker_architecture,
+            cpu=configuration.worker_cpu,
+            change_log_retention_hours=configuration.change_log_retention_hours,
         )
-        of_servers = ServerAlarms(self, "Alarms", cluster=cluster, domain=domain)
-        alarms = [*sync.alarms, *of_servers.all]
-        if configuration.alarm_email:
-            send_mail(of_servers, alarms, configuration.alarm_email, about=APPLICATION)
-        SyncDashboard(self, "Dashboard", cluster=cluster, domain=domain, alarms=alarms, sync=sync, api=api)
-        self._outputs(list(sync.mapping_ids.items()), api.gateway)
-        CfnOutput(self, "ParkingQueueUrl", value=sync.queue.queue_url, description="Queue of parked keys.")
-        if configuration.domain_arn:
-            self._roles_to_map({**sync.roles, "Reader": api.roles["reader"], "Operations": operations.role})
 
     def _outputs(self, mappings: Sequence[tuple[str, str]], gateway: Gateway) -> None:
         # CloudFormation allows no hyphen in the name of an output: it shows `esmid`, as for the sample. The export has
         # the full name.
-        CfnOutput(self, "esm-id", value=mappings[0][1], export_name="esm-id", description="Id of the mapping.")
+        if mappings:
+            CfnOutput(self, "esm-id", value=mappings[0][1], export_name="esm-id", description="Id of the mapping.")
         for name, mapping_id in mappings[1:]:
             CfnOutput(
                 self, f"esm-{name.encode().hex()[:200]}", value=mapping_id, description=f"Id of the mapping of {name}."

@@ -23,6 +23,12 @@ ENDPOINTS = {
 }
 """Services that are called from inside the VPC, and need an endpoint there if there is no NAT."""
 
+OF_A_WORKER = {
+    "EcrApi": _Service.ECR,  # Fargate: the image, with the service below and S3
+    "EcrDocker": _Service.ECR_DOCKER,
+}
+"""What a worker's tasks need besides."""
+
 
 class NetworkStack(Stack):
     """Public and private subnets, a way out, and the groups of functions, cluster and domain."""
@@ -36,7 +42,12 @@ class NetworkStack(Stack):
         self.functions_group = self._group("FunctionsGroup", "The functions and the operations task")
         self.cluster_group = self._cluster_group()
         self.domain_group = self._domain_group()
-        allow_connections(self.functions_group, cluster=self.cluster_group, domain=self.domain_group)
+        allow_connections(
+            self.functions_group,
+            cluster=self.cluster_group,
+            domain=self.domain_group,
+            mappings=configuration.has_mappings,
+        )
         if not configuration.vpc_id:
             self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
             if configuration.egress == "endpoints":
@@ -87,7 +98,9 @@ class NetworkStack(Stack):
     def _cluster_group(self) -> ec2.ISecurityGroup:
         if not (group := self._configuration.cluster_group):
             return self._group("ClusterGroup", "The DocumentDB cluster and the poller of the mapping")
-        rules = "27017 from the functions, and from itself for the poller of the mapping"
+        rules = "27017 from the functions"
+        if self._configuration.has_mappings:
+            rules += ", and from itself for the poller of the mapping"
         return existing_group(self, "ClusterGroup", group, configuration=self._configuration, rules=rules)
 
     def _domain_group(self) -> ec2.ISecurityGroup:
@@ -100,7 +113,8 @@ class NetworkStack(Stack):
         group = self._group("EndpointsGroup", "Interface endpoints of AWS services")
         for caller in (self.functions_group, self.cluster_group):
             group.add_ingress_rule(caller, HTTPS, "calls of AWS services")
-        for name, service in ENDPOINTS.items():
+        services = {**ENDPOINTS, **OF_A_WORKER} if self._configuration.has_worker else ENDPOINTS
+        for name, service in services.items():
             self.vpc.add_interface_endpoint(
                 name,
                 service=service,

@@ -52,6 +52,19 @@ EACH: dict[str, Any] = {
 }
 """A context with a sync function for each of two collections."""
 
+WORKER: dict[str, Any] = {"door": "worker", "engine_version": "8.0.0", "egress": "endpoints"}
+"""A context with a worker and no mapping."""
+
+BOTH: dict[str, Any] = {
+    **EXISTING,
+    "door": "both",
+    "collections": EACH["collections"],
+    "image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/penstock:1.2",
+    "worker_architecture": "x86_64",
+    "worker_cpu": "1024",
+}
+"""A context with mappings and a worker, beside what exists."""
+
 _NAMES = {
     r"change-streams-demo-opensearch-stack:\w*Domain\w*Arn\w*": "DOMAIN",
     r"change-streams-demo-documentdb-stack:\w*RefClusterSecret\w*": "SECRET",

@@ -114,6 +114,7 @@ class Alarms(Construct):
         *,
         of: SyncFunction | None = None,
         evaluation_periods: int = 1,
+        without_data: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING,
         comparison_operator: cloudwatch.ComparisonOperator = (
             cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
         ),
@@ -128,7 +129,7 @@ class Alarms(Construct):
             threshold=threshold,
             evaluation_periods=evaluation_periods,
             comparison_operator=comparison_operator,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            treat_missing_data=without_data,
         )
         self.all.append(alarm)
 

@@ -23,6 +23,17 @@ def one_of(*allowed: str) -> Read:
     return read
 
 
+def one_number_of(*allowed: int) -> Read:
+    """Return a check for one of a few numbers."""
+
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or str(value) not in map(str, allowed):
+            raise ValueError(f"it must be {', '.join(map(str, allowed[:-1]))} or {allowed[-1]}")
+        return int(value)
+
+    return read
+
+
 def shaped(pattern: str, example: str) -> Read:
     """Return a check for a text that has a form."""
 
@@ -45,6 +56,11 @@ def require(construct: object, **props: tuple[Read, Any]) -> None:
     if problems:
         raise ValueError("\n".join(problems))
 
+
+image = shaped(
+    r"[\w.-]+(:\d+)?(/[\w.-]+)+(:[\w.-]+|@sha256:[0-9a-f]{64})",
+    "registry/repository:tag or registry/repository@sha256:...",
+)
 
 prefix = shaped("[a-z][a-z0-9-]{0,18}", "search or change-streams-demo: lower case, 19 characters at most")
 
@@ -84,13 +100,8 @@ def true_or_false(value: Any) -> bool:
 
 
 def engine_version(value: Any) -> str:
-    """Check for one of the two engines whose change streams a Lambda event source mapping reads."""
-    if str(value).startswith("8"):
-        raise ValueError(
-            "Lambda's event source mapping does not read engine 8 (`Engine version 8.0.1 is not supported`); "
-            "it must be 5.0.0 or 4.0.0"
-        )
-    return str(one_of("5.0.0", "4.0.0")(value))
+    """Check for an engine. Change streams of 8.0.0 are read by a worker only, not by Lambda's mapping."""
+    return str(one_of("5.0.0", "4.0.0", "8.0.0")(value))
 
 
 def database(value: Any) -> str:

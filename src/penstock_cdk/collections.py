@@ -60,6 +60,11 @@ class Collections:
         self._write(self.tables, copy, modules=copy)
         return str(copy)
 
+    def write_into(self, folder: Path) -> None:
+        """Write the tables and the files that they name into a new folder."""
+        folder.mkdir()
+        self._write(self.tables, folder, modules=folder)
+
     def layer(self, table: CollectionSettings) -> str:
         """Return a folder with one of the tables and its files, in the form of a layer of a function."""
         folder = Path(tempfile.mkdtemp(prefix="penstock-layer-"))

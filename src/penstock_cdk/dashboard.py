@@ -13,6 +13,7 @@ from penstock_cdk import metrics
 from penstock_cdk.api import SyncApi
 from penstock_cdk.parts import Cluster, Domain
 from penstock_cdk.sync import ChangeStreamSync
+from penstock_cdk.worker import PenstockWorker
 
 Syncs = Sequence[lambda_.IFunction]
 
@@ -29,6 +30,7 @@ class SyncDashboard(Construct):
         domain: Domain,
         alarms: Sequence[cloudwatch.Alarm],
         sync: ChangeStreamSync | None = None,
+        worker: PenstockWorker | None = None,
         api: SyncApi | None = None,
         dashboard_name: str = APPLICATION,
     ) -> None:
@@ -37,6 +39,8 @@ class SyncDashboard(Construct):
         if sync is not None:
             syncs = list(dict.fromkeys(sync.functions.values()))
             rows += [_keeps_up(syncs), _refused(syncs, sync.queue)]
+        if worker is not None:
+            rows.append(_worker(worker))
         rows.append(_servers(cluster, domain))
         if api is not None:
             rows.append(_api(api))
@@ -90,6 +94,21 @@ def _refused(syncs: Syncs, queue: sqs.IQueue) -> list[cloudwatch.IWidget]:
         _graph(
             "Events over 6 MB, dropped by the mapping",
             *(metrics.of_mapping("OversizedRecordCount", sync, statistic="Sum") for sync in syncs),
+        ),
+    ]
+
+
+def _worker(worker: PenstockWorker) -> list[cloudwatch.IWidget]:
+    outcomes = (metrics.WRITTEN, metrics.SUPERSEDED, metrics.FILTERED, metrics.DEAD_LETTERED)
+    return [
+        _graph("Worker: how far behind in s", worker.metric(metrics.LAG)),
+        _graph("Worker: changes by outcome", *(worker.metric(name, statistic="Sum") for name in outcomes)),
+        _graph(
+            "Worker: leases held, waiting, CPU and memory in %",
+            worker.metric("PipelinesHeld"),
+            worker.metric("Waiting"),
+            worker.service.metric_cpu_utilization(),
+            worker.service.metric_memory_utilization(),
         ),
     ]
 

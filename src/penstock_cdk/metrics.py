@@ -11,7 +11,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 
 from penstock.lambdas.embedded_metrics import DIMENSION
-from penstock.observe.embedded_metrics import NAMESPACE
+from penstock.observe.embedded_metrics import NAMESPACE, WORKER
 
 PERIOD: Final = Duration.minutes(5)
 
@@ -28,6 +28,11 @@ UNRECONCILED: Final = "Unreconciled"
 def of_sync(name: str, sync: lambda_.IFunction, *, statistic: str = "Sum") -> cloudwatch.Metric:
     """Return a metric that the sync function writes itself."""
     return _metric(NAMESPACE, name, statistic, {DIMENSION: sync.function_name})
+
+
+def of_worker(name: str, worker: str, *, statistic: str) -> cloudwatch.Metric:
+    """Return a metric that the tasks of a worker write, of all of them together."""
+    return _metric(NAMESPACE, name, statistic, {WORKER: worker})
 
 
 def of_mapping(name: str, sync: lambda_.IFunction, *, statistic: str) -> cloudwatch.Metric:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from testkit.functions_template import AS_IN_SAMPLE, EACH, EXISTING, OTHER
+from testkit.functions_template import AS_IN_SAMPLE, BOTH, EACH, EXISTING, OTHER, WORKER
 from testkit.synthesis import STAND_IN, Synthesis, synthesise
 from testkit.templates import DOCUMENTDB, LAMBDA, OPENSEARCH, VPC
 
@@ -27,6 +27,8 @@ CONTEXTS = {
     "other": OTHER,
     "existing": EXISTING,
     "each": EACH,
+    "worker": WORKER,
+    "both": BOTH,
 }
 
 
@@ -78,7 +80,7 @@ def resources_of(synthesis: Synthesis) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_there_are_the_four_stacks_of_the_sample_less_those_of_existing_servers(each, synthesis):
-    exist = {DOCUMENTDB, OPENSEARCH} if each is synthesis(EXISTING) else set()
+    exist = {DOCUMENTDB, OPENSEARCH} if each in (synthesis(EXISTING), synthesis(BOTH)) else set()
     assert set(each.files) == STACKS - exist
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from testkit.functions_template import WORKER
 from testkit.templates import LAMBDA, all_properties
 
 PAGE = (Path(__file__).parents[2] / "docs" / "aws.md").read_text()
@@ -15,9 +16,10 @@ def template(synth):
     return synth({})[LAMBDA]
 
 
-def test_every_alarm_is_explained(template):
+def test_every_alarm_is_explained(template, synth):
     alarms = [alarm["AlarmName"] for alarm in all_properties(template, "AWS::CloudWatch::Alarm")]
-    assert alarms
+    alarms += [alarm["AlarmName"] for alarm in all_properties(synth(WORKER)[LAMBDA], "AWS::CloudWatch::Alarm")]
+    assert "change-streams-demo-worker-away" in alarms
     rows = "\n".join(line for line in PAGE.splitlines() if line.startswith("| `"))
     assert [alarm for alarm in alarms if f"`{alarm.removeprefix('change-streams-demo-')}`" not in rows] == []
 

@@ -12,7 +12,8 @@ from testkit.functions_template import EXISTING
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "aws.md"
 
 REFUSED = {
-    "engine_version": ("3.6.0", "5.0.0 or 4.0.0"),
+    "engine_version": ("3.6.0", "5.0.0 or 4.0.0 or 8.0.0"),
+    "door": ("lambda", "mapping or worker or both"),
     "profile": ("prod", "demo or production"),
     "egress": ("internet", "nat or endpoints"),
     "database": ("a.b", "1 to 63 characters"),
@@ -20,6 +21,9 @@ REFUSED = {
     "index": ("Upper", "lower case"),
     "collections": ("shop.orders", "a list of tables in JSON"),
     "sync_functions": ("two", "one or each"),
+    "image": ("penstock", "registry/repository:tag"),
+    "worker_architecture": ("riscv", "arm64 or x86_64"),
+    "worker_cpu": ("500", "256, 512, 1024, 2048 or 4096"),
     "architecture": ("riscv", "x86_64 or arm64"),
     "batch_size": ("10001", "from 1 to 10000"),
     "batch_window_s": ("301", "from 0 to 300"),
@@ -124,9 +128,41 @@ def test_keys_of_existing_parts_that_do_not_go_together(given, problem):
     assert problem in refusal(**given)
 
 
-@pytest.mark.parametrize("version", ["8", "8.0.0", "8.0.1"])
-def test_engine_8_is_refused_with_the_reason(version):
-    assert "event source mapping does not read engine 8" in refusal(engine_version=version)
+@pytest.mark.parametrize("door", [{}, {"door": "mapping"}, {"door": "both"}])
+def test_engine_8_needs_the_worker_s_door(door):
+    said = refusal(engine_version="8.0.0", **door)
+    assert said.startswith("engine_version 8.0.0 needs door=worker: ")
+    assert "event source mapping does not read engine 8" in said
+    assert read(engine_version="8.0.0", door="worker").engine_version == "8.0.0"
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"image": "docker.io/team/penstock:1"}, "image needs door=worker or door=both."),
+        ({"worker_cpu": 256}, "worker_cpu needs door=worker or door=both."),
+        ({"door": "worker", "as_in_sample": True}, "as_in_sample and door=worker exclude each other"),
+        ({"door": "worker", "sync_functions": "each"}, "sync_functions and door=worker exclude each other"),
+    ],
+)
+def test_keys_of_another_door_are_refused(given, problem):
+    assert problem in refusal(**given)
+
+
+@pytest.mark.parametrize(
+    ("image", "taken"),
+    [
+        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/penstock:1.2", True),
+        (f"docker.io/team/penstock@sha256:{'0' * 64}", True),
+        ("docker.io/team/penstock", False),
+        ("docker.io/team/penstock:1 --privileged", False),
+    ],
+)
+def test_an_image_has_a_tag_or_a_digest(image, taken):
+    if taken:
+        assert read(door="worker", image=image).image == image
+    else:
+        assert "image is" in refusal(door="worker", image=image)
 
 
 def test_more_sync_functions_than_a_stack_has_room_for_are_refused():

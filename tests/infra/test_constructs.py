@@ -42,6 +42,8 @@ def test_the_example_makes_what_it_names(written: Template) -> None:
     }
     mappings = all_properties(written, "AWS::Lambda::EventSourceMapping")
     assert {each["DocumentDBEventSourceConfig"]["CollectionName"] for each in mappings} == {"orders", "items"}
+    (service,) = all_properties(written, "AWS::ECS::Service")
+    assert service["ServiceName"] == "shop-search-worker"
     (dashboard,) = all_properties(written, "AWS::CloudWatch::Dashboard")
     assert dashboard["DashboardName"] == "shop-search"
     alarms = all_properties(written, "AWS::CloudWatch::Alarm")

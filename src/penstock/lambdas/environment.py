@@ -50,6 +50,18 @@ CURSORS: Final = "PENSTOCK_SOURCE_CURSOR_PER"
 RETENTION: Final = "PENSTOCK_SOURCE_RETENTION_S"
 """How long the cluster keeps its change log ([source] retention_s)."""
 
+LISTEN: Final = "PENSTOCK_OBSERVE_LISTEN"
+"""Where the worker serves /healthz and /metrics ([observe] listen)."""
+
+WORKER_PORT: Final = 9400
+"""The port that the image exposes."""
+
+WORKER_METRICS: Final = "PENSTOCK_OBSERVE_EMBEDDED_METRICS"
+"""The name under which the worker writes its metrics ([observe] embedded_metrics)."""
+
+SETTINGS_FOLDER: Final = "/etc/penstock"
+"""The current folder of the image, where it finds penstock.toml and the files that it names."""
+
 VARIABLES: Final[dict[FunctionName, tuple[str, ...]]] = {
     "writer": (SECRET, ENDPOINT, COLLECTIONS, LOG_FORMAT),
     "reader": (DOMAIN, COLLECTIONS, LOG_FORMAT),
@@ -60,3 +72,16 @@ VARIABLES: Final[dict[FunctionName, tuple[str, ...]]] = {
 
 OPERATIONS_VARIABLES: Final = (SECRET, ENDPOINT, CURSORS, RETENTION, DOMAIN, COLLECTIONS, QUEUE, LOG_FORMAT)
 """The variables that the stack sets on the task that runs `penstock` commands."""
+
+WORKER_VARIABLES: Final = (
+    SECRET,
+    ENDPOINT,
+    CURSORS,
+    RETENTION,
+    DOMAIN,
+    COLLECTIONS,
+    LOG_FORMAT,
+    LISTEN,
+    WORKER_METRICS,
+)
+"""The variables that the stack sets on the tasks that run `penstock run`."""

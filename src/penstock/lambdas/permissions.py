@@ -38,6 +38,15 @@ def sync_requests(index: str) -> list[Requests]:
     ]
 
 
+def worker_requests(index: str) -> list[Requests]:
+    """Return the requests of sync, plus those that see to aliases, and remove the dead letters of a new load."""
+    return [
+        *sync_requests(index),
+        Requests("OpenSearchTidy", ["Post"], _under([STATE], "_delete_by_query")),
+        Requests("OpenSearchMoveAlias", ["Post"], ["_aliases"]),
+    ]
+
+
 def operations_requests(index: str) -> list[Requests]:
     """Return the requests of sync, plus those of `status` and `check`, of `reindex`, and deletes of dead letters."""
     cluster = ["_cluster/health", "_cluster/settings", "_nodes/stats/fs"]

@@ -24,6 +24,7 @@ from penstock.lambdas.environment import (
     HANDLERS,
     OPERATIONS_VARIABLES,
     VARIABLES,
+    WORKER_VARIABLES,
     FunctionName,
     function_name,
 )
@@ -51,6 +52,7 @@ REGION: Final = "us-east-1"
 USER: Final = "penstock"
 
 _OPERATIONS: Final = "operations"
+_WORKER: Final = "worker"
 _ROUTES: Final[dict[tuple[str, str], FunctionName]] = {
     ("POST", "/demo-data"): "writer",
     ("GET", "/demo-data"): "reader",
@@ -115,7 +117,9 @@ class Deployment:
         self.cluster_arn = f"arn:aws:rds:{REGION}:{self.account.id}:cluster:{APPLICATION}"
         self.mapping_id: str | None = None
         self._password = secrets.token_urlsafe(24)
-        self._keys = {role: (f"LOCAL{role.upper()}", secrets.token_urlsafe(24)) for role in (*HANDLERS, _OPERATIONS)}
+        self._keys = {
+            role: (f"LOCAL{role.upper()}", secrets.token_urlsafe(24)) for role in (*HANDLERS, _OPERATIONS, _WORKER)
+        }
         self._stack = ExitStack()
 
     def __enter__(self) -> "Deployment":
@@ -179,6 +183,10 @@ class Deployment:
         """Return the environment for a `penstock` command, as the stack's task has it."""
         return self._variables(_OPERATIONS, OPERATIONS_VARIABLES)
 
+    def worker(self) -> dict[str, str]:
+        """Return the environment of a worker beside the mapping or in its place, as the stack's tasks have it."""
+        return self._variables(_WORKER, WORKER_VARIABLES)
+
     def _start_servers(self, stack: ExitStack) -> None:
         source = LocalSourceSettings(
             mode="documentdb-5.0",
@@ -207,6 +215,7 @@ class Deployment:
             "reader": rights.reader_requests(index),
             "sync": rights.sync_requests(index),
             _OPERATIONS: rights.operations_requests(index),
+            _WORKER: rights.worker_requests(index),
         }
         return SignatureProxy(
             self.platform.opensearch.url,
@@ -254,6 +263,8 @@ class Deployment:
             environment.RETENTION: str(self.settings.behaviour.retention_s),
             environment.TIMEOUT: f"{self.settings.sink_timeout_s:g}",
             environment.LOG_FORMAT: "json",
+            environment.LISTEN: "127.0.0.1:0",
+            environment.WORKER_METRICS: f"{APPLICATION}-worker",
         }
         key, secret = self._keys[role]
         return {
