@@ -22,7 +22,7 @@ from pymongo.uri_parser import parse_uri
 from penstock.errors import PenstockError, SettingsError, SourceUnavailable, Stopped
 from penstock.model import BsonDocument, version_of
 from penstock.mongo.codec import CODEC
-from penstock.mongo.error_table import Fault, connection_advice, fault_of, in_words, unavailable
+from penstock.mongo.error_table import NO_AWS_CREDENTIALS, Fault, connection_advice, fault_of, in_words, unavailable
 from penstock.mongo.mechanism import CERTIFICATE, certificate_problem, client_certificate, login_advice
 from penstock.runtime.threads import SOURCE_MAY_ANSWER_S, Cutoff
 from penstock.settings import SourceSettings
@@ -379,6 +379,11 @@ def _first_hello(client: SourceClient) -> BsonDocument:
 
 def _unreachable(error: PyMongoError, settings: SourceSettings) -> SettingsError | SourceUnavailable:
     where = f"at {address(settings)}"
+    if NO_AWS_CREDENTIALS in str(error):
+        return SourceUnavailable(
+            f"The login at the source {where} finds no AWS credentials here.",
+            "Give the process a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+        )
     if "pymongo-auth-aws" in str(error):
         return SettingsError(
             "[source] uri: authMechanism=MONGODB-AWS needs the package pymongo-auth-aws; install it with: pip install"

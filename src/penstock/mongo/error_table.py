@@ -93,9 +93,13 @@ TABLE: tuple[Rule, ...] = (
     *(Rule(code, Fault.LOST, "a malformed token, or one of another version of the server") for code in _TOKEN_CODES),
 )
 
+NO_AWS_CREDENTIALS = "credentials could not be obtained"
+"""The words of a login by an AWS role where there is none at the moment."""
+
 _TEXTS: tuple[tuple[str, Fault], ...] = (
     ("bsonobjecttoolarge", Fault.TOO_LARGE),
     ("only supported on replica sets", Fault.NOT_REPLICATED),
+    (NO_AWS_CREDENTIALS, Fault.LOGIN),
     ("cappedpositionlost", Fault.LOST),
     ("resume token", Fault.LOST),
 )

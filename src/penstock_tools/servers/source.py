@@ -47,6 +47,8 @@ class LocalSourceSettings:
     tls: bool = False
     tls_client_ca: Path | None = None
     """Whose clients' certificates it demands; then a `user` without a password is the subject of one."""
+    aws_key: str | None = None
+    """The AWS access key that may log in by MONGODB-AWS."""
     log_size: int | None = None
     log_retention_s: int | None = None
     unenabled_streams: str = UNENABLED[0]
@@ -64,6 +66,7 @@ class LocalSourceSettings:
             "--tls-cert": certificate.certificate if certificate else None,
             "--tls-key": certificate.key if certificate else None,
             "--tls-client-ca": self.tls_client_ca,
+            "--aws-key": self.aws_key,
             "--log-size": None if self.log_size is None else str(self.log_size),
             "--log-retention-s": None if self.log_retention_s is None else str(self.log_retention_s),
             "--unenabled-streams": self.unenabled_streams,

@@ -3,7 +3,10 @@ package penstock.source;
 import de.bwaldvogel.mongo.bson.Document;
 import java.util.Map;
 
-/** The login of the one user there is, by SCRAM-SHA-256 or SCRAM-SHA-1, or by the subject of a certificate. */
+/**
+ * The login of the one user there is, by SCRAM-SHA-256 or SCRAM-SHA-1, by the subject of a certificate, or
+ * by AWS credentials.
+ */
 final class Authentication {
   private final ServerOptions options;
 
@@ -22,17 +25,23 @@ final class Authentication {
   }
 
   private Document start(CommandRequest request) {
-    if (!options.asksForLogin() || options.asksForSubject()) {
-      throw failed();
-    }
-    String mechanism = String.valueOf(request.command().get("mechanism"));
-    ScramConversation conversation = new ScramConversation(mechanism, options.user(), options.password());
+    LoginConversation conversation = conversation(String.valueOf(request.command().get("mechanism")));
     request.connection().login = conversation;
     return reply(conversation.begin(payload(request)), false);
   }
 
+  private LoginConversation conversation(String mechanism) {
+    if (options.awsKey() != null && mechanism.equals("MONGODB-AWS")) {
+      return new AwsConversation(options.awsKey());
+    }
+    if (options.password() == null || options.user() == null) {
+      throw failed();
+    }
+    return new ScramConversation(mechanism, options.user(), options.password());
+  }
+
   private Document proceed(CommandRequest request) {
-    ScramConversation conversation = request.connection().login;
+    LoginConversation conversation = request.connection().login;
     if (conversation == null) {
       throw failed();
     }

@@ -34,7 +34,7 @@ final class ClientConnection implements Runnable {
   private int nextReply;
 
   /** The conversation of a login under way, and whether one has succeeded. */
-  ScramConversation login;
+  LoginConversation login;
 
   /** Whether the client's certificate has logged in. */
   boolean isSubjectKnown;

@@ -12,7 +12,7 @@ import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
 
 /** The server's side of one SCRAM login (RFC 5802). */
-final class ScramConversation {
+final class ScramConversation implements LoginConversation {
   private static final SecureRandom RANDOM = new SecureRandom();
   private static final int SALT_BYTES = 16;
 
@@ -33,12 +33,14 @@ final class ScramConversation {
     this.password = password;
   }
 
-  boolean isDone() {
+  @Override
+  public boolean isDone() {
     return done;
   }
 
   /** Answer the client's first message with salt, iterations and the joined nonce. */
-  byte[] begin(byte[] payload) {
+  @Override
+  public byte[] begin(byte[] payload) {
     String message = new String(payload, StandardCharsets.UTF_8);
     clientFirst = message.substring(message.indexOf(',', message.indexOf(',') + 1) + 1);
     Map<Character, String> fields = fields(clientFirst);
@@ -54,7 +56,8 @@ final class ScramConversation {
   }
 
   /** Check the client's proof, and prove in turn that the password is known here. */
-  byte[] finish(byte[] payload) {
+  @Override
+  public byte[] finish(byte[] payload) {
     String message = new String(payload, StandardCharsets.UTF_8);
     int proofAt = message.indexOf(",p=");
     if (proofAt < 0 || salted == null) {

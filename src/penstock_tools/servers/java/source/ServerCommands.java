@@ -121,7 +121,7 @@ final class ServerCommands {
     List<Document> users = new ArrayList<>();
     List<Document> roles = new ArrayList<>();
     if (state.options.asksForLogin()) {
-      users.add(new Document("user", state.options.user())
+      users.add(new Document("user", String.valueOf(state.options.user()))
           .append("db", state.options.asksForSubject() ? "$external" : "admin"));
       roles.add(new Document("role", "root").append("db", "admin"));
     }

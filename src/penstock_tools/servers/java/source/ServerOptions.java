@@ -8,13 +8,13 @@ import java.util.Map;
 record ServerOptions(
     String bind, int port, String mode, int logSize, long logSeconds, boolean oneTimePerCommand,
     boolean refusesUnenabled, long majorityLagMillis, String user, String password, String tlsCertificate, String tlsKey,
-    String tlsClientAuthority, boolean hasSecondary) {
+    String tlsClientAuthority, boolean hasSecondary, String awsKey) {
 
   private static final String PASSWORD_VARIABLE = "PENSTOCK_SOURCE_PASSWORD";
   private static final List<String> SWITCHES = List.of("--one-time-per-command", "--secondary");
   private static final List<String> VALUED = List.of("--bind", "--port", "--mode", "--log-size",
       "--log-retention-s", "--unenabled-streams", "--majority-lag-ms", "--user", "--password", "--tls-cert", "--tls-key",
-      "--tls-client-ca");
+      "--tls-client-ca", "--aws-key");
 
   static ServerOptions parse(String[] arguments, Map<String, String> environment) {
     Map<String, String> flags = new HashMap<>();
@@ -55,11 +55,12 @@ record ServerOptions(
         flags.get("--tls-cert"),
         flags.get("--tls-key"),
         flags.get("--tls-client-ca"),
-        flags.containsKey("--secondary"));
+        flags.containsKey("--secondary"),
+        flags.get("--aws-key"));
   }
 
   boolean asksForLogin() {
-    return user != null;
+    return user != null || awsKey != null;
   }
 
   /** Whether who logs in is whom a client's certificate names. */
