@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from penstock_tools.servers.cache import cache_folder
+from penstock_tools.servers.cache import cache_folder, made_by_one
 from penstock_tools.servers.errors import LocalServerError
 from penstock_tools.servers.jars import jar_paths, pinned
 from penstock_tools.servers.progress import Steps
@@ -76,12 +76,18 @@ def compiled(sources: Path, jars: Sequence[Path], progress: Steps | None = None)
     digest.update(" ".join(jar.name for jar in jars).encode())
     target = cache_folder() / "classes" / f"{sources.name}-{digest.hexdigest()[:16]}.jar"
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="compile-", dir=target.parent) as folder:
-            classes = Path(folder, "classes")
-            _compile(files, jars, classes, progress or Steps())
-            _pack(classes, Path(folder, target.name)).replace(target)
+        with made_by_one(target.name):
+            if not target.exists():
+                _make(target, files, jars, progress or Steps())
     return target
+
+
+def _make(target: Path, files: Sequence[Path], jars: Sequence[Path], progress: Steps) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="compile-", dir=target.parent) as folder:
+        classes = Path(folder, "classes")
+        _compile(files, jars, classes, progress)
+        _pack(classes, Path(folder, target.name)).replace(target)
 
 
 def _compile(files: Sequence[Path], jars: Sequence[Path], classes: Path, progress: Steps) -> None:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from penstock_tools.servers.cache import cache_folder
+from penstock_tools.servers.cache import cache_folder, made_by_one
 from penstock_tools.servers.child import Child
 from penstock_tools.servers.java import Program, find_java, java_version
 from penstock_tools.servers.progress import Steps
@@ -17,6 +17,7 @@ from penstock_tools.servers.progress import Steps
 _FIRST_JAVA_WITH_IT = 25
 _START_SECONDS = 180
 _WRITE_SECONDS = 300
+_KEPT_VERSIONS = 3
 
 
 def learned_options(
@@ -33,17 +34,25 @@ def learned_options(
         return []
     learned = cache_folder() / "learned" / f"{program.name}-{_fingerprint(program)}.aot"
     if not learned.exists():
-        progress.step(f"Rehearsing the start of {program.name} once, so that later starts are faster")
-        learned.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="rehearse-", dir=learned.parent) as folder:
-            new = _learn(program, arguments(Path(folder, "server")), rehearse, Path(folder, "new.aot"))
-            new.replace(learned)
-        for outdated in set(learned.parent.glob(f"{program.name}-*.aot")) - {learned}:
-            outdated.unlink(missing_ok=True)
+        with made_by_one(f"{program.name}.aot"):
+            if not learned.exists():
+                progress.step(f"Rehearsing the start of {program.name} once, so that later starts are faster")
+                learned.parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(prefix="rehearse-", dir=learned.parent) as folder:
+                    new = _learn(program, arguments(Path(folder, "server")), rehearse, Path(folder, "new.aot"))
+                    new.replace(learned)
+                _drop_oldest(program, learned.parent)
     try:
         return [f"-XX:AOTCache={learned}"] if learned.stat().st_size else []
     except FileNotFoundError:  # another version of the program was started meanwhile, and took it for outdated
         return []
+
+
+def _drop_oldest(program: Program, folder: Path) -> None:
+    """Keep what was learned last, of a few versions: two clones may stand side by side and start in turn."""
+    files = {file: file.stat().st_mtime for file in folder.glob(f"{program.name}-*.aot")}
+    for outdated in sorted(files, key=files.__getitem__)[:-_KEPT_VERSIONS]:
+        outdated.unlink(missing_ok=True)
 
 
 def _learn(program: Program, arguments: Sequence[str | Path], rehearse: Callable[[int], None], target: Path) -> Path:

@@ -1,5 +1,6 @@
 """Our Java: found, compiled once, rehearsed once."""
 
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +11,7 @@ from penstock_tools.servers.errors import LocalServerError
 from penstock_tools.servers.jars import jar_paths, pinned
 from penstock_tools.servers.java import OLDEST_JAVA, Program, compiled, find_java, java_version
 from penstock_tools.servers.progress import Steps
-from penstock_tools.servers.rehearsal import learned_options
+from penstock_tools.servers.rehearsal import _drop_oldest, learned_options
 
 SERVER = """
 package sample;
@@ -77,9 +78,11 @@ def test_sources_are_compiled_once_and_again_when_they_change(own_cache, sources
 
 
 def test_compiling_at_the_same_time_gives_everyone_the_same_jar(own_cache, sources):
+    steps = Steps()
     with ThreadPoolExecutor(2) as pool:
-        jars = list(pool.map(lambda _: compiled(sources, []), range(2)))
+        jars = list(pool.map(lambda _: compiled(sources, [], steps), range(2)))
     assert len(set(jars)) == 1
+    assert len(steps.said) == 1
     assert [file.name for file in jars[0].parent.iterdir()] == [jars[0].name]
 
 
@@ -98,10 +101,22 @@ def test_a_program_is_rehearsed_once_and_starts_from_what_was_learned(own_cache,
     def options():
         return learned_options(program, lambda _folder: [], ports.append, steps)
 
-    assert options() == options()
+    with ThreadPoolExecutor(2) as pool:
+        first, other = pool.map(lambda _: options(), range(2))
+    assert first == other == options()
     assert ports == [4711]
     assert len(steps.said) == 1
     strict = ["-XX:AOTMode=on", *options()]  # Java refuses to start when it cannot use the file
     child = Child("sample", program.command(options=strict), log=tmp_path / "sample.log")
     assert child.wait_ready(20) == 4711
     child.stop()
+
+
+def test_what_was_learned_of_a_few_versions_is_kept(tmp_path):
+    program = Program("sample", "sample.Server", (), ())
+    for age, name in enumerate(("sample-newest", "sample-newer", "sample-new", "sample-old", "another-old")):
+        (tmp_path / f"{name}.aot").touch()
+        os.utime(tmp_path / f"{name}.aot", (1e9 - age, 1e9 - age))
+    _drop_oldest(program, tmp_path)
+    kept = {file.stem for file in tmp_path.iterdir()}
+    assert kept == {"sample-newest", "sample-newer", "sample-new", "another-old"}
