@@ -56,7 +56,9 @@ def wait_for(deployment: Deployment, count: int) -> None:
 
 def measured(handler: str, index: str, changes: int, folder: Path) -> Run:
     """Run a deployment whose mapping calls the handler."""
-    settings = DeploymentSettings(sync_handler=handler, extra_code=(HERE / "sample_way.py",), batch_window_s=0)
+    settings = DeploymentSettings(
+        sync_handler=handler, extra_code=(HERE / "sample_way.py",), batch_window_s=0, keep_compiled=False
+    )
     with (
         progress_here() as progress,
         Deployment(folder, settings, progress=progress) as deployment,

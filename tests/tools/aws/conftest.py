@@ -19,7 +19,7 @@ def runtime():
 def new_function(runtime, tmp_path_factory):
     """Make a function that is not entered yet; `code` is its module `it`, with a `handler`."""
 
-    def new_function(code, *, name="tried", handler="it.handler", timeout_s=60.0, environment=None):
+    def new_function(code, *, name="tried", handler="it.handler", timeout_s=60.0, environment=None, **options):
         folder = tmp_path_factory.mktemp("function")
         (folder / "task").mkdir()
         (folder / "task" / "it.py").write_text(textwrap.dedent(code))
@@ -34,6 +34,7 @@ def new_function(runtime, tmp_path_factory):
             log=folder / "logs" / f"{name}.log",
             region="eu-west-1",
             account="123456789012",
+            **options,
         )
 
     return new_function

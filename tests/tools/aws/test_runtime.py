@@ -324,6 +324,16 @@ def test_the_folder_stays_as_it_was_built(many):
     assert [path.name for path in (many.log.parent.parent / "task").iterdir()] == ["it.py"]
 
 
+def test_what_was_compiled_is_kept_when_that_is_asked_for(start):
+    function = start(MANY, keep_compiled=True)
+    answer(ask(function, "pid"))
+    (kept,) = (function.log.parent.parent / "task").rglob("*.pyc")
+    made_at = kept.stat().st_mtime_ns
+    function.crash()
+    answer(ask(function, "pid"))
+    assert kept.stat().st_mtime_ns == made_at
+
+
 def test_nothing_runs_after_a_function_was_left(new_function):
     with new_function(MANY) as function:
         pid = answer(ask(function, "pid"))

@@ -45,10 +45,12 @@ class LambdaFunction:
         log: Path,
         region: str,
         account: str,
+        keep_compiled: bool = False,
     ) -> None:
         """`folder` is the built asset, `runtime` the result of `runtime_folder`.
 
-        The caller passes AWS credentials in `environment`, where Lambda would put those of the role.
+        `keep_compiled`: compiled modules are kept in the folder, which Lambda does not do, so that later starts take a
+        third of the time. The caller passes AWS credentials in `environment`, where Lambda would put those of the role.
         """
         self.name = name
         self.arn = f"arn:aws:lambda:{region}:{account}:function:{name}"
@@ -72,6 +74,7 @@ class LambdaFunction:
             "_HANDLER": handler,
         }
         self._memory_mb = memory_mb
+        self._keep_compiled = keep_compiled
         self._one_call = threading.Lock()
         self._closed = False
         self._sandbox: Sandbox | None = None
@@ -136,6 +139,7 @@ class LambdaFunction:
                 arn=self.arn,
                 timeout_s=self._timeout_s,
                 log=self._log,
+                keep_compiled=self._keep_compiled,
             )
         self._require_open()  # again: leaving kills only a sandbox that is there
         return self._sandbox

@@ -35,14 +35,22 @@ bootstrap.ERROR_LOG_IDENT = " "
 from awslambdaric.__main__ import main
 main(["awslambdaric", os.environ["_HANDLER"]])
 """
-_COMMAND = (sys.executable, "-S", "-P", "-B", "-c", _PROGRAM)  # no site packages, no current folder, no files written
+_PYTHON = (sys.executable, "-S", "-P")  # no site packages, no current folder
+_WRITE_NOTHING = "-B"
 
 
 class Sandbox:
     """A process that is starting or waits for its next event."""
 
     def __init__(
-        self, *, runtime: Path, environment: Mapping[str, str], arn: str, timeout_s: float, log: FunctionLog
+        self,
+        *,
+        runtime: Path,
+        environment: Mapping[str, str],
+        arn: str,
+        timeout_s: float,
+        log: FunctionLog,
+        keep_compiled: bool,
     ) -> None:
         """`environment` is all that the process gets, apart from a folder of its own and the Runtime API's address."""
         self._arn = arn
@@ -56,7 +64,7 @@ class Sandbox:
         log.line(f"INIT_START Runtime Version: python:{sys.version_info.major}.{sys.version_info.minor}")
         self._started = time.monotonic()
         self._process = subprocess.Popen(  # noqa: S603
-            [*_COMMAND, str(runtime)],
+            [*_PYTHON, *(() if keep_compiled else (_WRITE_NOTHING,)), "-c", _PROGRAM, str(runtime)],
             stdin=subprocess.DEVNULL,
             stdout=log.file,
             stderr=log.file,
