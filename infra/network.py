@@ -23,6 +23,9 @@ ENDPOINTS = {
 }
 """Services that are called from inside the VPC, and need an endpoint there if there is no NAT."""
 
+OF_MAPPINGS = ("Lambda", "Sts", "Sqs")
+"""Those of them that nothing calls without mappings."""
+
 OF_A_WORKER = {
     "EcrApi": _Service.ECR,  # Fargate: the image, with the service below and S3
     "EcrDocker": _Service.ECR_DOCKER,
@@ -113,7 +116,11 @@ class NetworkStack(Stack):
         group = self._group("EndpointsGroup", "Interface endpoints of AWS services")
         for caller in (self.functions_group, self.cluster_group):
             group.add_ingress_rule(caller, HTTPS, "calls of AWS services")
-        services = {**ENDPOINTS, **OF_A_WORKER} if self._configuration.has_worker else ENDPOINTS
+        services = dict(ENDPOINTS)
+        if self._configuration.has_worker:
+            services |= OF_A_WORKER
+        if not self._configuration.has_mappings:
+            services = {name: service for name, service in services.items() if name not in OF_MAPPINGS}
         for name, service in services.items():
             self.vpc.add_interface_endpoint(
                 name,

@@ -115,6 +115,24 @@ def test_a_sync_without_collections_is_refused(stack: Any) -> None:
         ChangeStreamSync(stack, "Sync", **{**props(stack), "collections": Collections()})
 
 
+def test_a_worker_says_which_sizes_it_takes(stack: Any) -> None:
+    from aws_cdk import aws_ecs as ecs
+
+    from penstock_cdk.streams import ChangeStreams
+    from penstock_cdk.worker import PenstockWorker
+
+    given = props(stack)
+    streams = ChangeStreams(stack, "Streams", **{key: given[key] for key in given if key != "domain"})
+    del given["code"]
+    image = ecs.ContainerImage.from_registry("docker.io/team/penstock:1")
+    wrong: dict[str, Any] = {"cpu": 500, "tasks": 0, "architecture": "riscv"}
+    with pytest.raises(ValueError, match="PenstockWorker: tasks is 0: it must be a whole number from 1") as caught:
+        PenstockWorker(stack, "Worker", **given, streams=streams, image=image, **wrong)
+    lines = str(caught.value).splitlines()
+    assert lines[1] == "PenstockWorker: cpu is 500: it must be 256, 512, 1024, 2048 or 4096."
+    assert lines[2] == "PenstockWorker: architecture is 'riscv': it must be arm64 or x86_64."
+
+
 def test_an_api_says_which_access_it_knows(stack: Any) -> None:
     from penstock_cdk.api import SyncApi
     from penstock_cdk.streams import ChangeStreams
