@@ -1,4 +1,4 @@
-"""The login of a cluster, from AWS Secrets Manager."""
+"""Secrets in AWS Secrets Manager: the login of a cluster, and texts."""
 
 import json
 from typing import NamedTuple
@@ -27,15 +27,21 @@ def read_secret(name: str) -> SourceSecret:
     Raises SettingsError if it does not exist, may not be read or does not have the format of RDS; SourceUnavailable if
     Secrets Manager does not answer.
     """
+    return _parsed(name, read_text(name, "[source] secret"))
+
+
+def read_text(name: str, setting: str) -> str:
+    """Read the present value of a secret; messages name it by `setting`. Raises SettingsError, SourceUnavailable."""
     region = name.split(":")[3] if name.startswith("arn:") and name.count(":") >= 6 else None
     try:
-        text = service("secretsmanager", region=region).get_secret_value(SecretId=name).get("SecretString", "")
+        answer = service("secretsmanager", region=region).get_secret_value(SecretId=name)
+        return str(answer.get("SecretString", ""))
     except ClientError as error:
         code = error.response["Error"]["Code"]
         said = f"The secret {name} cannot be read: {code}: {error.response['Error'].get('Message', '')}."
         if code in _FOR_GOOD:
             raise SettingsError(
-                f"[source] secret: {said} Grant secretsmanager:GetSecretValue, or correct the name."
+                f"{setting}: {said} Grant secretsmanager:GetSecretValue, or correct the name."
             ) from error
         raise SourceUnavailable(said, "Secrets Manager is overloaded or unavailable; try again.") from error
     except BotoCoreError as error:
@@ -43,7 +49,6 @@ def read_secret(name: str) -> SourceSecret:
             f"The secret {name} cannot be read: {error}.",
             "Check the credentials, and that this network reaches Secrets Manager (NAT, or an interface endpoint).",
         ) from error
-    return _parsed(name, text)
 
 
 def _parsed(name: str, text: str) -> SourceSecret:

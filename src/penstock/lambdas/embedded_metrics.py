@@ -1,4 +1,4 @@
-"""The metrics that the sync function writes to its log, in CloudWatch's embedded format."""
+"""The metrics that the sync function and those of reactions write to their logs, in CloudWatch's embedded format."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -18,10 +18,13 @@ UNITS: Final[dict[str, str]] = {
     "Parked": "Count",
     "SystemicFaults": "Count",
     "Unreconciled": "Count",
+    "Accepted": "Count",
+    "Waits": "Count",
     "LagSeconds": "Seconds",
 }
-"""The metrics of the sync function. LagSeconds: from the last change's cluster time until it was written.
-Unreconciled: collections that were dropped, and whose indexes hold documents from before until `penstock load`."""
+"""The metrics of these functions. LagSeconds: from the last change's cluster time until it was written.
+Unreconciled: collections that were dropped, and whose indexes hold documents from before until `penstock load`.
+Accepted and Waits are those of a reaction: events that the target has, and tries at which it could take nothing."""
 
 
 def publish(function: str, values: Mapping[str, float], **details: str) -> None:

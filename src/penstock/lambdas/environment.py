@@ -5,6 +5,8 @@ Every variable is a setting of penstock (docs/settings.md); the setting is given
 
 from typing import Final, Literal
 
+from penstock.settings.table import SETTINGS_VARIABLE
+
 FunctionName = Literal["writer", "reader", "config", "sync"]
 
 APPLICATION: Final = "change-streams-demo"
@@ -16,6 +18,10 @@ HANDLERS: Final[dict[FunctionName, str]] = {
     "config": "penstock.lambdas.config.handler",
     "sync": "penstock.lambdas.sync.handler",
 }
+
+
+REACT: Final = "penstock.lambdas.react.handler"
+"""The handler of the functions of reactions, which the reference deployment has none of: one for each reaction."""
 
 
 def function_name(name: str) -> str:
@@ -69,6 +75,13 @@ VARIABLES: Final[dict[FunctionName, tuple[str, ...]]] = {
     "sync": (SECRET, ENDPOINT, DOMAIN, COLLECTIONS, QUEUE, TIMEOUT, LOG_FORMAT),
 }
 """Exactly the variables that the stack sets on each function."""
+
+REACTION_SECRET: Final = "REACTION_SECRET"  # noqa: S105 (a name, not a secret)
+"""The ARN of the secret that a webhook is signed with: its whole text."""
+
+REACT_VARIABLES: Final = (DOMAIN, SETTINGS_VARIABLE, TIMEOUT, LOG_FORMAT)
+"""The variables of a reaction's function; that of a webhook has REACTION_SECRET too. Its settings file has the one
+[[reactions]] table."""
 
 OPERATIONS_VARIABLES: Final = (SECRET, ENDPOINT, CURSORS, RETENTION, DOMAIN, COLLECTIONS, QUEUE, LOG_FORMAT)
 """The variables that the stack sets on the task that runs `penstock` commands."""

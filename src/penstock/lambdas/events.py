@@ -19,7 +19,7 @@ from bson.timestamp import Timestamp
 from penstock.documents.document_id import document_id
 from penstock.model import Change, Namespace, version_of
 from penstock.mongo.cursor import Undecodable
-from penstock.mongo.events import CONTROL_KINDS, STATES, EventReader
+from penstock.mongo.events import CONTROL_KINDS, STATES, EventReader, WholeEvents
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +60,11 @@ def changes_of(events: Sequence[StreamEvent], colls: Sequence[Namespace]) -> dic
         db: EventReader(db, [coll for its_db, coll in colls if its_db == db], lambda _coll: "unresolved").changes(its)
         for db, its in by_db.items()
     }
+
+
+def whole_changes_of(events: Sequence[StreamEvent], colls: Sequence[Namespace]) -> list[Change]:
+    """Return the changes, in order, with whole events in BSON, for a reaction to the collections `colls`."""
+    return WholeEvents(colls[0].db).changes(list(_readable(events, colls)))
 
 
 def _readable(events: Sequence[StreamEvent], colls: Sequence[Namespace]) -> Iterator[StreamEvent]:

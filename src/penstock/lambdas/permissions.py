@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 STATE: Final = "penstock-*"
 """penstock's own indexes: state, dead letters, and those that `check` creates to try a mapping."""
 
+REACTION_LETTERS: Final = "penstock-reaction-letters*"
+
 
 class Requests(NamedTuple):
     """One kind of request: methods on some paths. Paths have no leading slash; the root is an empty path."""
@@ -44,6 +46,16 @@ def worker_requests(index: str) -> list[Requests]:
         *sync_requests(index),
         Requests("OpenSearchTidy", ["Post"], _under([STATE], "_delete_by_query")),
         Requests("OpenSearchMoveAlias", ["Post"], ["_aliases"]),
+    ]
+
+
+def react_requests() -> list[Requests]:
+    """Return the requests to create, write and count the dead letters of reactions, which are penstock's own index."""
+    return [
+        Requests("OpenSearchLook", ["Get", "Head"], ["", REACTION_LETTERS, f"{REACTION_LETTERS}/*"]),
+        Requests("OpenSearchMakeIndex", ["Put"], [REACTION_LETTERS]),
+        Requests("OpenSearchWrite", ["Post"], _under([REACTION_LETTERS], "_bulk")),
+        Requests("OpenSearchRead", ["Post"], _under([REACTION_LETTERS], "_mget", "_search", "_count", "_refresh")),
     ]
 
 

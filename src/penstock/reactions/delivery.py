@@ -182,6 +182,7 @@ class Delivery:
         what was not settled.
         """
         line = self._line = _Line(stop)
+        self._waits.clear()
         every_s, idle_s = self.rules.checkpoint_every_s, self.rules.idle_save_s
         with Checkpointer(self._save, every_s=every_s, idle_s=idle_s) as checkpointer:
             senders = [lambda: self._send(line, stop)] * self.rules.in_flight

@@ -12,7 +12,7 @@ class Dropped(NamedTuple):
     why: str
 
 
-_SERVICES: Final = "secretsmanager|sqs|sts"
+_SERVICES: Final = "events|secretsmanager|sqs|sts"
 """The services that penstock calls with botocore; with sts, a task or web identity gets its role's credentials."""
 
 DROPPED: Final = (

@@ -137,17 +137,18 @@ class TestTheLocalFolder:
             "import botocore.session, botocore.exceptions\n"
             "session = botocore.session.get_session()\n"
             "session.set_credentials('key', 'secret')\n"
-            "for name in 'secretsmanager', 'sqs', 'sts':\n"
+            "for name in 'events', 'secretsmanager', 'sqs', 'sts':\n"
             "    client = session.create_client(name, region_name='eu-central-1')\n"
             "    print(client.meta.endpoint_url)\n"
             "    client.close()\n"
             "print(session.get_available_services())",
         )
         assert said.splitlines() == [
+            "https://events.eu-central-1.amazonaws.com",
             "https://secretsmanager.eu-central-1.amazonaws.com",
             "https://sqs.eu-central-1.amazonaws.com",
             "https://sts.eu-central-1.amazonaws.com",
-            "['secretsmanager', 'sqs', 'sts']",
+            "['events', 'secretsmanager', 'sqs', 'sts']",
         ]
 
     def test_the_authorities_are_found_and_the_version_is_known(self, local):

@@ -7,6 +7,7 @@ from penstock.lambdas.permissions import (
     allows,
     of_all,
     operations_requests,
+    react_requests,
     reader_requests,
     sync_requests,
 )
@@ -14,6 +15,7 @@ from penstock.lambdas.permissions import (
 READER = reader_requests("orders")
 SYNC = sync_requests("orders")
 OPERATIONS = operations_requests("orders")
+REACT = react_requests()
 EVERY_METHOD = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 
 
@@ -149,3 +151,17 @@ def test_a_method_is_compared_in_any_case_and_no_rights_allow_nothing():
     assert allows(READER, "post", "/orders/_search")
     assert not allows([], "GET", "/")
     assert not allows([Requests("Root", ["Get"], [""])], "GET", "/x")
+
+
+def test_a_reaction_keeps_dead_letters_and_touches_no_other_index():
+    for method, path in (
+        ("PUT", "/penstock-reaction-letters-v1"),
+        ("GET", "/penstock-reaction-letters-v1/_settings"),
+        ("POST", "/penstock-reaction-letters/_bulk"),
+        ("POST", "/penstock-reaction-letters/_search"),
+    ):
+        assert allows(REACT, method, path), (method, path)
+    for method in EVERY_METHOD:
+        for path in ("/_bulk", "/penstock-state/_bulk", "/penstock-dead-letters/_bulk", "/orders-g1-write/_bulk"):
+            assert not allows(REACT, method, path), (method, path)
+    assert not allows(REACT, "POST", "/penstock-reaction-letters/_delete_by_query")
