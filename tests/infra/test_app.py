@@ -126,7 +126,7 @@ def test_it_needs_no_credentials_no_docker_and_no_node_of_the_machine(synthesis,
 def test_a_context_that_cannot_be_deployed_is_refused_in_one_line(tmp_path):
     run = run_app(tmp_path, CDK_CONTEXT_JSON=json.dumps({"engine_version": "8.0.0"}))
     assert run.returncode == 1
-    assert run.stderr.startswith("engine_version is '8.0.0': ")
+    assert run.stderr.startswith("engine_version 8.0.0 needs door=worker: ")
     assert "Traceback" not in run.stderr
 
 
