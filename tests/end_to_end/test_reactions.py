@@ -1,6 +1,7 @@
 """Reactions of a worker as a process: a webhook and a function, in order, at least once, never in the way."""
 
 import json
+import signal
 import threading
 import time
 
@@ -357,3 +358,152 @@ def test_before_images_are_asked_of_a_source_that_has_them(site, namespace, name
     until(lambda: worker.metric("penstock_reaction_stopped", reaction=name) == 1, worker.errors)
     assert "before = true needs MongoDB 6.0 or newer" in worker.health()["reactions"][name]["reason"]
     worker.terminate()
+
+
+def test_a_stop_does_not_wait_for_a_receiver_that_does_not_answer(
+    site, database, namespace, name, hook, webhook, started
+):
+    never = threading.Event()
+    hook.plan = lambda _: Said(204, {}, after=never)
+    site.settings(namespace, reactions=[webhook(hook, timeout_s=300)])
+    worker = started(name)
+    database.orders.insert_one({"_id": 1})
+    until(lambda: hook.posted, worker.errors)
+    began = time.monotonic()
+    worker.terminate()
+    assert time.monotonic() - began < 30
+    never.set()
+    hook.plan = lambda _: Said()
+    worker = started(name)
+    until(lambda: hook.of(1), worker.errors)
+    worker.terminate()
+    assert len({each.headers["webhook-id"] for each in hook.posted}) == 1
+
+
+def test_status_and_check_show_reactions(site, database, namespace, name, hook, webhook, started, penstock):
+    down = {"answers": 503}
+    hook.plan = lambda _: Said(down["answers"])
+    site.settings(namespace, reactions=[webhook(hook, tries=1)], pipeline={"dead_letter_limit": 0})
+    assert penstock("status", "--reactions").stdout.splitlines()[1].split()[:3] == [name, "webhook", "waiting"]
+    checked = penstock("check")
+    assert checked.returncode == 0, checked.stdout
+    assert f"reaction {name}" in checked.stdout
+    assert "the webhook can be reached" in checked.stdout
+
+    def status():
+        (found,) = json.loads(penstock("status", "--reactions", "--json").stdout)
+        return found
+
+    worker = started(name)
+    database.orders.insert_many([{"_id": number} for number in range(3)])
+    found = until(lambda: (now := status())["pending"] == 3 and now["waiting_for"] and now, worker.errors)
+    assert (found["state"], found["target"], found["dead_letters"]) == ("live", "webhook", 0)
+    assert found["waiting_for"].endswith("answered 503")
+    assert f"{name} waits for its target" in penstock("status").stdout
+    down["answers"] = 400
+    until(lambda: worker.metric("penstock_reaction_stopped", reaction=name) == 1, worker.errors)
+    found = until(lambda: (now := status())["state"] == "stopped" and now["dead_letters"] and now, worker.errors)
+    assert "more than [pipeline] dead_letter_limit" in found["reason"]
+    worker.terminate()
+
+
+def test_check_says_what_is_wrong_with_a_reaction(site, namespace, name, penstock):
+    its = {"collections": [namespace], "target": "webhook", "secret": "s"}
+    reactions = [
+        {"name": "away", "url": "http://127.0.0.1:9/secret-path", **its},
+        {"name": "plain", "url": "http://example.invalid/", **its},
+        {"name": "nowhere", "url": "http://127.0.0.1:9/", **its, "collections": [f"{namespace}-not-there"]},
+        {"name": "wrong", "url": "http://127.0.0.1:9/", **its, "where": {"$nor": []}},
+    ]
+    site.settings(namespace, reactions=reactions)
+    checked = penstock("check")
+    assert checked.returncode == 2
+    assert "http://127.0.0.1:9 takes no connection" in checked.stdout
+    assert "documents are sent to example.invalid without encryption" in checked.stdout
+    assert f"{namespace}-not-there does not exist yet" in checked.stdout
+    assert "$nor is not supported here" in checked.stdout
+    assert "secret-path" not in checked.stdout + checked.stderr
+
+
+def test_a_worker_that_lost_its_lease_while_it_slept_sends_nothing_more(
+    site, database, namespace, name, hook, webhook, started
+):
+    hook.plan = lambda _: Said(503)
+    site.settings(namespace, reactions=[webhook(hook)])
+    first = started(name)
+    second = site.start("run")
+    second.until_logged("standby: another worker holds the lease", pipeline=f"reaction/{name}")
+    database.orders.insert_many([{"_id": number} for number in range(20)])
+    until(lambda: len(hook.posted) > 4, first.errors)
+    first.signal(signal.SIGSTOP)
+    second.until_logged("took the lease", pipeline=f"reaction/{name}")
+    hook.plan = lambda _: Said()
+    until(lambda: len(hook.accepted) == 20, lambda: second.errors)
+    first.signal(signal.SIGCONT)
+    first.until_logged("lease lost", reaction=name)
+    assert len(hook.accepted) == 20
+    second.terminate()
+    first.terminate()
+
+
+def test_the_next_event_of_a_document_waits_for_the_one_before_and_others_do_not(
+    site, database, namespace, name, hook, webhook, started
+):
+    held = threading.Event()
+    hook.plan = lambda posted: Said(after=held if posted.event["data"]["key"]["_id"] == 1 else None)
+    site.settings(namespace, reactions=[webhook(hook, in_flight=4, timeout_s=60)])
+    worker = started(name)
+    for _ in range(5):
+        database.orders.update_one({"_id": 1}, {"$inc": {"n": 1}}, upsert=True)
+    database.orders.insert_many([{"_id": number} for number in range(2, 50)])
+    until(lambda: len(hook.accepted) == 48, worker.errors)
+    assert [each.event["data"]["key"]["_id"] for each in hook.posted].count(1) == 1
+    saved = site.reaction_state(name)["position"]["time"]
+    held.set()
+    until(lambda: len(hook.of(1)) == 5, worker.errors)
+    assert saved < int(hook.of(1)[0]["id"].split("/")[2])
+    worker.terminate()
+
+
+def test_an_event_after_the_index_is_found_by_a_search(site, database, namespace, name, hook, webhook, started):
+    found = []
+
+    def plan(posted):
+        document = posted.event["data"]["key"]["_id"]
+        hits = site.ask("POST", f"{site.index(namespace)}/_search", {"query": {"ids": {"values": [f"n:{document}"]}}})
+        found.append(hits["hits"]["total"]["value"])
+        return Said()
+
+    hook.plan = plan
+    site.settings(namespace, reactions=[webhook(hook, after_index=True)])
+    worker = started(name)
+    for number in range(5):
+        database.orders.insert_one({"_id": number})
+        until(lambda: len(found) == number + 1, lambda: worker.errors)  # noqa: B023 (called at once)
+    assert found == [1] * 5
+    worker.terminate()
+
+
+def test_an_event_after_the_index_waits_for_an_index_that_takes_nothing(
+    site, database, namespace, name, hook, webhook, started
+):
+    site.settings(namespace, reactions=[webhook(hook, after_index=True), webhook(hook, name=f"at-once-{name}")])
+    worker = started(name, f"at-once-{name}")
+    index = f"{site.index(namespace)}-g1"
+    site.ask("PUT", f"{index}/_settings", {"index.blocks.write": True})
+    try:
+        database.orders.insert_one({"_id": 1})
+        until(lambda: len(hook.accepted) == 1, "the other one does not wait")
+        until(lambda: worker.metric("penstock_waits_total", reason="blocked") > 3, "the index is waited for")
+        assert len(hook.accepted) == 1
+    finally:
+        site.ask("PUT", f"{index}/_settings", {"index.blocks.write": None})
+    until(lambda: len(hook.accepted) == 2, lambda: worker.errors)
+    worker.terminate()
+
+
+def test_an_index_to_wait_for_must_be_declared(site, namespace, penstock, hook, webhook):
+    site.settings(namespace, reactions=[webhook(hook, after_index=True, collections=[f"{namespace}-other"])])
+    ended = penstock("run")
+    assert ended.returncode == 2
+    assert f"after_index = true needs a [[collections]] table for {namespace}-other" in ended.stderr

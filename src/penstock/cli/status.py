@@ -15,9 +15,11 @@ from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 
 if TYPE_CHECKING:
+    from penstock.operations.status.reactions import ReactionStatus
     from penstock.operations.status.status import CollectionStatus
 
 _COLUMNS = ("collection", "index", "state", "in source", "in index", "writes/s", "lag", "dead letters", "time left")
+_REACTION_COLUMNS = ("reaction", "target", "state", "pending", "lag", "dead letters", "time left")
 _TEXTS = 3
 """How many columns, the first ones, hold words; the others hold numbers."""
 
@@ -26,6 +28,7 @@ def status(
     settings: Settings,
     intervals: Intervals,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    reactions: Annotated[bool, typer.Option("--reactions", help="Show the reactions alone.")] = False,
 ) -> None:
     """Show the status of each collection: state, documents on both sides, rate, lag, dead letters, time left.
 
@@ -34,17 +37,26 @@ def status(
     loaded again), stopped (no worker is running) and mapped (an event source mapping of AWS Lambda feeds the
     index, and only AWS knows its state). The time left is how long the source will still have the changes that are
     needed next; it is shown if [source] retention_s is set.
+
+    A second table has the reactions: live, failed (it is tried again), stopped (no worker is running, or by an error,
+    which is shown) and waiting (no worker has started); and how many events the target has not accepted yet.
     """
     from penstock.operations.status import status as looking
 
     tables = [each.namespace for each in settings.collections]
     found = looking.status(prepare_to_look(settings), tables, intervals)
     if as_json:
-        typer.echo(json.dumps([asdict(each) for each in found.collections], indent=1))
+        shown = found.reactions if reactions else found.collections
+        typer.echo(json.dumps([asdict(each) for each in shown], indent=1))
+    elif reactions:
+        _say_reactions(found.reactions)
     else:
         rows = [_COLUMNS, *(row for each in found.collections for row in _rows(each))]
         for line in as_table_or_lists(rows, texts=_TEXTS, width=terminal_width()):
             say(line)
+        if found.reactions:
+            say("")
+            _say_reactions(found.reactions)
         for each in found.collections:
             for line in _remarks(each):
                 say(line)
@@ -55,6 +67,26 @@ def status(
         raise SourceUnavailable(found.source_problem)
     if found.queue_problem:
         raise QueueUnavailable(found.queue_problem)
+
+
+def _say_reactions(found: Sequence["ReactionStatus"]) -> None:
+    rows = [
+        _REACTION_COLUMNS,
+        *(
+            [
+                *(each.name, each.target, _state(each.state, None), _number(each.pending), _lag(each.lag_s)),
+                *(_letters(each.dead_letters), _left(each.position_left_s)),
+            ]
+            for each in found
+        ),
+    ]
+    for line in as_table_or_lists(rows, texts=_TEXTS, width=terminal_width()):
+        say(line)
+    for each in found:
+        if each.waiting_for:
+            say(f"{_loud(each.name + ' waits for its target')}: {each.waiting_for}")
+        if each.reason and each.state != "live":
+            say(f"{_loud(f'{each.name} has {each.state}')}: {each.reason}")
 
 
 def _rows(line: "CollectionStatus") -> Iterator[Sequence[str]]:

@@ -58,6 +58,10 @@ _OF_SECONDARIES = ("readpreference", "readpreferencetags", "maxstalenessseconds"
 """Options of a connection string that choose among secondaries; penstock reads from the primary, except streams."""
 
 
+_BEFORE_IMAGES_SINCE = 6
+"""The version of MongoDB."""
+
+
 class SourceServer(NamedTuple):
     """What a source is. `version` as the server says it; `time` is its cluster time."""
 
@@ -229,6 +233,17 @@ def server(client: SourceClient) -> SourceServer:
         replica_set=said.get("setName", ""),
         primary=said.get("primary") or said.get("me") or "",
         time=cluster_time(client),
+    )
+
+
+def no_before_images(found: SourceServer) -> str:
+    """Return why a source keeps no documents of before a change; empty if it can."""
+    major = found.version.partition(".")[0]
+    if found.product == "MongoDB" and major.isdigit() and int(major) >= _BEFORE_IMAGES_SINCE:
+        return ""
+    return (
+        f"before = true needs MongoDB {_BEFORE_IMAGES_SINCE}.0 or newer, and the source is {found.product}"
+        f" {found.version}"
     )
 
 

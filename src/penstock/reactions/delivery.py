@@ -90,19 +90,19 @@ class _Line:
 
     def add(self, batch: Batch) -> int:
         """Line up the events of a batch; return how many there are."""
-        bodies = [(each.version, each.body) for each in batch.changes if isinstance(each.body, bytes)]
+        events = [(each.version, Event.read(each.body)) for each in batch.changes if isinstance(each.body, bytes)]
         versions = [each.version for each in batch.changes]
         with self._changed:
             if self._parts and self._parts[-1].open:
                 if versions and versions[0] == self._parts[-1].version:
                     self._parts[-1].position = None  # nobody may begin again within a transaction
                 self._parts[-1].open = False
-            part = _Part(batch.position, versions[-1] if versions else 0, len(bodies), batch.more)
+            part = _Part(batch.position, versions[-1] if versions else 0, len(events), batch.more)
             self._parts.append(part)
-            for version, body in bodies:
-                self._enqueue(_Item(Event.read(body), version, part))
+            for version, event in events:
+                self._enqueue(_Item(event, version, part))
             self._changed.notify_all()
-        return len(bodies)
+        return len(events)
 
     def _enqueue(self, item: _Item) -> None:
         self._events += 1
@@ -168,6 +168,8 @@ class Delivery:
     rules: DeliveryRules
     metrics: Metrics
     may_send: Callable[[], None]
+    index_has: Callable[[int], bool] = lambda _: True
+    """Whether the events up to a version may be sent, where the index is to have their changes first."""
     _waits: dict[int, str] = field(default_factory=dict)
     _rest_until: float = 0.0
     _letters_at: deque[float] = field(default_factory=deque)
@@ -211,7 +213,7 @@ class Delivery:
         read = 0
         with closing(gather(self.source(), self.checkpoints.load(), _BATCH, self.make_events)) as batches:
             for batch in batches:
-                while not line.wait_for_room(_LOOK_EVERY_S):
+                while not self._may_be_lined_up(line, batch, stop):
                     self._note_reached(line, checkpointer, read)
                     if stop.is_set():
                         raise Stopped(f"reaction {self.name} was stopped")
@@ -220,6 +222,16 @@ class Delivery:
                 self._count("filtered", len(batch.changes) - events)
                 self._behind_s = batch.position.behind_s
                 self._note_reached(line, checkpointer, read)
+
+    def _may_be_lined_up(self, line: _Line, batch: Batch, stop: threading.Event) -> bool:
+        """Wait a moment for room, and for the index; return whether the batch may be lined up."""
+        if not line.wait_for_room(_LOOK_EVERY_S):
+            return False
+        versions = [each.version for each in batch.changes if each.body is not None]
+        if not versions or self.index_has(versions[-1]):
+            return True
+        stop.wait(_LOOK_EVERY_S)
+        return False
 
     def _note_reached(self, line: _Line, checkpointer: Checkpointer, read: int) -> None:
         if position := line.reached():

@@ -177,7 +177,8 @@ def _comparable(value: Any) -> tuple[str, Any]:
 
 
 def _number(value: float | Decimal) -> tuple[str, Any]:
-    return _NAN if math.isnan(value) else ("number", value)
+    is_nan = value.is_nan() if isinstance(value, Decimal) else math.isnan(value)
+    return _NAN if is_nan else ("number", value)
 
 
 def _binary(value: bytes) -> tuple[str, Any]:

@@ -313,6 +313,15 @@ def check_reactions(reactions: Sequence[tuple[str, tuple[str, ...]]], cursor_per
         raise ValueError("\n".join(problems))
 
 
+def check_have_index(declared: Collection[str], reactions: Iterable[tuple[str, tuple[str, ...]]]) -> None:
+    """Check that collections whose index is waited for are declared by their names."""
+    for name, collections in reactions:
+        if missing := [each for each in collections if each not in declared]:
+            raise ValueError(
+                f"[[reactions]] {name}: after_index = true needs a [[collections]] table for {', '.join(missing)}"
+            )
+
+
 def secret_variable(name: str) -> str:
     """Return the environment variable with the secret of a reaction."""
     return f"PENSTOCK_REACTION_{name.upper().replace('-', '_')}_SECRET"

@@ -492,6 +492,11 @@ class ReactionSettings(Section):
         description="Whether events carry the document as it was before the change. MongoDB 6.0 or newer keeps it for"
         " collections with `changeStreamPreAndPostImages`.",
     )
+    after_index: bool = Field(
+        False,
+        description="Whether an event waits until a search finds what its change left in the index. All collections"
+        " must have a [[collections]] table.",
+    )
     timeout_s: float = Field(
         10, gt=0, le=300, description="For `webhook`: time for an answer, after which the event is sent again."
     )
@@ -576,6 +581,8 @@ class Settings(Section):
         cls, reactions: tuple[ReactionSettings, ...], others: ValidationInfo
     ) -> tuple[ReactionSettings, ...]:
         source = others.data.get("source")
+        declared = {each.namespace for each in others.data.get("collections", ())}
+        checks.check_have_index(declared, [(each.name, each.collections) for each in reactions if each.after_index])
         checks.check_reactions(
             [(each.name, each.collections) for each in reactions], source.cursor_per if source else "database"
         )

@@ -15,7 +15,7 @@ import structlog
 
 from penstock.errors import LeaseLost, PenstockError, PositionLost, SettingsError, Stopped, SystemicFault
 from penstock.model import Namespace, Position, version_of
-from penstock.mongo.connection import server
+from penstock.mongo.connection import no_before_images, server
 from penstock.mongo.identity import SourceIdentity
 from penstock.mongo.position import position_at
 from penstock.observe.health import Health
@@ -28,14 +28,12 @@ from penstock.reactions.where import Condition, condition_of
 from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.settings import ReactionSettings, Settings
 from penstock.wiring import ReactionAdapters, Wiring
+from penstock.worker.index_progress import IndexProgress
 
 log = structlog.get_logger(__name__)
 
 _FOR_GOOD = (PositionLost, SettingsError, SystemicFault)
 """Errors that nothing but a change by people ends."""
-
-_BEFORE_IMAGES_SINCE = 6
-"""The version of MongoDB."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +45,12 @@ class Prepared:
     target: Target
 
 
-def prepared(settings: Settings) -> list[Prepared]:
+def prepared(settings: Settings, stop: threading.Event) -> list[Prepared]:
     """Make what the reactions need, before anything is connected to. Raises SettingsError with all problems."""
     ready, problems = [], []
     for each in settings.reactions:
         try:
-            ready.append(Prepared(each, condition_of(each.where), target_of(each)))
+            ready.append(Prepared(each, condition_of(each.where), target_of(each, stop)))
         except SettingsError as error:
             problems += [f"[[reactions]] {each.name}: {problem}" for problem in error.problems]
     if problems:
@@ -145,7 +143,7 @@ class ReactionRunner:
         self._require_source(adapters)
         if self._from_now or adapters.state.load() is None:
             self._take_position(adapters)
-        delivery = self._delivery = self._make_delivery(adapters)
+        delivery = self._delivery = self._make_delivery(adapters, ending)
         try:
             delivery.run(ending)
         except PositionLost as lost:
@@ -166,13 +164,8 @@ class ReactionRunner:
         if known:
             known.require_same(now, f"The position of reaction {self.name}")
         adapters.state.save_source(now.stored(), {})
-        if self.reaction.settings.before:
-            found = adapters.ask(server)
-            if found.product == "DocumentDB" or int(found.version.partition(".")[0]) < _BEFORE_IMAGES_SINCE:
-                raise SettingsError(
-                    f"[[reactions]] {self.name}: before = true needs MongoDB {_BEFORE_IMAGES_SINCE}.0 or newer, and the"
-                    f" source is {found.product} {found.version}; remove it"
-                )
+        if self.reaction.settings.before and (reason := no_before_images(adapters.ask(server))):
+            raise SettingsError(f"[[reactions]] {self.name}: {reason}; remove it")
 
     def _take_position(self, adapters: ReactionAdapters) -> None:
         start = self.reaction.settings.start
@@ -185,7 +178,7 @@ class ReactionRunner:
         self._from_now = False
         log.info("a reaction begins", reaction=self.name, cluster_time=position.time)
 
-    def _make_delivery(self, adapters: ReactionAdapters) -> Delivery:
+    def _make_delivery(self, adapters: ReactionAdapters, ending: threading.Event) -> Delivery:
         settings, pipeline, intervals = self.reaction.settings, self.wiring.settings.pipeline, self.wiring.intervals
         source = f"penstock/{pipeline.name}" if pipeline.name else "penstock"
         collections = map(Namespace.named, settings.collections)
@@ -217,7 +210,13 @@ class ReactionRunner:
             rules,
             self.wiring.metrics,
             may_send=adapters.state.assert_held,
+            index_has=self._index_progress(ending).has if settings.after_index else lambda _: True,
         )
+
+    def _index_progress(self, ending: threading.Event) -> IndexProgress:
+        its = self.reaction.settings.collections
+        aliases = {each.alias for each in self.wiring.settings.collections if each.namespace in its}
+        return IndexProgress(self.wiring, frozenset(aliases), ending)
 
     def _renew(self, adapters: ReactionAdapters, ending: threading.Event) -> None:
         every_s = self.wiring.settings.pipeline.lease_s / self.wiring.intervals.renewals_per_lease

@@ -50,7 +50,7 @@ def run(
     Raises SettingsError, PositionLost, SourceUnavailable, SinkUnavailable, SystemicFault.
     """
     planner = Planner(settings)  # before anything is connected to: a wrong setting ends it at once
-    reactions = prepared(settings)
+    reactions = prepared(settings, stop)
     with connected(settings, metrics=metrics, stop=stop, health=health, intervals=intervals) as connections:
         collections = connections.collections(planner, stop)
         collections.start(stop)

@@ -1,9 +1,10 @@
 """What `where` refuses, and how values are written in the settings."""
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import pytest
-from bson import ObjectId
+from bson import Decimal128, ObjectId
 
 from penstock.errors import SettingsError
 from penstock.reactions.where import condition_of
@@ -43,3 +44,9 @@ def test_a_date_of_toml_and_extended_json_are_values_of_bson():
 
 def test_no_condition_is_met_by_everything():
     assert condition_of(None)({})
+
+
+def test_a_signalling_nan_is_a_number_like_any_other_nan():
+    stored = {"a": Decimal128(Decimal("sNaN"))}
+    assert not condition_of({"a": {"$gt": 1}})(stored)
+    assert condition_of({"a": {"$ne": 1}})(stored)

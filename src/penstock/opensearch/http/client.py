@@ -1,18 +1,14 @@
 """A small HTTP client: one request, one response. `error_table` decides what a response means."""
 
 import gzip
-import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final, NamedTuple
-from weakref import WeakSet
 
 import orjson
 import urllib3
-from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -25,6 +21,7 @@ from urllib3.exceptions import (
 from penstock.errors import SettingsError, SinkUnavailable
 from penstock.opensearch.http.auth import Authorisation, LoginAway, authorisation
 from penstock.runtime.client_certificate import problem_of
+from penstock.runtime.sockets import OpenSockets
 from penstock.runtime.threads import SINK_MAY_ANSWER_S, Cutoff
 from penstock.settings import SinkSettings
 
@@ -87,9 +84,6 @@ class Client:
         self._renewed_at: float | None = None
         self._away_since: float | None = None
         self._now = now
-        self._sockets: WeakSet[socket.socket] = WeakSet()
-        self._is_cut = False
-        self._cutoff = Cutoff(stop, self.cut, after_s=SINK_MAY_ANSWER_S) if stop else None
         self._pool = urllib3.PoolManager(
             maxsize=connections or settings.requests_in_flight + 4,
             block=False,
@@ -100,10 +94,8 @@ class Client:
             key_file=str(self._key) if self._key is not None else None,
             cert_reqs="CERT_REQUIRED",
         )
-        self._pool.pool_classes_by_scheme = {
-            "http": _noting(urllib3.HTTPConnectionPool, self._sockets),
-            "https": _noting(urllib3.HTTPSConnectionPool, self._sockets),
-        }
+        self._sockets = OpenSockets(self._pool)
+        self._cutoff = Cutoff(stop, self.cut, after_s=SINK_MAY_ANSWER_S) if stop else None
 
     def request(self, method: str, path: str, body: bytes | dict[str, Any] | None = None) -> Response:
         """Send one request; renew credentials once if they are refused. Raises Unreachable, SinkUnavailable.
@@ -128,10 +120,7 @@ class Client:
 
     def cut(self) -> None:
         """End every request that is under way, and send no other: each is Unreachable. Any thread may call it."""
-        self._is_cut = True
-        for each in list(self._sockets):
-            with suppress(OSError):
-                socket.socket.shutdown(each, socket.SHUT_RDWR)  # below TLS, whose own would wait for the other thread
+        self._sockets.cut()
 
     def close(self) -> None:
         """Close the connections."""
@@ -140,7 +129,7 @@ class Client:
         self._pool.clear()
 
     def _send(self, method: str, path: str, payload: bytes, headers: dict[str, str]) -> Response:
-        if self._is_cut:
+        if self._sockets.is_cut:
             raise Unreachable("the process is stopping", unclear=False)
         url = self.url + path
         signed = self._authorisation.headers(method, url, payload, headers)
@@ -207,20 +196,6 @@ class Client:
         if self._now() - self._away_since < _AWAY_S:
             return Unreachable(str(error), unclear=False, todo="Put the file back.")
         return SettingsError(str(error))
-
-
-def _noting(pool: type[HTTPConnectionPool], sockets: WeakSet[socket.socket]) -> type[HTTPConnectionPool]:
-    """A kind of pool whose connections note their sockets, so that another thread can end what is under way on them."""
-
-    class Connection(pool.ConnectionCls):  # type: ignore[misc, name-defined]
-        def connect(self) -> None:
-            super().connect()
-            sockets.add(self.sock)
-
-    class Pool(pool):  # type: ignore[misc, valid-type]
-        ConnectionCls = Connection
-
-    return Pool
 
 
 _NO_CERTIFICATE = (

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from urllib.parse import urlsplit
 
 from penstock.connections import parking_queue
 from penstock.documents.transform import Transform
@@ -12,15 +13,21 @@ from penstock.operations.check.finding import CheckFinding, failure, ok, warning
 from penstock.operations.check.sink import sink_findings
 from penstock.operations.check.source import source_findings
 from penstock.operations.inspect.views import Inspection
-from penstock.settings import CollectionSettings, Settings
+from penstock.reactions.targets import target_of
+from penstock.reactions.where import condition_of
+from penstock.settings import CollectionSettings, ReactionSettings, Settings
 from penstock.worker.collections.expansion import exactly
 from penstock.worker.collections.patterns import expanded
+
+_THIS_MACHINE = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def check(settings: Settings) -> Iterator[CheckFinding]:
     """Yield the findings as they come: of the settings, of the source, of the sink. Nothing that it makes stays."""
     for collection in settings.collections:
         yield from _collection_findings(collection)
+    for reaction in settings.reactions:
+        yield from _reaction_findings(reaction)
     with closing(Inspection(_without_patterns(settings))) as seen:
         yield from source_findings(settings, seen)
         yield from sink_findings(seen)
@@ -71,3 +78,23 @@ def _collection_findings(collection: CollectionSettings) -> Iterator[CheckFindin
             yield failure("settings", subject, "; ".join(error.problems), "correct the file")
         else:
             yield ok("settings", subject, f"mapping file {collection.mapping_file} can be read")
+
+
+def _reaction_findings(reaction: ReactionSettings) -> Iterator[CheckFinding]:
+    """The condition, and the target as far as it can be looked at; a target that is away is waited for."""
+    subject = f"reaction {reaction.name}"
+    try:
+        condition_of(reaction.where)
+        target = target_of(reaction)
+    except SettingsError as error:
+        yield failure("settings", subject, str(error), "correct its [[reactions]] table")
+        return
+    with closing(target):
+        if problem := target.problem():
+            yield warning("settings", subject, problem, "start it, or correct the table; until then it is waited for")
+        else:
+            yield ok("settings", subject, f"the {reaction.target} can be reached")
+    url = urlsplit(reaction.url or "")
+    if url.scheme == "http" and url.hostname not in _THIS_MACHINE:
+        todo = "use https://: the body is the document"
+        yield warning("settings", subject, f"documents are sent to {url.hostname} without encryption", todo)

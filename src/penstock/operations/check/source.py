@@ -8,7 +8,7 @@ from penstock.connections import source_connection
 from penstock.errors import SettingsError, SourceUnavailable
 from penstock.model import Namespace, seconds_of
 from penstock.mongo import collections as source
-from penstock.mongo.connection import Connection, SourceClient, SourceServer, address, server
+from penstock.mongo.connection import Connection, SourceClient, SourceServer, address, no_before_images, server
 from penstock.mongo.cursor import ChangeCursor
 from penstock.mongo.documentdb import WORKER_ONLY, enabling, enabling_rules
 from penstock.mongo.error_table import in_words, unavailable
@@ -20,8 +20,8 @@ from penstock.observe.wording import counted
 from penstock.operations.check.finding import CheckFinding, CheckVerdict, failure, ok, warning
 from penstock.operations.check.pipelines import pipeline_findings
 from penstock.operations.inspect.views import Inspection
-from penstock.planner import present_names
-from penstock.settings import Settings
+from penstock.planner import present_names, reaction_watch
+from penstock.settings import ReactionSettings, Settings
 from penstock.worker.collections.admission import CAPPED, Unserved
 from penstock.worker.collections.expansion import expand, matching, patterns_of
 
@@ -54,6 +54,8 @@ def source_findings(settings: Settings, seen: Inspection) -> Iterator[CheckFindi
             followed = yield from _collections_findings(connection.client, there, seen, names)
             for watch in watches(followed, settings.source.cursor_per):
                 yield from _stream_findings(connection, found, watch)
+            for reaction in settings.reactions:
+                yield from _reaction_findings(connection, found, settings, reaction)
             yield from _heartbeat_findings(connection.client, found, settings.source.heartbeat)
             yield _retention_finding(connection.client, found, settings)
             yield from pipeline_findings(connection, seen)
@@ -164,6 +166,21 @@ def _stream_findings(connection: Connection, found: SourceServer, watch: Watch) 
         yield from (_enabled(connection.client, Namespace(watch.db, coll)) for coll in watch.colls)
     else:
         yield ok("source", subject, "opens")
+
+
+def _reaction_findings(
+    connection: Connection, found: SourceServer, settings: Settings, reaction: ReactionSettings
+) -> Iterator[CheckFinding]:
+    """Whether the collections exist, and the reaction's own stream opens; other pipelines go on without it."""
+    subject, watch = f"reaction {reaction.name}", reaction_watch(reaction, settings.source)
+    for each in map(Namespace.named, reaction.collections):
+        if not source.exists(connection.client, each):
+            yield warning("source", subject, f"{each} does not exist yet", "create it, or correct the name")
+    if reaction.before and (reason := no_before_images(found)):
+        yield warning("source", subject, reason, "remove before = true")
+        return
+    for finding in _stream_findings(connection, found, watch):
+        yield finding._replace(subject=f"{subject}: {finding.subject}")
 
 
 def _heartbeat_findings(client: SourceClient, found: SourceServer, heartbeat: str | None) -> Iterator[CheckFinding]:

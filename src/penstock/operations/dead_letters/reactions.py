@@ -77,7 +77,7 @@ def replay_events(
         )
     replayed = ReplayedEvents()
     with (
-        closing(target_of(declared)) as target,
+        closing(target_of(declared, stop)) as target,
         kept_events(settings, stop) as kept,
         closing(kept.pages(wanted, by_version=True)) as pages,
     ):

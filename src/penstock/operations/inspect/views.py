@@ -23,7 +23,7 @@ from penstock.mongo.collections import estimated_count
 from penstock.mongo.connection import address, cluster_time
 from penstock.mongo.error_table import in_words
 from penstock.opensearch.dead_letters.letter import StoredLetter
-from penstock.opensearch.dead_letters.search import LetterSearch
+from penstock.opensearch.dead_letters.search import REACTION_LETTER_INDEX, LetterSearch
 from penstock.opensearch.http.client import Client, Unreachable
 from penstock.opensearch.http.error_table import judge_request
 from penstock.opensearch.http.requests import require_server
@@ -86,6 +86,7 @@ class IndexView:
         self._patience = FailFast(client.url)
         self._store = StateStore(client, self._patience)
         self.letters = LetterSearch(client, self._patience)
+        self.reaction_letters = LetterSearch(client, self._patience, index=REACTION_LETTER_INDEX)
 
     def states(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """The state documents that there are. Raises SettingsError for a newer form."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from penstock.connections import parking_queue
 from penstock.errors import QueueUnavailable, SettingsError
@@ -16,6 +16,7 @@ from penstock.opensearch.state.pipeline_state import feeds
 from penstock.opensearch.state.store import StateDocument
 from penstock.operations.inspect.liveness import alive
 from penstock.operations.inspect.views import IndexOverview, IndexView, Inspection, SourceOverview, see_source
+from penstock.operations.status.reactions import ReactionStatus, reactions
 from penstock.operations.status.state_words import (
     PipelineOverview,
     loss_of,
@@ -96,6 +97,7 @@ class Status:
     source_problem: str
     parked: int | None = None
     queue_problem: str = ""
+    reactions: list[ReactionStatus] = field(default_factory=list)
 
 
 def status(settings: Settings, tables: Iterable[str] = (), intervals: Intervals = INTERVALS) -> Status:
@@ -106,6 +108,7 @@ def status(settings: Settings, tables: Iterable[str] = (), intervals: Intervals 
     with closing(Inspection(settings)) as seen:
         looked = _look(seen, intervals)
         unserved = seen.index.unserved(tables, settings.pipeline.name)
+        reacting = reactions(seen, looked.source, intervals)
     declared = {_namespace(each): each for each in settings.collections}
     lines = [
         looked.collection(declared[namespace], namespace, watch)
@@ -113,12 +116,13 @@ def status(settings: Settings, tables: Iterable[str] = (), intervals: Intervals 
         for namespace in (Namespace(watch.db, coll) for coll in watch.colls)
     ]
     lines = _with_unserved(lines, unserved, served=looked.seen.records)
+    found = Status(lines, looked.source.problem, reactions=reacting)
     if not settings.pipeline.parking_queue:
-        return Status(lines, looked.source.problem)
+        return found
     try:
-        return Status(lines, looked.source.problem, parking_queue(settings).waiting())
+        return replace(found, parked=parking_queue(settings).waiting())
     except QueueUnavailable as error:
-        return Status(lines, looked.source.problem, queue_problem=str(error))
+        return replace(found, queue_problem=str(error))
 
 
 @dataclass(frozen=True)

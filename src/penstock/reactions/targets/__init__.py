@@ -1,5 +1,6 @@
 """The targets of reactions, one module each; `target_of` makes the one that the settings name."""
 
+import threading
 from collections.abc import Callable
 
 from penstock.errors import SettingsError
@@ -9,12 +10,19 @@ from penstock.reactions.targets.webhook import WebhookTarget
 from penstock.settings import ReactionSettings
 
 
-def target_of(settings: ReactionSettings) -> Target:
-    """Make the target of a reaction; close it. Nothing is sent to it yet. Raises SettingsError."""
-    return _TARGETS[settings.target](settings)
+def target_of(settings: ReactionSettings, stop: threading.Event | None = None) -> Target:
+    """Make the target of a reaction; close it. Nothing is sent to it yet. Raises SettingsError.
+
+    Some seconds after `stop` it waits for no answer any more.
+    """
+    return _TARGETS[settings.target](settings, stop)
 
 
-def _eventbridge(settings: ReactionSettings) -> Target:
+def _function(settings: ReactionSettings, _stop: threading.Event | None) -> Target:
+    return FunctionTarget(settings)
+
+
+def _eventbridge(settings: ReactionSettings, _stop: threading.Event | None) -> Target:
     try:
         from penstock.reactions.targets.eventbridge import (  # noqa: PLC0415 (botocore belongs to the extra `aws`)
             EventBridgeTarget,
@@ -27,8 +35,8 @@ def _eventbridge(settings: ReactionSettings) -> Target:
     return EventBridgeTarget(settings)
 
 
-_TARGETS: dict[str, Callable[[ReactionSettings], Target]] = {
+_TARGETS: dict[str, Callable[[ReactionSettings, threading.Event | None], Target]] = {
     "webhook": WebhookTarget,
-    "function": FunctionTarget,
+    "function": _function,
     "eventbridge": _eventbridge,
 }

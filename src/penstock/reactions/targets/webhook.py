@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import socket
 import ssl
+import threading
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,8 @@ from urllib3.exceptions import HTTPError
 from penstock.errors import SettingsError
 from penstock.reactions.event import Event
 from penstock.reactions.target import Accepted, Answer, Refused, TryAgain
+from penstock.runtime.sockets import OpenSockets
+from penstock.runtime.threads import SINK_MAY_ANSWER_S, Cutoff
 from penstock.settings import ReactionSettings
 
 CONTENT_TYPE: Final = "application/cloudevents+json; charset=utf-8"
@@ -42,7 +45,7 @@ class WebhookTarget:
 
     at_once = 1
 
-    def __init__(self, settings: ReactionSettings) -> None:
+    def __init__(self, settings: ReactionSettings, stop: threading.Event | None = None) -> None:
         self._settings = settings
         self._url = str(settings.url)
         parts = urlsplit(self._url)
@@ -55,6 +58,8 @@ class WebhookTarget:
             retries=False,
             cert_reqs="CERT_REQUIRED",
         )
+        self._sockets = OpenSockets(self._pool)
+        self._cutoff = Cutoff(stop, self._sockets.cut, after_s=SINK_MAY_ANSWER_S) if stop else None
 
     def send(self, events: Sequence[Event]) -> list[Answer]:
         """Post each event."""
@@ -74,6 +79,8 @@ class WebhookTarget:
 
     def close(self) -> None:
         """Close the connections."""
+        if self._cutoff:
+            self._cutoff.close()
         self._pool.clear()
 
     def _post(self, event: Event) -> Answer:

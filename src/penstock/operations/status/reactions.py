@@ -1,0 +1,82 @@
+"""How each reaction stands, from the state that its worker keeps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.opensearch.state.ids import reaction_id
+from penstock.opensearch.state.store import StateDocument
+from penstock.operations.inspect.liveness import alive, reported_lately
+from penstock.operations.inspect.views import Inspection, SourceOverview
+from penstock.operations.status.state_words import pipeline_of_state
+from penstock.runtime.intervals import Intervals
+from penstock.settings import ReactionSettings
+
+
+@dataclass(frozen=True)
+class ReactionStatus:
+    """One line of the reactions; None is what is not known.
+
+    `state` is waiting (no worker has begun), live, failed (it is tried again; `reason` says what for) or stopped: by an
+    error, which is the `reason`, or because no worker is there. `waiting_for` is why the target is waited for at
+    present, `pending` the events that were read and are not accepted yet, `lag_s` the age of the oldest of them.
+    """
+
+    name: str
+    target: str
+    collections: list[str]
+    state: str
+    pending: int | None
+    lag_s: float | None
+    dead_letters: int
+    position_left_s: float | None
+    waiting_for: str
+    reason: str
+
+
+def reactions(seen: Inspection, source: SourceOverview, intervals: Intervals) -> list[ReactionStatus]:
+    """Look at the declared reactions. Raises SettingsError, SinkUnavailable."""
+    settings = seen.settings
+    ids = {reaction_id(each.name, settings.pipeline.name): each for each in settings.reactions}
+    if not ids:
+        return []
+    states = seen.index.states(list(ids))
+    there = alive(states, seen.index.states, every_s=intervals.liveness_s)
+    return [
+        _status_of(reaction, state_id, states.get(state_id), seen, source, is_running=state_id in there)
+        for state_id, reaction in ids.items()
+    ]
+
+
+def _status_of(
+    reaction: ReactionSettings,
+    state_id: str,
+    document: StateDocument | None,
+    seen: Inspection,
+    source: SourceOverview,
+    *,
+    is_running: bool,
+) -> ReactionStatus:
+    pipeline = pipeline_of_state(document, seen.settings, source, is_running=is_running)
+    reported: Mapping[str, Any] = document["status"] if document else {}
+    is_recent = document is not None and reported_lately(document)
+    return ReactionStatus(
+        name=reaction.name,
+        target=reaction.target,
+        collections=list(reaction.collections),
+        state=_state(reported, has_begun=pipeline.has_begun, is_running=is_running),
+        pending=reported.get("pending") if is_recent else None,
+        lag_s=pipeline.lag_s,
+        dead_letters=seen.index.reaction_letters.count_of(state_id),
+        position_left_s=pipeline.position_left_s,
+        waiting_for=reported.get("waiting", "") if is_recent else "",
+        reason=reported.get("reason", ""),
+    )
+
+
+def _state(reported: Mapping[str, Any], *, has_begun: bool, is_running: bool) -> str:
+    if not has_begun:
+        return "waiting"
+    if is_running:
+        return "live"
+    return str(reported["state"]) if reported.get("reason") else "stopped"
