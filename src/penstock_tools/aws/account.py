@@ -78,7 +78,7 @@ def _cluster_findings(ask: Ask, name: str) -> Iterator[CheckFinding]:
     if version.startswith(FOR_LAMBDA):
         yield ok("source", name, f"engine {version}")
     elif version.startswith("8."):
-        todo = "deploy a worker instead of the functions, or use engine 5.0"
+        todo = "deploy a worker (-c door=worker), or use engine 5.0"
         yield warning("source", name, f"engine {version}: {WORKER_ONLY}", todo)
     else:
         what = f"engine {version}: Lambda's event source mapping refuses it, and penstock was not tried on it"
@@ -128,14 +128,17 @@ def _network_findings(ask: Ask, cluster: str, domain: str) -> Iterator[CheckFind
         yield failure("settings", "VPC", f"the cluster is in {source.vpc}, the domain in {sink.vpc or 'none'}", todo)
     functions = _groups_of_functions(ask)
     inbound, outbound = _rules(ask, source.groups, "IpPermissions"), _rules(ask, source.groups, "IpPermissionsEgress")
-    yield _rule("source", "from itself (the poller of the mapping)", source, inbound, _CLUSTER_PORT, source.groups)
-    yield _rule("source", "to AWS services", source, outbound, _HTTPS, ())
+    polled = not str(_cluster(ask, cluster)["EngineVersion"]).startswith("8.")  # of engine 8, there are no mappings
+    if polled:
+        yield _rule("source", "from itself (the poller of the mapping)", source, inbound, _CLUSTER_PORT, source.groups)
+        yield _rule("source", "to AWS services", source, outbound, _HTTPS, ())
     if functions:
         yield _rule("source", "from the functions", source, inbound, _CLUSTER_PORT, functions)
         yield _rule("sink", "from the functions", sink, _rules(ask, sink.groups, "IpPermissions"), _HTTPS, functions)
     else:
         yield ok("settings", function_name("config"), "is not deployed yet")
-    yield _way_out(ask, source)
+    if polled:
+        yield _way_out(ask, source)
 
 
 def _rule(

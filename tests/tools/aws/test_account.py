@@ -143,7 +143,14 @@ def test_of_engine_8_it_says_which_way_reads_it(account: Account) -> None:
     found = account.found()["shop"]
     assert found.verdict == "warning"
     assert "a worker (`penstock run`) follows it, Lambda's event source mapping refuses it" in found.detail
-    assert "worker" in found.todo
+    assert "-c door=worker" in found.todo
+
+
+def test_of_engine_8_it_asks_for_no_rules_of_a_poller(account: Account) -> None:
+    account.make_domain()
+    assert [subject for subject in account.found() if "poller" in subject or "way out" in subject]
+    account.engine = "8.0.1"
+    assert not [subject for subject in account.found() if "poller" in subject or "way out" in subject]
 
 
 def test_a_server_that_is_not_there_is_one_finding_and_the_rest_is_looked_at(account: Account) -> None:
