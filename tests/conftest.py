@@ -34,8 +34,8 @@ Server = TypeVar("Server")
 
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:CompileThresholdScaling=0.1")
 """For all servers that the tests start: in a few minutes the second compiler never earns what it costs, a third of all
-that the servers compute. The first one is cheap, so it compiles early: what is interpreted costs more, almost half of
-what OpenSearch computes after its start."""
+that the servers compute. The first one is cheap, so it compiles early: what is interpreted costs more, a fifth of what
+OpenSearch computes after its start."""
 
 _SLOWEST_FIRST = ("end_to_end", "benchmarks", "crash", "faults", "tools", "infra", "contract")
 MAJORITY_LAG_MS = int(os.environ.get("PENSTOCK_TEST_MAJORITY_LAG_MS", "0"))

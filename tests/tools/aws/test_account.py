@@ -6,12 +6,16 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from botocore.loaders import create_loader
 from botocore.session import get_session
 from botocore.stub import Stubber
 from moto import mock_aws
 
 from penstock.operations.check.finding import CheckFinding
 from penstock_tools.aws.account import SERVICE_LINKED_ROLE, account_findings
+
+DESCRIPTIONS = create_loader()
+"""Of the services: one for all accounts, since reading that of EC2 takes longer than a test."""
 
 ARN = "arn:aws:rds:eu-west-1:123456789012:cluster:shop"
 
@@ -22,6 +26,7 @@ class Account:
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
         self._session = get_session()
+        self._session.register_component("data_loader", DESCRIPTIONS)
         self.ec2, self.iam = self._client("ec2"), self._client("iam")
         self.vpc = self.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         self.subnets = [self._subnet(number) for number in (0, 1)]
