@@ -2,7 +2,7 @@
 
 A reaction has a function of its own, and a mapping of its own for each of its collections, next to those of the index:
 so it has its own position and its own tries. The mapping keeps the position, so the function fails until every event of
-its batch has been accepted, or is a dead letter; then the mapping delivers the same batch again, with the same ids.
+its batch has been accepted, or is a dead letter. Until then the mapping delivers the same batch, with the same ids.
 
 What the target accepted of a batch that failed is remembered while this container lives, and is not sent again then.
 """
@@ -175,6 +175,11 @@ class Reacting:
             raise SettingsError(
                 f"[[reactions]] {self.name}: before = true needs before-images, which an event source mapping does not"
                 " deliver; remove it"
+            )
+        if self._reaction.after_index:
+            raise SettingsError(
+                f"[[reactions]] {self.name}: after_index = true is for a worker, for a mapping does not know how far"
+                " the index is; remove it"
             )
         self._metrics = Metrics()
         self._target = _Remembering(target_of(self._reaction))

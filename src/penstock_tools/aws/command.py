@@ -15,6 +15,7 @@ import typer
 
 from penstock.observe.logs import set_up_logs
 from penstock.settings import ObserveSettings
+from penstock.settings.checks import check_webhook
 from penstock_tools.servers.errors import LocalServerError
 from penstock_tools.servers.platform import terminated_like_interrupted
 from penstock_tools.servers.ports import require_free
@@ -76,6 +77,18 @@ def local(  # noqa: PLR0913 (one argument for each flag)
         bool,
         typer.Option("--as-in-sample", help="Create the mapping disabled, as the AWS sample does."),
     ] = False,
+    collections: Annotated[
+        int, typer.Option(min=1, max=20, help="Number of collections, each with a mapping and an index.")
+    ] = 1,
+    reactions: Annotated[
+        bool,
+        typer.Option(
+            "--reactions", help="React to changes: a state machine runs for new documents, and a webhook is called."
+        ),
+    ] = False,
+    webhook: Annotated[
+        str, typer.Option(help="With --reactions: address of the webhook. Default: a receiver that writes webhook.log.")
+    ] = "",
     open_api: Annotated[bool, typer.Option("--open-api", help="Require no API key, as in the AWS sample.")] = False,
     retry: Annotated[
         Literal["forever", "six"],
@@ -103,7 +116,14 @@ def local(  # noqa: PLR0913 (one argument for each flag)
     from penstock_tools.aws.deployment import Deployment, DeploymentSettings
     from penstock_tools.aws.mapping.behaviour import Behaviour
 
+    if as_in_sample and (reactions or collections > 1):
+        raise LocalServerError("--as-in-sample has one collection and no reactions: leave one of the flags out")
+    if webhook and not reactions:
+        raise LocalServerError("--webhook is for --reactions: give that too")
     settings = DeploymentSettings(
+        collections=collections,
+        reactions=reactions,
+        webhook_url=_address(webhook),
         as_in_sample=as_in_sample,
         open_api=open_api,
         behaviour=Behaviour(retry=retry, scope=scope),
@@ -128,6 +148,13 @@ def local(  # noqa: PLR0913 (one argument for each flag)
             deployment.mapping_id = deployment.create_mapping()
         print(described(deployment), flush=True)
         deployment.platform.watch()
+
+
+def _address(webhook: str) -> str:
+    try:
+        return check_webhook(webhook) or "" if webhook else ""
+    except ValueError as error:
+        raise LocalServerError(f"--webhook {error}") from None
 
 
 def _leave_account_alone() -> None:
@@ -169,10 +196,12 @@ def described(deployment: "Deployment") -> str:
             f"api         {api}",
             *([f"api key     {deployment.api_key}"] if deployment.api_key else []),
             f"esm-id      {mapping}",
+            *(f"            {each} -> {name}" for (each, name), _ in list(deployment.mapping_ids.items())[1:]),
             f"lambda      {deployment.lambda_url}",
             f"cluster     {deployment.platform.source.shown_uri}",
             f"domain      {deployment.domain.url} (signed requests), {deployment.platform.opensearch.url} (open)",
             f"queue       {deployment.queue_url}",
+            *_targets(deployment),
             f"logs        {deployment.folder / 'logs'}",
             "",
             *(["This mapping was created before POST /config: with --scope strict it never reads."] if never else []),
@@ -185,3 +214,15 @@ def described(deployment: "Deployment") -> str:
             "Stop with Ctrl-C.",
         ]
     )
+
+
+def _targets(deployment: "Deployment") -> list[str]:
+    """Return the lines about what changes start."""
+    if deployment.outlook is None:
+        return []
+    return [
+        f"bus         {deployment.outlook.bus}, at {deployment.aws.url}",
+        f"            starts {deployment.outlook.state_machine_arn}",
+        f"            which tells {deployment.outlook.topic_arn}",
+        f"webhook     {deployment.webhook_url}",
+    ]

@@ -2,7 +2,8 @@
 
 client -> gateway -> writer, reader, config
 source (DocumentDB mode, TLS, a login) -> mapping -> sync -> signature proxy -> OpenSearch
-secrets and the queue of parked keys: moto's server
+mapping -> react, one for each reaction -> a webhook, or a bus whose rule starts a state machine
+secrets, the queue of parked keys, bus, state machine and topic: moto's server
 """
 
 import json
@@ -10,7 +11,7 @@ import secrets
 import shlex
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,11 +24,16 @@ from penstock.lambdas.environment import (
     APPLICATION,
     HANDLERS,
     OPERATIONS_VARIABLES,
+    REACT,
+    REACT_VARIABLES,
+    REACTION_SECRET,
     VARIABLES,
     WORKER_VARIABLES,
     FunctionName,
     function_name,
 )
+from penstock.operations.init import toml_value
+from penstock.settings.table import SETTINGS_VARIABLE
 from penstock_tools.aws.domain.signature_proxy import SignatureProxy
 from penstock_tools.aws.gateway.gateway import Gateway
 from penstock_tools.aws.mapping.api import mapping_api
@@ -36,9 +42,11 @@ from penstock_tools.aws.mapping.mappings import Mappings
 from penstock_tools.aws.mapping.reader import Cluster
 from penstock_tools.aws.mapping.record import Account
 from penstock_tools.aws.moto_server import MotoServer, moto_server
+from penstock_tools.aws.outlook import NEW_DOCUMENTS, LocalOutlook
 from penstock_tools.aws.runtime.folder import runtime_folder
 from penstock_tools.aws.runtime.function import LambdaFunction
 from penstock_tools.aws.runtime.functions import Functions
+from penstock_tools.aws.webhook import webhook_receiver
 from penstock_tools.bundle import build_local
 from penstock_tools.servers.cache import cache_folder
 from penstock_tools.servers.certificate import Certificate, new_certificate
@@ -61,10 +69,16 @@ _ROUTES: Final[dict[tuple[str, str], FunctionName]] = {
 _API_TIMEOUT_S: Final = 30.0
 _MEMORY_MB: Final = 512
 
+WEBHOOK: Final = "webhook"
+"""The reaction that calls a webhook."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeploymentSettings:
     """The options of a deployment; the defaults are those of the stack. Ports: 0 takes a free one.
+
+    From the second of the `collections` on, their names and those of their indexes end with a number. The webhook is at
+    `webhook_url`, or in this process.
 
     `extra_code` are files put next to the functions' own code, `sync_handler` is what the mapping calls. Without
     `keep_compiled` a function starts as slowly as on Lambda.
@@ -73,6 +87,11 @@ class DeploymentSettings:
     database: str = "demo-database"
     collection: str = "demo-collection"
     index: str = "demo-index"
+    collections: int = 1
+    reactions: bool = False
+    webhook_url: str = ""
+    webhook_timeout_s: float = 10.0
+    reaction_timeout_s: float = 300.0
     batch_size: int = 1000
     batch_window_s: int = 1
     function_timeout_s: float = 300.0
@@ -90,8 +109,14 @@ class DeploymentSettings:
 
     @property
     def namespace(self) -> str:
-        """The collection's full name."""
+        """The full name of the first collection, which the API serves."""
         return f"{self.database}.{self.collection}"
+
+    @property
+    def indexes(self) -> dict[str, str]:
+        """The index of each collection, by the collection's full name."""
+        ends = ["", *(f"-{number}" for number in range(2, self.collections + 1))]
+        return {f"{self.namespace}{end}": f"{self.index}{end}" for end in ends}
 
 
 class Deployment:
@@ -106,6 +131,9 @@ class Deployment:
     secret_arn: str
     queue_url: str
     lambda_url: str
+    webhook_secret_arn: str
+    outlook: LocalOutlook | None = None
+    webhook_url: str = ""
 
     def __init__(
         self, folder: Path, settings: DeploymentSettings | None = None, *, progress: Steps | None = None
@@ -118,32 +146,45 @@ class Deployment:
         self.api_key = None if self.settings.open_api else secrets.token_urlsafe(24)
         self.cluster_arn = f"arn:aws:rds:{REGION}:{self.account.id}:cluster:{APPLICATION}"
         self.mapping_id: str | None = None
+        self.mapping_ids: dict[tuple[str, str], str] = {}
         self._password = secrets.token_urlsafe(24)
-        self._keys = {
-            role: (f"LOCAL{role.upper()}", secrets.token_urlsafe(24)) for role in (*HANDLERS, _OPERATIONS, _WORKER)
-        }
+        self.webhook_secret = secrets.token_urlsafe(24)
+        self.reactions: Sequence[str] = (NEW_DOCUMENTS, WEBHOOK) if self.settings.reactions else ()
+        roles = (*HANDLERS, *map(_react, self.reactions), _OPERATIONS, _WORKER)
+        self._keys = {role: (f"LOCAL{role.upper()}", secrets.token_urlsafe(24)) for role in roles}
         self._stack = ExitStack()
 
     def __enter__(self) -> "Deployment":
         self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             self._start_servers(stack)
+            self._start_targets(stack)
             self._start_functions(stack)
             self._start_mappings(stack)
             self.gateway = stack.enter_context(self._gateway())
             self._write_environment()
             if not self.settings.as_in_sample:
-                self.mapping_id = self.create_mapping(enabled_at=self.enable_change_stream())
+                self._create_mappings()
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def enable_change_stream(self) -> int:
-        """What the stack's custom resource does before the mapping is made; returns when, in Unix seconds."""
-        self.progress.step("Enabling the change stream")
-        properties = {"Database": self.settings.database, "Collection": self.settings.collection}
+    def _create_mappings(self) -> None:
+        self.progress.step("Enabling the change streams")
+        for function in ("sync", *map(_react, self.reactions)):
+            for namespace in self.settings.indexes:
+                made = self.create_mapping(
+                    namespace, function=function, enabled_at=self.enable_change_stream(namespace)
+                )
+                self.mapping_ids[namespace, function] = made
+        self.mapping_id = self.mapping_ids[self.settings.namespace, "sync"]
+
+    def enable_change_stream(self, namespace: str = "") -> int:
+        """What the stack's custom resource does before a mapping is made; returns when, in Unix seconds."""
+        db, _, coll = (namespace or self.settings.namespace).partition(".")
+        properties = {"Database": db, "Collection": coll}
         event = {"RequestType": "Create", "ResourceProperties": properties}
         answer = self.functions.invoke(function_name("config"), json.dumps(event).encode())
         if answer.function_error:
@@ -153,22 +194,25 @@ class Deployment:
             )
         return int(json.loads(answer.payload)["Data"]["EnabledAt"])
 
-    def create_mapping(self, *, enabled_at: int | None = None, **more: Any) -> str:
-        """Make the mapping as the stack does, from a time on or (as in the sample) disabled; returns its id."""
+    def create_mapping(
+        self, namespace: str = "", *, function: str = "sync", enabled_at: int | None = None, **more: Any
+    ) -> str:
+        """Make a mapping as the stack does, from a time on or (as in the sample) disabled; returns its id."""
         settings = self.settings
+        db, _, coll = (namespace or settings.namespace).partition(".")
         start: dict[str, Any] = {"StartingPosition": "LATEST", "Enabled": False}
         if enabled_at is not None:
             start = {"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": enabled_at}
         made = self.mappings.create(
             {
                 "EventSourceArn": self.cluster_arn,
-                "FunctionName": function_name("sync"),
+                "FunctionName": function_name(function),
                 "BatchSize": settings.batch_size,
                 "MaximumBatchingWindowInSeconds": settings.batch_window_s,
                 "SourceAccessConfigurations": [{"Type": "BASIC_AUTH", "URI": self.secret_arn}],
                 "DocumentDBEventSourceConfig": {
-                    "DatabaseName": settings.database,
-                    "CollectionName": settings.collection,
+                    "DatabaseName": db,
+                    "CollectionName": coll,
                     "FullDocument": "UpdateLookup",
                 },
                 **start,
@@ -177,7 +221,7 @@ class Deployment:
         )
         return str(made["UUID"])
 
-    def log_of(self, name: FunctionName) -> Path:
+    def log_of(self, name: str) -> Path:
         """The log of a function."""
         return self.folder / "logs" / f"{name}.log"
 
@@ -209,15 +253,26 @@ class Deployment:
         self._certificate = new_certificate(self.folder / "domain-certificate")
         self.domain = stack.enter_context(self._domain(self._certificate))
 
+    def _start_targets(self, stack: ExitStack) -> None:
+        """What reactions give events to."""
+        if not self.reactions:
+            return
+        self.progress.step("Starting EventBridge, Step Functions and SNS")
+        self.outlook = stack.enter_context(LocalOutlook(self.aws, APPLICATION))
+        self.webhook_secret_arn = self.aws.create_secret(f"{APPLICATION}-webhook", self.webhook_secret)
+        file = self.folder / "logs" / "webhook.log"
+        self.webhook_url = self.settings.webhook_url or stack.enter_context(webhook_receiver(self.webhook_secret, file))
+
     def _domain(self, certificate: Certificate) -> SignatureProxy:
-        index = self.settings.index
+        indexes = self.settings.indexes.values()
         of_role = {
             "writer": [],
             "config": [],
-            "reader": rights.reader_requests(index),
-            "sync": rights.sync_requests(index),
-            _OPERATIONS: rights.operations_requests(index),
-            _WORKER: rights.worker_requests(index),
+            "reader": rights.reader_requests(self.settings.index),
+            "sync": rights.of_all(rights.sync_requests, indexes),
+            **{_react(each): rights.react_requests() for each in self.reactions},
+            _OPERATIONS: rights.of_all(rights.operations_requests, indexes),
+            _WORKER: rights.of_all(rights.worker_requests, indexes),
         }
         return SignatureProxy(
             self.platform.opensearch.url,
@@ -241,7 +296,7 @@ class Deployment:
                     folder=folder,
                     runtime=runtime,
                     handler=handler,
-                    environment=self._variables(name, VARIABLES[name]),
+                    environment=environment,
                     timeout_s=self._timeout(function_name(name)),
                     memory_mb=_MEMORY_MB,
                     log=self.log_of(name),
@@ -249,13 +304,40 @@ class Deployment:
                     account=self.account.id,
                     keep_compiled=self.settings.keep_compiled,
                 )
-                for name, handler in {**HANDLERS, "sync": self.settings.sync_handler}.items()
+                for name, handler, environment in self._configured()
             )
         )
 
+    def _configured(self) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+        """Yield name, handler and environment of each function."""
+        handlers: dict[FunctionName, str] = {**HANDLERS, "sync": self.settings.sync_handler}
+        for name, handler in handlers.items():
+            yield name, handler, self._variables(name, VARIABLES[name])
+        for each in self.reactions:
+            file = self.folder / f"{_react(each)}.toml"
+            file.write_text(self._table(each), encoding="utf-8")
+            own = {SETTINGS_VARIABLE: str(file)} | (
+                {REACTION_SECRET: self.webhook_secret_arn} if each == WEBHOOK else {}
+            )
+            shared = tuple(name for name in REACT_VARIABLES if name not in own)
+            yield _react(each), REACT, {**self._variables(_react(each), shared), **own}
+
+    def _table(self, reaction: str) -> str:
+        """Return the settings file of a reaction's function."""
+        assert self.outlook is not None
+        values: dict[str, Any] = {"name": reaction, "collections": tuple(self.settings.indexes)}
+        if reaction == NEW_DOCUMENTS:
+            values |= {"kinds": ("insert",), "target": "eventbridge", "bus": self.outlook.bus}
+        else:
+            values |= {"target": "webhook", "url": self.webhook_url, "timeout_s": self.settings.webhook_timeout_s}
+        return "\n".join(["[[reactions]]", *(f"{name} = {toml_value(value)}" for name, value in values.items()), ""])
+
     def _variables(self, role: str, variables: tuple[str, ...]) -> dict[str, str]:
         """Return the variables that the stack sets on a function, plus local ones: keys, endpoints, CAs."""
-        collections = [{"namespace": self.settings.namespace, "index": self.settings.index, "replicas": 0}]
+        collections = [
+            {"namespace": namespace, "index": index, "replicas": 0}
+            for namespace, index in self.settings.indexes.items()
+        ]
         values = {
             environment.SECRET: self.secret_arn,
             environment.ENDPOINT: f"127.0.0.1:{self.platform.source.child.port}",
@@ -277,12 +359,15 @@ class Deployment:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL_SECRETS_MANAGER": self.aws.url,
             "AWS_ENDPOINT_URL_SQS": self.aws.url,
+            "AWS_ENDPOINT_URL_EVENTBRIDGE": self.aws.url,
             "PENSTOCK_SOURCE_TLS_CA_FILE": str(self.platform.source.authority),
             "PENSTOCK_SINK_TLS_CA_FILE": str(self._certificate.authority),
         }
 
     def _timeout(self, name: str) -> float:
-        known = {function_name(each): each for each in HANDLERS}[name]
+        known = {function_name(each): each for each in (*HANDLERS, *map(_react, self.reactions))}[name]
+        if known in map(_react, self.reactions):
+            return self.settings.reaction_timeout_s
         return self.settings.function_timeout_s if known == "sync" else _API_TIMEOUT_S
 
     def _start_mappings(self, stack: ExitStack) -> None:
@@ -314,3 +399,8 @@ class Deployment:
         lines = ["unset AWS_PROFILE AWS_SESSION_TOKEN\n"]  # of the shell's own account
         lines += (f"export {name}={shlex.quote(value)}\n" for name, value in self.operations().items())
         file.write_text("".join(lines), encoding="utf-8")
+
+
+def _react(reaction: str) -> str:
+    """Return the end of the name of a reaction's function."""
+    return f"react-{reaction}"

@@ -1,4 +1,4 @@
-"""Secrets Manager and SQS on this machine: moto's server, which keeps everything in memory."""
+"""AWS services on this machine: moto's server, which keeps everything in memory."""
 
 import sys
 from collections.abc import Iterator
@@ -25,13 +25,13 @@ def moto_server(logs: Path, *, region: str = "us-east-1") -> Iterator["MotoServe
 
 
 class MotoServer:
-    """What one does in the AWS console: secrets and queues."""
+    """What one does in the AWS console: secrets and queues; the rest by a client."""
 
     def __init__(self, url: str, region: str) -> None:
         self.url = url
         self._region = region
-        self._secrets = self._client("secretsmanager")
-        self._sqs = self._client("sqs")
+        self._secrets = self.client("secretsmanager")
+        self._sqs = self.client("sqs")
 
     def create_secret(self, name: str, value: str) -> str:
         """Make a secret and return its ARN."""
@@ -58,7 +58,8 @@ class MotoServer:
         found = self._sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"]
         return sum(int(found[name]) for name in names)
 
-    def _client(self, service: str) -> Any:
+    def client(self, service: str) -> Any:
+        """Return a client of one of its services."""
         return Session().create_client(
             service,
             region_name=self._region,

@@ -218,6 +218,13 @@ def test_before_images_are_refused_for_a_mapping_has_none(reacting):
         handler({"events": []}, SimpleNamespace(aws_request_id="request-1"))
 
 
+def test_waiting_for_the_index_is_refused(reacting):
+    tables = '[{"namespace": "shop.orders"}]'
+    reacting({"after_index": True}, PENSTOCK_COLLECTIONS=tables)
+    with pytest.raises(SettingsError, match="after_index = true is for a worker"):
+        handler({"events": []}, SimpleNamespace(aws_request_id="request-1"))
+
+
 def test_only_a_mapping_may_call_it(reacting):
     reacting()
     with pytest.raises(NotAnEnvelope):

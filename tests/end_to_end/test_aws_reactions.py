@@ -1,0 +1,133 @@
+"""Three collections, one sync function, two reactions: a state machine, and a webhook that is down for a while."""
+
+import base64
+import hmac
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from pymongo.collection import Collection
+
+from penstock.lambdas.environment import function_name
+from penstock_tools.aws.deployment import WEBHOOK, Deployment, DeploymentSettings
+from penstock_tools.aws.outlook import NEW_DOCUMENTS
+from testkit.aws_deployment import AwsSite, eventually
+from testkit.receiver import Posted, Receiver, Said, receiver
+
+DOCUMENTS = 8
+REACT = f"react-{WEBHOOK}"
+
+
+@pytest.fixture(scope="module")
+def hook() -> Iterator[Receiver]:
+    with receiver() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, hook: Receiver) -> Iterator[AwsSite]:
+    settings = DeploymentSettings(
+        collections=3,
+        reactions=True,
+        webhook_url=hook.url,
+        webhook_timeout_s=0.5,
+        reaction_timeout_s=9,
+        batch_window_s=0,
+    )
+    with Deployment(tmp_path_factory.mktemp("reacting"), settings) as deployment, closing(AwsSite(deployment)) as site:
+        yield site
+
+
+def test_each_collection_has_a_mapping_for_each_function(site: AwsSite) -> None:
+    found = site.aws("list-event-source-mappings")["EventSourceMappings"]
+    pairs = {
+        (each["FunctionArn"].rpartition(":")[2], each["DocumentDBEventSourceConfig"]["CollectionName"])
+        for each in found
+    }
+    collections = ["demo-collection", "demo-collection-2", "demo-collection-3"]
+    functions = [function_name(each) for each in ("sync", f"react-{NEW_DOCUMENTS}", REACT)]
+    assert pairs == {(function, each) for function in functions for each in collections}
+    assert len(found) == 9
+
+
+def test_a_webhook_that_is_down_loses_nothing_and_is_in_nobodys_way(site: AwsSite, hook: Receiver) -> None:
+    never, phase = threading.Event(), {"answer": Said(500)}
+    hook.plan = lambda _: phase["answer"]
+    database = site.client[site.settings.database]
+    names = [each.partition(".")[2] for each in site.settings.indexes]
+    expected: dict[str, list[Any]] = {}
+
+    def write(n: int) -> None:
+        for name in names:
+            for number in range(DOCUMENTS):
+                kind = "insert" if n == 0 else "update"
+                database[name].update_one({"_id": number}, {"$set": {"n": n}}, upsert=True)
+                expected.setdefault(f"{database.name}.{name}/n:{number}", []).append((kind, n))
+
+    write(0)
+    log = site.deployment.log_of(REACT).read_text
+    eventually(lambda: "answered 500" in log() and "NotGiven" in log())
+    eventually(lambda: all(in_step(site, database[name]) for name in names))  # nobody else waits
+    phase["answer"] = Said(429, {"retry-after": "1"})
+    write(1)
+    eventually(lambda: "answered 429" in log())
+    phase["answer"] = Said(200, after=never)
+    write(2)
+    eventually(lambda: "gave no answer" in log())
+    assert hook.accepted == []
+    phase["answer"] = Said()
+    never.set()
+    eventually(lambda: {each["subject"] for each in list(hook.accepted)} == set(expected) and complete(hook, expected))
+    for subject, changes in expected.items():
+        its = list({each["id"]: each for each in hook.accepted if each["subject"] == subject}.values())
+        assert [each["data"]["kind"] for each in its] == [kind for kind, _ in changes]
+        versions = [int(each["id"].rpartition("/")[2]) for each in its]
+        assert versions == sorted(set(versions))
+    assert len({each["id"] for each in hook.accepted}) == sum(map(len, expected.values()))
+
+
+def complete(hook: Receiver, expected: dict[str, list[Any]]) -> bool:
+    return len({each["id"] for each in list(hook.accepted)}) >= sum(map(len, expected.values()))
+
+
+def in_step(site: AwsSite, collection: Collection) -> bool:
+    index = site.settings.indexes[collection.full_name]
+    if site.opensearch("POST", f"/{index}/_refresh") is None:
+        return False
+    hits = site.opensearch("POST", f"/{index}/_search", {"size": 100})["hits"]["hits"]
+    return {hit["_id"]: hit["_source"]["n"] for hit in hits} == {
+        f"n:{each['_id']}": each["n"] for each in collection.find()
+    }
+
+
+def test_the_state_machine_has_run_for_each_new_document_and_told_the_topic(site: AwsSite) -> None:
+    outlook = site.deployment.outlook
+    assert outlook
+    told: dict[str, Any] = {}
+
+    def all_told() -> bool:
+        told.update({each["event"]: each for each in outlook.told()})
+        return len(told) >= 3 * DOCUMENTS
+
+    until = time.monotonic() + 200
+    while not all_told():
+        assert time.monotonic() < until, sorted(told)
+        time.sleep(0.2)
+    assert {(each["collection"], each["key"]["_id"]) for each in told.values()} == {
+        (name, number) for name in site.settings.indexes for number in range(DOCUMENTS)
+    }
+    assert len(told) == 3 * DOCUMENTS
+
+
+def test_the_requests_are_signed_with_the_secret_of_secrets_manager(site: AwsSite, hook: Receiver) -> None:
+    secret = site.deployment.webhook_secret.encode()
+
+    def signature(posted: Posted) -> str:
+        signed = f"{posted.headers['webhook-id']}.{posted.headers['webhook-timestamp']}.".encode() + posted.body
+        return f"v1,{base64.b64encode(hmac.digest(secret, signed, 'sha256')).decode()}"
+
+    assert hook.posted
+    assert all(each.headers["webhook-signature"] == signature(each) for each in hook.posted)
