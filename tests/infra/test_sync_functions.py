@@ -116,8 +116,8 @@ def test_a_function_finds_its_settings_its_mapping_and_its_own_code_in_the_layer
     opt = Path(given.layer(given.tables[0]))
     program = (
         "from penstock.lambdas.clients import collection;"
-        "from penstock.documents.user_function import import_function;"
-        "print(collection().mapping_file, import_function(collection()).__code__.co_filename)"
+        "from penstock.documents.transform import Transform; import sys; Transform(collection());"
+        "print(collection().mapping_file, sys.modules['shop'].__file__)"
     )
     environment = {**os.environ, "PENSTOCK_SETTINGS": str(opt / FILE), "PYTHONPATH": str(opt / "python")}
     run = subprocess.run(
