@@ -36,6 +36,8 @@ _STREAM_FAULTS = "tests/contract/mongo/test_stream_faults.py"
 _FORGOTTEN = "tests/end_to_end/test_forgotten_deletes.py"
 _SYNC = "tests/contract/lambdas/test_sync.py"
 _RENAMED = "tests/end_to_end/test_renamed_collections.py"
+_DELIVERY = "tests/unit/reactions/test_delivery.py"
+_REACTIONS = "tests/end_to_end/test_reactions.py"
 
 
 @dataclass(frozen=True)
@@ -245,6 +247,55 @@ PROMISES = (
         (
             f"{_SYNC}::test_an_index_that_is_deleted_is_not_made_anew_though_nobody_ever_loaded_it",
         ),
+    ),
+    Promise(
+        "reactions: events of one document at once",
+        "reactions/delivery.py",
+        "            behind.append(item)\n",
+        "            self._ready.append(item)\n",
+        (f"{_DELIVERY}::test_events_of_one_document_are_never_on_their_way_together_and_keep_their_order",),
+    ),
+    Promise(
+        "reactions: the position before an event is settled",
+        "reactions/delivery.py",
+        "while self._parts and not self._parts[0].left and not self._parts[0].open:",
+        "while self._parts and not self._parts[0].open:",
+        (f"{_DELIVERY}::test_a_position_is_never_saved_before_an_event_that_is_not_settled",),
+    ),
+    Promise(
+        "reactions: the position within a transaction",
+        "reactions/delivery.py",
+        "len(events), batch.more)",
+        "len(events), False)",
+        (f"{_DELIVERY}::test_a_position_within_a_transaction_is_never_saved",),
+    ),
+    Promise(
+        "reactions: one id for all changes of a transaction to a document",
+        "reactions/event.py",
+        "return tokens.index(token)",
+        "return 0",
+        ("tests/unit/reactions/test_event.py",),
+    ),
+    Promise(
+        "reactions: events without the lease",
+        "reactions/delivery.py",
+        "                self.may_send()\n",
+        "",
+        (f"{_DELIVERY}::test_nothing_is_sent_without_the_lease",),
+    ),
+    Promise(
+        "reactions: what only means not now is a refusal",
+        "reactions/targets/webhook.py",
+        "if status in _NOT_NOW or status >= 500:",
+        "if status in _NOT_NOW:",
+        (f"{_REACTIONS}::test_what_means_not_now_is_tried_again_with_the_same_id_and_never_a_dead_letter",),
+    ),
+    Promise(
+        "reactions: one that stops ends the worker",
+        "worker/reactions.py",
+        '                if self._state == "stopped":\n                    return\n',
+        '                if self._state == "stopped":\n                    raise\n',
+        (f"{_REACTIONS}::test_a_target_that_refuses_everything_stops_its_reaction_and_nothing_else",),
     ),
 )  # fmt: skip
 

@@ -292,7 +292,7 @@ def test_a_lost_position_stops_the_reaction_until_somebody_decides(
 
 
 def test_a_clean_restart_repeats_nothing(site, database, namespace, name, hook, webhook, started):
-    site.settings(namespace, reactions=[webhook(hook)])
+    site.settings(namespace, reactions=[webhook(hook)], pipeline={"checkpoint_every_s": 600})
     worker = started(name)
     database.orders.insert_many([{"_id": number} for number in range(50)])
     until(lambda: len(hook.accepted) == 50, worker.errors)

@@ -213,10 +213,10 @@ class Delivery:
         read = 0
         with closing(gather(self.source(), self.checkpoints.load(), _BATCH, self.make_events)) as batches:
             for batch in batches:
-                while not self._may_be_lined_up(line, batch, stop):
+                while not stop.is_set() and not self._may_be_lined_up(line, batch, stop):
                     self._note_reached(line, checkpointer, read)
-                    if stop.is_set():
-                        raise Stopped(f"reaction {self.name} was stopped")
+                if stop.is_set():
+                    raise Stopped(f"reaction {self.name} was stopped")
                 events = line.add(batch)
                 read += len(batch.changes)
                 self._count("filtered", len(batch.changes) - events)
