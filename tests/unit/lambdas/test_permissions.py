@@ -10,10 +10,12 @@ from penstock.lambdas.permissions import (
     react_requests,
     reader_requests,
     sync_requests,
+    worker_requests,
 )
 
 READER = reader_requests("orders")
 SYNC = sync_requests("orders")
+WORKER = worker_requests("orders")
 OPERATIONS = operations_requests("orders")
 REACT = react_requests()
 EVERY_METHOD = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
@@ -165,3 +167,24 @@ def test_a_reaction_keeps_dead_letters_and_touches_no_other_index():
         for path in ("/_bulk", "/penstock-state/_bulk", "/penstock-dead-letters/_bulk", "/orders-g1-write/_bulk"):
             assert not allows(REACT, method, path), (method, path)
     assert not allows(REACT, "POST", "/penstock-reaction-letters/_delete_by_query")
+
+
+def test_a_worker_may_do_what_sync_may_and_sees_to_aliases_and_dead_letters():
+    assert set(map(repr, SYNC)) <= set(map(repr, WORKER))
+    assert allows(WORKER, "POST", "/_aliases")
+    assert allows(WORKER, "POST", "/penstock-dead-letters/_delete_by_query")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", "/orders-g1"),
+        ("POST", "/orders-g1/_delete_by_query"),
+        ("POST", "/_bulk"),
+        ("POST", "/secret-g1-write/_bulk"),
+        ("PUT", "/_cluster/settings"),
+        ("GET", "/_cluster/settings"),
+    ],
+)
+def test_a_worker_may_not_do_what_commands_may(method, path):
+    assert not allows(WORKER, method, path)
