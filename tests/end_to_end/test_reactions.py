@@ -185,7 +185,11 @@ def test_what_a_receiver_refuses_is_a_dead_letter_and_what_follows_goes_on(
     listed = json.loads(penstock("dead-letters", "list", "--reaction", name, "--json").stdout)
     assert [each["id"] for each in listed["letters"]] == [refused[0]]
     assert listed["letters"][0]["reason"].endswith("answered 422")
-    assert json.loads(penstock("dead-letters", "list", "--json").stdout)["total"] == 0
+    everything = until(
+        lambda: (found := json.loads(penstock("dead-letters", "list", "--json").stdout))["reactions"] and found,
+        "the letter is counted",
+    )
+    assert (everything["total"], everything["reactions"]) == (0, {name: 1})
     shown = penstock("dead-letters", "show", namespace, refused[0], "--reaction", name, "--body")
     assert '"text":"of a document"' in shown.stdout
 

@@ -219,6 +219,8 @@ def _lines(listing: "Listing", *, width: int | None) -> Iterator[str]:
         names = sorted(listing.undeclared)
         shown = ", ".join(names[:_NAMES]) + (", ..." if len(names) > _NAMES else "")
         yield f"also {letters} of collections not declared here: {shown}"
+    for name, count in listing.reactions.items():
+        yield f"also {counted(count, 'dead letter')} of the reaction {name}; see them with --reaction {name}"
 
 
 def _row(judged: "JudgedLetter") -> list[str]:
@@ -263,6 +265,7 @@ def _listing(listing: "Listing") -> dict[str, Any]:
         "collections": dict(listing.tally.collections),
         "reasons": dict(listing.tally.reasons),
         "undeclared": listing.undeclared,
+        "reactions": listing.reactions,
     }
 
 

@@ -48,6 +48,16 @@ def test_a_right_that_is_missing_is_named_with_the_commands_that_need_it(
     assert told.format(alias=alias) in " ".join(each.detail for each in wrong)
 
 
+def test_the_letters_of_reactions_are_tried_where_there_are_any(relayed: Side, between: Relay) -> None:
+    between.plan = lambda asked: _DENIED if "penstock-reaction-letters/_bulk" in asked.path else "pass"
+    assert next(rights_findings(relayed.client, [])).verdict == "ok"
+    found = next(rights_findings(relayed.client, [], reactions=True))
+    assert (found.verdict, found.detail) == (
+        "failure",
+        "not allowed: POST /penstock-reaction-letters/_bulk (for run, load)",
+    )
+
+
 def test_it_changes_nothing(way: Side, index_prefix: str) -> None:
     way.generation(f"{index_prefix}orders")
     before = way.ask("GET", "/_cluster/state/metadata?filter_path=metadata.indices")["metadata"]["indices"]

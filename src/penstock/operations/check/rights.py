@@ -45,10 +45,18 @@ _STATE: Final = (
     _Request("dead-letters drop, load, reindex", "POST", "/penstock-dead-letters/_delete_by_query", _NOTHING),
 )
 
+_REACTIONS: Final = (
+    _Request(_WORKER, "POST", "/penstock-reaction-letters/_bulk", _UPDATE),
+    _Request("dead-letters --reaction", "POST", "/penstock-reaction-letters/_search", _NOTHING),
+    _Request("dead-letters --reaction", "POST", "/penstock-reaction-letters/_refresh"),
+)
 
-def rights_findings(client: Client, collections: Iterable[CollectionSettings]) -> Iterator[CheckFinding]:
+
+def rights_findings(
+    client: Client, collections: Iterable[CollectionSettings], *, reactions: bool = False
+) -> Iterator[CheckFinding]:
     """Yield one finding for the whole cluster and penstock's own indexes, and one for each collection's indexes."""
-    yield _finding("rights", client, [*_STATE, *_CLUSTER])
+    yield _finding("rights", client, [*_STATE, *_CLUSTER, *(_REACTIONS if reactions else ())])
     for each in collections:
         yield _finding(f"{each.alias}: rights", client, _of_index(quote(each.alias, safe="")))
 

@@ -38,7 +38,7 @@ def sink_findings(seen: Inspection) -> Iterator[CheckFinding]:
         return
     try:
         yield from _probe_findings(client)
-        yield from rights_findings(client, settings.collections)
+        yield from rights_findings(client, settings.collections, reactions=bool(settings.reactions))
         yield from _room_findings(client)
         copies: dict[int, list[str]] = {}
         for collection in settings.collections:

@@ -21,6 +21,7 @@ from penstock.opensearch.dead_letters.letter import StoredLetter
 from penstock.opensearch.dead_letters.search import LetterFilter, LetterSearch, LetterTally
 from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.indexes import index_of, write_alias_of
+from penstock.opensearch.state.ids import reaction_id
 from penstock.operations.inspect.views import Inspection
 from penstock.settings import Settings
 
@@ -41,12 +42,14 @@ class JudgedLetter(NamedTuple):
 class Listing:
     """The newest letters, how many there are of which reason, and those of collections that are not declared here.
 
+    `reactions` has how many events the targets of declared reactions have refused, where there are any.
     `source_problem` and `index_problem` say why states are not known.
     """
 
     letters: list[JudgedLetter]
     tally: LetterTally
     undeclared: dict[str, int]
+    reactions: dict[str, int]
     source_problem: str = ""
     index_problem: str = ""
 
@@ -64,8 +67,15 @@ def list_letters(settings: Settings, wanted: LetterFilter, *, limit: int) -> Lis
         everywhere = kept.tally(LetterFilter()).collections
         ours = {str(each) for each in (*declared(settings), *wanted.namespaces)}
         undeclared = {name: count for name, count in everywhere.items() if name not in ours}
+        reactions = _of_reactions(seen)
         judged, *problems = _judge(seen, letters)
-    return Listing(judged, tally, undeclared, *problems)
+    return Listing(judged, tally, undeclared, reactions, *problems)
+
+
+def _of_reactions(seen: Inspection) -> dict[str, int]:
+    ids = {each.name: reaction_id(each.name, seen.settings.pipeline.name) for each in seen.settings.reactions}
+    counts = {name: seen.index.reaction_letters.count_of(state_id) for name, state_id in ids.items()}
+    return {name: count for name, count in counts.items() if count}
 
 
 def find_letter(settings: Settings, namespace: Namespace, text_id: str) -> JudgedLetter | None:
