@@ -137,7 +137,7 @@ def eventually(condition: Callable[[], Any], within_s: float = 120) -> Any:
     until = time.monotonic() + within_s
     while not (answer := condition()):
         assert time.monotonic() < until, f"{condition} did not come true within {within_s} s"
-        time.sleep(0.02)
+        time.sleep(0.1)  # most ask a server
     return answer
 
 

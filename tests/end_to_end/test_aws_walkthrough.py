@@ -183,10 +183,10 @@ def test_every_other_command_has_its_rights_too(
         "dead-letters replay": 1,  # it is refused again
         f"mapping suggest {name}": 0,
         f"load --again {name}": 0,
-        f"reindex {name} --force --accept-dead-letters": 0,
+        f"reindex {name} --force --accept-dead-letters --wait 5": 0,
         f"reindex {name} --rollback": 0,
         f"reindex {name} --finish": 0,
-        f"reindex {name} --force": 8,
+        f"reindex {name} --force --wait 5": 8,
         f"reindex {name} --abandon": 0,
         f"dead-letters drop {name} --yes": 0,
     }
