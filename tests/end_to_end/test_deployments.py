@@ -138,3 +138,18 @@ def test_a_worker_of_an_earlier_version_is_judged_by_its_indexes(site, database,
     site.until_equal(database, "a", "b")
     assert loaded(worker) == DOCUMENTS
     worker.terminate()
+
+
+def test_dead_letters_of_another_deployment_are_neither_shown_nor_dropped(site, database, penstock, status):
+    """Both have the collection, each with an index of its own."""
+    namespace, refusing = f"{database.name}.items", {"max_fields": 50, "when_full": "dead-letter"}
+    database.items.insert_one({"_id": 1, **{f"f{number}": number for number in range(60)}})
+    for name in ("one", "two"):
+        site.settings(namespace, index=site.index(name), pipeline={"name": name}, **refusing)
+        assert penstock("load").returncode == 0
+        until(lambda: status()[namespace]["dead_letters"] == 1, "a dead letter of its own")
+    assert len(json.loads(penstock("dead-letters", "list", "--json").stdout)["letters"]) == 1
+    assert penstock("dead-letters", "drop", "--all", "--yes").returncode == 0
+    until(lambda: status()[namespace]["dead_letters"] == 0, "no dead letter of its own")
+    site.settings(namespace, index=site.index("one"), pipeline={"name": "one"}, **refusing)
+    assert status()[namespace]["dead_letters"] == 1

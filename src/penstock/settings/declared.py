@@ -556,6 +556,11 @@ class Settings(Section):
         """The alias to search, for each collection."""
         return [each.alias for each in self.collections]
 
+    @property
+    def own_aliases(self) -> list[str]:
+        """The aliases of a named deployment, next to which others may have collections of the same names; else none."""
+        return self.aliases if self.pipeline.name else []
+
     @field_validator("collections")
     @classmethod
     def _collections_stay_apart(cls, collections: tuple[CollectionSettings, ...]) -> tuple[CollectionSettings, ...]:

@@ -47,6 +47,17 @@ def test_without_the_index_there_are_no_letters(kept: LetterSearch) -> None:
     assert (ids(kept), kept.remove([]), kept.tally(LetterFilter()).total) == (set(), [], 0)
 
 
+def test_those_of_some_aliases_are_found_alone(way: Side, store: OpenSearchDeadLetters, index: str) -> None:
+    aliases = ("shop.orders", "shop.orders-g", "shopxorders", "other.orders")
+    store.store([letter("a")._replace(alias=f"{alias}-g2-write") for alias in aliases])
+    some = LetterSearch(way.client, way.patience, index=index, only=["shop.orders", "unused"])
+    (found,) = some.newest(LetterFilter(), 100)[0]
+    assert found.alias == "shop.orders-g2-write"
+    assert [len(page) for page in some.pages(LetterFilter())] == [1]
+    assert some.count([ORDERS]) == {ORDERS: 1}
+    assert len(LetterSearch(way.client, way.patience, index=index).newest(LetterFilter(), 100)[0]) == len(aliases)
+
+
 def test_letters_are_found_by_collection_and_by_a_text_in_the_reason(
     store: OpenSearchDeadLetters, kept: LetterSearch
 ) -> None:

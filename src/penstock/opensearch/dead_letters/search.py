@@ -30,6 +30,9 @@ PAGE: Final = 100
 _REASONS = 5
 _COLLECTIONS = 1000
 _WILDCARDS = re.compile(r"[*?\\]")
+_LUCENE = re.compile(r"[^\w-]")
+"""What may be an operator of Lucene's regular expressions."""
+_ESCAPED = r"\\\g<0>"
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class LetterFilter:
         if self.namespaces:
             conditions.append({"terms": {"namespace": [str(each) for each in self.namespaces]}})
         if self.reason:
-            text = _WILDCARDS.sub(r"\\\g<0>", self.reason)
+            text = _WILDCARDS.sub(_ESCAPED, self.reason)
             within = {"wildcard": {"reason.keyword": {"value": f"*{text}*", "case_insensitive": True}}}
             words = {"match_phrase": {"reason": self.reason}}  # for a reason too long to be stored as a keyword
             conditions.append({"bool": {"should": [within, words], "minimum_should_match": 1}})
@@ -74,12 +77,18 @@ class LetterTally(NamedTuple):
 
 
 class LetterSearch:
-    """Reads what `OpenSearchDeadLetters` has stored, and removes it. Raises SinkUnavailable, Stopped."""
+    """Reads what `OpenSearchDeadLetters` has stored, and removes it. Raises SinkUnavailable, Stopped.
 
-    def __init__(self, client: Client, patience: RetryForever, *, index: str = DEAD_LETTER_INDEX) -> None:
+    `only`: the read aliases whose letters are found, by their generations; where there are none, all.
+    """
+
+    def __init__(
+        self, client: Client, patience: RetryForever, *, index: str = DEAD_LETTER_INDEX, only: Iterable[str] = ()
+    ) -> None:
         self.index = index
         self._client = client
         self._patience = patience
+        self._only = [{"regexp": {"alias": f"{_LUCENE.sub(_ESCAPED, alias)}-g[0-9]+-write"}} for alias in only]
 
     def find(self, namespace: Namespace, ids: Sequence[str], alias: str) -> dict[str, StoredLetter]:
         """Return the letters of these documents in a generation of a collection, by document id, in real time.
@@ -105,7 +114,7 @@ class LetterSearch:
         counts = dict.fromkeys(names, 0)
         body = {
             "size": 0,
-            "query": {"terms": {field: list(counts)}},
+            "query": self._among({"terms": {field: list(counts)}}),
             "aggs": {"names": {"terms": {"field": field, "size": max(len(counts), 1)}}},
         }
         answer = ask(self._client, self._patience, "POST", f"/{self.index}/_search", body)
@@ -121,7 +130,7 @@ class LetterSearch:
         """Return the latest letters, without their bodies, and how many there are in total."""
         terms = {"collections": ("namespace", _COLLECTIONS), "reasons": ("reason.keyword", _REASONS)}
         body = {
-            **_form(wanted),
+            **self._form(wanted),
             "size": limit,
             "sort": [{"stored_at": "desc"}],
             "track_total_hits": True,
@@ -149,7 +158,7 @@ class LetterSearch:
         """Yield the letters as they were at the start, without their bodies. Close it when you leave it early."""
         if not self.tally(wanted).total:
             return
-        query = {**_form(wanted), "size": PAGE, "sort": ["version", "id"] if by_version else ["_doc"]}
+        query = {**self._form(wanted), "size": PAGE, "sort": ["version", "id"] if by_version else ["_doc"]}
         for hits in scrolled(self._client, self._patience, self.index, query):
             yield _letters(hits)
 
@@ -176,6 +185,16 @@ class LetterSearch:
         there = read_by_ids(self._client, self._patience, self.index, ids, with_source=False)
         return [letter for letter in letters if letter.letter_id in there]
 
+    def _form(self, wanted: LetterFilter) -> dict[str, Any]:
+        without = {"excludes": ["body", "position"]}
+        return {"query": self._among(wanted.query), "_source": without, "seq_no_primary_term": True}
+
+    def _among(self, query: dict[str, Any]) -> dict[str, Any]:
+        """Return the query for those of them that are found here."""
+        if not self._only:
+            return query
+        return {"bool": {"filter": [query], "should": self._only, "minimum_should_match": 1}}
+
     def _send(self, lines: bytes) -> Wait | None:
         """Send the removals; return the wait that one of them asks for. Sending them again is harmless."""
         answer = ask(self._client, self._patience, "POST", f"/{self.index}/_bulk", lines)
@@ -188,10 +207,6 @@ class LetterSearch:
                     f"A dead letter in {self.index} cannot be removed ({verdict.status}: {verdict.reason})."
                 )
         return None
-
-
-def _form(wanted: LetterFilter) -> dict[str, Any]:
-    return {"query": wanted.query, "_source": {"excludes": ["body", "position"]}, "seq_no_primary_term": True}
 
 
 def _letters(hits: Sequence[dict[str, Any]]) -> list[StoredLetter]:

@@ -126,7 +126,7 @@ def _write_aliases(seen: Inspection, namespace: Namespace) -> list[str]:
 def kept_letters(settings: Settings, stop: threading.Event) -> Iterator[LetterSearch]:
     """The letters, for work that waits for the cluster until `stop` is set."""
     with closing(sink_client(settings)) as client:
-        yield LetterSearch(client, RetryForever(Metrics(), stop))
+        yield LetterSearch(client, RetryForever(Metrics(), stop), only=settings.own_aliases)
 
 
 def drop(kept: LetterSearch, wanted: LetterFilter, stop: threading.Event) -> int:

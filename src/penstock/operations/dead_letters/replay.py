@@ -69,7 +69,7 @@ def replay_letters(
         closing(sink_client(settings, stop=stop)) as client,
     ):
         wiring = Wiring(settings, connection, client, Metrics(), if_closed=False)
-        kept = LetterSearch(client, wiring.patience(stop))
+        kept = LetterSearch(client, wiring.patience(stop), only=settings.own_aliases)
         for database in databases(wiring).values():
             for fed in database.fed(stop):
                 replaying = _LetterReplay(fed, wiring.adapters(fed.plan, stop), kept, stop, replayed)

@@ -81,11 +81,11 @@ def see_source(settings: SourceSettings, names: Mapping[Namespace, Namespace]) -
 class IndexView:
     """Looks at the index; whatever would make a worker wait is SinkUnavailable here."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, own_aliases: Sequence[str] = ()) -> None:
         self.client = client
         self._patience = FailFast(client.url)
         self._store = StateStore(client, self._patience)
-        self.letters = LetterSearch(client, self._patience)
+        self.letters = LetterSearch(client, self._patience, only=own_aliases)
         self.reaction_letters = LetterSearch(client, self._patience, index=REACTION_LETTER_INDEX)
 
     def states(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
@@ -161,7 +161,7 @@ class Inspection:
     @cached_property
     def index(self) -> IndexView:
         """The index, over a connection of its own."""
-        return IndexView(sink_client(self.settings))
+        return IndexView(sink_client(self.settings), self.settings.own_aliases)
 
     @cached_property
     def records(self) -> Mapping[str, CollectionRecord]:
