@@ -2,11 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from penstock.errors import SystemicFault
 from penstock.model import Letter, Namespace, Position
+from penstock.opensearch.dead_letters.letter import letter_id
 from penstock.opensearch.dead_letters.search import PAGE, LetterFilter, LetterSearch
 from penstock.opensearch.dead_letters.store import OpenSearchDeadLetters
 from testkit.sink_access import Relay, Side
@@ -18,6 +20,10 @@ NOW = datetime.now(UTC)
 
 def letter(text_id: str, version: int = 1, *, of: Namespace = ORDERS, reason: str = "400: no", **more: Any) -> Letter:
     return Letter(of, f"{of.coll}-g1-write", text_id, f'"{text_id}"', version, Position("", 5), reason, **more)
+
+
+def path_of(text_id: str) -> str:
+    return quote(letter_id(ORDERS, text_id, "orders-g1-write"), safe="")
 
 
 @pytest.fixture
@@ -58,6 +64,21 @@ def test_those_of_some_aliases_are_found_alone(way: Side, store: OpenSearchDeadL
     assert len(LetterSearch(way.client, way.patience, index=index).newest(LetterFilter(), 100)[0]) == len(aliases)
 
 
+def test_those_of_an_earlier_version_are_found_and_removed(
+    way: Side, store: OpenSearchDeadLetters, kept: LetterSearch, index: str
+) -> None:
+    """Their ids do not contain the alias."""
+    store.store([letter("a")])
+    stored = way.ask("GET", f"/{index}/_doc/{path_of('a')}")["_source"]
+    way.ask("DELETE", f"/{index}/_doc/{path_of('a')}")
+    way.ask("PUT", f"/{index}/_doc/shop.orders%2Fa", stored)
+    (found,) = kept.newest(LetterFilter(), 100)[0]
+    assert kept.find(ORDERS, ["a"], "orders-g1-write") == {"a": found}
+    assert kept.find(ORDERS, ["a"], "other-g1-write") == {}
+    assert kept.remove([found]) == []
+    assert ids(kept) == set()
+
+
 def test_letters_are_found_by_collection_and_by_a_text_in_the_reason(
     store: OpenSearchDeadLetters, kept: LetterSearch
 ) -> None:
@@ -80,7 +101,7 @@ def test_letters_are_found_by_collection_and_by_a_text_in_the_reason(
 def test_letters_are_found_by_their_age(way: Side, store: OpenSearchDeadLetters, kept: LetterSearch) -> None:
     store.store([letter("now"), letter("old")])
     aged = {"doc": {"stored_at": (NOW - timedelta(days=2)).isoformat()}}
-    way.ask("POST", f"/{kept.index}/_update/shop.orders%2Fold", aged)
+    way.ask("POST", f"/{kept.index}/_update/{path_of('old')}", aged)
     assert ids(kept, before=NOW - timedelta(days=1)) == {"old"}
     assert ids(kept, after=NOW - timedelta(days=1)) == {"now"}
     assert [each.id for each in kept.newest(LetterFilter(), 1)[0]] == ["now"]

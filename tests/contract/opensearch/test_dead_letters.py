@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from penstock.errors import SettingsError, SystemicFault
 from penstock.memory.sink import MemoryDeadLetters
 from penstock.model import Letter, Namespace, Position
+from penstock.opensearch.dead_letters.letter import letter_id
 from penstock.opensearch.dead_letters.store import MAX_BODY_BYTES, OpenSearchDeadLetters
 from testkit.sink_access import once_it_waits, side
 
@@ -158,7 +160,8 @@ class TestOpenSearchDeadLetters(DeadLettersContract):
 
     def test_a_letter_of_another_form_is_refused(self) -> None:
         self.store.store([letter("a")])
-        self.way.ask("POST", f"/{self.real.index}/_update/shop.orders%2Fa", {"doc": {"schema": 2}})
+        path = f"/{self.real.index}/_update/{quote(letter_id(ORDERS, 'a', ALIAS), safe='')}"
+        self.way.ask("POST", path, {"doc": {"schema": 2}})
         with pytest.raises(SettingsError, match=r"dead letter of shop\.orders has the format 2"):
             self.real.find(ORDERS, ["a"], ALIAS)
 

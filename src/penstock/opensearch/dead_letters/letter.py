@@ -26,13 +26,9 @@ class StoredLetter(NamedTuple):
     body: str | None
     body_bytes: int
     stored_at: datetime
+    letter_id: str
     seq_no: int
     primary_term: int
-
-    @property
-    def letter_id(self) -> str:
-        """Its id in the index."""
-        return letter_id(self.namespace, self.id, self.alias)
 
     @property
     def source_id(self) -> Any:
@@ -50,8 +46,11 @@ class StoredLetter(NamedTuple):
         return is_exact and can_be_asked_for(source_id)
 
 
-def stored_letter(source: dict[str, Any], seq_no: int, primary_term: int) -> StoredLetter:
-    """Read a letter. Raises SettingsError if another version of penstock wrote it in another format."""
+def stored_letter(source: dict[str, Any], letter_id: str, seq_no: int, primary_term: int) -> StoredLetter:
+    """Read a letter that has this id in the index.
+
+    Raises SettingsError if another version of penstock wrote it in another format.
+    """
     if source.get("schema") != SCHEMA:
         raise SettingsError(
             f"A dead letter of {source.get('namespace')} has the format {source.get('schema')!r}; this version of"
@@ -67,17 +66,23 @@ def stored_letter(source: dict[str, Any], seq_no: int, primary_term: int) -> Sto
         source.get("body"),
         source["body_bytes"],
         datetime.fromisoformat(source["stored_at"]),
+        letter_id,
         seq_no,
         primary_term,
     )
 
 
 def letter_id(namespace: Namespace, text_id: str, alias: str) -> str:
-    """Return the id of a document's letter: readable if it fits, else its hash.
+    """Return the id of a document's letter: readable if it fits, else its hash. Each generation has its own letters."""
+    return _readable(f"{namespace}/{alias}", text_id)
 
-    Each generation has its own letters: the ids of all but the first contain their write alias.
-    """
-    of = str(namespace) if alias.endswith("-g1-write") else f"{namespace}/{alias}"
+
+def earlier_letter_ids(namespace: Namespace, text_id: str, alias: str) -> list[str]:
+    """Return the ids that version 0.1.0 gave: those of first generations did not contain the alias."""
+    return [_readable(str(namespace), text_id)] if alias.endswith("-g1-write") else []
+
+
+def _readable(of: str, text_id: str) -> str:
     plain = f"{of.replace('%', '%25').replace('/', '%2F')}/{text_id}"
     if len(plain.encode()) <= MAX_ID_BYTES:
         return plain

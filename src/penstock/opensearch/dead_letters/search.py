@@ -11,7 +11,7 @@ import orjson
 
 from penstock.errors import SinkUnavailable
 from penstock.model import Namespace, Refusal
-from penstock.opensearch.dead_letters.letter import StoredLetter, letter_id, stored_letter
+from penstock.opensearch.dead_letters.letter import StoredLetter, earlier_letter_ids, letter_id, stored_letter
 from penstock.opensearch.http.bulk_response import bulk_items
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.error_table import MISSING
@@ -95,11 +95,15 @@ class LetterSearch:
 
         Raises SettingsError for a newer format, SinkUnavailable, Stopped.
         """
-        found = read_by_ids(
-            self._client, self._patience, self.index, (letter_id(namespace, each, alias) for each in ids)
-        )
-        letters = [stored_letter(each.source, each.seq_no, each.primary_term) for each in found.values()]
-        return {letter.id: letter for letter in letters}
+        those = [name for each in ids for name in earlier_letter_ids(namespace, each, alias)]
+        those += [letter_id(namespace, each, alias) for each in ids]
+        found = read_by_ids(self._client, self._patience, self.index, those)
+        letters = [
+            stored_letter(each.source, name, each.seq_no, each.primary_term)
+            for name in those
+            if (each := found.get(name))
+        ]
+        return {letter.id: letter for letter in letters if letter.alias == alias}
 
     def count(self, namespaces: Iterable[Namespace]) -> dict[Namespace, int]:
         """Return how many letters each collection has; up to a second old. Raises SinkUnavailable."""
@@ -210,7 +214,7 @@ class LetterSearch:
 
 
 def _letters(hits: Sequence[dict[str, Any]]) -> list[StoredLetter]:
-    return [stored_letter(hit["_source"], hit["_seq_no"], hit["_primary_term"]) for hit in hits]
+    return [stored_letter(hit["_source"], hit["_id"], hit["_seq_no"], hit["_primary_term"]) for hit in hits]
 
 
 def _removal(letter: StoredLetter) -> bytes:
