@@ -511,3 +511,18 @@ def test_an_index_to_wait_for_must_be_declared(site, namespace, penstock, hook, 
     ended = penstock("run")
     assert ended.returncode == 2
     assert f"after_index = true needs a [[collections]] table for {namespace}-other" in ended.stderr
+
+
+def test_a_reaction_may_begin_at_a_time(site, database, namespace, name, hook, webhook, started, source_client):
+    def time_after_a_write():
+        database.beats.insert_one({})
+        return source_client.admin.command("ping")["operationTime"].as_datetime().replace(microsecond=0)
+
+    first = time_after_a_write()  # the log must reach back to before the second that is named
+    begin = until(lambda: (now := time_after_a_write()) > first and now, "the next second")
+    database.orders.insert_one({"_id": "before"})
+    site.settings(namespace, reactions=[webhook(hook, start=f"{begin:%Y-%m-%dT%H:%M:%SZ}")])
+    worker = started(name)
+    database.orders.insert_one({"_id": "after"})
+    until(lambda: hook.of("before") and hook.of("after"), lambda: worker.errors)
+    worker.terminate()

@@ -266,12 +266,14 @@ def check_reaction_collections(collections: tuple[str, ...]) -> tuple[str, ...]:
 def check_target(target: str, given: Collection[str]) -> None:
     """Check that a reaction has what its target needs, and nothing that is for another one."""
     if missing := [name for name in _NEEDED[target] if name not in given]:
-        raise ValueError(f'target = "{target}" needs {", ".join(missing)}')
+        raise ValueError(f'has target = "{target}", which needs {", ".join(missing)}')
     if others := [name for name in OF_TARGETS if name in given and OF_TARGETS[name] != target]:
-        raise ValueError(f'target = "{target}" has no {", ".join(others)}; remove it, or correct the target')
+        raise ValueError(
+            f'has target = "{target}", which takes no {", ".join(others)}; remove it, or correct the target'
+        )
     if target == "webhook" and len({"secret", "secret_file"} & set(given)) != 1:
         raise ValueError(
-            "a webhook needs one secret to sign its requests with: set secret_file, or the variable"
+            "is a webhook and needs one secret to sign its requests with: set secret_file, or the variable"
             " PENSTOCK_REACTION_<NAME>_SECRET, or secret"
         )
 
