@@ -72,6 +72,12 @@ class Configuration:
         default="one",
         metadata=_key(checks.one_of("one", "each"), "`one` sync function for all collections, or one for `each`."),
     )
+    reactions: bool = field(
+        default=False,
+        metadata=_key(
+            checks.true_or_false, "Put new documents on an EventBridge bus; a rule starts a state machine for each."
+        ),
+    )
     architecture: Architecture = field(
         default="x86_64",
         metadata=_key(checks.one_of("x86_64", "arm64"), "Architecture of functions and task: `x86_64` or `arm64`."),
@@ -338,9 +344,11 @@ def _behind_another_door(given: dict[str, Any], values: dict[str, Any]) -> list[
     ]
     problems += [
         f"{name} and door=worker exclude each other: there is no mapping and no sync function."
-        for name in ("as_in_sample", "sync_functions")
+        for name in ("as_in_sample", "sync_functions", "reactions")
         if name in given and door == "worker"
     ]
+    if values.get("reactions") and values.get("as_in_sample"):
+        problems.append("reactions and as_in_sample exclude each other: their mappings are enabled at once.")
     if values.get("engine_version") == "8.0.0" and door != "worker":
         problems.append(
             "engine_version 8.0.0 needs door=worker: Lambda's event source mapping does not read engine 8"

@@ -15,6 +15,7 @@ from infra.image import worker_image
 from infra.network import NetworkStack
 from infra.opensearch import OpenSearchStack
 from infra.operations import OPERATIONS, Operations
+from infra.reactions import NewDocuments
 from penstock.lambdas.environment import APPLICATION, QUEUE
 from penstock_cdk.alarms import ServerAlarms, send_mail
 from penstock_cdk.api import Gateway, SyncApi
@@ -61,6 +62,11 @@ class LambdaStack(Stack):
         sync = self._sync(configuration, deployed) if configuration.has_mappings else None
         api = SyncApi(sync or streams, "Default", **deployed, access=configuration.api)
         worker = self._worker(configuration, deployed) if configuration.has_worker else None
+        react = (
+            NewDocuments(self, "NewDocuments", configuration=configuration, deployed=deployed)
+            if configuration.reactions
+            else None
+        )
         queue = sync.queue if sync else None
         told = values(cluster, domain, collections, retention_hours=configuration.change_log_retention_hours)
         operations = Operations(
@@ -75,7 +81,7 @@ class LambdaStack(Stack):
             values={**told, QUEUE: queue.queue_url} if queue else told,
         )
         of_servers = ServerAlarms(self, "Alarms", cluster=cluster, domain=domain)
-        alarms = [alarm for part in (sync, worker) if part for alarm in part.alarms] + of_servers.all
+        alarms = [alarm for part in (sync, worker, react) if part for alarm in part.alarms] + of_servers.all
         if configuration.alarm_email:
             send_mail(of_servers, alarms, configuration.alarm_email, about=APPLICATION)
         SyncDashboard(
@@ -89,6 +95,8 @@ class LambdaStack(Stack):
         if worker is not None:
             CfnOutput(self, "WorkerService", value=worker.service_name, description="Cluster and service on ECS.")
             roles["Worker"] = worker.task_role
+        if react is not None:
+            roles |= react.roles
         if configuration.domain_arn:
             self._roles_to_map(roles)
 

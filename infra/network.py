@@ -32,6 +32,8 @@ OF_A_WORKER = {
 }
 """What a worker's tasks need besides."""
 
+OF_REACTIONS = {"Events": _Service.EVENTBRIDGE}  # the functions of reactions: events for the bus
+
 
 class NetworkStack(Stack):
     """Public and private subnets, a way out, and the groups of functions, cluster and domain."""
@@ -119,6 +121,8 @@ class NetworkStack(Stack):
         services = dict(ENDPOINTS)
         if self._configuration.has_worker:
             services |= OF_A_WORKER
+        if self._configuration.reactions:
+            services |= OF_REACTIONS
         if not self._configuration.has_mappings:
             services = {name: service for name, service in services.items() if name not in OF_MAPPINGS}
         for name, service in services.items():

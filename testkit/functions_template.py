@@ -55,6 +55,16 @@ EACH: dict[str, Any] = {
 WORKER: dict[str, Any] = {"door": "worker", "engine_version": "8.0.0", "egress": "endpoints"}
 """A context with a worker and no mapping."""
 
+REACTIONS: dict[str, Any] = {
+    "reactions": "true",
+    "egress": "endpoints",
+    "collections": [
+        {"namespace": "shop.orders", "index": "shop-orders", "replicas": 0},
+        {"namespace": "shop.items", "index": "shop-items", "replicas": 0},
+    ],
+}
+"""A context with a state machine that runs for each new document."""
+
 BOTH: dict[str, Any] = {
     **EXISTING,
     "door": "both",

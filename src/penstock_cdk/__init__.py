@@ -5,6 +5,7 @@ Importing it readies Node, before anything imports aws_cdk.
 sync          ChangeStreamSync: mappings, sync functions, the queue of parked keys, alarms
 worker        PenstockWorker: the service that runs `penstock run`
 api           SyncApi: writer, reader and config behind API Gateway
+reactions     Reactions: functions that give changes to targets, with mappings of their own
 dashboard     SyncDashboard: one page of it all
 parts         what they stand on: network, cluster, domain; the connections these must allow
 collections   the collections with their settings, and the files that travel along
@@ -12,7 +13,7 @@ code          the functions' code, built for their architecture, with these sett
 streams       ChangeStreams: the config function, which enables change streams before anything reads them
 alarms        alarms, those of the servers, and mail to an address
 functions, roles, access, variables    one function, its role, its requests to the domain, its environment
-sync_functions, queue, metrics, names  which sync functions there are, and what the others share
+sync_functions, queue, mapping, metrics, names  which sync functions there are, and what the others share
 checks, findings, node                 what props must be; accepted findings of cdk-nag; Node
 """
 

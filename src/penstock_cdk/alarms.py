@@ -15,6 +15,7 @@ from constructs import Construct
 
 from penstock.lambdas.environment import APPLICATION
 from penstock_cdk import metrics
+from penstock_cdk.names import short
 from penstock_cdk.parts import Cluster, Domain
 from penstock_cdk.sync_functions import SyncFunction
 
@@ -68,6 +69,40 @@ class Alarms(Construct):
             f"The mapping is behind by more than half of the change log's retention "
             f"({retention_hours} h). Beyond the retention, changes are lost and the mapping "
             "is disabled: raise change_log_retention_hours now, then look for the cause.",
+            of=of,
+        )
+
+    def of_reaction(self, name: str, react: lambda_.IFunction, *, retention_hours: int) -> None:
+        """Of a reaction's function and the mappings that call it."""
+        of = SyncFunction(short(name), name, ())
+        self.add(
+            "ReactionWaits",
+            react.metric_errors(period=metrics.PERIOD, statistic="Sum"),
+            1,
+            "The target of the reaction takes no events, or the deployment is broken: the function fails, and Lambda "
+            "tries the batch again. The function's log has the reason. The index does not wait.",
+            of=of,
+        )
+        self.add(
+            "ReactionDeadLetters",
+            metrics.of_sync(metrics.DEAD_LETTERED, react),
+            1,
+            "The target refused an event. It is kept whole in penstock-reaction-letters, with the reason.",
+            of=of,
+        )
+        self.add(
+            "ReactionOversizedRecords",
+            metrics.of_mapping("OversizedRecordCount", react, statistic="Sum"),
+            1,
+            "The mapping dropped an event above 6 MB: the target will never get it.",
+            of=of,
+        )
+        self.add(
+            "ReactionLag",
+            metrics.of_sync(metrics.LAG, react, statistic="Maximum"),
+            retention_hours * 3600 // 2,
+            f"The reaction is behind by more than half of the change log's retention ({retention_hours} h). Beyond "
+            "the retention, events are lost and the mapping is disabled: raise change_log_retention_hours now.",
             of=of,
         )
 

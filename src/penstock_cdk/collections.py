@@ -83,13 +83,16 @@ class Collections:
             (folder / _MAPPINGS).mkdir(exist_ok=True)
             shutil.copyfile(self.folder / table.mapping_file, folder / _mapping_of(table))
         if table.function:
-            source = _module(table.function, self.folder)
-            if source.is_dir():
-                shutil.copytree(
-                    source, modules / source.name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
-                )
-            else:
-                shutil.copyfile(source, modules / source.name)
+            copy_module(table.function, self.folder, modules)
+
+
+def copy_module(function: str, folder: Path, modules: Path) -> None:
+    """Copy the file or the folder of a function's module to where modules are found. Raises ValueError."""
+    source = _module(function, folder)
+    if source.is_dir():
+        shutil.copytree(source, modules / source.name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copyfile(source, modules / source.name)
 
 
 def index_patterns(indexes: Sequence[str]) -> list[str]:

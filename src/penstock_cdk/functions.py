@@ -1,7 +1,7 @@
 """One function with its log."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
@@ -9,7 +9,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from penstock.lambdas.environment import HANDLERS, FunctionName
+from penstock.lambdas.environment import HANDLERS, REACT, FunctionName
 from penstock_cdk.code import Architecture
 from penstock_cdk.findings import accept
 from penstock_cdk.parts import Network
@@ -17,11 +17,16 @@ from penstock_cdk.parts import Network
 RUNTIME: Final = lambda_.Runtime.PYTHON_3_13
 LOGS_KEPT: Final = logs.RetentionDays.ONE_MONTH
 
-_ABOUT: Final[dict[FunctionName, str]] = {
+Kind = FunctionName | Literal["react"]
+
+_HANDLERS: Final[dict[Kind, str]] = {"react": REACT, **dict[Kind, str](HANDLERS.items())}
+
+_ABOUT: Final[dict[Kind, str]] = {
     "writer": "POST /demo-data: stores JSON documents in the collection.",
     "reader": "GET /demo-data: the documents of the index.",
     "config": "POST /config: creates the collection and enables its change stream.",
     "sync": "Target of the event source mapping: writes changes to the index.",
+    "react": "Target of event source mappings: gives changes to the target of a reaction.",
 }
 
 
@@ -29,7 +34,7 @@ def function(
     scope: Construct,
     name: str,
     *,
-    kind: FunctionName,
+    kind: Kind,
     function_name: str,
     code: str,
     environment: Mapping[str, str],
@@ -47,7 +52,7 @@ def function(
         description=_ABOUT[kind],
         runtime=RUNTIME,
         architecture=_ARCHITECTURES[architecture],
-        handler=HANDLERS[kind],
+        handler=_HANDLERS[kind],
         code=lambda_.Code.from_asset(code),
         environment=environment,
         role=role,

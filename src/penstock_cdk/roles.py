@@ -9,9 +9,10 @@ from typing import Final
 
 from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from penstock.lambdas.permissions import of_all, sync_requests
+from penstock.lambdas.permissions import of_all, react_requests, sync_requests
 from penstock_cdk.access import WILDCARDS, allow, policy, secret_access
 from penstock_cdk.findings import accept_managed_policy, accept_wildcards
 from penstock_cdk.parts import Cluster, Domain
@@ -69,11 +70,30 @@ def sync_policies(
 ) -> Policies:
     """Return what a sync function and the poller of its mapping need."""
     return {
+        **_mapping_policies(stack, cluster),
+        "OpenSearchAccess": policy(domain, of_all(sync_requests, indexes)),
+        "ParkingQueueAccess": allow(["sqs:SendMessage"], queue_arn, sid="ParkingQueueAccess"),
+    }
+
+
+def react_policies(
+    stack: Stack, *, cluster: Cluster, domain: Domain, bus_arn: str, secret: secretsmanager.ISecret | None
+) -> Policies:
+    """Return what a reaction's function and the poller of its mappings need; `bus_arn` is empty without a bus."""
+    return {
+        **_mapping_policies(stack, cluster),
+        "OpenSearchAccess": policy(domain, react_requests()),
+        **({"BusAccess": allow(["events:PutEvents"], bus_arn, sid="BusAccess")} if bus_arn else {}),
+        **({"WebhookSecretAccess": secret_access(secret, "WebhookSecretAccess")} if secret else {}),
+    }
+
+
+def _mapping_policies(stack: Stack, cluster: Cluster) -> Policies:
+    """Return what the poller of a mapping needs, which uses the role of the function that it calls."""
+    return {
         "ESMNetworkingAccess": allow(NETWORK_ACTIONS, "*", sid="ESMNetworkingAccess"),
         "ESMDocumentDbAccess": _cluster_access(stack, cluster),
         "ESMDocumentDbSecretAccess": secret_access(cluster.secret, "ESMDocumentDbSecretAccess"),
-        "OpenSearchAccess": policy(domain, of_all(sync_requests, indexes)),
-        "ParkingQueueAccess": allow(["sqs:SendMessage"], queue_arn, sid="ParkingQueueAccess"),
     }
 
 

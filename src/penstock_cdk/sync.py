@@ -21,6 +21,7 @@ from penstock_cdk.alarms import Alarms
 from penstock_cdk.code import Architecture, FunctionsCode
 from penstock_cdk.collections import FILE, Collections, index_patterns
 from penstock_cdk.functions import function
+from penstock_cdk.mapping import event_source_mapping
 from penstock_cdk.names import MOST_FUNCTIONS, short
 from penstock_cdk.parts import Cluster, Domain, Network
 from penstock_cdk.queue import parking_queue
@@ -137,27 +138,15 @@ class ChangeStreamSync(Construct):
         ids = {}
         for each, sync in self.functions.items():
             namespace, of_collection = Namespace.named(each), mappings.node.try_find_child(short(each))
-            mapping = lambda_.CfnEventSourceMapping(
+            mapping = event_source_mapping(
                 cast(Construct, of_collection or Construct(mappings, short(each))),
-                "Mapping",
-                function_name=sync.function_name,
-                event_source_arn=self._cluster.arn,
-                enabled=enabled,
-                starting_position="AT_TIMESTAMP" if enabled else "LATEST",
+                cluster=self._cluster,
+                namespace=namespace,
+                function=sync,
                 batch_size=batch_size,
-                maximum_batching_window_in_seconds=batch_window_s,
-                source_access_configurations=[
-                    lambda_.CfnEventSourceMapping.SourceAccessConfigurationProperty(
-                        type="BASIC_AUTH", uri=self._cluster.secret.secret_arn
-                    )
-                ],
-                document_db_event_source_config=lambda_.CfnEventSourceMapping.DocumentDBEventSourceConfigProperty(
-                    database_name=namespace.db, collection_name=namespace.coll, full_document="UpdateLookup"
-                ),
+                batch_window_s=batch_window_s,
+                enabled_at=Token.as_number(streams[each].get_att("EnabledAt")) if enabled else None,
             )
-            mapping.node.add_dependency(*self._cluster.needed)
-            if enabled:
-                mapping.starting_position_timestamp = Token.as_number(streams[each].get_att("EnabledAt"))
             ids[each] = mapping.attr_id
         return ids
 

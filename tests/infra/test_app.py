@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from testkit.functions_template import AS_IN_SAMPLE, BOTH, EACH, EXISTING, OTHER, WORKER
+from testkit.functions_template import AS_IN_SAMPLE, BOTH, EACH, EXISTING, OTHER, REACTIONS, WORKER
 from testkit.synthesis import STAND_IN, Synthesis, synthesise
 from testkit.templates import DOCUMENTDB, LAMBDA, OPENSEARCH, VPC
 
@@ -29,6 +29,7 @@ CONTEXTS = {
     "each": EACH,
     "worker": WORKER,
     "both": BOTH,
+    "reactions": REACTIONS,
 }
 
 

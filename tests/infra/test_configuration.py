@@ -21,6 +21,7 @@ REFUSED = {
     "index": ("Upper", "lower case"),
     "collections": ("shop.orders", "a list of tables in JSON"),
     "sync_functions": ("two", "one or each"),
+    "reactions": ("yes", "true or false"),
     "image": ("penstock", "registry/repository:tag"),
     "worker_architecture": ("riscv", "arm64 or x86_64"),
     "worker_cpu": ("500", "256, 512, 1024, 2048 or 4096"),
@@ -143,6 +144,8 @@ def test_engine_8_needs_the_worker_s_door(door):
         ({"worker_cpu": 256}, "worker_cpu needs door=worker or door=both."),
         ({"door": "worker", "as_in_sample": True}, "as_in_sample and door=worker exclude each other"),
         ({"door": "worker", "sync_functions": "each"}, "sync_functions and door=worker exclude each other"),
+        ({"door": "worker", "reactions": True}, "reactions and door=worker exclude each other"),
+        ({"as_in_sample": True, "reactions": True}, "reactions and as_in_sample exclude each other"),
     ],
 )
 def test_keys_of_another_door_are_refused(given, problem):

@@ -141,3 +141,42 @@ def test_an_api_says_which_access_it_knows(stack: Any) -> None:
     streams = ChangeStreams(stack, "Streams", **{key: given[key] for key in given if key != "domain"})
     with pytest.raises(ValueError, match="SyncApi: access is 'all': it must be key or iam or open"):
         SyncApi(stack, "Api", **given, streams=streams, access="all")  # type: ignore[arg-type]
+
+
+def test_a_webhook_gets_its_secret_by_name_and_its_role_may_read_it(stack: Any) -> None:
+    from aws_cdk import Stack
+    from aws_cdk import aws_secretsmanager as secretsmanager
+    from aws_cdk.assertions import Template as Assertions
+
+    from penstock_cdk.reactions import Reaction, Reactions
+    from penstock_cdk.streams import ChangeStreams
+
+    given = props(stack)
+    shared = {name: part for name, part in given.items() if name != "collections"}
+    streams = ChangeStreams(stack, "Streams", **{name: part for name, part in given.items() if name != "domain"})
+    table = {"name": "paid", "collections": ["shop.orders"], "target": "webhook", "url": "https://hooks.example.com"}
+    paid = Reaction(table, secret=secretsmanager.Secret(stack, "Secret"))
+    made = Reactions(stack, "Reactions", **shared, reactions=[paid], streams=streams, prefix="shop")
+    assert Stack.of(made.functions["paid"]) is stack
+    resources = Assertions.from_stack(stack).to_json()["Resources"]
+    (function,) = [
+        each["Properties"]
+        for each in resources.values()
+        if each["Type"] == "AWS::Lambda::Function" and each["Properties"].get("FunctionName") == "shop-react-paid"
+    ]
+    secret = function["Environment"]["Variables"]["REACTION_SECRET"]
+    (role,) = function["Role"]["Fn::GetAtt"][:1]
+    policies = {each["PolicyName"]: each for each in resources[role]["Properties"]["Policies"]}
+    assert policies["WebhookSecretAccess"]["PolicyDocument"]["Statement"][0]["Resource"] == secret
+    assert "BusAccess" not in policies
+
+
+def test_a_reaction_must_fit_into_a_call_of_its_function(stack: Any) -> None:
+    from penstock_cdk.reactions import Reaction, Reactions
+
+    given = {name: part for name, part in props(stack).items() if name != "collections"}
+    slow = Reaction(
+        {"name": "slow", "collections": ["shop.orders"], "target": "eventbridge", "bus": "b", "timeout_s": 30}
+    )
+    with pytest.raises(ValueError, match="slow: timeout_s of the function must be more than twice"):
+        Reactions(stack, "Reactions", **given, reactions=[slow], streams=None, timeout_s=60)

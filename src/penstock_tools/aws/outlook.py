@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 NEW_DOCUMENTS: Final = "new-documents"
 """The reaction that gives new documents to the bus."""
 
-PATTERN: Final[dict[str, Any]] = {"source": [{"prefix": "penstock"}], "detail-type": ["penstock.document.insert"]}
+PATTERN: Final[dict[str, Any]] = {"source": ["penstock"], "detail-type": ["penstock.document.insert"]}
 """The events that start the state machine."""
 
 _LOOK_S: Final = 1
