@@ -37,7 +37,7 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:CompileT
 that the servers compute. The first one is cheap, so it compiles early: what is interpreted costs more, a fifth of what
 OpenSearch computes after its start."""
 
-_SLOWEST_FIRST = ("end_to_end", "benchmarks", "crash", "faults", "tools", "infra", "contract")
+_SLOWEST_FIRST = ("infra", "end_to_end", "benchmarks", "crash", "faults", "tools", "contract")
 MAJORITY_LAG_MS = int(os.environ.get("PENSTOCK_TEST_MAJORITY_LAG_MS", "0"))
 
 _MEMORY = Path("/dev/shm")
@@ -45,7 +45,7 @@ _ROOM = 2 << 30
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the folders that take long first, so that no process is left alone with them in the end."""
+    """Run first what takes long, `infra` as one piece, so that no process is left alone with it in the end."""
     here = Path(__file__).parent
 
     def place(item: pytest.Item) -> int:
