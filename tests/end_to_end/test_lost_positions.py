@@ -23,7 +23,7 @@ def loaded(site, database):
     for coll in ("items", "orders"):
         database[coll].insert_many([{"_id": number, "text": "first"} for number in range(300)])
     site.settings(f"{database.name}.items", f"{database.name}.orders")
-    done = site.run("load")
+    done = site.run("load", "--pipeline-lease-s", "60")  # its end releases the lease; a busy machine may stall for one
     assert done.returncode == 0, done.stderr
     return f"{database.name}.items"
 
