@@ -231,7 +231,11 @@ def test_nothing_is_sent_without_the_lease():
     def lost():
         raise LeaseLost("taken over")
 
-    target = PlannedTarget()
+    def plan(_):
+        case.stop.set()  # so that it ends, too, when it should not have sent
+        return Accepted()
+
+    target = PlannedTarget(plan)
     case = Case(GivenSource(batch(change(1, 1))), target, may_send=lost)
     with pytest.raises(LeaseLost):
         case.delivery.run(case.stop)
