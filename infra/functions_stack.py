@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aws_cdk import CfnOutput, Stack
+from aws_cdk import Annotations, CfnOutput, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
@@ -50,6 +50,7 @@ class LambdaStack(Stack):
             self.add_stack_dependency(opensearch)
         code, cluster, domain = assets(self.node, configuration), documentdb.part, opensearch.part
         collections = configuration.synced
+        warn_of_reactions(self, collections.reactions)
         deployed: dict[str, Any] = {
             "network": network.part,
             "cluster": cluster,
@@ -150,3 +151,13 @@ class LambdaStack(Stack):
         """Show the roles that a domain with fine-grained access control has to know."""
         for name, role in roles.items():
             CfnOutput(self, f"{name}RoleArn", value=role.role_arn, description="Backend role, where the domain asks.")
+
+
+def warn_of_reactions(scope: Construct, names: Sequence[str]) -> None:
+    """Say at synthesis which reactions of the settings file are not deployed."""
+    if names:
+        Annotations.of(scope).add_warning_v2(
+            "penstock:reactions",
+            f"The reactions of the settings file are not deployed: {', '.join(names)}. Deploy them by the construct"
+            " penstock_cdk.reactions in an app of your own, or run a worker with that file.",
+        )

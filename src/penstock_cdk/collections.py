@@ -11,7 +11,7 @@ from typing import Any, Final
 from penstock.delivery.databases import require_mappable
 from penstock.errors import SettingsError
 from penstock.operations.init import toml_value
-from penstock.settings import CollectionSettings, read_settings
+from penstock.settings import CollectionSettings, Settings, read_settings
 from penstock_cdk import checks
 from penstock_tools.bundle.stable import make_stable
 
@@ -30,12 +30,14 @@ _PREFIX: Final = 3
 class Collections:
     """The tables, and the folder by which the files that they name were found.
 
-    `inline`: they travel in an environment variable instead of a file, as one without files may.
+    `inline`: they travel in an environment variable instead of a file, as one without files may. `reactions`: the names
+    of those in the settings file, which are not deployed with them.
     """
 
     tables: tuple[CollectionSettings, ...] = ()
     folder: Path = Path()
     inline: bool = False
+    reactions: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, given: Any) -> "Collections":
@@ -45,7 +47,9 @@ class Collections:
         """
         file = Path(given[1:]).resolve() if isinstance(given, str) and given.startswith("@") else None
         try:
-            return cls(_tables(given, file), file.parent if file else Path.cwd())
+            settings = _settings(given, file)
+            reactions = tuple(each.name for each in settings.reactions)
+            return cls(settings.collections, file.parent if file else Path.cwd(), reactions=reactions)
         except SettingsError as error:
             raise ValueError("; ".join(error.problems)) from error
         except (OSError, UnicodeDecodeError) as error:
@@ -113,7 +117,7 @@ def index_patterns(indexes: Sequence[str]) -> list[str]:
     return [f"{common}*"]
 
 
-def _tables(given: Any, file: Path | None) -> tuple[CollectionSettings, ...]:
+def _settings(given: Any, file: Path | None) -> Settings:
     if file is not None and file.suffix == ".toml":
         settings = read_settings(file=file, need_collections=True)
     else:
@@ -130,7 +134,7 @@ def _tables(given: Any, file: Path | None) -> tuple[CollectionSettings, ...]:
         if each.function:
             _module(each.function, folder)
     index_patterns([each.alias for each in settings.collections])
-    return settings.collections
+    return settings
 
 
 def _next_to(file: Path, text: str) -> str:
