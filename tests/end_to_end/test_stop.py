@@ -60,15 +60,17 @@ def place(tmp_path, source_uri, sink_url, index_prefix, proxies):
 
 def live_with_a_standby_and_commands(place, database):
     """A worker that is live, its standby, a verify and a reindex that have begun."""
-    database.items.insert_many([{"_id": number} for number in range(DOCUMENTS)])
+    database.items.insert_one({"_id": "first"})
     namespace = f"{database.name}.items"
-    site = place("live", namespace)
+    site = place("live", namespace, load_rate=10)
     worker = site.start("run")
     worker.until_live()
+    database.items.insert_many([{"_id": number} for number in range(DOCUMENTS)])
+    site.until_equal(database, "items")
     standby = site.start("run")
     standby.until_logged("standby: another worker holds the lease")
     verify = site.start("verify", namespace, "--rate", "10")
-    reindex = site.start("reindex", namespace, "--force", "--pipeline-load-rate", "10")
+    reindex = site.start("reindex", namespace, "--force")  # the worker or this loads the new index: at that rate
     begun = f"verify/{namespace}/{site.index(namespace)}-g1"
     until(
         lambda: site.ask("POST", "penstock-state/_mget", {"ids": [begun]})["docs"][0]["found"], "the verify has begun"
@@ -103,6 +105,7 @@ def test_a_stop_is_quick_in_every_state_when_a_server_hangs(place, databases, pr
         running |= begin(place, of_its_own)
     proxies[hanging].hang()
     for worker in running:
+        assert worker.process.exitcode is None, worker.errors
         worker.signal(signal.SIGTERM)
     began = time.monotonic()
     for worker, code in running.items():
