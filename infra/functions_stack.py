@@ -69,7 +69,7 @@ class LambdaStack(Stack):
             else None
         )
         queue = sync.queue if sync else None
-        told = values(cluster, domain, collections, retention_hours=configuration.change_log_retention_hours)
+        given = values(cluster, domain, collections, retention_hours=configuration.change_log_retention_hours)
         operations = Operations(
             self,
             "Operations",
@@ -79,7 +79,7 @@ class LambdaStack(Stack):
             domain=domain,
             queue=queue,
             folder=code.operations,
-            values={**told, QUEUE: queue.queue_url} if queue else told,
+            values={**given, QUEUE: queue.queue_url} if queue else given,
         )
         of_servers = ServerAlarms(self, "Alarms", cluster=cluster, domain=domain)
         alarms = [alarm for part in (sync, worker, react) if part for alarm in part.alarms] + of_servers.all

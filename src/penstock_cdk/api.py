@@ -57,7 +57,7 @@ class SyncApi(Construct):
         """Make it. `streams` has the config function. Raises ValueError."""
         super().__init__(scope, name)
         checks.require(self, access=(checks.one_of("key", "iam", "open"), access), prefix=(checks.prefix, prefix))
-        told = values(cluster, domain, collections, retention_hours=0)
+        given = values(cluster, domain, collections, retention_hours=0)
         allowed: dict[Api, Policies] = {
             "writer": login_policies(cluster),
             "reader": {"OpenSearchAccess": policy(domain, reader_requests(collections.tables[0].alias))},
@@ -71,7 +71,7 @@ class SyncApi(Construct):
                 kind=each,
                 function_name=f"{prefix}-{each}",
                 code=code.with_settings,
-                environment=chosen(VARIABLES[each], told),
+                environment=chosen(VARIABLES[each], given),
                 role=self.roles[each],
                 network=network,
                 architecture=architecture,

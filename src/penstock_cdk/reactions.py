@@ -135,7 +135,7 @@ class Reactions(Construct):
         self.functions: dict[str, lambda_.Function] = {}
         self.roles: dict[str, iam.Role] = {}
         alarms = Alarms(self, "Alarms", prefix=prefix)
-        told = {DOMAIN: domain.endpoint, SETTINGS_VARIABLE: f"{LAYER}/{FILE}", TIMEOUT: "10", LOG_FORMAT: "json"}
+        given = {DOMAIN: domain.endpoint, SETTINGS_VARIABLE: f"{LAYER}/{FILE}", TIMEOUT: "10", LOG_FORMAT: "json"}
         for reaction in reactions:
             settings = reaction.read()
             own = Construct(self, short(settings.name))
@@ -151,7 +151,7 @@ class Reactions(Construct):
                 kind="react",
                 function_name=f"{prefix}-react-{settings.name}",
                 code=code.alone,
-                environment={**chosen(REACT_VARIABLES, told), **secret},
+                environment={**chosen(REACT_VARIABLES, given), **secret},
                 role=role,
                 network=network,
                 architecture=architecture,

@@ -88,7 +88,7 @@ class ChangeStreamSync(Construct):
         self.queue = parking_queue(self, keep=keep_queue)
         self.functions: dict[str, lambda_.Function] = {}
         self.roles: dict[str, iam.Role] = {}
-        told = {
+        given = {
             **values(cluster, domain, collections, retention_hours=change_log_retention_hours),
             QUEUE: self.queue.queue_url,
             TIMEOUT: str(request_timeout_s(timeout_s)),
@@ -107,7 +107,7 @@ class ChangeStreamSync(Construct):
                 kind="sync",
                 function_name=f"{prefix}-{each.name}",
                 code=code.alone if each.settings_folder else code.with_settings,
-                environment=_environment(each, told),
+                environment=_environment(each, given),
                 role=self.roles[each.construct],
                 network=network,
                 architecture=architecture,
@@ -156,11 +156,11 @@ def request_timeout_s(timeout_s: int) -> int:
     return min(20, timeout_s // 4)
 
 
-def _environment(sync: SyncFunction, told: dict[str, str]) -> dict[str, str]:
-    told = chosen(VARIABLES["sync"], told)
+def _environment(sync: SyncFunction, given: dict[str, str]) -> dict[str, str]:
+    given = chosen(VARIABLES["sync"], given)
     if not sync.settings_folder:
-        return told
-    without = {name: value for name, value in told.items() if name != COLLECTIONS}
+        return given
+    without = {name: value for name, value in given.items() if name != COLLECTIONS}
     return {**without, SETTINGS_VARIABLE: f"{sync.settings_folder}{FILE}"}
 
 

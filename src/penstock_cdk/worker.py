@@ -83,7 +83,7 @@ class PenstockWorker(Construct):
             prefix=(checks.prefix, prefix),
         )
         self.service_name = f"{prefix}-worker"
-        told = {
+        given = {
             **values(cluster, domain, collections, retention_hours=change_log_retention_hours),
             LISTEN: f":{WORKER_PORT}",
             WORKER_METRICS: self.service_name,
@@ -100,7 +100,7 @@ class PenstockWorker(Construct):
                 cpu_architecture=_PLATFORMS[architecture], operating_system_family=ecs.OperatingSystemFamily.LINUX
             ),
         )
-        self._container(definition, image, chosen(WORKER_VARIABLES, told))
+        self._container(definition, image, chosen(WORKER_VARIABLES, given))
         self.service = self._service(definition, network, tasks)
         enabled = streams.enabled(Construct(self, "Streams"), [each.namespace for each in collections.tables])
         self.service.node.add_dependency(*enabled.values(), *cluster.needed)
@@ -121,7 +121,7 @@ class PenstockWorker(Construct):
         return role
 
     def _container(
-        self, definition: ecs.FargateTaskDefinition, image: ecs.ContainerImage, told: dict[str, str]
+        self, definition: ecs.FargateTaskDefinition, image: ecs.ContainerImage, given: dict[str, str]
     ) -> None:
         group = logs.LogGroup(
             self,
@@ -134,7 +134,7 @@ class PenstockWorker(Construct):
             "worker",
             image=image,
             command=["run"],
-            environment={**told, "AWS_REGION": Stack.of(self).region},
+            environment={**given, "AWS_REGION": Stack.of(self).region},
             working_directory=SETTINGS_FOLDER,
             logging=ecs.LogDrivers.aws_logs(log_group=group, stream_prefix="worker"),
             health_check=ecs.HealthCheck(

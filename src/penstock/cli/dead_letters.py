@@ -150,10 +150,8 @@ def _list_events(settings: Settings, which: "LetterFilter", *, limit: int, as_js
         table = cut([_EVENT_COLUMNS, *rows], width=width)
         for line in as_table_or_lists(table, texts=len(_EVENT_COLUMNS), width=width):
             say(line)
-    if more := tally.total - len(rows):
-        say(f"{more:,} more; raise --limit to see them" if rows else counted(more, "dead letter"))
-    if not tally.total:
-        say("no dead letters")
+    for line in _rest(tally, len(rows)):
+        say(line)
 
 
 def _show_event(settings: Settings, reaction: str, namespace: str, event_id: str, *, body: bool, as_json: bool) -> None:
@@ -166,11 +164,10 @@ def _show_event(settings: Settings, reaction: str, namespace: str, event_id: str
     if as_json:
         typer.echo(json.dumps({**_event(found), **({"event": found.body} if body else {})}, indent=1))
         return
-    stored = f"{found.stored_at:%Y-%m-%d %H:%M:%S} UTC, {_age(datetime.now(UTC) - found.stored_at)} ago"
     rows = [
         ("event", on_one_line(found.id)),
         ("collection", str(found.namespace)),
-        ("stored", stored),
+        ("stored", _stored(found)),
         ("reason", on_one_line(found.reason)),
         ("size", counted(found.body_bytes, "byte")),
     ]
@@ -207,10 +204,7 @@ def _lines(listing: "Listing", *, width: int | None) -> Iterator[str]:
     rows = [_row(each) for each in listing.letters]
     if rows:
         yield from as_table_or_lists(cut([_COLUMNS, *rows], width=width), texts=len(_COLUMNS), width=width)
-    if more := listing.tally.total - len(rows):
-        yield f"{more:,} more; raise --limit to see them" if rows else counted(more, "dead letter")
-    if not listing.tally.total:
-        yield "no dead letters"
+    yield from _rest(listing.tally, len(rows))
     if listing.tally.reasons:
         yield from ("", "most common reasons:")
         yield from aligned([[f"  {count:,}", text] for text, count in listing.tally.reasons.items()], texts=2)
@@ -221,6 +215,14 @@ def _lines(listing: "Listing", *, width: int | None) -> Iterator[str]:
         yield f"also {letters} of collections not declared here: {shown}"
     for name, count in listing.reactions.items():
         yield f"also {counted(count, 'dead letter')} of the reaction {name}; see them with --reaction {name}"
+
+
+def _rest(tally: "LetterTally", shown: int) -> Iterator[str]:
+    """Say how many letters there are besides those that are shown."""
+    if more := tally.total - shown:
+        yield f"{more:,} more; raise --limit to see them" if shown else counted(more, "dead letter")
+    if not tally.total:
+        yield "no dead letters"
 
 
 def _row(judged: "JudgedLetter") -> list[str]:
@@ -241,11 +243,15 @@ def _rows(judged: "JudgedLetter") -> Iterator[tuple[str, str]]:
     yield "document", on_one_line(letter.id)
     yield "_id", on_one_line(letter.id_json)
     yield "state", judged.state
-    yield "stored", f"{letter.stored_at:%Y-%m-%d %H:%M:%S} UTC, {_age(datetime.now(UTC) - letter.stored_at)} ago"
+    yield "stored", _stored(letter)
     yield "version", f"{letter.version}, of {written_at:%Y-%m-%d %H:%M:%S} UTC"
     yield "refused by", letter.alias
     yield "reason", on_one_line(letter.reason)
     yield "body", _kept(judged)
+
+
+def _stored(letter: "StoredLetter") -> str:
+    return f"{letter.stored_at:%Y-%m-%d %H:%M:%S} UTC, {_age(datetime.now(UTC) - letter.stored_at)} ago"
 
 
 def _kept(judged: "JudgedLetter") -> str:

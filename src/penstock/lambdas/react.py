@@ -250,26 +250,13 @@ class Reacting:
         return maker(namespace, documents) if maker else [None] * len(documents)
 
     def _maker(self, collection: str) -> EventMaker:
-        deployment, reaction = self._settings.pipeline.name, self._reaction
-        return EventMaker(
-            f"penstock/{deployment}" if deployment else "penstock",
-            [Namespace.named(collection)],
-            reaction.kinds,
-            condition_of(reaction.where),
-            document=reaction.document,
-            before=reaction.before,
-        )
+        deployment, condition = self._settings.pipeline.name, condition_of(self._reaction.where)
+        return EventMaker.of(self._reaction, condition, deployment=deployment, collections=[collection])
 
     def _make_delivery(self, batch: _OneBatch, letters: DeadLetters) -> Delivery:
         reaction, pipeline = self._reaction, self._settings.pipeline
-        rules = DeliveryRules(
-            in_flight=reaction.in_flight,
-            tries=reaction.tries,
-            checkpoint_every_s=0.0,
-            idle_save_s=0.0,
-            longest_pause_s=_LONGEST_PAUSE_S,
-            dead_letter_limit=pipeline.dead_letter_limit,
-            dead_letter_window_s=pipeline.dead_letter_window_s,
+        rules = DeliveryRules.of(
+            reaction, pipeline, checkpoint_every_s=0.0, idle_save_s=0.0, longest_pause_s=_LONGEST_PAUSE_S
         )
         return Delivery(
             self.name,

@@ -1,6 +1,6 @@
 """The settings of a reaction's function: a file with the one [[reactions]] table, and the secret of a webhook.
 
-Whoever sees a function sees its files and its variables, so the secret is in Secrets Manager. Its present text is kept
+Everyone who sees a function sees its files and variables, so the secret is in Secrets Manager. Its present text is kept
 in a file of this container, which the target reads for each request, and fetched again after a minute: a rotated secret
 is picked up by a container that lives on.
 """

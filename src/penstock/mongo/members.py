@@ -1,6 +1,6 @@
 """Which member of the replica set a change stream is read from.
 
-A cursor lives on one member, and the driver's own read preference chooses anew for each command. So a member is chosen
+A cursor lives on one member, and the driver's own read preference chooses again for each command. So a member is chosen
 when a stream is opened, and every command of its cursor goes there.
 """
 

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Self
 
 import orjson
 import structlog
@@ -26,6 +27,7 @@ from penstock.reactions.event import Event
 from penstock.reactions.target import Answer, Refused, Target, TryAgain
 from penstock.runtime.backoff import Backoff
 from penstock.runtime.threads import ChildEvent, side_by_side
+from penstock.settings import PipelineSettings, ReactionSettings
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +51,27 @@ class DeliveryRules:
     longest_pause_s: float
     dead_letter_limit: int
     dead_letter_window_s: float
+
+    @classmethod
+    def of(
+        cls,
+        reaction: ReactionSettings,
+        pipeline: PipelineSettings,
+        *,
+        checkpoint_every_s: float,
+        idle_save_s: float,
+        longest_pause_s: float,
+    ) -> Self:
+        """Return those of a declared reaction."""
+        return cls(
+            in_flight=reaction.in_flight,
+            tries=reaction.tries,
+            checkpoint_every_s=checkpoint_every_s,
+            idle_save_s=idle_save_s,
+            longest_pause_s=longest_pause_s,
+            dead_letter_limit=pipeline.dead_letter_limit,
+            dead_letter_window_s=pipeline.dead_letter_window_s,
+        )
 
 
 @dataclass(slots=True)

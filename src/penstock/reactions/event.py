@@ -15,6 +15,7 @@ from penstock.documents.encode import encode
 from penstock.errors import DocumentError
 from penstock.model import Body, BsonDocument, Namespace, seconds_of, version_of
 from penstock.reactions.where import Condition
+from penstock.settings import ReactionSettings
 
 TYPE = "penstock.document."
 """How the types of events begin; the kind of the change follows."""
@@ -67,6 +68,25 @@ class EventMaker:
         self._version = 0
         self._seen: dict[str, list[Any]] = {}
 
+    @classmethod
+    def of(
+        cls,
+        reaction: ReactionSettings,
+        condition: Condition,
+        *,
+        deployment: str | None,
+        collections: Collection[str],
+    ) -> Self:
+        """Return the one of a declared reaction, for these of its collections; `deployment` is the [pipeline] name."""
+        return cls(
+            f"penstock/{deployment}" if deployment else "penstock",
+            [Namespace.named(each) for each in collections],
+            reaction.kinds,
+            condition,
+            document=reaction.document,
+            before=reaction.before,
+        )
+
     def __call__(self, namespace: Namespace, events: Sequence[BsonDocument]) -> Sequence[Body]:
         """Return the CloudEvent for each event, None for those that the reaction does not want."""
         if namespace not in self._collections:
@@ -101,7 +121,7 @@ class EventMaker:
         return tokens.index(token)
 
     def _data(self, namespace: Namespace, event: BsonDocument) -> bytes:
-        """Return the data as JSON. What has no JSON form is told: the event must not be lost for it."""
+        """Return the data as JSON. What has no JSON form is named in it: the event must not be lost for it."""
         data = {"collection": str(namespace), "kind": event["operationType"]}
         whole = {**data, "key": event["documentKey"]}
         if self._with_document:

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from penstock.errors import LeaseLost, PenstockError, PositionLost, SettingsError, Stopped, SystemicFault
-from penstock.model import Namespace, Position, version_of
+from penstock.model import Position, version_of
 from penstock.mongo.connection import no_before_images, server
 from penstock.mongo.identity import SourceIdentity
 from penstock.mongo.position import position_at
@@ -180,24 +180,15 @@ class ReactionRunner:
 
     def _make_delivery(self, adapters: ReactionAdapters, ending: threading.Event) -> Delivery:
         settings, pipeline, intervals = self.reaction.settings, self.wiring.settings.pipeline, self.wiring.intervals
-        source = f"penstock/{pipeline.name}" if pipeline.name else "penstock"
-        collections = map(Namespace.named, settings.collections)
-        maker = EventMaker(
-            source,
-            list(collections),
-            settings.kinds,
-            self.reaction.condition,
-            document=settings.document,
-            before=settings.before,
+        maker = EventMaker.of(
+            settings, self.reaction.condition, deployment=pipeline.name, collections=settings.collections
         )
-        rules = DeliveryRules(
-            in_flight=settings.in_flight,
-            tries=settings.tries,
+        rules = DeliveryRules.of(
+            settings,
+            pipeline,
             checkpoint_every_s=pipeline.checkpoint_every_s,
             idle_save_s=intervals.idle_save_s,
             longest_pause_s=intervals.target_pause_s,
-            dead_letter_limit=pipeline.dead_letter_limit,
-            dead_letter_window_s=pipeline.dead_letter_window_s,
         )
         return Delivery(
             self.name,

@@ -112,7 +112,11 @@ class LetterSearch:
 
     def count_of(self, alias: str) -> int:
         """Return how many letters a generation has, by write alias; up to a second old. Raises SinkUnavailable."""
-        return self._count("alias", [alias])[alias]
+        return self.counts_of([alias])[alias]
+
+    def counts_of(self, aliases: Iterable[str]) -> dict[str, int]:
+        """Return the same of several generations, or of reactions, by the alias that their letters go by."""
+        return self._count("alias", aliases)
 
     def _count(self, field: Literal["namespace", "alias"], names: Iterable[str]) -> dict[str, int]:
         counts = dict.fromkeys(names, 0)

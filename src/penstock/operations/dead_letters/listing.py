@@ -73,9 +73,11 @@ def list_letters(settings: Settings, wanted: LetterFilter, *, limit: int) -> Lis
 
 
 def _of_reactions(seen: Inspection) -> dict[str, int]:
-    ids = {each.name: reaction_id(each.name, seen.settings.pipeline.name) for each in seen.settings.reactions}
-    counts = {name: seen.index.reaction_letters.count_of(state_id) for name, state_id in ids.items()}
-    return {name: count for name, count in counts.items() if count}
+    names = {reaction_id(each.name, seen.settings.pipeline.name): each.name for each in seen.settings.reactions}
+    if not names:
+        return {}
+    counts = seen.index.reaction_letters.counts_of(names)
+    return {names[state_id]: count for state_id, count in counts.items() if count}
 
 
 def find_letter(settings: Settings, namespace: Namespace, text_id: str) -> JudgedLetter | None:

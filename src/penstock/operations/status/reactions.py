@@ -42,20 +42,23 @@ def reactions(seen: Inspection, source: SourceOverview, intervals: Intervals) ->
         return []
     states = seen.index.states(list(ids))
     there = alive(states, seen.index.states, every_s=intervals.liveness_s)
+    letters = seen.index.reaction_letters.counts_of(ids)
     return [
-        _status_of(reaction, state_id, states.get(state_id), seen, source, is_running=state_id in there)
+        _status_of(
+            reaction, states.get(state_id), seen, source, is_running=state_id in there, letters=letters[state_id]
+        )
         for state_id, reaction in ids.items()
     ]
 
 
 def _status_of(
     reaction: ReactionSettings,
-    state_id: str,
     document: StateDocument | None,
     seen: Inspection,
     source: SourceOverview,
     *,
     is_running: bool,
+    letters: int,
 ) -> ReactionStatus:
     pipeline = pipeline_of_state(document, seen.settings, source, is_running=is_running)
     reported: Mapping[str, Any] = document["status"] if document else {}
@@ -67,7 +70,7 @@ def _status_of(
         state=_state(reported, has_begun=pipeline.has_begun, is_running=is_running),
         pending=reported.get("pending") if is_recent else None,
         lag_s=pipeline.lag_s,
-        dead_letters=seen.index.reaction_letters.count_of(state_id),
+        dead_letters=letters,
         position_left_s=pipeline.position_left_s,
         waiting_for=reported.get("waiting", "") if is_recent else "",
         reason=reported.get("reason", ""),
