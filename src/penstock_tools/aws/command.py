@@ -186,9 +186,11 @@ def described(deployment: "Deployment") -> str:
     api, mapping, settings = deployment.gateway.url, deployment.mapping_id, deployment.settings
     penstock = _program("penstock")
     cli = f"{_program('aws')} --no-sign-request --region {REGION} --endpoint-url {deployment.lambda_url} lambda"
-    enable = [
+    show = f"  {cli} get-event-source-mapping --uuid {mapping}"
+    begin = [
         f"  curl -X POST{key} {api}/config",
         f"  {cli} update-event-source-mapping --uuid {mapping} --enabled",
+        "The mapping sends what is stored once this shows the state Enabled and no PROBLEM, some seconds later:",
     ]
     never = settings.as_in_sample and settings.behaviour.scope == "strict"
     return "\n".join(
@@ -206,10 +208,10 @@ def described(deployment: "Deployment") -> str:
             "",
             *(["This mapping was created before POST /config: with --scope strict it never reads."] if never else []),
             "Try this in another terminal; a search finds a document a few seconds after it is stored:",
-            *(enable if settings.as_in_sample else []),
+            *([*begin, show] if settings.as_in_sample else []),
             f'  curl{key} {api}/demo-data -d \'{{"title": "penstock", "year": 2026}}\'',
             f"  curl{key} '{api}/demo-data?q=penstock'",
-            f"  {cli} get-event-source-mapping --uuid {mapping}",
+            *([] if settings.as_in_sample else [show]),
             f"  . {shlex.quote(str(deployment.folder / 'operations.env'))} && {penstock} load && {penstock} status",
             "Stop with Ctrl-C.",
         ]

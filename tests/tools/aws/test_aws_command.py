@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -53,19 +54,23 @@ def test_the_printed_commands_lead_to_a_document_that_is_found_in_either_order(
     """The tutorial's way: the mapping is there, disabled; POST /config and the enabling follow."""
     folder = tmp_path / "kept"
     with running("--folder", str(folder), "--as-in-sample") as (process, printed):
-        configure, enable, store, search, show, load = [
+        configure, enable, show, store, search, load = [
             line.strip() for line in printed.splitlines() if line.startswith("  ")
         ]
         for command in (enable, configure) if enabled_first else (configure, enable):
             typed(command)
+        until(lambda: reads(json.loads(typed(show))), lambda: typed(show))
         assert list(json.loads(typed(store))) == ["ids"]
         until(lambda: "penstock" in typed(search), lambda: typed(show))
-        shown = json.loads(typed(show))
-        assert shown["UUID"] == value(printed, "esm-id")
-        assert "PROBLEM" not in shown["LastProcessingResult"]
+        assert json.loads(typed(show))["UUID"] == value(printed, "esm-id")
         assert "mapped" in typed(load)
         stop(process, signal.SIGINT)
     require_left(folder)
+
+
+def reads(mapping: dict[str, Any]) -> bool:
+    """Whether a mapping reads, as the printed words have it."""
+    return mapping["State"] == "Enabled" and "PROBLEM" not in mapping["LastProcessingResult"]
 
 
 def typed(command: str) -> str:
