@@ -7,6 +7,7 @@ import typer
 
 from penstock.cli import mapping
 from penstock.cli.check import check
+from penstock.cli.console import console
 from penstock.cli.dead_letters import drop, list_, show
 from penstock.cli.explain import explain
 from penstock.cli.extras import EXTRAS, add_extra
@@ -52,6 +53,7 @@ def penstock(
 app.command("init")(with_flags_only(init, sections=("source", "sink")))
 app.command("check")(with_settings(check))
 app.command("run")(with_settings(run))
+app.command("console")(with_settings(console))
 app.command("load")(with_settings(load))
 app.command("reindex")(with_settings(reindex))
 app.command("status")(with_settings(status))

@@ -4,6 +4,7 @@ import signal
 
 import typer
 
+from penstock.cli.console import console_server
 from penstock.cli.preparation import set_up_process
 from penstock.cli.signals import stop_signals
 from penstock.runtime.intervals import Intervals
@@ -30,6 +31,7 @@ def run(settings: Settings, intervals: Intervals) -> None:
         stop_signals() as signals,
         serving(settings.observe.listen, metrics=metrics, health=health),
         publishing(settings.observe.embedded_metrics, metrics),
+        console_server(settings, settings.console.listen, intervals),
     ):
         log.info("run begins", collections=[each.namespace for each in settings.collections])
         worker.run(settings, stop=signals.stop, metrics=metrics, health=health, intervals=intervals)

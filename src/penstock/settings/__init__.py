@@ -12,6 +12,7 @@ from penstock.settings.checks import RESERVED_FIELD
 from penstock.settings.declared import (
     CollectionSettings,
     ConflictPolicy,
+    ConsoleSettings,
     FoundCollection,
     ObserveSettings,
     PipelineSettings,
@@ -26,6 +27,7 @@ __all__ = [
     "RESERVED_FIELD",
     "CollectionSettings",
     "ConflictPolicy",
+    "ConsoleSettings",
     "FoundCollection",
     "ObserveSettings",
     "PipelineSettings",

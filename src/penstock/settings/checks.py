@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_plus, urlsplit
 
 INDEX_NAME_BYTES = 200
@@ -16,6 +18,8 @@ COLLECTION_PLACE = "{collection}"
 
 RESERVED_FIELD = "_penstock"
 """The object that penstock adds to a document if its values do not say everything."""
+
+EVERY_INTERFACE = ("", "0.0.0.0", "::")  # noqa: S104 (compared, not bound)
 
 _NOT_IN_INDEX_NAMES = '\\/*?"<>| ,#:'
 _NOT_IN_DATABASE_NAMES = '/\\. "$\0'
@@ -89,6 +93,50 @@ def check_listen(listen: str | None) -> str | None:
         if not colon or not re.fullmatch("[0-9]+", port) or int(port) > 65535 or not is_one_host:
             raise ValueError("must look like 127.0.0.1:9400 or [::1]:9400, or :9400 for all interfaces")
     return listen
+
+
+def host_of(listen: str) -> str:
+    """Return the host of `host:port`, without the brackets of IPv6; empty for all interfaces."""
+    return listen.rpartition(":")[0].strip("[]")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine alone."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def separated(texts: Any) -> Any:
+    """Return the parts of a text that is separated by commas; anything else as it is."""
+    return [each.strip() for each in texts.split(",") if each.strip()] if isinstance(texts, str) else texts
+
+
+def check_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    """Check names or addresses of hosts, which have no port."""
+    for host in hosts:
+        if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", host):
+            raise ValueError(f"names {host!r}, which is not the name of a host; write it without scheme and port")
+    return tuple(host.lower() for host in hosts)
+
+
+def check_console(listen: str | None, *, tokens: bool, encrypted: bool, named: bool) -> None:
+    """Check that a console which others can reach asks for a token, is encrypted, and knows by which names."""
+    host = host_of(listen) if listen else "localhost"
+    if is_loopback(host):
+        return
+    if not tokens:
+        raise ValueError(
+            f"[console] listen {listen} is not only for this machine, which needs a token_file or a viewer_token_file"
+        )
+    if not encrypted:
+        raise ValueError(
+            f"[console] listen {listen} is not only for this machine, which needs HTTPS: set tls_certificate, or"
+            " behind_proxy = true if a proxy offers it"
+        )
+    if not named and host in EVERY_INTERFACE:
+        raise ValueError(f"[console] listen {listen} needs allowed_hosts: the names by which people reach the console")
 
 
 def check_namespace(namespace: str) -> str:

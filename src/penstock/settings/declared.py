@@ -32,6 +32,10 @@ ConflictPolicy = Literal["dead-letter", "text", "flat_object", "leave-out"]
 """What to do with a field that is an object in some documents and a plain value in others: no index accepts both."""
 
 
+CONSOLE_ADDRESS = "127.0.0.1:9401"
+"""Where `penstock console` listens unless told otherwise."""
+
+
 class Section(BaseModel):
     """A section of the settings: unknown names are refused, values are immutable."""
 
@@ -295,6 +299,75 @@ class ObserveSettings(Section):
     )
 
 
+class ConsoleSettings(Section):
+    """The console: the pages where people look and act (`penstock console`)."""
+
+    listen: Annotated[str | None, AfterValidator(checks.check_listen)] = Field(
+        None,
+        description="host:port to serve the console on. Default: 127.0.0.1:9401 for `penstock console`; `penstock run`"
+        " serves the console only if this is set.",
+    )
+    actions: bool = Field(
+        False, description="Let operators act: replay, repair, reindex. Without it the console only shows."
+    )
+    token_file: ExistingFile | None = Field(
+        None,
+        description="File that holds the token of operators, who look and act. It is read again at each request, so a"
+        " new token counts at once and ends the sessions of the old one. With a token, every page asks for it.",
+    )
+    viewer_token_file: ExistingFile | None = Field(
+        None, description="File that holds the token of viewers, who only look. It is read again like `token_file`."
+    )
+    show_values: bool = Field(
+        False, description="Show the values of documents' fields, and search in them. Without it only names are shown."
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description="Host names by which people reach the console, separated by commas in a variable or flag. Requests"
+        " for other names than these and that of `listen` are refused.",
+    )
+    tls_certificate: ExistingFile | None = Field(
+        None, description="Certificate (PEM) to serve HTTPS with. It may hold its key too."
+    )
+    tls_key: ExistingFile | None = Field(
+        None, description="Private key (PEM, not encrypted) of the certificate, if it has a file of its own."
+    )
+    behind_proxy: bool = Field(
+        False,
+        description="A proxy stands in front, offers HTTPS, passes the Host header on and adds X-Forwarded-For. Nobody"
+        " else may reach the console then.",
+    )
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _hosts_of_text(cls, hosts: Any) -> Any:
+        return checks.separated(hosts)
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts_are_names(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        return checks.check_hosts(hosts)
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        checks.check_console(
+            self.listen,
+            tokens=bool(self.token_file or self.viewer_token_file),
+            encrypted=bool(self.tls_certificate or self.behind_proxy),
+            named=bool(self.allowed_hosts),
+        )
+        if self.actions and not self.token_file:
+            raise ValueError("[console] actions = true needs a token_file, by which operators log in")
+        if self.tls_key and not self.tls_certificate:
+            raise ValueError("[console] tls_key has no effect without tls_certificate")
+        return self
+
+    @property
+    def address(self) -> str:
+        """Where `penstock console` listens."""
+        return self.listen or CONSOLE_ADDRESS
+
+
 class CollectionSettings(Section):
     """One collection and its index."""
 
@@ -548,6 +621,7 @@ class Settings(Section):
     sink: SinkSettings = Field(default_factory=SinkSettings)
     pipeline: PipelineSettings = Field(default_factory=PipelineSettings)
     observe: ObserveSettings = Field(default_factory=ObserveSettings)
+    console: ConsoleSettings = Field(default_factory=ConsoleSettings)
     collections: tuple[CollectionSettings, ...] = ()
     reactions: tuple[ReactionSettings, ...] = ()
 

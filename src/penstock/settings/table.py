@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from penstock.settings.aws_names import ALIASES
 from penstock.settings.declared import CollectionSettings, ReactionSettings, Section, Settings
 
-SECTIONS = ("source", "sink", "pipeline", "observe")
+SECTIONS = ("source", "sink", "pipeline", "observe", "console")
 
 TABLES = ("collections", "reactions")
 

@@ -17,6 +17,9 @@ from penstock_tools.bundle.stable import make_stable
 ARCHITECTURES: Final = {"x86_64": "x86_64-manylinux2014", "arm64": "aarch64-manylinux2014"}
 """Lambda's name of each architecture, and the platform whose wheels run on it."""
 
+_IN_NO_FOLDER: Final = ("console",)
+"""Packages of penstock that nothing deployed uses."""
+
 _ONLY_IN_OPERATIONS: Final = ("cli",)
 
 
@@ -72,7 +75,7 @@ def _add_penstock(built: Path, target: Target, without: tuple[str, ...]) -> None
     assert spec is not None
     assert spec.submodule_search_locations
     source = Path(spec.submodule_search_locations[0])
-    _copy(source, built / source.name, target, without={source / name for name in without})
+    _copy(source, built / source.name, target, without={source / name for name in (*without, *_IN_NO_FOLDER)})
     metadata = built / f"penstock-{version('penstock')}.dist-info" / "METADATA"
     metadata.parent.mkdir()
     metadata.write_text(f"Metadata-Version: 2.1\nName: penstock\nVersion: {version('penstock')}\n", encoding="utf-8")

@@ -1,0 +1,60 @@
+"""How numbers and times are written on pages: the filters of the templates."""
+
+from datetime import UTC, datetime
+
+from penstock.model import seconds_of
+
+NOTHING = "-"
+
+
+def number(value: float | None) -> str:
+    """A whole number with separators: 12,345."""
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def rate(value: float | None) -> str:
+    """A rate, with a decimal where it is small: 0.4, 12,345."""
+    return NOTHING if value is None else f"{value:,.1f}" if 0 < value < 10 else f"{value:,.0f}"
+
+
+def seconds(value: float | None) -> str:
+    """A short time: 0.4 s, 12 min, 3 h 20 min, 2 days."""
+    if value is None:
+        return NOTHING
+    if value < 60:
+        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    minutes, hours = int(value // 60), int(value // 3600)
+    if hours == 0:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{hours} h {minutes % 60} min" if minutes % 60 else f"{hours} h"
+    return f"{hours // 24} days"
+
+
+def percent(share: float | None) -> str:
+    """A share of one: 47 %."""
+    return NOTHING if share is None else f"{share * 100:.0f} %"
+
+
+def when(moment: datetime | float | None) -> str:
+    """A time with its zone: 2026-11-29 21:04:05 UTC. A number is seconds since 1970."""
+    if moment is None:
+        return NOTHING
+    if not isinstance(moment, datetime):
+        moment = datetime.fromtimestamp(moment, UTC)
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def version_time(version: int | None) -> str:
+    """The cluster time of a version."""
+    return NOTHING if version is None else when(seconds_of(version))
+
+
+FILTERS = {
+    "number": number,
+    "rate": rate,
+    "seconds": seconds,
+    "percent": percent,
+    "when": when,
+    "version_time": version_time,
+}

@@ -1,0 +1,121 @@
+"""A browser's side of the console, for tests over HTTP: it keeps the cookie, and finds the token of a page's forms."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from html import unescape
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import urllib3
+
+from penstock.console.server import serving
+from penstock.runtime.intervals import Intervals
+from penstock.settings import ConsoleSettings, Settings
+
+OPERATOR, VIEWER = "operators-token-of-tests", "viewers-token-of-tests"
+
+_HTTP = urllib3.PoolManager(retries=False, cert_reqs="CERT_NONE")
+
+
+@contextmanager
+def served_console(
+    settings: Settings, folder: Path, *, log_in: bool = True, **console: Any
+) -> Iterator["ConsoleClient"]:
+    """Serve the console of these settings, with both tokens and actions unless told otherwise; the operator asks."""
+    files = {"token_file": OPERATOR, "viewer_token_file": VIEWER}
+    for name, token in files.items():
+        (folder / name).write_text(token)
+    given = {"actions": True, **{name: folder / name for name in files}, **console}
+    made = settings.model_copy(update={"console": ConsoleSettings(**given)})
+    with serving(made, "127.0.0.1:0", Intervals.fast()) as served:
+        assert served is not None
+        client = ConsoleClient(served.address)
+        yield client.log_in(OPERATOR, "Ann") if log_in and given["token_file"] else client
+
+
+@dataclass
+class ConsoleClient:
+    """Somebody at the console; nobody is logged in at first."""
+
+    address: str
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def get(self, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
+        """Get a page."""
+        return self._ask("GET", path, None, headers)
+
+    def post(
+        self, path: str, fields: Mapping[str, str] | None = None, *, csrf: str | None = None, **headers: str
+    ) -> urllib3.BaseHTTPResponse:
+        """Send a form as a page of the console does, with the token of the session unless another is given."""
+        token = self.csrf if csrf is None else csrf
+        headers = {"Origin": self.address, "Sec_Fetch_Site": "same-origin", **headers}
+        body = urlencode({**(fields or {}), **({"csrf": token} if token else {})})
+        return self._ask("POST", path, body, {**headers, "Content_Type": "application/x-www-form-urlencoded"})
+
+    def log_in(self, token: str, name: str = "") -> "ConsoleClient":
+        """Log in, and return this client."""
+        answer = self.post("/login", {"token": token, "name": name, "next": "/"}, csrf="")
+        assert answer.status == 303, (answer.status, self.text(answer))
+        return self
+
+    @property
+    def csrf(self) -> str:
+        """The token of this session's forms, as a page has it; empty when nobody is logged in."""
+        found = re.search(r'name="csrf" value="([^"]*)"', self.text(self.get("/login")))
+        return unescape(found[1]) if found else ""
+
+    def events(self, path: str, count: int) -> list[str]:
+        """Open the stream of a page and return its first events."""
+        answer = _HTTP.request(
+            "GET",
+            self.address + path,
+            headers={"Accept": "text/event-stream", **self._cookie()},
+            preload_content=False,
+            redirect=False,
+            timeout=120,
+        )
+        assert answer.status == 200, answer.status
+        events: list[str] = []
+        text = ""
+        try:
+            while len(events) < count:
+                piece = answer.read1(65536)
+                assert piece, "the stream ended"
+                text += piece.decode()
+                *whole, text = text.split("\n\n")
+                events += whole
+        finally:
+            answer.close()
+        return events[:count]
+
+    @staticmethod
+    def text(answer: urllib3.BaseHTTPResponse) -> str:
+        """The body of an answer."""
+        return answer.data.decode()
+
+    def _ask(self, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = _HTTP.request(
+            method,
+            self.address + path,
+            body=body,
+            headers={**self._cookie(), **named},
+            redirect=False,
+            timeout=120,
+        )
+        if given := answer.headers.get("set-cookie"):
+            name, _, value = given.partition(";")[0].partition("=")
+            self.cookies[name] = value.strip('"')
+        return answer
+
+    def _cookie(self) -> dict[str, str]:
+        return {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())} if self.cookies else {}
+
+    @property
+    def host(self) -> str:
+        """The Host header."""
+        return urlsplit(self.address).netloc
