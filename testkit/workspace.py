@@ -173,8 +173,12 @@ class Worker:
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric over all that carries these labels."""
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
-        values = (line.rpartition(" ") for line in self._fetch("/metrics").splitlines() if re.match(rf"{name}\b", line))
+        values = (line.rpartition(" ") for line in self.scrape().splitlines() if re.match(rf"{name}\b", line))
         return sum(float(value) for key, _, value in values if all(each in key for each in wanted))
+
+    def scrape(self) -> str:
+        """What Prometheus would read."""
+        return self._fetch("/metrics")
 
     def _fetch(self, path: str) -> str:
         assert self.process.exitcode is None, self.errors

@@ -1,4 +1,4 @@
-"""Renews the generated parts of docs/ from the declarations: `python tests/docs/regenerate.py`.
+"""Renews what is made of declarations, in docs/ and monitoring/: `python tests/docs/regenerate.py`.
 
 A generated part stands between `<!-- generated: name -->` and `<!-- end -->`; the test beside this file fails when
 one of them is not what this would write.
@@ -21,10 +21,11 @@ from benchmarks.results import read as read_item
 from benchmarks.results import shown as figure_shown
 from faults.result import Result
 from faults.result import read as read_faults
+from monitoring.render import alerts_table, files
 from penstock import errors
 from penstock.cli.app import app
 from penstock.cli.extras import EXTRAS
-from penstock.observe.metrics import METRICS
+from penstock.observe.metrics import REPORTED
 from penstock.settings.table import (
     COLLECTIONS_FLAG,
     SECTIONS,
@@ -170,7 +171,7 @@ def _paragraphs(text: str) -> Iterator[str]:
 def metrics_part() -> str:
     """One row for each metric."""
     lines = ["| metric | is | labels | |", "| --- | --- | --- | --- |"]
-    for name, metric in METRICS.items():
+    for name, metric in REPORTED.items():
         labels = ", ".join(f"`{label}`" for label in metric.labels)
         lines.append(f"| `{name}` | {metric.kind} | {labels} | {_cell(metric.help)} |")
     return "\n".join(lines) + "\n"
@@ -246,6 +247,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "common-flags": common_flags_part,
     "commands": commands_part,
     "metrics": metrics_part,
+    "alerts": alerts_table,
     "exit-codes": exit_codes_part,
     "measured": measured_part,
 }
@@ -260,6 +262,11 @@ def main() -> int:
             stale.append(page.name)
             if "--check" not in sys.argv:
                 page.write_text(regenerated(text), encoding="utf-8")
+    for file, text in files().items():
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            stale.append(str(file.relative_to(DOCS.parent)))
+            if "--check" not in sys.argv:
+                file.write_text(text, encoding="utf-8")
     print("\n".join(stale) or "nothing to do")
     return 1 if stale and "--check" in sys.argv else 0
 

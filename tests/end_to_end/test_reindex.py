@@ -286,6 +286,8 @@ def test_a_new_index_that_refuses_the_documents_never_stops_the_old_one(
     assert roles(site, namespace) == {1: "serving"}
     assert worker.lines("lease lost") == []
     until(lambda: list(worker.health()["pipelines"]) == [database.name], worker.health)
+    assert f'penstock_lease_held{{pipeline="{database.name}"}}' in worker.scrape()
+    assert f'penstock_lease_held{{pipeline="generation/{site.index(namespace)}-g2"}}' not in worker.scrape()
     moved_on()
     assert f"{site.index(namespace)} points to {site.index(namespace)}-g3" in reindex(site, namespace)
 

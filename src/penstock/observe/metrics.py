@@ -6,7 +6,7 @@ and passes it to what it builds.
 
 from typing import Literal, NamedTuple, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 MetricName = Literal[
     "penstock_changes_total",
@@ -39,11 +39,12 @@ MetricName = Literal[
 
 
 class Metric(NamedTuple):
-    """One metric: its kind for Prometheus, its help text, and its labels."""
+    """One metric: its kind for Prometheus, its help text, its labels, and the values of the last one where known."""
 
     kind: Literal["counter", "gauge", "histogram"]
     help: str
     labels: tuple[str, ...] = ("pipeline",)
+    values: tuple[str, ...] = ()
 
 
 METRICS: dict[MetricName, Metric] = {
@@ -51,6 +52,7 @@ METRICS: dict[MetricName, Metric] = {
         "counter",
         "Changes by outcome: written, folded, superseded, filtered, dead_lettered, control.",
         ("pipeline", "outcome"),
+        ("written", "folded", "superseded", "filtered", "dead_lettered", "control"),
     ),
     "penstock_batches_total": Metric("counter", "Batches completed."),
     "penstock_bulk_requests_total": Metric(
@@ -85,6 +87,7 @@ METRICS: dict[MetricName, Metric] = {
         "counter",
         "Lost positions, by reason: history, index_deleted, index_replaced, alias_moved.",
         ("pipeline", "reason"),
+        ("history", "index_deleted", "index_replaced", "alias_moved"),
     ),
     "penstock_checkpoints_total": Metric("counter", "Positions of the stream saved."),
     "penstock_checkpoint_age_seconds": Metric("gauge", "Seconds since the position of the stream was last saved."),
@@ -110,6 +113,7 @@ METRICS: dict[MetricName, Metric] = {
         "counter",
         "Events of a reaction by outcome: accepted, dead_lettered, filtered (a change that it does not want).",
         ("reaction", "outcome"),
+        ("accepted", "dead_lettered", "filtered"),
     ),
     "penstock_reaction_waits_total": Metric(
         "counter", "Times a reaction waited because its target gave no answer, or asked to wait.", ("reaction",)
@@ -128,6 +132,19 @@ METRICS: dict[MetricName, Metric] = {
     ),
 }
 
+PROCESS_METRICS: dict[str, Metric] = {
+    "process_virtual_memory_bytes": Metric("gauge", "Virtual memory size in bytes.", ()),
+    "process_resident_memory_bytes": Metric("gauge", "Resident memory size in bytes.", ()),
+    "process_start_time_seconds": Metric("gauge", "Start time of the process, in seconds since 1970.", ()),
+    "process_cpu_seconds_total": Metric("counter", "User and system CPU time spent, in seconds.", ()),
+    "process_open_fds": Metric("gauge", "Number of open files and connections.", ()),
+    "process_max_fds": Metric("gauge", "Maximum number of open files and connections.", ()),
+}
+"""What prometheus_client adds about the process itself, on Linux."""
+
+REPORTED: dict[str, Metric] = {**{str(name): metric for name, metric in METRICS.items()}, **PROCESS_METRICS}
+"""All that /metrics has."""
+
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
@@ -136,7 +153,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._counters: dict[str, Counter] = {}
+        self._counters: dict[MetricName, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
         for name in get_args(MetricName):
@@ -149,6 +166,17 @@ class Metrics:
                 self._histograms[name] = Histogram(
                     name, metric.help, metric.labels, registry=self.registry, buckets=_BUCKETS
                 )
+        ProcessCollector(registry=self.registry)
+
+    def begin(self, label: Literal["pipeline", "reaction"], value: str) -> None:
+        """Begin the counters of a pipeline or a reaction at 0: whoever looks sees the first event as a rise."""
+        for name, counter in self._counters.items():
+            _, _, labels, values = METRICS[name]
+            if labels[:1] == (label,) and len(labels) == 1:
+                counter.labels(value)
+            elif labels[:1] == (label,):
+                for each in values:
+                    counter.labels(value, each)
 
     def count(self, name: MetricName, amount: float = 1, **labels: str) -> None:
         """Add to a counter."""
@@ -159,6 +187,17 @@ class Metrics:
         """Set a gauge."""
         gauge = self._gauges[name]
         (gauge.labels(**labels) if labels else gauge).set(value)
+
+    def forget(self, label: str, value: str) -> None:
+        """Remove the gauges of what is no longer there; counters stay, since a counter never goes down."""
+        for name in get_args(MetricName):
+            metric = METRICS[name]
+            if metric.kind == "gauge" and label in metric.labels:
+                gauge = self._gauges[name]
+                its = [each.labels for family in gauge.collect() for each in family.samples]
+                for labels in its:
+                    if labels[label] == value:
+                        gauge.remove(*(labels[each] for each in metric.labels))
 
     def observe(self, name: MetricName, value: float, **labels: str) -> None:
         """Add one observation to a histogram."""

@@ -27,12 +27,14 @@ class FieldCounts:
         self._patience = FailFast(self.adapters.client.url)
 
     def keep_counting(self, ending: Event) -> None:
-        """Count at once, and again from time to time, until the term ends."""
+        """Count at once, and again from time to time, until the term ends; then report nothing more of the indexes."""
         while not ending.is_set():
             for index in self.indexes:
                 with suppress(SinkUnavailable):
                     self._count(index)
             ending.wait(self.adapters.intervals.fields_s)
+        for index in self.indexes:
+            self.adapters.metrics.forget("index", index)
 
     def _count(self, index: str) -> None:
         client, metrics = self.adapters.client, self.adapters.metrics

@@ -86,6 +86,7 @@ class ReactionRunner:
             self._report()
             done.set()
 
+        self.wiring.metrics.begin("reaction", self.name)
         with closing(self.reaction.target):
             side_by_side(done, run, lambda: self._keep_reporting(done))
 
@@ -127,6 +128,7 @@ class ReactionRunner:
         finally:
             ending.set()
             self._set_lease_held(0)
+            self.wiring.metrics.set("penstock_reaction_waiting", 0, reaction=self.name)
             with suppress(Stopped):
                 adapters.state.release()
 

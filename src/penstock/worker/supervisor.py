@@ -100,9 +100,7 @@ class Supervisor:
         there = {pipeline_of(each.index) for record in records.values() for each in record.generations}
         for name in self._resting.keys() - there - {plan.name for plan in self._plans}:
             del self._resting[name]
-            self.metrics.set("penstock_generation_failed", 0, pipeline=name)
-            if self.health:
-                self.health.forget(name)
+            self._forget(name)
 
     def _start(self, plan: Plan, stop: threading.Event, threads: ThreadPoolExecutor) -> None:
         if plan.problem:
@@ -129,8 +127,8 @@ class Supervisor:
                     self._failed(running.plan, error)
                 elif error and not isinstance(error, Stopped):
                     raise error
-                elif self.health and name not in {plan.name for plan in self._plans}:
-                    self.health.forget(name)
+                elif name not in {plan.name for plan in self._plans}:
+                    self._forget(name)
 
     def _failed(self, plan: Plan, error: PenstockError) -> None:
         """Pass on what ends a pipeline in which people search; of another one record it, or try again later."""
@@ -141,6 +139,12 @@ class Supervisor:
         for each in plan.collections if isinstance(error, SystemicFault | PositionLost) else ():
             self.records.fail(each.settings.alias, each.number, str(error))
         self._rest(plan, str(error))
+
+    def _forget(self, name: str) -> None:
+        """Report nothing more of a pipeline that is over."""
+        self.metrics.forget("pipeline", name)
+        if self.health:
+            self.health.forget(name)
 
     def _rest(self, plan: Plan, reason: str) -> None:
         self._resting[plan.name] = time.monotonic() + self.intervals.failed_generation_s

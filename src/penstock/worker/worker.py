@@ -126,6 +126,7 @@ class WorkerConnections:
 
         wiring, counts = self.wiring, self.counts.setdefault(plan.name, Counts())
         collections = [each.namespace for each in plan.collections]
+        wiring.metrics.begin("pipeline", plan.name)
         reporter = Reporter(plan.name, wiring.metrics, self.health, collections, counts=counts)
         lease_s = wiring.settings.pipeline.lease_s
         return Follower(plan, adapters, lease_s, wiring.metrics, reporter, progress, wiring.intervals)

@@ -1,0 +1,160 @@
+"""The alerts: alerts.yaml and the table in docs/metrics.md are made from this.
+
+A standby reports a lag and the age of a checkpoint too, which mean nothing there: such rules ask for the lease as well.
+A counter that begins with its first event has no value from before it, so `increase` does not see that event. `_new`
+does.
+"""
+
+from typing import Literal, NamedTuple
+
+
+class Rule(NamedTuple):
+    """One alert. `means` is for the table of the docs, `docs` the section that says what to do, seen from docs/."""
+
+    name: str
+    expr: str
+    hold: str
+    severity: Literal["critical", "warning"]
+    summary: str
+    means: str
+    docs: str
+
+
+def _new(counter: str, by: str, within: str) -> str:
+    """Return the expression for events of a counter, which may be its first ones."""
+    return (
+        f"sum by ({by}) (increase({counter}[{within}])) > 0"
+        f" or sum by ({by}) ({counter} unless {counter} offset {within}) > 0"
+    )
+
+
+RULES = (
+    Rule(
+        "PenstockLag",
+        "penstock_lag_seconds > 300 and deriv(penstock_lag_seconds[10m]) > -0.05 and penstock_lease_held == 1",
+        "5m",
+        "warning",
+        "{{ $labels.pipeline }} is {{ $value | humanizeDuration }} behind its source and does not catch up",
+        "the index is slower than the source, or waits; or the source has a long way to look through its log before the"
+        " next change",
+        "operations.md#reduce-the-lag",
+    ),
+    Rule(
+        "PenstockWaiting",
+        "penstock_waiting == 1",
+        "5m",
+        "critical",
+        "the index accepts no writes from {{ $labels.instance }}",
+        "the index accepts nothing: overloaded, read-only, out of disk, away",
+        "operations.md#repair-an-index-that-accepts-nothing",
+    ),
+    Rule(
+        "PenstockDeadLetters",
+        _new('penstock_changes_total{outcome="dead_lettered"}', "pipeline", "10m"),
+        "0m",
+        "warning",
+        "{{ $labels.pipeline }} has documents that cannot be indexed",
+        "documents that cannot be indexed",
+        "dead-letters.md",
+    ),
+    Rule(
+        "PenstockIgnoredDocuments",
+        "max by (job, namespace, index, field) (penstock_ignored_documents) > 0",
+        "10m",
+        "warning",
+        "{{ $value }} documents of {{ $labels.index }} cannot be searched by {{ $labels.field }}",
+        "documents that cannot be searched by a field",
+        "mapping.md#what-cannot-be-searched-is-counted",
+    ),
+    Rule(
+        "PenstockStuck",
+        "penstock_checkpoint_age_seconds > 60 and penstock_lease_held == 1",
+        "2m",
+        "critical",
+        "{{ $labels.pipeline }} has saved no position for {{ $value | humanizeDuration }}",
+        "nothing moves",
+        "operations.md#find-out-why-nothing-moves",
+    ),
+    Rule(
+        "PenstockPositionLost",
+        _new("penstock_positions_lost_total", "pipeline, reason", "1h"),
+        "0m",
+        "critical",
+        "{{ $labels.pipeline }} has lost its position: {{ $labels.reason }}",
+        'changes are missing that nobody will send again; with `on_position_lost = "reload"` the load has begun',
+        "operations.md#recover-a-lost-position",
+    ),
+    Rule(
+        "PenstockLease",
+        "sum by (job, namespace, pipeline) (penstock_lease_held) != 1"
+        " unless on (job, namespace, pipeline) penstock_generation_failed == 1",
+        "2m",
+        "critical",
+        "{{ $value }} workers feed {{ $labels.pipeline }}, not one",
+        "no worker feeds a pipeline, or two do, which is possible for a moment only",
+        "operations.md#start-stop-or-replace-a-worker",
+    ),
+    Rule(
+        "PenstockAway",
+        "absent(penstock_lease_held)",
+        "2m",
+        "critical",
+        "Prometheus finds no worker of penstock",
+        "no worker runs, or none can be reached by Prometheus",
+        "operations.md#start-stop-or-replace-a-worker",
+    ),
+    Rule(
+        "PenstockGenerationFailed",
+        "penstock_generation_failed == 1",
+        "1m",
+        "warning",
+        "the new index of {{ $labels.pipeline }} has failed and is not updated",
+        "a reindex has failed; the index that people search goes on",
+        "reindex.md#whatever-ends-it-run-it-again",
+    ),
+    Rule(
+        "PenstockUnserved",
+        "max by (job, namespace, collection) (penstock_collection_unserved) == 1",
+        "10m",
+        "warning",
+        "{{ $labels.collection }} cannot be served",
+        "a collection does not exist yet, has no change stream, or cannot have its index",
+        "collections.md#a-collection-that-cannot-be-served-yet",
+    ),
+    Rule(
+        "PenstockSearchedElsewhere",
+        "penstock_searched_elsewhere > 0 and penstock_lease_held == 1",
+        "5m",
+        "warning",
+        "people search an index that {{ $labels.pipeline }} does not update",
+        "a read alias points to an index that penstock does not update",
+        "reindex.md",
+    ),
+    Rule(
+        "PenstockReactionStopped",
+        "penstock_reaction_stopped == 1",
+        "1m",
+        "critical",
+        "the reaction {{ $labels.reaction }} has stopped by an error",
+        "a reaction has stopped by an error; indexes and other reactions go on",
+        "reactions.md",
+    ),
+    Rule(
+        "PenstockReactionWaiting",
+        "penstock_reaction_waiting == 1",
+        "5m",
+        "warning",
+        "the target of the reaction {{ $labels.reaction }} accepts nothing",
+        "the target of a reaction is away, or asks to wait",
+        "reactions.md",
+    ),
+    Rule(
+        "PenstockReactionDeadLetters",
+        _new('penstock_reaction_events_total{outcome="dead_lettered"}', "reaction", "10m"),
+        "0m",
+        "warning",
+        "the target of the reaction {{ $labels.reaction }} has refused events",
+        "events that the target refused",
+        "reactions.md",
+    ),
+)
