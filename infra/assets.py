@@ -16,14 +16,14 @@ BUILT: Final = Path(__file__).parents[1] / ".assets"
 
 
 class Assets(NamedTuple):
-    """The code of the functions, and the folder with the code of the task."""
+    """The code of the functions, and the folder with the code of the task, without settings."""
 
     functions: FunctionsCode
     operations: str
 
 
 def assets(node: Node, configuration: Configuration) -> Assets:
-    """Build both folders, or return those that the context names; with the settings of several collections.
+    """Build both folders, or return those that the context names; the functions' with the settings.
 
     Raises:
         AssetError: if a package is not available.
@@ -37,4 +37,4 @@ def assets(node: Node, configuration: Configuration) -> Assets:
     else:
         functions = FunctionsCode.build(folder / "functions", collections, architecture)
         build_operations(operations, architecture=architecture, python=PYTHON)
-    return Assets(functions, collections.add_to(str(operations)))
+    return Assets(functions, str(operations))

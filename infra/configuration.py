@@ -3,11 +3,14 @@
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from penstock.settings import CollectionSettings
+from penstock.settings import CollectionSettings, ReactionSettings
 from penstock_cdk import checks
 from penstock_cdk.collections import Collections, index_patterns
 from penstock_cdk.names import CPUS, MOST_FUNCTIONS, Cpu
+from penstock_cdk.reaction_tables import read_table
+from penstock_tools.aws.outlook import NEW_DOCUMENTS
 
 if TYPE_CHECKING:
     from constructs import Node  # its library starts Node, which takes seconds that are not needed to list the options
@@ -76,6 +79,13 @@ class Configuration:
         default=False,
         metadata=_key(
             checks.true_or_false, "Put new documents on an EventBridge bus; a rule starts a state machine for each."
+        ),
+    )
+    reaction_secrets: tuple[tuple[str, str], ...] = field(
+        default=(),
+        metadata=_key(
+            checks.secrets_by_name,
+            "Existing secrets that webhooks are signed with, as `NAME=ARN,NAME=ARN`; others are created.",
         ),
     )
     architecture: Architecture = field(
@@ -183,7 +193,7 @@ class Configuration:
         default="",
         metadata=_key(
             checks.shaped(
-                r"arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@!-]+-\w{6}",
+                checks.SECRET_ARN,
                 "a whole ARN, with the six characters at its end",
             ),
             "ARN of the secret with `username` and `password`.",
@@ -242,6 +252,11 @@ class Configuration:
         return self.door != "mapping"
 
     @property
+    def puts_on_a_bus(self) -> bool:
+        """Whether a reaction puts events on a bus of EventBridge."""
+        return self.reactions or any(each.target == "eventbridge" for each in self.collections.reactions)
+
+    @property
     def synced(self) -> Collections:
         """The collections. The single node of a demo has no room for a copy: the domain would be yellow."""
         if self.collections.tables:
@@ -274,6 +289,7 @@ class Configuration:
         problems += _incomplete(given)
         problems += _too_many(values)
         problems += _behind_another_door(given, values)
+        problems += _undeployable_reactions(values)
         if values.get("open_api"):
             if "api" in given:
                 problems.append("open_api is true and api is given too: an open API has no authorisation, give one.")
@@ -355,6 +371,49 @@ def _behind_another_door(given: dict[str, Any], values: dict[str, Any]) -> list[
             " (`Engine version 8.0.1 is not supported`)."
         )
     return problems
+
+
+def _undeployable_reactions(values: dict[str, Any]) -> list[str]:
+    """Return the problems of the reactions of the settings file, which the chosen door or network does not have."""
+    collections: Collections = values.get("collections", Collections())
+    by_worker = values.get("door", "mapping") != "mapping"
+    problems = []
+    for each, table in zip(collections.reactions, collections.reaction_tables, strict=True):
+        try:
+            read_table(table, by_worker=by_worker, has_secret=each.target == "webhook")
+            _reachable(each, values.get("egress", "nat"))
+        except ValueError as error:
+            problems.append(f"collections: reaction {each.name}: {error}.")
+        if values.get("reactions") and f"{each.name}-".startswith(f"{NEW_DOCUMENTS}-"):
+            problems.append(f"collections: reaction {each.name}: `reactions` makes one of this name; rename it.")
+    if collections.reactions and values.get("as_in_sample"):
+        problems.append(
+            "collections: reactions and as_in_sample exclude each other: their mappings are enabled at once."
+        )
+    webhooks = [each.name for each in collections.reactions if each.target == "webhook"]
+    problems += [
+        f"reaction_secrets names {name}, which is no webhook among the reactions of `collections`."
+        for name, _ in values.get("reaction_secrets", ())
+        if name not in webhooks
+    ]
+    return problems
+
+
+def _reachable(reaction: ReactionSettings, egress: Egress) -> None:
+    """Raise ValueError for a webhook that the network of functions and tasks does not reach."""
+    if not reaction.url:
+        return
+    url = urlsplit(reaction.url)
+    if url.scheme != "https" or url.port not in (None, 443):
+        raise ValueError(
+            "url: the security group of functions and tasks opens nothing but 443; give the receiver an address"
+            " with https:// on that port"
+        )
+    if egress == "endpoints":
+        raise ValueError(
+            "url: with egress=endpoints the private subnets have no way to a webhook; choose egress=nat, or let"
+            ' EventBridge call it (target = "eventbridge" and an API destination)'
+        )
 
 
 def _likely_misspelt(given: dict[str, Any]) -> list[str]:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aws_cdk import Annotations, CfnOutput, Stack
+from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
@@ -15,11 +16,13 @@ from infra.image import worker_image
 from infra.network import NetworkStack
 from infra.opensearch import OpenSearchStack
 from infra.operations import OPERATIONS, Operations
-from infra.reactions import NewDocuments
+from infra.reactions import NewDocuments, by_mappings, declared_reactions
 from penstock.lambdas.environment import APPLICATION, QUEUE
 from penstock_cdk.alarms import ServerAlarms, send_mail
 from penstock_cdk.api import Gateway, SyncApi
 from penstock_cdk.dashboard import SyncDashboard
+from penstock_cdk.names import short
+from penstock_cdk.reactions import Reaction, Reactions
 from penstock_cdk.streams import ChangeStreams
 from penstock_cdk.sync import ChangeStreamSync
 from penstock_cdk.variables import values
@@ -50,7 +53,7 @@ class LambdaStack(Stack):
             self.add_stack_dependency(opensearch)
         code, cluster, domain = assets(self.node, configuration), documentdb.part, opensearch.part
         collections = configuration.synced
-        warn_of_reactions(self, collections.reactions)
+        declared = declared_reactions(Construct(self, "Webhooks"), configuration)
         deployed: dict[str, Any] = {
             "network": network.part,
             "cluster": cluster,
@@ -62,12 +65,15 @@ class LambdaStack(Stack):
         deployed |= {"domain": domain, "streams": streams}
         sync = self._sync(configuration, deployed) if configuration.has_mappings else None
         api = SyncApi(sync or streams, "Default", **deployed, access=configuration.api)
-        worker = self._worker(configuration, deployed) if configuration.has_worker else None
-        react = (
-            NewDocuments(self, "NewDocuments", configuration=configuration, deployed=deployed)
-            if configuration.reactions
-            else None
-        )
+        worker = self._worker(configuration, deployed, declared) if configuration.has_worker else None
+        reacting: list[Reactions] = []
+        own_alarms: list[cloudwatch.Alarm] = []
+        if declared and not worker:
+            reacting.append(by_mappings(self, declared, configuration, deployed))
+        if configuration.reactions:
+            started = NewDocuments(self, "NewDocuments", configuration=configuration, deployed=deployed)
+            reacting.append(started.reactions)
+            own_alarms = started.alarms
         queue = sync.queue if sync else None
         given = values(cluster, domain, collections, retention_hours=configuration.change_log_retention_hours)
         operations = Operations(
@@ -79,14 +85,24 @@ class LambdaStack(Stack):
             domain=domain,
             queue=queue,
             folder=code.operations,
+            reactions=[each for part in reacting for each in part.reactions] + (declared if worker else []),
             values={**given, QUEUE: queue.queue_url} if queue else given,
         )
         of_servers = ServerAlarms(self, "Alarms", cluster=cluster, domain=domain)
-        alarms = [alarm for part in (sync, worker, react) if part for alarm in part.alarms] + of_servers.all
+        alarms = [alarm for part in (sync, worker, *reacting) if part for alarm in part.alarms]
+        alarms += [*own_alarms, *of_servers.all]
         if configuration.alarm_email:
             send_mail(of_servers, alarms, configuration.alarm_email, about=APPLICATION)
         SyncDashboard(
-            self, "Dashboard", cluster=cluster, domain=domain, alarms=alarms, sync=sync, worker=worker, api=api
+            self,
+            "Dashboard",
+            cluster=cluster,
+            domain=domain,
+            alarms=alarms,
+            sync=sync,
+            worker=worker,
+            api=api,
+            reactions=reacting,
         )
         self._outputs(list(sync.mapping_ids.items()) if sync else [], api.gateway)
         roles: dict[str, iam.IRole] = {"Reader": api.roles["reader"], "Operations": operations.role}
@@ -96,8 +112,8 @@ class LambdaStack(Stack):
         if worker is not None:
             CfnOutput(self, "WorkerService", value=worker.service_name, description="Cluster and service on ECS.")
             roles["Worker"] = worker.task_role
-        if react is not None:
-            roles |= react.roles
+        for part in reacting:
+            roles |= {f"React{short(name)}": role for name, role in part.roles.items()}
         if configuration.domain_arn:
             self._roles_to_map(roles)
 
@@ -116,12 +132,15 @@ class LambdaStack(Stack):
             keep_queue=configuration.is_production,
         )
 
-    def _worker(self, configuration: Configuration, deployed: Mapping[str, Any]) -> PenstockWorker:
+    def _worker(
+        self, configuration: Configuration, deployed: Mapping[str, Any], reactions: Sequence[Reaction]
+    ) -> PenstockWorker:
         without_code = {name: part for name, part in deployed.items() if name not in ("code", "architecture")}
         return PenstockWorker(
             self,
             "Worker",
             **without_code,
+            reactions=reactions,
             image=worker_image(self, configuration),
             architecture=configuration.worker_architecture,
             cpu=configuration.worker_cpu,
@@ -151,13 +170,3 @@ class LambdaStack(Stack):
         """Show the roles that a domain with fine-grained access control has to know."""
         for name, role in roles.items():
             CfnOutput(self, f"{name}RoleArn", value=role.role_arn, description="Backend role, where the domain asks.")
-
-
-def warn_of_reactions(scope: Construct, names: Sequence[str]) -> None:
-    """Say at synthesis which reactions of the settings file are not deployed."""
-    if names:
-        Annotations.of(scope).add_warning_v2(
-            "penstock:reactions",
-            f"The reactions of the settings file are not deployed: {', '.join(names)}. Deploy them by the construct"
-            " penstock_cdk.reactions in an app of your own, or run a worker with that file.",
-        )

@@ -32,7 +32,7 @@ OF_A_WORKER = {
 }
 """What a worker's tasks need besides."""
 
-OF_REACTIONS = {"Events": _Service.EVENTBRIDGE}  # the functions of reactions: events for the bus
+OF_REACTIONS = {"Events": _Service.EVENTBRIDGE}  # functions of reactions, and workers: events for a bus
 
 
 class NetworkStack(Stack):
@@ -121,7 +121,7 @@ class NetworkStack(Stack):
         services = dict(ENDPOINTS)
         if self._configuration.has_worker:
             services |= OF_A_WORKER
-        if self._configuration.reactions:
+        if self._configuration.puts_on_a_bus:
             services |= OF_REACTIONS
         if not self._configuration.has_mappings:
             services = {name: service for name, service in services.items() if name not in OF_MAPPINGS}

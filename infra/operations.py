@@ -7,7 +7,7 @@ Docker image, which has to be built, stored and patched. Start it with
         --environment-variables-override name=PENSTOCK_COMMAND,value="load"
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aws_cdk import Duration
@@ -21,10 +21,14 @@ from constructs import Construct
 from infra.configuration import Configuration
 from infra.operations_role import OperationsRole
 from penstock.lambdas.environment import APPLICATION, OPERATIONS_VARIABLES, QUEUE
+from penstock.settings.checks import secret_variable
+from penstock.settings.table import SETTINGS_VARIABLE
 from penstock_cdk.code import PYTHON
+from penstock_cdk.collections import FILE
 from penstock_cdk.findings import accept
 from penstock_cdk.functions import known_logs
 from penstock_cdk.parts import Cluster, Domain, Network
+from penstock_cdk.reactions import Reaction
 from penstock_cdk.variables import chosen
 
 OPERATIONS: Final = f"{APPLICATION}-operations"
@@ -56,12 +60,17 @@ class Operations(Construct):
         queue: sqs.IQueue | None,
         folder: str,
         values: Mapping[str, str],
+        reactions: Sequence[Reaction] = (),
     ) -> None:
+        """Make it. `reactions` are those whose dead letters are replayed: it knows their tables and secrets."""
         super().__init__(scope, name)
-        code = s3_assets.Asset(self, "Code", path=folder)
+        tables = [each.table for each in reactions]
+        code = s3_assets.Asset(self, "Code", path=configuration.synced.add_to(folder, tables))
         log_group = known_logs(self, "Logs", f"/aws/codebuild/{OPERATIONS}")
         names = [each for each in OPERATIONS_VARIABLES if queue or each != QUEUE]
         variables = {**chosen(names, values), COMMAND: DEFAULT_COMMAND}
+        if reactions:
+            variables[SETTINGS_VARIABLE] = FILE
         self.role = OperationsRole(
             self,
             "Role",
@@ -72,6 +81,7 @@ class Operations(Construct):
             queue=queue,
             code=code,
             log_group=log_group,
+            reactions=reactions,
         )
         self.project = codebuild.Project(
             self,
@@ -82,7 +92,8 @@ class Operations(Construct):
             build_spec=codebuild.BuildSpec.from_object(_build_spec()),
             environment=_machine(configuration),
             environment_variables={
-                name: codebuild.BuildEnvironmentVariable(value=value) for name, value in variables.items()
+                **{name: codebuild.BuildEnvironmentVariable(value=value) for name, value in variables.items()},
+                **_secrets(reactions),
             },
             role=self.role.without_policy_updates(),
             logging=codebuild.LoggingOptions(cloud_watch=codebuild.CloudWatchLoggingOptions(log_group=log_group)),
@@ -115,6 +126,17 @@ class Operations(Construct):
                 )
             ],
         )
+
+
+def _secrets(reactions: Sequence[Reaction]) -> dict[str, codebuild.BuildEnvironmentVariable]:
+    """Return the variables that CodeBuild fills from Secrets Manager, and masks in the log."""
+    return {
+        secret_variable(str(each.table["name"])): codebuild.BuildEnvironmentVariable(
+            value=each.secret.secret_arn, type=codebuild.BuildEnvironmentVariableType.SECRETS_MANAGER
+        )
+        for each in reactions
+        if each.secret
+    }
 
 
 def _build_spec() -> dict[str, Any]:

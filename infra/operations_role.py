@@ -1,5 +1,6 @@
 """The role of the operations task, with all its permissions. The CDK's own grants for a project are wider."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from aws_cdk import ArnFormat, Stack
@@ -13,7 +14,9 @@ from infra.configuration import Configuration
 from penstock.lambdas.permissions import of_all, operations_requests
 from penstock_cdk.access import WILDCARDS, allow, policy, secret_access
 from penstock_cdk.findings import accept_wildcards
+from penstock_cdk.names import short
 from penstock_cdk.parts import Cluster, Domain, Network
+from penstock_cdk.reactions import Reaction, target_policies
 
 QUEUE_ACTIONS: Final = [
     "sqs:ReceiveMessage",
@@ -37,7 +40,7 @@ NETWORK_ACTIONS: Final = [
 
 
 class OperationsRole(iam.Role):
-    """The permissions of sync, plus what `load`, `status`, `check` and a replay need."""
+    """The permissions of sync, plus what `load`, `status`, `check` and replays need, also those of reactions."""
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class OperationsRole(iam.Role):
         queue: sqs.IQueue | None,
         code: s3_assets.Asset,
         log_group: logs.ILogGroup,
+        reactions: Sequence[Reaction] = (),
     ) -> None:
         access = policy(domain, of_all(operations_requests, configuration.indexes))
         placing = _placing(Stack.of(scope), network)
@@ -69,6 +73,12 @@ class OperationsRole(iam.Role):
                 "DocumentDbSecretAccess": secret_access(cluster.secret, "DocumentDbSecretAccess"),
                 "OpenSearchAccess": access,
                 **({"ParkingQueueAccess": allow(QUEUE_ACTIONS, queue.queue_arn)} if queue else {}),
+                **target_policies(Stack.of(scope), reactions, looks=True),
+                **{
+                    f"Webhook{short(str(each.table['name']))}Access": secret_access(each.secret, "WebhookSecretAccess")
+                    for each in reactions
+                    if each.secret
+                },
                 "CodeAccess": _reading(code),
                 "LogAccess": logging,
                 "NetworkAccess": placing,

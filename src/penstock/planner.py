@@ -246,8 +246,27 @@ def present_names(settings: Settings, records: Mapping[str, CollectionRecord]) -
 
 
 def reaction_watch(reaction: ReactionSettings, source: SourceSettings) -> Watch:
-    """What the cursor of a reaction watches: its collections by their names, and the heartbeat of their database."""
-    (watch,) = watches(map(Namespace.named, reaction.collections), source.cursor_per)
+    """What the cursor of a reaction watches: its collections by their names, and the heartbeat of their database.
+
+    Raises SettingsError for a reaction that needs several.
+    """
+    watched = reaction_watches(reaction, source)
+    if len(watched) > 1:
+        raise SettingsError(
+            f"[[reactions]] {reaction.name} has several collections, each with a mapping of its own; a worker follows"
+            " one change stream: give each collection a reaction of its own"
+        )
+    return watched[0]
+
+
+def reaction_watches(reaction: ReactionSettings, source: SourceSettings) -> list[Watch]:
+    """What a worker or the mappings of a reaction watch."""
     beats = Namespace.named(source.heartbeat or "")
-    heartbeat = beats.coll if beats.db == watch.db and watch.own is None else None
-    return replace(watch, heartbeat=heartbeat, before_images=reaction.before)
+    return [
+        replace(
+            watch,
+            heartbeat=beats.coll if beats.db == watch.db and watch.own is None else None,
+            before_images=reaction.before,
+        )
+        for watch in watches(map(Namespace.named, reaction.collections), source.cursor_per)
+    ]

@@ -87,7 +87,8 @@ class Alarms(Construct):
             "ReactionDeadLetters",
             metrics.of_sync(metrics.DEAD_LETTERED, react),
             1,
-            "The target refused an event. It is kept whole in penstock-reaction-letters, with the reason.",
+            f"The target refused an event, which is kept. `penstock dead-letters list --reaction {name}` shows it, and "
+            "why; replay it when the target takes it.",
             of=of,
         )
         self.add(

@@ -11,6 +11,8 @@ from penstock.settings import checks
 
 Read = Callable[[Any], Any]
 
+SECRET_ARN = r"arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@!-]+-\w{6}"  # noqa: S105 (a pattern)
+
 
 def one_of(*allowed: str) -> Read:
     """Return a check for one of a few words."""
@@ -43,6 +45,16 @@ def shaped(pattern: str, example: str) -> Read:
         return str(value)
 
     return read
+
+
+def secrets_by_name(value: Any) -> tuple[tuple[str, str], ...]:
+    """Check for NAME=ARN pairs, separated by commas."""
+    pairs = [each.strip().partition("=") for each in str(value).split(",")]
+    if not all(name and re.fullmatch(SECRET_ARN, arn) for name, _, arn in pairs):
+        raise ValueError("it must look like paid-orders=arn:aws:secretsmanager:..., each with a whole ARN")
+    if len({name for name, _, _ in pairs}) < len(pairs):
+        raise ValueError("it must name each reaction once")
+    return tuple((name, arn) for name, _, arn in pairs)
 
 
 def require(construct: object, **props: tuple[Read, Any]) -> None:

@@ -3,7 +3,8 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,12 +12,14 @@ from typing import Any, Final
 from penstock.delivery.databases import require_mappable
 from penstock.errors import SettingsError
 from penstock.operations.init import toml_value
-from penstock.settings import CollectionSettings, Settings, read_settings
+from penstock.settings import CollectionSettings, ReactionSettings, Settings, read_settings
+from penstock.settings.checks import secret_variable
 from penstock_cdk import checks
+from penstock_cdk.reaction_tables import IN_SECRETS_MANAGER, toml_table
 from penstock_tools.bundle.stable import make_stable
 
 FILE: Final = "penstock.toml"
-"""The settings file in the bundle, which holds the tables of the collections and nothing else."""
+"""The settings file in the bundle, which holds the tables and nothing else."""
 
 LAYER: Final = "/opt"
 """Where Lambda puts the files of a layer; it imports modules from the folder `python` in it."""
@@ -30,14 +33,14 @@ _PREFIX: Final = 3
 class Collections:
     """The tables, and the folder by which the files that they name were found.
 
-    `inline`: they travel in an environment variable instead of a file, as one without files may. `reactions`: the names
-    of those in the settings file, which are not deployed with them.
+    `inline`: they travel in an environment variable instead of a file, as one without files may. `reactions`: those of
+    the settings file.
     """
 
     tables: tuple[CollectionSettings, ...] = ()
     folder: Path = Path()
     inline: bool = False
-    reactions: tuple[str, ...] = ()
+    reactions: tuple[ReactionSettings, ...] = ()
 
     @classmethod
     def read(cls, given: Any) -> "Collections":
@@ -48,26 +51,33 @@ class Collections:
         file = Path(given[1:]).resolve() if isinstance(given, str) and given.startswith("@") else None
         try:
             settings = _settings(given, file)
-            reactions = tuple(each.name for each in settings.reactions)
-            return cls(settings.collections, file.parent if file else Path.cwd(), reactions=reactions)
+            return cls(settings.collections, file.parent if file else Path.cwd(), reactions=settings.reactions)
         except SettingsError as error:
             raise ValueError("; ".join(error.problems)) from error
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"the file cannot be read: {error}") from error
 
-    def add_to(self, bundle: str) -> str:
-        """Return a copy of a bundle with the tables and the files that they name; inline ones need none."""
-        if self.inline:
+    def add_to(self, bundle: str, reactions: Sequence[Mapping[str, Any]] = ()) -> str:
+        """Return a copy of a bundle with the tables and the files that they name; inline ones need none.
+
+        The tables of `reactions` are added, for those who know them.
+        """
+        if self.inline and not reactions:
             return bundle
         copy = Path(tempfile.mkdtemp(prefix="penstock-bundle-"), "code")
         shutil.copytree(bundle, copy)
-        self._write(self.tables, copy, modules=copy)
+        self._write(() if self.inline else self.tables, copy, modules=copy, reactions=reactions)
         return str(copy)
 
     def write_into(self, folder: Path) -> None:
-        """Write the tables and the files that they name into a new folder."""
+        """Write the tables, those of the reactions too, and the files that they name into a new folder."""
         folder.mkdir()
-        self._write(self.tables, folder, modules=folder)
+        self._write(self.tables, folder, modules=folder, reactions=self.reaction_tables)
+
+    @property
+    def reaction_tables(self) -> list[dict[str, Any]]:
+        """What was given of the reactions, without the secrets of webhooks."""
+        return [each.model_dump(exclude_unset=True, exclude={"secret"}) for each in self.reactions]
 
     def layer(self, table: CollectionSettings) -> str:
         """Return a folder with one of the tables and its files, in the form of a layer of a function."""
@@ -76,10 +86,21 @@ class Collections:
         self._write([table], folder, modules=folder / "python")
         return str(folder)
 
-    def _write(self, tables: Sequence[CollectionSettings], folder: Path, *, modules: Path) -> None:
+    def _write(
+        self,
+        tables: Sequence[CollectionSettings],
+        folder: Path,
+        *,
+        modules: Path,
+        reactions: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         for each in tables:
             self._add_files(each, folder, modules)
-        (folder / FILE).write_text("\n".join(map(_table, tables)), encoding="utf-8")
+        for reaction in reactions:
+            if name := reaction.get("function"):
+                copy_module(str(name), self.folder, modules)
+        text = "\n".join([*map(_table, tables), *map(toml_table, reactions)])
+        (folder / FILE).write_text(text, encoding="utf-8")
         make_stable(folder)
 
     def _add_files(self, table: CollectionSettings, folder: Path, modules: Path) -> None:
@@ -119,7 +140,7 @@ def index_patterns(indexes: Sequence[str]) -> list[str]:
 
 def _settings(given: Any, file: Path | None) -> Settings:
     if file is not None and file.suffix == ".toml":
-        settings = read_settings(file=file, need_collections=True)
+        settings = read_settings(file=file, environ=_secrets_of_webhooks(file), need_collections=True)
     else:
         text = file.read_text(encoding="utf-8") if file else given if isinstance(given, str) else json.dumps(given)
         if not text.lstrip().startswith("["):
@@ -133,8 +154,28 @@ def _settings(given: Any, file: Path | None) -> Settings:
         checks.database(db), checks.collection(coll)
         if each.function:
             _module(each.function, folder)
+    for reaction in settings.reactions:
+        if reaction.function:
+            _module(reaction.function, folder)
     index_patterns([each.alias for each in settings.collections])
     return settings
+
+
+def _secrets_of_webhooks(file: Path) -> dict[str, str]:
+    """Return what stands for the secret of each webhook of a settings file, which is in Secrets Manager."""
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8")).get("reactions", [])
+        webhooks = [each for each in tables if each.get("target") == "webhook"]
+        held = [str(each["name"]) for each in webhooks if "secret" in each or "secret_file" in each]
+        names = [str(each["name"]) for each in webhooks]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return {}  # the reader of settings says what is wrong with it
+    if held:
+        raise ValueError(
+            f"reaction {held[0]}: no file that is deployed may hold the secret of a webhook; remove it from the table,"
+            " it is taken from Secrets Manager"
+        )
+    return {secret_variable(each): IN_SECRETS_MANAGER for each in names}
 
 
 def _next_to(file: Path, text: str) -> str:

@@ -12,6 +12,7 @@ from penstock.lambdas.environment import APPLICATION
 from penstock_cdk import metrics
 from penstock_cdk.api import SyncApi
 from penstock_cdk.parts import Cluster, Domain
+from penstock_cdk.reactions import Reactions
 from penstock_cdk.sync import ChangeStreamSync
 from penstock_cdk.worker import PenstockWorker
 
@@ -32,6 +33,7 @@ class SyncDashboard(Construct):
         sync: ChangeStreamSync | None = None,
         worker: PenstockWorker | None = None,
         api: SyncApi | None = None,
+        reactions: Sequence[Reactions] = (),
         dashboard_name: str = APPLICATION,
     ) -> None:
         super().__init__(scope, name)
@@ -41,6 +43,10 @@ class SyncDashboard(Construct):
             rows += [_keeps_up(syncs), _refused(syncs, sync.queue)]
         if worker is not None:
             rows.append(_worker(worker))
+            if worker.reactions:
+                rows.append(_reactions_of(worker))
+        if reacts := [each for part in reactions for each in part.functions.values()]:
+            rows.append(_reactions(reacts))
         rows.append(_servers(cluster, domain))
         if api is not None:
             rows.append(_api(api))
@@ -109,6 +115,44 @@ def _worker(worker: PenstockWorker) -> list[cloudwatch.IWidget]:
             worker.metric("Waiting"),
             worker.service.metric_cpu_utilization(),
             worker.service.metric_memory_utilization(),
+        ),
+    ]
+
+
+def _reactions_of(worker: PenstockWorker) -> list[cloudwatch.IWidget]:
+    return [
+        _graph("Reactions: how far behind in s", worker.metric("ReactionLagSeconds")),
+        _graph(
+            "Reactions: accepted, pending, dead letters",
+            worker.metric("ReactionsAccepted", statistic="Sum"),
+            worker.metric("ReactionsPending"),
+            worker.metric("ReactionsDeadLettered", statistic="Sum"),
+        ),
+        _graph("Reactions: waiting, stopped", worker.metric("ReactionsWaiting"), worker.metric("ReactionsStopped")),
+    ]
+
+
+def _reactions(reacts: Syncs) -> list[cloudwatch.IWidget]:
+    """Of functions; what is pending the mapping alone knows, by the age of what it delivers next."""
+    return [
+        cloudwatch.GraphWidget(
+            title="Reactions: how far behind: s at the function, ms at the mapping",
+            left=[metrics.of_sync(metrics.LAG, each, statistic="Maximum") for each in reacts],
+            right=[metrics.of_mapping("IteratorAge", each, statistic="Maximum") for each in reacts],
+            width=8,
+        ),
+        _graph(
+            "Reactions: accepted, filtered, dead letters",
+            *(
+                metrics.of_sync(name, each)
+                for each in reacts
+                for name in (metrics.ACCEPTED, metrics.FILTERED, metrics.DEAD_LETTERED)
+            ),
+        ),
+        _graph(
+            "Reactions: waits for the target, errors",
+            *(metrics.of_sync(metrics.WAITS, each) for each in reacts),
+            *(each.metric_errors() for each in reacts),
         ),
     ]
 

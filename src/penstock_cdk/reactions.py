@@ -4,21 +4,18 @@ A mapping starts when the stack gets the reaction, whatever the mappings of the 
 function is asked once more to enable each change stream, and its answer is the time.
 """
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from aws_cdk import Stack, Token
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
-from pydantic import ValidationError
 
-from penstock.errors import SettingsError
 from penstock.lambdas.environment import (
     APPLICATION,
     DOMAIN,
@@ -28,8 +25,6 @@ from penstock.lambdas.environment import (
     TIMEOUT,
 )
 from penstock.model import Namespace
-from penstock.operations.init import toml_value
-from penstock.reactions.where import condition_of
 from penstock.settings import ReactionSettings
 from penstock.settings.table import SETTINGS_VARIABLE
 from penstock_cdk import checks
@@ -40,22 +35,11 @@ from penstock_cdk.functions import function
 from penstock_cdk.mapping import event_source_mapping
 from penstock_cdk.names import short
 from penstock_cdk.parts import Cluster, Domain, Network
-from penstock_cdk.roles import function_role, react_policies
+from penstock_cdk.reaction_tables import read_table, toml_table
+from penstock_cdk.roles import Policies, function_role, react_policies
 from penstock_cdk.streams import ChangeStreams
 from penstock_cdk.variables import chosen
 from penstock_tools.bundle.stable import make_stable
-
-_MOST_NAME: Final = 38
-"""Lambda takes 64 characters for the name of a function."""
-
-_OF_A_WORKER: Final = {
-    "secret": "give the secret of Secrets Manager to the construct",
-    "secret_file": "give the secret of Secrets Manager to the construct",
-    "before": "a mapping delivers no before-images",
-    "after_index": "a mapping does not know how far the index is",
-    "start": "a mapping starts when it is made",
-    "on_position_lost": "a mapping is disabled then",
-}
 
 
 @dataclass(frozen=True)
@@ -66,25 +50,17 @@ class Reaction:
     secret: secretsmanager.ISecret | None = None
     folder: Path = Path()
 
-    def read(self) -> ReactionSettings:
-        """Check the table. Raises ValueError."""
-        problems = [f"{name}: {why}; remove it" for name, why in _OF_A_WORKER.items() if name in self.table]
-        if (self.table.get("target") == "webhook") != (self.secret is not None):
-            problems.append("secret: a webhook needs the secret of Secrets Manager, another target has none")
-        if problems:
-            raise ValueError("; ".join(problems))
-        signed = {"secret": "in Secrets Manager"} if self.secret else {}
-        try:
-            settings = ReactionSettings.model_validate({**self.table, **signed})
-            condition_of(settings.where)
-        except ValidationError as error:
-            said = (f"{'.'.join(map(str, each['loc']))} {each['msg']}".strip() for each in error.errors())
-            raise ValueError("; ".join(said)) from None
-        except SettingsError as error:
-            raise ValueError("; ".join(error.problems)) from None
-        if len(settings.name) > _MOST_NAME:
-            raise ValueError(f"name: it has room for {_MOST_NAME} characters")
-        return settings
+    def read(self, *, by_worker: bool = False) -> ReactionSettings:
+        """Check the table for a mapping, or for a worker. Raises ValueError."""
+        return read_table(self.table, by_worker=by_worker, has_secret=self.secret is not None)
+
+    def bus_arn(self, stack: Stack) -> str:
+        """Return the ARN of the bus that events are put on; empty for another target."""
+        bus = str(self.table.get("bus") or "")
+        if not bus or bus.startswith("arn:"):
+            return bus
+        region = str(self.table.get("region") or stack.region)
+        return stack.format_arn(service="events", resource="event-bus", resource_name=bus, region=region)
 
     def layer(self) -> str:
         """Return a folder with the settings file and the module, in the form of a layer of a function."""
@@ -92,8 +68,7 @@ class Reaction:
         (folder / "python").mkdir()
         if name := self.table.get("function"):
             copy_module(str(name), self.folder, folder / "python")
-        lines = (f"{name} = {toml_value(_plain(name, value))}" for name, value in self.table.items())
-        (folder / FILE).write_text("\n".join(["[[reactions]]", *lines, ""]), encoding="utf-8")
+        (folder / FILE).write_text(toml_table(self.table), encoding="utf-8")
         make_stable(folder)
         return str(folder)
 
@@ -132,6 +107,7 @@ class Reactions(Construct):
             change_log_retention_hours=(checks.whole_number(1, 168), change_log_retention_hours),
             prefix=(checks.prefix, prefix),
         )
+        self.reactions = list(reactions)
         self.functions: dict[str, lambda_.Function] = {}
         self.roles: dict[str, iam.Role] = {}
         alarms = Alarms(self, "Alarms", prefix=prefix)
@@ -139,7 +115,7 @@ class Reactions(Construct):
         for reaction in reactions:
             settings = reaction.read()
             own = Construct(self, short(settings.name))
-            bus_arn = _bus_arn(Stack.of(self), settings.bus) if settings.bus else ""
+            bus_arn = reaction.bus_arn(Stack.of(self))
             allowed = react_policies(
                 Stack.of(self), cluster=cluster, domain=domain, bus_arn=bus_arn, secret=reaction.secret
             )
@@ -181,17 +157,17 @@ class Reactions(Construct):
         self.alarms = alarms.all
 
 
-def _plain(name: str, value: Any) -> Any:
-    """Return a value as the settings file takes it: a condition as extended JSON."""
-    if name == "where" and not isinstance(value, str):
-        return json.dumps(value)
-    return tuple(value) if isinstance(value, list) else value
+def target_policies(stack: Stack, reactions: Sequence[Reaction], *, looks: bool = False) -> Policies:
+    """Return what a task needs that gives events to the buses of several reactions itself.
 
-
-def _bus_arn(stack: Stack, bus: str) -> str:
-    if bus.startswith("arn:"):
-        return bus
-    return stack.format_arn(service="events", resource="event-bus", resource_name=bus)
+    With `looks` it may also describe them, as `penstock check` does.
+    """
+    actions = ["events:PutEvents", *(["events:DescribeEventBus"] if looks else [])]
+    buses = dict.fromkeys(arn for each in reactions if (arn := each.bus_arn(stack)))
+    if not buses:
+        return {}
+    statement = iam.PolicyStatement(sid="BusAccess", actions=actions, resources=list(buses))
+    return {"BusAccess": iam.PolicyDocument(statements=[statement])}
 
 
 def _each_in_time(timeout_s: int) -> checks.Read:

@@ -24,6 +24,7 @@ from penstock.lambdas.environment import (
     WORKER_VARIABLES,
 )
 from penstock.lambdas.permissions import of_all, worker_requests
+from penstock.settings.checks import secret_variable
 from penstock_cdk import checks, metrics
 from penstock_cdk.access import WILDCARDS, policy, secret_access
 from penstock_cdk.alarms import AGE_LIMIT_MS, Alarms
@@ -33,6 +34,7 @@ from penstock_cdk.findings import accept, accept_wildcards
 from penstock_cdk.functions import LOGS_KEPT
 from penstock_cdk.names import CPUS, Cpu
 from penstock_cdk.parts import Cluster, Domain, Network
+from penstock_cdk.reactions import Reaction, target_policies
 from penstock_cdk.streams import ChangeStreams
 from penstock_cdk.variables import chosen, values
 
@@ -64,6 +66,7 @@ class PenstockWorker(Construct):
         collections: Collections,
         streams: ChangeStreams,
         image: ecs.ContainerImage,
+        reactions: Sequence[Reaction] = (),
         architecture: Architecture = "arm64",
         tasks: int = 2,
         cpu: Cpu = 512,
@@ -81,6 +84,7 @@ class PenstockWorker(Construct):
             architecture=(checks.one_of("arm64", "x86_64"), architecture),
             change_log_retention_hours=(checks.whole_number(1, 168), change_log_retention_hours),
             prefix=(checks.prefix, prefix),
+            reactions=(_each_by_worker, reactions),
         )
         self.service_name = f"{prefix}-worker"
         given = {
@@ -88,7 +92,7 @@ class PenstockWorker(Construct):
             LISTEN: f":{WORKER_PORT}",
             WORKER_METRICS: self.service_name,
         }
-        self.task_role = self._role(cluster, domain, [each.alias for each in collections.tables])
+        self.task_role = self._role(cluster, domain, [each.alias for each in collections.tables], reactions)
         definition = ecs.FargateTaskDefinition(
             self,
             "Task",
@@ -100,13 +104,22 @@ class PenstockWorker(Construct):
                 cpu_architecture=_PLATFORMS[architecture], operating_system_family=ecs.OperatingSystemFamily.LINUX
             ),
         )
-        self._container(definition, image, chosen(WORKER_VARIABLES, given))
+        self._container(definition, image, chosen(WORKER_VARIABLES, given), reactions)
         self.service = self._service(definition, network, tasks)
-        enabled = streams.enabled(Construct(self, "Streams"), [each.namespace for each in collections.tables])
+        followed = [each.namespace for each in collections.tables]
+        followed += [name for each in reactions for name in each.table["collections"]]
+        enabled = streams.enabled(Construct(self, "Streams"), list(dict.fromkeys(followed)))
         self.service.node.add_dependency(*enabled.values(), *cluster.needed)
-        self.alarms = self._alarms(prefix, change_log_retention_hours)
+        alarms = Alarms(self, "Alarms", prefix=prefix)
+        self._add_alarms(alarms, change_log_retention_hours)
+        self.reactions = list(reactions)
+        if reactions:
+            self._add_reaction_alarms(alarms, change_log_retention_hours)
+        self.alarms = alarms.all
 
-    def _role(self, cluster: Cluster, domain: Domain, aliases: Sequence[str]) -> iam.Role:
+    def _role(
+        self, cluster: Cluster, domain: Domain, aliases: Sequence[str], reactions: Sequence[Reaction]
+    ) -> iam.Role:
         access = policy(domain, of_all(worker_requests, index_patterns(aliases)))
         role = iam.Role(
             self,
@@ -115,13 +128,18 @@ class PenstockWorker(Construct):
             inline_policies={
                 "DocumentDbSecretAccess": secret_access(cluster.secret, "DocumentDbSecretAccess"),
                 "OpenSearchAccess": access,
+                **target_policies(Stack.of(self), reactions),
             },
         )
         accept_wildcards(role, access, WILDCARDS)
         return role
 
     def _container(
-        self, definition: ecs.FargateTaskDefinition, image: ecs.ContainerImage, given: dict[str, str]
+        self,
+        definition: ecs.FargateTaskDefinition,
+        image: ecs.ContainerImage,
+        given: dict[str, str],
+        reactions: Sequence[Reaction],
     ) -> None:
         group = logs.LogGroup(
             self,
@@ -135,6 +153,11 @@ class PenstockWorker(Construct):
             image=image,
             command=["run"],
             environment={**given, "AWS_REGION": Stack.of(self).region},
+            secrets={
+                secret_variable(str(each.table["name"])): ecs.Secret.from_secrets_manager(each.secret)
+                for each in reactions
+                if each.secret
+            },
             working_directory=SETTINGS_FOLDER,
             logging=ecs.LogDrivers.aws_logs(log_group=group, stream_prefix="worker"),
             health_check=ecs.HealthCheck(
@@ -175,9 +198,8 @@ class PenstockWorker(Construct):
             propagate_tags=ecs.PropagatedTagSource.SERVICE,
         )
 
-    def _alarms(self, prefix: str, retention_hours: int) -> list[cloudwatch.Alarm]:
+    def _add_alarms(self, alarms: Alarms, retention_hours: int) -> None:
         """Of the worker's own metrics, one alarm for all tasks together, and of the memory of the tasks."""
-        alarms = Alarms(self, "Alarms", prefix=prefix)
         alarms.add(
             "WorkerAway",
             self.metric("PipelinesHeld"),
@@ -235,8 +257,47 @@ class PenstockWorker(Construct):
             MEMORY_LIMIT_PERCENT,
             "The tasks are short of memory, and end when they have none: give them more (worker_cpu).",
         )
-        return alarms.all
+
+    def _add_reaction_alarms(self, alarms: Alarms, retention_hours: int) -> None:
+        """Of all reactions together; `penstock status` says which it is."""
+        alarms.add(
+            "WorkerReactionStopped",
+            self.metric("ReactionsStopped"),
+            1,
+            "A reaction has stopped by an error, and gives no events; indexes go on. `penstock status` and the log "
+            "have the reason.",
+        )
+        alarms.add(
+            "WorkerReactionWaiting",
+            self.metric("ReactionsWaiting"),
+            1,
+            "The target of a reaction has taken nothing for 15 minutes. Its events wait; the index does not.",
+            evaluation_periods=3,
+        )
+        alarms.add(
+            "WorkerReactionDeadLetters",
+            self.metric("ReactionsDeadLettered", statistic="Sum"),
+            1,
+            "A target refused an event for good. `penstock dead-letters list --reaction NAME` shows it, and why; "
+            "replay it when the target takes it.",
+        )
+        alarms.add(
+            "WorkerReactionLagAgainstChangeLog",
+            self.metric("ReactionLagSeconds"),
+            retention_hours * 3600 // 2,
+            f"A reaction is behind by more than half of the change log's retention ({retention_hours} h). Beyond the "
+            "retention its events are lost: raise change_log_retention_hours now, then look for the cause.",
+        )
 
     def metric(self, name: str, *, statistic: str = "Maximum") -> cloudwatch.Metric:
         """Return one of the worker's own metrics: see docs/metrics.md."""
         return metrics.of_worker(name, self.service_name, statistic=statistic)
+
+
+def _each_by_worker(reactions: Sequence[Reaction]) -> Sequence[Reaction]:
+    for each in reactions:
+        try:
+            each.read(by_worker=True)
+        except ValueError as error:
+            raise ValueError(f"{each.table.get('name')}: {error}") from None
+    return reactions

@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -131,3 +132,47 @@ def test_the_requests_are_signed_with_the_secret_of_secrets_manager(site: AwsSit
 
     assert hook.posted
     assert all(each.headers["webhook-signature"] == signature(each) for each in hook.posted)
+
+
+def test_an_operator_lists_replays_and_drops_what_a_target_refuses(site: AwsSite, hook: Receiver) -> None:
+    """With the environment of the operations task, and the rights of its role."""
+    database = site.client[site.settings.database]
+    refuse = {"now": True}
+    hook.plan = lambda posted: Said(422) if refuse["now"] and b"refused" in posted.body else Said()
+    database["demo-collection"].insert_many([{"_id": name, "refused": True} for name in ("again", "never")])
+
+    def letters() -> list[str]:
+        listed = said(site, "dead-letters", "list", "--reaction", WEBHOOK, "--json")
+        return sorted(each["id"] for each in json.loads(listed)["letters"])
+
+    events = eventually(lambda: found if len(found := letters()) == 2 else None)
+    collection = f"{database.name}.demo-collection"
+    shown = said(site, "dead-letters", "show", "--reaction", WEBHOOK, collection, events[0])
+    assert "answered 422" in shown
+    site.penstock("dead-letters", "replay", "--reaction", WEBHOOK)
+    assert letters() == events, "the target still refuses them"
+    refuse["now"] = False
+    before = len(hook.accepted)
+    assert "2 accepted" in said(site, "dead-letters", "replay", "--reaction", WEBHOOK)
+    assert sorted(each["id"] for each in hook.accepted[before:]) == events
+    assert letters() == []
+    refuse["now"] = True
+    database["demo-collection"].update_one({"_id": "never"}, {"$set": {"n": 1}})
+    eventually(letters)
+    said(site, "dead-letters", "drop", "--reaction", WEBHOOK, "--all", "--yes")
+    assert letters() == []
+
+
+def test_the_task_sees_reactions_that_mappings_bring(site: AwsSite) -> None:
+    status = json.loads(said(site, "status", "--reactions", "--json"))
+    assert {each["name"]: each["state"] for each in status} == {NEW_DOCUMENTS: "mapped", WEBHOOK: "mapped"}
+    found = json.loads(said(site, "check", "--json"))
+    about = [each for each in found if "reaction " in each["subject"]]
+    assert {each["verdict"] for each in about} == {"ok"}
+    assert len([each for each in about if "change stream" in each["subject"]]) == 2 * len(site.settings.indexes)
+
+
+def said(site: AwsSite, *words: str) -> str:
+    done = site.penstock(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -7,10 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import App, Stack
-from aws_cdk.assertions import Annotations, Match
 
-from infra.functions_stack import warn_of_reactions
 from penstock.settings import read_settings
 from penstock_cdk.collections import Collections, index_patterns
 from testkit.functions_template import may_ask, properties
@@ -41,16 +38,6 @@ def test_tables_are_read_from_json_and_from_a_settings_file(folder: Path) -> Non
         assert [each.namespace for each in Collections.read(given).tables] == ["shop.orders", "shop.items"]
     (orders, items) = Collections.read(f"@{folder}/penstock.toml").tables
     assert (orders.function, orders.exclude, items.alias) == ("shop:order", ("secret",), "shop.items")
-
-
-def test_reactions_of_a_settings_file_are_named_as_not_deployed(folder: Path) -> None:
-    with (folder / "penstock.toml").open("a") as file:
-        file.write('[[reactions]]\nname = "paid"\ncollections = ["shop.orders"]\ntarget = "eventbridge"\nbus = "b"\n')
-    stack = Stack(App(), "Stack")
-    warn_of_reactions(stack, Collections.read(TABLES).reactions)
-    assert Annotations.from_stack(stack).find_warning("*", Match.any_value()) == []
-    warn_of_reactions(stack, Collections.read(f"@{folder}/penstock.toml").reactions)
-    Annotations.from_stack(stack).has_warning("*", Match.string_like_regexp("not deployed: paid"))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ REFUSED = {
     "collections": ("shop.orders", "a list of tables in JSON"),
     "sync_functions": ("two", "one or each"),
     "reactions": ("yes", "true or false"),
+    "reaction_secrets": ("paid-orders", "paid-orders=arn:aws:secretsmanager"),
     "image": ("penstock", "registry/repository:tag"),
     "worker_architecture": ("riscv", "arm64 or x86_64"),
     "worker_cpu": ("500", "256, 512, 1024, 2048 or 4096"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from infra.configuration import Configuration
 from penstock.lambdas.embedded_metrics import UNITS
-from penstock.observe.embedded_metrics import WORKER_UNITS
+from penstock.observe.embedded_metrics import REACTION_UNITS, WORKER_UNITS
 from testkit.functions_template import EACH, WORKER, properties
 from testkit.templates import LAMBDA, VPC, Template, all_properties
 
@@ -30,10 +30,10 @@ def alarms(template: Template) -> int:
 
 
 def test_metrics_and_alarms_are_as_many_as_there_are(synth: Any) -> None:
-    assert numbers("custom metrics") == [[len(UNITS)], [len(WORKER_UNITS)]]
+    assert numbers("custom metrics") == [[len(UNITS)], [len(WORKER_UNITS), len(REACTION_UNITS)]]
     of_one, of_two, of_worker = (alarms(synth(each)[LAMBDA]) for each in ({}, EACH, WORKER))
-    ((each, queue), worker) = numbers("alarms")
-    assert (each + queue, 2 * each + queue, worker) == (of_one, of_two, [of_worker])
+    ((each, queue), (worker, _)) = numbers("alarms")
+    assert (each + queue, 2 * each + queue, worker) == (of_one, of_two, of_worker)
 
 
 def test_endpoints_are_as_many_as_there_are(synth: Any) -> None:

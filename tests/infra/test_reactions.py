@@ -86,6 +86,25 @@ def test_a_rule_of_the_bus_starts_the_state_machine_which_tells_the_topic(templa
     assert machine["LoggingConfiguration"]["IncludeExecutionData"] is False
 
 
+def test_an_event_that_starts_no_state_machine_is_kept_and_an_alarm_says_so(template):
+    (rule,) = [each for each in all_properties(template, "AWS::Events::Rule") if "EventPattern" in each]
+    (queue,) = [name for name in template.find_resources("AWS::SQS::Queue") if name.startswith("NewDocuments")]
+    (target,) = rule["Targets"]
+    assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": [queue, "Arn"]}}
+    policies = all_properties(template, "AWS::SQS::QueuePolicy")
+    sends = [
+        statement
+        for policy in policies
+        if policy["Queues"] == [{"Ref": queue}]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+    ]
+    assert [each["Principal"] for each in sends] == [{"Service": "events.amazonaws.com"}]
+    assert "aws:SourceArn" in json.dumps(sends[0]["Condition"])
+    (alarm,) = [each for each in all_properties(template, "AWS::CloudWatch::Alarm") if "unstarted" in each["AlarmName"]]
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}]
+
+
 def test_without_a_nat_there_is_an_endpoint_of_eventbridge(synth):
     endpoints = all_properties(synth(REACTIONS)["change-streams-demo-vpc-stack"], "AWS::EC2::VPCEndpoint")
     assert [each for each in endpoints if json.dumps(each["ServiceName"]).count(".events")]
@@ -100,11 +119,11 @@ def test_its_alarms_are_its_own(template):
 
 
 def test_collections_of_several_databases_have_a_reaction_for_each():
-    from infra.reactions import _reactions
+    from infra.reactions import _new_documents
     from penstock_cdk.collections import Collections
 
     tables = [{"namespace": name, "index": name} for name in ("a.x", "b.x", "a.y")]
-    found = [each.read() for each in _reactions(Collections.read(tables), bus_name="bus")]
+    found = [each.read() for each in _new_documents(Collections.read(tables), bus_name="bus")]
     assert [each.collections for each in found] == [("a.x", "a.y"), ("b.x",)]
     assert len({each.name for each in found}) == 2
 

@@ -39,7 +39,7 @@ def status(
     needed next; it is shown if [source] retention_s is set.
 
     A second table has the reactions: live, failed (it is tried again), stopped (no worker is running, or by an error,
-    which is shown) and waiting (no worker has started); and how many events the target has not accepted yet.
+    which is shown), waiting (no worker has started) and mapped; and how many events the target has not accepted yet.
     """
     from penstock.operations.status import status as looking
 

@@ -21,7 +21,7 @@ HANDLERS: Final[dict[FunctionName, str]] = {
 
 
 REACT: Final = "penstock.lambdas.react.handler"
-"""The handler of the functions of reactions, which the reference deployment has none of: one for each reaction."""
+"""The handler of the functions of reactions: one for each reaction."""
 
 
 def function_name(name: str) -> str:

@@ -33,6 +33,17 @@ WORKER_UNITS: Final[dict[str, str]] = {
 """The metrics of a worker. PipelinesHeld: those whose lease it holds, 0 on standby. LagSeconds: of the one that is
 furthest behind; none on standby. Waiting: 1 while the index accepts no writes."""
 
+REACTION_UNITS: Final[dict[str, str]] = {
+    "ReactionLagSeconds": "Seconds",
+    "ReactionsPending": "Count",
+    "ReactionsAccepted": "Count",
+    "ReactionsDeadLettered": "Count",
+    "ReactionsWaiting": "Count",
+    "ReactionsStopped": "Count",
+}
+"""The metrics of a worker's reactions together, written where there are any. ReactionLagSeconds: of the one that is
+furthest behind. ReactionsWaiting and ReactionsStopped: how many wait for their target, or have stopped by an error."""
+
 _OUTCOMES: Final = {
     "written": "Written",
     "superseded": "Superseded",
@@ -66,10 +77,12 @@ def publishing(name: str | None, metrics: Metrics, *, every_s: float = 60.0) -> 
     if name is None:
         yield
         return
-    ending, totals = threading.Event(), dict.fromkeys(WORKER_UNITS, 0.0)
+    units = WORKER_UNITS | REACTION_UNITS
+    ending, totals = threading.Event(), dict.fromkeys(units, 0.0)
 
     def publish() -> None:
-        write_line(WORKER, name, _values(metrics, totals), WORKER_UNITS, {})
+        values = {**_values(metrics, totals), **_reaction_values(metrics, totals)}
+        write_line(WORKER, name, values, units, {})
 
     def keep_on() -> None:
         while not ending.wait(every_s):
@@ -94,8 +107,7 @@ def _values(metrics: Metrics, totals: dict[str, float]) -> dict[str, float]:
         if labels["outcome"] in _OUTCOMES:
             counted[_OUTCOMES[labels["outcome"]]] += value
     counted["PositionsLost"] = sum(value for _, value in _samples(metrics, "penstock_positions_lost_total"))
-    added = {name: value - totals[name] for name, value in counted.items()}
-    totals.update(counted)
+    added = _added(counted, totals)
     return {
         "PipelinesHeld": len(held),
         **({"LagSeconds": max(lags)} if lags else {}),
@@ -103,6 +115,34 @@ def _values(metrics: Metrics, totals: dict[str, float]) -> dict[str, float]:
         "Waiting": metrics.value("penstock_waiting"),
         "Unserved": sum(value for _, value in _samples(metrics, "penstock_collection_unserved")),
     }
+
+
+def _reaction_values(metrics: Metrics, totals: dict[str, float]) -> dict[str, float]:
+    """Return the same of reactions; empty where there are none."""
+    lags = [value for _, value in _samples(metrics, "penstock_reaction_lag_seconds")]
+    if not lags:
+        return {}
+    events = _samples(metrics, "penstock_reaction_events_total")
+    counted = {
+        name: sum(value for labels, value in events if labels["outcome"] == outcome)
+        for name, outcome in (("ReactionsAccepted", "accepted"), ("ReactionsDeadLettered", "dead_lettered"))
+    }
+    gauges: dict[str, MetricName] = {
+        "ReactionsPending": "penstock_reaction_pending",
+        "ReactionsWaiting": "penstock_reaction_waiting",
+        "ReactionsStopped": "penstock_reaction_stopped",
+    }
+    return {
+        "ReactionLagSeconds": max(lags),
+        **_added(counted, totals),
+        **{name: sum(value for _, value in _samples(metrics, gauge)) for name, gauge in gauges.items()},
+    }
+
+
+def _added(counted: dict[str, float], totals: dict[str, float]) -> dict[str, float]:
+    added = {name: value - totals[name] for name, value in counted.items()}
+    totals.update(counted)
+    return added
 
 
 def _samples(metrics: Metrics, name: MetricName) -> list[tuple[Mapping[str, str], float]]:

@@ -45,11 +45,15 @@ def condition_of(where: Mapping[str, Any] | str | None) -> Condition:
     if where is None:
         return lambda _: True
     try:
-        text = where if isinstance(where, str) else json.dumps(where, default=_as_extended)
-        read = json_util.loads(text)
+        read = json_util.loads(as_text(where))
     except (ValueError, TypeError) as error:
         raise SettingsError(f"where is not extended JSON: {error}") from None
     return _all_of(read)
+
+
+def as_text(where: Mapping[str, Any] | str) -> str:
+    """Return a condition as extended JSON. Raises TypeError."""
+    return where if isinstance(where, str) else json.dumps(where, default=_as_extended)
 
 
 def _as_extended(value: Any) -> Any:

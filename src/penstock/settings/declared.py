@@ -662,7 +662,8 @@ class Settings(Section):
         source = others.data.get("source")
         declared = {each.namespace for each in others.data.get("collections", ())}
         checks.check_have_index(declared, [(each.name, each.collections) for each in reactions if each.after_index])
-        checks.check_reactions(
-            [(each.name, each.collections) for each in reactions], source.cursor_per if source else "database"
-        )
+        pipeline = others.data.get("pipeline")
+        is_mapped = bool(pipeline and pipeline.parking_queue)  # each collection has a mapping of its own then
+        cursor_per = source.cursor_per if source and not is_mapped else "database"
+        checks.check_reactions([(each.name, each.collections) for each in reactions], cursor_per)
         return reactions

@@ -33,6 +33,7 @@ from penstock.lambdas.environment import (
     function_name,
 )
 from penstock.operations.init import toml_value
+from penstock.settings.checks import secret_variable
 from penstock.settings.table import SETTINGS_VARIABLE
 from penstock_tools.aws.domain.signature_proxy import SignatureProxy
 from penstock_tools.aws.gateway.gateway import Gateway
@@ -227,7 +228,12 @@ class Deployment:
 
     def operations(self) -> dict[str, str]:
         """Return the environment for a `penstock` command, as the stack's task has it."""
-        return self._variables(_OPERATIONS, OPERATIONS_VARIABLES)
+        variables = self._variables(_OPERATIONS, OPERATIONS_VARIABLES)
+        if not self.reactions:
+            return variables
+        file = self.folder / f"{_OPERATIONS}.toml"
+        file.write_text("\n".join(map(self._table, self.reactions)), encoding="utf-8")
+        return {**variables, SETTINGS_VARIABLE: str(file), secret_variable(WEBHOOK): self.webhook_secret}
 
     def worker(self) -> dict[str, str]:
         """Return the environment of a worker beside the mapping or in its place, as the stack's tasks have it."""

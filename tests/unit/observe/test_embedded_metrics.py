@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from penstock.observe.embedded_metrics import WORKER, WORKER_UNITS, publishing
+from penstock.observe.embedded_metrics import REACTION_UNITS, WORKER, WORKER_UNITS, publishing
 from penstock.observe.metrics import Metrics
 from testkit.workspace import until
 
@@ -44,6 +44,28 @@ def test_a_worker_tells_what_it_holds_and_what_was_added_since(written: Callable
     (directive,) = lines[-1]["_aws"]["CloudWatchMetrics"]
     assert (directive["Namespace"], directive["Dimensions"]) == ("penstock", [[WORKER]])
     assert {each["Name"]: each["Unit"] for each in directive["Metrics"]} == WORKER_UNITS
+
+
+def test_reactions_are_told_together(written: Callable[[], list[dict[str, Any]]]) -> None:
+    metrics = Metrics()
+    for name, lag in (("paid", 3), ("told", 70)):
+        metrics.set("penstock_reaction_lag_seconds", lag, reaction=name)
+        metrics.set("penstock_reaction_pending", 2, reaction=name)
+        metrics.set("penstock_reaction_waiting", float(name == "told"), reaction=name)
+        metrics.set("penstock_reaction_stopped", 0, reaction=name)
+    with publishing("penstock-worker", metrics, every_s=0.05):
+        metrics.count("penstock_reaction_events_total", 5, reaction="paid", outcome="accepted")
+        until(lambda: sum(each["ReactionsAccepted"] for each in written()) == 5, written)
+        metrics.count("penstock_reaction_events_total", reaction="told", outcome="dead_lettered")
+        metrics.count("penstock_reaction_events_total", reaction="told", outcome="filtered")
+    lines = written()
+    last = lines[-1]
+    assert (last["ReactionLagSeconds"], last["ReactionsPending"], last["ReactionsWaiting"]) == (70, 4, 1)
+    assert last["ReactionsStopped"] == 0
+    assert sum(line["ReactionsDeadLettered"] for line in lines) == 1
+    assert sum(line["ReactionsAccepted"] for line in lines) == 5
+    (directive,) = last["_aws"]["CloudWatchMetrics"]
+    assert {each["Name"]: each["Unit"] for each in directive["Metrics"]}.items() >= REACTION_UNITS.items()
 
 
 def test_a_standby_has_no_lag(written: Callable[[], list[dict[str, Any]]]) -> None:

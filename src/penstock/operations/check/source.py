@@ -20,7 +20,7 @@ from penstock.observe.wording import counted
 from penstock.operations.check.finding import CheckFinding, CheckVerdict, failure, ok, warning
 from penstock.operations.check.pipelines import pipeline_findings
 from penstock.operations.inspect.views import Inspection
-from penstock.planner import present_names, reaction_watch
+from penstock.planner import present_names, reaction_watches
 from penstock.settings import ReactionSettings, Settings
 from penstock.worker.collections.admission import CAPPED, Unserved
 from penstock.worker.collections.expansion import expand, matching, patterns_of
@@ -171,16 +171,17 @@ def _stream_findings(connection: Connection, found: SourceServer, watch: Watch) 
 def _reaction_findings(
     connection: Connection, found: SourceServer, settings: Settings, reaction: ReactionSettings
 ) -> Iterator[CheckFinding]:
-    """Whether the collections exist, and the reaction's own stream opens; other pipelines go on without it."""
-    subject, watch = f"reaction {reaction.name}", reaction_watch(reaction, settings.source)
+    """Whether the collections exist, and the reaction's own streams open; other pipelines go on without it."""
+    subject = f"reaction {reaction.name}"
     for each in map(Namespace.named, reaction.collections):
         if not source.exists(connection.client, each):
             yield warning("source", subject, f"{each} does not exist yet", "create it, or correct the name")
     if reaction.before and (reason := no_before_images(found)):
         yield warning("source", subject, reason, "remove before = true")
         return
-    for finding in _stream_findings(connection, found, watch):
-        yield finding._replace(subject=f"{subject}: {finding.subject}")
+    for watch in reaction_watches(reaction, settings.source):
+        for finding in _stream_findings(connection, found, watch):
+            yield finding._replace(subject=f"{subject}: {finding.subject}")
 
 
 def _heartbeat_findings(client: SourceClient, found: SourceServer, heartbeat: str | None) -> Iterator[CheckFinding]:

@@ -17,9 +17,10 @@ from penstock.settings import ReactionSettings
 class ReactionStatus:
     """One line of the reactions; None is what is not known.
 
-    `state` is waiting (no worker has begun), live, failed (it is tried again; `reason` says what for) or stopped: by an
-    error, which is the `reason`, or because no worker is there. `waiting_for` is why the target is waited for at
-    present, `pending` the events that were read and are not accepted yet, `lag_s` the age of the oldest of them.
+    `state` is waiting (no worker has begun), mapped (an event source mapping brings its changes, no worker), live,
+    failed (it is tried again; `reason` says what for) or stopped: by an error, which is the `reason`, or because no
+    worker is there. `waiting_for` is why the target is waited for at present, `pending` the events that were read and
+    are not accepted yet, `lag_s` the age of the oldest of them.
     """
 
     name: str
@@ -67,7 +68,12 @@ def _status_of(
         name=reaction.name,
         target=reaction.target,
         collections=list(reaction.collections),
-        state=_state(reported, has_begun=pipeline.has_begun, is_running=is_running),
+        state=_state(
+            reported,
+            has_begun=pipeline.has_begun,
+            is_running=is_running,
+            is_mapped=bool(seen.settings.pipeline.parking_queue),
+        ),
         pending=reported.get("pending") if is_recent else None,
         lag_s=pipeline.lag_s,
         dead_letters=letters,
@@ -77,9 +83,9 @@ def _status_of(
     )
 
 
-def _state(reported: Mapping[str, Any], *, has_begun: bool, is_running: bool) -> str:
+def _state(reported: Mapping[str, Any], *, has_begun: bool, is_running: bool, is_mapped: bool) -> str:
     if not has_begun:
-        return "waiting"
+        return "mapped" if is_mapped else "waiting"
     if is_running:
         return "live"
     return str(reported["state"]) if reported.get("reason") else "stopped"
