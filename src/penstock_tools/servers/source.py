@@ -17,7 +17,7 @@ from penstock_tools.servers.ports import require_free
 from penstock_tools.servers.progress import Steps
 from penstock_tools.servers.rehearsal import learned_options
 
-MODES = ("mongodb-5.0", "mongodb-4.0", "documentdb-5.0", "documentdb-8.0")
+MODES = ("mongodb-5.0", "mongodb-4.0", "mongodb-6.0", "documentdb-5.0", "documentdb-8.0")
 UNENABLED = ("refuse", "silent")
 """What a DocumentDB does with a change stream that was not enabled: it refuses it, or never sends anything."""
 

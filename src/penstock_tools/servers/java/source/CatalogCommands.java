@@ -153,7 +153,7 @@ final class CatalogCommands {
   private Document collMod(CommandRequest request) {
     try (WriteUnit unit = new WriteUnit(state)) {
       DocumentCollection collection = require(request.database(), request.collection(), "ns does not exist");
-      for (String option : List.of("validator", "validationLevel", "validationAction")) {
+      for (String option : List.of("validator", "validationLevel", "validationAction", "changeStreamPreAndPostImages")) {
         if (request.has(option)) {
           collection.options.put(option, request.command().get(option));
         }

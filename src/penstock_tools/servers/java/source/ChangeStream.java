@@ -167,6 +167,9 @@ final class ChangeStream extends OpenCursor {
   private RawDocument bounded(Event event, Document token) {
     boolean lookUp = event.isUpdate() && request.looksUp;
     Document document = state.dialect.shown(event, token, lookUp ? lookedUp(event) : null, lookUp);
+    if (request.showsBefore && event.hasBefore()) {
+      document.append("fullDocumentBeforeChange", before(event, token));
+    }
     request.pipeline.leaveOut(document);
     RawDocument raw = new RawDocument(BsonWriter.encode(document));
     if (request.pipeline.hasSteps()) {
@@ -185,6 +188,16 @@ final class ChangeStream extends OpenCursor {
               + " First element: _id: { _data: \"%s\" }").formatted(size, size, token.get("_data")));
     }
     return raw;
+  }
+
+  private RawDocument before(Event event, Document token) {
+    if (event.before == null && request.requiresBefore) {
+      throw new CommandError(47,
+          ("Change stream was configured to require a pre-image for all update, delete and replace events, but the"
+              + " pre-image was not found for event: { _data: \"%s\" }").formatted(token.get("_data")),
+          state.dialect.fatalLabels());
+    }
+    return event.before;
   }
 
   private void checkToken(Document token, Document left) {

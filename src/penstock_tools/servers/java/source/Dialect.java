@@ -25,10 +25,11 @@ abstract class Dialect {
     return switch (mode) {
       case "mongodb-4.0" -> new MongoDb40();
       case "mongodb-5.0" -> new MongoDb50();
+      case "mongodb-6.0" -> new MongoDb60();
       case "documentdb-5.0" -> new DocumentDb50();
       case "documentdb-8.0" -> new DocumentDb80();
       default -> throw new IllegalArgumentException(
-          "--mode takes mongodb-5.0, mongodb-4.0, documentdb-5.0 or documentdb-8.0, not " + mode);
+          "--mode takes mongodb-5.0, mongodb-4.0, mongodb-6.0, documentdb-5.0 or documentdb-8.0, not " + mode);
     };
   }
 
@@ -125,6 +126,11 @@ abstract class Dialect {
 
   /** Whether a change of role closes every connection and cursor. */
   boolean stepDownCloses() {
+    return false;
+  }
+
+  /** Whether a collection can have the state of a document before a change kept with the change. */
+  boolean keepsBeforeImages() {
     return false;
   }
 

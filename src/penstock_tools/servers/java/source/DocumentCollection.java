@@ -127,6 +127,11 @@ final class DocumentCollection {
     return isView() ? "view" : options.containsKey("timeseries") ? "timeseries" : "collection";
   }
 
+  boolean keepsBeforeImages() {
+    return options.get("changeStreamPreAndPostImages") instanceof Document images
+        && Types.isTrue(images.get("enabled"));
+  }
+
   boolean isCapped() {
     return Types.isTrue(options.get("capped"));
   }

@@ -18,6 +18,8 @@ final class Event {
   Document documentKey;
   /** The whole document of an insert or replace. */
   RawDocument document;
+  /** The document before the change, where the collection keeps it; null for an insert too. */
+  RawDocument before;
   /** What an update changed. */
   Document updateDescription;
   /** Where a rename leads. */
@@ -80,6 +82,17 @@ final class Event {
     return event;
   }
 
+  /** The same event with the document before the change. */
+  Event after(RawDocument state) {
+    before = state;
+    return this;
+  }
+
+  /** Whether there was a document before the change. */
+  boolean hasBefore() {
+    return documentKey != null && !type.equals("insert");
+  }
+
   boolean isUpdate() {
     return updateDescription != null;
   }
@@ -89,6 +102,7 @@ final class Event {
     if (size == 0) {
       size = OVERHEAD;
       size += document == null ? 0 : document.bytes().length;
+      size += before == null ? 0 : before.bytes().length;
       size += updateDescription == null ? 0 : BsonWriter.encode(updateDescription).length;
     }
     return size;

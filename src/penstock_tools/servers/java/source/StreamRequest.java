@@ -12,6 +12,9 @@ final class StreamRequest {
 
   final StreamScope scope;
   final boolean looksUp;
+  /** Whether events show the document before the change, and whether one without it ends the stream. */
+  final boolean showsBefore;
+  final boolean requiresBefore;
   final StreamPipeline pipeline;
   final Document resumeToken;
   final Token resume;
@@ -26,6 +29,9 @@ final class StreamRequest {
     boolean cluster = flag(options, "allChangesForCluster");
     scope = scope(request, cluster, state);
     looksUp = looksUp(options);
+    String before = before(options);
+    showsBefore = !before.equals("off");
+    requiresBefore = before.equals("required");
     checkReadConcern(request.document("readConcern"));
     pipeline = new StreamPipeline(stages.subList(1, stages.size()), state.dialect);
     Document after = token(options, "startAfter");
@@ -102,6 +108,19 @@ final class StreamRequest {
               + " Expected \"default\" or \"updateLookup\", got \"%s\"").formatted(text));
     }
     return text.equals("updateLookup");
+  }
+
+  private static String before(Document options) {
+    Object mode = options.getOrDefault("fullDocumentBeforeChange", "off");
+    if (!(mode instanceof String text)) {
+      throw CommandError.wrongType(OPTION + "fullDocumentBeforeChange", mode, "string");
+    }
+    if (!List.of("off", "whenAvailable", "required").contains(text)) {
+      throw new CommandError(CommandError.BAD_VALUE,
+          "Enumeration value '%s' for field '$changeStream.fullDocumentBeforeChange' is not a valid value."
+              .formatted(text));
+    }
+    return text;
   }
 
   private static void checkReadConcern(Document readConcern) {

@@ -105,21 +105,27 @@ final class WriteUnit implements AutoCloseable {
   Stored replace(DocumentCollection view, Stored old, Object id, RawDocument raw) {
     claim(view, old.id());
     Stored stored = view.replace(old, id, raw);
-    log(Event.replace(view, raw, old.id()));
+    log(Event.replace(view, raw, old.id()).after(kept(view, old)));
     return stored;
   }
 
   Stored update(DocumentCollection view, Stored old, RawDocument raw, Changes changes) {
     claim(view, old.id());
     Stored stored = view.replace(old, old.id(), raw);
-    log(Event.update(view, changes.description(state.dialect.listsTruncatedArrays()), old.id()));
+    log(Event.update(view, changes.description(state.dialect.listsTruncatedArrays()), old.id())
+        .after(kept(view, old)));
     return stored;
   }
 
   void delete(DocumentCollection view, Stored old) {
     claim(view, old.id());
     view.remove(old);
-    log(Event.delete(view, old.id()));
+    log(Event.delete(view, old.id()).after(kept(view, old)));
+  }
+
+  /** The state of a document that its change keeps. */
+  private RawDocument kept(DocumentCollection view, Stored old) {
+    return state.dialect.keepsBeforeImages() && view.keepsBeforeImages() ? old.raw() : null;
   }
 
   void drop(DocumentCollection collection) {
