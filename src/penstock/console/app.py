@@ -12,7 +12,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from penstock.console.desk import Desk, Link
-from penstock.console.pages import login, overview
+from penstock.console.pages import explain, login, overview, search, settings
 from penstock.console.security.guard import HEALTH, Guard, Refusal
 from penstock.console.security.sessions import Sessions
 from penstock.console.security.tokens import Tokens
@@ -35,7 +35,7 @@ class Page(Protocol):
         ...
 
 
-PAGES: Final[tuple[Page, ...]] = (overview, login)
+PAGES: Final[tuple[Page, ...]] = (overview, explain, search, settings, login)
 
 
 def console_app(

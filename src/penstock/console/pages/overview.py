@@ -1,9 +1,10 @@
-"""The overview: whether all is in step, and how each collection stands."""
+"""The overview: whether all is in step, and how each collection stands, the worst first."""
 
 from starlette.requests import Request
 from starlette.routing import Route
 
 from penstock.console.desk import Context, Desk, Link
+from penstock.console.verdict import SHORT_OF_TIME_S, Sentence, judge, sentence_of
 from penstock.errors import PenstockError
 from penstock.observe.logs import mask_credentials
 from penstock.operations.status.status import Status, status
@@ -14,12 +15,21 @@ LINKS: tuple[Link, ...] = (Link("Overview", "/"),)
 def routes(desk: Desk) -> list[Route]:
     """Return the route of the overview."""
 
-    def read(_request: Request) -> Context:
+    def read(request: Request) -> Context:
+        wanted = request.query_params.get("filter", "").strip().lower()
         try:
             found = look(desk)
         except PenstockError as error:
-            return {"problem": mask_credentials(str(error)), "collections": []}
-        return {"problem": found.source_problem, "collections": found.collections}
+            sentence = Sentence("bad", mask_credentials(str(error)), command="penstock check")
+            return {"sentence": sentence, "collections": [], "wanted": wanted, "seen": False}
+        judged = [judge(each, in_step_s=desk.intervals.in_step_s) for each in found.collections]
+        return {
+            "sentence": sentence_of(found, judged),
+            "collections": sorted((each for each in judged if wanted in each.text), key=lambda each: each.place),
+            "wanted": wanted,
+            "seen": True,
+            "short_of_time": SHORT_OF_TIME_S,
+        }
 
     return [desk.page("/", "overview.html", read, every_s=1.0)]
 
