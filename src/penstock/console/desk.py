@@ -82,8 +82,8 @@ class Desk:
     def page(self, path: str, template: str, read: Read, *, every_s: float | None = None) -> Route:
         """Return the route of a page: `read` gives the values of its template.
 
-        With `every_s` the page's block `live` is kept up to date, by a look every so many seconds. Then `read` must
-        depend only on the address and on what the viewer may do, because its result is shared.
+        With `every_s` the page's block `live` is kept up to date, by a look after this number of seconds. Then
+        `read` must depend only on the address and on what the viewer may do, because its result is shared.
         """
 
         async def answer(request: Request) -> Response:

@@ -21,7 +21,7 @@ _MARK: Final = f"\x00{secrets.token_hex(16)}\x00"
 """Stands before and after the name of a part. No text that comes from outside can hold it."""
 
 _ALIVE_EVERY: Final = 15
-"""After so many looks without a change something is sent, so that nothing on the way closes the stream."""
+"""After this number of looks without a change something is sent, so that nothing on the way closes the stream."""
 
 
 @dataclass
