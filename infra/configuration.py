@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from penstock.settings import CollectionSettings, ReactionSettings
 from penstock_cdk import checks
-from penstock_cdk.collections import Collections, index_patterns
+from penstock_cdk.collections import Collections, index_names, index_patterns, require_mapped, require_worked
 from penstock_cdk.names import CPUS, MOST_FUNCTIONS, Cpu
 from penstock_cdk.reaction_tables import read_table
 from penstock_tools.aws.outlook import NEW_DOCUMENTS
@@ -268,7 +268,7 @@ class Configuration:
     @property
     def indexes(self) -> list[str]:
         """By which names the roles get their rights."""
-        return index_patterns([each.alias for each in self.synced.tables])
+        return index_patterns(index_names(self.synced.tables))
 
     @classmethod
     def from_context(cls, node: "Node") -> Self:
@@ -289,6 +289,7 @@ class Configuration:
         problems += _incomplete(given)
         problems += _too_many(values)
         problems += _behind_another_door(given, values)
+        problems += _undeployable_collections(values)
         problems += _undeployable_reactions(values)
         if values.get("open_api"):
             if "api" in given:
@@ -370,6 +371,20 @@ def _behind_another_door(given: dict[str, Any], values: dict[str, Any]) -> list[
             "engine_version 8.0.0 needs door=worker: Lambda's event source mapping does not read engine 8"
             " (`Engine version 8.0.1 is not supported`)."
         )
+    return problems
+
+
+def _undeployable_collections(values: dict[str, Any]) -> list[str]:
+    """Return the problems of settings of collections which the chosen door does not have."""
+    collections: Collections = values.get("collections", Collections())
+    door = values.get("door", "mapping")
+    problems = []
+    for require, doors in ((require_mapped, ("mapping", "both")), (require_worked, ("worker", "both"))):
+        try:
+            if door in doors:
+                require(collections)
+        except ValueError as error:
+            problems.append(f"collections: {str(error).rstrip('.')}.")
     return problems
 
 

@@ -13,7 +13,7 @@ from penstock.delivery.databases import require_mappable
 from penstock.errors import SettingsError
 from penstock.operations.init import toml_value
 from penstock.settings import CollectionSettings, ReactionSettings, Settings, read_settings
-from penstock.settings.checks import secret_variable
+from penstock.settings.checks import COLLECTION_PLACE, secret_variable
 from penstock_cdk import checks
 from penstock_cdk.reaction_tables import IN_SECRETS_MANAGER, toml_table
 from penstock_tools.bundle.stable import make_stable
@@ -120,6 +120,36 @@ def copy_module(function: str, folder: Path, modules: Path) -> None:
         shutil.copyfile(source, modules / source.name)
 
 
+def require_mapped(collections: Collections) -> Collections:
+    """Refuse what only a worker can do. Raises ValueError."""
+    try:
+        require_mappable(Settings(collections=collections.tables))
+    except SettingsError as error:
+        raise ValueError("; ".join(error.problems)) from error
+    return collections
+
+
+def require_worked(collections: Collections) -> Collections:
+    """Refuse what a worker cannot do at a DocumentDB cluster, or the API next to it. Raises ValueError."""
+    for each in collections.tables:
+        if each.follows:
+            raise ValueError(
+                f'[[collections]] {each.namespace}: on_rename = "follow" has no effect, for DocumentDB does not report'
+                " renames; leave it out"
+            )
+    if collections.tables and collections.tables[0].is_pattern:
+        raise ValueError(
+            f"[[collections]] {collections.tables[0].namespace}: the API serves the first table, which must name one"
+            " collection; put another table first"
+        )
+    return collections
+
+
+def index_names(tables: Sequence[CollectionSettings]) -> list[str]:
+    """Return the names of the indexes; where a pattern has the name of a collection, `*` stands for any."""
+    return [each.alias.replace(COLLECTION_PLACE, "*") for each in tables]
+
+
 def index_patterns(indexes: Sequence[str]) -> list[str]:
     """Return by which names roles get their rights: each index, or what all of many have in common.
 
@@ -147,17 +177,18 @@ def _settings(given: Any, file: Path | None) -> Settings:
             raise ValueError("it must be a list of tables in JSON, or @FILE with one, or @penstock.toml")
         found = _next_to(file, text) if file else text
         settings = read_settings(environ={"PENSTOCK_COLLECTIONS": found}, need_collections=True)
-    require_mappable(settings)
     folder = file.parent if file else Path.cwd()
     for each in settings.collections:
         db, _, coll = each.namespace.partition(".")
-        checks.database(db), checks.collection(coll)
+        checks.database(db)
+        if not each.is_pattern:
+            checks.collection(coll)
         if each.function:
             _module(each.function, folder)
     for reaction in settings.reactions:
         if reaction.function:
             _module(reaction.function, folder)
-    index_patterns([each.alias for each in settings.collections])
+    index_patterns(index_names(settings.collections))
     return settings
 
 

@@ -10,6 +10,7 @@ from constructs import Construct
 
 from penstock.lambdas.environment import APPLICATION, VARIABLES
 from penstock.model import Namespace
+from penstock.settings.checks import PATTERN_SIGN
 from penstock_cdk.code import Architecture, FunctionsCode
 from penstock_cdk.collections import Collections
 from penstock_cdk.findings import accept, accept_managed_policy
@@ -57,7 +58,8 @@ class ChangeStreams(Construct):
     def enabled(self, scope: Construct, collections: Sequence[str]) -> dict[str, CustomResource]:
         """Return the enabled change streams of collections; `EnabledAt` of each is when, in Unix seconds.
 
-        They are never updated: a later EnabledAt would make a new mapping start there.
+        They are never updated: a later EnabledAt would make a new mapping start there. A pattern has those of its whole
+        database, now and later.
         """
         provider = self._provider = self._provider or self._make_provider()
         streams = {}
@@ -68,7 +70,7 @@ class ChangeStreams(Construct):
                 "ChangeStream",
                 service_token=provider.service_token,
                 resource_type="Custom::ChangeStream",
-                properties={"Database": namespace.db, "Collection": namespace.coll},
+                properties={"Database": namespace.db, "Collection": "" if PATTERN_SIGN in each else namespace.coll},
             )
             stream.node.add_dependency(*self._cluster.needed)
         return streams

@@ -19,7 +19,7 @@ from penstock.settings.table import SETTINGS_VARIABLE
 from penstock_cdk import checks
 from penstock_cdk.alarms import Alarms
 from penstock_cdk.code import Architecture, FunctionsCode
-from penstock_cdk.collections import FILE, Collections, index_patterns
+from penstock_cdk.collections import FILE, Collections, index_patterns, require_mapped
 from penstock_cdk.functions import function
 from penstock_cdk.mapping import event_source_mapping
 from penstock_cdk.names import MOST_FUNCTIONS, short
@@ -173,6 +173,6 @@ def _room(how_many: SyncFunctions) -> checks.Read:
             )
         if not count:
             raise ValueError("it must have a collection")
-        return collections
+        return require_mapped(collections)
 
     return read

@@ -29,7 +29,7 @@ from penstock_cdk import checks, metrics
 from penstock_cdk.access import WILDCARDS, policy, secret_access
 from penstock_cdk.alarms import AGE_LIMIT_MS, Alarms
 from penstock_cdk.code import Architecture
-from penstock_cdk.collections import Collections, index_patterns
+from penstock_cdk.collections import Collections, index_names, index_patterns, require_worked
 from penstock_cdk.findings import accept, accept_wildcards
 from penstock_cdk.functions import LOGS_KEPT
 from penstock_cdk.names import CPUS, Cpu
@@ -85,6 +85,7 @@ class PenstockWorker(Construct):
             change_log_retention_hours=(checks.whole_number(1, 168), change_log_retention_hours),
             prefix=(checks.prefix, prefix),
             reactions=(_each_by_worker, reactions),
+            collections=(require_worked, collections),
         )
         self.service_name = f"{prefix}-worker"
         given = {
@@ -92,7 +93,7 @@ class PenstockWorker(Construct):
             LISTEN: f":{WORKER_PORT}",
             WORKER_METRICS: self.service_name,
         }
-        self.task_role = self._role(cluster, domain, [each.alias for each in collections.tables], reactions)
+        self.task_role = self._role(cluster, domain, index_names(collections.tables), reactions)
         definition = ecs.FargateTaskDefinition(
             self,
             "Task",
@@ -118,9 +119,9 @@ class PenstockWorker(Construct):
         self.alarms = alarms.all
 
     def _role(
-        self, cluster: Cluster, domain: Domain, aliases: Sequence[str], reactions: Sequence[Reaction]
+        self, cluster: Cluster, domain: Domain, indexes: Sequence[str], reactions: Sequence[Reaction]
     ) -> iam.Role:
-        access = policy(domain, of_all(worker_requests, index_patterns(aliases)))
+        access = policy(domain, of_all(worker_requests, index_patterns(indexes)))
         role = iam.Role(
             self,
             "TaskRole",

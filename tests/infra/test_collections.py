@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from infra.configuration import Configuration, ConfigurationError
 from penstock.settings import read_settings
 from penstock_cdk.collections import Collections, index_patterns
 from testkit.functions_template import may_ask, properties
@@ -45,7 +46,6 @@ def test_tables_are_read_from_json_and_from_a_settings_file(folder: Path) -> Non
     [
         ("shop.orders", "a list of tables in JSON"),
         ("@nowhere.json", "the file cannot be read"),
-        ([{"namespace": "shop.*", "index": "{collection}"}], "name each collection"),
         ([{"namespace": "shop.orders", "indx": "a"}], "indx"),
         ([{"namespace": "a.b", "index": "same"}, {"namespace": "a.c", "index": "same"}], "same"),
         ([{"namespace": "shop.orders", "function": "nowhere_at_all:order"}], "put nowhere_at_all.py there"),
@@ -54,6 +54,51 @@ def test_tables_are_read_from_json_and_from_a_settings_file(folder: Path) -> Non
 def test_tables_that_cannot_be_deployed(given: Any, problem: str) -> None:
     with pytest.raises(ValueError, match=problem.replace("{", r"\{")):
         Collections.read(given)
+
+
+@pytest.mark.parametrize(
+    ("table", "door", "said"),
+    [
+        ({"namespace": "shop.*", "index": "shop-{collection}"}, "mapping", "only `penstock run` looks for collections"),
+        ({"namespace": "shop.*", "index": "shop-{collection}"}, "both", "only `penstock run` looks for collections"),
+        (
+            {"namespace": "shop.a", "index": "shop-a", "on_drop": "empty", "drop_grace_s": 60},
+            "mapping",
+            "drop_grace_s needs `penstock run`",
+        ),
+        ({"namespace": "shop.a", "index": "shop-a", "on_rename": "follow"}, "mapping", "needs `penstock run`"),
+        ({"namespace": "shop.a", "index": "shop-a", "on_rename": "follow"}, "worker", "does not report renames"),
+    ],
+)
+def test_what_a_door_cannot_do_is_refused_there(table: dict[str, Any], door: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        configured([TABLES[0], table], door)
+
+
+def test_the_api_serves_a_first_table_that_is_no_pattern() -> None:
+    with pytest.raises(ConfigurationError, match="put another table first"):
+        configured([{"namespace": "shop.*", "index": "shop-{collection}"}], "worker")
+
+
+def configured(tables: list[dict[str, Any]], door: str) -> Configuration:
+    from aws_cdk import App
+
+    return Configuration.from_context(App(context={"collections": tables, "door": door}).node)
+
+
+def test_a_worker_follows_patterns_in_databases_that_are_enabled_as_a_whole(synth: Any) -> None:
+    tables = [
+        {"namespace": "shop.orders", "index": "shop-orders", "replicas": 0, "on_drop": "empty", "drop_grace_s": 3600},
+        {"namespace": "logs.y*", "index": "logs-{collection}", "replicas": 0},
+    ]
+    template = synth({"door": "worker", "collections": tables})[LAMBDA]
+    streams = {(each["Database"], each["Collection"]) for each in all_properties(template, "Custom::ChangeStream")}
+    assert streams == {("shop", "orders"), ("logs", "")}
+    task = properties(template, "AWS::ECS::TaskDefinition")
+    role = template.content["Resources"][task["TaskRoleArn"]["Fn::GetAtt"][0]]["Properties"]
+    assert may_ask(role, "POST", "/logs-y2026-g1-write/_bulk")
+    assert may_ask(role, "PUT", "/logs-y2026-g1")
+    assert not may_ask(role, "POST", "/other-g1-write/_bulk")
 
 
 def test_the_bundle_holds_the_settings_and_the_files_that_they_name(

@@ -103,7 +103,10 @@ def _deploy(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 class _Turning:
-    """Turns the change stream of a collection on or off; may be called again after a lost connection."""
+    """Turns the change stream of a collection on or off; may be called again after a lost connection.
+
+    Without a collection's name it is that of all collections of the database, now and later.
+    """
 
     def __init__(self, namespace: Namespace, *, on: bool) -> None:
         self._namespace = namespace
@@ -147,7 +150,7 @@ def _time(client: SourceClient) -> int:
 
 
 def _look(client: SourceClient, namespace: Namespace) -> FoundStream:
-    there = exists(client, namespace)
+    there = not namespace.coll or exists(client, namespace)
     try:
         entries = list(client.admin.aggregate([{"$listChangeStreams": 1}]))
     except OperationFailure as error:

@@ -209,3 +209,11 @@ def test_a_cluster_that_is_away_is_a_503(monkeypatch):
         status, body = post(seconds=0.6)
         assert status == 503
         assert "repeating it does no harm" in body["message"]
+
+
+def test_a_deployment_of_a_pattern_enables_its_whole_database(shop, client):
+    answer = config.handler(deployment("Create", collection=""), Context(30))
+    assert answer["PhysicalResourceId"] == "shop"
+    assert enabled(client) == [("shop", "")]
+    assert shop.list_collection_names() == [], "nothing is made for it"
+    assert config.handler(deployment("Update", collection=""), Context(30))["Data"]["EnabledAt"]
