@@ -5,11 +5,11 @@ FROM python:3.12.12-slim-bookworm AS build
 WORKDIR /build
 COPY pyproject.toml requirements.lock README.md LICENSE ./
 COPY src ./src
-# Everything is installed by its hash: what builds the wheel by requirements.lock, what runs by operations.lock.
+# Everything is installed by its hash: what builds the wheel by requirements.lock, what runs by image.lock.
 RUN awk '/^[^ ]/ { keep = /^(hatchling|packaging|pathspec|pluggy|trove-classifiers)==/ } keep' requirements.lock > build.lock \
     && pip install --no-cache-dir --require-hashes --no-deps --requirement build.lock \
     && pip wheel --no-cache-dir --require-hashes --no-deps --wheel-dir /wheels \
-        --requirement src/penstock_tools/bundle/operations.lock \
+        --requirement src/penstock_tools/bundle/image.lock \
     && pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
 
 FROM python:3.12.12-slim-bookworm

@@ -5,6 +5,7 @@ import signal
 import typer
 
 from penstock.cli.console import console_server
+from penstock.cli.otlp import otlp_export
 from penstock.cli.preparation import set_up_process
 from penstock.cli.signals import stop_signals
 from penstock.runtime.intervals import Intervals
@@ -31,6 +32,7 @@ def run(settings: Settings, intervals: Intervals) -> None:
         stop_signals() as signals,
         serving(settings.observe.listen, metrics=metrics, health=health),
         publishing(settings.observe.embedded_metrics, metrics),
+        otlp_export(settings, metrics, every_s=intervals.export_s),
         console_server(settings, settings.console.listen, intervals),
     ):
         log.info("run begins", collections=[each.namespace for each in settings.collections])

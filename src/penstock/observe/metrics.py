@@ -4,9 +4,12 @@ A name is a type (`MetricName`), so a misspelt one fails the type check. Nothing
 and passes it to what it builds.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from penstock.model import Counts
 
 MetricName = Literal[
     "penstock_changes_total",
@@ -148,10 +151,28 @@ REPORTED: dict[str, Metric] = {**{str(name): metric for name, metric in METRICS.
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
+class SettledBatch(NamedTuple):
+    """A batch that is settled: what a trace shows of it. Times are of the monotonic clock.
+
+    `written`: when each bulk request of it began and was acknowledged. `size`: bytes of the documents written.
+    """
+
+    pipeline: str
+    kind: Literal["stream", "load"]
+    read_at: float
+    written: Sequence[tuple[float, float]]
+    counts: Counts
+    size: int
+
+
 class Metrics:
-    """The values of one process, in a registry of their own."""
+    """The values of one process, in a registry of their own.
+
+    `on_batch`, if set, gets each batch that is settled; it neither waits nor raises.
+    """
 
     def __init__(self) -> None:
+        self.on_batch: Callable[[SettledBatch], None] | None = None
         self.registry = CollectorRegistry()
         self._counters: dict[MetricName, Counter] = {}
         self._gauges: dict[str, Gauge] = {}

@@ -17,12 +17,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from typing import Literal
 
 import structlog
 
 from penstock.errors import ReadAgain, Stopped, SystemicFault
 from penstock.model import Batch, Change, Counts, Letter, Position
-from penstock.observe.metrics import Metrics
+from penstock.observe.metrics import Metrics, SettledBatch
 from penstock.pipeline.batching import Limits, gather
 from penstock.pipeline.checkpointer import Checkpointer
 from penstock.pipeline.fold import FoldedBatch, fold, split
@@ -65,12 +66,23 @@ class Ports:
 
 
 @dataclass(slots=True)
+class _Delivered:
+    """What became of a batch or a part of one: counts, the dead letters' reasons, when its writes were under way."""
+
+    counts: Counts
+    reasons: Counter[str]
+    written: tuple[float, float] | None
+    size: int
+
+
+@dataclass(slots=True)
 class _Flight:
     """A batch, or the part of one before a control change, on its way to the sink. No position: not its last part."""
 
     documents: Mapping[str, Set[str]]
     position: Position | None
-    delivered: Future[tuple[Counts, Counter[str]]]
+    read_at: float
+    delivered: Future[_Delivered]
 
 
 @dataclass(slots=True)
@@ -91,6 +103,7 @@ class Pipeline:
     counts: Counts = field(default_factory=Counts)
     _flights: deque[_Flight] = field(default_factory=deque)
     _pending: Counts = field(default_factory=Counts)
+    _parts: list[_Delivered] = field(default_factory=list)
     _letters_at: deque[tuple[float, Counter[str]]] = field(default_factory=deque)
     _completed: Position | None = None
     _checkpointer: Checkpointer = field(init=False)
@@ -112,7 +125,7 @@ class Pipeline:
 
     def _follow(self, stop: threading.Event) -> None:
         self._flights.clear()
-        self._pending = Counts()
+        self._pending, self._parts = Counts(), []
         every_s, idle_s = self.rules.checkpoint_every_s, self.rules.idle_save_s
         self._checkpointer = Checkpointer(self._save, every_s=every_s, idle_s=idle_s)
         after = self._completed or self.ports.checkpoints.load()  # what is completed is neither read nor counted again
@@ -159,7 +172,7 @@ class Pipeline:
         while not self._has_room(folded, under_way := self._under_way()):
             wait([flight.delivered for flight in under_way], return_when=FIRST_COMPLETED)
         delivered = workers.submit(copy_context().run, self._deliver, folded, read_at)
-        self._flights.append(_Flight(folded.documents, position, delivered))
+        self._flights.append(_Flight(folded.documents, position, read_at, delivered))
 
     def _under_way(self) -> list[_Flight]:
         """The flights that are not done, after the others were completed as far as possible."""
@@ -173,17 +186,20 @@ class Pipeline:
             and not any(folded.touches(flight.documents) for flight in under_way)
         )
 
-    def _deliver(self, folded: FoldedBatch, read_at: float) -> tuple[Counts, Counter[str]]:
-        """Write, store the dead letters, count; answers the counts and the dead letters' reasons. Runs in a thread."""
-        within = self.rules.send_within_s
+    def _deliver(self, folded: FoldedBatch, read_at: float) -> _Delivered:
+        """Write, store the dead letters, count. Runs in a thread."""
+        began, within = time.monotonic(), self.rules.send_within_s
         send_before = None if within is None else read_at + within
         outcomes = self.ports.sink.write(folded.writes, send_before=send_before) if folded.writes else []
         letters = folded.settle(outcomes)
         if letters:
             self._store(letters)
+        ended = time.monotonic()
         if folded.writes:
-            self.metrics.observe("penstock_write_seconds", time.monotonic() - read_at, pipeline=self.name)
-        return folded.counts, Counter(letter.reason for letter in letters)
+            self.metrics.observe("penstock_write_seconds", ended - read_at, pipeline=self.name)
+        size = sum(len(each.body or b"") for each in folded.writes) if self.metrics.on_batch else 0
+        reasons = Counter(letter.reason for letter in letters)
+        return _Delivered(folded.counts, reasons, (began, ended) if folded.writes else None, size)
 
     def _store(self, letters: list[Letter]) -> None:
         self.ports.dead_letters.store(letters)
@@ -202,18 +218,20 @@ class Pipeline:
     def _settle(self) -> None:
         """Complete the flights that are done, from the oldest on, up to one that is under way."""
         while self._flights and self._flights[0].delivered.done():
-            counts, reasons = self._flights[0].delivered.result()
-            position = self._flights.popleft().position
-            self._limit_dead_letters(reasons)
-            self._complete(counts, position)
+            delivered = self._flights[0].delivered.result()
+            flight = self._flights.popleft()
+            self._limit_dead_letters(delivered.reasons)
+            self._complete(delivered, flight.position, flight.read_at)
 
-    def _complete(self, counts: Counts, position: Position | None) -> None:
+    def _complete(self, delivered: _Delivered, position: Position | None, read_at: float) -> None:
+        counts = delivered.counts
         if counts.lost:
             raise SystemicFault(
                 f"pipeline {self.name}: the counts of a batch do not balance, {counts.lost} changes are not accounted"
                 f" for ({counts}); stopped before saving the position. Please report this with the log."
             )
         self._pending.add(counts)
+        self._parts.append(delivered)
         if position is None:
             return
         self.counts.add(self._pending)
@@ -222,9 +240,18 @@ class Pipeline:
             if amount := getattr(self._pending, outcome):
                 self.metrics.count("penstock_changes_total", amount, pipeline=self.name, outcome=outcome)
         self.on_settled(position, self._pending)
-        self._pending = Counts()
+        self._trace(read_at)
+        self._pending, self._parts = Counts(), []
         self._completed = position
         self._checkpointer.reached(position, self.counts.read)
+
+    def _trace(self, read_at: float) -> None:
+        """Pass the batch on to whoever follows batches one by one."""
+        if self.metrics.on_batch:
+            written = [each.written for each in self._parts if each.written]
+            size = sum(each.size for each in self._parts)
+            kind: Literal["stream", "load"] = "stream" if self._is_stream else "load"
+            self.metrics.on_batch(SettledBatch(self.name, kind, read_at, written, self._pending, size))
 
     def _limit_dead_letters(self, reasons: Counter[str]) -> None:
         now = time.monotonic()

@@ -37,6 +37,9 @@ class Intervals:
     report_s: float = 1.0
     """Between two reports of a pipeline to the metrics and the health."""
 
+    export_s: float = 15.0
+    """Between two exports of the metrics by OTLP; spans go three times as often."""
+
     idle_save_s: float = 10.0
     """Between two saves of the position of an idle source, so that it does not age out of the change log."""
 
@@ -94,6 +97,7 @@ class Intervals:
             fields_s=0.2,
             patterns_s=0.2,
             report_s=0.1,
+            export_s=0.3,
             idle_save_s=0.3,
             stream_wait_s=0.1,
             renewals_per_lease=5,

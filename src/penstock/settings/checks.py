@@ -66,6 +66,18 @@ def check_address(url: str) -> str:
     return url.rstrip("/")
 
 
+def check_otlp_endpoint(url: str | None) -> str | None:
+    """Check the address of a collector; a path may be part of it."""
+    if url is None:
+        return None
+    if "@" in url:
+        raise ValueError("must not contain a user or password; write a header into otlp_headers_file instead")
+    url = check_address(url)
+    if url.endswith(("/v1/metrics", "/v1/traces")):
+        raise ValueError("must end before /v1/metrics or /v1/traces, which penstock adds")
+    return url
+
+
 def is_api_key(text: str) -> bool:
     """Whether a text can be an API key."""
     return bool(re.fullmatch(r"[!-~]+", text))

@@ -297,6 +297,26 @@ class ObserveSettings(Section):
         description="Write metrics to standard output once a minute, in CloudWatch's embedded format, under this name"
         " (dimension `Worker`). Default: not written.",
     )
+    otlp_endpoint: Annotated[str | None, AfterValidator(checks.check_otlp_endpoint)] = Field(
+        None,
+        description="Address of an OpenTelemetry collector, as https://host:4318. `penstock run` sends it metrics, and"
+        " spans of batches, by OTLP over HTTP (`/v1/metrics`, `/v1/traces`). Default: not sent. Extra `otel`.",
+    )
+    otlp_headers_file: ExistingFile | None = Field(
+        None,
+        description="File with headers for the collector, one `Name: value` a line, such as a token. It is read again"
+        " for each request.",
+    )
+    otlp_tls_ca_file: ExistingFile | None = Field(
+        None, description="CA bundle (PEM) to check the collector's certificate with."
+    )
+
+    @field_validator("otlp_headers_file", "otlp_tls_ca_file")
+    @classmethod
+    def _goes_with_an_endpoint(cls, file: Path | None, others: ValidationInfo) -> Path | None:
+        if file and "otlp_endpoint" in others.data and not others.data["otlp_endpoint"]:
+            raise ValueError("has no effect without otlp_endpoint")
+        return file
 
 
 class ConsoleSettings(Section):

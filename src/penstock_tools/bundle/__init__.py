@@ -4,7 +4,7 @@ build     what goes into which folder
 packages  third-party packages, for any architecture, without Docker
 drop      what is left out, with the reasons
 stable    the same bytes every time
-lock      `python -m penstock_tools.bundle.lock` renews functions.lock and operations.lock
+lock      `python -m penstock_tools.bundle.lock` renews functions.lock, operations.lock and image.lock
 
 `python -m penstock_tools.bundle FOLDER` builds all of them and prints their sizes.
 """

@@ -17,8 +17,8 @@ from penstock_tools.bundle.stable import make_stable
 ARCHITECTURES: Final = {"x86_64": "x86_64-manylinux2014", "arm64": "aarch64-manylinux2014"}
 """Lambda's name of each architecture, and the platform whose wheels run on it."""
 
-_IN_NO_FOLDER: Final = ("console",)
-"""Packages of penstock that nothing deployed uses."""
+_IN_NO_FOLDER: Final = ("console", "observe/otlp.py")
+"""Parts of penstock that no function and no task uses."""
 
 _ONLY_IN_OPERATIONS: Final = ("cli",)
 
@@ -85,7 +85,7 @@ def _copy(source: Path, built: Path, target: Target, *, without: AbstractSet[Pat
     """Copy the files that are used. uv's files may be links into its cache, which must keep its modes and times."""
     for file in source.rglob("*"):
         named = file.relative_to(source)
-        if file.is_file() and without.isdisjoint(file.parents) and not is_dropped(named, target.python):
+        if file.is_file() and without.isdisjoint((file, *file.parents)) and not is_dropped(named, target.python):
             copy = built / named
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)

@@ -1,4 +1,4 @@
-"""Writes functions.lock and operations.lock after a dependency has changed: `python -m penstock_tools.bundle.lock`.
+"""Writes the locks of functions, operations and image, after a change: `python -m penstock_tools.bundle.lock`.
 
 For maintainers. Versions in the files are kept if they still fit. Flags are passed to `uv pip compile`, so
 `python -m penstock_tools.bundle.lock --upgrade` takes the newest versions. One file serves both architectures and every
@@ -12,7 +12,7 @@ from importlib.metadata import requires
 from pathlib import Path
 from typing import Final
 
-from penstock_tools.bundle.packages import FUNCTIONS_LOCK, OPERATIONS_LOCK, uv
+from penstock_tools.bundle.packages import FUNCTIONS_LOCK, IMAGE_LOCK, OPERATIONS_LOCK, uv
 
 _ONLY_FOR_THE_COMMAND_LINE: Final = ("rich", "typer", "pymongo-auth-aws")
 _PINNED: Final = {"pymongo": "pymongo==4.13.2"}
@@ -24,17 +24,19 @@ _HEADING = """\
 
 
 def main(flags: list[str]) -> None:
-    """Resolve both sets; the second uses the versions of the first."""
-    everything = _required()
-    functions = [name for name in everything if _package(name) not in _ONLY_FOR_THE_COMMAND_LINE]
+    """Resolve all sets; the others use the versions of the first."""
+    functions = [name for name in _required("aws") if _package(name) not in _ONLY_FOR_THE_COMMAND_LINE]
     _write(FUNCTIONS_LOCK, "functions", functions, flags)
-    _write(OPERATIONS_LOCK, "operations task", everything, [*flags, "--constraint", str(FUNCTIONS_LOCK)])
+    same = ["--constraint", str(FUNCTIONS_LOCK)]
+    _write(OPERATIONS_LOCK, "operations task", _required("aws"), [*flags, *same])
+    _write(IMAGE_LOCK, "image", _required("aws", "console", "otel"), [*flags, *same])
 
 
-def _required() -> list[str]:
-    """Return the requirements of the installed penstock with its extra `aws`."""
+def _required(*extras: str) -> list[str]:
+    """Return the requirements of the installed penstock with these extras."""
     wanted = (line.partition(";") for line in requires("penstock") or [])
-    declared = [name.strip() for name, _, marker in wanted if not marker or marker.strip() == "extra == 'aws'"]
+    markers = {"", *(f"extra == '{extra}'" for extra in extras)}
+    declared = [name.strip() for name, _, marker in wanted if marker.strip() in markers]
     return [_PINNED.get(_package(name), name) for name in declared]
 
 

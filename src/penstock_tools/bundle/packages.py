@@ -11,6 +11,8 @@ from penstock_tools.bundle.errors import AssetError
 
 FUNCTIONS_LOCK: Final = Path(__file__).with_name("functions.lock")
 OPERATIONS_LOCK: Final = Path(__file__).with_name("operations.lock")
+IMAGE_LOCK: Final = Path(__file__).with_name("image.lock")
+"""Of the Dockerfile: with the console and OpenTelemetry."""
 _LAST_LINES = 15
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from penstock_tools.bundle import ARCHITECTURES, AssetError, build_functions, build_local, build_operations, digest
-from penstock_tools.bundle.packages import FUNCTIONS_LOCK, OPERATIONS_LOCK, Target, install
+from penstock_tools.bundle.packages import FUNCTIONS_LOCK, IMAGE_LOCK, OPERATIONS_LOCK, Target, install
 
 ELF_MACHINE = {"x86_64": 0x3E, "arm64": 0xB7}
 PINNED = re.compile(r"^([a-z0-9-]+)==(\S+)", re.M)
@@ -183,12 +183,14 @@ class TestOperations:
 class TestLocks:
     def test_what_is_deployed_is_what_is_tested(self):
         tested = dict(PINNED.findall(Path(__file__).parents[3].joinpath("requirements.lock").read_text()))
-        functions, operations = (dict(PINNED.findall(lock.read_text())) for lock in (FUNCTIONS_LOCK, OPERATIONS_LOCK))
-        assert {name: tested.get(name) for name in operations} == operations
-        assert functions.items() <= operations.items()
+        locks = (FUNCTIONS_LOCK, OPERATIONS_LOCK, IMAGE_LOCK)
+        functions, operations, image = (dict(PINNED.findall(lock.read_text())) for lock in locks)
+        assert {name: tested.get(name) for name in image} == image
+        assert functions.items() <= operations.items() <= image.items()
+        assert {"starlette", "uvicorn", "opentelemetry-exporter-otlp-proto-http"} <= image.keys()
         assert functions["pymongo"] == "4.13.2"
 
-    @pytest.mark.parametrize("lock", [FUNCTIONS_LOCK, OPERATIONS_LOCK], ids=lambda lock: lock.stem)
+    @pytest.mark.parametrize("lock", [FUNCTIONS_LOCK, OPERATIONS_LOCK, IMAGE_LOCK], ids=lambda lock: lock.stem)
     def test_a_lock_holds_hashes_and_no_addresses(self, lock):
         text = lock.read_text()
         assert "://" not in text

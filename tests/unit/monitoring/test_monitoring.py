@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,6 +15,8 @@ from monitoring.rules import RULES
 from penstock.observe.metrics import METRICS
 from testkit.promql import problems, result_labels, selectors
 
+ALERTS = Path(__file__).parents[3] / "monitoring" / "alerts.yaml"
+ALERTS_TEST = Path(__file__).with_name("alerts_test.yaml")
 PANELS = [panel for row in ROWS for panel in row.panels]
 QUERIES = [pytest.param(query, id=f"{panel.title}-{query.legend}") for panel in PANELS for query in panel.queries]
 
@@ -101,6 +106,16 @@ def test_prometheus_can_read_the_alerts():
         assert each["labels"]["severity"] in ("critical", "warning")
         assert each["annotations"]["summary"]
     assert alerts_table().count("[what to do](") == len(RULES)
+
+
+@pytest.mark.skipif(
+    shutil.which("promtool") is None,
+    reason="promtool is not on the PATH; go install github.com/prometheus/prometheus/cmd/promtool@v0.316.0",
+)
+@pytest.mark.parametrize("words", [["check", "rules", "--lint-fatal", ALERTS], ["test", "rules", ALERTS_TEST]])
+def test_prometheus_takes_the_alerts_and_fires_them_when_it_should(words):
+    done = subprocess.run(["promtool", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_panels_lie_within_the_grid_without_overlap():
