@@ -222,7 +222,9 @@ def test_letters_are_dropped_only_when_somebody_says_so(site, database, namespac
     assert "give --yes" in done.stderr
     assert penstock("dead-letters", "drop", "--reason", "yes", "--yes").stdout == "0 dead letters dropped\n"
     assert listed().keys() == {"a", "n:1"}
-    assert penstock("dead-letters", "drop", "--reason", "no", "--yes").stdout == "2 dead letters dropped\n"
+    assert penstock("dead-letters", "drop", "--document", "n:1", "--yes").stdout == "1 dead letter dropped\n"
+    assert listed().keys() == {"a"}
+    assert penstock("dead-letters", "drop", "--reason", "no", "--yes").stdout == "1 dead letter dropped\n"
     assert listed() == {}
     assert len(site.indexed(namespace)) == 20
 

@@ -107,6 +107,11 @@ def test_what_it_prints_and_how_it_ends(site, database, namespace):
     assert done.stderr.splitlines()[-1] == (
         f"error: {namespace}: source and index are not equal; run `penstock verify --repair` to correct the index."
     )
+    one = site.run("verify", namespace, "--document", "n:1", "--document", "n:17", "--repair", "--wait", "0", "--json")
+    findings, collection = verified(one)
+    assert (one.returncode, [each["id"] for each in findings]) == (0, ["n:1"])
+    assert (collection["documents"], collection["equal"], collection["repaired"]) == (2, 1, 1)
+    assert site.run("verify", "--document", "n:1", "--sample", "5").returncode == 2
     (site.folder / "penstock.toml").unlink()  # the operations task of a deployment has none
     collection = {"namespace": namespace, "index": site.index(namespace)}
     environ = {

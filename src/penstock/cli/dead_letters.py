@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from penstock.cli.letter_filters import Collections, NewerThan, OlderThan, ReactionName, Reason, wanted
+from penstock.cli.letter_filters import Collections, Document, NewerThan, OlderThan, ReactionName, Reason, wanted
 from penstock.cli.preparation import prepare_to_look, prepare_to_work
 from penstock.cli.signals import stop_signals
 from penstock.cli.tables import aligned, as_table_or_lists, cut, on_one_line, say, terminal_width
@@ -109,6 +109,7 @@ def drop(
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
     reaction: ReactionName = "",
+    documents: Document = None,
     everything: Annotated[
         bool, typer.Option("--all", help="All dead letters of the declared collections, or of the reaction.")
     ] = False,
@@ -120,12 +121,13 @@ def drop(
     """
     from penstock.operations.dead_letters import listing, reactions
 
-    if not (collections or reason or older_than or newer_than or everything):
+    if not (collections or reason or older_than or newer_than or documents or everything):
         raise SettingsError(
-            "say which dead letters to drop: name a collection, or give --reason, --older-than, --newer-than or --all"
+            "say which dead letters to drop: name a collection, or give --reason, --document, --older-than,"
+            " --newer-than or --all"
         )
     settings = prepare_to_work(settings, note=False)
-    which = wanted(settings, collections, reason, older_than, newer_than, reaction)
+    which = wanted(settings, collections, reason, older_than, newer_than, reaction, documents)
     if not yes and reaction:
         _ask(reactions.newest(settings, which, limit=0)[1])
     elif not yes:

@@ -47,6 +47,15 @@ NewerThan = Annotated[
 ]
 
 
+Document = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--document",
+        metavar="ID",
+        help="Only the dead letter of this document, or event; may be repeated.",
+        show_default=False,
+    ),
+]
 ReactionName = Annotated[
     str,
     typer.Option("--reaction", metavar="NAME", help="The dead letters of this reaction.", show_default=False),
@@ -60,6 +69,7 @@ def wanted(
     older_than: timedelta | None,
     newer_than: timedelta | None,
     reaction: str = "",
+    documents: Sequence[str] | None = None,
 ) -> "LetterFilter":
     """Return the filter for these flags.
 
@@ -68,6 +78,7 @@ def wanted(
     from penstock.opensearch.dead_letters.search import LetterFilter
     from penstock.operations.dead_letters.listing import declared
     from penstock.operations.dead_letters.reactions import of_reaction
+    from penstock.operations.explain.document_ref import asked_id
 
     now = datetime.now(UTC)
     everything = () if reaction else declared(settings)
@@ -76,5 +87,6 @@ def wanted(
         reason,
         before=now - older_than if older_than else None,
         after=now - newer_than if newer_than else None,
+        ids=tuple(each if reaction else asked_id(each).text for each in documents or ()),
     )
     return of_reaction(settings, reaction, found) if reaction else found

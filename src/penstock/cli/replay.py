@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from penstock.cli.letter_filters import Collections, NewerThan, OlderThan, ReactionName, Reason, wanted
+from penstock.cli.letter_filters import Collections, Document, NewerThan, OlderThan, ReactionName, Reason, wanted
 from penstock.cli.preparation import prepare_to_work, set_up_process
 from penstock.cli.signals import stop_signals
 from penstock.errors import SettingsError
@@ -30,6 +30,7 @@ def replay(
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
     reaction: ReactionName = "",
+    documents: Document = None,
     queue: Annotated[
         bool,
         typer.Option(
@@ -45,7 +46,7 @@ def replay(
 
     With --reaction, its target is given the same events again, with the same ids, the oldest first.
     """
-    if queue and (collections or reason or older_than or newer_than or reaction):
+    if queue and (collections or reason or older_than or newer_than or reaction or documents):
         raise SettingsError("--queue replays all parked keys; it takes no collection and no filter")
     if queue:
         set_up_process(settings)
@@ -56,11 +57,13 @@ def replay(
         if queue:
             _replay_queue(settings, signals.stop, intervals)
         elif reaction:
-            which = wanted(settings, collections, reason, older_than, newer_than, reaction)
+            which = wanted(settings, collections, reason, older_than, newer_than, reaction, documents)
             remain = _replay_events(settings, reaction, which, signals.stop, intervals)
         else:
             remain = _replay_letters(
-                settings, wanted(settings, collections, reason, older_than, newer_than), signals.stop
+                settings,
+                wanted(settings, collections, reason, older_than, newer_than, documents=documents),
+                signals.stop,
             )
     if signals.received:
         typer.echo(f"stopped; what was not replayed is still {'in the queue' if queue else 'a dead letter'}", err=True)

@@ -11,7 +11,7 @@ from penstock.cli.named_collections import declared
 from penstock.cli.preparation import prepare_to_work
 from penstock.cli.signals import stop_signals
 from penstock.cli.tables import as_table_or_lists, say, terminal_width
-from penstock.errors import NotEqual
+from penstock.errors import NotEqual, SettingsError
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 
@@ -39,6 +39,15 @@ def verify(
         int | None,
         typer.Option("--sample", min=1, max=10_000, help="Compare only this many random documents from each side."),
     ] = None,
+    documents: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--document",
+            metavar="ID",
+            help="Compare only this document of the one named collection; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     wait: Annotated[
         float,
         typer.Option("--wait", min=0, help="How long to wait for a difference to disappear, in seconds."),
@@ -58,12 +67,16 @@ def verify(
     Ctrl-C, the next one resumes from there.
     """
     from penstock.cli.progress import progress_display
+    from penstock.operations.explain.document_ref import asked_id
     from penstock.operations.verify import VerifyListener, VerifyOptions
     from penstock.operations.verify.everything import verify_all
 
     settings = prepare_to_work(settings)
     only = declared(settings, namespaces or [])
-    how = VerifyOptions(repair=repair, wait_s=wait, rate=rate, sample=sample, restart=restart)
+    if documents and (len(only) > 1 or sample):
+        raise SettingsError("--document is for one collection: name it, and leave out --sample")
+    ids = tuple(asked_id(each).text for each in documents or ())
+    how = VerifyOptions(repair=repair, wait_s=wait, rate=rate, sample=sample, documents=ids, restart=restart)
     results: list[Verified] = []
     with stop_signals() as signals, progress_display("verifying", "verified", plain=as_json) as progress:
 

@@ -53,6 +53,25 @@ def test_without_the_index_there_are_no_letters(kept: LetterSearch) -> None:
     assert (ids(kept), kept.remove([]), kept.tally(LetterFilter()).total) == (set(), [], 0)
 
 
+def test_they_are_grouped_by_collection_and_reason_the_largest_first(
+    store: OpenSearchDeadLetters, kept: LetterSearch
+) -> None:
+    assert kept.groups(LetterFilter()) == []
+    long = "400: " + "x" * 2000
+    store.store(
+        [letter("a"), letter("b"), letter("c", of=CUSTOMERS), letter("d", reason="503: full"), letter("e", reason=long)]
+    )
+    found = kept.groups(LetterFilter())
+    assert [(each.namespace, each.alias, each.reason, each.letters) for each in found] == [
+        ("shop.orders", "orders-g1-write", "400: no", 2),
+        ("shop.customers", "customers-g1-write", "400: no", 1),
+        ("shop.orders", "orders-g1-write", "", 1),
+        ("shop.orders", "orders-g1-write", "503: full", 1),
+    ]
+    assert all(each.latest_at + timedelta(seconds=1) >= NOW for each in found)
+    assert [each.letters for each in kept.groups(LetterFilter(ids=("b", "d")))] == [1, 1]
+
+
 def test_those_of_some_aliases_are_found_alone(way: Side, store: OpenSearchDeadLetters, index: str) -> None:
     aliases = ("shop.orders", "shop.orders-g", "shopxorders", "other.orders")
     store.store([letter("a")._replace(alias=f"{alias}-g2-write") for alias in aliases])

@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson
@@ -29,6 +29,7 @@ PAGE: Final = 100
 
 _REASONS = 5
 _COLLECTIONS = 1000
+_GROUPS = 1000
 _WILDCARDS = re.compile(r"[*?\\]")
 _LUCENE = re.compile(r"[^\w-]")
 """What may be an operator of Lucene's regular expressions."""
@@ -39,7 +40,7 @@ _ESCAPED = r"\\\g<0>"
 class LetterFilter:
     """Selects letters: of these collections (none: all), with this text in the reason, stored in this period.
 
-    `alias`: only those that go by it, such as a reaction's.
+    `alias`: only those that go by it, such as a reaction's. `ids`: only those of these documents, or events.
     """
 
     namespaces: tuple[Namespace, ...] = ()
@@ -47,6 +48,7 @@ class LetterFilter:
     before: datetime | None = None
     after: datetime | None = None
     alias: str = ""
+    ids: tuple[str, ...] = ()
 
     @property
     def query(self) -> dict[str, Any]:
@@ -61,6 +63,8 @@ class LetterFilter:
             conditions.append({"bool": {"should": [within, words], "minimum_should_match": 1}})
         if self.alias:
             conditions.append({"term": {"alias": self.alias}})
+        if self.ids:
+            conditions.append({"terms": {"id": list(self.ids)}})
         if self.before is not None:
             conditions.append({"range": {"stored_at": {"lt": self.before.isoformat()}}})
         if self.after is not None:
@@ -74,6 +78,19 @@ class LetterTally(NamedTuple):
     total: int
     collections: Mapping[str, int]
     reasons: Mapping[str, int]
+
+
+class LetterGroup(NamedTuple):
+    """Letters of one collection with the same reason, and when the last of them was stored.
+
+    `alias`: what they go by, such as a reaction's. The reason is empty for those that are too long to be grouped.
+    """
+
+    namespace: str
+    alias: str
+    reason: str
+    letters: int
+    latest_at: datetime
 
 
 class LetterSearch:
@@ -158,6 +175,23 @@ class LetterSearch:
         total = found["hits"]["total"]["value"]
         return _letters(found["hits"]["hits"]), LetterTally(total, counts["collections"], counts["reasons"])
 
+    def groups(self, wanted: LetterFilter) -> list[LetterGroup]:
+        """Return how many letters there are by collection and reason, the largest groups first; bounded."""
+        fields = {"namespace": "namespace", "alias": "alias", "reason": "reason.keyword"}
+        sources = [{name: {"terms": {"field": field, "missing_bucket": True}}} for name, field in fields.items()]
+        latest = {"latest": {"max": {"field": "stored_at"}}}
+        groups = {"composite": {"size": _GROUPS, "sources": sources}, "aggs": latest}
+        body = {"size": 0, "query": self._among(wanted.query), "aggs": {"groups": groups}}
+        ask(self._client, self._patience, "POST", f"/{self.index}/_refresh")
+        answer = ask(self._client, self._patience, "POST", f"/{self.index}/_search", body)
+        if not answer.ok:
+            kind, reason = error_of(answer)
+            if kind in MISSING:
+                return []
+            raise SinkUnavailable(f"The dead letters in {self.index} cannot be searched: {kind}: {reason}.")
+        found = [_group(each) for each in answer.json()["aggregations"]["groups"]["buckets"]]
+        return sorted(found, key=lambda each: (-each.letters, each.namespace, each.reason))
+
     def tally(self, wanted: LetterFilter) -> LetterTally:
         """Return how many letters there are."""
         return self.newest(wanted, 0)[1]
@@ -215,6 +249,12 @@ class LetterSearch:
                     f"A dead letter in {self.index} cannot be removed ({verdict.status}: {verdict.reason})."
                 )
         return None
+
+
+def _group(bucket: Mapping[str, Any]) -> LetterGroup:
+    key = bucket["key"]
+    latest = datetime.fromtimestamp(bucket["latest"]["value"] / 1000, UTC)
+    return LetterGroup(key["namespace"], key["alias"], key["reason"] or "", bucket["doc_count"], latest)
 
 
 def _letters(hits: Sequence[dict[str, Any]]) -> list[StoredLetter]:

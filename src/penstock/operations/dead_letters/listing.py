@@ -2,7 +2,7 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -18,7 +18,7 @@ from penstock.mongo.connection import SourceClient
 from penstock.mongo.error_table import unavailable
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.dead_letters.letter import StoredLetter
-from penstock.opensearch.dead_letters.search import LetterFilter, LetterSearch, LetterTally
+from penstock.opensearch.dead_letters.search import LetterFilter, LetterGroup, LetterSearch, LetterTally
 from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.indexes import index_of, write_alias_of
 from penstock.opensearch.state.ids import reaction_id
@@ -80,6 +80,12 @@ def _of_reactions(seen: Inspection) -> dict[str, int]:
     return {names[state_id]: count for state_id, count in counts.items() if count}
 
 
+def groups(settings: Settings, wanted: LetterFilter) -> list[LetterGroup]:
+    """How many letters there are by collection and reason. Raises SettingsError, SinkUnavailable."""
+    with closing(Inspection(settings)) as seen:
+        return seen.index.letters.groups(wanted)
+
+
 def find_letter(settings: Settings, namespace: Namespace, text_id: str) -> JudgedLetter | None:
     """One letter, with its body; that of the index that people search first. Raises SettingsError, SinkUnavailable."""
     with closing(Inspection(settings)) as seen:
@@ -131,7 +137,13 @@ def kept_letters(settings: Settings, stop: threading.Event) -> Iterator[LetterSe
         yield LetterSearch(client, RetryForever(Metrics(), stop), only=settings.own_aliases)
 
 
-def drop(kept: LetterSearch, wanted: LetterFilter, stop: threading.Event) -> int:
+def drop(
+    kept: LetterSearch,
+    wanted: LetterFilter,
+    stop: threading.Event,
+    *,
+    on_page: Callable[[int], None] = lambda _: None,
+) -> int:
     """Remove letters; answers how many. A newer letter of a document that is stored meanwhile stays."""
     dropped = 0
     with closing(kept.pages(wanted)) as pages:
@@ -139,6 +151,7 @@ def drop(kept: LetterSearch, wanted: LetterFilter, stop: threading.Event) -> int
             if stop.is_set():
                 break
             dropped += len(page) - len(kept.remove(page))
+            on_page(dropped)
     return dropped
 
 

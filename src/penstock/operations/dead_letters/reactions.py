@@ -10,7 +10,13 @@ from penstock.errors import SettingsError
 from penstock.model import Namespace
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.dead_letters.letter import StoredLetter
-from penstock.opensearch.dead_letters.search import REACTION_LETTER_INDEX, LetterFilter, LetterSearch, LetterTally
+from penstock.opensearch.dead_letters.search import (
+    REACTION_LETTER_INDEX,
+    LetterFilter,
+    LetterGroup,
+    LetterSearch,
+    LetterTally,
+)
 from penstock.opensearch.http.waiting import FailFast, RetryForever
 from penstock.opensearch.state.ids import reaction_id
 from penstock.reactions.event import Event
@@ -42,6 +48,12 @@ def newest(settings: Settings, wanted: LetterFilter, *, limit: int) -> tuple[lis
         return LetterSearch(client, FailFast(client.url), index=REACTION_LETTER_INDEX).newest(wanted, limit)
 
 
+def groups(settings: Settings, wanted: LetterFilter) -> list[LetterGroup]:
+    """Return how many letters there are by collection and reason. Raises SinkUnavailable."""
+    with closing(sink_client(settings)) as client:
+        return LetterSearch(client, FailFast(client.url), index=REACTION_LETTER_INDEX).groups(wanted)
+
+
 def find_event(settings: Settings, reaction: str, namespace: Namespace, event_id: str) -> StoredLetter | None:
     """Return the letter of an event, with the event. Raises SinkUnavailable."""
     alias = reaction_id(reaction, settings.pipeline.name)
@@ -64,6 +76,7 @@ def replay_events(
     *,
     stop: threading.Event,
     intervals: Intervals,
+    on_letter: Callable[[ReplayedEvents], None] = lambda _: None,
 ) -> ReplayedEvents:
     """Give the events to the target, the oldest first, until all were tried once or `stop` is set.
 
@@ -86,6 +99,7 @@ def replay_events(
                 if stop.is_set():
                     return replayed
                 _replay(letter, kept, lambda event: _offer(event, target, stop, intervals), replayed)
+                on_letter(replayed)
     return replayed
 
 

@@ -5,7 +5,7 @@ Each yields pages that were looked at once: what is equal is counted, all else i
 
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,9 +24,11 @@ from penstock.operations.verify.ledger import VerifiedPage
 from penstock.operations.verify.look import (
     DocumentLooks,
     ExpectedDocument,
+    Side,
     expected_of,
     judged,
 )
+from penstock.operations.verify.named import named_documents
 from penstock.operations.verify.suspects import Suspect
 
 PAGE = 1000
@@ -98,6 +100,22 @@ class Directions:
         """The sample of the index: documents by chance."""
         adapters = self.looking.adapters
         return self._not_held(sample(adapters.client, adapters.patience, self.looking.index, size), None)
+
+    def named(self, ids: Sequence[str]) -> tuple[CheckedPage, CheckedPage]:
+        """Documents by their ids: those that the source holds, and those that only the index may hold.
+
+        Raises SettingsError.
+        """
+        source_ids = named_documents(ids, self.looking.indexed)
+        looks = self.looking.at(source_ids)
+        gone = {key for key, look in looks.items() if look.wanted.state == "gone"}
+        until = time.monotonic() + self.wait_s
+
+        def page(side: Side, keys: Collection[str]) -> CheckedPage:
+            page = VerifiedPage(None, VerifyTally(documents=len(keys)))
+            return CheckedPage(page, [Suspect(key, source_ids[key], side, page, until) for key in keys])
+
+        return page("source", [key for key in source_ids if key not in gone]), page("index", sorted(gone))
 
     def _compared(self, asked: _Asked) -> CheckedPage:
         indexed, tally = asked.indexed.result(), VerifyTally(documents=len(asked.wanted))

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -35,13 +35,15 @@ _SAVE_EVERY_S = 5.0
 class VerifyOptions:
     """How to verify: whether differences are repaired, how long one may take to settle, documents a second at most.
 
-    `sample`: only this number of documents by chance, each way. `restart`: an interrupted verify is forgotten.
+    `sample`: only this number of documents by chance, each way. `documents`: only these, by their document ids.
+    `restart`: an interrupted verify is forgotten.
     """
 
     repair: bool = False
     wait_s: float = 30.0
     rate: float | None = None
     sample: int | None = None
+    documents: tuple[str, ...] = ()
     restart: bool = False
 
 
@@ -69,6 +71,8 @@ def verify(
     """
     verifying = _Verifying(adapters, collection, generation, how, stop, telling or VerifyListener())
     try:
+        if how.documents:
+            return verifying.named(how.documents)
         return verifying.sample(how.sample) if how.sample else verifying.whole()
     except CollectionGone:
         return Verified(str(collection.namespace), generation.index, VerifyTally(), dropped=True)
@@ -105,6 +109,15 @@ class _Verifying:
             (self._directions.sample_of_index, self._index),
         ):
             self._take(passed(size), ledger)
+            self._judging.settle(down_to=0)
+            ledger.advance()
+        return self._result()
+
+    def named(self, ids: Sequence[str]) -> Verified:
+        """Look at these documents alone. Raises SettingsError for an id that cannot be looked for."""
+        self._require_collection()
+        for passed, ledger in zip(self._directions.named(ids), (self._source, self._index), strict=True):
+            self._take(passed, ledger)
             self._judging.settle(down_to=0)
             ledger.advance()
         return self._result()
