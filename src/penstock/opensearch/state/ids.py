@@ -44,3 +44,18 @@ def unserved_id(table: str, deployment: str | None) -> str:
 def generations_id(alias: str) -> str:
     """Return the id of the record of a collection, given its read alias."""
     return f"generations/{alias}"
+
+
+def job_id(kind: str, subject: str, deployment: str | None) -> str:
+    """Return the id of what somebody started on a page: its lease, its progress and the results of those before."""
+    return f"job/{deployment}/{kind}/{subject}" if deployment else f"job/{kind}/{subject}"
+
+
+def jobs_id(deployment: str | None) -> str:
+    """Return the id of the list of the jobs that are to be done."""
+    return f"jobs/{deployment}" if deployment else "jobs"
+
+
+def activity_id(deployment: str | None) -> str:
+    """Return the id of the log of who did what on the pages."""
+    return f"activity/{deployment}" if deployment else "activity"
