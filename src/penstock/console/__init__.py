@@ -7,5 +7,7 @@ looks     what is read once for all viewers
 live      the stream of what changes on a page
 words     how numbers and times are written
 security  tokens, sessions, and the guard in front of all pages
+jobs      operations that people start here, kept under leases; who did what
+acting    what the pages that act share
 pages     one module for each page; its template has the same name
 """

@@ -12,7 +12,19 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from penstock.console.desk import Desk, Link
-from penstock.console.pages import explain, login, overview, search, settings
+from penstock.console.jobs.keeper import JobKeeper
+from penstock.console.pages import (
+    activity,
+    dead_letters,
+    explain,
+    login,
+    overview,
+    reactions,
+    reindex,
+    search,
+    settings,
+    verify,
+)
 from penstock.console.security.guard import HEALTH, Guard, Refusal
 from penstock.console.security.sessions import Sessions
 from penstock.console.security.tokens import Tokens
@@ -35,7 +47,18 @@ class Page(Protocol):
         ...
 
 
-PAGES: Final[tuple[Page, ...]] = (overview, explain, search, settings, login)
+PAGES: Final[tuple[Page, ...]] = (
+    overview,
+    dead_letters,
+    explain,
+    search,
+    verify,
+    reindex,
+    reactions,
+    settings,
+    activity,
+    login,
+)
 
 
 def console_app(
@@ -44,11 +67,15 @@ def console_app(
     listen: str | None = None,
     intervals: Intervals = INTERVALS,
     stop: threading.Event | None = None,
+    jobs: JobKeeper | None = None,
 ) -> ASGIApp:
-    """Return the application. Streams end when `stop` is set. Raises SettingsError for a token that cannot be used."""
+    """Return the application. Streams end when `stop` is set. Raises SettingsError for a token that cannot be used.
+
+    `jobs` runs what people start, and is closed by whoever made it; without it they are only shown.
+    """
     tokens = Tokens(settings.console)
     tokens.require_usable()
-    desk = Desk(settings, Sessions(tokens), intervals, stop=stop or threading.Event())
+    desk = Desk(settings, Sessions(tokens), intervals, stop=stop or threading.Event(), kept_jobs=jobs)
     desk.navigation.extend(link for page in PAGES for link in page.LINKS)
 
     def not_found(request: Request, _error: Exception) -> Response:

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from penstock.console.jobs.keeper import JobKeeper
 from penstock.console.live import Parts, Rendered, changes, is_stream, session_of
 from penstock.console.looks import Looks
 from penstock.console.security.guard import Refusal, cookie_name
@@ -56,6 +57,7 @@ class Desk:
     looks: Looks = field(default_factory=Looks)
     stop: threading.Event = field(default_factory=threading.Event)
     navigation: list[Link] = field(default_factory=list)
+    kept_jobs: JobKeeper | None = None
     _streams: int = 0
 
     @property
@@ -67,6 +69,11 @@ class Desk:
     def shows_values(self) -> bool:
         """Whether values of documents may be on a page."""
         return self.declared.console.show_values
+
+    @cached_property
+    def jobs(self) -> JobKeeper:
+        """What people have started, here or in another console. Raises SettingsError, SinkUnavailable."""
+        return self.kept_jobs or JobKeeper(self.declared, intervals=self.intervals, runs=False)
 
     def session(self, request: Request) -> Session | None:
         """Who asks; None where nobody has to log in."""

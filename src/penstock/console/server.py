@@ -11,6 +11,7 @@ import structlog
 import uvicorn
 
 from penstock.console.app import console_app
+from penstock.console.jobs.keeper import JobKeeper
 from penstock.errors import SettingsError
 from penstock.runtime.client_certificate import problem_of
 from penstock.runtime.intervals import INTERVALS, Intervals
@@ -40,9 +41,12 @@ def serving(settings: Settings, listen: str | None, intervals: Intervals = INTER
         yield None
         return
     stop = threading.Event()
-    app = console_app(settings, listen=listen, intervals=intervals, stop=stop)
     _require_certificate(settings.console)
-    with _listening(listen) as opened:
+    with (
+        _listening(listen) as opened,
+        JobKeeper(settings, intervals=intervals, runs=settings.console.actions) as jobs,
+    ):
+        app = console_app(settings, listen=listen, intervals=intervals, stop=stop, jobs=jobs)
         server = uvicorn.Server(_config(app, settings.console))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]}, name="penstock-console", daemon=True)
         thread.start()

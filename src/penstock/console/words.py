@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from penstock.model import seconds_of
+from penstock.observe.wording import printable
 
 NOTHING = "-"
 
@@ -50,7 +51,13 @@ def version_time(version: int | None) -> str:
     return NOTHING if version is None else when(seconds_of(version))
 
 
+def shown(value: object, *, but: str = "") -> str:
+    """What came from outside, with its control characters escaped, except for those of `but`."""
+    return printable(str(value), but=but)
+
+
 FILTERS = {
+    "printable": shown,
     "number": number,
     "rate": rate,
     "seconds": seconds,
