@@ -17,6 +17,8 @@ from penstock.settings import ConsoleSettings, Settings
 
 OPERATOR, VIEWER = "operators-token-of-tests", "viewers-token-of-tests"
 
+_TIMEOUT_S = 120
+
 _HTTP = urllib3.PoolManager(retries=False, cert_reqs="CERT_NONE")
 
 
@@ -30,7 +32,7 @@ def served_console(
         (folder / name).write_text(token)
     given = {"actions": True, **{name: folder / name for name in files}, **console}
     made = settings.model_copy(update={"console": ConsoleSettings(**given)})
-    with serving(made, "127.0.0.1:0", Intervals.fast()) as served:
+    with serving(made, made.console.listen or "127.0.0.1:0", Intervals.fast()) as served:
         assert served is not None
         client = ConsoleClient(served.address)
         yield client.log_in(OPERATOR, "Ann") if log_in and given["token_file"] else client
@@ -43,18 +45,18 @@ class ConsoleClient:
     address: str
     cookies: dict[str, str] = field(default_factory=dict)
 
-    def get(self, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
+    def get(self, path: str, **headers: str | None) -> urllib3.BaseHTTPResponse:
         """Get a page."""
         return self._ask("GET", path, None, headers)
 
     def post(
-        self, path: str, fields: Mapping[str, str] | None = None, *, csrf: str | None = None, **headers: str
+        self, path: str, fields: Mapping[str, str] | None = None, *, csrf: str | None = None, **headers: str | None
     ) -> urllib3.BaseHTTPResponse:
         """Send a form as a page of the console does, with the token of the session unless another is given."""
         token = self.csrf if csrf is None else csrf
         headers = {"Origin": self.address, "Sec_Fetch_Site": "same-origin", **headers}
         body = urlencode({**(fields or {}), **({"csrf": token} if token else {})})
-        return self._ask("POST", path, body, {**headers, "Content_Type": "application/x-www-form-urlencoded"})
+        return self._ask("POST", path, body, {"Content_Type": "application/x-www-form-urlencoded", **headers})
 
     def log_in(self, token: str, name: str = "") -> "ConsoleClient":
         """Log in, and return this client."""
@@ -70,42 +72,38 @@ class ConsoleClient:
 
     def events(self, path: str, count: int) -> list[str]:
         """Open the stream of a page and return its first events."""
+        with self.stream(path) as stream:
+            return [stream.next() for _ in range(count)]
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator["Stream"]:
+        """Open the stream of a page."""
+        headers = {"Accept": "text/event-stream", **self._cookie()}
         answer = _HTTP.request(
-            "GET",
-            self.address + path,
-            headers={"Accept": "text/event-stream", **self._cookie()},
-            preload_content=False,
-            redirect=False,
-            timeout=120,
+            "GET", self.address + path, headers=headers, preload_content=False, redirect=False, timeout=_TIMEOUT_S
         )
-        assert answer.status == 200, answer.status
-        events: list[str] = []
-        text = ""
         try:
-            while len(events) < count:
-                piece = answer.read1(65536)
-                assert piece, "the stream ended"
-                text += piece.decode()
-                *whole, text = text.split("\n\n")
-                events += whole
+            assert answer.status == 200, answer.status
+            yield Stream(answer)
         finally:
             answer.close()
-        return events[:count]
 
     @staticmethod
     def text(answer: urllib3.BaseHTTPResponse) -> str:
         """The body of an answer."""
         return answer.data.decode()
 
-    def _ask(self, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
+    def _ask(
+        self, method: str, path: str, body: str | None, headers: Mapping[str, str | None]
+    ) -> urllib3.BaseHTTPResponse:
+        named = {name.replace("_", "-"): value for name, value in headers.items() if value is not None}
         answer = _HTTP.request(
             method,
             self.address + path,
             body=body,
             headers={**self._cookie(), **named},
             redirect=False,
-            timeout=120,
+            timeout=_TIMEOUT_S,
         )
         if given := answer.headers.get("set-cookie"):
             name, _, value = given.partition(";")[0].partition("=")
@@ -119,3 +117,29 @@ class ConsoleClient:
     def host(self) -> str:
         """The Host header."""
         return urlsplit(self.address).netloc
+
+
+@dataclass
+class Stream:
+    """The stream of a page, event by event."""
+
+    answer: urllib3.BaseHTTPResponse
+    _text: str = ""
+
+    def next(self) -> str:
+        """The next event; one that only keeps the stream open is left out."""
+        while True:
+            while "\n\n" not in self._text:
+                assert self._read(), "the stream has ended"
+            event, self._text = self._text.split("\n\n", 1)
+            if not event.startswith(":"):
+                return event
+
+    def has_ended(self) -> bool:
+        """Read on, and say whether that was the end."""
+        return not self._read()
+
+    def _read(self) -> bool:
+        piece = self.answer.read1(65536)
+        self._text += piece.decode()
+        return bool(piece)

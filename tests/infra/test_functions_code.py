@@ -117,4 +117,5 @@ def test_the_deployed_folders_hold_the_handlers_and_the_command(synthesis, tmp_p
         module = handler.rpartition(".")[0].replace(".", "/")
         assert [each for each in folders if (each / f"{module}.py").exists()], f"{handler} is in no asset"
     assert [each for each in folders if (each / "penstock/cli/app.py").exists()]
+    assert not [each for each in folders if (each / "penstock/console").exists()]
     assert sorted(each.name for each in (tmp_path / "x86_64").iterdir()) == ["functions", "operations"]

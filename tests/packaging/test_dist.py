@@ -76,6 +76,10 @@ def test_the_wheel_holds_the_packages_whole_and_nothing_else(wheel: Path) -> Non
     assert held >= {
         "penstock/py.typed",
         "penstock/aws/global-bundle.pem",
+        "penstock/console/templates/layout.html",
+        "penstock/console/static/console.css",
+        "penstock/console/static/vendored/htmx-2.0.11.min.js",
+        "penstock/console/static/vendored/htmx.LICENSE",
         "penstock_tools/servers/jars.lock",
         "penstock_tools/servers/java/source/SourceServer.java",
         "penstock_tools/bundle/functions.lock",
@@ -98,6 +102,10 @@ def test_what_is_installed_writes_settings_and_checks_them(run, source_uri, sink
     assert "run: penstock check" in run("init", "--source-uri", source_uri, "--sink-url", sink_url)
     assert f"{database.name}.items" in run("check", "--collection", f"{database.name}.items")
     assert "34,006 cities" in run("demo", "--help")
+
+
+def test_without_its_extra_the_console_says_what_to_install(run) -> None:
+    assert "install it with: pip install 'penstock[console]'" in run("console", "--collection", "a.b", code=2)
 
 
 def test_without_its_tools_the_product_says_what_is_not_there(run, installed: Path) -> None:

@@ -27,7 +27,7 @@ class _Look:
 
     def answer(self) -> Any:
         if self.error:
-            raise self.error
+            raise self.error.with_traceback(None)  # which would grow by each viewer
         return self.value
 
 

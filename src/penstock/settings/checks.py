@@ -4,7 +4,6 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote_plus, urlsplit
 
 INDEX_NAME_BYTES = 200
@@ -120,17 +119,17 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def separated(texts: Any) -> Any:
-    """Return the parts of a text that is separated by commas; anything else as it is."""
-    return [each.strip() for each in texts.split(",") if each.strip()] if isinstance(texts, str) else texts
+def hosts_of(text: str | None) -> frozenset[str]:
+    """Return the names of hosts in a text, separated by commas, in lower case."""
+    return frozenset(each.strip().lower() for each in (text or "").split(",") if each.strip())
 
 
-def check_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+def check_hosts(text: str | None) -> str | None:
     """Check names or addresses of hosts, which have no port."""
-    for host in hosts:
+    for host in hosts_of(text):
         if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", host):
             raise ValueError(f"names {host!r}, which is not the name of a host; write it without scheme and port")
-    return tuple(host.lower() for host in hosts)
+    return text
 
 
 def check_console(listen: str | None, *, tokens: bool, encrypted: bool, named: bool) -> None:

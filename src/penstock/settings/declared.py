@@ -341,10 +341,10 @@ class ConsoleSettings(Section):
     show_values: bool = Field(
         False, description="Show the values of documents' fields, and search in them. Without it only names are shown."
     )
-    allowed_hosts: tuple[str, ...] = Field(
-        (),
-        description="Host names by which people reach the console, separated by commas in a variable or flag. Requests"
-        " for other names than these and that of `listen` are refused.",
+    allowed_hosts: Annotated[str | None, AfterValidator(checks.check_hosts)] = Field(
+        None,
+        description="Host names by which people reach the console, separated by commas. Requests for other names than"
+        " these and that of `listen` are refused.",
     )
     tls_certificate: ExistingFile | None = Field(
         None, description="Certificate (PEM) to serve HTTPS with. It may hold its key too."
@@ -357,16 +357,6 @@ class ConsoleSettings(Section):
         description="A proxy stands in front, offers HTTPS, passes the Host header on and adds X-Forwarded-For. Nobody"
         " else may reach the console then.",
     )
-
-    @field_validator("allowed_hosts", mode="before")
-    @classmethod
-    def _hosts_of_text(cls, hosts: Any) -> Any:
-        return checks.separated(hosts)
-
-    @field_validator("allowed_hosts")
-    @classmethod
-    def _hosts_are_names(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        return checks.check_hosts(hosts)
 
     @model_validator(mode="after")
     def _is_safe(self) -> Self:

@@ -3,7 +3,14 @@
 import pytest
 from pydantic import ValidationError
 
-from penstock.settings import CollectionSettings, PipelineSettings, Settings, SinkSettings, SourceSettings
+from penstock.settings import (
+    CollectionSettings,
+    ConsoleSettings,
+    PipelineSettings,
+    Settings,
+    SinkSettings,
+    SourceSettings,
+)
 from penstock.settings.table import SECTIONS, TABLES, collection_table, reaction_table, section_class, settings_table
 
 
@@ -313,3 +320,9 @@ def test_names_of_deployments_that_would_not_stay_apart_are_refused(name):
     ((where, what),) = problem(PipelineSettings, name=name)
     assert (where, what) == ("name", 'must be 1 to 64 letters, digits, "-" and "_", and not "generation"')
     assert PipelineSettings(name="blue-2_b").name == "blue-2_b"
+
+
+@pytest.mark.parametrize("hosts", ["https://a.example", "a.example:9401", "a.example, b c", "a/b"])
+def test_allowed_hosts_are_names_without_scheme_and_port(hosts):
+    with pytest.raises(ValidationError, match="which is not the name of a host; write it without scheme and port"):
+        ConsoleSettings(allowed_hosts=hosts)

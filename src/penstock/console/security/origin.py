@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from penstock.settings import ConsoleSettings
-from penstock.settings.checks import EVERY_INTERFACE, host_of, is_loopback
+from penstock.settings.checks import EVERY_INTERFACE, host_of, hosts_of, is_loopback
 
 _OF_THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 
@@ -17,7 +17,7 @@ def expected_hosts(settings: ConsoleSettings, listen: str) -> frozenset[str]:
     """Return the names by which the console may be called."""
     host = host_of(listen)
     own = _OF_THIS_MACHINE | {host} if is_loopback(host) else {host}
-    return frozenset(own - set(EVERY_INTERFACE) | set(settings.allowed_hosts))
+    return frozenset(own - set(EVERY_INTERFACE) | hosts_of(settings.allowed_hosts))
 
 
 def is_expected(host: str | None, expected: frozenset[str]) -> bool:
