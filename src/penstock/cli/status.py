@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,8 +16,9 @@ from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 
 if TYPE_CHECKING:
+    from penstock.operations.status.history import History, Span
     from penstock.operations.status.reactions import ReactionStatus
-    from penstock.operations.status.status import CollectionStatus
+    from penstock.operations.status.report import CollectionStatus, Status
 
 _COLUMNS = ("collection", "index", "state", "in source", "in index", "writes/s", "lag", "dead letters", "time left")
 _REACTION_COLUMNS = ("reaction", "target", "state", "pending", "lag", "dead letters", "time left")
@@ -29,6 +31,10 @@ def status(
     intervals: Intervals,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     reactions: Annotated[bool, typer.Option("--reactions", help="Show the reactions alone.")] = False,
+    history: Annotated[
+        Literal["15m", "1h", "6h", "7d"] | None,
+        typer.Option("--history", help="Show the history of lag, rate and write latency of this span instead."),
+    ] = None,
 ) -> None:
     """Show the status of each collection: state, documents on both sides, rate, lag, dead letters, time left.
 
@@ -40,7 +46,13 @@ def status(
 
     A second table has the reactions: live, failed (it is tried again), stopped (no worker is running, or by an error,
     which is shown), waiting (no worker has started) and mapped; and how many events the target has not accepted yet.
+
+    The history comes from the samples that workers keep in OpenSearch: every 10 s for 7 days, every 10 minutes for 90
+    days. Collections that share a pipeline share its history. What a mapping of AWS Lambda feeds has none here.
     """
+    if history:
+        _show_history(settings, intervals, history, as_json=as_json)
+        return
     from penstock.operations.status import status as looking
 
     tables = [each.namespace for each in settings.collections]
@@ -51,22 +63,81 @@ def status(
     elif reactions:
         _say_reactions(found.reactions)
     else:
-        rows = [_COLUMNS, *(row for each in found.collections for row in _rows(each))]
-        for line in as_table_or_lists(rows, texts=_TEXTS, width=terminal_width()):
-            say(line)
-        if found.reactions:
-            say("")
-            _say_reactions(found.reactions)
-        for each in found.collections:
-            for line in _remarks(each):
-                say(line)
-        if found.parked:
-            waiting = f"{counted(found.parked, 'message')} with parked keys"
-            say(f"{_loud(waiting)} in the queue; write them with: penstock dead-letters replay --queue")
+        _say_all(found)
     if found.source_problem:
         raise SourceUnavailable(found.source_problem)
     if found.queue_problem:
         raise QueueUnavailable(found.queue_problem)
+
+
+def _say_all(found: "Status") -> None:
+    rows = [_COLUMNS, *(row for each in found.collections for row in _rows(each))]
+    for line in as_table_or_lists(rows, texts=_TEXTS, width=terminal_width()):
+        say(line)
+    if found.reactions:
+        say("")
+        _say_reactions(found.reactions)
+    for each in found.collections:
+        for line in _remarks(each):
+            say(line)
+    if found.parked:
+        waiting = f"{counted(found.parked, 'message')} with parked keys"
+        say(f"{_loud(waiting)} in the queue; write them with: penstock dead-letters replay --queue")
+
+
+_HISTORY = {
+    "lag_s": ("lag s", 1),
+    "written": ("written/s", 1),
+    "write_p99_ms": ("write p99 ms", 0),
+    "accepted": ("accepted/s", 1),
+    "pending": ("pending", 0),
+}
+"""What is drawn, with its decimals: where there is nothing of it, it is left out."""
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_PICTURE = 40
+
+
+def _show_history(settings: Settings, intervals: Intervals, span: "Span", *, as_json: bool) -> None:
+    from penstock.operations.status.history import histories
+    from penstock.operations.status.watch import StatusWatch
+
+    with closing(StatusWatch(prepare_to_look(settings), intervals=intervals)) as watch:
+        watch.look()
+        names = watch.pipelines
+        found = histories(watch.view.states, names, span)
+    if as_json:
+        shown = [{"shows": names[name], **each.as_json()} for name, each in found.items()]
+        typer.echo(json.dumps(shown, indent=1))
+        return
+    if settings.pipeline.parking_queue:
+        say("an event source mapping of AWS Lambda feeds the indexes, and keeps no samples: see CloudWatch")
+    rows: list[tuple[str, ...]] = [("history of", "", f"last {span}", "min", "max", "last")]
+    for name, each in found.items():
+        rows += _history_rows(names[name], each)
+    for line in as_table_or_lists(rows, texts=_TEXTS, width=terminal_width()):
+        say(line)
+
+
+def _history_rows(title: str, history: "History") -> Iterator[tuple[str, ...]]:
+    """Yield a row for each column of which something is known."""
+    is_first = True
+    for column, (words, decimals) in _HISTORY.items():
+        known = [each for each in history.columns[column] if each is not None]
+        if known:
+            picture = sparkline(history.buckets(column, _PICTURE))
+            numbers = (f"{each:,.{decimals}f}" for each in (min(known), max(known), known[-1]))
+            yield (title if is_first else "", words, picture, *numbers)
+            is_first = False
+    if is_first:
+        yield (title, "no samples", "", "", "", "")
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """Return a block for each value, as high as it is compared with the highest one; a space where there is none."""
+    most = max((each for each in values if each is not None), default=0.0)
+    heights = len(_BLOCKS) - 1
+    return "".join(" " if each is None else _BLOCKS[round(each / most * heights) if most > 0 else 0] for each in values)
 
 
 def _say_reactions(found: Sequence["ReactionStatus"]) -> None:

@@ -90,7 +90,8 @@ class Pipeline:
     """Moves the changes of one source to the generations that `routes` names, until the source ends or fails.
 
     `on_control` is called for each drop, rename, dropDatabase and invalidate, after everything before it is safe in
-    the index and before anything after it is sent. `on_settled` gets the position and the counts of each batch.
+    the index and before anything after it is sent. `on_settled` gets the position and the counts of each batch,
+    `on_written` the seconds from its reading until the index acknowledged it.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Pipeline:
     metrics: Metrics
     on_control: Callable[[Change], None] = lambda _: None
     on_settled: Callable[[Position, Counts], None] = lambda _position, _counts: None
+    on_written: Callable[[float], None] = lambda _: None
     counts: Counts = field(default_factory=Counts)
     _flights: deque[_Flight] = field(default_factory=deque)
     _pending: Counts = field(default_factory=Counts)
@@ -197,6 +199,7 @@ class Pipeline:
         ended = time.monotonic()
         if folded.writes:
             self.metrics.observe("penstock_write_seconds", ended - read_at, pipeline=self.name)
+            self.on_written(ended - read_at)
         size = sum(len(each.body or b"") for each in folded.writes) if self.metrics.on_batch else 0
         reasons = Counter(letter.reason for letter in letters)
         return _Delivered(folded.counts, reasons, (began, ended) if folded.writes else None, size)

@@ -8,7 +8,7 @@ Events of different documents are on their way at once, those of one document on
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -193,6 +193,9 @@ class Delivery:
     may_send: Callable[[], None]
     index_has: Callable[[int], bool] = lambda _: True
     """Whether the events up to a version may be sent, where the index is to have their changes first."""
+    outcomes: Counter[str] = field(default_factory=Counter)
+    """How many events were accepted, dead_lettered and filtered so far."""
+    _counting: threading.Lock = field(default_factory=threading.Lock)
     _waits: dict[int, str] = field(default_factory=dict)
     _rest_until: float = 0.0
     _letters_at: deque[float] = field(default_factory=deque)
@@ -343,6 +346,8 @@ class Delivery:
             )
 
     def _count(self, outcome: str, amount: int = 1) -> None:
+        with self._counting:
+            self.outcomes[outcome] += amount
         self.metrics.count("penstock_reaction_events_total", amount, reaction=self.name, outcome=outcome)
 
 

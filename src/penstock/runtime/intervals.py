@@ -49,6 +49,22 @@ class Intervals:
     renewals_per_lease: float = 3
     """How often a lease is renewed, with the report for `status`, within its time."""
 
+    pulse_s: float = 1.0
+    """Between two signs of life of a worker process, in a document of its own."""
+
+    silent_s: float = 3.0
+    """How long a worker gives no sign of life before who keeps looking says so: within 5 s of its end, by looks each
+    second."""
+
+    worker_list_s: float = 60.0
+    """Between two looks of a worker at the list of all; who is silent at ten of them is taken off it."""
+
+    sample_s: float = 10.0
+    """Between two samples of a pipeline's history."""
+
+    sample_counts_s: float = 60.0
+    """Between two counts of the documents on both sides for the history."""
+
     standby_s: float = 1.0
     """The longest time between two looks of a standby at the lease; a fifth of a short lease if that is less."""
 
@@ -64,6 +80,9 @@ class Intervals:
 
     target_pause_s: float = 60.0
     """The longest pause of a reaction between two tries at its target, unless that asks for a longer one."""
+
+    console_counts_s: float = 4.0
+    """Between two counts by the console of what takes a question for each collection, while somebody looks."""
 
     rate_s: float = 1.0
     """How long `status` counts writes for the rate it shows."""
@@ -101,11 +120,17 @@ class Intervals:
             idle_save_s=0.3,
             stream_wait_s=0.1,
             renewals_per_lease=5,
+            pulse_s=0.2,
+            silent_s=3.0,
+            worker_list_s=1.0,
+            sample_s=0.3,
+            sample_counts_s=0.3,
             standby_s=0.1,
             targets_s=1.0,
             in_step_s=5.0,
             reindex_s=0.1,
             target_pause_s=0.5,
+            console_counts_s=0.5,
             rate_s=0.2,
             liveness_s=0.05,
             explain_s=0.05,

@@ -33,6 +33,7 @@ from penstock.worker.field_counts import FieldCounts
 from penstock.worker.holder import Holder
 from penstock.worker.load_gate import LoadGate
 from penstock.worker.loader import Loader
+from penstock.worker.pipeline_sampler import pipeline_sampler
 from penstock.worker.progress import LoadResult, Progress
 from penstock.worker.recovery.position_loss import healing, unhealed, watch
 from penstock.worker.recovery.source_rewind import RewindGuard
@@ -172,6 +173,7 @@ class Follower:
     def _serve(self, term: _Term, is_live: Callable[[], None]) -> None:
         work = self._start(term)
         field_counts = FieldCounts(term.adapters, [each.index for each in work.startup.generations.values()])
+        sampler = pipeline_sampler(self.plan, term.adapters, self.reporter)
 
         def on_loaded() -> None:
             self._enter("live")
@@ -185,6 +187,8 @@ class Follower:
             lambda: watch(self.plan, term.adapters, work.startup.generations, term.ending),
             lambda: self._beat(term),
             lambda: field_counts.keep_counting(term.ending),
+            lambda: sampler.keep_taking(term.ending),
+            lambda: sampler.keep_writing(term.ending),
         )
 
     def _stream(self, term: _Term, work: _Work) -> None:
@@ -200,6 +204,7 @@ class Follower:
             metrics=self.metrics,
             on_control=work.lifecycle.on_control,
             on_settled=settled,
+            on_written=self.reporter.wrote,
         )
         pipeline.run(term.ending)
 

@@ -6,6 +6,7 @@ while; what only people can mend stops it until the worker starts again.
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +20,10 @@ from penstock.mongo.connection import no_before_images, server
 from penstock.mongo.identity import SourceIdentity
 from penstock.mongo.position import position_at
 from penstock.observe.health import Health
-from penstock.opensearch.state.store import StateDocument
+from penstock.opensearch.dead_letters.search import REACTION_LETTER_INDEX, LetterSearch
+from penstock.opensearch.http.waiting import FailFast
+from penstock.opensearch.state.samples import Row, SampleRing
+from penstock.opensearch.state.store import StateDocument, StateStore
 from penstock.reactions.delivery import Delivery, DeliveryRules
 from penstock.reactions.event import EventMaker
 from penstock.reactions.target import Target
@@ -29,6 +33,7 @@ from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.settings import ReactionSettings, Settings
 from penstock.wiring import ReactionAdapters, Wiring
 from penstock.worker.index_progress import IndexProgress
+from penstock.worker.sampler import Sampler
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +81,16 @@ class ReactionRunner:
         """The reaction's name."""
         return self.reaction.settings.name
 
+    @property
+    def state_id(self) -> str:
+        """The id of its state, by which its worker, its metrics and its dead letters go too."""
+        return self.wiring.reaction_id(self.reaction.settings)
+
+    @property
+    def state(self) -> str:
+        """Standby, live, failed or stopped."""
+        return self._state
+
     def keep_running(self, stop: threading.Event) -> None:
         """Run terms until `stop` is set, or until the reaction has stopped for good."""
         done = ChildEvent(stop)
@@ -107,7 +122,14 @@ class ReactionRunner:
 
     def _term(self, stop: threading.Event) -> None:
         with self._leased(stop) as (adapters, ending):
-            side_by_side(ending, lambda: self._renew(adapters, ending), lambda: self._serve(adapters, ending))
+            sampler = self._sampler(adapters)
+            side_by_side(
+                ending,
+                lambda: self._renew(adapters, ending),
+                lambda: self._serve(adapters, ending),
+                lambda: sampler.keep_taking(ending),
+                lambda: sampler.keep_writing(ending),
+            )
 
     @contextmanager
     def _leased(self, stop: threading.Event) -> Iterator[tuple[ReactionAdapters, ChildEvent]]:
@@ -206,6 +228,27 @@ class ReactionRunner:
             index_has=self._index_progress(ending).has if settings.after_index else lambda _: True,
         )
 
+    def _sampler(self, adapters: ReactionAdapters) -> Sampler:
+        """Keep the history of the reaction for the term that has begun."""
+        client, state = self.wiring.client, adapters.state
+        patience = FailFast(client.url)
+        ring = SampleRing(
+            StateStore(client, patience), self.state_id, epoch=state.document["epoch"], may_write=state.held
+        )
+        letters = LetterSearch(client, patience, index=REACTION_LETTER_INDEX)
+        sampled: Counter[str] = Counter()
+
+        def take() -> Row:
+            nonlocal sampled
+            delivery = self._delivery
+            outcomes = Counter(delivery.outcomes) if delivery else Counter[str]()
+            since = {name: outcomes[name] - sampled[name] for name in ("accepted", "dead_lettered", "filtered")}
+            sampled = outcomes
+            status = self._status()
+            return {"lag_s": status["lag_s"], "pending": status["pending"], **since}
+
+        return Sampler(ring, take, lambda: {"letters": letters.count_of(self.state_id)}, self.wiring.intervals)
+
     def _index_progress(self, ending: threading.Event) -> IndexProgress:
         its = self.reaction.settings.collections
         aliases = {each.alias for each in self.wiring.settings.collections if each.namespace in its}
@@ -222,8 +265,7 @@ class ReactionRunner:
         self._report()
 
     def _set_lease_held(self, held: float) -> None:
-        pipeline = self.wiring.reaction_id(self.reaction.settings)
-        self.wiring.metrics.set("penstock_lease_held", held, pipeline=pipeline)
+        self.wiring.metrics.set("penstock_lease_held", held, pipeline=self.state_id)
 
     def _keep_reporting(self, stop: threading.Event) -> None:
         while not stop.wait(self.wiring.intervals.report_s):

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -12,6 +13,11 @@ from penstock.model import Counts, Namespace, Position, seconds_of
 from penstock.observe.health import Health
 from penstock.observe.metrics import Metrics
 from penstock.opensearch.state.load_state import LoadState
+from penstock.opensearch.state.samples import Row
+
+_OUTCOMES = ("written", "folded", "superseded", "filtered", "dead_lettered", "control")
+_MOST_WRITES = 10_000
+"""Batches of which the time is remembered until the next sample."""
 
 _SILENT_S = 3.0
 """An idle source answers about once a second. After this time without an answer the lag grows."""
@@ -33,7 +39,14 @@ class Reporter:
     unfed: Set[str] = frozenset()
     """The collections that the worker for which this one stands by does not feed either."""
     counts: Counts = field(default_factory=Counts)
+    writes_per_s: Mapping[str, float] = field(default_factory=dict)
+    """How much each index was written to lately, by its own count."""
     _lag_s: float = 0.0
+    _source_time: tuple[int, float] | None = None
+    """The source's clock in seconds, and when it was told (time.monotonic)."""
+    _sampled: Counts = field(default_factory=Counts)
+    _batches: int = 0
+    _write_s: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_WRITES))
     _settled_at: float = field(default_factory=time.monotonic)
     _saves: float = 0.0
     _saved_at: float | None = None
@@ -50,6 +63,34 @@ class Reporter:
         with self._lock:
             self.counts.add(counts)
             self._lag_s, self._settled_at = lag_s, time.monotonic()
+            self._batches += bool(counts.read)
+            if position.source_time:
+                self._source_time = seconds_of(position.source_time), self._settled_at
+
+    def wrote(self, took_s: float) -> None:
+        """Note how long a batch took from its reading until the index acknowledged it."""
+        with self._lock:
+            self._write_s.append(took_s)
+
+    def sample(self) -> Row:
+        """Return what there is to say of the time since this was asked last."""
+        lag_s = self.lag_s()
+        with self._lock:
+            counts, sampled = asdict(self.counts), asdict(self._sampled)
+            self._sampled = Counts(**counts)
+            batches, self._batches = self._batches, 0
+            write_s = sorted(self._write_s)
+            self._write_s.clear()
+            source = self._source_time
+        ahead_s = None if source is None else source[0] + time.monotonic() - source[1] - time.time()
+        return {
+            "clock_s": ahead_s,
+            "lag_s": lag_s,
+            **{name: counts[name] - sampled[name] for name in _OUTCOMES},
+            "batches": batches,
+            "write_p50_ms": _quantile_ms(write_s, 0.5),
+            "write_p99_ms": _quantile_ms(write_s, 0.99),
+        }
 
     def lag_s(self) -> float:
         """Return how many seconds the index is behind the source; it grows while the source does not answer."""
@@ -65,6 +106,7 @@ class Reporter:
                 "state": self.state,
                 "lag_s": round(lag_s, 3),
                 "counts": asdict(self.counts),
+                "writes_per_s": dict(self.writes_per_s),
                 "reported_at": time.time(),
             }
 
@@ -105,3 +147,8 @@ class Reporter:
             self._saves, self._saved_at = saves, now
         if self._saved_at is not None:
             self.metrics.set("penstock_checkpoint_age_seconds", now - self._saved_at, pipeline=self.pipeline)
+
+
+def _quantile_ms(ordered: Sequence[float], share: float) -> float | None:
+    """The value below which this share of them is, None without any."""
+    return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None

@@ -72,6 +72,10 @@ class Supervisor:
                     each.ending.set()
         self._take_ended()
 
+    def states(self) -> dict[str, str]:
+        """The state of each pipeline that runs; several threads may ask."""
+        return {name: each.follower.reporter.state for name, each in list(self._running.items())}
+
     def _arrange(self, stop: threading.Event, threads: ThreadPoolExecutor) -> None:
         """End what is no longer asked for, start what is; a pipeline that feeds something else now ends first."""
         wanted = {plan.name: plan for plan in self._look()}

@@ -27,6 +27,7 @@ from penstock.worker.collections.expansion import patterns_of
 from penstock.worker.collections.patterns import Patterns
 from penstock.worker.follower import Follower
 from penstock.worker.progress import LoadResult, NoProgress, Progress
+from penstock.worker.pulse import Pulse
 from penstock.worker.reactions import ReactionRunner, prepared
 from penstock.worker.reporter import Reporter
 from penstock.worker.supervisor import Supervisor
@@ -61,15 +62,19 @@ def run(
         def follower(plan: Plan) -> Follower:
             return connections.follower(plan, progress or NoProgress())
 
+        records = connections.wiring.records(stop)
+        supervisor = Supervisor(lambda: collections.planner, records, follower, metrics, health, intervals)
+        runners = [ReactionRunner(each, connections.wiring, health) for each in reactions]
+        pulse = Pulse(connections.wiring, lambda: supervisor.states() | {each.state_id: each.state for each in runners})
+
         def work() -> None:
-            records = connections.wiring.records(stop)
-            Supervisor(lambda: collections.planner, records, follower, metrics, health, intervals).run(done)
+            supervisor.run(done)
             done.set()
 
-        runners = [ReactionRunner(each, connections.wiring, health) for each in reactions]
         side_by_side(
             done,
             work,
+            lambda: pulse.keep_beating(done),
             lambda: collections.keep_looking(done, intervals.patterns_s),
             *(partial(each.keep_running, done) for each in runners),
         )
@@ -142,6 +147,6 @@ def connected(
     intervals: Intervals = INTERVALS,
 ) -> Iterator[WorkerConnections]:
     """Open the connections to both. Raises SettingsError, SourceUnavailable, SinkUnavailable."""
-    connections = 4 + len(settings.collections) * (settings.sink.requests_in_flight + 2) + 3 * len(settings.reactions)
+    connections = 5 + len(settings.collections) * (settings.sink.requests_in_flight + 2) + 3 * len(settings.reactions)
     with wired(settings, metrics=metrics, connections=connections, intervals=intervals, stop=stop) as wiring:
         yield WorkerConnections(wiring, health)

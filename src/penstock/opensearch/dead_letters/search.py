@@ -72,6 +72,9 @@ class LetterFilter:
         return {"bool": {"filter": conditions}}
 
 
+LetterField = Literal["namespace", "alias"]
+
+
 class LetterTally(NamedTuple):
     """The number of letters, by collection, and the most common reasons."""
 
@@ -135,21 +138,24 @@ class LetterSearch:
         """Return the same of several generations, or of reactions, by the alias that their letters go by."""
         return self._count("alias", aliases)
 
-    def _count(self, field: Literal["namespace", "alias"], names: Iterable[str]) -> dict[str, int]:
-        counts = dict.fromkeys(names, 0)
-        body = {
+    def counting(self, field: LetterField, names: Iterable[str]) -> dict[str, Any]:
+        """Return the search that counts letters by a field; `counted` reads its answer."""
+        those = list(names)
+        return {
             "size": 0,
-            "query": self._among({"terms": {field: list(counts)}}),
-            "aggs": {"names": {"terms": {"field": field, "size": max(len(counts), 1)}}},
+            "query": self._among({"terms": {field: those}}),
+            "aggs": {"names": {"terms": {"field": field, "size": max(len(those), 1)}}},
         }
-        answer = ask(self._client, self._patience, "POST", f"/{self.index}/_search", body)
+
+    def _count(self, field: LetterField, names: Iterable[str]) -> dict[str, int]:
+        those = list(names)
+        answer = ask(self._client, self._patience, "POST", f"/{self.index}/_search", self.counting(field, those))
         if not answer.ok:
             kind, reason = error_of(answer)
             if kind in MISSING:
-                return counts
+                return counted(None, those)
             raise SinkUnavailable(f"The dead letters in {self.index} cannot be counted: {kind}: {reason}.")
-        found = answer.json()["aggregations"]["names"]["buckets"]
-        return {**counts, **{bucket["key"]: bucket["doc_count"] for bucket in found}}
+        return counted(answer.json(), those)
 
     def newest(self, wanted: LetterFilter, limit: int) -> tuple[list[StoredLetter], LetterTally]:
         """Return the latest letters, without their bodies, and how many there are in total."""
@@ -255,6 +261,12 @@ def _group(bucket: Mapping[str, Any]) -> LetterGroup:
     key = bucket["key"]
     latest = datetime.fromtimestamp(bucket["latest"]["value"] / 1000, UTC)
     return LetterGroup(key["namespace"], key["alias"], key["reason"] or "", bucket["doc_count"], latest)
+
+
+def counted(answer: Any, names: Iterable[str]) -> dict[str, int]:
+    """Return how many letters each name has, by the answer to the search; None: there is no index."""
+    found = answer["aggregations"]["names"]["buckets"] if answer else ()
+    return {**dict.fromkeys(names, 0), **{bucket["key"]: bucket["doc_count"] for bucket in found}}
 
 
 def _letters(hits: Sequence[dict[str, Any]]) -> list[StoredLetter]:

@@ -59,3 +59,18 @@ def jobs_id(deployment: str | None) -> str:
 def activity_id(deployment: str | None) -> str:
     """Return the id of the log of who did what on the pages."""
     return f"activity/{deployment}" if deployment else "activity"
+
+
+def workers_id(deployment: str | None) -> str:
+    """Return the id of the list of a deployment's worker processes."""
+    return f"workers/{deployment}" if deployment else "workers"
+
+
+def worker_id(worker: str) -> str:
+    """Return the id of what a worker process writes each second."""
+    return f"worker/{worker}"
+
+
+def samples_id(pipeline: str, part: str) -> str:
+    """Return the id of a part of a pipeline's history: an hour (`h480123`), a day (`d20005`), or the `list` of them."""
+    return f"samples/{pipeline}/{part}"

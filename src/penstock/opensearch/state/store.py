@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from penstock.errors import PenstockError, SettingsError, SystemicFault
+from penstock.errors import IndexTakenAway, PenstockError, SettingsError, SinkUnavailable, SystemicFault
 from penstock.opensearch.http.bulk_response import bulk_items
 from penstock.opensearch.http.client import Client, Response, Unreachable
 from penstock.opensearch.http.error_table import judge_request, lost
@@ -28,6 +28,10 @@ _BODY: dict[str, Any] = {
         "properties": {"schema": {"type": "integer"}, "kind": {"type": "keyword"}, "name": {"type": "keyword"}},
     },
 }
+
+
+_PROBE: Final = b'{"update":{"_id":"penstock-guard","require_alias":true}}\n{"doc":{}}\n'
+"""An update of a document that is not there changes nothing, and is refused where a write would be."""
 
 
 class Conflict(PenstockError):
@@ -106,6 +110,21 @@ class StateStore:
         with self.patience.attempts() as attempts:
             while isinstance(verdict := self._send(state_id, body), Wait):
                 attempts.wait(verdict)
+
+    def why_no_writes(self) -> str:
+        """Ask, by a request that writes nothing, whether documents can be written; return why not, empty if they can.
+
+        Empty too for who has no right to write, and where there is no index. Raises nothing, and waits for nothing.
+        """
+        try:
+            answer = self._client.request("POST", f"/{self.index}/_bulk", _PROBE)
+            (item,) = (bulk_items(answer) if answer.ok else None) or (None,)
+            verdict = item.judge() if item else judge_request(answer, f"POST /{self.index}/_bulk")
+        except Unreachable as error:
+            return str(error)
+        except (SinkUnavailable, IndexTakenAway):
+            return ""
+        return verdict.detail if isinstance(verdict, Wait) else ""
 
     def _send(self, state_id: str, body: bytes) -> "_Place | Wait | None":
         """Send one write; return where it was written, why to wait, or None after a conflict."""

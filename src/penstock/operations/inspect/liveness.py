@@ -1,7 +1,12 @@
-"""Whether the worker of a pipeline is there: it reported lately, or it renews its lease while one looks."""
+"""Whether a worker is there: it reported lately, or what it writes changes while one looks.
+
+alive       for who looks once
+Heartbeats  for who keeps looking: it judges by unchanged sequence numbers, on its own clock
+"""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from penstock.opensearch.state.store import StateDocument
 
@@ -45,3 +50,54 @@ def alive(
 def _turn(document: StateDocument) -> tuple[int, int]:
     """What every write of the document moves on."""
     return document["epoch"], document["beat"]
+
+
+@dataclass
+class _Beat:
+    """What was seen of one writer last, and for how long it has not changed since."""
+
+    turn: Hashable
+    has_changed: bool = False
+    unchanged_s: float = 0.0
+
+
+@dataclass
+class Heartbeats:
+    """Whose documents go on changing, as seen by who looks again and again. No wall clocks are compared.
+
+    What is not seen counts for nobody's silence: the time before a look that failed or was slow, and more than
+    `gap_s` between two looks.
+    """
+
+    gap_s: float
+    now: Callable[[], float] = time.monotonic
+    _beats: dict[str, _Beat] = field(default_factory=dict)
+    _looked_at: float | None = None
+
+    def saw(self, turns: Mapping[str, Hashable]) -> None:
+        """Take what a look has found: for each writer what its every write moves on, such as a sequence number."""
+        now = self.now()
+        gap_s = 0.0 if self._looked_at is None else min(self.gap_s, now - self._looked_at)
+        self._looked_at = now
+        before, self._beats = self._beats, {}
+        for name, turn in turns.items():
+            known = before.get(name)
+            if known is None:
+                self._beats[name] = _Beat(turn)
+            elif known.turn != turn:
+                self._beats[name] = _Beat(turn, has_changed=True)
+            else:
+                self._beats[name] = _Beat(turn, known.has_changed, known.unchanged_s + gap_s)
+
+    def missed(self) -> None:
+        """Note that a look was not answered, or that writers could not write: all is open again."""
+        self._looked_at = None
+        self._beats = {name: _Beat(each.turn) for name, each in self._beats.items()}
+
+    def silent_s(self, name: str) -> float:
+        """For how long a writer has not been heard of while it could have been."""
+        return self._beats[name].unchanged_s if name in self._beats else 0.0
+
+    def was_heard(self, name: str) -> bool:
+        """Whether the writer has written since it was seen first."""
+        return name in self._beats and self._beats[name].has_changed

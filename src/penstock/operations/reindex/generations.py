@@ -20,6 +20,7 @@ from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.indexes import Indexes
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord, GenerationRegistry
 from penstock.opensearch.state.ids import index_id, load_id, pipeline_id, verify_id
+from penstock.opensearch.state.samples import forget_samples
 from penstock.opensearch.state.store import StateDocument, StateStore
 from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.planner import DeclaredCollection, Planner, pipeline_of, shared_pipeline
@@ -118,6 +119,8 @@ class Generations:
         index = generation.index
         for state_id in [index_id(index), load_id(self.name, index), verify_id(self.name, index), *own]:
             self._store.delete(state_id)
+        if generation.number > 1:
+            forget_samples(self._store, pipeline_of(index))
         self.change(lambda record: record.without(generation.number))
         log.info("generation dropped", collection=self.name, index=generation.index)
 

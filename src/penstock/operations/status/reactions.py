@@ -1,16 +1,15 @@
 """How each reaction stands, from the state that its worker keeps."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from penstock.opensearch.state.ids import reaction_id
 from penstock.opensearch.state.store import StateDocument
-from penstock.operations.inspect.liveness import alive, reported_lately
-from penstock.operations.inspect.views import Inspection, SourceOverview
+from penstock.operations.inspect.liveness import reported_lately
+from penstock.operations.inspect.views import SourceOverview
 from penstock.operations.status.state_words import pipeline_of_state
-from penstock.runtime.intervals import Intervals
-from penstock.settings import ReactionSettings
+from penstock.settings import ReactionSettings, Settings
 
 
 @dataclass(frozen=True)
@@ -35,18 +34,18 @@ class ReactionStatus:
     reason: str
 
 
-def reactions(seen: Inspection, source: SourceOverview, intervals: Intervals) -> list[ReactionStatus]:
-    """Look at the declared reactions. Raises SettingsError, SinkUnavailable."""
-    settings = seen.settings
+def reactions(
+    settings: Settings,
+    source: SourceOverview,
+    states: Mapping[str, StateDocument],
+    there: Container[str],
+    letters: Mapping[str, int],
+) -> list[ReactionStatus]:
+    """How the declared reactions stand, by their state documents, of which `there` have a worker."""
     ids = {reaction_id(each.name, settings.pipeline.name): each for each in settings.reactions}
-    if not ids:
-        return []
-    states = seen.index.states(list(ids))
-    there = alive(states, seen.index.states, every_s=intervals.liveness_s)
-    letters = seen.index.reaction_letters.counts_of(ids)
     return [
         _status_of(
-            reaction, states.get(state_id), seen, source, is_running=state_id in there, letters=letters[state_id]
+            reaction, states.get(state_id), settings, source, is_running=state_id in there, letters=letters[state_id]
         )
         for state_id, reaction in ids.items()
     ]
@@ -55,13 +54,13 @@ def reactions(seen: Inspection, source: SourceOverview, intervals: Intervals) ->
 def _status_of(
     reaction: ReactionSettings,
     document: StateDocument | None,
-    seen: Inspection,
+    settings: Settings,
     source: SourceOverview,
     *,
     is_running: bool,
     letters: int,
 ) -> ReactionStatus:
-    pipeline = pipeline_of_state(document, seen.settings, source, is_running=is_running)
+    pipeline = pipeline_of_state(document, settings, source, is_running=is_running)
     reported: Mapping[str, Any] = document["status"] if document else {}
     is_recent = document is not None and reported_lately(document)
     return ReactionStatus(
@@ -72,7 +71,7 @@ def _status_of(
             reported,
             has_begun=pipeline.has_begun,
             is_running=is_running,
-            is_mapped=bool(seen.settings.pipeline.parking_queue),
+            is_mapped=bool(settings.pipeline.parking_queue),
         ),
         pending=reported.get("pending") if is_recent else None,
         lag_s=pipeline.lag_s,
