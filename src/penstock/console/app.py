@@ -15,6 +15,7 @@ from penstock.console.desk import Desk, Link
 from penstock.console.jobs.keeper import JobKeeper
 from penstock.console.pages import (
     activity,
+    collection,
     dead_letters,
     explain,
     login,
@@ -24,6 +25,7 @@ from penstock.console.pages import (
     search,
     settings,
     verify,
+    workers,
 )
 from penstock.console.security.guard import HEALTH, Guard, Refusal
 from penstock.console.security.sessions import Sessions
@@ -49,12 +51,14 @@ class Page(Protocol):
 
 PAGES: Final[tuple[Page, ...]] = (
     overview,
+    collection,
     dead_letters,
     explain,
     search,
     verify,
     reindex,
     reactions,
+    workers,
     settings,
     activity,
     login,

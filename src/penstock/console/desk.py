@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from penstock.console.everything import Everything
 from penstock.console.jobs.keeper import JobKeeper
 from penstock.console.live import Parts, Rendered, changes, is_stream, session_of
 from penstock.console.looks import Looks
@@ -23,6 +24,7 @@ from penstock.console.security.guard import Refusal, cookie_name
 from penstock.console.security.sessions import Session, Sessions
 from penstock.console.static_files import static_url
 from penstock.console.words import FILTERS
+from penstock.operations.status.report import Status
 from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.settings import Settings
 from penstock.worker.collections.patterns import expanded
@@ -64,6 +66,16 @@ class Desk:
     def settings(self) -> Settings:
         """The settings with collections in the place of patterns. Raises SettingsError, SinkUnavailable."""
         return self.looks.look("settings", lambda: expanded(self.declared, note=False), every_s=_PATTERNS_EVERY_S)
+
+    @cached_property
+    def everything(self) -> Everything:
+        """How everything stands; ask it through `status`."""
+        tables = [each.namespace for each in self.declared.collections]
+        return Everything(lambda: self.settings, tables, self.intervals)
+
+    def status(self) -> Status:
+        """Return how everything stands, looked at once for all viewers. Raises SettingsError, SinkUnavailable."""
+        return self.looks.look("status", self.everything.look)
 
     @property
     def shows_values(self) -> bool:

@@ -18,6 +18,15 @@ def rate(value: float | None) -> str:
     return NOTHING if value is None else f"{value:,.1f}" if 0 < value < 10 else f"{value:,.0f}"
 
 
+def amount(value: float | None) -> str:
+    """A number of any kind, as a legend has it: 0.25, 12.5, 1,234."""
+    if value is None:
+        return NOTHING
+    return (
+        f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.1f}" if value >= 10 else f"{value:,.2f}"
+    )
+
+
 def seconds(value: float | None) -> str:
     """A short time: 0.4 s, 12 min, 3 h 20 min, 2 days."""
     if value is None:
@@ -60,6 +69,7 @@ FILTERS = {
     "printable": shown,
     "number": number,
     "rate": rate,
+    "amount": amount,
     "seconds": seconds,
     "percent": percent,
     "when": when,

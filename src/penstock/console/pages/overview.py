@@ -4,10 +4,10 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from penstock.console.desk import Context, Desk, Link
+from penstock.console.plots import spark
 from penstock.console.verdict import SHORT_OF_TIME_S, Sentence, judge, sentence_of
 from penstock.errors import PenstockError
 from penstock.observe.logs import mask_credentials
-from penstock.operations.status.status import Status, status
 
 LINKS: tuple[Link, ...] = (Link("Overview", "/"),)
 
@@ -18,7 +18,7 @@ def routes(desk: Desk) -> list[Route]:
     def read(request: Request) -> Context:
         wanted = request.query_params.get("filter", "").strip().lower()
         try:
-            found = look(desk)
+            found = desk.status()
         except PenstockError as error:
             sentence = Sentence("bad", mask_credentials(str(error)), command="penstock check")
             return {"sentence": sentence, "collections": [], "wanted": wanted, "seen": False}
@@ -29,12 +29,7 @@ def routes(desk: Desk) -> list[Route]:
             "wanted": wanted,
             "seen": True,
             "short_of_time": SHORT_OF_TIME_S,
+            "sparks": {name: spark(each, "lag_s") for name, each in desk.everything.lags.items()},
         }
 
     return [desk.page("/", "overview.html", read, every_s=1.0)]
-
-
-def look(desk: Desk) -> Status:
-    """Return how everything stands, read once for all viewers. Raises SettingsError, SinkUnavailable."""
-    tables = [each.namespace for each in desk.declared.collections]
-    return desk.looks.look("status", lambda: status(desk.settings, tables, desk.intervals))

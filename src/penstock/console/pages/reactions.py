@@ -1,6 +1,5 @@
 """Reactions: how each stands, and the events that its target refused."""
 
-from contextlib import closing
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlencode
@@ -18,8 +17,7 @@ from penstock.console.jobs.job import JobName
 from penstock.model import Namespace
 from penstock.opensearch.dead_letters.search import LetterFilter
 from penstock.operations.dead_letters import reactions as letters
-from penstock.operations.inspect.views import Inspection, see_source
-from penstock.operations.status.reactions import ReactionStatus, reactions
+from penstock.operations.status.reactions import ReactionStatus
 from penstock.settings import ReactionSettings
 
 LINKS: tuple[Link, ...] = (Link("Reactions", "/reactions"),)
@@ -84,12 +82,7 @@ def routes(desk: Desk) -> list[Route]:
 
 def _look(desk: Desk) -> list[ReactionStatus]:
     """How the reactions stand, read once for all viewers. Raises SettingsError, SinkUnavailable."""
-
-    def look() -> list[ReactionStatus]:
-        with closing(Inspection(desk.settings)) as seen:
-            return reactions(seen, see_source(desk.settings.source, {}), desk.intervals)
-
-    return desk.looks.look("reactions", look, every_s=_EVERY_S) if desk.declared.reactions else []
+    return desk.status().reactions if desk.declared.reactions else []
 
 
 def _declared(desk: Desk, request: Request) -> ReactionSettings:

@@ -1,0 +1,29 @@
+"""Workers and leases: which processes there are, whether each is alive, and who holds what."""
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from penstock.console.desk import Context, Desk, Link
+
+LINKS: tuple[Link, ...] = (Link("Workers", "/workers"),)
+
+_STATES = {"alive": "good", "silent": "bad", "unknown": "quiet"}
+"""The look of each state of a process."""
+
+
+def routes(desk: Desk) -> list[Route]:
+    """Return the route of the page."""
+
+    def read(_request: Request) -> Context:
+        found = desk.status()
+        return {
+            "workers": found.workers,
+            "pipelines": found.pipelines,
+            "slow": found.index_slow,
+            "silent": [each for each in found.workers if each.state == "silent"],
+            "alive": [each for each in found.workers if each.state == "alive"],
+            "looks": _STATES,
+            "is_mapped": bool(desk.settings.pipeline.parking_queue),
+        }
+
+    return [desk.page("/workers", "workers.html", read, every_s=1.0)]
