@@ -27,6 +27,7 @@ def files() -> dict[Path, str]:
     return {
         _ROOT / "monitoring" / "grafana.json": grafana_json(),
         _ROOT / "monitoring" / "alerts.yaml": alerts,
+        _ROOT / "deploy" / "helm" / "penstock" / "files" / "alerts.yaml": alerts,  # helm reads no file outside a chart
     }
 
 

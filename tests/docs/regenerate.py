@@ -37,6 +37,7 @@ from penstock.settings.table import (
     settings_table,
     shown,
 )
+from testkit import helm
 
 _OF_ALL = {SETTINGS_FLAG, COLLECTIONS_FLAG}
 _EXTRAS = {extra.name for extra in EXTRAS}
@@ -262,7 +263,8 @@ def main() -> int:
             stale.append(page.name)
             if "--check" not in sys.argv:
                 page.write_text(regenerated(text), encoding="utf-8")
-    for file, text in files().items():
+    made = files() | ({helm.EXAMPLE: helm.plain_manifest()} if helm.find() else {})
+    for file, text in made.items():
         if not file.exists() or file.read_text(encoding="utf-8") != text:
             stale.append(str(file.relative_to(DOCS.parent)))
             if "--check" not in sys.argv:

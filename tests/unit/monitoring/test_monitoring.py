@@ -21,7 +21,7 @@ PANELS = [panel for row in ROWS for panel in row.panels]
 QUERIES = [pytest.param(query, id=f"{panel.title}-{query.legend}") for panel in PANELS for query in panel.queries]
 
 
-@pytest.mark.parametrize("file", files(), ids=lambda path: path.name)
+@pytest.mark.parametrize("file", files(), ids=lambda path: path.parent.name + "/" + path.name)
 def test_the_file_is_up_to_date(file):
     assert file.read_text(encoding="utf-8") == files()[file], "run: python tests/docs/regenerate.py"
 
