@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+from markupsafe import Markup
+
 from penstock.model import seconds_of
 from penstock.observe.wording import printable
 
@@ -65,8 +67,15 @@ def shown(value: object, *, but: str = "") -> str:
     return printable(str(value), but=but)
 
 
+def coded(text: str) -> Markup:
+    """A text in which names stand between backquotes, as descriptions have them: they become code."""
+    pieces = enumerate(text.split("`"))
+    return Markup("").join(Markup("<code>{}</code>").format(piece) if at % 2 else piece for at, piece in pieces)
+
+
 FILTERS = {
     "printable": shown,
+    "coded": coded,
     "number": number,
     "rate": rate,
     "amount": amount,

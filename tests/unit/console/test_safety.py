@@ -61,7 +61,8 @@ def test_no_page_is_shown_before_log_in(path, nobody):
     answer = nobody.get(path)
     assert (answer.status, answer.headers["location"].partition("?")[0]) == (303, "/login")
     assert nobody.get(path, Accept="text/event-stream").status == 401
-    assert nobody.get(path, HX_Request="true").status == 401
+    fragment = nobody.get(path, HX_Request="true")
+    assert (fragment.status, fragment.headers["hx-redirect"]) == (401, "/login")
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:9401", "127.0.0.1.evil.example", "[::2]", "", "a b"])

@@ -77,7 +77,9 @@ class Guard:
     def _to_log_in(self, request: Request) -> Response:
         is_page = "hx-request" not in request.headers and "text/event-stream" not in request.headers.get("accept", "")
         if request.method != "GET" or not is_page:
-            return self.refused(request, Refusal(401, "Log in first: the session has ended."))
+            ended = self.refused(request, Refusal(401, "Log in first: the session has ended."))
+            ended.headers["HX-Redirect"] = LOG_IN
+            return ended
         if request.headers.get("sec-fetch-site") == "cross-site":
             # Somebody followed a link of another site, where a SameSite=Strict cookie is not sent: ask once more.
             again = Response(_AGAIN, media_type="text/html")
