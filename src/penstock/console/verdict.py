@@ -7,7 +7,8 @@ from typing import Final, Literal
 from penstock.console.words import number, seconds
 from penstock.observe.wording import counted
 from penstock.operations.status.reactions import ReactionStatus
-from penstock.operations.status.status import CollectionStatus, Status
+from penstock.operations.status.report import CollectionStatus, Status
+from penstock.operations.status.workers import WorkerStatus
 
 Kind = Literal["bad", "warn", "busy", "good"]
 
@@ -80,6 +81,10 @@ def sentence_of(found: Status, judged: Sequence[Judged]) -> Sentence:
         return Sentence("bad", f"The source cannot be asked. {found.source_problem}", command="penstock check")
     remarks = [(each.status.namespace, remark) for each in judged for remark in each.remarks[:1]]
     remarks += [(each.name, remark) for each in found.reactions for remark in _of_reaction(each)]
+    remarks += [(each.name, _silent(each)) for each in found.workers if each.state == "silent"]
+    if found.index_slow:
+        slow = f"answers slowly or takes no writes: {found.index_slow}. That a worker is gone is not noticed meanwhile"
+        remarks.append(("OpenSearch", Remark("busy", "", slow)))
     for kind in ("bad", "warn", "busy"):
         worst = [(name, remark) for name, remark in remarks if remark.kind == kind]
         if worst:
@@ -200,6 +205,11 @@ def _of_documents(each: CollectionStatus) -> Iterator[Remark]:
 
 
 _RUN: Final = "penstock run"
+
+
+def _silent(each: WorkerStatus) -> Remark:
+    text = f"(a worker) has given no sign of life for {seconds(each.silent_s)}"
+    return Remark("warn", "give no sign of life", text)
 
 
 def _of_reaction(each: ReactionStatus) -> Iterator[Remark]:

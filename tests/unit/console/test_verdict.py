@@ -6,7 +6,8 @@ import pytest
 
 from penstock.console.verdict import judge, sentence_of
 from penstock.operations.status.reactions import ReactionStatus
-from penstock.operations.status.status import CollectionStatus, GenerationStatus, Status
+from penstock.operations.status.report import CollectionStatus, GenerationStatus, Status
+from penstock.operations.status.workers import WorkerStatus
 
 LIVE = CollectionStatus(
     namespace="shop.orders",
@@ -169,3 +170,17 @@ def test_the_rest_of_a_load():
     loading = replace(LIVE, state="loading", documents_index=40, writes_per_s=20.0)
     assert judge(loading, in_step_s=15.0).eta_s == 3.0
     assert judge(replace(loading, writes_per_s=0.0), in_step_s=15.0).eta_s is None
+
+
+def test_a_worker_that_is_silent_while_others_do_its_work():
+    gone = WorkerStatus("vm/7/ab", "vm", 7, "silent", 12.0, {}, "", None, None, 0.0, "1")
+    assert said(*collections(), workers=[gone])[0] == ("warn: vm/7/ab (a worker) has given no sign of life for 12 s.")
+    assert said(*collections(STOPPED), workers=[gone])[0].startswith("bad: shop.c0 has stopped")
+    assert said(*collections(), workers=[replace(gone, state="alive")])[0].startswith("good: ")
+
+
+def test_while_the_index_is_slow_silence_is_not_judged():
+    assert said(*collections(), index_slow="it took 3.0 s to answer")[0] == (
+        "busy: OpenSearch answers slowly or takes no writes: it took 3.0 s to answer."
+        " That a worker is gone is not noticed meanwhile."
+    )
