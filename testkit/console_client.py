@@ -19,7 +19,7 @@ OPERATOR, VIEWER = "operators-token-of-tests", "viewers-token-of-tests"
 
 _TIMEOUT_S = 120
 
-_HTTP = urllib3.PoolManager(retries=False, cert_reqs="CERT_NONE")
+_HTTP = urllib3.PoolManager(retries=False)
 
 
 @contextmanager

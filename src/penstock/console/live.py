@@ -86,7 +86,7 @@ def _event(seen: Rendered | None, now: Rendered) -> str:
 
 def is_stream(request: Request) -> bool:
     """Whether a browser opens the page's stream, rather than the page."""
-    return "text/event-stream" in request.headers.get("accept", "")
+    return request.method == "GET" and "text/event-stream" in request.headers.get("accept", "")
 
 
 def session_of(request: Request) -> Session | None:

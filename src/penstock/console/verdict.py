@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from penstock.console.words import number, seconds
+from penstock.console.words import number, percent, seconds
 from penstock.observe.wording import counted
 from penstock.operations.status.reactions import ReactionStatus
 from penstock.operations.status.report import CollectionStatus, Status
@@ -99,7 +99,7 @@ def _of_worst(worst: Sequence[tuple[str, Remark]], judged: Sequence[Judged]) -> 
     same = [(name, remark) for name, remark in worst if remark.cause == cause]
     first = same[0][1]
     whom = _whom([name for name, _ in same], total=len(judged))
-    others = len(worst) - len(same)
+    others = 0 if first.kind == "busy" else len(worst) - len(same)
     more = f" {counted(others, 'other')} {'needs' if others == 1 else 'need'} a look too." if others else ""
     text = f"{whom} {first.cause}" if len(same) > 1 else f"{whom} {first.text}"
     return Sentence(first.kind, f"{text}.{more}", command=first.command if len(same) == 1 else _common(same))
@@ -184,7 +184,7 @@ def _of_state(each: CollectionStatus) -> Iterator[Remark]:
     elif each.state == "dropped":
         yield Remark("warn", "were dropped at the source", "was dropped at the source; its documents are kept")
     elif each.state in ("loading", "reconciling"):
-        share = "" if each.loaded is None else f", {each.loaded:.0%} so far"
+        share = "" if each.loaded is None else f", {percent(each.loaded)} so far"
         yield Remark("busy", "are being loaded", f"is being loaded{share}")
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
+import urllib3
 from pydantic import ValidationError
 from starlette.routing import Route
 
@@ -155,6 +157,13 @@ def test_another_site_can_neither_embed_nor_fetch_a_page(shared):
     for site in ("cross-site", "same-site"):
         assert shared.get("/", Sec_Fetch_Site=site, Sec_Fetch_Mode="no-cors").status == 403
         assert shared.get("/", Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate").status == 200
+
+
+def test_a_link_on_another_site_starts_no_check(shared):
+    followed = shared.get("/settings?check=1", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate")
+    assert followed.status == 200
+    assert 'id="findings"' not in shared.text(followed)
+    assert 'id="findings"' in shared.text(shared.get("/settings?check=1", Sec_Fetch_Site="same-origin"))
 
 
 def test_a_link_from_another_site_is_followed_with_the_session(nobody):
@@ -320,6 +329,42 @@ def test_a_token_that_is_short_is_refused_at_the_start(away, tmp_path):
     console = ConsoleSettings(token_file=tmp_path / "short")
     with pytest.raises(SettingsError, match="is shorter than 16 characters; make one with: openssl rand -hex 32"):
         console_app(away.model_copy(update={"console": console}))
+
+
+def test_it_offers_https_by_a_certificate_of_ones_own(away, tmp_path):
+    files = https_files(tmp_path)
+    with (
+        served_console(away, tmp_path, log_in=False, **files) as console,
+        urllib3.PoolManager(ca_certs=str(tmp_path / "ca.pem")) as http,
+    ):
+        assert console.address.startswith("https://")
+        answer = http.request("POST", f"{console.address}/login", redirect=False, **log_in_form(console))
+        assert (answer.status, answer.headers["set-cookie"][:16]) == (303, "__Host-penstock-")
+
+
+def log_in_form(console: ConsoleClient) -> dict[str, object]:
+    headers = {"Origin": console.address, "Content-Type": "application/x-www-form-urlencoded", "Connection": "close"}
+    return {"body": f"token={OPERATOR}", "headers": headers}
+
+
+def test_a_certificate_that_cannot_be_used_is_named(away, tmp_path):
+    files = https_files(tmp_path)
+    files["tls_key"].write_text("no key")
+    with (
+        pytest.raises(SettingsError, match=r"HTTPS \(\[console\] tls_certificate\): .*key\.pem holds no private key"),
+        served_console(away, tmp_path, **files),
+    ):
+        pass
+
+
+def https_files(folder: Path) -> dict[str, Path]:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    files = {"tls_certificate": folder / "certificate.pem", "tls_key": folder / "key.pem"}
+    certificate.cert_chain_pems[0].write_to_path(files["tls_certificate"])
+    certificate.private_key_pem.write_to_path(files["tls_key"])
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    return files
 
 
 def test_a_port_that_is_taken_is_named(away, tmp_path: Path, shared: ConsoleClient):

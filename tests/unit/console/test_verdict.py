@@ -111,7 +111,7 @@ WRONG = {
     ),
     "loading": (
         collections({"state": "loading", "loaded": 0.47}),
-        "busy: shop.c0 is being loaded, 47% so far.",
+        "busy: shop.c0 is being loaded, 47 % so far.",
         "",
     ),
     "lost": (

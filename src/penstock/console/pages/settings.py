@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from penstock.console.desk import Context, Desk, Link
+from penstock.console.security.origin import is_of_another_site
 from penstock.mongo.connection import address
 from penstock.observe.logs import mask_credentials
 from penstock.operations.check.check import check
@@ -47,7 +48,7 @@ def routes(desk: Desk) -> list[Route]:
 
     def read(request: Request) -> Context:
         findings = None
-        if "check" in request.query_params:
+        if "check" in request.query_params and not is_of_another_site(request.headers):
             findings = desk.looks.look("check", lambda: list(check(desk.declared)), every_s=_CHECKED_EVERY_S)
             findings = sorted(findings, key=lambda each: ("failure", "warning", "ok").index(each.verdict))
         return {

@@ -39,7 +39,11 @@ def is_from_here(headers: Mapping[str, str]) -> bool:
     return origin is None or urlsplit(origin).netloc == headers.get("host")
 
 
+def is_of_another_site(headers: Mapping[str, str]) -> bool:
+    """Whether a page of another site led here: what costs something is not done then."""
+    return headers.get("sec-fetch-site") in ("cross-site", "same-site")
+
+
 def is_embedded_elsewhere(headers: Mapping[str, str]) -> bool:
     """Whether another site's page fetches this, rather than somebody following a link."""
-    site, mode = headers.get("sec-fetch-site"), headers.get("sec-fetch-mode")
-    return site in ("cross-site", "same-site") and mode != "navigate"
+    return is_of_another_site(headers) and headers.get("sec-fetch-mode") != "navigate"
