@@ -228,12 +228,25 @@ def test_an_index_is_made_anew_switched_rolled_back_and_finished(
         assert console.post(path, {"step": "explode"}).status == 400
 
 
+def test_a_collection_is_loaded_again_by_its_typed_name(at: Case, site: Site, tmp_path: Path) -> None:
+    namespace = f"{at.database.name}.items"
+    site.settings(namespace)  # the pipeline that loaded the index has no name
+    at.tamper(1, None)
+    path = f"/verify/{namespace}"
+    with served_console(read_settings(file=site.folder / "penstock.toml"), tmp_path) as console:
+        assert console.post(f"{path}/load", {"typed": "items"}).status == 400
+        assert console.post(f"{path}/load", {"typed": namespace}).headers["location"] == path
+        until_text(console, path, "10 documents loaded")
+    assert at.indexed() == {f"n:{number}": {"n": number} for number in range(10)}
+
+
 FORMS = [
     ("/dead-letters/replay", {"collection": "{}"}),
     ("/dead-letters/drop", {"collection": "{}", "typed": "{}"}),
     ("/verify", {}),
     ("/verify/{}", {}),
     ("/verify/{}/repair", {"id": "n:1"}),
+    ("/verify/{}/load", {"typed": "{}"}),
     ("/reindex/{}", {"step": "build", "force": "yes"}),
     ("/reindex/{}", {"step": "finish", "typed": "{}"}),
     ("/jobs/stop", {"kind": "verify", "subject": "{}"}),

@@ -33,6 +33,7 @@ from penstock.observe.logs import mask_credentials
 from penstock.opensearch.http.waiting import FailFast
 from penstock.opensearch.state.store import Conflict, StateDocument, StateStore, Stored
 from penstock.runtime.intervals import INTERVALS, Intervals
+from penstock.runtime.threads import ChildEvent
 from penstock.settings import Settings
 from penstock.worker.collections.expansion import matching
 
@@ -124,8 +125,6 @@ class JobKeeper:
         self._wake.set()
         if self._thread:
             self._thread.join()
-        for held in self._held.values():
-            held.stop.set()
         self._pool.shutdown(wait=True)
         until = time.monotonic() + _END_WITHIN_S
         while self._held and time.monotonic() < until:
@@ -215,7 +214,7 @@ class JobKeeper:
             taken = self.board.store.put(state_id, document, stored)
         except Conflict:
             return  # another console was faster
-        held = _Held(taken, JobReport(map(tuple, before["run"].get("lines", ()))), threading.Event())
+        held = _Held(taken, JobReport(map(tuple, before["run"].get("lines", ()))), ChildEvent(self._closing))
         if resumed:
             held.report.say("resumed: the console that ran it before ended")
         work = Work(

@@ -29,7 +29,7 @@ def routes(desk: Desk) -> list[Route]:
 
     def read(_request: Request) -> Context:
         settings = desk.settings
-        found = desk.looks.look("moved on", lambda: moved_on(settings), every_s=2.0)
+        found = desk.looks.look("moved on", lambda: moved_on(settings), every_s=5.0)
         jobs = jobs_of(desk, [JobName("reindex", each) for each in found])
         rows = [(each, *found[each], jobs.get(JobName("reindex", each))) for each in found]
         return {"rows": rows, "changed": [each for each, (names, _) in found.items() if names]}
@@ -56,8 +56,8 @@ def routes(desk: Desk) -> list[Route]:
 
     return [
         desk.page("/reindex", "reindex.html", read, every_s=2.0),
-        desk.page("/reindex/{namespace}", "reindex_one.html", read_one, every_s=1.0),
-        desk.action("/reindex/{namespace}", step),
+        desk.page("/reindex/{namespace:path}", "reindex_one.html", read_one, every_s=1.0),
+        desk.action("/reindex/{namespace:path}", step),
     ]
 
 

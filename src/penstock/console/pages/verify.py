@@ -29,10 +29,22 @@ def routes(desk: Desk) -> list[Route]:
 
     def read_one(request: Request) -> Context:
         namespace = _namespace(desk, request)
-        names = [JobName("verify", namespace), JobName("repair", namespace)]
+        names = [JobName("verify", namespace), JobName("repair", namespace), JobName("load", namespace)]
         jobs = jobs_of(desk, names)
-        verify, repair = (jobs.get(each) for each in names)
-        return {"namespace": namespace, "verify": verify, "repair": repair}
+        verify, *others = (jobs.get(each) for each in names)
+        latest = verify.run.started_at if verify else None
+        shown = [each for each in others if each and (each.is_open or latest is None or each.run.started_at > latest)]
+        return {"namespace": namespace, "verify": verify, "repair": others[0], "load": others[1], "others": shown}
+
+    return [
+        desk.page("/verify", "verify.html", read, every_s=2.0),
+        *_forms(desk),
+        desk.page("/verify/{namespace:path}", "verify_one.html", read_one, every_s=1.0),
+    ]
+
+
+def _forms(desk: Desk) -> list[Route]:
+    """Return the routes of what can be started."""
 
     def begin(request: Request, form: ImmutableMultiDict[str, str]) -> Response | str:
         namespace = _namespace(desk, request)
@@ -57,12 +69,16 @@ def routes(desk: Desk) -> list[Route]:
         arguments = {"repair": True, "documents": ids, "wait_s": 5.0}
         return start(desk, request, JobName("repair", namespace), arguments, f"/verify/{namespace}")
 
+    def load(request: Request, form: ImmutableMultiDict[str, str]) -> Response | str:
+        namespace = _namespace(desk, request)
+        require_typed(form, namespace)
+        return start(desk, request, JobName("load", namespace), {"again": True}, f"/verify/{namespace}")
+
     return [
-        desk.page("/verify", "verify.html", read, every_s=2.0),
         desk.action("/verify", begin_all),
-        desk.page("/verify/{namespace}", "verify_one.html", read_one, every_s=1.0),
-        desk.action("/verify/{namespace}", begin),
-        desk.action("/verify/{namespace}/repair", repair),
+        desk.action("/verify/{namespace:path}/repair", repair),
+        desk.action("/verify/{namespace:path}/load", load),
+        desk.action("/verify/{namespace:path}", begin),
     ]
 
 
