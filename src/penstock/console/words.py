@@ -1,5 +1,6 @@
 """How numbers and times are written on pages: the filters of the templates."""
 
+import re
 from datetime import UTC, datetime
 
 from markupsafe import Markup
@@ -67,6 +68,11 @@ def shown(value: object, *, but: str = "") -> str:
     return printable(str(value), but=but)
 
 
+def breakable(name: str) -> Markup:
+    """A name that may be broken after a dot, a hyphen or an underscore rather than anywhere."""
+    return Markup("<wbr>").join(piece for piece in re.split(r"(?<=[._-])", name) if piece)
+
+
 def coded(text: str) -> Markup:
     """A text in which names stand between backquotes, as descriptions have them: they become code."""
     pieces = enumerate(text.split("`"))
@@ -75,6 +81,7 @@ def coded(text: str) -> Markup:
 
 FILTERS = {
     "printable": shown,
+    "breakable": breakable,
     "coded": coded,
     "number": number,
     "rate": rate,

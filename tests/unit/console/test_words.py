@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from penstock.console.words import coded, number, percent, rate, seconds, version_time, when
+from penstock.console.words import breakable, coded, number, percent, rate, seconds, version_time, when
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,7 @@ def test_times_have_their_zone():
 
 def test_names_between_backquotes_are_code_and_all_else_is_text():
     assert coded("set `a<b` & `c`, <i>") == "set <code>a&lt;b</code> &amp; <code>c</code>, &lt;i&gt;"
+
+
+def test_names_break_where_they_have_a_sign():
+    assert breakable("shop.big_orders-2<b>") == "shop.<wbr>big_<wbr>orders-<wbr>2&lt;b&gt;"
