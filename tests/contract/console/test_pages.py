@@ -13,7 +13,8 @@ from penstock.settings import Settings, read_settings
 from testkit.console_client import VIEWER, ConsoleClient, served_console
 from testkit.workspace import Site, until
 
-HOSTILE = "<img src=x onerror=alert(1)>"
+HOSTILE = "<img src=x onerror=alert(1)>\u202e"
+"""It ends with a sign that turns the direction of what follows."""
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +129,14 @@ def test_search_finds_what_people_find_with_what_matches(open_console, site):
 
 
 def test_a_hostile_value_is_text(open_console, site):
-    page = open_console.text(open_console.get(f"/collections/{site.namespace}/search?q=onerror"))
-    assert HOSTILE not in page
-    assert "&lt;img src" in page
-    assert f'value="{HOSTILE[:4]}' not in open_console.text(
-        open_console.get(f"/collections/{site.namespace}/search?q=%22%3E%3Cimg src=x")
-    )
+    path = f"/collections/{site.namespace}/search?q="
+    found = open_console.text(open_console.get(f"{path}onerror"))
+    assert "&lt;img src=x" in found.replace("<mark>", "").replace("</mark>", "")
+    assert "\\u202e" in found
+    asked = open_console.text(open_console.get(f"{path}%22%3E%3Cimg src=x"))
+    for page in (found, asked):
+        assert "<img src=x" not in page
+        assert "\u202e" not in page
 
 
 def test_search_is_closed_while_values_are_hidden(console, site):
@@ -162,4 +165,7 @@ def test_the_command_and_a_worker_serve_it(site: Site, tmp_path: Path) -> None:
         answer = until(lambda at=address: (got := ConsoleClient(at).get("/")).status == 200 and got, "the overview")
         assert site.namespace in ConsoleClient.text(answer)
     for each in (worker, command):
-        each.terminate()
+        with ConsoleClient(each.until_logged("serving the console")["address"]).stream("/") as open_page:
+            assert open_page.next().startswith("event: whole")
+            each.terminate()
+            until(open_page.has_ended, "the stream ends with its console")
