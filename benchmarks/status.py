@@ -6,19 +6,26 @@ The state is written as workers write it; the indexes are real, with a few docum
 """
 
 import argparse
+import logging
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+import urllib3
+
+from penstock.console.server import serving
 from penstock.opensearch.http.client import Client
 from penstock.opensearch.http.waiting import FailFast
 from penstock.opensearch.index.indexes import Indexes
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRegistry
+from penstock.opensearch.state.ids import generations_id, load_id, pipeline_id
 from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.opensearch.state.store import StateStore
@@ -69,16 +76,41 @@ def _status(index: str) -> Mapping[str, Any]:
     return {"state": "live", "lag_s": 0.2, "counts": {}, "writes_per_s": {index: 0.0}, "reported_at": time.time()}
 
 
-def measured(settings: Settings, looks: int) -> list[float]:
-    """Return the seconds of each look, after a first one that also reads the settings' files."""
-    with closing(StatusWatch(settings)) as watch:
-        assert len(watch.look().collections) == len(settings.collections)
-        seconds = []
-        for _ in range(looks):
-            began = time.perf_counter()
-            watch.look()
-            seconds.append(time.perf_counter() - began)
-        return seconds
+def forget(settings: Settings) -> None:
+    """Delete what was made, on a server that stays."""
+    with closing(Client(settings.sink)) as client:
+        store = StateStore(client, FailFast(client.url))
+        for each in settings.collections:
+            client.request("DELETE", f"/{each.alias}-g1")
+            pipeline, load = pipeline_id(each.namespace), load_id(each.namespace, f"{each.alias}-g1")
+            for state_id in (pipeline, load, generations_id(each.alias)):
+                store.delete(state_id)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Milliseconds of each of some rounds, and of the processor of the one who looks."""
+
+    what: str
+    took_ms: list[float]
+    cpu_ms: list[float]
+
+    def __str__(self) -> str:
+        median, most, cpu = statistics.median(self.took_ms), max(self.took_ms), statistics.median(self.cpu_ms)
+        return f"{self.what}: {median:.0f} ms (median), {most:.0f} ms at most; {cpu:.0f} ms of CPU"
+
+
+def measured(what: str, work: Callable[[], object], rounds: int, *, pause_s: float = 0.0) -> Figures:
+    """Do something again and again, after a first time that also reads files."""
+    work()
+    took, cpu = [], []
+    for _ in range(rounds):
+        time.sleep(pause_s)
+        began, used = time.perf_counter(), time.process_time()
+        work()
+        took.append(1000 * (time.perf_counter() - began))
+        cpu.append(1000 * (time.process_time() - used))
+    return Figures(what, took, cpu)
 
 
 def main() -> None:
@@ -87,6 +119,7 @@ def main() -> None:
     parser.add_argument("--looks", type=int, default=20)
     parser.add_argument("--url", help="an OpenSearch that is there; by default one of its own is started")
     given = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with tempfile.TemporaryDirectory() as folder:
         if given.url:
             run(given.url, given.collections, given.looks)
@@ -99,10 +132,22 @@ def run(url: str, collections: int, looks: int) -> None:
     """Measure once, and print it."""
     settings = settings_of(url, collections)
     prepare(settings)
-    ms = sorted(1000 * each for each in measured(settings, looks))
-    print(
-        f"{collections} collections: a look takes {statistics.median(ms):.0f} ms at the median, {ms[-1]:.0f} ms at most"
-    )
+    try:
+        with closing(StatusWatch(settings)) as watch:
+            print(measured(f"a look at {collections} collections", watch.look, looks))
+        with serving(settings, "127.0.0.1:0") as console:
+            assert console is not None
+            http = urllib3.PoolManager()
+
+            def overview() -> None:
+                page = http.request("GET", f"{console.address}/")
+                assert page.status == 200, page.data
+                assert page.data.count(b"<tr id=") == collections
+
+            print(measured("the overview, while one look serves several viewers", overview, looks))
+            print(measured("the overview, each time with a new look", overview, looks, pause_s=1.1))
+    finally:
+        forget(settings)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ _REPAIR = "tests/contract/operations/test_verify_repair.py"
 _OUTSIDE = "tests/contract/opensearch/test_sink_answers.py::TestWhatIsReadOutsideTheStream"
 _STREAM_FAULTS = "tests/contract/mongo/test_stream_faults.py"
 _FORGOTTEN = "tests/end_to_end/test_forgotten_deletes.py"
+_SAMPLES = "tests/contract/opensearch/test_samples.py"
 _SYNC = "tests/contract/lambdas/test_sync.py"
 _RENAMED = "tests/end_to_end/test_renamed_collections.py"
 _DELIVERY = "tests/unit/reactions/test_delivery.py"
@@ -56,8 +57,8 @@ PROMISES = (
     Promise(
         "checkpoint before acknowledgement",
         "pipeline/pipeline.py",
-        "        self._flights.append(_Flight(folded.documents, position, delivered))\n",
-        "        self._flights.append(_Flight(folded.documents, position, delivered))\n"
+        "        self._flights.append(_Flight(folded.documents, position, read_at, delivered))\n",
+        "        self._flights.append(_Flight(folded.documents, position, read_at, delivered))\n"
         "        if position:\n"
         "            self.ports.checkpoints.save(position)\n",
         ("tests/unit/pipeline/test_pipeline.py::test_a_position_behind_an_unfinished_batch_is_never_saved",),
@@ -227,10 +228,31 @@ PROMISES = (
     ),
     Promise(
         "`live` is said of a collection that nobody feeds",
-        "operations/status/status.py",
+        "operations/status/looked.py",
         "        if document and not feeds(document, str(namespace), str(index)):\n",
         "        if False:\n",
         (f"{_DEPLOYMENTS}::test_a_standby_that_declares_more_says_what_nobody_feeds_and_takes_over",),
+    ),
+    Promise(
+        "a sample is written without the lease",
+        "opensearch/state/samples.py",
+        "        while self._pending and self._may_write():\n",
+        "        while self._pending:\n",
+        (f"{_SAMPLES}::test_nothing_is_written_without_the_lease",),
+    ),
+    Promise(
+        "the history grows for ever",
+        "opensearch/state/samples.py",
+        "        over = [each for each in known if is_over(each, part)]\n",
+        "        over: list[str] = []\n",
+        (f"{_SAMPLES}::test_what_is_older_than_what_is_kept_is_deleted_after_any_absence",),
+    ),
+    Promise(
+        "who lives is judged by wall clocks",
+        "operations/status/workers.py",
+        "        if known and all(map(self._is_silent, known)):\n",
+        "        if not reported_lately(document):\n",
+        ("tests/unit/operations/test_heartbeats.py::test_no_wall_clock_is_compared",),
     ),
     Promise(
         "outcomes by place instead of by id",

@@ -33,6 +33,10 @@ def test_the_sync_function_is_measured_as_deployed(tmp_path):
     assert (tmp_path / "lambda_calls.json").exists()
 
 
+def test_a_look_at_many_collections_is_measured_and_nothing_stays(sink_url):
+    run("benchmarks.status", "--collections=3", "--looks=2", f"--url={sink_url}")
+
+
 @pytest.fixture
 def at(monkeypatch, database, source_uri, sink_url):
     """The benchmarks' ground on the tests' servers and database."""

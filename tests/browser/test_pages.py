@@ -10,6 +10,8 @@ from testkit.city_site import NAMESPACE, TOKYO, VIEWER, CitySite
 from testkit.workspace import until
 
 FURTHER = (
+    f"/collections/{NAMESPACE}",
+    f"/collections/{NAMESPACE}?span=7d",
     f"/collections/{NAMESPACE}/search?q={quote('東京')}",
     f"/explain?collection={NAMESPACE}&id=n:{TOKYO}",
     f"/explain?collection={NAMESPACE}&id=n:5",

@@ -149,6 +149,24 @@ def test_nobody_is_silent_while_the_index_is_slow_or_away():
     assert site.watch.slow == ""
 
 
+def test_who_was_found_gone_stays_so_until_it_writes_again():
+    """However slow OpenSearch becomes, or whatever keeps it from taking writes, in the meantime."""
+    site = Site()
+    for _ in range(3):
+        site.look(writes=True)
+    for _ in range(4):
+        site.look(writes=False)
+    site.look(writes=False, took_s=4.0)
+    assert (site.state, site.runs) == ("silent", False)
+    site.why_no_writes = "blocked"
+    site.watch.missed("no answer")
+    site.look(writes=False)
+    assert (site.state, site.runs) == ("silent", False)
+    site.why_no_writes = ""
+    site.look(writes=True)
+    assert (site.state, site.runs) == ("alive", True)
+
+
 def test_a_pause_between_two_looks_is_not_the_workers_silence():
     """The looker slept, or nobody had the page open, while OpenSearch was away."""
     site = Site()

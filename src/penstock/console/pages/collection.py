@@ -18,6 +18,7 @@ from penstock.opensearch.index.field_limit import count_fields
 from penstock.opensearch.state.generations import CollectionRecord
 from penstock.operations.status.history import History, Span
 from penstock.operations.status.report import CollectionStatus
+from penstock.planner import pipeline_of
 from penstock.settings import CollectionSettings
 
 LINKS: tuple[Link, ...] = ()
@@ -63,8 +64,9 @@ def routes(desk: Desk) -> list[Route]:
         declared = _declared(desk, namespace)
         if line is None:
             raise SettingsError(f"{namespace} is not a declared collection: add a [[collections]] table for it.")
-        history = _history(desk, line, span)
         record = desk.everything.watch.records.get(line.index)
+        feeding = _feeding(request, line, record)
+        history = _history(desk, feeding, span)
         pipeline = next((each for each in desk.status().pipelines if each.name == line.pipeline), None)
         return {
             "namespace": namespace,
@@ -78,6 +80,8 @@ def routes(desk: Desk) -> list[Route]:
             "is_mapped": bool(desk.settings.pipeline.parking_queue),
             "pipeline": pipeline,
             "shares": [each for each in pipeline.collections if each != namespace] if pipeline else [],
+            "feeding": feeding,
+            "generation": request.query_params.get("generation", ""),
             "generations": _generations(line, record),
             "fields": _fields(desk, declared) if declared else None,
             "max_fields": declared.max_fields if declared else None,
@@ -91,7 +95,8 @@ def routes(desk: Desk) -> list[Route]:
         line, span = _line(desk, request.path_params["namespace"]), _span(request)
         if line is None:
             return JSONResponse({"error": "no such collection"}, 404)
-        history = _history(desk, line, span)
+        feeding = _feeding(request, line, desk.everything.watch.records.get(line.index))
+        history = _history(desk, feeding, span)
         columns = {name: history.columns[name] for _, _, _, its in _CHARTS for name in its}
         return JSONResponse({"since": history.since, "until": history.until, "at": history.times, "columns": columns})
 
@@ -114,9 +119,18 @@ def _declared(desk: Desk, namespace: str) -> CollectionSettings | None:
     return next((each for each in desk.settings.collections if each.namespace == namespace), None)
 
 
-def _history(desk: Desk, line: CollectionStatus, span: Span) -> History:
-    key = "history", line.pipeline, span
-    return desk.looks.look(key, lambda: desk.everything.history(line.pipeline, span), every_s=_HISTORY_EVERY_S)
+def _feeding(request: Request, line: CollectionStatus, record: CollectionRecord | None) -> str:
+    """The pipeline whose history is asked for: that of the index that serves, or of another generation."""
+    asked = request.query_params.get("generation", "")
+    found = next((each for each in record.generations if str(each.number) == asked), None) if record else None
+    if found is None or record is None:
+        return line.pipeline
+    return pipeline_of(found.index) if found.number > 1 else record.pipeline or line.pipeline
+
+
+def _history(desk: Desk, pipeline: str, span: Span) -> History:
+    key = "history", pipeline, span
+    return desk.looks.look(key, lambda: desk.everything.history(pipeline, span), every_s=_HISTORY_EVERY_S)
 
 
 def _charts(history: History) -> list[Chart]:
@@ -141,6 +155,7 @@ def _generations(line: CollectionStatus, record: CollectionRecord | None) -> Seq
     return [
         {
             "index": each.index,
+            "number": each.number,
             "role": each.role,
             "state": known[each.index].state if each.index in known else line.state,
             "documents": known.get(each.index, line).documents_index,

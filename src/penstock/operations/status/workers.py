@@ -1,6 +1,6 @@
 """The worker processes, and whether each is alive: by its signs of life, on the looker's own clock."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -47,6 +47,12 @@ class WorkerWatch:
     _workers: Heartbeats = field(init=False)
     _leases: Heartbeats = field(init=False)
     _seen: Mapping[str, StateDocument] = field(default_factory=dict)
+    _places: dict[str, Hashable] = field(default_factory=dict)
+    """Where what each worker and each holder wrote last stands, by the worker's name and the lease's id."""
+    _gone: dict[str, Hashable] = field(default_factory=dict)
+    """Those that were found to be gone: they stay so until they write again."""
+    _gone_at: dict[str, float] = field(default_factory=dict)
+    """When a worker was found to be gone, by the looker's clock."""
 
     def __post_init__(self) -> None:
         gap_s = self.intervals.silent_s / 2
@@ -67,16 +73,27 @@ class WorkerWatch:
         if took_s > _SLOW_S:
             self.missed(f"it took {took_s:.1f} s to answer")
         self._seen = {name: each.document for name, each in workers.items()}
-        self._workers.saw({name: (each.seq_no, each.primary_term) for name, each in workers.items()})
-        self._leases.saw({name: (each.seq_no, each.primary_term) for name, each in pipelines.items()})
+        places = {name: (each.seq_no, each.primary_term) for name, each in workers.items()}
+        leases = {name: (each.seq_no, each.primary_term) for name, each in pipelines.items()}
+        self._places = {**places, **leases}
+        self._gone = {name: place for name, place in self._gone.items() if self._places.get(name) == place}
+        self._gone_at = {name: at for name, at in self._gone_at.items() if name in self._gone}
+        self._workers.saw(places)
+        self._leases.saw(leases)
         if took_s > _SLOW_S:
             return
-        doubtful = self.slow or any(map(self._is_silent, workers))
+        doubtful = self.slow or any(self._is_silent(name) for name in workers if name not in self._gone)
         reason = why_no_writes() if doubtful else ""
         if reason:
             self.missed(reason)
-        else:
-            self.slow = ""
+            return
+        self.slow = ""
+        for name in filter(self._is_silent, workers):
+            self._gone[name] = places[name]
+            self._gone_at.setdefault(name, self._workers.now())
+        for state_id, each in pipelines.items():
+            if not each.document["released"] and self._has_gone(state_id, each.document):
+                self._gone[state_id] = leases[state_id]
 
     def missed(self, reason: str) -> None:
         """Note that a look was not answered, and why: all silence begins anew."""
@@ -90,19 +107,31 @@ class WorkerWatch:
 
     def is_running(self, state_id: str, document: StateDocument) -> bool:
         """Whether the holder of a lease is there, by the lease's document as it was seen last."""
-        if document["released"]:
+        if document["released"] or state_id in self._gone:
             return False
-        owner = document["owner"].rpartition("/")[0]
-        known = [name for name in self._seen if name.rpartition("/")[0] == owner]
-        if known and all(map(self._is_silent, known)):
-            return False
-        if self._leases.silent_s(state_id) >= float(document["lease_s"]):
-            return False
+        known = self._processes_of(document)
         held = any(self._seen[name]["pipelines"].get(document["name"], "standby") != "standby" for name in known)
         return held or self._leases.was_heard(state_id) or reported_lately(document)
 
+    def _has_gone(self, state_id: str, document: StateDocument) -> bool:
+        """Whether the holder gives no sign of life, or has let its lease run out."""
+        known = self._processes_of(document)
+        if known and all(map(self._is_silent, known)):
+            return True
+        return self._leases.silent_s(state_id) >= float(document["lease_s"])
+
+    def _processes_of(self, document: StateDocument) -> list[str]:
+        """The processes that may be the holder: a name is used again after a restart in the same container."""
+        owner = document["owner"].rpartition("/")[0]
+        return [name for name in self._seen if name.rpartition("/")[0] == owner]
+
     def _is_silent(self, name: str) -> bool:
-        return self._workers.silent_s(name) >= self.intervals.silent_s
+        return name in self._gone or self._workers.silent_s(name) >= self.intervals.silent_s
+
+    def _silent_s(self, name: str) -> float:
+        if name in self._gone_at:
+            return self.intervals.silent_s + self._workers.now() - self._gone_at[name]
+        return self._workers.silent_s(name)
 
     def _status(self, name: str, document: StateDocument) -> WorkerStatus:
         heard = self._workers.was_heard(name)
@@ -111,7 +140,7 @@ class WorkerWatch:
             host=document["host"],
             pid=document["pid"],
             state="silent" if self._is_silent(name) else "alive" if heard else "unknown",
-            silent_s=round(self._workers.silent_s(name), 1),
+            silent_s=round(self._silent_s(name), 1),
             pipelines=document["pipelines"],
             waiting=document["waiting"],
             memory_bytes=document["memory_bytes"],
