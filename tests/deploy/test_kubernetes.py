@@ -1,7 +1,10 @@
 """The chart and the plain manifest: what Kubernetes' schemas, the settings and the command line say to them."""
 
+import os
 import re
+import subprocess
 import tomllib
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import yaml
 
 from testkit import helm
 from testkit.manifests import objects, parsed, pods, read_as_in, schema_problems, secrets_as_values
+from testkit.workspace import PENSTOCK
 
 needs_helm = pytest.mark.skipif(helm.find() is None, reason=helm.HOW)
 
@@ -186,8 +190,31 @@ def test_the_console_has_what_its_values_say(tmp_path):
     found = objects(helm.template(EVERYTHING).stdout)
     console = read_as_in(pods(found)["Deployment/penstock-console"], found, tmp_path).console
     assert (console.actions, console.show_values, console.behind_proxy) == (True, True, True)
-    assert console.allowed_hosts == ("penstock.example.com", "other.example.com")
+    assert console.allowed_hosts == "penstock.example.com,other.example.com"
     assert (console.token_file.name, console.viewer_token_file.name) == ("token", "viewers")
+
+
+@needs_helm
+def test_the_console_of_the_pod_starts_and_answers_the_probe_by_the_address_of_the_pod(tmp_path):
+    found = objects(helm.template({**LEAST, "console": {**CONSOLE, "behindProxy": True, "actions": True}}).stdout)
+    pod = pods(found)["Deployment/penstock-console"]
+    read_as_in(pod, found, tmp_path)
+    (container,) = pod["spec"]["containers"]
+    secrets = str(tmp_path / "run" / "secrets")
+    environ = {each["name"]: each["value"].replace("/run/secrets", secrets) for each in container["env"]}
+    assert environ["PENSTOCK_CONSOLE_LISTEN"] == ":9401"
+    environ |= {"PENSTOCK_CONSOLE_LISTEN": "0.0.0.0:0", "PATH": os.environ["PATH"]}
+    command = [*PENSTOCK, *container["args"]]
+    with subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            line = process.stdout.readline()
+            (port,) = re.findall(r":(\d+)$", line.strip())
+            asked = urllib.request.Request(f"http://127.0.0.1:{port}/healthz", headers={"Host": "10.0.0.7:9401"})
+            with urllib.request.urlopen(asked, timeout=60) as answer:
+                assert answer.status == 200
+        finally:
+            process.terminate()
+    assert process.returncode == 0
 
 
 @needs_helm
