@@ -19,7 +19,7 @@ from penstock.errors import SettingsError, Stopped, SystemicFault
 from penstock.opensearch.state.store import Conflict
 from penstock.runtime.intervals import Intervals
 from penstock.settings import CollectionSettings, PipelineSettings, Settings, SinkSettings, SourceSettings
-from testkit.http_relay import Relay
+from testkit.http_relay import Asked, Relay
 from testkit.workspace import until
 
 ANN, BOB = Person("Ann", "operator"), Person("Bob", "operator")
@@ -221,21 +221,40 @@ def test_what_cannot_go_on_is_interrupted_when_its_console_ends(console: Any, sw
 def test_while_the_index_is_away_nobody_takes_a_job_from_a_console_that_lives(
     console: Any, settings: Settings, switch: Switch, between: Relay
 ) -> None:
-    away = threading.Event()
-    between.plan = lambda asked: "drop" if away.is_set() else "pass"
-    through = settings.model_copy(update={"sink": settings.sink.model_copy(update={"url": between.url})})
+    """What was seen before says nothing afterwards, even if the other console can be seen before it can write."""
+    away, reads = threading.Event(), threading.Event()
+
+    def plan(asked: Asked) -> str:
+        return "drop" if away.is_set() and not (reads.is_set() and "/_mget" in asked.path) else "pass"
+
+    between.plan = plan
+    through = settings.model_copy(
+        update={
+            "sink": settings.sink.model_copy(update={"url": between.url}),
+            "pipeline": settings.pipeline.model_copy(update={"lease_s": 4}),
+        }
+    )
     at, other = console(settings=through), console(settings=through)
     at.start(ORDERS, {}, ANN)
-    until_state(at, "running")
-    runner = next(each for each in (at, other) if each._held)
-    owner, asked = job(at).owner, len(between.asked)
+    owner = until_state(at, "running").owner
     began = time.monotonic()
     away.set()
-    until(lambda: time.monotonic() - began > 2.5 and len(between.asked) > asked + 20, "longer than the lease")
+    until(lambda: time.monotonic() - began > 5, "longer than the lease")
+    reads.set()
+    asked = len([each for each in between.asked if "/_mget" in each.path])
+    until(lambda: len([each for each in between.asked if "/_mget" in each.path]) > asked + 6, "both have looked")
     away.clear()
+    beat = beat_of(other)
+    until(lambda: beat_of(other) > beat + 2, "it is renewed again")
+    assert (job(other).owner, job(other).run.resumed, switch.most) == (owner, 0, 1)
     switch.go.set()
-    done = until_state(runner, "done")
-    assert (done.run.resumed, owner != "", switch.most) == (0, True, 1)
+    assert until_state(other, "done").run.resumed == 0
+
+
+def beat_of(at: JobKeeper) -> int:
+    state_id = at.board.id_of(ORDERS)
+    beat: int = at.board.stored([state_id])[state_id].document["beat"]
+    return beat
 
 
 def test_a_console_that_lost_its_lease_ends_the_operation_and_writes_nothing(console: Any, switch: Switch) -> None:
@@ -310,6 +329,9 @@ def test_the_activity_says_who_did_what_with_which_result_and_each_once(console:
     assert began.result == "repair: yes, rate: 5, documents: a, b"
     assert (ended.by, ended.what, ended.result) == (ANN, "verify done", "equal: 10 documents compared")
     assert abs(datetime.now(UTC) - ended.at) < timedelta(minutes=10)
+    for _ in range(2):
+        other.activity.note(BOB, "something", "shop.orders", key="the same")
+    assert len(at.activity.entries()) == 3
 
 
 def test_a_job_of_a_later_version_is_left_alone(console: Any, switch: Switch) -> None:

@@ -139,11 +139,10 @@ class JobKeeper:
             self._wake.clear()
 
     def _attempt(self, what: Callable[[], None]) -> bool:
-        """Do what asks the index; without an answer nothing was seen."""
+        """Do what asks the index; return whether it answered."""
         try:
             what()
         except PenstockError as error:
-            self._seen.clear()
             if not self._is_away:
                 log.warning("jobs cannot be looked at", reason=str(error))
             self._is_away = True
@@ -156,7 +155,7 @@ class JobKeeper:
     def _look(self) -> None:
         self._beat_all()
         now = time.monotonic()
-        if now - self._looked_at > self._lease_s / 2:
+        if now - self._looked_at > self._lease_s / 2:  # the index did not answer, or this process was paused
             self._seen.clear()
         listed = self.board.listed()
         for state_id, stored in self.board.stored(listed).items():
