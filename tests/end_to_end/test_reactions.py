@@ -439,6 +439,7 @@ def test_a_worker_that_lost_its_lease_while_it_slept_sends_nothing_more(
     second.until_logged("standby: another worker holds the lease", pipeline=f"reaction/{name}")
     database.orders.insert_many([{"_id": number} for number in range(20)])
     until(lambda: len(hook.posted) > 4, first.errors)
+    until(lambda: first.metric("penstock_reaction_waiting", reaction=name) == 1, first.scrape)
     first.signal(signal.SIGSTOP)
     second.until_logged("took the lease", pipeline=f"reaction/{name}")
     hook.plan = lambda _: Said()
@@ -446,6 +447,7 @@ def test_a_worker_that_lost_its_lease_while_it_slept_sends_nothing_more(
     first.signal(signal.SIGCONT)
     first.until_logged("lease lost", reaction=name)
     assert len(hook.accepted) == 20
+    assert first.metric("penstock_reaction_waiting", reaction=name) == 0, "it waits for nothing any more"
     second.terminate()
     first.terminate()
 
