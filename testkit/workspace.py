@@ -241,19 +241,23 @@ class Site:
         self._workers: list[Worker] = []
         self._collections: dict[tuple[str, str], CollectionSettings] = {}
 
-    def settings(self, *namespaces: str, source=None, pipeline=None, reactions=(), **collection) -> None:
-        """Write the settings file: these collections, each with the same further settings, and these reactions."""
+    def settings(
+        self, *namespaces: str, source=None, pipeline=None, log=None, reactions=(), topics=(), **collection
+    ) -> None:
+        """Write the settings file: these collections, each with the same further settings, reactions and topics."""
         sections = {
             "source": {"uri": self.source_uri, **(source or {})},
             "sink": {"url": self.sink_url},
             "pipeline": {"lease_s": 1, **(pipeline or {})},
             "observe": {"listen": "127.0.0.1:0", "log_format": "json"},
+            "log": log or {},
         }
         text = "".join(f"[{name}]\n{_toml(values)}" for name, values in sections.items())
         for namespace in namespaces:
             values = {"namespace": namespace, "index": self.index(namespace), "replicas": 0, **collection}
             text += f"[[collections]]\n{_toml(values)}"
         text += "".join(f"[[reactions]]\n{_toml(each)}" for each in reactions)
+        text += "".join(f"[[topics]]\n{_toml(each)}" for each in topics)
         (self.folder / "penstock.toml").write_text(text)
 
     def index(self, namespace: str) -> str:

@@ -1,6 +1,7 @@
 """Real servers for every test that asks for them, started once a session, or the ones the environment names.
 
-PENSTOCK_TEST_SOURCE_URI and PENSTOCK_TEST_SINK_URL name servers of one's own: a MongoDB replica set, an OpenSearch.
+PENSTOCK_TEST_SOURCE_URI, PENSTOCK_TEST_SINK_URL and PENSTOCK_TEST_KAFKA_SERVERS name servers of one's own: a MongoDB
+replica set, an OpenSearch, the brokers of a Kafka.
 PENSTOCK_TEST_MAJORITY_LAG_MS lets the majority of the local source lag at random, by up to this number of milliseconds.
 """
 
@@ -26,6 +27,7 @@ from xdist.scheduler import LoadFileScheduling
 from penstock.cli import main
 from penstock.errors import PenstockError
 from penstock.runtime.intervals import Intervals
+from penstock_tools.servers.kafka import local_kafka
 from penstock_tools.servers.opensearch import local_opensearch
 from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.workspace import Site
@@ -103,6 +105,17 @@ def sink_url(servers_folder: Path) -> Iterator[str]:
         return
     with _in_memory(servers_folder / "opensearch"), _or_exit(local_opensearch(servers_folder)) as server:
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def kafka_servers(servers_folder: Path) -> Iterator[str]:
+    """The broker of an Apache Kafka, as host:port."""
+    given = os.environ.get("PENSTOCK_TEST_KAFKA_SERVERS")
+    if given:
+        yield given
+        return
+    with _in_memory(servers_folder / "kafka"), _or_exit(local_kafka(servers_folder)) as kafka:
+        yield kafka.bootstrap_servers
 
 
 @contextmanager

@@ -67,9 +67,19 @@ class Wiring:
         """How to wait for the index."""
         return RetryForever(self.metrics, stop, if_closed=self.if_closed)
 
-    def adapters(self, plan: Plan, stop: threading.Event, *, leased: bool = False) -> "Adapters":
-        """Join a pipeline; with `leased` nothing is written to its indexes without its lease."""
-        return Adapters(self, plan, stop, leased=leased)
+    def adapters(
+        self,
+        plan: Plan,
+        stop: threading.Event,
+        *,
+        leased: bool = False,
+        may_send: Callable[[], None] = lambda: None,
+    ) -> "Adapters":
+        """Join a pipeline; with `leased` nothing is written to its indexes without its lease.
+
+        `may_send` is asked before each request in the place of the lease, and raises LeaseLost.
+        """
+        return Adapters(self, plan, stop, leased=leased, may_send=may_send)
 
     def reaction(self, reaction: ReactionSettings, stop: threading.Event) -> "ReactionAdapters":
         """Join a reaction; nothing is written without its lease."""
@@ -169,7 +179,15 @@ EVENT_BYTES_KEPT = 4 * 1024 * 1024
 class Adapters:
     """What one pipeline is joined to. Everything in it ends when `stop` is set."""
 
-    def __init__(self, wiring: Wiring, plan: Plan, stop: threading.Event, *, leased: bool = False) -> None:
+    def __init__(
+        self,
+        wiring: Wiring,
+        plan: Plan,
+        stop: threading.Event,
+        *,
+        leased: bool = False,
+        may_send: Callable[[], None] = lambda: None,
+    ) -> None:
         self._settings = settings = wiring.settings
         self._plan = plan
         self._stop = stop
@@ -191,7 +209,7 @@ class Adapters:
             standby_s=intervals.standby_s,
             stop=stop,
         )
-        may_send = self._state.assert_held if leased else lambda: None
+        may_send = self._state.assert_held if leased else may_send
         served = [each.settings for each in plan.collections]
 
         def sink() -> OpenSearchSink:

@@ -36,6 +36,7 @@ from penstock.settings.table import (
     section_class,
     settings_table,
     shown,
+    topic_table,
 )
 from testkit import helm
 
@@ -75,6 +76,11 @@ def collections_part() -> str:
 def reactions_part() -> str:
     """The table of a `[[reactions]]` table."""
     return _table(reaction_table())
+
+
+def topics_part() -> str:
+    """The table of a `[[topics]]` table."""
+    return _table(topic_table())
 
 
 def _table(rows: Sequence[Setting]) -> str:
@@ -245,6 +251,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "settings": settings_part,
     "collections": collections_part,
     "reactions": reactions_part,
+    "topics": topics_part,
     "common-flags": common_flags_part,
     "commands": commands_part,
     "metrics": metrics_part,

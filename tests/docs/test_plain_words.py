@@ -11,7 +11,14 @@ from typer.main import get_command
 from penstock.cli.app import app
 from penstock.cli.extras import EXTRAS
 from penstock.observe.metrics import METRICS
-from penstock.settings.table import SECTIONS, collection_table, reaction_table, section_class, settings_table
+from penstock.settings.table import (
+    SECTIONS,
+    collection_table,
+    reaction_table,
+    section_class,
+    settings_table,
+    topic_table,
+)
 from testkit.banned_words import offences
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
@@ -38,7 +45,7 @@ def test_help_uses_plain_words(command):
 
 
 def test_descriptions_of_settings_use_plain_words():
-    texts = [row.description for row in (*settings_table(), *collection_table(), *reaction_table())]
+    texts = [row.description for row in (*settings_table(), *collection_table(), *reaction_table(), *topic_table())]
     texts += [section_class(section).__doc__ for section in SECTIONS]
     assert [offence for text in texts for offence in offences(text)] == []
 

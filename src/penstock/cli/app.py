@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from penstock.cli import mapping
+from penstock.cli.apply import apply
 from penstock.cli.check import check
 from penstock.cli.console import console
 from penstock.cli.dead_letters import drop, list_, show
@@ -53,6 +54,7 @@ def penstock(
 app.command("init")(with_flags_only(init, sections=("source", "sink")))
 app.command("check")(with_settings(check))
 app.command("run")(with_settings(run))
+app.command("apply")(with_settings(apply))
 app.command("console")(with_settings(console))
 app.command("load")(with_settings(load))
 app.command("reindex")(with_settings(reindex))

@@ -100,6 +100,8 @@ class Applier:
     adapters: Adapters
     generations: Mapping[Namespace, Generation]
     dead_letter_limit: int | None = None
+    in_order: bool = True
+    """Whether everything before a control change has been applied when it comes."""
 
     def apply(self, changes: Sequence[Change], position: Position, stop: threading.Event) -> Counts:
         """Apply the changes, in order, and answer what became of them; `unresolved` ones are looked up first.
@@ -126,7 +128,7 @@ class Applier:
             },
             rules=self._rules(outside_the_stream=read_outside),
             metrics=self.adapters.metrics,
-            on_control=self._on_control,
+            on_control=self.on_control,
         )
         pipeline.run(stop)
         if read_outside:
@@ -158,7 +160,8 @@ class Applier:
         rules = self.adapters.rules(outside_the_stream=outside_the_stream)
         return rules if self.dead_letter_limit is None else replace(rules, dead_letter_limit=self.dead_letter_limit)
 
-    def _on_control(self, change: Change) -> None:
+    def on_control(self, change: Change) -> None:
+        """Do what the settings say of a dropped or renamed collection."""
         for each in self.plan.collections:
             if affects(change, each.names.at(change.version)):
                 self._taken_away(each, change)
@@ -174,5 +177,5 @@ class Applier:
             sink=self.adapters.sink,
             alias=generation.write_alias,
         )
-        if load.phase == "reconciling" and change.to != collection.names.at(change.version):
+        if self.in_order and load.phase == "reconciling" and change.to != collection.names.at(change.version):
             load.enter("live", whole_at=change.version)  # it was emptied, and all that comes after that is brought

@@ -118,7 +118,7 @@ class DatabaseTargets:
         try:
             if plan.problem:
                 raise SettingsError(plan.problem)
-            return FedPlan(plan, _generations(plan, adapters))
+            return FedPlan(plan, generations_of(plan, adapters))
         except (SettingsError, SystemicFault) as error:
             _give_up(plan, adapters, error)
         return None
@@ -158,8 +158,11 @@ def require_mappable(settings: Settings) -> None:
         )
 
 
-def _generations(plan: Plan, adapters: Adapters) -> Mapping[Namespace, Generation]:
-    """Find the indexes, or make those that were never used. Raises SystemicFault when one is gone or another."""
+def generations_of(plan: Plan, adapters: Adapters) -> Mapping[Namespace, Generation]:
+    """Find the indexes of a plan, or make those that were never used.
+
+    Raises SystemicFault when one is gone or another.
+    """
     known = adapters.known_indexes()
     _refuse_missing(plan, adapters, known)
     found = {each.namespace: ensure(each, adapters.indexes) for each in plan.collections}

@@ -19,10 +19,11 @@ from typing import Any
 import structlog
 
 from penstock.connections import sink_client
+from penstock.delivery.stream_events import StreamEvent
 from penstock.errors import PenstockError, SettingsError, Stopped
 from penstock.lambdas.deadline import in_time
 from penstock.lambdas.embedded_metrics import publish
-from penstock.lambdas.events import StreamEvent, events_of, latest_time, token_of, whole_changes_of
+from penstock.lambdas.events import events_of, latest_time, token_of, whole_changes_of
 from penstock.lambdas.reaction_settings import reaction_settings, secret_file
 from penstock.model import Batch, Body, BsonDocument, Change, Namespace, Position, SourceTransform, seconds_of
 from penstock.observe.metrics import Metrics

@@ -22,11 +22,12 @@ from penstock.aws.queue import MAX_TEXT_BYTES, Queue
 from penstock.connections import parking_queue
 from penstock.delivery.databases import DatabaseTargets, require_mappable, targets_of
 from penstock.delivery.parked_keys import texts_of
+from penstock.delivery.stream_events import StreamEvent, changes_of
 from penstock.errors import PenstockError, Stopped, SystemicFault
 from penstock.lambdas.clients import settings, sink, source
 from penstock.lambdas.deadline import in_time
 from penstock.lambdas.embedded_metrics import publish
-from penstock.lambdas.events import StreamEvent, changes_of, events_of, latest_time, token_of
+from penstock.lambdas.events import events_of, latest_time, token_of
 from penstock.model import Change, Counts, Namespace, Position, seconds_of
 from penstock.observe.metrics import Metrics
 from penstock.runtime.intervals import INTERVALS

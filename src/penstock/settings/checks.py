@@ -393,3 +393,32 @@ def _port_of(url: str) -> int | None:
         return urlsplit(url).port
     except ValueError:
         return 0
+
+
+def check_bootstrap_servers(servers: str) -> str:
+    """Check host:port, several separated by commas."""
+    for each in servers.split(","):
+        host, colon, port = each.strip().rpartition(":")
+        if not (host and colon and port.isdecimal() and 0 < int(port) < 65536) or "/" in host or "@" in host:
+            raise ValueError("must look like host:port, or host:port,host:port")
+    return servers.replace(" ", "")
+
+
+_KAFKA_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+
+
+def check_group(name: str) -> str:
+    """Check the start of the names of consumer groups."""
+    if not _KAFKA_NAME.fullmatch(name):
+        raise ValueError("must consist of ASCII letters, digits, dots, underscores and hyphens")
+    return name
+
+
+def check_topic(topic: str) -> str:
+    """Check the name of a topic, which may end with a star."""
+    if topic == PATTERN_SIGN or not _KAFKA_NAME.fullmatch(topic.removesuffix(PATTERN_SIGN)):
+        raise ValueError(
+            "must consist of ASCII letters, digits, dots, underscores and hyphens, at most 249 of them; a * may stand"
+            " at the end"
+        )
+    return topic

@@ -11,8 +11,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationInfo,
@@ -21,8 +19,9 @@ from pydantic import (
 )
 
 from penstock.settings import checks
+from penstock.settings.log import LogSettings, TopicSettings
+from penstock.settings.section import ExistingFile, Section
 
-ExistingFile = Annotated[Path, AfterValidator(checks.existing_file)]
 FieldPath = Annotated[str, AfterValidator(checks.check_field_path)]
 
 ReactionKind = Literal["insert", "update", "replace", "delete"]
@@ -34,14 +33,6 @@ ConflictPolicy = Literal["dead-letter", "text", "flat_object", "leave-out"]
 
 CONSOLE_ADDRESS = "127.0.0.1:9401"
 """Where `penstock console` listens unless told otherwise."""
-
-
-class Section(BaseModel):
-    """A section of the settings: unknown names are refused, values are immutable."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True, defer_build=True
-    )
 
 
 class SourceSettings(Section):
@@ -632,8 +623,10 @@ class Settings(Section):
     pipeline: PipelineSettings = Field(default_factory=PipelineSettings)
     observe: ObserveSettings = Field(default_factory=ObserveSettings)
     console: ConsoleSettings = Field(default_factory=ConsoleSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
     collections: tuple[CollectionSettings, ...] = ()
     reactions: tuple[ReactionSettings, ...] = ()
+    topics: tuple[TopicSettings, ...] = ()
 
     @property
     def aliases(self) -> list[str]:
@@ -677,3 +670,15 @@ class Settings(Section):
         cursor_per = source.cursor_per if source and not is_mapped else "database"
         checks.check_reactions([(each.name, each.collections) for each in reactions], cursor_per)
         return reactions
+
+    @field_validator("topics")
+    @classmethod
+    def _topics_stay_apart(cls, topics: tuple[TopicSettings, ...]) -> tuple[TopicSettings, ...]:
+        names = [each.topic for each in topics]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)}: two [[topics]] tables name this topic; leave one of them out")
+        return topics
+
+    def topics_of(self, namespace: str) -> list[TopicSettings]:
+        """The topics that bring the changes of a collection, each by its own name."""
+        return [named for each in self.topics if (named := each.standing_for(namespace))]

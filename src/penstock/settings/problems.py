@@ -31,7 +31,7 @@ _MEANINGS = {
 }
 
 
-_NAMED_BY = {"collections": "namespace", "reactions": "name"}
+_NAMED_BY = {"collections": "namespace", "reactions": "name", "topics": "topic"}
 """The setting by which people know a table."""
 
 

@@ -42,6 +42,7 @@ class _Given:
     sections: dict[str, Any] = field(default_factory=lambda: {section: {} for section in SECTIONS})
     collections: list[Any] = field(default_factory=list)
     reactions: list[Any] = field(default_factory=list)
+    topics: list[Any] = field(default_factory=list)
     names: dict[tuple[str, str], str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     unread: bool = False

@@ -14,11 +14,13 @@ from pydantic import AwareDatetime, SecretStr
 from pydantic.fields import FieldInfo
 
 from penstock.settings.aws_names import ALIASES
-from penstock.settings.declared import CollectionSettings, ReactionSettings, Section, Settings
+from penstock.settings.declared import CollectionSettings, ReactionSettings, Settings
+from penstock.settings.log import TopicSettings
+from penstock.settings.section import Section
 
-SECTIONS = ("source", "sink", "pipeline", "observe", "console")
+SECTIONS = ("source", "sink", "pipeline", "observe", "console", "log")
 
-TABLES = ("collections", "reactions")
+TABLES = ("collections", "reactions", "topics")
 
 COLLECTIONS_VARIABLE = "PENSTOCK_COLLECTIONS"
 COLLECTIONS_FLAG = "--collection"
@@ -131,9 +133,15 @@ def reaction_table() -> tuple[Setting, ...]:
     return tuple(_rows("reactions", ReactionSettings))
 
 
+@cache
+def topic_table() -> tuple[Setting, ...]:
+    """Return every setting of a `[[topics]]` table."""
+    return tuple(_rows("topics", TopicSettings))
+
+
 def rows_of(section: str) -> tuple[Setting, ...]:
     """Return the settings of a section, or of a table of such tables."""
-    tables = {"collections": collection_table, "reactions": reaction_table}
+    tables = {"collections": collection_table, "reactions": reaction_table, "topics": topic_table}
     return tables[section]() if section in tables else tuple(row for row in settings_table() if row.section == section)
 
 

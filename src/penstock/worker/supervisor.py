@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
@@ -20,7 +21,7 @@ from penstock.opensearch.state.generations import CollectionRecord, GenerationRe
 from penstock.planner import Plan, Planner, pipeline_of
 from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.runtime.threads import ChildEvent
-from penstock.worker.follower import Follower
+from penstock.worker.reporter import Reporter
 
 log = structlog.get_logger(__name__)
 
@@ -28,11 +29,21 @@ _MAX_PIPELINES = 1000
 """Pipelines that a worker can have at once: a bound for its threads, of which it starts one for each pipeline."""
 
 
+class Serves(Protocol):
+    """What runs one pipeline. `plan` may be replaced by one that is like it, at any time."""
+
+    plan: Plan
+    reporter: Reporter
+
+    def serve(self, stop: threading.Event, /) -> None:
+        """Serve until `stop` is set, or the plan is outdated. Raises what ends the pipeline for good."""
+
+
 @dataclass
 class _Running:
     """A pipeline that runs; `ending` ends it."""
 
-    follower: Follower
+    follower: Serves
     ending: ChildEvent
     done: Future[None]
 
@@ -48,7 +59,7 @@ class Supervisor:
 
     planner: Callable[[], Planner]
     records: GenerationRegistry
-    make_follower: Callable[[Plan], Follower]
+    make_follower: Callable[[Plan], Serves]
     metrics: Metrics
     health: Health | None = None
     intervals: Intervals = INTERVALS
@@ -116,7 +127,7 @@ class Supervisor:
         done = threads.submit(copy_context().run, self._serve, follower, ending)
         self._running[plan.name] = _Running(follower, ending, done)
 
-    def _serve(self, follower: Follower, ending: ChildEvent) -> None:
+    def _serve(self, follower: Serves, ending: ChildEvent) -> None:
         try:
             follower.serve(ending)
         finally:

@@ -1,4 +1,4 @@
-"""`penstock local up`: both servers until Ctrl-C."""
+"""`penstock local up`: the servers until Ctrl-C."""
 
 import os
 import re
@@ -71,6 +71,8 @@ def up(  # noqa: PLR0913 (one argument for each flag)
         str, typer.Option(help="Environment variable with the user's password.")
     ] = PASSWORD_VARIABLE,
     tls: Annotated[bool, typer.Option("--tls", help="Use TLS on the source, with a new certificate.")] = False,
+    kafka: Annotated[bool, typer.Option("--kafka", help="Start Apache Kafka too, for `penstock apply`.")] = False,
+    kafka_port: Annotated[int, typer.Option(help="Port of Kafka; 0 for any free one.")] = 0,
     heap: _Heap = DEFAULT_HEAP,
     log_size: Annotated[
         int | None, typer.Option(help="How many changes the source keeps before positions are lost.")
@@ -98,7 +100,14 @@ def up(  # noqa: PLR0913 (one argument for each flag)
     with suppress(KeyboardInterrupt), terminated_like_interrupted(), ExitStack() as stack:
         with progress_here() as progress:  # ends before anything is printed, because it would break the lines
             platform = stack.enter_context(
-                Platform(data, source=source, opensearch_port=opensearch_port, heap=heap, progress=progress)
+                Platform(
+                    data,
+                    source=source,
+                    opensearch_port=opensearch_port,
+                    heap=heap,
+                    kafka_port=kafka_port if kafka or kafka_port else None,
+                    progress=progress,
+                )
             )
         _show(platform)
         platform.watch()
@@ -114,5 +123,7 @@ def _password(variable: str) -> str:
 def _show(platform: Platform) -> None:
     print(f"source      {platform.source.shown_uri}")
     print(f"opensearch  {platform.opensearch.url}")
+    if platform.kafka:
+        print(f"kafka       {platform.kafka.bootstrap_servers}")
     print(f"data        {platform.folder}")
     print("Stop with Ctrl-C.", flush=True)

@@ -1,4 +1,4 @@
-"""Both local servers together, in one folder."""
+"""The local servers together, in one folder."""
 
 import shutil
 import signal
@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from penstock_tools.servers.jars import JAR_SETS, fetch_missing, pinned
+from penstock_tools.servers.kafka import Kafka
 from penstock_tools.servers.opensearch import DEFAULT_HEAP, OpenSearch
 from penstock_tools.servers.ports import require_free
 from penstock_tools.servers.progress import Steps
@@ -19,10 +20,11 @@ _WATCH_SECONDS = 0.5
 
 
 class Platform:
-    """A source and an OpenSearch: a context manager that starts both in parallel and stops both on leaving."""
+    """A source, an OpenSearch, and a Kafka where wanted: a context manager that starts and stops them together."""
 
     source: LocalSource
     opensearch: OpenSearch
+    kafka: Kafka | None = None
 
     def __init__(
         self,
@@ -31,19 +33,22 @@ class Platform:
         source: LocalSourceSettings | None = None,
         opensearch_port: int = 0,
         heap: str = DEFAULT_HEAP,
+        kafka_port: int | None = None,
         progress: Steps | None = None,
     ) -> None:
-        """Without a folder, a temporary one is created, and removed on leaving."""
+        """Without a folder, a temporary one is created, and removed on leaving. With a `kafka_port` Kafka runs too."""
         self._given_folder = folder
         self._source_settings = source or LocalSourceSettings()
         self._opensearch_port = opensearch_port
         self._heap = heap
+        self._kafka_port = kafka_port
         self._progress = progress or Steps()
         self._stack = ExitStack()
 
     def __enter__(self) -> "Platform":
         require_free(self._source_settings.port, "The local source")
         require_free(self._opensearch_port, "OpenSearch")
+        require_free(self._kafka_port or 0, "Kafka")
         fetch_missing([jar for name in JAR_SETS for jar in pinned(name)], self._progress)
         with ExitStack() as stack:
             self.folder = self._given_folder or _temporary_folder(stack)
@@ -53,9 +58,15 @@ class Platform:
                 self.folder, port=self._opensearch_port, heap=self._heap, progress=self._progress
             )
             stack.callback(self.opensearch.child.stop)
+            if self._kafka_port is not None:
+                self.kafka = Kafka(self.folder, port=self._kafka_port, progress=self._progress)
+                stack.callback(self.kafka.child.stop)
+                stack.callback(self.opensearch.child.close_input)
             stack.callback(self.source.child.close_input)  # so that both servers shut down at the same time
             self.source.wait_ready()
             self.opensearch.wait_ready()
+            if self.kafka:
+                self.kafka.wait_ready()
             self._stack = stack.pop_all()
         return self
 
@@ -65,9 +76,9 @@ class Platform:
     def watch(self) -> None:
         """Never return; raise LocalServerError if a server ends by itself."""
         while True:
-            for child in (self.source.child, self.opensearch.child):
-                if not child.running():
-                    raise child.failure("has ended by itself")
+            for server in (self.source, self.opensearch, self.kafka):
+                if server and not server.child.running():
+                    raise server.child.failure("has ended by itself")
             time.sleep(_WATCH_SECONDS)
 
 

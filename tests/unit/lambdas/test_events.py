@@ -9,8 +9,9 @@ import pytest
 from bson import Binary, Decimal128, MaxKey, MinKey, ObjectId, Regex, Timestamp
 
 import testkit
+from penstock.delivery.stream_events import changes_of
 from penstock.documents.encode import encode
-from penstock.lambdas.events import NotAnEnvelope, changes_of, events_of, latest_time, token_of
+from penstock.lambdas.events import NotAnEnvelope, events_of, latest_time, token_of
 from penstock.model import Change, Namespace, version_of
 
 FILES = Path(testkit.__file__).parent / "envelopes"

@@ -11,7 +11,15 @@ from penstock.settings import (
     SinkSettings,
     SourceSettings,
 )
-from penstock.settings.table import SECTIONS, TABLES, collection_table, reaction_table, section_class, settings_table
+from penstock.settings.table import (
+    SECTIONS,
+    TABLES,
+    collection_table,
+    reaction_table,
+    section_class,
+    settings_table,
+    topic_table,
+)
 
 
 def problem(kind, **values):
@@ -25,7 +33,7 @@ def test_every_default_is_right_by_itself():
 
 
 def test_every_field_has_a_description_and_a_kind():
-    for row in (*settings_table(), *collection_table(), *reaction_table()):
+    for row in (*settings_table(), *collection_table(), *reaction_table(), *topic_table()):
         assert row.description, row.in_file
         assert row.kind
 
@@ -54,7 +62,7 @@ def test_names_of_variables_and_flags_are_made_from_section_and_field():
 
 def test_passwords_and_the_connection_string_are_secrets():
     secrets = {row.parameter for row in settings_table() if row.is_secret}
-    assert secrets == {"source_uri", "source_password", "sink_password", "sink_api_key"}
+    assert secrets == {"source_uri", "source_password", "sink_password", "sink_api_key", "log_password"}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from penstock.mongo.connection import address
 from penstock.observe.logs import mask_credentials
 from penstock.operations.check.check import check
 from penstock.settings import Settings
-from penstock.settings.declared import Section
+from penstock.settings.section import Section
 from penstock.settings.table import SECTIONS, Setting, rows_of, shown
 
 LINKS: tuple[Link, ...] = (Link("Settings", "/settings"),)

@@ -1,0 +1,6 @@
+"""The adapter of Apache Kafka: connects, takes part in consumer groups, reads records and commits offsets.
+
+connection   settings -> the configuration of a client
+member       one process's membership in a consumer group, and the records of its partitions
+positions    the next offsets of partitions, as a position
+"""

@@ -1,0 +1,393 @@
+"""One process's membership in a consumer group.
+
+A thread polls all the time, so that the group keeps the member while the index is waited for. What it is assigned it
+has for a **term**: every change of the assignment ends the term, and the next one begins where the group has committed.
+A term that ends in order is waited for, so that what it has done is committed before another member goes on from there.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import orjson
+import structlog
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_INVALID,
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from penstock.errors import LeaseLost, PenstockError, PositionLost, Stopped
+from penstock.kafka.connection import Troubles, configuration, in_words, unavailable
+from penstock.kafka.positions import Offsets, Partition, offsets_of, token_of
+from penstock.model import Position, seconds_of
+from penstock.runtime.threads import ChildEvent
+from penstock.settings import LogSettings
+
+log = structlog.get_logger(__name__)
+
+_POLL_S = 0.2
+_RECORDS_AT_ONCE = 2000
+_CHUNKS_AHEAD = 3
+"""Chunks of records that may wait; the partitions are paused then, and the polling goes on."""
+_REQUEST_S = 30.0
+_FETCHED_KB = 32 * 1024
+_TERM_LOOK_S = 0.02
+_TERM_MAY_END_S = 20.0
+"""How long a member that is to give partitions back waits for what is in flight, far below the poll interval."""
+
+_FOR_GOOD = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+    }
+)
+
+
+class Record(NamedTuple):
+    """One record of a topic; `timestamp_ms` is 0 where it has none."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp_ms: int
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words."""
+        return f"topic {self.topic}, partition {self.partition}, offset {self.offset}"
+
+
+@dataclass
+class Term:
+    """One assignment: the partitions that are this member's until `ending` is set.
+
+    `done` is to be set once nothing of the term is in flight any more, and what it did is committed. It is what
+    `penstock.ports.Checkpoints` asks for: the positions are the group's offsets.
+    """
+
+    member: "Member"
+    start: Offsets
+    ending: ChildEvent
+    done: threading.Event = field(default_factory=threading.Event)
+    lost: bool = False
+    is_taken: bool = False
+    chunks: "queue.Queue[list[Record]]" = field(default_factory=queue.Queue)
+    _wishes: "queue.Queue[tuple[Position, Future[None]]]" = field(default_factory=queue.Queue)
+    _is_opened: bool = False
+    _rewind_to: Offsets | None = None
+    _rewound: threading.Event = field(default_factory=threading.Event)
+
+    def open_at(self, offsets: Offsets) -> None:
+        """Give the records from these offsets on; the first time the term begins there. Returns early when it ends."""
+        if not self._is_opened:
+            self._is_opened = True
+            return
+        self._rewound.clear()
+        self._rewind_to = offsets
+        while not self._rewound.wait(_POLL_S) and not self.ending.is_set():
+            pass
+
+    def rewind_if_asked(self, seek: Callable[[Offsets], None]) -> None:
+        """For the thread that polls: seek what was asked for."""
+        if (offsets := self._rewind_to) is not None:
+            seek(offsets)
+            self._rewind_to, self.chunks = None, queue.Queue()
+            self._rewound.set()
+
+    def take(self, timeout_s: float) -> list[Record]:
+        """Return the next records, none when there are none within the time."""
+        try:
+            return self.chunks.get(timeout=timeout_s)
+        except queue.Empty:
+            return []
+
+    def load(self) -> Position:
+        """Return where the group stands."""
+        return Position(token_of(self.start), 0)
+
+    def save(self, position: Position) -> None:
+        """Have the polling thread commit, and wait. Raises LeaseLost when the partitions are another member's."""
+        self.assert_held()
+        wish: Future[None] = Future()
+        self._wishes.put((position, wish))
+        while not self.lost:
+            with suppress(TimeoutError):
+                return wish.result(_POLL_S)
+        raise LeaseLost(f"Group {self.member.group}: its partitions are another member's.")
+
+    def save_wished(self, commit: Callable[[Position], None]) -> None:
+        """For the thread that polls: commit the newest position of those that wait, for all of them."""
+        waiting = []
+        with suppress(queue.Empty):
+            while True:
+                waiting.append(self._wishes.get_nowait())
+        if not waiting:
+            return
+        try:
+            commit(waiting[-1][0])
+        except LeaseLost as lost:
+            for _, wish in waiting:
+                wish.set_exception(lost)
+        else:
+            for _, wish in waiting:
+                wish.set_result(None)
+
+    def assert_held(self) -> None:
+        """Raise LeaseLost when another member may have the partitions."""
+        self.member.assert_held(self)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the brokers are there, so that no records means that there are none yet."""
+        return self.member.is_connected
+
+
+class Member:
+    """The membership; a context manager. Raises SettingsError."""
+
+    def __init__(self, settings: LogSettings, group: str, topics: Sequence[str], *, stop: threading.Event) -> None:
+        self.group = group
+        self._settings = settings
+        self._topics = list(topics)
+        self._stop = stop
+        self._troubles = Troubles(settings)
+        self._closing = ChildEvent(stop)
+        self._terms: queue.Queue[Term | PenstockError] = queue.Queue()
+        self._term: Term | None = None
+        self._assigned: set[Partition] = set()
+        self._is_paused = False
+        self._is_changed = False
+        self._is_connected = False
+        self._polled_at = time.monotonic()
+        self._consumer = Consumer(
+            {
+                **configuration(settings, self._troubles),
+                "group.id": group,
+                "group.protocol": "classic",
+                "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": round(settings.session_timeout_s * 1000),
+                "heartbeat.interval.ms": round(settings.session_timeout_s * 1000 / 15),
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed",
+                "queued.max.messages.kbytes": _FETCHED_KB,
+                "allow.auto.create.topics": False,
+                "statistics.interval.ms": 1000,
+                "stats_cb": self._take_statistics,
+                "topic.metadata.refresh.interval.ms": 30_000,
+            }
+        )
+        self._thread = threading.Thread(target=self._run, name=f"kafka-{group}", daemon=True)
+
+    def __enter__(self) -> "Member":
+        self._consumer.subscribe(
+            self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self._thread.join()
+
+    def next_term(self) -> Term:
+        """Return the next term, once there is one. Raises Stopped, PositionLost, SourceUnavailable."""
+        while not self._stop.is_set():
+            try:
+                found = self._terms.get(timeout=_POLL_S)
+            except queue.Empty:
+                continue
+            if isinstance(found, PenstockError):
+                raise found
+            found.is_taken = True
+            return found
+        raise Stopped(f"group {self.group} was stopped")
+
+    def _commit(self, position: Position) -> None:
+        """Commit the position, with the time of its source as metadata. Raises LeaseLost."""
+        at = str(seconds_of(position.time)) if position.time else ""
+        offsets = [
+            TopicPartition(each.topic, each.number, offset, metadata=at)
+            for each, offset in offsets_of(position.token).items()
+            if offset >= 0
+        ]
+        if not offsets:
+            return
+        try:
+            answered = self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            raise LeaseLost(f"Group {self.group}: the position was refused: {in_words(error.args[0])}.") from error
+        refused = next((each.error for each in answered or () if each.error), None)
+        if refused:
+            raise LeaseLost(f"Group {self.group}: the position was refused: {in_words(refused)}.")
+
+    def assert_held(self, term: Term) -> None:
+        """Raise LeaseLost when another member may have the partitions of the term."""
+        silent_s = time.monotonic() - self._polled_at
+        if term.lost or silent_s > self._settings.session_timeout_s:
+            raise LeaseLost(f"Group {self.group}: its partitions may be another member's; this one goes on from there.")
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether every broker that has one of the partitions is connected, as the client last said."""
+        return self._is_connected
+
+    def _take_statistics(self, text: str) -> None:
+        """See what the client says of its brokers (librdkafka, STATISTICS.md)."""
+        said = orjson.loads(text)
+        state = {broker["nodeid"]: broker["state"] for broker in said["brokers"].values()}
+        topics = said.get("topics", {})
+        leaders = {
+            topics[each.topic]["partitions"][str(each.number)]["leader"]
+            for each in self._assigned
+            if str(each.number) in topics.get(each.topic, {}).get("partitions", {})
+        }
+        self._is_connected = bool(leaders) and all(state.get(leader) == "UP" for leader in leaders)
+
+    def _run(self) -> None:
+        try:
+            while not self._closing.is_set():
+                self._poll()
+                if self._is_changed:  # not while the client calls back: it commits nothing meanwhile
+                    self._end_term(lost=False)
+                self._begin_term()
+        except PenstockError as error:
+            self._end_term(lost=False)
+            self._terms.put(error)
+        finally:
+            self._end_term(lost=False)
+            self._consumer.close()
+
+    def _poll(self) -> None:
+        if self._term:
+            self._term.save_wished(self._commit)
+            self._term.rewind_if_asked(self._seek)
+        self._hold_back()
+        began = time.monotonic()
+        first = self._consumer.poll(_POLL_S)
+        messages = [first, *self._consumer.consume(_RECORDS_AT_ONCE - 1, 0)] if first else []
+        self._polled_at = began
+        records = [_record(each) for each in messages if not self._is_error(each)]
+        term = self._term
+        if term and records:
+            term.chunks.put(records)
+
+    def _hold_back(self) -> None:
+        """Pause while enough waits to be taken."""
+        term = self._term
+        is_full = bool(term and term.chunks.qsize() >= _CHUNKS_AHEAD)
+        if term and is_full != self._is_paused:
+            partitions = [TopicPartition(*each) for each in term.start]
+            (self._consumer.pause if is_full else self._consumer.resume)(partitions)
+            self._is_paused = is_full
+
+    def _is_error(self, message: Message) -> bool:
+        """Whether it is no record. Raises PositionLost, SourceUnavailable."""
+        error = message.error()
+        if error is None:
+            return False
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise PositionLost(
+                f"Group {self.group}: the log no longer holds the records that come next"
+                f" ({message.topic()}, partition {message.partition()}).",
+                "Changes are lost. Give [log] group another name to read the topics from their start, then run"
+                " `penstock load --again`; and make the retention of the topics longer than the index may be away.",
+            )
+        if error.code() in _FOR_GOOD or error.fatal():
+            raise unavailable(error, self._settings, self._troubles.last)
+        self._troubles(error)
+        return True
+
+    def _begin_term(self) -> None:
+        if self._term and self._term.done.is_set():  # it has ended by itself
+            self._end_term(lost=False)
+        if self._term is not None or not self._assigned:
+            return
+        partitions = sorted(self._assigned)
+        try:
+            start = self._committed(partitions)
+            self._seek(start)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._STATE:
+                self._troubles(error.args[0])
+            return  # the next poll comes before the next attempt
+        self._consumer.resume([TopicPartition(*each) for each in partitions])
+        self._is_paused = False
+        self._term = Term(self, start, ChildEvent(self._closing))
+        log.info("partitions assigned", group=self.group, partitions=len(partitions))
+        self._terms.put(self._term)
+
+    def _seek(self, offsets: Offsets) -> None:
+        for partition, offset in offsets.items():
+            self._consumer.seek(TopicPartition(*partition, offset))
+
+    def _committed(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        """Return where the group goes on: at what it has committed, or else at the start of the log."""
+        asked = [TopicPartition(*each) for each in partitions]
+        found = self._consumer.committed(asked, timeout=_REQUEST_S)
+        for each in found:
+            if each.error:
+                raise KafkaException(each.error)
+        return {
+            Partition(each.topic, each.partition): OFFSET_BEGINNING if each.offset == OFFSET_INVALID else each.offset
+            for each in found
+        }
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._is_changed = True
+        self._assigned |= {Partition(each.topic, each.partition) for each in partitions}
+        starts = [TopicPartition(each.topic, each.partition, OFFSET_BEGINNING) for each in partitions]
+        consumer.incremental_assign(starts)
+        consumer.pause(starts)  # until the term begins, where the group has committed
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._end_term(lost=False)
+        self._assigned -= {Partition(each.topic, each.partition) for each in partitions}
+        consumer.incremental_unassign(partitions)
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        log.warning("partitions lost: the group has put this member out", group=self.group, partitions=len(partitions))
+        self._end_term(lost=True)
+        self._assigned -= {Partition(each.topic, each.partition) for each in partitions}
+        consumer.incremental_unassign(partitions)
+
+    def _end_term(self, *, lost: bool) -> None:
+        """End the term, and wait until it has done and committed what it can, unless the partitions are lost."""
+        term, self._term, self._is_changed = self._term, None, False
+        if term is None:
+            return
+        term.lost = lost
+        term.ending.set()
+        until = time.monotonic() + _TERM_MAY_END_S
+        while term.is_taken and not lost and not term.done.wait(_TERM_LOOK_S):
+            term.save_wished(self._commit)
+            if time.monotonic() > until:
+                log.warning("partitions are given back before what is in flight was answered", group=self.group)
+                term.lost = True
+                return
+
+
+def _record(message: Message) -> Record:
+    kind, time_ms = message.timestamp()
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None
+    assert partition is not None
+    assert offset is not None
+    return Record(
+        topic, partition, offset, message.key(), message.value(), 0 if kind == TIMESTAMP_NOT_AVAILABLE else time_ms
+    )

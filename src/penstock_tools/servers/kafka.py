@@ -1,0 +1,109 @@
+"""A real Apache Kafka with one node, broker and controller, on this machine."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from penstock_tools.servers.child import Child
+from penstock_tools.servers.jars import jar_paths, pinned
+from penstock_tools.servers.java import Program, compiled
+from penstock_tools.servers.ports import require_free
+from penstock_tools.servers.progress import Steps
+from penstock_tools.servers.rehearsal import learned_options
+
+_SOURCES = Path(__file__).parent / "java" / "kafka"
+_MAIN = "penstock.kafka.KafkaServer"
+_START_SECONDS = 120
+_JVM = (
+    "-Xlog:all=error",
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "--enable-native-access=ALL-UNNAMED",
+    "-Djava.awt.headless=true",
+    f"-Dlog4j2.configurationFile={_SOURCES / 'log4j2.properties'}",
+    "-Dlog4j2.disable.jmx=true",
+)
+_SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "4",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "num.partitions": "4",
+    "auto.create.topics.enable": "false",
+}
+
+
+@contextmanager
+def local_kafka(folder: Path, *, port: int = 0, progress: Steps | None = None) -> Iterator["Kafka"]:
+    """Run Kafka, with its log in the folder, until the block ends. Port 0 means any free port."""
+    server = Kafka(folder, port=port, progress=progress or Steps())
+    try:
+        server.wait_ready()
+        yield server
+    finally:
+        server.child.stop()
+
+
+class Kafka:
+    """A server that is starting or has started; clients may connect after `wait_ready`."""
+
+    def __init__(self, folder: Path, *, port: int, progress: Steps) -> None:
+        require_free(port, "Kafka")
+        program = _program(progress)
+        learned = learned_options(program, lambda home: _arguments(home, 0), lambda _port: None, progress)
+        arguments = _arguments(folder / "kafka", port)
+        self.bootstrap_servers = f"127.0.0.1:{arguments[1]}"
+        self._progress = progress
+        progress.step("Starting Kafka")
+        command = program.command(*arguments, options=learned)
+        self.child = Child("Kafka", command, log=folder / "logs" / "kafka.log")
+
+    def wait_ready(self) -> None:
+        """Wait until it takes connections. Raises LocalServerError with the server's last log lines."""
+        self.child.wait_ready(_START_SECONDS)
+        self._progress.step(f"Kafka is ready after {self.child.seconds_to_ready:.1f} s: {self.bootstrap_servers}")
+
+
+def _program(progress: Steps) -> Program:
+    jars = jar_paths(pinned("kafka"), progress)
+    classes = compiled(_SOURCES, jars, progress)
+    return Program("kafka", _MAIN, _JVM, (classes, *jars))
+
+
+def _arguments(home: Path, port: int) -> list[str | Path]:
+    """Write the server's properties and return its command line.
+
+    A broker tells its clients the port, so it is chosen here.
+    """
+    ports = _free_ports(2)
+    listener, controller = port or ports[0], ports[1]
+    home.mkdir(parents=True, exist_ok=True)
+    settings = {
+        **_SETTINGS,
+        "listeners": f"PLAINTEXT://127.0.0.1:{listener},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{listener},CONTROLLER://127.0.0.1:{controller}",
+        "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
+        "log.dirs": str(home / "log"),
+    }
+    file = home / "server.properties"
+    file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    return [file, str(listener)]
+
+
+def _free_ports(count: int) -> list[int]:
+    """Return ports that are free now, all different."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
