@@ -7,7 +7,7 @@ import json
 import random
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,7 @@ import pymongo
 import urllib3
 from pymongo.collection import Collection
 
-from penstock.runtime.intervals import INTERVALS, Intervals
+from penstock.runtime.intervals import INTERVALS
 from penstock_tools.demo.cities import cities
 from testkit.workspace import Site, Worker, until
 
@@ -31,8 +31,13 @@ _MAPPING = {"mappings": {"properties": {"twins": {"type": "object", "dynamic": "
 class CitySite:
     """The cities above 150,000 people, an index of them, and the console's address."""
 
-    def __init__(self, folder: Path, source_uri: str, sink_url: str, *, intervals: Intervals = INTERVALS) -> None:
-        self.site = Site(folder, source_uri, sink_url, f"{folder.name}-".lower(), intervals)
+    worker: Worker
+    console: Worker
+
+    def __init__(self, folder: Path, source_uri: str, sink_url: str, *, further: Sequence[str] = ()) -> None:
+        """`further` are names of collections that are declared too, for somebody else to fill."""
+        self.site = Site(folder, source_uri, sink_url, f"{folder.name}-".lower(), INTERVALS)
+        self._further = further
         self.client: pymongo.MongoClient = pymongo.MongoClient(source_uri, w="majority")
         self.address = f"http://127.0.0.1:{_free_port()}"
         self.index = self.site.index(NAMESPACE)
@@ -55,8 +60,9 @@ class CitySite:
             (folder / name).write_text(token)
         self.site.settings(
             NAMESPACE,
+            *self._further,
             source={"retention_s": 10_800},
-            pipeline={"name": folder.name.lower(), "lease_s": 2},
+            pipeline={"name": folder.name.lower(), "lease_s": 6},
             mapping_file="cities.json",
             **collection,
         )
@@ -68,20 +74,20 @@ class CitySite:
 
     def start_worker(self) -> Worker:
         """Start a worker, and wait until everything is loaded."""
-        worker = self.site.start("run")
-        worker.until_live()
-        return worker
+        self.worker = self.site.start("run")
+        self.worker.until_live()
+        return self.worker
 
     def start_console(self) -> Worker:
         """Start the console, and wait until it answers."""
-        console = self.site.start("console", "--console-listen", self.address.partition("//")[2])
+        console = self.console = self.site.start("console", "--console-listen", self.address.partition("//")[2])
         with urllib3.PoolManager(retries=False) as http:
             until(lambda: _answers(http, f"{self.address}/healthz"), lambda: console.errors)
         return console
 
     def write(self, *, every_s: float = 0.1) -> None:
         """Edit a city from time to time, until it is closed."""
-        keys = [each["_id"] for each in self.cities.find({}, {"_id": 1}).limit(500)]
+        keys = [each["_id"] for each in self.cities.find({"_id": {"$ne": TOKYO}}, {"_id": 1}).limit(500)]
 
         def keep_writing() -> None:
             while not self._stop.wait(every_s):
@@ -100,6 +106,10 @@ class CitySite:
         """Let the index take what it has refused."""
         fields = {"properties": {"twins": {"type": "object", "dynamic": True}}}
         self.site.ask("PUT", f"{self.index}-g1/_mapping", fields)
+
+    def held(self, key: int) -> Any:
+        """The document in the index; None if it is not there."""
+        return self.site.ask("GET", f"{self.index}/_doc/n:{key}").get("_source")
 
     def damage(self, key: int) -> None:
         """Take a document out of the index, behind penstock's back."""

@@ -1,34 +1,50 @@
-"""The command: start the servers, load, edit, search; then keep running, or compare and end."""
+"""The command: start the servers, load, edit, search; then open the console and keep running, or compare and end."""
 
+import json
+import secrets
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import SecretStr
 from rich.console import Console
 
+from penstock.cli.console import console_server
 from penstock.cli.progress import QuietProgress, progress_display
 from penstock.documents.transform import Transform
+from penstock.errors import SettingsError
 from penstock.model import BsonDocument, Namespace
 from penstock.mongo.collections import chunks
 from penstock.mongo.connection import Connection, connect
 from penstock.observe.logs import set_up_logs
 from penstock.observe.metrics import Metrics
 from penstock.runtime.allocation import for_many_documents
-from penstock.settings import CollectionSettings, ObserveSettings, Settings, SinkSettings, SourceSettings
+from penstock.runtime.intervals import INTERVALS
+from penstock.settings import (
+    CollectionSettings,
+    ConsoleSettings,
+    ObserveSettings,
+    Settings,
+    SinkSettings,
+    SourceSettings,
+)
 from penstock.worker import worker
 from penstock.worker.progress import peak_memory_bytes
 from penstock_tools.compare import Comparison, compare
 from penstock_tools.demo.cities import CREDIT, cities
-from penstock_tools.demo.edits import Cities, gentle, one_of_each
+from penstock_tools.demo.edits import Cities, editing, gentle, one_of_each
 from penstock_tools.demo.index import DemoIndex
 from penstock_tools.demo.searches import IN_ANOTHER_SCRIPT, LARGE_IN_INDIA, table
+from penstock_tools.servers.errors import LocalServerError
 from penstock_tools.servers.platform import Platform, terminated_like_interrupted
+from penstock_tools.servers.ports import require_free
 from penstock_tools.servers.progress import progress_here
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -36,8 +52,12 @@ console = Console(highlight=False)
 
 NAMESPACE = Namespace("world", "cities")
 INDEX = "cities"
+CONSOLE_PORT = 9401
+REFUSED = {"_id": -2, "name": "El Dorado", "names": ["Manoa"], "twins": {"Atlantis": True}}
+"""A city that the index refuses: its mapping knows no twins, until the demo allows them."""
 _AT_ONCE = 2000
 _LOOKS = 5
+_REFUSED_WITHIN_S = 30.0
 _EQUAL, _DIFFERENT, _INTERRUPTED = 0, 1, 130
 
 
@@ -50,19 +70,23 @@ def demo(
     edits: Annotated[int, typer.Option(min=2, help="How many edits to measure the latency with.")] = 100,
     a_second: Annotated[float, typer.Option("--rate", min=0.1, help="Edits per second.")] = 20.0,
 ) -> None:
-    """Load 34,006 cities into OpenSearch, watch edits arrive, and search. The servers keep running until Ctrl-C."""
+    """Load 34,006 cities into OpenSearch, watch edits arrive, and search.
+
+    Then the console is open, and servers and edits go on until Ctrl-C.
+    """
     set_up_logs(ObserveSettings(log_level="warning"))
     for_many_documents()
     begun = time.monotonic()
     try:
         with terminated_like_interrupted(), _platform() as platform, _parts(platform) as parts:
             _fill(parts.source)
-            with _running(parts.settings):
+            with _running(parts):
                 console.print(f"[bold]live[/] {time.monotonic() - begun:.1f} s after the start\n")
                 _show(parts, edits=edits, a_second=a_second)
                 if once:
                     raise typer.Exit(_EQUAL if _compared(parts).equal else _DIFFERENT)
-                _stay(platform, parts.index)
+                with _console(parts) as lines, editing(parts.cities, a_second=a_second):
+                    _stay(platform, parts.index, lines)
     except KeyboardInterrupt:
         console.print("stopped")
         raise typer.Exit(_INTERRUPTED if once else 0) from None
@@ -75,6 +99,8 @@ class _Parts:
     settings: Settings
     source: Connection
     index: DemoIndex
+    folder: Path
+    metrics: Metrics = field(default_factory=Metrics)
 
     @property
     def cities(self) -> Cities:
@@ -92,13 +118,17 @@ def _platform() -> Iterator[Platform]:
 
 @contextmanager
 def _parts(platform: Platform) -> Iterator[_Parts]:
-    settings = Settings(
-        source=SourceSettings(uri=SecretStr(platform.source.uri)),
-        sink=SinkSettings(url=platform.opensearch.url),
-        collections=(CollectionSettings(namespace=str(NAMESPACE), index=INDEX, replicas=0),),
-    )
-    with connect(settings.source) as source, closing(DemoIndex(settings.sink, INDEX)) as index:
-        yield _Parts(settings, source, index)
+    with tempfile.TemporaryDirectory(prefix="penstock-demo-") as name:
+        folder = Path(name)
+        mapping = folder / "cities.json"
+        mapping.write_text(json.dumps({"mappings": {"properties": {"twins": {"type": "object", "dynamic": "strict"}}}}))
+        settings = Settings(
+            source=SourceSettings(uri=SecretStr(platform.source.uri)),
+            sink=SinkSettings(url=platform.opensearch.url),
+            collections=(CollectionSettings(namespace=str(NAMESPACE), index=INDEX, replicas=0, mapping_file=mapping),),
+        )
+        with connect(settings.source) as source, closing(DemoIndex(settings.sink, INDEX)) as index:
+            yield _Parts(settings, source, index, folder)
 
 
 def _fill(source: Connection) -> None:
@@ -111,14 +141,14 @@ def _fill(source: Connection) -> None:
 
 
 @contextmanager
-def _running(settings: Settings) -> Iterator[None]:
+def _running(parts: _Parts) -> Iterator[None]:
     """Run a worker in a thread; enter the block when everything is loaded, and stop the worker at its end."""
     stop, loaded = threading.Event(), threading.Event()
     with ThreadPoolExecutor(1) as pool:
         try:
             with progress_display() as display:
                 running = pool.submit(
-                    worker.run, settings, stop=stop, metrics=Metrics(), progress=_Until(display, loaded)
+                    worker.run, parts.settings, stop=stop, metrics=parts.metrics, progress=_Until(display, loaded)
                 )
                 while not loaded.wait(0.1):
                     if running.done():
@@ -171,9 +201,53 @@ def _show(parts: _Parts, *, edits: int, a_second: float) -> None:
         console.print(table(parts.index, search))
 
 
-def _stay(platform: Platform, index: DemoIndex) -> None:
+@contextmanager
+def _console(parts: _Parts) -> Iterator[list[str]]:
+    """Serve the console with a dead letter in it; yield the lines about it."""
+    token = secrets.token_hex(12)
+    file = parts.folder / "token"
+    file.touch(mode=0o600)
+    file.write_text(token)
+    seen = ConsoleSettings(actions=True, show_values=True, token_file=file)
+    settings = parts.settings.model_copy(update={"console": seen})
+    with ExitStack() as stack:
+        try:
+            served = stack.enter_context(console_server(settings, f"127.0.0.1:{_console_port()}", INTERVALS))
+        except SettingsError as error:
+            yield [f"there is no console: {error}"]
+            return
+        assert served is not None
+        _refuse(parts)
+        yield [
+            f"console     {served.address}, with the token {token}",
+            f"            dead letters: replay {REFUSED['name']}; {NAMESPACE}: search for 東京, see the lag move",
+        ]
+
+
+def _console_port() -> int:
+    """Return the console's own port, or 0 for any where that is taken."""
+    try:
+        require_free(CONSOLE_PORT, "The console")
+    except LocalServerError:
+        return 0
+    return CONSOLE_PORT
+
+
+def _refuse(parts: _Parts) -> None:
+    """Store a city that the index refuses, and correct its mapping once there is a dead letter: a replay works then."""
+    parts.cities.insert_one(dict(REFUSED))
+    until = time.monotonic() + _REFUSED_WITHIN_S
+    labels = {"pipeline": NAMESPACE.db, "outcome": "dead_lettered"}
+    while not parts.metrics.value("penstock_changes_total", **labels) and time.monotonic() < until:
+        time.sleep(0.05)
+    parts.index.allow("twins")
+
+
+def _stay(platform: Platform, index: DemoIndex, lines: list[str]) -> None:
     """Print the addresses to try, then wait for Ctrl-C."""
-    console.print("\n[bold]try it[/]: edit the source and search again")
+    console.print("\n[bold]try it[/]: look at the console, edit the source, and search again")
+    for line in lines:
+        console.print(f"  {line}", soft_wrap=True, markup=False)
     console.print(f"  source      {platform.source.uri}", soft_wrap=True)
     console.print(f"  opensearch  {platform.opensearch.url}/{INDEX}", soft_wrap=True)
     console.print(f"  {index.curl(IN_ANOTHER_SCRIPT)}", soft_wrap=True, markup=False)

@@ -2,13 +2,16 @@
 
 import random
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from bson import Int64
 from pymongo.collection import Collection
+from pymongo.errors import PyMongoError
 
 from penstock.documents.document_id import document_id
 from penstock.errors import SinkUnavailable
@@ -18,6 +21,8 @@ Cities = Collection[dict[str, Any]]
 
 _PATIENCE_S = 30.0
 _NEW = -1
+_CENSUS_EVERY_S = 30.0
+_SMALL = 25_000
 
 
 class Edit(NamedTuple):
@@ -64,6 +69,33 @@ def gentle(cities: Cities, index: DemoIndex, *, edits: int, a_second: float) -> 
         latencies.values.append(_until(index, document_id(key), lambda city: city and city.get("edit") == number))  # noqa: B023
     cities.update_many({}, {"$unset": {"edit": ""}})
     return latencies
+
+
+@contextmanager
+def editing(cities: Cities, *, a_second: float) -> Iterator[None]:
+    """Go on updating random cities for as long as the block runs, and all small ones at once now and then.
+
+    So there is something to see: the lag rises with each census, and falls again.
+    """
+    keys = [each["_id"] for each in cities.find({}, {"_id": 1}).limit(1000)]
+    stop = threading.Event()
+
+    def edit() -> None:
+        with suppress(PyMongoError):  # the source has ended, and so does the demo
+            census_at = time.monotonic() + _CENSUS_EVERY_S
+            while not stop.wait(random.expovariate(a_second)):
+                cities.update_one({"_id": random.choice(keys)}, {"$inc": {"population": Int64(1)}})
+                if time.monotonic() > census_at:
+                    cities.update_many({"population": {"$lt": _SMALL}}, {"$inc": {"population": Int64(1)}})
+                    census_at = time.monotonic() + _CENSUS_EVERY_S
+
+    thread = threading.Thread(target=edit, name="edits", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def _arrived(words: str, index: DemoIndex, is_there: Callable[[Mapping[str, Any] | None], Any]) -> Edit:

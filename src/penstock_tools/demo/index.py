@@ -36,6 +36,11 @@ class DemoIndex:
         answer = ask(self._client, self._patience, "POST", f"/{self.alias}/_search", body)
         return [hit["_source"] for hit in answer.json()["hits"]["hits"]]
 
+    def allow(self, field: str) -> None:
+        """Let an object have fields that the mapping does not name."""
+        body = {"properties": {field: {"type": "object", "dynamic": True}}}
+        ask(self._client, self._patience, "PUT", f"/{self.alias}/_mapping", body)
+
     def curl(self, body: dict[str, Any]) -> str:
         """Return the same search as a shell command."""
         text = json.dumps(body, ensure_ascii=False)
