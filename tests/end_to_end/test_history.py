@@ -10,6 +10,7 @@ from penstock.operations.status.history import histories
 from penstock.operations.status.watch import StatusWatch
 from penstock.runtime.intervals import INTERVALS
 from penstock.settings.reading import read_settings
+from testkit.receiver import SECRET, receiver
 from testkit.workspace import meanwhile, until
 
 
@@ -122,3 +123,31 @@ def test_a_standby_is_seen_and_nobody_is_silent_while_the_index_takes_no_writes(
         site.ask("PUT", "penstock-state/_settings", {"index.blocks.write": None})
     until(lambda: time.sleep(0.3) or {each.state for each in watch.look().workers} == {"alive"}, "all is well again")
     assert watch.look().index_slow == ""
+
+
+def test_a_reaction_keeps_samples_too(site, database, namespace, penstock):
+    name = f"hook-{database.name}"
+    with receiver() as hook:
+        its = {"name": name, "collections": [namespace], "target": "webhook", "url": hook.url, "secret": SECRET}
+        site.settings(namespace, reactions=[its])
+        settings = read_settings(file=site.folder / "penstock.toml", environ={})
+        worker = site.start("run")
+        until(lambda: site.reaction_state(name)["position"], lambda: worker.errors)
+        worker.until_live()
+        with closing(StatusWatch(settings, intervals=INTERVALS)) as watch, meanwhile(writes(database)):
+            watch.look()
+            (pipeline,) = (each for each in watch.pipelines if name in each)
+
+            def sampled():
+                found = histories(watch.view.states, [pipeline], "15m")[pipeline]
+                return sum(each or 0 for each in found.columns["accepted"]) > 0 and found
+
+            found = until(sampled, lambda: worker.errors)
+            assert found.last("pending") is not None
+            assert found.last("lag_s") is not None
+            assert found.columns["written"] == [None] * len(found.times)
+            until(lambda: sampled().last("letters") == 0, "its dead letters are counted")
+            (held,) = (each for each in watch.look().pipelines if each.name == pipeline)
+            assert (held.title, held.state) == (f"reaction {name}", "live")
+        assert f"reaction {name}" in penstock("status", "--history", "15m").stdout
+        worker.terminate()

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote
 
 from pymongo.errors import PyMongoError
@@ -11,6 +12,7 @@ from pymongo.errors import PyMongoError
 from penstock.errors import LeaseLost, SinkUnavailable, SourceUnavailable
 from penstock.mongo.collections import estimated_count
 from penstock.opensearch.dead_letters.search import LetterSearch
+from penstock.opensearch.http.client import Response
 from penstock.opensearch.http.requests import ask
 from penstock.opensearch.http.waiting import FailFast
 from penstock.opensearch.state.samples import Row, SampleRing
@@ -58,7 +60,7 @@ class PipelineLook:
         for names in self._paths():
             path = f"/{names}/_stats/indexing?ignore_unavailable=true&filter_path={_INDEXING}"
             answer = ask(self.adapters.client, FailFast(self.adapters.client.url), "GET", path)
-            for index, each in (answer.json() or {}).get("indices", {}).items() if answer.ok else ():
+            for index, each in _parsed(answer).get("indices", {}).items():
                 its = each["primaries"]["indexing"]
                 writes[index] = its["index_total"] + its["delete_total"]
         before, self._writes = self._writes, (now, writes)
@@ -75,9 +77,10 @@ class PipelineLook:
         for names in self._paths():
             path = f"/{names}/_count?ignore_unavailable=true"
             answer = ask(self.adapters.client, FailFast(self.adapters.client.url), "GET", path)
-            if not answer.ok:
+            count = _parsed(answer).get("count")
+            if count is None:
                 return {"documents_index": None}
-            total += answer.json()["count"]
+            total += count
         return {"documents_index": total}
 
     def _in_source(self) -> float | None:
@@ -95,7 +98,7 @@ class PipelineLook:
         with suppress(LeaseLost):  # the term is about to end
             if all(each.phase not in ("loading", "reconciling") for each in self.reporter.loads.values()):
                 return 1.0
-            source, index = self._known["documents_source"], self._known["documents_index"]
+            source, index = self._known.get("documents_source"), self._known.get("documents_index")
             return min(0.99, index / source) if source and index is not None else None
         return None
 
@@ -104,3 +107,9 @@ class PipelineLook:
         names: Sequence[str] = [quote(each.index, safe="") for each in self.plan.collections]
         for start in range(0, len(names), _NAMES_IN_A_PATH):
             yield ",".join(names[start : start + _NAMES_IN_A_PATH])
+
+
+def _parsed(answer: Response) -> dict[str, Any]:
+    """The JSON of an answer; empty for a refusal, and for what is none, such as a proxy's page."""
+    parsed = answer.json() if answer.ok else None
+    return parsed if isinstance(parsed, dict) else {}

@@ -26,7 +26,7 @@ _MB = 1024 * 1024
 class Sampler:
     """`take` returns what there is to say of the time since it was last asked; `look` what takes a while to find out.
 
-    What `look` found counts until it finds something else.
+    What `look` found counts until it finds something else, or nothing answers.
     """
 
     ring: SampleRing
@@ -61,4 +61,5 @@ class Sampler:
                 self.ring.write()
                 self._seen = self.look()
             except (SinkUnavailable, SystemicFault, SettingsError, Conflict) as error:
+                self._seen = {}
                 log.debug("samples are written later", reason=str(error))

@@ -155,7 +155,10 @@ class LetterSearch:
             if kind in MISSING:
                 return counted(None, those)
             raise SinkUnavailable(f"The dead letters in {self.index} cannot be counted: {kind}: {reason}.")
-        return counted(answer.json(), those)
+        parsed = answer.json()
+        if not isinstance(parsed, dict) or "aggregations" not in parsed:
+            raise SinkUnavailable(f"The dead letters in {self.index} cannot be counted: not a valid response.")
+        return counted(parsed, those)
 
     def newest(self, wanted: LetterFilter, limit: int) -> tuple[list[StoredLetter], LetterTally]:
         """Return the latest letters, without their bodies, and how many there are in total."""
