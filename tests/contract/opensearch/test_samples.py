@@ -132,7 +132,7 @@ def test_a_full_hour_of_a_busy_pipeline_is_small() -> None:
         for number in range(360)
     ]
     size = len(orjson.dumps(columns_of(busy)))
-    assert 10_000 < size < 25_000
+    assert 10_000 < size < 22_500
     assert rows_of(columns_of(busy))[359]["documents_source"] == 123_456_789 + 4321 * 359
 
 

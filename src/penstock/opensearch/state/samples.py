@@ -44,8 +44,8 @@ class Column(NamedTuple):
 
 COLUMNS: Final[Mapping[str, Column]] = {
     "at": Column("last", steps=True),
-    "for_s": Column("sum"),
-    "clock_s": Column("last", scale=10),
+    "for_s": Column("sum", steps=True),
+    "clock_s": Column("last", scale=10, steps=True),
     "lag_s": Column("max", scale=10),
     "written": Column("sum"),
     "folded": Column("sum"),
@@ -60,9 +60,9 @@ COLUMNS: Final[Mapping[str, Column]] = {
     "write_p99_ms": Column("max"),
     "documents_source": Column("last", steps=True),
     "documents_index": Column("last", steps=True),
-    "letters": Column("last"),
-    "loaded": Column("last", scale=1000),
-    "memory_mb": Column("max"),
+    "letters": Column("last", steps=True),
+    "loaded": Column("last", scale=1000, steps=True),
+    "memory_mb": Column("max", steps=True),
     "cpu": Column("mean", scale=100),
 }
 """Of a reaction `accepted` and `pending`, of a pipeline the others. `clock_s` is how far the source's clock is ahead of
