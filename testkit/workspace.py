@@ -344,7 +344,8 @@ class Site:
         self.ask("POST", "penstock-dead-letters/_refresh")
         query = {"size": 1000, "query": {"prefix": {"namespace": f"{database.name}."}}}
         found = self.ask("POST", "penstock-dead-letters/_search", query)
-        return [] if found.get("status") == 404 else [hit["_source"] for hit in found["hits"]["hits"]]
+        is_new = found.get("status") in (404, 503)
+        return [] if is_new else [hit["_source"] for hit in found["hits"]["hits"]]
 
     def state(self, name: str) -> dict:
         """What is saved of a pipeline."""
