@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import psutil
 import urllib3
 
+from benchmarks.item import quieten
 from benchmarks.status import prepare, settings_of
 from penstock.operations.init import toml_value
 from penstock.settings import Settings
@@ -153,6 +154,7 @@ def main() -> None:
     parser.add_argument("--viewers", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=20)
     given = parser.parse_args()
+    quieten()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with local_opensearch(folder) as server:
