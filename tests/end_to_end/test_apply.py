@@ -1,5 +1,6 @@
 """`penstock apply`: topics that others fill bring the changes."""
 
+import json
 import random
 import signal
 from datetime import datetime
@@ -72,6 +73,29 @@ def test_members_share_the_partitions_and_a_killed_one_is_replaced(form, site, d
     assert site.letters(database) == []
     first.terminate()
     third.terminate()
+
+
+def test_what_topics_feed_is_loaded_verified_and_reindexed_as_anything_else(site, database, topics):
+    topic = site.settings_of("change-events")
+    topics.create(topic, 2)
+    database[COLL].insert_many([{"_id": number} for number in range(50)])  # before the topic knew
+    with topics.connector(database, COLL, topic, form="change-events"):
+        worker = site.start("apply")
+        worker.until_live()
+        database[COLL].update_one({"_id": 7}, {"$set": {"n": 1}})
+        assert site.run("load").returncode == 0
+        site.until_equal(database, COLL)
+        (line,) = json.loads(site.run("status", "--json").stdout)
+        assert (line["state"], line["documents_index"]) == ("topics", 50)
+        site.settings_of("change-events", shards=2)
+        done = site.run("reindex", f"{database.name}.{COLL}")
+        assert done.returncode == 0, done.stderr
+        database[COLL].update_one({"_id": 8}, {"$set": {"n": 2}})
+        database[COLL].delete_one({"_id": 9})
+        site.until_equal(database, COLL)
+        assert next(iter(site.ask("GET", f"_alias/{site.index(line['namespace'])}"))).endswith("-g2")
+        assert site.run("verify").returncode == 0
+    worker.terminate()
 
 
 def test_a_record_that_nobody_understands_is_a_dead_letter_with_its_place(site, database, topics):

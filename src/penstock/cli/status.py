@@ -40,9 +40,9 @@ def status(
 
     The states are: waiting (no worker has started), unserved (it cannot be served yet; the reason is shown), loading,
     live, dropped (the collection was dropped, its documents are kept), reconciling (the collection is back and is being
-    loaded again), stopped (no worker is running) and mapped (an event source mapping of AWS Lambda feeds the
-    index, and only AWS knows its state). The time left is how long the source will still have the changes that are
-    needed next; it is shown if [source] retention_s is set.
+    loaded again), stopped (no worker is running), mapped (an event source mapping of AWS Lambda feeds the index, and
+    only AWS knows its state) and topics (topics of Kafka feed it: the consumer group has its lag). The time left is how
+    long the source will still have the changes that are needed next; it is shown if [source] retention_s is set.
 
     A second table has the reactions: live, failed (it is tried again), stopped (no worker is running, or by an error,
     which is shown), waiting (no worker has started) and mapped; and how many events the target has not accepted yet.

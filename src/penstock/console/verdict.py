@@ -122,6 +122,8 @@ def _all_is_well(judged: Sequence[Judged]) -> Sentence:
         return Sentence("warn", "No collection is declared.", command="penstock init")
     if all(each.state == "mapped" for each in live):
         return Sentence("good", f"{_all(live)} fed by AWS Lambda, which alone knows how far.")
+    if all(each.state == "topics" for each in live):
+        return Sentence("good", f"{_all(live)} fed by topics of Kafka; their consumer groups know how far.")
     lag = max((each.lag_s for each in live if each.lag_s is not None), default=None)
     moving = "" if lag is None else f"; {'it' if len(live) == 1 else 'the slowest'} is {_behind(lag)} behind"
     return Sentence("good", f"{_all(live)} in step", moving=f"{moving}.")

@@ -679,6 +679,12 @@ class Settings(Section):
             raise ValueError(f"{', '.join(twice)}: two [[topics]] tables name this topic; leave one of them out")
         return topics
 
+    def brought_by(self, namespace: str) -> Literal["", "mapped", "topics"]:
+        """Who brings the changes of a collection if no worker does: an event source mapping, or topics."""
+        if self.topics_of(namespace):
+            return "topics"
+        return "mapped" if self.pipeline.parking_queue else ""
+
     def topics_of(self, namespace: str) -> list[TopicSettings]:
         """The topics that bring the changes of a collection, each by its own name."""
         return [named for each in self.topics if (named := each.standing_for(namespace))]

@@ -9,8 +9,9 @@ from penstock.operations.inspect.differences import FieldComparison
 
 SourceSays = Literal["there", "not there", "unreadable", "no collection"]
 TransformSays = Literal["", "indexed", "left out", "refused"]
-WorkerSays = Literal["running", "stopped", "waiting", "mapped"]
-"""Running, or stopped; waiting: none has begun yet; mapped: an event source mapping of AWS Lambda does its work."""
+WorkerSays = Literal["running", "stopped", "waiting", "mapped", "topics"]
+"""Running, or stopped; waiting: none has begun yet; mapped, topics: an event source mapping of
+AWS Lambda, or topics of Kafka, bring the changes instead."""
 
 Verdict = Literal[
     "in step",
@@ -172,6 +173,8 @@ def _cause(seen: Evidence) -> tuple[Verdict, str]:
 def _of_worker(seen: Evidence, again: str) -> tuple[Verdict, str]:
     if seen.worker == "mapped":
         return "behind", f"an event source mapping feeds this index; check the mapping, or run {again}."
+    if seen.worker == "topics":
+        return "behind", f"topics of Kafka feed this index; check that `penstock apply` runs, or run {again}."
     if seen.worker != "running":
         return "behind", f"no worker is running; the saved position is {seen.behind_s:,} s old. Start `penstock run`."
     if not seen.is_passed:

@@ -19,7 +19,7 @@ class Feeding:
         states = seen.index.states([of_pipeline, of_load])
         self.index = index
         self.load: str | None = states[of_load]["phase"] if of_load in states else None
-        self._is_mapped = bool(seen.settings.pipeline.parking_queue)
+        self._brought_by = seen.settings.brought_by(str(namespace))
         self._pipeline: StateDocument | None = states.get(of_pipeline)
         if self._pipeline and not feeds(self._pipeline, str(namespace), str(index)):
             self._pipeline = None
@@ -29,8 +29,8 @@ class Feeding:
     @property
     def worker(self) -> WorkerSays:
         """Whether somebody feeds the index."""
-        if self._is_mapped:
-            return "mapped"
+        if self._brought_by:
+            return self._brought_by
         if self._pipeline is None:
             return "waiting" if self.load is None else "stopped"
         return "running" if self._is_alive else "stopped"
@@ -38,5 +38,5 @@ class Feeding:
     @property
     def position(self) -> int | None:
         """The time of the saved position."""
-        position = self._pipeline["position"] if self._pipeline and not self._is_mapped else None
+        position = self._pipeline["position"] if self._pipeline and not self._brought_by else None
         return position["time"] if position else None

@@ -47,7 +47,7 @@ class Generations:
         self.name = str(declared.namespace)
         self.indexes = Indexes(client, patience)
         self._deployment = settings.pipeline.name
-        self.is_mapped = bool(settings.pipeline.parking_queue)
+        self.is_mapped = bool(settings.brought_by(self.name))
         self.intervals = intervals
         self._stop = stop
         self._store = StateStore(client, patience)

@@ -15,8 +15,8 @@ from penstock.operations.inspect.views import IndexOverview, SourceOverview
 from penstock.operations.status.report import CollectionStatus, GenerationStatus
 from penstock.operations.status.state_words import (
     PipelineOverview,
+    brought_state,
     loss_of,
-    mapped_state,
     pipeline_of_state,
     share_loaded,
     state_of,
@@ -64,7 +64,7 @@ class Looked:
             namespace=str(namespace),
             index=declared.alias,
             pipeline=name,
-            state=self._state(pipeline, load),
+            state=self._state(namespace, pipeline, load),
             loaded=share_loaded(load, documents, self.source.documents.get(namespace)),
             documents_source=self.source.documents.get(namespace),
             documents_index=documents,
@@ -88,7 +88,7 @@ class Looked:
         return GenerationStatus(
             index=recorded.index,
             role=recorded.role,
-            state="failed" if recorded.failed else self._state(pipeline, load),
+            state="failed" if recorded.failed else self._state(namespace, pipeline, load),
             loaded=share_loaded(load, documents, self.source.documents.get(namespace)),
             documents_index=documents,
             lag_s=pipeline.lag_s,
@@ -96,8 +96,9 @@ class Looked:
             failed=recorded.failed,
         )
 
-    def _state(self, pipeline: PipelineOverview, load: StateDocument | None) -> str:
-        return mapped_state(load) if self.settings.pipeline.parking_queue else state_of(pipeline, load)
+    def _state(self, namespace: Namespace, pipeline: PipelineOverview, load: StateDocument | None) -> str:
+        by = self.settings.brought_by(str(namespace))
+        return brought_state(load, by) if by else state_of(pipeline, load)
 
     def _pipeline(
         self, name: str, namespace: Namespace, index: str | None, load: StateDocument | None

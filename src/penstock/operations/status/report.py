@@ -29,16 +29,17 @@ class GenerationStatus:
 class CollectionStatus:
     """One line of `penstock status`; None is what is not known.
 
-    `state` is waiting (no worker has begun), unserved (a worker cannot serve it yet, and `unserved` says why), loading,
-    live, dropped, reconciling, stopped (no worker is there), or mapped (an event source mapping feeds the index; only
-    AWS knows its state and its lag); `lost` why and since when
-    the position was lost, until all is loaded again; `loaded` the share that is loaded, between 0 and 1. `lag_s` is how
-    far the index is behind the source, and `position_left_s` for how long the source still keeps the changes that are
-    needed next. `generations` are listed when there are several; all else is of the one that serves. `moved_on` names
-    what the settings say otherwise than when this one was made; `searched_in` the index that is not
-    penstock's and has the read alias: people search there. `renamed_to` is the name by which the source knows a
-    collection whose rename was followed; `held_for` the collections that a worker feeds under the pipeline's lease when
-    this one is not among them: nobody feeds it then. `ignored` is what the index does not search by.
+    `state` is waiting (no worker has begun), unserved (a worker cannot serve it yet, and `unserved` says why),
+    loading, live, dropped, reconciling, stopped (no worker is there), mapped (an event source mapping feeds the
+    index; only AWS knows its state and its lag), or topics (topics of Kafka do; their consumer group has the lag);
+    `lost` why and since when the position was lost, until all is loaded again; `loaded` the share that is loaded,
+    between 0 and 1. `lag_s` is how far the index is behind the source, and `position_left_s` for how long the
+    source still keeps the changes that are needed next. `generations` are listed when there are several; all else
+    is of the one that serves. `moved_on` names what the settings say otherwise than when this one was made;
+    `searched_in` the index that is not penstock's and has the read alias: people search there. `renamed_to` is the
+    name by which the source knows a collection whose rename was followed; `held_for` the collections that a worker
+    feeds under the pipeline's lease when this one is not among them: nobody feeds it then. `ignored` is what the
+    index does not search by.
     """
 
     namespace: str

@@ -58,9 +58,9 @@ def loss_of(loss: Mapping[str, Any] | None, load: Mapping[str, Any] | None) -> s
     return f"{loss['reason']}{since}, noticed {loss['noticed']}"
 
 
-def mapped_state(load: Mapping[str, Any] | None) -> str:
-    """The state of what a mapping feeds; a load that runs meanwhile, or a dropped collection, comes first."""
-    return str(load["phase"]) if load and load["phase"] != "live" else "mapped"
+def brought_state(load: Mapping[str, Any] | None, by: str) -> str:
+    """The state of what a mapping or topics feed; a load that runs meanwhile, or a dropped collection, comes first."""
+    return str(load["phase"]) if load and load["phase"] != "live" else by
 
 
 def share_loaded(load: Mapping[str, Any] | None, in_index: int | None, documents: int | None) -> float | None:
