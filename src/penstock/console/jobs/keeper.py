@@ -43,6 +43,8 @@ AT_ONCE: Final = 3
 """How many jobs one console runs side by side; more of them wait."""
 
 _END_WITHIN_S: Final = 10.0
+_LOOKS_PER_LEASE: Final = 5
+"""At least: two looks that are further apart than half a lease do not count as seeing it all along."""
 _INTERRUPTED: Final = (
     "The console that ran it ended. What was done stays done; start it again for the rest, which does no harm."
 )
@@ -135,7 +137,7 @@ class JobKeeper:
     def _watch(self) -> None:
         while not self._closing.is_set():
             self._attempt(self._look)
-            self._wake.wait(self._intervals.report_s)
+            self._wake.wait(min(self._intervals.report_s, self._lease_s / _LOOKS_PER_LEASE))
             self._wake.clear()
 
     def _attempt(self, what: Callable[[], None]) -> bool:
