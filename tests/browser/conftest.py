@@ -16,9 +16,9 @@ from testkit.browser import MISSING, REQUIRED, Tab, chromium, new_context, start
 from testkit.city_site import OPERATOR, CitySite, city_site
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The browser; its thread ends with the tests of this folder, for no other may have it."""
+    """The browser, for the tests of a file: no other may have its event loop in its thread."""
     if chromium() is None:
         if os.environ.get(REQUIRED) == "required":
             pytest.fail(MISSING)
@@ -27,7 +27,7 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def site(
     browser: Browser,
     tmp_path_factory: pytest.TempPathFactory,
@@ -39,7 +39,7 @@ def site(
         yield site
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def logged_in(browser: Browser, site: CitySite) -> Any:
     """The cookies of an operator, who has logged in by the form."""
     context = new_context(browser)

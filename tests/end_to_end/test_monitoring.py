@@ -41,8 +41,8 @@ def test_a_worker_reports_every_series_that_alerts_and_dashboard_read(site, data
         refused = {"pipeline": database.name, "outcome": "dead_lettered"}
         assert {**refused, "value": 0.0} in named(worker, "penstock_changes_total"), "a counter begins at 0"
         database.items.insert_one({"_id": 99, "customer": "a word"})
-        until(lambda: worker.metric("penstock_changes_total", **refused) == 1, lambda: worker.errors)
-        until(lambda: worker.metric("penstock_reaction_events_total", outcome="accepted") == 1, lambda: worker.errors)
+        until(lambda: worker.metric("penstock_changes_total", **refused) >= 1, lambda: worker.errors)
+        until(lambda: worker.metric("penstock_reaction_events_total", outcome="accepted") >= 1, lambda: worker.errors)
         until(lambda: named(worker, "penstock_checkpoint_age_seconds"), worker.scrape)
         until(lambda: worker.metric("penstock_ignored_documents") == 20, worker.scrape)
         reported = samples(worker)

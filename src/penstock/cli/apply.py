@@ -26,7 +26,12 @@ def apply(settings: Settings, intervals: Intervals) -> None:
     try:
         from penstock.delivery.topics import service
     except ModuleNotFoundError as error:
-        if error.name != "confluent_kafka":
+        missing = error.name or ""
+        if missing.startswith("penstock."):
+            raise SettingsError(
+                "penstock apply is not part of this installation; install penstock from its wheel"
+            ) from None
+        if missing.partition(".")[0] != "confluent_kafka":
             raise
         raise SettingsError(
             "penstock apply needs the package confluent_kafka; install it with: pip install 'penstock[kafka]'"
