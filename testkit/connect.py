@@ -102,7 +102,7 @@ class Topics:
 
         def work(stop) -> None:
             with stream:
-                while True:
+                while stream.alive:
                     event = stream.try_next()
                     if event is not None:
                         self._send_event(event, topic, form)
@@ -114,7 +114,10 @@ class Topics:
         self.flush()
 
     def _send_event(self, event: dict[str, Any], topic: str, form: str) -> None:
+        if event["operationType"] == "invalidate":
+            return
         options = json_util.CANONICAL_JSON_OPTIONS
-        key = json_util.dumps({"_id": event["documentKey"]["_id"]}, json_options=options).encode()
+        named = event.get("documentKey", event)  # the token, where the event is no document's
+        key = json_util.dumps({"_id": named["_id"]}, json_options=options).encode()
         value = json_util.dumps(event, json_options=options).encode() if form == "change-events" else b"{}"
         self.send(topic, key, value)

@@ -98,6 +98,25 @@ def test_what_topics_feed_is_loaded_verified_and_reindexed_as_anything_else(site
     worker.terminate()
 
 
+@pytest.mark.parametrize(("partitions", "state"), [(1, "topics"), (2, "reconciling")])
+def test_after_a_drop_an_index_of_several_partitions_waits_for_a_load(partitions, state, site, database, topics):
+    topic = site.settings_of("change-events", on_drop="empty")
+    topics.create(topic, partitions)
+    database.create_collection(COLL)
+    with topics.connector(database, COLL, topic, form="change-events"):
+        worker = site.start("apply")
+        worker.until_live()
+        database[COLL].insert_many([{"_id": number} for number in range(20)])
+        assert site.run("load").returncode == 0
+        site.until_equal(database, COLL)
+        database[COLL].drop()
+        worker.until_logged("collection gone, index emptied")
+        site.until_equal(database, COLL)
+        (line,) = json.loads(site.run("status", "--json").stdout)
+        assert line["state"] == state
+    worker.terminate()
+
+
 def test_a_record_that_nobody_understands_is_a_dead_letter_with_its_place(site, database, topics):
     topic = site.settings_of("change-events")
     topics.create(topic)

@@ -177,5 +177,8 @@ class Applier:
             sink=self.adapters.sink,
             alias=generation.write_alias,
         )
-        if self.in_order and load.phase == "reconciling" and change.to != collection.names.at(change.version):
+        if not self.in_order:
+            if load.phase == "live":  # what is older than the drop may still come
+                load.enter("reconciling")
+        elif load.phase == "reconciling" and change.to != collection.names.at(change.version):
             load.enter("live", whole_at=change.version)  # it was emptied, and all that comes after that is brought

@@ -39,7 +39,8 @@ log = structlog.get_logger(__name__)
 _POLL_S = 0.2
 _RECORDS_AT_ONCE = 2000
 _CHUNKS_AHEAD = 3
-"""Chunks of records that may wait; the partitions are paused then, and the polling goes on."""
+_BYTES_AHEAD = 16 * 1024 * 1024
+"""What may wait; the partitions are paused then, and the polling goes on."""
 _REQUEST_S = 30.0
 _FETCHED_KB = 32 * 1024
 _TERM_LOOK_S = 0.02
@@ -66,6 +67,11 @@ class Record(NamedTuple):
     timestamp_ms: int
 
     @property
+    def size(self) -> int:
+        """The bytes of its value."""
+        return len(self.value or b"")
+
+    @property
     def place(self) -> str:
         """Where it is, in words."""
         return f"topic {self.topic}, partition {self.partition}, offset {self.offset}"
@@ -75,12 +81,15 @@ class Record(NamedTuple):
 class Term:
     """One assignment: the partitions that are this member's until `ending` is set.
 
+    `of_all` is how many partitions all the topics have, whoever is assigned them.
+
     `done` is to be set once nothing of the term is in flight any more, and what it did is committed. It is what
     `penstock.ports.Checkpoints` asks for: the positions are the group's offsets.
     """
 
     member: "Member"
     start: Offsets
+    of_all: int
     ending: ChildEvent
     done: threading.Event = field(default_factory=threading.Event)
     lost: bool = False
@@ -107,6 +116,11 @@ class Term:
             seek(offsets)
             self._rewind_to, self.chunks = None, queue.Queue()
             self._rewound.set()
+
+    @property
+    def bytes_waiting(self) -> int:
+        """The size of what waits to be taken."""
+        return sum(each.size for chunk in list(self.chunks.queue) for each in chunk)
 
     def take(self, timeout_s: float) -> list[Record]:
         """Return the next records, none when there are none within the time."""
@@ -267,8 +281,9 @@ class Member:
                     self._end_term(lost=False)
                 self._begin_term()
         except PenstockError as error:
-            self._end_term(lost=False)
             self._terms.put(error)
+        except KafkaException as error:
+            self._terms.put(unavailable(error.args[0], self._settings, self._troubles.last))
         finally:
             self._end_term(lost=False)
             self._consumer.close()
@@ -290,7 +305,7 @@ class Member:
     def _hold_back(self) -> None:
         """Pause while enough waits to be taken."""
         term = self._term
-        is_full = bool(term and term.chunks.qsize() >= _CHUNKS_AHEAD)
+        is_full = bool(term and (term.chunks.qsize() >= _CHUNKS_AHEAD or term.bytes_waiting >= _BYTES_AHEAD))
         if term and is_full != self._is_paused:
             partitions = [TopicPartition(*each) for each in term.start]
             (self._consumer.pause if is_full else self._consumer.resume)(partitions)
@@ -320,7 +335,7 @@ class Member:
             return
         partitions = sorted(self._assigned)
         try:
-            start = self._committed(partitions)
+            start, of_all = self._committed(partitions), self._partitions_of_all()
             self._seek(start)
         except KafkaException as error:
             if error.args[0].code() != KafkaError._STATE:
@@ -328,7 +343,7 @@ class Member:
             return  # the next poll comes before the next attempt
         self._consumer.resume([TopicPartition(*each) for each in partitions])
         self._is_paused = False
-        self._term = Term(self, start, ChildEvent(self._closing))
+        self._term = Term(self, start, of_all, ChildEvent(self._closing))
         log.info("partitions assigned", group=self.group, partitions=len(partitions))
         self._terms.put(self._term)
 
@@ -347,6 +362,10 @@ class Member:
             Partition(each.topic, each.partition): OFFSET_BEGINNING if each.offset == OFFSET_INVALID else each.offset
             for each in found
         }
+
+    def _partitions_of_all(self) -> int:
+        found = [self._consumer.list_topics(topic, timeout=_REQUEST_S).topics[topic] for topic in self._topics]
+        return sum(len(each.partitions) for each in found)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._is_changed = True

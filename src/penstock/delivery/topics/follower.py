@@ -65,8 +65,7 @@ class TopicFollower:
         (fed,) = self.plan.collections
         generation = generations_of(self.plan, adapters)[fed.namespace]
         topics = self.wiring.settings.topics_of(str(fed.namespace))
-        is_alone = len(term.start) == 1
-        applier = Applier(self.plan, adapters, {fed.namespace: generation}, in_order=is_alone)
+        applier = Applier(self.plan, adapters, {fed.namespace: generation}, in_order=term.of_all == 1)
         self._enter("live")
         Pipeline(
             name=self.plan.name,

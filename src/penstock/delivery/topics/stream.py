@@ -91,7 +91,7 @@ class TopicStream:
             [change.version for change in changes if change.version]
             or [version_of(max(each.timestamp_ms for each in records) // 1000, 0)]
         )
-        size = sum(len(each.value or b"") for each in records)
+        size = sum(each.size for each in records)
         position = Position(token_of(offsets), at)
         return Batch(apply_transform(changes, transform), position, began, size, more=not self.term.chunks.empty())
 
