@@ -30,7 +30,6 @@ def start(desk: Desk, request: Request, name: JobName, arguments: Mapping[str, A
         desk.jobs.start(name, arguments, person(request))
     except JobRuns as error:
         return desk.refused(request, Refusal(409, str(error)))
-    desk.looks.forget(_key(name))
     return back
 
 
@@ -38,15 +37,6 @@ def jobs_of(desk: Desk, names: Iterable[JobName]) -> dict[JobName, Job]:
     """The last runs of these jobs, read once for all viewers. Raises SinkUnavailable."""
     wanted = tuple(names)
     return desk.looks.look(("jobs", wanted), lambda: desk.jobs.board.jobs(wanted), every_s=0.5)
-
-
-def job_of(desk: Desk, name: JobName) -> Job | None:
-    """The last run of a job, read once for all viewers. Raises SinkUnavailable."""
-    return desk.looks.look(_key(name), lambda: desk.jobs.board.job(*name), every_s=0.5)
-
-
-def _key(name: JobName) -> tuple[str, JobName]:
-    return ("job", name)
 
 
 def letters_in(form: ImmutableMultiDict[str, str]) -> dict[str, Any]:

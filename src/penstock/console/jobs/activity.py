@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from penstock.console.jobs.board import changed
 from penstock.console.jobs.job import Person, now_text
 from penstock.opensearch.state.ids import activity_id
 from penstock.opensearch.state.store import StateDocument, StateStore
@@ -54,7 +53,7 @@ class ActivityLog:
                 return None
             return {**before, "entries": [entry, *before["entries"]][:KEPT]}
 
-        changed(self._store, self._id, with_it)
+        self._store.change(self._id, with_it)
 
     def entries(self) -> list[ActivityEntry]:
         """All that is kept, the newest first."""

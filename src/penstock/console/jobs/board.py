@@ -5,14 +5,13 @@ of its run, so that consoles need not search: it is written after the document, 
 already writes it again. So a process that ends between the two costs nothing but another click.
 """
 
-import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from penstock.console.jobs.job import OPEN, Job, JobKind, JobName, Person, new_run, now_text
 from penstock.errors import PenstockError
 from penstock.opensearch.state.ids import job_id, jobs_id
-from penstock.opensearch.state.store import Conflict, StateDocument, StateStore, Stored
+from penstock.opensearch.state.store import StateDocument, StateStore, Stored
 
 _RECENT: Final = 50
 _OPEN: Final = 1000
@@ -50,7 +49,7 @@ class JobBoard:
                 "run": new_run(number, arguments, by),
             }
 
-        document, begun = self._change(self.id_of(name), begin)
+        document, begun = self.store.change(self.id_of(name), begin)
         job = Job.of(document)
         self._list(self.id_of(name), job.run.number)
         if not begun:
@@ -68,11 +67,8 @@ class JobBoard:
                 return None
             return {**before, "stop": {"by": by.name, "at": now_text()}}
 
-        stored = self.stored([self.id_of(name)]).get(self.id_of(name))
-        if stored is None:
-            return False
-        document, _ = self._change(self.id_of(name), wish)
-        return document["run"]["state"] in OPEN
+        document, _ = self.store.change(self.id_of(name), wish)
+        return bool(document) and document["run"]["state"] in OPEN
 
     def job(self, kind: JobKind, subject: str) -> Job | None:
         """The last run of a job with the results of those before. Raises SinkUnavailable."""
@@ -115,7 +111,7 @@ class JobBoard:
             left = {name: each for name, each in before["open"].items() if name != state_id}
             return {**before, "open": left, "recent": recent}
 
-        self._change(self._jobs_id, without)
+        self.store.change(self._jobs_id, without)
 
     def id_of(self, name: JobName) -> str:
         """The id of a job's document."""
@@ -134,32 +130,8 @@ class JobBoard:
             newest = list(others.items())[-_OPEN:]
             return {**before, "open": {**dict(newest), state_id: number}}
 
-        self._change(self._jobs_id, with_it)
+        self.store.change(self._jobs_id, with_it)
 
     def _read(self, state_id: str) -> StateDocument | None:
         stored = self.stored([state_id]).get(state_id)
         return stored.document if stored else None
-
-    def _change(
-        self, state_id: str, change: Callable[[StateDocument | None], StateDocument | None]
-    ) -> tuple[StateDocument, bool]:
-        """See `changed`."""
-        return changed(self.store, state_id, change)
-
-
-def changed(
-    store: StateStore, state_id: str, change: Callable[[StateDocument | None], StateDocument | None]
-) -> tuple[StateDocument, bool]:
-    """Change a document, again when others changed it meanwhile; return it, and whether it was changed.
-
-    `change` is given what is stored, None if there is nothing, and returns None to leave it so.
-    """
-    while True:
-        stored = store.get([state_id]).get(state_id)
-        document = change(stored.document if stored else None)
-        if document is None:
-            return (stored.document if stored else {}), False
-        try:
-            return store.put(state_id, {**document, "mark": secrets.token_hex(8)}, stored).document, True
-        except Conflict:
-            continue

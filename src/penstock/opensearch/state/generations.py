@@ -16,7 +16,7 @@ from typing import Any, Literal
 from penstock.opensearch.index.definition import IndexDefinition
 from penstock.opensearch.index.indexes import index_of, write_alias_of
 from penstock.opensearch.state.ids import generations_id
-from penstock.opensearch.state.store import Conflict, StateStore
+from penstock.opensearch.state.store import StateDocument, StateStore
 
 Role = Literal["building", "serving", "kept", "dropping"]
 
@@ -136,17 +136,16 @@ class GenerationRegistry:
         Raises what `change` raises.
         """
         state_id = generations_id(alias)
-        while True:
-            stored = self._store.get([state_id])[state_id]
-            before = record_of(stored.document)
+
+        def changed(stored: StateDocument | None) -> StateDocument | None:
+            if stored is None:
+                raise KeyError(state_id)
+            before = record_of(stored)
             after = change(before)
-            if after == before:
-                return before
-            try:
-                self._store.put(state_id, _document(after), stored)
-            except Conflict:
-                continue
-            return after
+            return None if after == before else _document(after)
+
+        document, _ = self._store.change(state_id, changed)
+        return record_of(document)
 
 
 def record_of(document: Mapping[str, Any]) -> CollectionRecord:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from penstock.opensearch.state.ids import pattern_id, unserved_id
-from penstock.opensearch.state.store import Conflict, StateStore
+from penstock.opensearch.state.store import Conflict, StateDocument, StateStore
 
 
 class PatternState:
@@ -29,18 +29,14 @@ class PatternState:
     def note(self, pattern: str, namespaces: Iterable[str]) -> list[str]:
         """Add those that are new, and return all."""
         those, state_id = list(namespaces), pattern_id(pattern, self._deployment)
-        while True:
-            stored = self._store.get([state_id]).get(state_id)
-            before = list(stored.document["found"]) if stored else []
-            after = [*before, *(each for each in those if each not in before)]
-            if after == before:
-                return before
-            document = {"kind": "pattern", "name": pattern, "found": after, "written": secrets.token_hex(4)}
-            try:
-                self._store.put(state_id, document, stored)
-            except Conflict:
-                continue
-            return after
+
+        def with_them(stored: StateDocument | None) -> StateDocument | None:
+            before = list(stored["found"]) if stored else []
+            new = [each for each in those if each not in before]
+            return {"kind": "pattern", "name": pattern, "found": [*before, *new]} if new else None
+
+        document, _ = self._store.change(state_id, with_them)
+        return list(document.get("found", ()))
 
 
 class UnservedState:

@@ -1,7 +1,8 @@
 """State without another database: documents in a small index, read in real time, written by compare-and-set."""
 
+import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -103,6 +104,24 @@ class StateStore:
                 if verdict is None:
                     return self._adopted(state_id, whole, first_sent_at)
                 attempts.wait(verdict)
+
+    def change(
+        self, state_id: str, change: Callable[[StateDocument | None], StateDocument | None]
+    ) -> tuple[StateDocument, bool]:
+        """Change a document, again when others changed it meanwhile; return it, and whether it was changed.
+
+        `change` is given what is stored, None if there is nothing, and returns None to leave it so: then nothing stored
+        is an empty document. Raises as `put` does, but for Conflict, and what `change` raises.
+        """
+        while True:
+            stored = self.get([state_id]).get(state_id)
+            document = change(stored.document if stored else None)
+            if document is None:
+                return (stored.document if stored else {}), False
+            try:
+                return self.put(state_id, {**document, "written": secrets.token_hex(8)}, stored).document, True
+            except Conflict:
+                continue
 
     def delete(self, state_id: str) -> None:
         """Delete a document, if it exists. Only for documents that no worker will write again. Raises Stopped."""

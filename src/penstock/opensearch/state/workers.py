@@ -3,7 +3,6 @@
 A lease is renewed every few seconds only, and says nothing of who stands by.
 """
 
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -55,18 +54,12 @@ class WorkerState:
             self._store.delete(worker_id(name))
 
     def _change_list(self, change: Callable[[list[str]], list[str]]) -> None:
-        while True:
-            stored = self._store.get([self._list_id]).get(self._list_id)
-            before = worker_names(stored.document if stored else None)
+        def changed(stored: StateDocument | None) -> StateDocument | None:
+            before = worker_names(stored)
             after = list(dict.fromkeys(change(before)))
-            if after == before:
-                return
-            document = {"kind": "workers", "name": self._list_id, "workers": after, "written": secrets.token_hex(4)}
-            try:
-                self._store.put(self._list_id, document, stored)
-            except Conflict:
-                continue
-            return
+            return None if after == before else {"kind": "workers", "name": self._list_id, "workers": after}
+
+        self._store.change(self._list_id, changed)
 
 
 def worker_names(document: StateDocument | None) -> list[str]:
