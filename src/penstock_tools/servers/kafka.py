@@ -1,14 +1,12 @@
 """A real Apache Kafka with one node, broker and controller, on this machine."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from penstock_tools.servers.child import Child
-from penstock_tools.servers.jars import jar_paths, pinned
-from penstock_tools.servers.java import Program, compiled
-from penstock_tools.servers.ports import require_free
+from penstock_tools.servers.java import program_of
+from penstock_tools.servers.ports import free_ports, require_free
 from penstock_tools.servers.progress import Steps
 from penstock_tools.servers.rehearsal import learned_options
 
@@ -58,7 +56,7 @@ class Kafka:
 
     def __init__(self, folder: Path, *, port: int, progress: Steps) -> None:
         require_free(port, "Kafka")
-        program = _program(progress)
+        program = program_of("kafka", _MAIN, _JVM, _SOURCES, progress)
         learned = learned_options(program, lambda home: _arguments(home, 0), lambda _port: None, progress)
         arguments = _arguments(folder / "kafka", port)
         self.bootstrap_servers = f"127.0.0.1:{arguments[1]}"
@@ -73,18 +71,12 @@ class Kafka:
         self._progress.step(f"Kafka is ready after {self.child.seconds_to_ready:.1f} s: {self.bootstrap_servers}")
 
 
-def _program(progress: Steps) -> Program:
-    jars = jar_paths(pinned("kafka"), progress)
-    classes = compiled(_SOURCES, jars, progress)
-    return Program("kafka", _MAIN, _JVM, (classes, *jars))
-
-
 def _arguments(home: Path, port: int) -> list[str | Path]:
     """Write the server's properties and return its command line.
 
     A broker tells its clients the port, so it is chosen here.
     """
-    ports = _free_ports(2)
+    ports = free_ports(2)
     listener, controller = port or ports[0], ports[1]
     home.mkdir(parents=True, exist_ok=True)
     settings = {
@@ -97,13 +89,3 @@ def _arguments(home: Path, port: int) -> list[str | Path]:
     file = home / "server.properties"
     file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     return [file, str(listener)]
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports that are free now, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

@@ -9,8 +9,7 @@ from pathlib import Path
 import urllib3
 
 from penstock_tools.servers.child import Child
-from penstock_tools.servers.jars import jar_paths, pinned
-from penstock_tools.servers.java import Program, compiled
+from penstock_tools.servers.java import program_of
 from penstock_tools.servers.ports import require_free
 from penstock_tools.servers.progress import Steps
 from penstock_tools.servers.rehearsal import learned_options
@@ -58,7 +57,7 @@ class OpenSearch:
 
     def __init__(self, folder: Path, *, port: int, heap: str, progress: Steps) -> None:
         require_free(port, "OpenSearch")
-        program = _program(progress)
+        program = program_of("OpenSearch", _MAIN, _JVM, _SOURCES, progress)
         learned = learned_options(program, partial(_arguments, port=0), _rehearse, progress)
         command = program.command(*_arguments(folder / "opensearch", port), options=[f"-Xmx{heap}", *learned])
         self.url = ""
@@ -76,12 +75,6 @@ class OpenSearch:
             raise self.child.failure(f"at {url} is not healthy, {answer.data!r}")
         self.url = url
         self._progress.step(f"OpenSearch is ready after {self.child.seconds_to_ready:.1f} s: {url}")
-
-
-def _program(progress: Steps) -> Program:
-    jars = jar_paths(pinned("opensearch"), progress)
-    classes = compiled(_SOURCES, jars, progress)
-    return Program("OpenSearch", _MAIN, _JVM, (classes, *jars))
 
 
 def _arguments(home: Path, port: int) -> list[str | Path]:

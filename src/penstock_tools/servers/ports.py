@@ -16,3 +16,13 @@ def require_free(port: int, server: str) -> None:
                 f"{server} cannot use port {port} of 127.0.0.1: {error.strerror}. "
                 "Name another port, or 0 for any free one"
             ) from error
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of the loopback address that are free now, all different."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

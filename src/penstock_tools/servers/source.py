@@ -11,8 +11,7 @@ import pymongo
 
 from penstock_tools.servers.certificate import Certificate, new_certificate
 from penstock_tools.servers.child import Child
-from penstock_tools.servers.jars import jar_paths, pinned
-from penstock_tools.servers.java import Program, compiled
+from penstock_tools.servers.java import program_of
 from penstock_tools.servers.ports import require_free
 from penstock_tools.servers.progress import Steps
 from penstock_tools.servers.rehearsal import learned_options
@@ -95,7 +94,7 @@ class LocalSource:
 
     def __init__(self, folder: Path, settings: LocalSourceSettings, *, progress: Steps) -> None:
         require_free(settings.port, "The local source")
-        program = _program(progress)
+        program = program_of("local-source", _MAIN, _JVM, _SOURCES, progress)
         learned = learned_options(program, lambda _folder: LocalSourceSettings().flags(), _rehearse, progress)
         self._settings = settings
         self._certificate = new_certificate(folder / "certificates") if settings.tls else None
@@ -137,12 +136,6 @@ class LocalSource:
         if self._certificate:
             options |= {"tls": "true", "tlsCAFile": str(self._certificate.authority)}
         return f"mongodb://{login}127.0.0.1:{self.child.port}/?{urlencode(options)}"
-
-
-def _program(progress: Steps) -> Program:
-    jars = jar_paths(pinned("source"), progress)
-    classes = compiled(_SOURCES, jars, progress)
-    return Program("local-source", _MAIN, _JVM, (classes, *jars))
 
 
 def _rehearse(port: int) -> None:
