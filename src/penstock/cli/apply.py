@@ -4,11 +4,13 @@ import signal
 
 import typer
 
+from penstock.cli.extras import not_installed
 from penstock.cli.preparation import set_up_process
 from penstock.cli.signals import stop_signals
-from penstock.errors import SettingsError
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
+
+_PARTS = ("penstock.delivery.topics", "penstock.kafka")
 
 
 def apply(settings: Settings, intervals: Intervals) -> None:
@@ -26,15 +28,8 @@ def apply(settings: Settings, intervals: Intervals) -> None:
     try:
         from penstock.delivery.topics import service
     except ModuleNotFoundError as error:
-        missing = error.name or ""
-        if missing.startswith("penstock."):
-            raise SettingsError(
-                "penstock apply is not part of this installation; install penstock from its wheel"
-            ) from None
-        if missing.partition(".")[0] != "confluent_kafka":
-            raise
-        raise SettingsError(
-            "penstock apply needs the package confluent_kafka; install it with: pip install 'penstock[kafka]'"
+        raise not_installed(
+            error, "penstock apply", extra="kafka", packages=("confluent_kafka",), parts=_PARTS
         ) from None
 
     set_up_process(settings)

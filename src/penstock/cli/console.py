@@ -1,10 +1,11 @@
 """`penstock console`, and the console within `penstock run`."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
+from penstock.cli.extras import not_installed
 from penstock.cli.preparation import set_up_process
 from penstock.cli.signals import stop_signals
 from penstock.errors import SettingsError
@@ -43,14 +44,7 @@ def console_server(
     try:
         from penstock.console.server import serving
     except ModuleNotFoundError as error:
-        missing: Any = error.name or ""
-        if missing.startswith("penstock.console"):
-            raise SettingsError(
-                "the console is not part of this installation; install penstock from its wheel"
-            ) from None
-        if missing.partition(".")[0] not in _OF_THE_EXTRA:
-            raise
-        raise SettingsError(
-            f"the console needs the package {missing}; install it with: pip install 'penstock[console]'"
+        raise not_installed(
+            error, "the console", extra="console", packages=_OF_THE_EXTRA, parts=("penstock.console",)
         ) from None
     return serving(settings, listen, intervals)

@@ -1,6 +1,7 @@
 """Commands of optional parts of penstock: imported when called, with a clear message if a part is not installed."""
 
 import importlib
+from collections.abc import Container
 from dataclasses import dataclass
 
 import typer
@@ -32,6 +33,21 @@ EXTRAS = (
 )
 
 
+def not_installed(
+    error: ModuleNotFoundError, what: str, *, extra: str, packages: Container[str], parts: tuple[str, ...] = ()
+) -> SettingsError:
+    """Return the error for a part that lacks one of the packages of its extra, or is left out itself, as `parts` are.
+
+    Raises what was given if something else is missing.
+    """
+    missing = error.name or ""
+    if missing.startswith(parts):
+        return SettingsError(f"{what} is not part of this installation; install penstock from its wheel")
+    if missing.partition(".")[0] not in packages:
+        raise error
+    return SettingsError(f"{what} needs the package {missing}; install it with: pip install 'penstock[{extra}]'")
+
+
 def add_extra(app: typer.Typer, extra: Extra) -> None:
     """Add a command that passes all its arguments on."""
 
@@ -46,12 +62,7 @@ def add_extra(app: typer.Typer, extra: Extra) -> None:
                     f"penstock {extra.name} is not part of this installation, which lacks penstock_tools; install"
                     " penstock from its wheel or from a clone"
                 ) from None
-            if missing.partition(".")[0] not in _OF_EXTRAS:
-                raise
-            raise SettingsError(
-                f"penstock {extra.name} needs the package {error.name}; install it with:"
-                f" pip install 'penstock[{extra.extra}]'"
-            ) from None
+            raise not_installed(error, f"penstock {extra.name}", extra=extra.extra, packages=_OF_EXTRAS) from None
 
     app.command(
         extra.name,

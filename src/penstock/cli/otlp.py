@@ -1,9 +1,9 @@
 """Metrics and spans by OTLP, where the settings ask for it; nothing of OpenTelemetry is imported without."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from penstock.errors import SettingsError
+from penstock.cli.extras import not_installed
 from penstock.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,10 +19,7 @@ def otlp_export(settings: Settings, metrics: "Metrics", *, every_s: float) -> Ab
     try:
         from penstock.observe.otlp import exporting
     except ModuleNotFoundError as error:
-        missing: Any = error.name or ""
-        if missing.partition(".")[0] not in _OF_THE_EXTRA:
-            raise
-        raise SettingsError(
-            f"[observe] otlp_endpoint needs the package {missing}; install it with: pip install 'penstock[otel]'"
+        raise not_installed(
+            error, "[observe] otlp_endpoint", extra="otel", packages=_OF_THE_EXTRA, parts=("penstock.observe.otlp",)
         ) from None
     return exporting(settings.observe, metrics, name=settings.pipeline.name, every_s=every_s)
