@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_plus, urlsplit
 
 INDEX_NAME_BYTES = 200
@@ -80,6 +81,18 @@ def check_otlp_endpoint(url: str | None) -> str | None:
 def is_api_key(text: str) -> bool:
     """Whether a text can be an API key."""
     return bool(re.fullmatch(r"[!-~]+", text))
+
+
+def check_one_password(file: Path | None, given: Mapping[str, Any]) -> None:
+    """Check that a file with the password stands alone; `given` are the settings before it."""
+    if file and given.get("password"):
+        raise ValueError("must not be given together with password")
+
+
+def check_has_certificate(key: Path | None, given: Mapping[str, Any]) -> None:
+    """Check that there is a client certificate that the key can belong to; `given` are the settings before it."""
+    if key and "client_certificate" in given and not given["client_certificate"]:
+        raise ValueError("has no effect without client_certificate")
 
 
 def check_deployment(name: str | None) -> str | None:

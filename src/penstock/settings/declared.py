@@ -102,8 +102,7 @@ class SourceSettings(Section):
     @field_validator("password_file")
     @classmethod
     def _one_password(cls, file: Path | None, others: ValidationInfo) -> Path | None:
-        if file and others.data.get("password"):
-            raise ValueError("must not be given together with password")
+        checks.check_one_password(file, others.data)
         return file
 
     @field_validator("secret")
@@ -179,10 +178,8 @@ class SinkSettings(Section):
     @field_validator("password_file")
     @classmethod
     def _one_password_for_basic(cls, file: Path | None, others: ValidationInfo) -> Path | None:
-        password = others.data.get("password")
-        if file and password:
-            raise ValueError("must not be given together with password")
-        if others.data.get("auth") == "basic" and not (file or password):
+        checks.check_one_password(file, others.data)
+        if others.data.get("auth") == "basic" and not (file or others.data.get("password")):
             raise ValueError('or password is needed for auth = "basic"')
         return file
 
@@ -217,8 +214,7 @@ class SinkSettings(Section):
     @field_validator("client_key")
     @classmethod
     def _key_goes_with_a_certificate(cls, file: Path | None, others: ValidationInfo) -> Path | None:
-        if file and "client_certificate" in others.data and not others.data["client_certificate"]:
-            raise ValueError("has no effect without client_certificate")
+        checks.check_has_certificate(file, others.data)
         return file
 
 

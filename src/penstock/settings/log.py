@@ -51,8 +51,7 @@ class LogSettings(Section):
     @field_validator("client_key")
     @classmethod
     def _key_goes_with_a_certificate(cls, file: Path | None, others: ValidationInfo) -> Path | None:
-        if file and "client_certificate" in others.data and not others.data["client_certificate"]:
-            raise ValueError("has no effect without client_certificate")
+        checks.check_has_certificate(file, others.data)
         return file
 
     @field_validator("username")
@@ -69,8 +68,7 @@ class LogSettings(Section):
     @field_validator("password_file")
     @classmethod
     def _one_password(cls, file: Path | None, others: ValidationInfo) -> Path | None:
-        if file and others.data.get("password"):
-            raise ValueError("must not be given together with password")
+        checks.check_one_password(file, others.data)
         if others.data.get("username") and "password" in others.data and not (file or others.data["password"]):
             raise ValueError("or password is needed for this username")
         return file
