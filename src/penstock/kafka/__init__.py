@@ -2,5 +2,6 @@
 
 connection   settings -> the configuration of a client
 member       one process's membership in a consumer group, and the records of its partitions
+log          penstock's own topics: names, changes, marks
 positions    the next offsets of partitions, as a position
 """

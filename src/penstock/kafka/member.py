@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import orjson
 import structlog
@@ -56,6 +56,9 @@ _FOR_GOOD = frozenset(
 )
 
 
+Headers = Sequence[tuple[str, bytes | None]]
+
+
 class Record(NamedTuple):
     """One record of a topic; `timestamp_ms` is 0 where it has none."""
 
@@ -65,6 +68,7 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     timestamp_ms: int
+    headers: Headers = ()
 
     @property
     def size(self) -> int:
@@ -81,7 +85,7 @@ class Record(NamedTuple):
 class Term:
     """One assignment: the partitions that are this member's until `ending` is set.
 
-    `of_all` is how many partitions all the topics have, whoever is assigned them.
+    `of_all` is how many partitions all the topics have, those of other members included.
 
     `done` is to be set once nothing of the term is in flight any more, and what it did is committed. It is what
     `penstock.ports.Checkpoints` asks for: the positions are the group's offsets.
@@ -182,6 +186,7 @@ class Member:
         self._closing = ChildEvent(stop)
         self._terms: queue.Queue[Term | PenstockError] = queue.Queue()
         self._term: Term | None = None
+        self._taking = threading.Lock()
         self._assigned: set[Partition] = set()
         self._is_paused = False
         self._is_changed = False
@@ -228,7 +233,10 @@ class Member:
                 continue
             if isinstance(found, PenstockError):
                 raise found
-            found.is_taken = True
+            with self._taking:
+                if found.ending.is_set():
+                    continue
+                found.is_taken = True
             return found
         raise Stopped(f"group {self.group} was stopped")
 
@@ -390,15 +398,16 @@ class Member:
         term, self._term, self._is_changed = self._term, None, False
         if term is None:
             return
-        term.lost = lost
-        term.ending.set()
+        with self._taking:
+            term.lost = lost
+            term.ending.set()
         until = time.monotonic() + _TERM_MAY_END_S
         while term.is_taken and not lost and not term.done.wait(_TERM_LOOK_S):
             term.save_wished(self._commit)
             if time.monotonic() > until:
                 log.warning("partitions are given back before what is in flight was answered", group=self.group)
-                term.lost = True
-                return
+                break
+        term.lost = True  # nothing is committed for it any more
 
 
 def _record(message: Message) -> Record:
@@ -408,5 +417,11 @@ def _record(message: Message) -> Record:
     assert partition is not None
     assert offset is not None
     return Record(
-        topic, partition, offset, message.key(), message.value(), 0 if kind == TIMESTAMP_NOT_AVAILABLE else time_ms
+        topic,
+        partition,
+        offset,
+        message.key(),
+        message.value(),
+        0 if kind == TIMESTAMP_NOT_AVAILABLE else time_ms,
+        cast(Headers, message.headers() or ()),
     )

@@ -8,11 +8,12 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_val
 from penstock.settings import checks
 from penstock.settings.section import ExistingFile, Section
 
+Form = Literal["change-events", "keys"]
 Sasl = Literal["none", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "MSK-IAM"]
 
 
 class LogSettings(Section):
-    """The Apache Kafka whose topics bring the changes; only `penstock apply` reads it."""
+    """The Apache Kafka whose topics bring the changes, for `penstock capture` and `penstock apply`."""
 
     bootstrap_servers: Annotated[str, AfterValidator(checks.check_bootstrap_servers)] = Field(
         "127.0.0.1:9092", description="Brokers to begin with: host:port, several separated by commas."
@@ -39,6 +40,31 @@ class LogSettings(Section):
     region: str | None = Field(None, description="AWS region for `MSK-IAM`. Default: the region of the AWS profile.")
     session_timeout_s: float = Field(
         45, ge=6, description="Another process takes over the partitions of one that was not heard of for this long."
+    )
+    own_topics: bool = Field(
+        False,
+        description="Whether the collections that no [[topics]] table names go through topics of penstock's own:"
+        " `penstock capture` writes the changes into them, `penstock apply` brings them to the indexes.",
+    )
+    prefix: Annotated[str, AfterValidator(checks.check_group)] = Field(
+        "penstock",
+        description="Start of the names of penstock's own topics: PREFIX.DATABASE.COLLECTION, and PREFIX.DATABASE for"
+        " the marks of the capture.",
+    )
+    partitions: int = Field(
+        12,
+        ge=1,
+        le=1000,
+        description="Partitions of a topic that `penstock capture` creates: at most as many processes share an index.",
+    )
+    replication: int = Field(
+        3, ge=1, le=32767, description="How many brokers hold a topic that `penstock capture` creates."
+    )
+    retention_s: float = Field(
+        604_800,
+        ge=60,
+        description="How long a topic that `penstock capture` creates keeps its records (7 days): longer than the index"
+        " may be away.",
     )
 
     @field_validator("tls_ca_file", "client_certificate")
@@ -85,7 +111,7 @@ class TopicSettings(Section):
         description="The collection whose changes it holds, as database.collection, which needs a [[collections]]"
         " table; for a pattern of topics one that ends with `*` too.",
     )
-    form: Literal["change-events", "keys"] = Field(
+    form: Form = Field(
         ...,
         description="What its records are: `change-events` of the connector of MongoDB (mongo-kafka), with documents;"
         " or `keys`, whatever has the document's `_id` in its key, such as the records of Debezium: documents are read"

@@ -1,0 +1,131 @@
+"""The log: penstock's own topics, which capture writes and apply reads.
+
+    PREFIX.DATABASE.COLLECTION   the changes of a collection
+    PREFIX.DATABASE              the marks of the cursor on a database; one partition
+
+A change is a record whose key is the BSON `{_id: ...}` of the event's `documentKey` and whose value is the document's
+BSON as the source sent it, or nothing for a delete, so that other consumers and compaction understand it. Its partition
+is the one that Java's default partitioner chooses. Its time is the cluster time, and its headers are those below.
+
+A mark is a record of capture: the position that the cursor has reached, and for every partition of the log the last
+number and the end offset at that moment. The changes of a transaction and their mark become visible together.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Self
+
+from penstock.kafka.positions import Partition
+from penstock.model import CONTROL, Change, Kind, Namespace, Position
+
+PARTITIONER = "murmur2_random"
+"""Java's default partitioner, as librdkafka calls it."""
+
+LogKind = Literal["upsert", "delete", "unresolved"]
+"""`unresolved`: a document that the topic does not take, or an event without it; apply reads it from the source."""
+
+_VERSION, _KIND, _NUMBER = "v", "k", "n"
+_NUMBER_BYTES = 8
+
+
+class Numbered(NamedTuple):
+    """What the headers of a change say. `number` rises by one within a partition, from 1 on."""
+
+    kind: LogKind
+    version: int
+    number: int
+
+
+class NoHeaders(ValueError):
+    """The record was not written by capture; the message says what it lacks."""
+
+
+def topic_of(prefix: str, namespace: Namespace) -> str:
+    """Return the topic that holds the changes of a collection, by the name that the settings give it."""
+    return f"{prefix}.{namespace.db}.{namespace.coll}"
+
+
+def marks_topic_of(prefix: str, db: str) -> str:
+    """Return the topic that holds the marks of the cursor on a database."""
+    return f"{prefix}.{db}"
+
+
+def headers_of(change: Numbered) -> list[tuple[str, bytes]]:
+    """Return the headers of a change."""
+    return [
+        (_VERSION, change.version.to_bytes(_NUMBER_BYTES)),
+        (_KIND, change.kind.encode()),
+        (_NUMBER, change.number.to_bytes(_NUMBER_BYTES)),
+    ]
+
+
+def numbered(headers: Sequence[tuple[str, bytes | None]] | None) -> Numbered:
+    """Return what the headers of a record say. Raises NoHeaders."""
+    found = dict(headers or ())
+    version, kind, number = found.get(_VERSION), found.get(_KIND), found.get(_NUMBER)
+    if version is None or number is None or len(version) != _NUMBER_BYTES or len(number) != _NUMBER_BYTES:
+        raise NoHeaders("it has no version or no running number")
+    match kind:
+        case b"upsert" | b"delete" | b"unresolved":
+            known: LogKind = kind.decode()  # type: ignore[assignment]  # one of the three
+            return Numbered(known, int.from_bytes(version), int.from_bytes(number))
+    raise NoHeaders("its kind is none that this version of penstock knows")
+
+
+class End(NamedTuple):
+    """The end of a partition: the number of its last change, and the offset after it."""
+
+    number: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a mark holds. `topics` has the id of each topic; `control` the control change that the mark stands for."""
+
+    position: Position
+    ends: Mapping[Partition, End]
+    topics: Mapping[str, str] = field(default_factory=dict)
+    control: Change | None = None
+
+    def encoded(self) -> bytes:
+        """Return the mark as JSON."""
+        ends: dict[str, dict[str, End]] = {}
+        for partition, end in sorted(self.ends.items()):
+            ends.setdefault(partition.topic, {})[str(partition.number)] = end
+        mark: dict[str, Any] = {
+            "token": self.position.token,
+            "time": self.position.time,
+            "ends": ends,
+            "topics": dict(self.topics),
+        }
+        if (change := self.control) is not None:
+            mark["control"] = {"kind": change.kind, "namespace": str(change.namespace), "version": change.version}
+            if change.to is not None:
+                mark["control"]["to"] = str(change.to)
+        return json.dumps(mark).encode()
+
+    @classmethod
+    def decoded(cls, text: bytes) -> Self:
+        """Return the mark that `encoded` made the text of. Raises ValueError, KeyError for another text."""
+        mark = json.loads(text)
+        ends = {
+            Partition(topic, int(number)): End(*end)
+            for topic, its in mark["ends"].items()
+            for number, end in its.items()
+        }
+        control = mark.get("control")
+        return cls(Position(mark["token"], mark["time"]), ends, mark["topics"], _control(control) if control else None)
+
+
+def _control(mark: Mapping[str, str | int]) -> Change:
+    (kind,) = (each for each in CONTROL if each == mark["kind"])
+    known: Kind = kind
+    to = mark.get("to")
+    return Change(
+        Namespace.named(str(mark["namespace"])),
+        known,
+        int(mark["version"]),
+        to=Namespace.named(str(to)) if to else None,
+    )
