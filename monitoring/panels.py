@@ -49,6 +49,11 @@ def _quantile(share: float) -> Query:
     return Query(f"histogram_quantile({share}, {within})", f"p{share * 100:.0f}")
 
 
+def _none_expected(title: str, description: str, expr: str, legend: str) -> Panel:
+    """Return a number that is shown in red unless it is 0."""
+    return Panel(title, description, (Query(expr, legend),), kind="stat", width=4, wrong_above=1)
+
+
 ROWS = (
     Row(
         "In step?",
@@ -62,50 +67,32 @@ ROWS = (
                 4,
                 wrong_above=300,
             ),
-            Panel(
+            _none_expected(
                 "Pipelines without a worker",
                 "No worker holds their lease.",
-                (Query("count(sum by (pipeline) (penstock_lease_held) == 0) or vector(0)", "pipelines"),),
-                kind="stat",
-                width=4,
-                wrong_above=1,
+                "count(sum by (pipeline) (penstock_lease_held) == 0) or vector(0)",
+                "pipelines",
             ),
-            Panel(
+            _none_expected(
                 "Dead letters in a day",
                 "Documents that the index refused for good.",
-                (
-                    Query(
-                        'sum(increase(penstock_changes_total{outcome="dead_lettered"}[1d])) or vector(0)',
-                        "dead letters",
-                    ),
-                ),
-                kind="stat",
-                width=4,
-                wrong_above=1,
+                'sum(increase(penstock_changes_total{outcome="dead_lettered"}[1d])) or vector(0)',
+                "dead letters",
             ),
-            Panel(
+            _none_expected(
                 "Positions lost in a day",
                 "Each one means that a load runs again, or has to.",
-                (Query("sum(increase(penstock_positions_lost_total[1d])) or vector(0)", "losses"),),
-                kind="stat",
-                width=4,
-                wrong_above=1,
+                "sum(increase(penstock_positions_lost_total[1d])) or vector(0)",
+                "losses",
             ),
-            Panel(
+            _none_expected(
                 "Collections not served",
                 "They do not exist yet, have no change stream, or cannot have their index.",
-                (Query("count(max by (collection) (penstock_collection_unserved) == 1) or vector(0)", "collections"),),
-                kind="stat",
-                width=4,
-                wrong_above=1,
+                "count(max by (collection) (penstock_collection_unserved) == 1) or vector(0)",
+                "collections",
             ),
-            Panel(
-                "Workers that wait",
-                "The index accepts no writes at present.",
-                (Query("sum(penstock_waiting)", "workers"),),
-                kind="stat",
-                width=4,
-                wrong_above=1,
+            _none_expected(
+                "Workers that wait", "The index accepts no writes at present.", "sum(penstock_waiting)", "workers"
             ),
             Panel(
                 "Lag",

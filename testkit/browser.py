@@ -71,6 +71,15 @@ class Tab:
         assert answer.status == 200, f"{path} answered {answer.status}: {self.text()}"
         return self.page
 
+    def log_in(self, token: str, name: str = "") -> None:
+        """Log in by the form, unless somebody is logged in."""
+        self.open("/login")
+        if self.page.get_by_label("Token").count():
+            self.page.get_by_label("Token").fill(token)
+            self.page.get_by_label("Your name").fill(name)
+            self.click("Log in")
+            self.page.wait_for_selector("nav")
+
     def click(self, name: str, *, within: str = "main") -> None:
         """Press a button by what it says."""
         self.page.locator(within).get_by_role("button", name=name, exact=True).first.click()

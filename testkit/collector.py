@@ -1,7 +1,6 @@
 """An OpenTelemetry collector on this machine: takes OTLP over HTTP, decoded by the protocol's own definitions."""
 
 import gzip
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +9,8 @@ from typing import Any
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from testkit.http_server import serving
 
 
 @dataclass
@@ -84,11 +85,5 @@ def collector() -> Iterator[Collector]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     there = Collector(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with serving(server, poll_s=0.05):
         yield there
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

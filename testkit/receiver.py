@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, NamedTuple
 from weakref import WeakSet
 
+from testkit.http_server import serving
+
 SECRET = "a secret of tests"
 
 
@@ -101,14 +103,10 @@ def receiver(port: int = 0) -> Iterator[Receiver]:
 
     server = Server(("127.0.0.1", port), Handler)
     there = Receiver(f"http://127.0.0.1:{server.server_port}/hook")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
     try:
-        yield there
+        with serving(server, poll_s=0.02):
+            yield there
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
         for connection in list(Server.taken):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

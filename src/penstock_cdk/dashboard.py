@@ -62,19 +62,11 @@ class SyncDashboard(Construct):
 
 def _keeps_up(syncs: Syncs) -> list[cloudwatch.IWidget]:
     return [
-        cloudwatch.GraphWidget(
-            title="How far behind: s at the function, ms at the mapping",
-            left=[metrics.of_sync(metrics.LAG, sync, statistic="Maximum") for sync in syncs],
-            right=[metrics.of_mapping("IteratorAge", sync, statistic="Maximum") for sync in syncs],
-            width=8,
-        ),
-        _graph(
+        _behind("How far behind", syncs),
+        _by_name(
             "Changes by outcome",
-            *(
-                metrics.of_sync(name, sync)
-                for sync in syncs
-                for name in (metrics.WRITTEN, metrics.SUPERSEDED, metrics.FILTERED, metrics.DEAD_LETTERED)
-            ),
+            syncs,
+            (metrics.WRITTEN, metrics.SUPERSEDED, metrics.FILTERED, metrics.DEAD_LETTERED),
         ),
         _graph(
             "Sync function: duration",
@@ -135,19 +127,11 @@ def _reactions_of(worker: PenstockWorker) -> list[cloudwatch.IWidget]:
 def _reactions(reacts: Syncs) -> list[cloudwatch.IWidget]:
     """Of functions; what is pending the mapping alone knows, by the age of what it delivers next."""
     return [
-        cloudwatch.GraphWidget(
-            title="Reactions: how far behind: s at the function, ms at the mapping",
-            left=[metrics.of_sync(metrics.LAG, each, statistic="Maximum") for each in reacts],
-            right=[metrics.of_mapping("IteratorAge", each, statistic="Maximum") for each in reacts],
-            width=8,
-        ),
-        _graph(
+        _behind("Reactions: how far behind", reacts),
+        _by_name(
             "Reactions: accepted, filtered, dead letters",
-            *(
-                metrics.of_sync(name, each)
-                for each in reacts
-                for name in (metrics.ACCEPTED, metrics.FILTERED, metrics.DEAD_LETTERED)
-            ),
+            reacts,
+            (metrics.ACCEPTED, metrics.FILTERED, metrics.DEAD_LETTERED),
         ),
         _graph(
             "Reactions: waits for the target, errors",
@@ -184,6 +168,21 @@ def _api(api: SyncApi) -> list[cloudwatch.IWidget]:
         ),
         _graph("Writer and reader: errors", functions["writer"].metric_errors(), functions["reader"].metric_errors()),
     ]
+
+
+def _behind(title: str, functions: Syncs) -> cloudwatch.GraphWidget:
+    """Show how far functions and their mappings are behind, which count in different units."""
+    return cloudwatch.GraphWidget(
+        title=f"{title}: s at the function, ms at the mapping",
+        left=[metrics.of_sync(metrics.LAG, each, statistic="Maximum") for each in functions],
+        right=[metrics.of_mapping("IteratorAge", each, statistic="Maximum") for each in functions],
+        width=8,
+    )
+
+
+def _by_name(title: str, functions: Syncs, names: Sequence[str]) -> cloudwatch.GraphWidget:
+    """Show what functions report under these names."""
+    return _graph(title, *(metrics.of_sync(name, each) for each in functions for name in names))
 
 
 def _graph(title: str, *what: cloudwatch.IMetric) -> cloudwatch.GraphWidget:

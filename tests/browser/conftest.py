@@ -44,11 +44,7 @@ def logged_in(browser: Browser, site: CitySite) -> Any:
     """The cookies of an operator, who has logged in by the form."""
     context = new_context(browser)
     tab = Tab(context.new_page(), site.address)
-    tab.open("/login")
-    tab.page.get_by_label("Token").fill(OPERATOR)
-    tab.page.get_by_label("Your name").fill("Ann")
-    tab.click("Log in")
-    tab.page.wait_for_selector("nav")
+    tab.log_in(OPERATOR, "Ann")
     state = context.storage_state()
     context.close()
     return state

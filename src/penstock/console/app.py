@@ -75,7 +75,7 @@ def console_app(
 ) -> ASGIApp:
     """Return the application. Streams end when `stop` is set. Raises SettingsError for a token that cannot be used.
 
-    `jobs` runs what people start, and is closed by whoever made it; without it they are only shown.
+    `jobs` runs what people start, and its maker closes it; without it they are only shown.
     """
     tokens = Tokens(settings.console)
     tokens.require_usable()

@@ -1,7 +1,7 @@
 """All jobs of a deployment: started, looked at and asked to stop, from whatever console.
 
 A job has a document of its own, which holds its lease. Their list names those that are to be done, each with the number
-of its run, so that consoles need not search: it is written after the document, and whoever starts a job that is there
+of its run, so that consoles need not search: it is written after the document, and a start of a job that is there
 already writes it again. So a process that ends between the two costs nothing but another click.
 """
 
@@ -60,7 +60,7 @@ class JobBoard:
         return job
 
     def wish_stop(self, name: JobName, by: Person) -> bool:
-        """Ask whoever runs a job to stop it; return False if it is at its end. Raises SinkUnavailable."""
+        """Ask the console that runs a job to stop it; return False if it is at its end. Raises SinkUnavailable."""
 
         def wish(before: StateDocument | None) -> StateDocument | None:
             if before is None or before["run"]["state"] not in OPEN or before["stop"]:

@@ -2,7 +2,7 @@
 
     look    with each beat: write the progress of our own, see who else's lease is free, take what waits for a console
     lease   free when the document did not change for the lease's time on our own clock, while we could see it all along
-    end     the result is written; whoever sees the end takes the job from the list and notes it in the activity log
+    end     the result is written; a console that sees the end takes the job from the list and notes it in the activity
 
 No wall clocks are compared. While the index is away nothing can be seen, so nobody's lease counts as free: the count
 begins again afterwards. A console that was paused for longer than its lease notices at its next beat, and ends the

@@ -36,7 +36,7 @@ class JobReport:
         self.say(what)
 
     def started(self, _subject: str, total: int | None) -> None:
-        """Begin to count anew; `total` is an estimate."""
+        """Begin to count again; `total` is an estimate."""
         with self._lock:
             self._total, self._done, self._began = total, 0, time.monotonic()
 

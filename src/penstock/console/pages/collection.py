@@ -77,7 +77,7 @@ def routes(desk: Desk) -> list[Route]:
             "spans": SPANS,
             "spoken": _SPOKEN[span],
             "charts": _charts(history),
-            "is_mapped": bool(desk.settings.pipeline.parking_queue),
+            "brought_by": desk.settings.brought_by(namespace),
             "pipeline": pipeline,
             "shares": [each for each in pipeline.collections if each != namespace] if pipeline else [],
             "feeding": feeding,

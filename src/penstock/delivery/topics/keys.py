@@ -1,4 +1,4 @@
-"""Form `keys`: the `_id` of the document is in the record's key, whoever wrote it; the value is not looked at.
+"""Form `keys`: the `_id` of the document is in the record's key, of any producer; the value is not looked at.
 
 A key that does not say the type of an `_id` (a text of 24 digits, where ObjectIds became texts) stands for several: the
 present state of each is read from the source and written, which is right for every document, changed or not.

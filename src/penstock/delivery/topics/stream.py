@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from penstock.delivery.topics.change_events import changes_of_events
 from penstock.delivery.topics.keys import IdKinds, changes_of_keys
@@ -22,12 +23,12 @@ _IDLE_S = 1.0
 _LOOK_S = 0.1
 _SAMPLED = 100
 _MOST_NOT_UNDERSTOOD = 20
-"""So many records of a topic, and none before them that was understood: the form is wrong, not the records."""
+"""After this number of records of a topic, of which none was understood, the form is wrong, not the records."""
 
 
 @dataclass
 class TopicStream:
-    """Implements `penstock.ports.Source`. After a fault it is opened anew, where the last one was completed."""
+    """Implements `penstock.ports.Source`. After a fault another one is opened, where this one was completed."""
 
     term: Term
     topics: Sequence[TopicSettings]
@@ -136,12 +137,10 @@ def _folded(changes: Sequence[Change]) -> list[Change]:
 
     The others are deletes, which the pipeline folds into the last one.
     """
-    last: dict[str, int] = {}
-    for place, each in enumerate(changes):
-        if each.kind == "unresolved":
-            last[document_id(each.id)] = place
+    asked = {place: document_id(each.id) for place, each in enumerate(changes) if each.kind == "unresolved"}
+    last = {text_id: place for place, text_id in asked.items()}
     return [
-        each._replace(kind="delete") if each.kind == "unresolved" and last[document_id(each.id)] != place else each
+        each._replace(kind="delete") if place in asked and last[asked[place]] != place else each
         for place, each in enumerate(changes)
     ]
 
@@ -151,6 +150,8 @@ def _newest_last(changes: list[Change]) -> list[Change]:
 
     A connector that starts again repeats what it had sent: then an older state follows a newer one.
     """
+    if all(before.version <= after.version for before, after in pairwise(changes)):
+        return changes
     places: dict[str, list[int]] = {}
     for place, each in enumerate(changes):
         if each.kind not in CONTROL:

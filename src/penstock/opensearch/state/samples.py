@@ -2,7 +2,7 @@
 minutes, in documents of a day.
 
     SampleRing   what the holder of the lease writes, and what it deletes in time
-    read_samples what was written of a span of time, by whoever looks
+    read_samples what was written of a span of time, for a reader
 
 A sample is a row of numbers; a document has a list for each column. Nothing waits for it: rows that cannot be written
 stay in memory, as many as a document holds, and are written with a later one.
