@@ -51,16 +51,16 @@ class LogSettings(Section):
         description="Start of the names of penstock's own topics: PREFIX.DATABASE.COLLECTION, and PREFIX.DATABASE for"
         " the marks of the capture.",
     )
-    partitions: int = Field(
+    topic_partitions: int = Field(
         12,
         ge=1,
         le=1000,
         description="Partitions of a topic that `penstock capture` creates: at most as many processes share an index.",
     )
-    replication: int = Field(
+    topic_replication: int = Field(
         3, ge=1, le=32767, description="How many brokers hold a topic that `penstock capture` creates."
     )
-    retention_s: float = Field(
+    topic_retention_s: float = Field(
         604_800,
         ge=60,
         description="How long a topic that `penstock capture` creates keeps its records (7 days): longer than the index"
