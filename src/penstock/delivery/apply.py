@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from penstock.delivery.lookup import looked_up, newest_last
 from penstock.documents.document_id import document_id
 from penstock.errors import Stopped
 from penstock.model import Batch, Change, Counts, Namespace, Outcome, Position, SourceTransform, Write
@@ -42,13 +43,15 @@ class NothingKept:
 class OneBatch:
     """A `penstock.ports.Source` of changes at hand; looks up the `unresolved` ones each time it is read.
 
-    It is read again after a request whose answer was lost, so `again` waits before that.
+    It is read again after a request whose answer was lost, so `again` waits before that. `in_order`: no older change of
+    a document follows a newer one.
     """
 
     changes: Sequence[Change]
     position: Position
     adapters: Adapters
     again: Backoff
+    in_order: bool = True
     reads: int = 0
 
     def batches(
@@ -64,7 +67,9 @@ class OneBatch:
         changes = list(self.changes)
         if any(change.kind == "unresolved" for change in changes):  # may be read again, and documents are used up
             kept = [change._replace(document=deepcopy(change.document)) for change in changes]
-            changes = self.adapters.states(kept)
+            changes = looked_up(kept, self.adapters)
+        if not self.in_order:
+            changes = newest_last(changes)
         yield Batch(apply_transform(changes, transform), self.position, read_at)
 
     def close(self) -> None:
@@ -101,7 +106,7 @@ class Applier:
     generations: Mapping[Namespace, Generation]
     dead_letter_limit: int | None = None
     in_order: bool = True
-    """Whether everything before a control change has been applied when it comes."""
+    """Whether the changes come in the order of the source: everything before a control change has been applied then."""
 
     def apply(self, changes: Sequence[Change], position: Position, stop: threading.Event) -> Counts:
         """Apply the changes, in order, and answer what became of them; `unresolved` ones are looked up first.
@@ -113,7 +118,7 @@ class Applier:
         read_outside = any(change.kind == "unresolved" for change in changes)
         if read_outside:
             require_same_source(self.adapters)
-        batch = OneBatch(changes, position, self.adapters, Backoff(stop))
+        batch = OneBatch(changes, position, self.adapters, Backoff(stop), in_order=self.in_order)
         pipeline = Pipeline(
             name=self.plan.name,
             ports=Ports(

@@ -55,8 +55,10 @@ class DatabaseTargets:
         """The declared collections."""
         return {each.namespace for each in self.planner.declared}
 
-    def apply(self, changes: Sequence[Change], position: Position, stop: threading.Event) -> Counts:
-        """Apply the changes to every generation, first to those that people search.
+    def apply(
+        self, changes: Sequence[Change], position: Position, stop: threading.Event, *, in_order: bool = True
+    ) -> Counts:
+        """Apply the changes to every generation, first to those that people search. `in_order`: see `Applier`.
 
         Doing it twice changes nothing. What fails for good in a generation that nobody searches is recorded, and it is
         fed no more. Raises Stopped, SettingsError, SourceUnavailable, SinkUnavailable, SystemicFault; then nobody knows
@@ -67,7 +69,8 @@ class DatabaseTargets:
             its = _changes_of(fed.plan, changes) if len(found) > 1 else changes
             adapters = self.wiring.adapters(fed.plan, stop)
             try:
-                counts.add(Applier(fed.plan, adapters, fed.generations).apply(its, position, stop))
+                applier = Applier(fed.plan, adapters, fed.generations, in_order=in_order)
+                counts.add(applier.apply(its, position, stop))
             except SystemicFault as error:
                 self._fed = []  # an index may have been taken away; another one may have its name the next time
                 _give_up(fed.plan, adapters, error)

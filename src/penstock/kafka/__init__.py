@@ -3,5 +3,6 @@
 connection   settings -> the configuration of a client
 member       one process's membership in a consumer group, and the records of its partitions
 log          penstock's own topics: names, changes, marks
+records      a record as a value
 positions    the next offsets of partitions, as a position
 """

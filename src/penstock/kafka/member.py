@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple, cast
+from typing import cast
 
 import orjson
 import structlog
@@ -30,6 +30,7 @@ from confluent_kafka import (
 from penstock.errors import LeaseLost, PenstockError, PositionLost, Stopped
 from penstock.kafka.connection import Troubles, configuration, in_words, unavailable
 from penstock.kafka.positions import Offsets, Partition, offsets_of, token_of
+from penstock.kafka.records import Headers, Record
 from penstock.model import Position, seconds_of
 from penstock.runtime.threads import ChildEvent
 from penstock.settings import LogSettings
@@ -54,31 +55,6 @@ _FOR_GOOD = frozenset(
         KafkaError.SASL_AUTHENTICATION_FAILED,
     }
 )
-
-
-Headers = Sequence[tuple[str, bytes | None]]
-
-
-class Record(NamedTuple):
-    """One record of a topic; `timestamp_ms` is 0 where it has none."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    timestamp_ms: int
-    headers: Headers = ()
-
-    @property
-    def size(self) -> int:
-        """The bytes of its value."""
-        return len(self.value or b"")
-
-    @property
-    def place(self) -> str:
-        """Where it is, in words."""
-        return f"topic {self.topic}, partition {self.partition}, offset {self.offset}"
 
 
 @dataclass

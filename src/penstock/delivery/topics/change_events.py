@@ -11,7 +11,7 @@ from typing import Any
 from penstock.delivery.stream_events import WRONG, StreamEvent, readable, time_of, value_of
 from penstock.delivery.topics.keys import IdKinds, NoIds, candidates, ids_of_key, may_be_another, place_change
 from penstock.delivery.topics.texts import Unreadable, read_bson, read_json
-from penstock.kafka.member import Record
+from penstock.kafka.records import Record
 from penstock.model import Change, Namespace
 from penstock.mongo.events import EventReader
 

@@ -19,7 +19,7 @@ from bson import Binary, Decimal128, ObjectId
 from penstock.delivery.stream_events import WRONG, value_of
 from penstock.delivery.topics.texts import Unreadable, read_bson, read_json
 from penstock.documents.document_id import document_id
-from penstock.kafka.member import Record
+from penstock.kafka.records import Record
 from penstock.model import Change, Namespace, version_of
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}")
@@ -82,7 +82,7 @@ def ids_of_key(record: Record) -> list[Any]:
 
 def may_be_another(written: Any, value: Any, kinds: IdKinds) -> bool:
     """Whether an `_id` as it was written may stand for one of a type that is usual, or that the collection has."""
-    usual = kinds | {ObjectId}
+    usual = kinds | {ObjectId} | ({Binary} if bytes in kinds else set())  # a driver reads subtype 0 as bytes
     return any(type(each) in usual for each in candidates(written, value)[1:])
 
 

@@ -10,7 +10,7 @@ from bson import Binary, Decimal128, Int64, ObjectId, Timestamp
 from penstock.delivery.topics.change_events import changes_of_events
 from penstock.delivery.topics.keys import changes_of_keys
 from penstock.documents.document_id import document_id
-from penstock.kafka.member import Record
+from penstock.kafka.records import Record
 from penstock.model import Namespace, version_of
 from testkit.connect import recorded
 
@@ -148,6 +148,7 @@ def test_a_text_that_may_be_an_object_id_is_looked_up_and_others_where_the_colle
     assert kinds_of(str(OBJECT_ID)) == {"unresolved"}
     assert kinds_of("AQI=") == {"upsert"}
     assert kinds_of("AQI=", frozenset({Binary})) == {"unresolved"}
+    assert kinds_of("AQI=", frozenset({bytes})) == {"unresolved"}
     assert kinds_of("plain text") == kinds_of(7) == {"upsert"}
 
 
