@@ -138,13 +138,19 @@ class Worker:
     def __init__(self, folder: Path, number: int, arguments: list[str], clock_s: float, intervals: Intervals) -> None:
         self.killed = False
         self._log = folder / f"worker-{number}.log"
-        command = _Command(folder, tuple(arguments), Path(os.devnull), self._log, intervals, clock_s)
+        self._output = folder / f"worker-{number}.out"
+        command = _Command(folder, tuple(arguments), self._output, self._log, intervals, clock_s)
         self.process = command.start()
 
     @property
     def errors(self) -> str:
         """All that it wrote to standard error."""
         return self._log.read_text() if self._log.exists() else ""
+
+    @property
+    def output(self) -> str:
+        """All that it wrote to standard output."""
+        return self._output.read_text() if self._output.exists() else ""
 
     def lines(self, event: str, **fields) -> list[dict]:
         """The log lines of an event, with these fields."""

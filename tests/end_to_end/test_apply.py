@@ -9,7 +9,9 @@ import pytest
 from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 
 from penstock.documents.document_id import document_id
+from testkit.collector import collector
 from testkit.connect import Topics, recorded
+from testkit.console_client import ConsoleClient
 from testkit.workspace import meanwhile, until
 
 COLL = "items"
@@ -115,6 +117,21 @@ def test_after_a_drop_an_index_of_several_partitions_waits_for_a_load(partitions
         (line,) = json.loads(site.run("status", "--json").stdout)
         assert line["state"] == state
     worker.terminate()
+
+
+def test_it_has_the_console_and_the_exports_that_run_has(site, database, topics):
+    topic = site.settings_of("keys")
+    topics.create(topic)
+    database.create_collection(COLL)
+    with collector() as there:
+        exports = ("--observe-otlp-endpoint", there.url, "--observe-embedded-metrics", "appliers")
+        worker = site.start("apply", "--console-listen", "127.0.0.1:0", *exports)
+        worker.until_live()
+        answer = ConsoleClient(worker.until_logged("serving the console")["address"]).get("/")
+        assert f"{database.name}.{COLL}" in ConsoleClient.text(answer)
+        until(lambda: 1.0 in there.values("penstock_lease_held").values(), lambda: there.exports[-1:])
+        worker.terminate()
+    assert [json.loads(line)["Worker"] for line in worker.output.splitlines()] == ["appliers"]
 
 
 def test_a_record_that_nobody_understands_is_a_dead_letter_with_its_place(site, database, topics):

@@ -286,8 +286,9 @@ class ObserveSettings(Section):
     )
     otlp_endpoint: Annotated[str | None, AfterValidator(checks.check_otlp_endpoint)] = Field(
         None,
-        description="Address of an OpenTelemetry collector, as https://host:4318. `penstock run` sends it metrics, and"
-        " spans of batches, by OTLP over HTTP (`/v1/metrics`, `/v1/traces`). Default: not sent. Extra `otel`.",
+        description="Address of an OpenTelemetry collector, as https://host:4318. `penstock run` and `apply` send it"
+        " metrics, and spans of batches, by OTLP over HTTP (`/v1/metrics`, `/v1/traces`). Default: not sent."
+        " Extra `otel`.",
     )
     otlp_headers_file: ExistingFile | None = Field(
         None,
@@ -312,7 +313,7 @@ class ConsoleSettings(Section):
     listen: Annotated[str | None, AfterValidator(checks.check_listen)] = Field(
         None,
         description="host:port to serve the console on. Default: 127.0.0.1:9401 for `penstock console`; `penstock run`"
-        " serves the console only if this is set.",
+        " and `apply` serve the console only if this is set.",
     )
     actions: bool = Field(
         False, description="Let operators act: replay, repair, reindex. Without it the console only shows."
