@@ -20,7 +20,7 @@ from bson.json_util import dumps as extended_json
 from penstock.aws import session
 from penstock.aws.queue import Queue
 from penstock.delivery.replay_queue import Replayed, replay_parked
-from penstock.lambdas import clients, sync
+from penstock.lambdas import clients, sync, topics
 from penstock.model import version_of
 from penstock.observe.metrics import Metrics
 from penstock.runtime.intervals import Intervals
@@ -171,5 +171,5 @@ def sync_function(
 
 def forget() -> None:
     """As a new container begins: nothing is kept from earlier invocations."""
-    for kept in (clients.settings, clients.source, clients.sink, sync._serving, sync._queue):
+    for kept in (clients.settings, clients.source, clients.sink, sync._serving, sync._queue, topics._understanding):
         kept.cache_clear()

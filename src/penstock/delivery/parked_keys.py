@@ -1,6 +1,7 @@
 """The keys of changes, as texts that can wait in a queue: which document, which version, no body.
 
-The reader of the queue looks the documents up as they are then, so a text may wait as long as the queue keeps it.
+The reader of the queue looks the documents up as they are then, so a text may wait as long as the queue keeps it. A
+record of a topic that cannot be understood has its place and the reason with it, and becomes a dead letter then.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,14 +17,17 @@ from penstock.model import CONTROL, Change, Namespace
 FORM = 1
 
 
-def texts_of(changes: Sequence[Change], *, most_bytes: int) -> Iterator[str]:
-    """Yield texts that hold the keys of all the changes in order, each document once, with its latest version."""
+def texts_of(changes: Sequence[Change], *, most_bytes: int, with_reasons: bool = False) -> Iterator[str]:
+    """Yield texts that hold the keys of all the changes in order, each document once, with its latest version.
+
+    `with_reasons`: `unreadable` changes stay so, where it is not known of which document they are.
+    """
     latest: dict[tuple[str, str], dict[str, Any]] = {}
     for place, change in enumerate(changes):
         if change.kind in CONTROL:
             latest["", str(place)] = _control(change)
         else:
-            parked = _document(change)
+            parked = _document(change, with_reason=with_reasons)
             latest.pop((parked["ns"], parked["id"]), None)
             latest[parked["ns"], parked["id"]] = parked
     part: list[bytes] = []
@@ -40,7 +44,7 @@ def texts_of(changes: Sequence[Change], *, most_bytes: int) -> Iterator[str]:
 
 
 def changes_of(text: str) -> list[Change]:
-    """Answer the changes of a text: control changes as they were, documents as `unresolved`.
+    """Answer the changes of a text: control changes and `unreadable` ones as they were, documents as `unresolved`.
 
     Raises DocumentError for a text that is not of this form.
     """
@@ -59,8 +63,9 @@ def _text(lines: Sequence[bytes]) -> str:
     return (b'{"penstock":%d,"parked":[%b]}' % (FORM, b",".join(lines))).decode()
 
 
-def _document(change: Change) -> dict[str, Any]:
-    return {"ns": str(change.namespace), "id": id_json(change.id), "v": change.version}
+def _document(change: Change, *, with_reason: bool) -> dict[str, Any]:
+    why = {"unreadable": change.reason} if with_reason and change.kind == "unreadable" else {}
+    return {"ns": str(change.namespace), "id": id_json(change.id), "v": change.version, **why}
 
 
 def _control(change: Change) -> dict[str, Any]:
@@ -75,4 +80,7 @@ def _change(held: dict[str, Any]) -> Change:
             raise ValueError(held["kind"])
         to = Namespace.named(held["to"]) if "to" in held else None
         return Change(namespace, held["kind"], int(held["v"]), to=to)
-    return Change(namespace, "unresolved", int(held["v"]), read_id_json(held["id"]))
+    key, version = read_id_json(held["id"]), int(held["v"])
+    if "unreadable" in held:
+        return Change(namespace, "unreadable", version, key, reason=str(held["unreadable"]))
+    return Change(namespace, "unresolved", version, key)

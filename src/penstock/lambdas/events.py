@@ -14,7 +14,7 @@ from penstock.mongo.events import WholeEvents
 
 
 class NotAnEnvelope(ValueError):
-    """The function was called by something other than a DocumentDB event source mapping."""
+    """The function was called by something other than an event source mapping."""
 
 
 def events_of(envelope: Any) -> list[StreamEvent]:

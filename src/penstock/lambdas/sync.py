@@ -1,9 +1,10 @@
-"""The sync function: the events of a DocumentDB event source mapping -> the index.
+"""The sync function: the events of a DocumentDB event source mapping, or the records of a Kafka one -> the index.
 
-The mapping delivers a batch again when the function fails: forever according to the documentation, six times and then
-never again according to one report. Neither loses anything here, because the function does not fail: documents that can
-never be indexed become dead letters, and the keys of documents that cannot be written in time are parked in a queue.
-The function only raises if that is impossible too.
+The mapping of DocumentDB delivers a batch again when the function fails: forever according to the documentation, six
+times and then never again according to one report. Neither loses anything here, because the function does not fail:
+documents that can never be indexed become dead letters, and the keys of documents that cannot be written in time are
+parked in a queue. The function only raises if that is impossible too, or for a topic of which the settings do not say
+what it holds: a topic keeps its records.
 
 `penstock dead-letters replay --queue` takes the keys out and writes the present state of their documents.
 """
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from traceback import format_tb
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -23,11 +24,14 @@ from penstock.connections import parking_queue
 from penstock.delivery.databases import DatabaseTargets, require_mappable, targets_of
 from penstock.delivery.parked_keys import texts_of
 from penstock.delivery.stream_events import StreamEvent, changes_of
+from penstock.delivery.topics.understanding import TopicRefused
 from penstock.errors import PenstockError, Stopped, SystemicFault
 from penstock.lambdas.clients import settings, sink, source
 from penstock.lambdas.deadline import in_time
 from penstock.lambdas.embedded_metrics import publish
 from penstock.lambdas.events import events_of, latest_time, token_of
+from penstock.lambdas.parts import Brought, Part
+from penstock.lambdas.topics import is_of_topics, records_brought
 from penstock.model import Change, Counts, Namespace, Position, seconds_of
 from penstock.observe.metrics import Metrics
 from penstock.runtime.intervals import INTERVALS
@@ -42,20 +46,45 @@ _PARKING_S = 5.0
 def handler(event: Any, context: Any) -> None:
     """Apply one batch of the mapping. Raises only if it could neither be applied nor parked."""
     with structlog.contextvars.bound_contextvars(request_id=context.aws_request_id):
-        declared = [Namespace.named(each.namespace) for each in settings().collections]
-        queue = _queue()
-        events = events_of(event)
-        position = Position(token_of(events), latest_time(events))
-        done = _Done()
-        for collection, changes in _by_collection(events, declared).items():
+        queue, done = _queue(), _Done()
+        brought = records_brought(event) if is_of_topics(event) else _events_brought(event)
+        refused = brought.refused
+        for part in brought.parts:
             try:
-                done.counts.add(_in_time(context, partial(_apply, collection, changes, position, done)))
+                done.counts.add(_in_time(context, partial(_apply, part, brought.position, done)))
+            except TopicRefused as error:
+                refused = error
             except Exception as error:  # noqa: BLE001 (any error: raising could lose the batch)
-                _log_parked(error, str(collection))
-                queue.send(list(texts_of(changes, most_bytes=MAX_TEXT_BYTES)))
+                _log_parked(error, str(part.collection))
+                changes = part.changes_to_park()
+                queue.send(list(texts_of(changes, most_bytes=MAX_TEXT_BYTES, with_reasons=not part.in_order)))
                 done.parked += len(changes)
                 done.faults += isinstance(error, SystemicFault)
-        _publish(context, done, position)
+        _publish(context, done, brought.position)
+        if refused:
+            raise refused
+
+
+class _Events(NamedTuple):
+    """Changes that a change stream brought for one collection; for None, what concerns no declared one."""
+
+    collection: Namespace | None
+    its: Sequence[Change]
+    in_order: bool = True
+
+    def changes(self, _stop: threading.Event) -> Sequence[Change]:
+        return self.its
+
+    def changes_to_park(self) -> Sequence[Change]:
+        return self.its
+
+
+def _events_brought(envelope: Any) -> Brought:
+    """Raises NotAnEnvelope."""
+    events = events_of(envelope)
+    declared = [Namespace.named(each.namespace) for each in settings().collections]
+    parts = [_Events(*each) for each in _by_collection(events, declared).items()]
+    return Brought(parts, Position(token_of(events), latest_time(events)))
 
 
 @dataclass
@@ -94,16 +123,15 @@ def _by_collection(
     return by_collection
 
 
-def _apply(
-    collection: Namespace | None, changes: Sequence[Change], position: Position, done: _Done, stop: threading.Event
-) -> Counts:
+def _apply(part: Part, position: Position, done: _Done, stop: threading.Event) -> Counts:
     """Apply the changes of one collection. Raises PenstockError."""
-    if collection is None:
+    changes = part.changes(stop)
+    if part.collection is None:
         names = sorted({str(each.namespace) for each in changes})
         log.warning("no declared collection", collections=names, changes=len(changes))
         return Counts(read=len(changes), control=len(changes))
-    targets = _serving().targets(collection)
-    counts = targets.apply(changes, position, stop)
+    targets = _serving().targets(part.collection)
+    counts = targets.apply(changes, position, stop, in_order=part.in_order)
     done.unreconciled += len(targets.unreconciled)
     return counts
 

@@ -17,8 +17,16 @@ from penstock_tools.bundle.stable import make_stable
 ARCHITECTURES: Final = {"x86_64": "x86_64-manylinux2014", "arm64": "aarch64-manylinux2014"}
 """Lambda's name of each architecture, and the platform whose wheels run on it."""
 
-_IN_NO_FOLDER: Final = ("console", "delivery/topics", "kafka", "observe/otlp.py")
-"""Parts of penstock that no function and no task uses."""
+_IN_NO_FOLDER: Final = (
+    "console",
+    "delivery/topics/follower.py",
+    "delivery/topics/service.py",
+    "delivery/topics/stream.py",
+    "kafka/connection.py",
+    "kafka/member.py",
+    "observe/otlp.py",
+)
+"""Parts of penstock that no function and no task uses; among them all that needs Kafka's driver."""
 
 _ONLY_IN_OPERATIONS: Final = ("cli",)
 
