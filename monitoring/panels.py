@@ -280,6 +280,11 @@ ROWS = (
                 "Connections count as files.",
                 (Query("process_open_fds", "{{instance}}"),),
             ),
+            Panel(
+                "Processes started again",
+                "A process of `--processes` that ended by itself.",
+                (Query("increase(penstock_process_restarts_total[$__rate_interval])", "{{instance}} {{process}}"),),
+            ),
         ),
     ),
 )

@@ -101,6 +101,7 @@ class _Command:
         return process
 
     def _run(self) -> None:
+        multiprocessing.current_process()._config["daemon"] = False  # `apply --processes` starts some of its own
         os.chdir(self.folder)
         wall = time.time
         time.time = lambda: wall() + self.clock_s

@@ -1,8 +1,10 @@
 """`penstock apply`: topics that others fill bring the changes."""
 
 import json
+import os
 import random
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -164,9 +166,10 @@ def test_a_topic_of_another_form_is_refused_with_what_its_records_lack(site, dat
 
 def test_a_collection_without_a_topic_is_refused(site, database, kafka_servers):
     site.settings(f"{database.name}.{COLL}", log={"bootstrap_servers": kafka_servers})
-    done = site.run("apply")
-    assert done.returncode == 2
-    assert f"[[collections]] {database.name}.{COLL}: no [[topics]] table" in done.stderr
+    for processes in ((), ("--processes", "2")):
+        done = site.run("apply", *processes)
+        assert done.returncode == 2
+        assert f"[[collections]] {database.name}.{COLL}: no [[topics]] table" in done.stderr
 
 
 def test_an_offset_that_the_topic_no_longer_holds_is_a_lost_position(site, database, topics):
@@ -238,3 +241,52 @@ def test_what_real_connectors_wrote_becomes_the_documents_it_stands_for(file, si
     for coll in with_gaps & set(written):
         assert site.indexed(f"{database.name}.{coll}").keys() <= {document_id(each) for each in IDS}
     assert site.letters(database) == []
+
+
+def processes_of(worker) -> dict[str, dict]:
+    return worker.health().get("processes", {})
+
+
+def test_processes_share_the_partitions_and_a_killed_one_is_started_again(site, database, topics):
+    topic = site.settings_of("keys")
+    topics.create(topic, 2)
+    database.create_collection(COLL)
+    worker = site.start("apply", "--processes", "2")
+
+    def states():
+        return [each.get("pipelines", {}) for each in processes_of(worker).values()]
+
+    def both_live():
+        return [[its["state"] for its in each.values()] for each in states()] == [["live"], ["live"]]
+
+    until(both_live, lambda: f"both live, but {states()}:\n{worker.errors}")
+    for process in ("1", "2"):
+        until(lambda its=process: worker.metric("penstock_lease_held", process=its) == 1, worker.scrape)
+    first, second = (worker.until_logged("process started", process=number)["pid"] for number in (1, 2))
+    assert first != second != worker.process.pid
+    with topics.connector(database, COLL, topic, form="keys"):
+        os.kill(second, signal.SIGKILL)
+        ended = worker.until_logged("a process has ended by itself; it is started again", process=2)
+        assert ended["reason"] == "SIGKILL"
+        database[COLL].insert_many([{"_id": number} for number in range(50)])
+        site.until_equal(database, COLL)
+    until(lambda: len(worker.lines("process started", process=2)) == 2 and both_live(), lambda: worker.errors)
+    assert worker.metric("penstock_process_restarts_total", process="2") == 1
+    children = [each["pid"] for each in worker.lines("process started")]
+    worker.signal(signal.SIGINT)
+    assert worker.end() == 130
+    assert len(worker.lines("apply ends", process=1)) == len(worker.lines("apply ends", process=2)) == 1
+    assert not [each for each in children if Path(f"/proc/{each}").exists()]
+
+
+def test_processes_end_when_the_one_that_started_them_is_killed(site, database, topics):
+    topic = site.settings_of("keys")
+    topics.create(topic)
+    database.create_collection(COLL)
+    worker = site.start("apply", "--processes", "1")
+    child = worker.until_logged("process started", process=1)["pid"]
+    worker.until_logged("partitions assigned", process=1)
+    worker.kill()
+    until(lambda: not Path(f"/proc/{child}").exists(), lambda: worker.errors)
+    assert worker.lines("the process that started this one is gone", process=1)
+    assert worker.lines("apply ends", process=1)

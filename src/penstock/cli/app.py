@@ -1,6 +1,5 @@
 """`penstock`: gathers the commands, and turns the errors that end them into a message and an exit code."""
 
-import sys
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ from penstock.cli.apply import apply
 from penstock.cli.check import check
 from penstock.cli.console import console
 from penstock.cli.dead_letters import drop, list_, show
+from penstock.cli.endings import said
 from penstock.cli.explain import explain
 from penstock.cli.extras import EXTRAS, add_extra
 from penstock.cli.init import init
@@ -20,7 +20,6 @@ from penstock.cli.replay import replay
 from penstock.cli.run import run
 from penstock.cli.status import status
 from penstock.cli.verify import verify
-from penstock.errors import PenstockError, SettingsError
 from penstock.runtime.intervals import INTERVALS, Intervals
 
 app = typer.Typer(
@@ -78,12 +77,5 @@ for extra in EXTRAS:
 
 def main(intervals: Intervals = INTERVALS) -> None:
     """Run the command line. Every error that penstock raises on purpose becomes a message and its exit code."""
-    try:
+    with said():
         app(obj=intervals)
-    except PenstockError as error:
-        from penstock.cli.tables import say
-        from penstock.observe.logs import mask_credentials
-
-        for problem in error.problems if isinstance(error, SettingsError) else [str(error)]:
-            say(f"error: {mask_credentials(problem)}", err=True)
-        sys.exit(error.exit_code)

@@ -5,12 +5,12 @@ from typing import Literal
 from penstock.settings import Settings
 
 
-def set_up_process(settings: Settings) -> None:
-    """Set up the log, and the memory for many documents."""
+def set_up_process(settings: Settings, *, process: int | None = None) -> None:
+    """Set up the log, and the memory for many documents. Log lines have the number of the process, if it has one."""
     from penstock.observe.logs import set_up_logs
     from penstock.runtime.allocation import for_many_documents
 
-    set_up_logs(settings.observe)
+    set_up_logs(settings.observe, process=process)
     for_many_documents()
 
 

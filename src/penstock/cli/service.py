@@ -33,8 +33,12 @@ class Work(Protocol):
     ) -> None: ...
 
 
-def serve(command: str, work: Work, settings: Settings, intervals: Intervals) -> NoReturn:
+def serve(
+    command: str, work: Work, settings: Settings, intervals: Intervals, *, process: int | None = None
+) -> NoReturn:
     """Work until a signal, with what the settings ask for beside it: health, metrics, their exports, the console.
+
+    `process` is the number of this process among several of one command; log lines have it.
 
     Raises typer.Exit, and what the work raises.
     """
@@ -44,12 +48,12 @@ def serve(command: str, work: Work, settings: Settings, intervals: Intervals) ->
     from penstock.observe.health import Health, serving
     from penstock.observe.metrics import Metrics
 
-    set_up_process(settings)
+    set_up_process(settings, process=process)
     log = structlog.get_logger(__name__)
     metrics, health = Metrics(), Health(unhealthy_lag_s=settings.observe.unhealthy_lag_s)
     with (
         stop_signals() as signals,
-        serving(settings.observe.listen, metrics=metrics, health=health),
+        serving(settings.observe.listen, exposition=metrics.exposition, report=health.report),
         publishing(settings.observe.embedded_metrics, metrics),
         otlp_export(settings, metrics, every_s=intervals.export_s),
         console_server(settings, settings.console.listen, intervals),

@@ -32,6 +32,11 @@ def look_in(folder: Path) -> None:
     _folders[:] = [folder]
 
 
+def folder() -> Path | None:
+    """Return the folder of `look_in`, for another process."""
+    return _folders[0] if _folders else None
+
+
 def import_function(named: str, of: str, *, takes: str = "document") -> UserFunction:
     """Return the function that the settings of something name, as `module:function`. Raises SettingsError."""
     module_name, _, name = named.partition(":")

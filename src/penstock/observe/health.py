@@ -16,10 +16,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from penstock.errors import SettingsError
-from penstock.observe.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -181,14 +180,19 @@ class Health:
 
 
 @contextmanager
-def serving(listen: str | None, *, metrics: Metrics, health: Health) -> Iterator[str | None]:
-    """Serve /metrics and /healthz for as long as the block runs, and yield the address; do nothing without `listen`."""
+def serving(
+    listen: str | None, *, exposition: Callable[[], bytes], report: Callable[[], Mapping[str, Any]]
+) -> Iterator[str | None]:
+    """Serve /metrics and /healthz for as long as the block runs, and yield the address; do nothing without `listen`.
+
+    `exposition` returns the metrics as text, `report` what /healthz answers; its `healthy` is the status.
+    """
     if listen is None:
         yield None
         return
     host, _, port = listen.rpartition(":")
     try:
-        server = _server(host.strip("[]"), int(port), _handler(metrics, health))
+        server = _server(host.strip("[]"), int(port), _handler(exposition, report))
     except OSError as error:
         raise SettingsError(
             f"cannot listen on {listen} ([observe] listen): {error.strerror}; choose another port or address"
@@ -213,17 +217,17 @@ def _server(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> Thre
     return Server((host, port), handler)
 
 
-def _handler(metrics: Metrics, health: Health) -> type[BaseHTTPRequestHandler]:
+def _handler(exposition: Callable[[], bytes], report: Callable[[], Mapping[str, Any]]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 10
 
         def do_GET(self) -> None:
             if self.path == "/metrics":
-                self._answer(200, CONTENT_TYPE_LATEST, generate_latest(metrics.registry))
+                self._answer(200, CONTENT_TYPE_LATEST, exposition())
             elif self.path == "/healthz":
-                report = health.report()
-                body = json.dumps(report, indent=1).encode() + b"\n"
-                self._answer(200 if report["healthy"] else 503, "application/json", body)
+                found = report()
+                body = json.dumps(found, indent=1).encode() + b"\n"
+                self._answer(200 if found["healthy"] else 503, "application/json", body)
             else:
                 self._answer(404, "text/plain", b"not found; try /metrics or /healthz\n")
 

@@ -23,8 +23,11 @@ class _Stderr:
         sys.stderr.flush()
 
 
-def set_up_logs(settings: ObserveSettings) -> None:
-    """Send the log of the whole process to standard error; from libraries, only warnings and errors."""
+def set_up_logs(settings: ObserveSettings, *, process: int | None = None) -> None:
+    """Send the log of the whole process to standard error; from libraries, only warnings and errors.
+
+    Each line has the number `process`, if there is one.
+    """
     for_people = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     stderr = cast(TextIO, _Stderr())
     before: list[Any] = [
@@ -32,6 +35,8 @@ def set_up_logs(settings: ObserveSettings) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if for_people else "iso", utc=not for_people),
     ]
+    if process is not None:
+        before.insert(0, lambda _logger, _method, event: {**event, "process": process})
     if for_people:  # JSON escapes by itself
         before += [structlog.processors.format_exc_info, _without_controls]
     rendering = _rendering(for_people)

@@ -7,7 +7,7 @@ and passes it to what it builds.
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from penstock.model import Counts
 
@@ -38,6 +38,7 @@ MetricName = Literal[
     "penstock_reaction_pending",
     "penstock_reaction_lag_seconds",
     "penstock_reaction_stopped",
+    "penstock_process_restarts_total",
 ]
 
 
@@ -133,6 +134,9 @@ METRICS: dict[MetricName, Metric] = {
     "penstock_reaction_stopped": Metric(
         "gauge", "1 while a reaction has stopped by an error; indexes and other reactions go on.", ("reaction",)
     ),
+    "penstock_process_restarts_total": Metric(
+        "counter", "Times a process of `--processes` had ended by itself and was started again.", ("process",)
+    ),
 }
 
 PROCESS_METRICS: dict[str, Metric] = {
@@ -188,6 +192,10 @@ class Metrics:
                     name, metric.help, metric.labels, registry=self.registry, buckets=_BUCKETS
                 )
         ProcessCollector(registry=self.registry)
+
+    def exposition(self) -> bytes:
+        """Return all values as the text that Prometheus reads."""
+        return generate_latest(self.registry)
 
     def begin(self, label: Literal["pipeline", "reaction"], value: str) -> None:
         """Begin the counters of a pipeline or a reaction at 0: whoever looks sees the first event as a rise."""

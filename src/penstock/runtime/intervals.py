@@ -81,6 +81,9 @@ class Intervals:
     target_pause_s: float = 60.0
     """The longest pause of a reaction between two tries at its target, unless that asks for a longer one."""
 
+    process_pause_s: float = 1.0
+    """Before a process of several that ended by itself is started again; twice as long each time, up to a minute."""
+
     console_counts_s: float = 4.0
     """Between two counts by the console of what takes a question for each collection, while somebody looks."""
 
@@ -130,6 +133,7 @@ class Intervals:
             in_step_s=5.0,
             reindex_s=0.1,
             target_pause_s=0.5,
+            process_pause_s=0.1,
             console_counts_s=0.5,
             rate_s=0.2,
             liveness_s=0.05,

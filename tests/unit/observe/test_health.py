@@ -179,7 +179,7 @@ def get(url):
 def test_the_port_serves_health_and_metrics(health):
     metrics = Metrics()
     metrics.set("penstock_lag_seconds", 1.5, pipeline="shop")
-    with serving("127.0.0.1:0", metrics=metrics, health=health) as address:
+    with serving("127.0.0.1:0", exposition=metrics.exposition, report=health.report) as address:
         status, kind, body = get(f"{address}/healthz")
         assert (status, kind, json.loads(body)["healthy"]) == (503, "application/json", False)
         health.beat("shop")
@@ -195,7 +195,7 @@ def test_the_port_serves_health_and_metrics(health):
 
 
 def test_nothing_is_served_unless_asked_for(health):
-    with serving(None, metrics=Metrics(), health=health) as address:
+    with serving(None, exposition=Metrics().exposition, report=health.report) as address:
         assert address is None
 
 
@@ -204,7 +204,7 @@ def test_a_port_that_is_taken_is_told_with_the_setting(health):
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         with (
             pytest.raises(SettingsError, match=r"cannot listen on .*\[observe\] listen"),
-            serving(listen, metrics=Metrics(), health=health),
+            serving(listen, exposition=Metrics().exposition, report=health.report),
         ):
             pass
 
@@ -214,6 +214,6 @@ def test_it_is_served_on_ipv6(health):
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("this machine has no IPv6")
-    with serving("[::1]:0", metrics=Metrics(), health=health) as address:
+    with serving("[::1]:0", exposition=Metrics().exposition, report=health.report) as address:
         assert address.startswith("http://[::1]:")
         assert get(f"{address}/metrics")[0] == 200
