@@ -1,6 +1,6 @@
 """The options of a deployment: the context keys of the app, each read and checked in one place."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ Egress = Literal["nat", "endpoints"]
 Architecture = Literal["x86_64", "arm64"]
 Api = Literal["key", "iam", "open"]
 SyncFunctions = Literal["one", "each"]
+KafkaLogin = Literal["SASL_SCRAM_512_AUTH", "SASL_SCRAM_256_AUTH", "BASIC_AUTH"]
 
 
 class ConfigurationError(Exception):
@@ -202,6 +203,40 @@ class Configuration:
     cluster_secret_key: str = field(
         default="", metadata=_key(checks.kms_key, "ARN of the key that encrypts this secret, if it is yours.")
     )
+    kafka_cluster_arn: str = field(
+        default="",
+        metadata=_key(
+            checks.shaped(
+                r"arn:aws[\w-]*:kafka:[\w-]+:\d{12}:cluster/[\w-]+/[\w-]+",
+                "arn:aws:kafka:REGION:ACCOUNT:cluster/NAME/ID",
+            ),
+            "Existing Amazon MSK cluster that holds the `[[topics]]` of `collections`.",
+        ),
+    )
+    kafka_bootstrap_servers: tuple[str, ...] = field(
+        default=(),
+        metadata=_key(
+            checks.several(r"[\w.-]+:\d{1,5}", "b-1.example:9096,b-2.example:9096", least=1),
+            "Brokers of another Kafka that holds them, separated by commas.",
+        ),
+    )
+    kafka_secret: str = field(
+        default="",
+        metadata=_key(
+            checks.shaped(checks.SECRET_ARN, "a whole ARN, with the six characters at its end"),
+            "ARN of the secret with its `username` and `password`; without one Amazon MSK takes the function's role.",
+        ),
+    )
+    kafka_secret_key: str = field(
+        default="", metadata=_key(checks.kms_key, "ARN of the key that encrypts this secret, if it is yours.")
+    )
+    kafka_login: KafkaLogin = field(
+        default="SASL_SCRAM_512_AUTH",
+        metadata=_key(
+            checks.one_of("SASL_SCRAM_512_AUTH", "SASL_SCRAM_256_AUTH", "BASIC_AUTH"),
+            "How the secret is used: `SASL_SCRAM_512_AUTH`, `SASL_SCRAM_256_AUTH` or `BASIC_AUTH` (PLAIN).",
+        ),
+    )
     domain_arn: str = field(
         default="",
         metadata=_key(
@@ -252,6 +287,11 @@ class Configuration:
         return self.door != "mapping"
 
     @property
+    def has_kafka(self) -> bool:
+        """Whether topics bring changes."""
+        return bool(self.kafka_cluster_arn or self.kafka_bootstrap_servers)
+
+    @property
     def puts_on_a_bus(self) -> bool:
         """Whether a reaction puts events on a bus of EventBridge."""
         return self.reactions or any(each.target == "eventbridge" for each in self.collections.reactions)
@@ -260,7 +300,7 @@ class Configuration:
     def synced(self) -> Collections:
         """The collections. The single node of a demo has no room for a copy: the domain would be yellow."""
         if self.collections.tables:
-            return self.collections
+            return self.collections if self.has_kafka else replace(self.collections, topics=())
         copies = {} if self.is_production else {"replicas": 0}
         table = CollectionSettings(namespace=f"{self.database}.{self.collection}", index=self.index, **copies)
         return Collections((table,), inline=True)
@@ -291,6 +331,7 @@ class Configuration:
         problems += _behind_another_door(given, values)
         problems += _undeployable_collections(values)
         problems += _undeployable_reactions(values)
+        problems += _undeployable_topics(values)
         if values.get("open_api"):
             if "api" in given:
                 problems.append("open_api is true and api is given too: an open API has no authorisation, give one.")
@@ -314,8 +355,18 @@ _WITHOUT = (
     ("collections", "index", "the tables name their index"),
     ("cluster_key", "cluster_arn", "the storage of an existing cluster keeps its key"),
     ("domain_key", "domain_arn", "the disks of an existing domain keep their key"),
+    ("kafka_cluster_arn", "kafka_bootstrap_servers", "one Kafka holds all topics"),
+    ("kafka_cluster_arn", "as_in_sample", "the mappings of topics are enabled at once"),
+    ("kafka_bootstrap_servers", "as_in_sample", "the mappings of topics are enabled at once"),
 )
-_WITH = (("cluster_arn", "vpc_id"), ("domain_arn", "vpc_id"), ("cluster_secret_key", "cluster_secret"))
+_WITH = (
+    ("cluster_arn", "vpc_id"),
+    ("domain_arn", "vpc_id"),
+    ("cluster_secret_key", "cluster_secret"),
+    ("kafka_bootstrap_servers", "kafka_secret"),
+    ("kafka_secret_key", "kafka_secret"),
+    ("kafka_login", "kafka_secret"),
+)
 
 
 def _listed(given: dict[str, Any], name: str) -> list[str]:
@@ -412,6 +463,23 @@ def _undeployable_reactions(values: dict[str, Any]) -> list[str]:
         if name not in webhooks
     ]
     return problems
+
+
+def _undeployable_topics(values: dict[str, Any]) -> list[str]:
+    """Return the problems of topics without a Kafka, and of a Kafka without topics or without a mapping."""
+    collections: Collections = values.get("collections", Collections())
+    given = next((name for name in ("kafka_cluster_arn", "kafka_bootstrap_servers") if values.get(name)), "")
+    has_topics = any(collections.topics_of(each.namespace) for each in collections.tables)
+    if given and values.get("door") == "worker":
+        return [f"{given} and door=worker exclude each other: there is no mapping and no sync function."]
+    if given and not has_topics:
+        return [f"{given} needs collections=@penstock.toml with a [[topics]] table for one of the collections."]
+    if has_topics and not given and values.get("door") != "worker":
+        problem = "collections: [[topics]] need kafka_cluster_arn or kafka_bootstrap_servers, which name their Kafka"
+        return [f"{problem}; leave the tables out to read the change streams."]
+    if values.get("kafka_cluster_arn") and values.get("kafka_login", "SASL_SCRAM_512_AUTH") != "SASL_SCRAM_512_AUTH":
+        return ["kafka_login: Amazon MSK takes SASL_SCRAM_512_AUTH only."]
+    return []
 
 
 def _reachable(reaction: ReactionSettings, egress: Egress) -> None:

@@ -11,7 +11,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra.configuration import Configuration
-from penstock_cdk.parts import Cluster, Domain
+from penstock_cdk.parts import Cluster, Domain, Kafka
 
 
 class ExistingCluster(Construct):
@@ -51,6 +51,27 @@ class ExistingDomain(Construct):
             endpoint=configuration.domain_endpoint,
             volume_gib=configuration.domain_volume_gib,
         )
+
+
+def existing_kafka(scope: Construct, configuration: Configuration) -> Kafka | None:
+    """The Kafka whose topics bring changes, if there is one."""
+    if not configuration.has_kafka:
+        return None
+    key, secret = configuration.kafka_secret_key, configuration.kafka_secret
+    where = Construct(scope, "Kafka")
+    return Kafka(
+        arn=configuration.kafka_cluster_arn,
+        bootstrap_servers=configuration.kafka_bootstrap_servers,
+        secret=secretsmanager.Secret.from_secret_attributes(
+            where,
+            "Secret",
+            secret_complete_arn=secret,
+            encryption_key=kms.Key.from_key_arn(where, "SecretKey", key) if key else None,
+        )
+        if secret
+        else None,
+        login=configuration.kafka_login,
+    )
 
 
 def existing_vpc(scope: Construct, configuration: Configuration) -> ec2.IVpc:

@@ -11,7 +11,7 @@ from constructs import Construct
 from infra.assets import assets
 from infra.configuration import Configuration
 from infra.documentdb import DocumentDbStack
-from infra.existing import ExistingCluster, ExistingDomain
+from infra.existing import ExistingCluster, ExistingDomain, existing_kafka
 from infra.image import worker_image
 from infra.network import NetworkStack
 from infra.opensearch import OpenSearchStack
@@ -25,6 +25,7 @@ from penstock_cdk.names import short
 from penstock_cdk.reactions import Reaction, Reactions
 from penstock_cdk.streams import ChangeStreams
 from penstock_cdk.sync import ChangeStreamSync
+from penstock_cdk.topics import allow_brokers
 from penstock_cdk.variables import values
 from penstock_cdk.worker import PenstockWorker
 
@@ -118,10 +119,14 @@ class LambdaStack(Stack):
             self._roles_to_map(roles)
 
     def _sync(self, configuration: Configuration, deployed: Mapping[str, Any]) -> ChangeStreamSync:
+        kafka = existing_kafka(self, configuration)
+        if kafka:
+            allow_brokers(deployed["network"], kafka)
         return ChangeStreamSync(
             deployed["streams"],
             "Default",
             **deployed,
+            kafka=kafka,
             how_many=configuration.sync_functions,
             batch_size=configuration.batch_size,
             batch_window_s=configuration.batch_window_s,

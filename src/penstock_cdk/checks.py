@@ -77,13 +77,14 @@ image = shaped(
 prefix = shaped("[a-z][a-z0-9-]{0,18}", "search or change-streams-demo: lower case, 19 characters at most")
 
 
-def several(pattern: str, example: str) -> Read:
+def several(pattern: str, example: str, *, least: int = 2) -> Read:
     """Return a check for two or more texts of a form: separated by commas, or a list in cdk.json."""
+    how_many = {1: "one", 2: "two"}[least]
 
     def read(value: Any) -> tuple[str, ...]:
         found = tuple(value) if isinstance(value, list) else tuple(str(value).replace(" ", "").split(","))
-        if len(found) < 2 or not all(re.fullmatch(pattern, str(each)) for each in found):
-            raise ValueError(f"it must be two or more, such as {example}")
+        if len(found) < least or not all(re.fullmatch(pattern, str(each)) for each in found):
+            raise ValueError(f"it must be {how_many} or more, such as {example}")
         return found
 
     return read

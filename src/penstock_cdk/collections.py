@@ -12,7 +12,7 @@ from typing import Any, Final
 from penstock.delivery.databases import require_mappable
 from penstock.errors import SettingsError
 from penstock.operations.init import toml_value
-from penstock.settings import CollectionSettings, ReactionSettings, Settings, read_settings
+from penstock.settings import CollectionSettings, ReactionSettings, Settings, TopicSettings, read_settings
 from penstock.settings.checks import COLLECTION_PLACE, secret_variable
 from penstock_cdk import checks
 from penstock_cdk.reaction_tables import IN_SECRETS_MANAGER, toml_table
@@ -33,14 +33,15 @@ _PREFIX: Final = 3
 class Collections:
     """The tables, and the folder by which the files that they name were found.
 
-    `inline`: they travel in an environment variable instead of a file, as one without files may. `reactions`: those of
-    the settings file.
+    `inline`: they travel in an environment variable instead of a file, as one without files may. `reactions` and
+    `topics`: those of the settings file.
     """
 
     tables: tuple[CollectionSettings, ...] = ()
     folder: Path = Path()
     inline: bool = False
     reactions: tuple[ReactionSettings, ...] = ()
+    topics: tuple[TopicSettings, ...] = ()
 
     @classmethod
     def read(cls, given: Any) -> "Collections":
@@ -51,7 +52,8 @@ class Collections:
         file = Path(given[1:]).resolve() if isinstance(given, str) and given.startswith("@") else None
         try:
             settings = _settings(given, file)
-            return cls(settings.collections, file.parent if file else Path.cwd(), reactions=settings.reactions)
+            folder = file.parent if file else Path.cwd()
+            return cls(settings.collections, folder, reactions=settings.reactions, topics=settings.topics)
         except SettingsError as error:
             raise ValueError("; ".join(error.problems)) from error
         except (OSError, UnicodeDecodeError) as error:
@@ -79,6 +81,10 @@ class Collections:
         """What was given of the reactions, without the secrets of webhooks."""
         return [each.model_dump(exclude_unset=True, exclude={"secret"}) for each in self.reactions]
 
+    def topics_of(self, namespace: str) -> list[str]:
+        """Return the topics that bring the changes of a collection."""
+        return [found.topic for each in self.topics if (found := each.standing_for(namespace))]
+
     def layer(self, table: CollectionSettings) -> str:
         """Return a folder with one of the tables and its files, in the form of a layer of a function."""
         folder = Path(tempfile.mkdtemp(prefix="penstock-layer-"))
@@ -99,7 +105,8 @@ class Collections:
         for reaction in reactions:
             if name := reaction.get("function"):
                 copy_module(str(name), self.folder, modules)
-        text = "\n".join([*map(_table, tables), *map(toml_table, reactions)])
+        topics = [each for each in self.topics if any(each.standing_for(table.namespace) for table in tables)]
+        text = "\n".join([*map(_table, tables), *map(toml_table, reactions), *map(_topic, topics)])
         (folder / FILE).write_text(text, encoding="utf-8")
         make_stable(folder)
 
@@ -242,6 +249,10 @@ def _table(table: CollectionSettings) -> str:
     if table.mapping_file:
         values["mapping_file"] = _mapping_of(table)
     return "\n".join(["[[collections]]", *_lines(values.items()), ""])
+
+
+def _topic(table: TopicSettings) -> str:
+    return "\n".join(["[[topics]]", *_lines(table.model_dump(exclude_unset=True).items()), ""])
 
 
 def _lines(values: Iterable[tuple[str, Any]]) -> list[str]:

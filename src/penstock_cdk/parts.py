@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_opensearchservice as opensearch
@@ -49,6 +50,22 @@ class Domain:
     arn: str
     endpoint: str
     volume_gib: int
+
+
+KafkaLogin = Literal["SASL_SCRAM_512_AUTH", "SASL_SCRAM_256_AUTH", "BASIC_AUTH"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kafka:
+    """A Kafka cluster whose topics bring changes: Amazon MSK by its `arn`, or one by its `bootstrap_servers`.
+
+    `secret` has `username` and `password`; without one the poller logs in to Amazon MSK with the function's role.
+    """
+
+    arn: str = ""
+    bootstrap_servers: Sequence[str] = ()
+    secret: secretsmanager.ISecret | None = None
+    login: KafkaLogin = "SASL_SCRAM_512_AUTH"
 
 
 SOURCE = ec2.Port.tcp(27017)

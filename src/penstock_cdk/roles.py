@@ -66,11 +66,20 @@ def login_policies(cluster: Cluster) -> Policies:
 
 
 def sync_policies(
-    stack: Stack, *, cluster: Cluster, domain: Domain, indexes: Sequence[str], queue_arn: str
+    stack: Stack,
+    *,
+    cluster: Cluster,
+    domain: Domain,
+    indexes: Sequence[str],
+    queue_arn: str,
+    has_streams: bool = True,
+    of_topics: Policies | None = None,
 ) -> Policies:
-    """Return what a sync function and the poller of its mapping need."""
+    """Return what a sync function needs, and the pollers of its mappings: of change streams, and of topics."""
+    without_streams = {"ESMNetworkingAccess": _networking(), **login_policies(cluster)}
     return {
-        **_mapping_policies(stack, cluster),
+        **(_mapping_policies(stack, cluster) if has_streams else without_streams),
+        **(of_topics or {}),
         "OpenSearchAccess": policy(domain, of_all(sync_requests, indexes)),
         "ParkingQueueAccess": allow(["sqs:SendMessage"], queue_arn, sid="ParkingQueueAccess"),
     }
@@ -91,10 +100,14 @@ def react_policies(
 def _mapping_policies(stack: Stack, cluster: Cluster) -> Policies:
     """Return what the poller of a mapping needs, which uses the role of the function that it calls."""
     return {
-        "ESMNetworkingAccess": allow(NETWORK_ACTIONS, "*", sid="ESMNetworkingAccess"),
+        "ESMNetworkingAccess": _networking(),
         "ESMDocumentDbAccess": _cluster_access(stack, cluster),
         "ESMDocumentDbSecretAccess": secret_access(cluster.secret, "ESMDocumentDbSecretAccess"),
     }
+
+
+def _networking() -> iam.PolicyDocument:
+    return allow(NETWORK_ACTIONS, "*", sid="ESMNetworkingAccess")
 
 
 def _cluster_access(stack: Stack, cluster: Cluster) -> iam.PolicyDocument:

@@ -1,4 +1,4 @@
-"""The event source mapping of each collection, and the functions that they call.
+"""The event source mapping of each collection, or of each of its topics, and the functions that they call.
 
 A mapping checks its collection's change stream when it is created, and never again. So by default, CloudFormation calls
 the config function, as a custom resource, before it creates the mapping. The mapping then starts at the time when the
@@ -23,11 +23,12 @@ from penstock_cdk.collections import FILE, Collections, index_patterns, require_
 from penstock_cdk.functions import function
 from penstock_cdk.mapping import event_source_mapping
 from penstock_cdk.names import MOST_FUNCTIONS, short
-from penstock_cdk.parts import Cluster, Domain, Network
+from penstock_cdk.parts import Cluster, Domain, Kafka, Network
 from penstock_cdk.queue import parking_queue
 from penstock_cdk.roles import function_role, sync_policies
 from penstock_cdk.streams import ChangeStreams
 from penstock_cdk.sync_functions import SyncFunction, SyncFunctions, sync_functions
+from penstock_cdk.topics import consumer_group, topic_mapping, topic_policies
 from penstock_cdk.variables import chosen, values
 
 
@@ -35,7 +36,8 @@ class ChangeStreamSync(Construct):
     """Keeps the indexes of collections in step: mappings, sync functions, the queue of parked keys, alarms.
 
     `functions` are the sync functions by their collections, `roles` those of the functions by the function's construct,
-    `mapping_ids` the ids of the mappings for the AWS CLI, by collection.
+    `mapping_ids` the ids of the mappings for the AWS CLI, by collection. With a `kafka`, a collection for which the
+    settings have `[[topics]]` has a mapping for each of them, and none of its change stream.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class ChangeStreamSync(Construct):
         collections: Collections,
         code: FunctionsCode,
         streams: ChangeStreams | None = None,
+        kafka: Kafka | None = None,
         architecture: Architecture = "x86_64",
         how_many: SyncFunctions = "one",
         batch_size: int = 1000,
@@ -74,6 +77,7 @@ class ChangeStreamSync(Construct):
             prefix=(checks.prefix, prefix),
         )
         self._cluster, self._collections, self._code, self._network = cluster, collections, code, network
+        self._kafka = kafka
         self.collections, self.prefix = collections, prefix
         self.streams = streams or ChangeStreams(
             self,
@@ -87,6 +91,7 @@ class ChangeStreamSync(Construct):
         )
         self.queue = parking_queue(self, keep=keep_queue)
         self.functions: dict[str, lambda_.Function] = {}
+        self._names: dict[str, str] = {}
         self.roles: dict[str, iam.Role] = {}
         given = {
             **values(cluster, domain, collections, retention_hours=change_log_retention_hours),
@@ -98,14 +103,20 @@ class ChangeStreamSync(Construct):
         for each in sync_functions(collections.tables, how_many):
             indexes = index_patterns([table.alias for table in each.tables])
             allowed = sync_policies(
-                Stack.of(self), cluster=cluster, domain=domain, indexes=indexes, queue_arn=self.queue.queue_arn
+                Stack.of(self),
+                cluster=cluster,
+                domain=domain,
+                indexes=indexes,
+                queue_arn=self.queue.queue_arn,
+                has_streams=not all(self._topics(table.namespace) for table in each.tables),
+                of_topics=self._topic_policies(each),
             )
             self.roles[each.construct] = function_role(roles, each.construct, allowed)
             made = function(
                 functions,
                 each.construct,
                 kind="sync",
-                function_name=f"{prefix}-{each.name}",
+                function_name=self._name(each),
                 code=code.alone if each.settings_folder else code.with_settings,
                 environment=_environment(each, given),
                 role=self.roles[each.construct],
@@ -116,7 +127,9 @@ class ChangeStreamSync(Construct):
             )
             if each.settings_folder:
                 made.add_layers(self._settings(functions, each))
-            self.functions |= dict.fromkeys([table.namespace for table in each.tables], made)
+            names = [table.namespace for table in each.tables]
+            self.functions |= dict.fromkeys(names, made)
+            self._names |= dict.fromkeys(names, self._name(each))
             alarms.of_sync(each, made, retention_hours=change_log_retention_hours)
         alarms.of_queue(self.queue)
         self.alarms = alarms.all
@@ -131,12 +144,25 @@ class ChangeStreamSync(Construct):
             description=f"Settings of {sync.tables[0].namespace}",
         )
 
+    def _topics(self, namespace: str) -> list[str]:
+        return self._collections.topics_of(namespace) if self._kafka else []
+
+    def _topic_policies(self, sync: SyncFunction) -> dict[str, iam.PolicyDocument]:
+        topics = [topic for table in sync.tables for topic in self._topics(table.namespace)]
+        if not self._kafka or not topics:
+            return {}
+        return topic_policies(self._kafka, topics, [consumer_group(self._name(sync), each) for each in topics])
+
+    def _name(self, sync: SyncFunction) -> str:
+        return f"{self.prefix}-{sync.name}"
+
     def _mappings(self, batch_size: int, batch_window_s: int, *, enabled: bool) -> dict[str, str]:
         # Names in the template change with the collection, because a mapping's collection cannot be changed in place.
         mappings = Construct(self, "Mapping")
-        streams = self.streams.enabled(mappings, list(self.functions)) if enabled else {}
+        of_streams = {each: sync for each, sync in self.functions.items() if not self._topics(each)}
+        streams = self.streams.enabled(mappings, list(of_streams)) if enabled and of_streams else {}
         ids = {}
-        for each, sync in self.functions.items():
+        for each, sync in of_streams.items():
             namespace, of_collection = Namespace.named(each), mappings.node.try_find_child(short(each))
             mapping = event_source_mapping(
                 cast(Construct, of_collection or Construct(mappings, short(each))),
@@ -148,7 +174,25 @@ class ChangeStreamSync(Construct):
                 enabled_at=Token.as_number(streams[each].get_att("EnabledAt")) if enabled else None,
             )
             ids[each] = mapping.attr_id
-        return ids
+        return {**ids, **self._topic_mappings(mappings, batch_size, batch_window_s)}
+
+    def _topic_mappings(self, scope: Construct, batch_size: int, batch_window_s: int) -> dict[str, str]:
+        if not self._kafka:
+            return {}
+        return {
+            f"{namespace} by {topic}": topic_mapping(
+                Construct(scope, short(f"{namespace} by {topic}")),
+                kafka=self._kafka,
+                network=self._network,
+                topic=topic,
+                group=consumer_group(self._names[namespace], topic),
+                function=sync,
+                batch_size=batch_size,
+                batch_window_s=batch_window_s,
+            ).attr_id
+            for namespace, sync in self.functions.items()
+            for topic in self._topics(namespace)
+        }
 
 
 def request_timeout_s(timeout_s: int) -> int:
