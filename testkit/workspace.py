@@ -37,24 +37,8 @@ FAST = Intervals.fast()
 WITHIN_S = 120
 
 _FORKS = multiprocessing.get_context("forkserver")
-"""Commands are forked from a process that has done with the imports: these take longer than most tests."""
-_FORKS.set_forkserver_preload(
-    [
-        "pytest",
-        "penstock.cli",
-        "penstock.cli.progress",
-        "penstock.operations.check.check",
-        "penstock.operations.dead_letters.replay",
-        "penstock.operations.explain.explain",
-        "penstock.operations.init",
-        "penstock.operations.reindex.cutover",
-        "penstock.operations.reindex.reindex",
-        "penstock.operations.status.status",
-        "penstock.operations.suggest.proposal",
-        "penstock.operations.verify.everything",
-        "penstock.worker.worker",
-    ]
-)
+"""Commands are forked from a process that has done what each of them begins with: it takes longer than most tests."""
+_FORKS.set_forkserver_preload(["testkit.preloaded"])
 
 
 def until(condition, what, *, within_s=WITHIN_S):

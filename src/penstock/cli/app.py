@@ -1,8 +1,11 @@
 """`penstock`: gathers the commands, and turns the errors that end them into a message and an exit code."""
 
+from collections.abc import Callable
+from functools import cache
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from penstock.cli import mapping
 from penstock.cli.apply import apply
@@ -75,7 +78,13 @@ for extra in EXTRAS:
     add_extra(app, extra)
 
 
+@cache
+def commands() -> Callable[..., None]:
+    """Return all commands with their flags, as one to be called. There are a thousand flags: made once a process."""
+    return get_command(app)
+
+
 def main(intervals: Intervals = INTERVALS) -> None:
     """Run the command line. Every error that penstock raises on purpose becomes a message and its exit code."""
     with said():
-        app(obj=intervals)
+        commands()(obj=intervals)

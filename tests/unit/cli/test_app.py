@@ -109,7 +109,7 @@ def test_an_error_becomes_a_line_and_the_exit_code_of_its_class(error, monkeypat
     def fail(obj):
         raise error("first cause")
 
-    monkeypatch.setattr(app_module, "app", fail)
+    monkeypatch.setattr(app_module, "commands", lambda: fail)
     with pytest.raises(SystemExit) as raised:
         app_module.main()
     assert raised.value.code == error.exit_code
@@ -120,7 +120,7 @@ def test_every_problem_of_the_settings_is_a_line(monkeypatch, capsys):
     def fail(obj):
         raise SettingsError("one", "two")
 
-    monkeypatch.setattr(app_module, "app", fail)
+    monkeypatch.setattr(app_module, "commands", lambda: fail)
     with pytest.raises(SystemExit):
         app_module.main()
     assert capsys.readouterr().err == "error: one\nerror: two\n"
@@ -130,7 +130,7 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
     def fail(obj):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(app_module, "app", fail)
+    monkeypatch.setattr(app_module, "commands", lambda: fail)
     with pytest.raises(ZeroDivisionError):
         app_module.main()
 
