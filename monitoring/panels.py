@@ -261,6 +261,49 @@ ROWS = (
         ),
     ),
     Row(
+        "Capture into Kafka",
+        (
+            Panel(
+                "Captured events by outcome",
+                "Unresolved: a record without its document. Left out: of a collection that is not captured.",
+                (_rate("penstock_capture_events_total", "outcome"),),
+                "cps",
+                width=6,
+                stacked=True,
+            ),
+            Panel(
+                "Lag of the log",
+                "Between the source's clock and what the log holds.",
+                (Query("max by (capture) (penstock_capture_lag_seconds)", "{{capture}}"),),
+                "s",
+                width=6,
+            ),
+            Panel(
+                "Transactions",
+                "Committed each second; a transaction ends at once when nothing more is ready.",
+                (_rate("penstock_capture_transactions_total", "capture"),),
+                "cps",
+                width=6,
+            ),
+            Panel(
+                "Who captures, what went wrong",
+                "One process captures each database. A restart is harmless; a lost position is not.",
+                (
+                    Query("sum by (capture) (penstock_capture_leading)", "captures: {{capture}}"),
+                    Query(
+                        f"sum by (capture) (rate(penstock_capture_restarts_total[{_RATE}])) > 0",
+                        "restarts: {{capture}}",
+                    ),
+                    Query(
+                        "sum by (capture, reason) (increase(penstock_capture_positions_lost_total[1h])) > 0",
+                        "changes missing: {{capture}} {{reason}}",
+                    ),
+                ),
+                width=6,
+            ),
+        ),
+    ),
+    Row(
         "Process",
         (
             Panel(

@@ -155,7 +155,8 @@ class Batch:
 
     `changes` may be empty: an idle source still moves its position. `bytes` is their size as read. `read_at` is when
     the source was asked for the first of them (time.monotonic). `more` says that the source holds the next changes
-    ready: it is better to wait for them than to send this one alone.
+    ready: it is better to wait for them than to send this one alone. `events` is how many events the source answered
+    with, those included that are no changes; 0 where that is not known.
     """
 
     changes: list[TransformedChange]
@@ -163,6 +164,7 @@ class Batch:
     read_at: float
     bytes: int = 0
     more: bool = False
+    events: int = 0
 
 
 class Write(NamedTuple):

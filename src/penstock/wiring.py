@@ -16,6 +16,7 @@ from typing import TypeVar
 from penstock.connections import sink_client, source_connection
 from penstock.model import Change, Namespace
 from penstock.mongo.connection import Connection
+from penstock.mongo.events import WholeEvents
 from penstock.mongo.identity import SourceIdentity, identity_of
 from penstock.mongo.load import MongoLoad
 from penstock.mongo.lookup import with_states
@@ -151,7 +152,7 @@ class ReactionAdapters:
             metrics=self._metrics,
             stop=self._stop,
             wait_ms=round(self._intervals.stream_wait_s * 1000),
-            whole_events=True,
+            events=WholeEvents(self.watch.db),
         )
 
     def ask(self, question: Callable[..., T], *arguments: object) -> T:

@@ -9,6 +9,7 @@ from typer.main import get_command
 
 from penstock.cli import mapping
 from penstock.cli.apply import apply
+from penstock.cli.capture import capture
 from penstock.cli.check import check
 from penstock.cli.console import console
 from penstock.cli.dead_letters import drop, list_, show
@@ -56,6 +57,7 @@ def penstock(
 app.command("init")(with_flags_only(init, sections=("source", "sink")))
 app.command("check")(with_settings(check))
 app.command("run")(with_settings(run))
+app.command("capture")(with_settings(capture))
 app.command("apply")(with_settings(apply))
 app.command("console")(with_settings(console))
 app.command("load")(with_settings(load))

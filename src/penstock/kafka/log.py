@@ -1,14 +1,16 @@
 """The log: penstock's own topics, which capture writes and apply reads.
 
-    PREFIX.DATABASE.COLLECTION   the changes of a collection
-    PREFIX.DATABASE              the marks of the cursor on a database; one partition
+    PREFIX.DATABASE.COLLECTION    the changes of a collection
+    PREFIX.DATABASE               the marks of the cursor on a database; one partition
+    PREFIX.DATABASE..COLLECTION   the same of a cursor on one collection; no collection's name begins with a dot
 
 A change is a record whose key is the BSON `{_id: ...}` of the event's `documentKey` and whose value is the document's
 BSON as the source sent it, or nothing for a delete, so that other consumers and compaction understand it. Its partition
 is the one that Java's default partitioner chooses. Its time is the cluster time, and its headers are those below.
 
 A mark is a record of capture: the position that the cursor has reached, and for every partition of the log the last
-number and the end offset at that moment. The changes of a transaction and their mark become visible together.
+number and the end offset at that moment. The changes of a transaction and their mark become visible together. A
+collection is in the log from the first mark on that has its topic's id.
 """
 
 import json
@@ -46,9 +48,9 @@ def topic_of(prefix: str, namespace: Namespace) -> str:
     return f"{prefix}.{namespace.db}.{namespace.coll}"
 
 
-def marks_topic_of(prefix: str, db: str) -> str:
-    """Return the topic that holds the marks of the cursor on a database."""
-    return f"{prefix}.{db}"
+def marks_topic_of(prefix: str, db: str, own: str | None = None) -> str:
+    """Return the topic that holds the marks of the cursor on a database, or of the one on its collection `own`."""
+    return f"{prefix}.{db}" if own is None else f"{prefix}.{db}..{own}"
 
 
 def headers_of(change: Numbered) -> list[tuple[str, bytes]]:
@@ -82,12 +84,26 @@ class End(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What a mark holds. `topics` has the id of each topic; `control` the control change that the mark stands for."""
+    """What a mark holds.
+
+    `topics` has the id of each topic that is written. `control` is the control change that the mark stands for; an
+    `invalidate` of a collection says that changes of it are missing before this mark. `names` has, for each collection
+    of which renames were followed, the names since; `source` what is known of the source (`mongo.identity`).
+    """
 
     position: Position
     ends: Mapping[Partition, End]
     topics: Mapping[str, str] = field(default_factory=dict)
     control: Change | None = None
+    names: Mapping[Namespace, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> bytes:
+        """The record's key: of marks with the same one, compaction keeps the last."""
+        if (change := self.control) is None:
+            return b"mark"
+        return f"control/{change.version}/{change.kind}/{change.namespace}".encode()
 
     def encoded(self) -> bytes:
         """Return the mark as JSON."""
@@ -99,6 +115,8 @@ class Mark:
             "time": self.position.time,
             "ends": ends,
             "topics": dict(self.topics),
+            "names": {str(declared): later for declared, later in self.names.items()},
+            "source": dict(self.source),
         }
         if (change := self.control) is not None:
             mark["control"] = {"kind": change.kind, "namespace": str(change.namespace), "version": change.version}
@@ -116,7 +134,17 @@ class Mark:
             for number, end in its.items()
         }
         control = mark.get("control")
-        return cls(Position(mark["token"], mark["time"]), ends, mark["topics"], _control(control) if control else None)
+        return cls(
+            Position(mark["token"], mark["time"]),
+            ends,
+            mark["topics"],
+            _control(control) if control else None,
+            {
+                Namespace.named(declared): tuple((coll, since) for coll, since in later)
+                for declared, later in mark["names"].items()
+            },
+            mark["source"],
+        )
 
 
 def _control(mark: Mapping[str, str | int]) -> Change:

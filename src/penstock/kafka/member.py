@@ -153,8 +153,12 @@ class Term:
 class Member:
     """The membership; a context manager. Raises SettingsError."""
 
-    def __init__(self, settings: LogSettings, group: str, topics: Sequence[str], *, stop: threading.Event) -> None:
+    def __init__(
+        self, settings: LogSettings, group: str, topics: Sequence[str], *, stop: threading.Event, reads: bool = True
+    ) -> None:
+        """Without `reads` only the partitions count, and no record is read."""
         self.group = group
+        self._reads = reads
         self._settings = settings
         self._topics = list(topics)
         self._stop = stop
@@ -290,7 +294,7 @@ class Member:
         """Pause while enough waits to be taken."""
         term = self._term
         is_full = bool(term and (term.chunks.qsize() >= _CHUNKS_AHEAD or term.bytes_waiting >= _BYTES_AHEAD))
-        if term and is_full != self._is_paused:
+        if term and self._reads and is_full != self._is_paused:
             partitions = [TopicPartition(*each) for each in term.start]
             (self._consumer.pause if is_full else self._consumer.resume)(partitions)
             self._is_paused = is_full
@@ -325,8 +329,9 @@ class Member:
             if error.args[0].code() != KafkaError._STATE:
                 self._troubles(error.args[0])
             return  # the next poll comes before the next attempt
-        self._consumer.resume([TopicPartition(*each) for each in partitions])
-        self._is_paused = False
+        if self._reads:
+            self._consumer.resume([TopicPartition(*each) for each in partitions])
+            self._is_paused = False
         self._term = Term(self, start, of_all, ChildEvent(self._closing))
         log.info("partitions assigned", group=self.group, partitions=len(partitions))
         self._terms.put(self._term)

@@ -58,12 +58,12 @@ class EventReader:
             version = (time.time << 32) | time.inc
             if operation in STATES or operation == "delete":
                 coll, document = event["ns"]["coll"], event.get("fullDocument")
-                namespace = self._simple.get(coll) or self._namespace(coll, version)
+                namespace = self._simple.get(coll) or self.namespace(coll, version)
                 if namespace and document.__class__ is dict and operation in STATES:
                     changes.append(Change(namespace, "upsert", version, event["documentKey"]["_id"], document))
                 elif namespace:
                     changes.append(self._without_document(event, namespace, version, missing))
-            elif operation in CONTROL_KINDS and (change := self._control(event, version)):
+            elif operation in CONTROL_KINDS and (change := self.control(event, version)):
                 changes.append(change)
         return changes
 
@@ -79,7 +79,7 @@ class EventReader:
             missing[coll] = self._missing(coll)
         return Change(namespace, missing[coll], version, key)
 
-    def _control(self, event: BsonDocument, version: int) -> Change | None:
+    def control(self, event: BsonDocument, version: int) -> Change | None:
         """The control change; none for a rename among other collections."""
         kind = CONTROL_KINDS[event["operationType"]]
         namespace = _namespace_of(event.get("ns", {}), self._db)
@@ -88,7 +88,7 @@ class EventReader:
             return None
         return Change(namespace, kind, version, to=to)
 
-    def _namespace(self, coll: str, version: int) -> Namespace | None:
+    def namespace(self, coll: str, version: int) -> Namespace | None:
         """Whose change it is, by the declared name; none where the name was another collection's at the time."""
         if coll in self._renamed:
             return self._namespace_at(coll, version)

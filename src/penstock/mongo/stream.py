@@ -38,6 +38,7 @@ from penstock.mongo.identity import SourceIdentity, identity_with
 from penstock.mongo.members import PRIMARY, Member, a_secondary
 from penstock.mongo.oversized import looked_up
 from penstock.mongo.position import moves_when_idle, position_after, position_at, time_within
+from penstock.mongo.raw_events import RawEvents, raw_events_in, raw_events_of
 from penstock.mongo.retrying import Retries
 from penstock.mongo.watch import Watch
 from penstock.observe.metrics import Metrics
@@ -66,9 +67,9 @@ class MongoStream:
         stop: threading.Event,
         batch_size: int = 1000,
         wait_ms: int = 1000,
-        whole_events: bool = False,
+        events: WholeEvents | RawEvents | None = None,
     ) -> None:
-        """`whole_events`: the transform is given whole events in the place of documents."""
+        """`events`: what makes changes of events, in the place of documents."""
         self._connection = connection
         self._client = connection.client
         self._watch = watch
@@ -79,11 +80,9 @@ class MongoStream:
         self._asked_for = batch_size
         self._timeouts = 0
         self._wait_ms = wait_ms
-        self._events = (
-            WholeEvents(watch.db)
-            if whole_events
-            else EventReader(watch.db, watch.colls, self._why_missing, watch.renamed)
-        )
+        self._events = events or EventReader(watch.db, watch.colls, self._why_missing, watch.renamed)
+        self._events_in = raw_events_in if isinstance(events, RawEvents) else events_in
+        self._looks_up = not isinstance(events, RawEvents)
         self._source: SourceIdentity | None = None
         self._identities: dict[str, str] = {}
         self._position: Position | None = None
@@ -126,14 +125,17 @@ class MongoStream:
     def _follow(self, retries: Retries) -> Iterator[Batch]:
         with closing(self._cursor(self._asked_for)) as cursor:
             for reply, asked_at in self._replies(cursor, retries):
-                yield self._batch(map(events_in, reply.pieces()), reply, asked_at)
+                yield self._batch(map(self._events_in, reply.pieces()), reply, asked_at)
                 self._asked_for = cursor.batch_size = min(2 * self._asked_for, self._batch_size)
 
     def _pass_oversized(self, retries: Retries) -> Iterator[Batch]:
         """Read one event at a time, keys only, until the one that was too large is likely to be behind."""
         with closing(self._cursor(1)) as cursor:
             for seen, (reply, asked_at) in enumerate(self._replies(cursor, retries)):
-                events, size, maybe_oversized = looked_up(self._client, reply, self._watch)
+                if self._looks_up:
+                    events, size, maybe_oversized = looked_up(self._client, reply, self._watch)
+                else:  # which of them was too large is not known: all are left to others
+                    events, size, maybe_oversized = raw_events_of(reply), reply.size, False
                 yield self._batch([events], replace(reply, size=size), asked_at)
                 if maybe_oversized or seen > self._batch_size or (seen and not events):
                     break
@@ -202,7 +204,7 @@ class MongoStream:
         position = self._position_after(reply, changes, token)
         if changes or self._tells_its_time(reply, position):
             position = replace(position, source_time=reply.newest_time if self._from_secondary else reply.time)
-        return Batch(changes, position, asked_at, reply.size, reply.full)
+        return Batch(changes, position, asked_at, reply.size, reply.full, reply.count)
 
     def _tells_its_time(self, reply: CursorReply, position: Position) -> bool:
         """Whether an empty reply says how far the server has looked: nothing at once is not nothing more.

@@ -39,6 +39,12 @@ MetricName = Literal[
     "penstock_reaction_lag_seconds",
     "penstock_reaction_stopped",
     "penstock_process_restarts_total",
+    "penstock_capture_events_total",
+    "penstock_capture_transactions_total",
+    "penstock_capture_restarts_total",
+    "penstock_capture_positions_lost_total",
+    "penstock_capture_lag_seconds",
+    "penstock_capture_leading",
 ]
 
 
@@ -137,6 +143,29 @@ METRICS: dict[MetricName, Metric] = {
     "penstock_process_restarts_total": Metric(
         "counter", "Times a process of `--processes` had ended by itself and was started again.", ("process",)
     ),
+    "penstock_capture_events_total": Metric(
+        "counter",
+        "Events of the source by what capture made of them: upsert, delete, unresolved (a record without its document,"
+        " which apply reads from the source), control, left_out (of a collection that is not captured).",
+        ("capture", "outcome"),
+        ("upsert", "delete", "unresolved", "control", "left_out"),
+    ),
+    "penstock_capture_transactions_total": Metric("counter", "Transactions committed into the log.", ("capture",)),
+    "penstock_capture_restarts_total": Metric(
+        "counter",
+        "Times capture began again from the newest mark, because a transaction failed or another process took over.",
+        ("capture",),
+    ),
+    "penstock_capture_positions_lost_total": Metric(
+        "counter",
+        "Times that changes are missing in the log, by reason: source (its change log was too short), topic (deleted).",
+        ("capture", "reason"),
+        ("source", "topic"),
+    ),
+    "penstock_capture_lag_seconds": Metric(
+        "gauge", "Seconds between the source's clock and what the log holds, even when idle.", ("capture",)
+    ),
+    "penstock_capture_leading": Metric("gauge", "1 while this process captures, 0 while it stands by.", ("capture",)),
 }
 
 PROCESS_METRICS: dict[str, Metric] = {
@@ -197,8 +226,8 @@ class Metrics:
         """Return all values as the text that Prometheus reads."""
         return generate_latest(self.registry)
 
-    def begin(self, label: Literal["pipeline", "reaction"], value: str) -> None:
-        """Begin the counters of a pipeline or a reaction at 0: whoever looks sees the first event as a rise."""
+    def begin(self, label: Literal["pipeline", "reaction", "capture"], value: str) -> None:
+        """Begin the counters of one of these at 0: whoever looks sees the first event as a rise."""
         for name, counter in self._counters.items():
             _, _, labels, values = METRICS[name]
             if labels[:1] == (label,) and len(labels) == 1:

@@ -1,0 +1,61 @@
+"""How a capture stands, for the metrics and the health."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+from penstock.model import Position, seconds_of
+from penstock.observe.health import Health
+from penstock.observe.metrics import Metrics
+
+_SILENT_S = 3.0
+"""An idle source answers about once a second. After this time without an answer the lag grows."""
+_SAYS_NOTHING_S = 30.0
+"""After this time without an answer the health hears nothing either, and finds out by itself."""
+
+
+@dataclass
+class CaptureReport:
+    """Written by the thread that captures, read by the one that reports."""
+
+    name: str
+    metrics: Metrics
+    health: Health | None = None
+    state: Literal["standby", "live"] = "standby"
+    _lag_s: float = 0.0
+    _answered_at: float = field(default_factory=time.monotonic)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def enter(self, state: Literal["standby", "live"]) -> None:
+        """Note whether this process captures, or stands by."""
+        self.state = state
+        self.metrics.set("penstock_capture_leading", float(state == "live"), capture=self.name)
+
+    def reached(self, position: Position, *, changes: bool) -> None:
+        """Note that the log holds everything before the position; `changes`: it is that of a change."""
+        lag_s = float(position.behind_s)
+        if changes and position.time and not position.source_time:
+            lag_s = max(0.0, time.time() - seconds_of(position.time))
+        with self._lock:
+            self._lag_s, self._answered_at = lag_s, time.monotonic()
+
+    def report(self) -> None:
+        """Report to the metrics and the health."""
+        with self._lock:
+            silent_s, lag_s = time.monotonic() - self._answered_at, self._lag_s
+        if silent_s > _SILENT_S:
+            lag_s += silent_s
+        if self.state == "live":
+            self.metrics.set("penstock_capture_lag_seconds", lag_s, capture=self.name)
+        if self.health is None:
+            return
+        if self.state == "standby":
+            self.health.standby(self.pipeline)
+        elif silent_s < _SAYS_NOTHING_S:
+            self.health.beat(self.pipeline, lag_s=lag_s)
+
+    @property
+    def pipeline(self) -> str:
+        """Its name among the pipelines."""
+        return f"capture/{self.name}"

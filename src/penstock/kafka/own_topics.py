@@ -1,0 +1,163 @@
+"""penstock's own topics at the brokers: made where they are missing, and looked at."""
+
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from penstock.errors import SettingsError
+from penstock.kafka.connection import Troubles, configuration, in_words, unavailable
+from penstock.settings import LogSettings
+
+T = TypeVar("T")
+
+_ANSWER_S = 30.0
+_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+_MOST_WITHOUT_SPARE = 2
+"""With so many replicas or fewer, none may be missing for a write that waits for two of them."""
+
+
+class Topic(NamedTuple):
+    """A topic as the brokers have it. `max_bytes` is the largest batch of records that it takes."""
+
+    name: str
+    id: str
+    partitions: int
+    replication: int
+    config: dict[str, str]
+
+    @property
+    def max_bytes(self) -> int:
+        """The largest batch of records that it takes."""
+        return int(self.config["max.message.bytes"])
+
+
+def name_problem(name: str) -> str:
+    """Say why Kafka does not take a name, nothing where it does."""
+    if len(name) > 249:
+        return f"is {len(name)} characters long, and Kafka takes at most 249"
+    if not _NAME.fullmatch(name):
+        return "has characters that Kafka does not take: only ASCII letters, digits, `.`, `_` and `-`"
+    return ""
+
+
+@dataclass
+class OwnTopics:
+    """Makes and describes topics; used by one thread."""
+
+    settings: LogSettings
+    _troubles: Troubles = field(init=False)
+    _admin: AdminClient = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._troubles = Troubles(self.settings)
+        self._admin = AdminClient(configuration(self.settings, self._troubles))
+
+    def make_marks(self, name: str) -> None:
+        """Make the topic of the marks, if it is not there. Raises SettingsError, SourceUnavailable.
+
+        Compaction keeps the newest mark for ever, and takes none away that a reader of the log may still want.
+        """
+        keep = {"cleanup.policy": "compact", "min.compaction.lag.ms": self._retention_ms}
+        self._make([NewTopic(name, 1, self.settings.topic_replication, config={**self._safe, **keep})])
+
+    def make(self, names: Sequence[str]) -> None:
+        """Make the topics of collections, those that are not there. Raises SettingsError, SourceUnavailable."""
+        keep = {"cleanup.policy": "delete", "retention.ms": self._retention_ms}
+        wanted = self.settings
+        self._make(
+            [
+                NewTopic(each, wanted.topic_partitions, wanted.topic_replication, config={**self._safe, **keep})
+                for each in names
+            ]
+        )
+
+    def describe(self, names: Sequence[str]) -> dict[str, Topic]:
+        """Return those of the topics that exist, by their names. Raises SourceUnavailable."""
+        if not names:
+            return {}
+        asked = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=_ANSWER_S)
+        found = {name: answer for name, each in asked.items() if (answer := self._unless_unknown(each)) is not None}
+        if not found:
+            return {}
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in found]
+        configs = self._admin.describe_configs(resources, request_timeout=_ANSWER_S)
+        config = {
+            resource.name: {name: str(entry.value) for name, entry in self._answer(each).items()}
+            for resource, each in configs.items()
+        }
+        return {
+            name: Topic(
+                name,
+                str(each.topic_id),
+                len(each.partitions),
+                min(len(partition.replicas) for partition in each.partitions),
+                config[name],
+            )
+            for name, each in found.items()
+        }
+
+    @property
+    def brokers(self) -> int:
+        """How many brokers there are. Raises SourceUnavailable."""
+        return self._asked(lambda: len(self._admin.list_topics(timeout=_ANSWER_S).brokers))
+
+    @property
+    def _retention_ms(self) -> str:
+        return str(round(self.settings.topic_retention_s * 1000))
+
+    @property
+    def _safe(self) -> dict[str, str]:
+        """What keeps what was acknowledged."""
+        spare = self.settings.topic_replication > _MOST_WITHOUT_SPARE
+        return {"min.insync.replicas": "2"} if spare else {}
+
+    def _make(self, topics: Sequence[NewTopic]) -> None:
+        there = self.describe([each.topic for each in topics])
+        missing = [each for each in topics if each.topic not in there]
+        for name, made in (self._admin.create_topics(missing, request_timeout=_ANSWER_S) if missing else {}).items():
+            try:
+                made.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise self._not_made(name, error.args[0]) from error
+
+    def _not_made(self, name: str, error: KafkaError) -> Exception:
+        if error.code() == KafkaError.INVALID_REPLICATION_FACTOR:
+            asked, brokers = self.settings.topic_replication, self.brokers
+            return SettingsError(
+                f"[log] topic_replication = {asked}: the topic {name} cannot be made, for there are {brokers} brokers."
+                f" Set topic_replication to {brokers} (1 keeps a single copy: for trying out), or add brokers."
+            )
+        if error.code() in (KafkaError.TOPIC_EXCEPTION, KafkaError.POLICY_VIOLATION, KafkaError.INVALID_CONFIG):
+            return SettingsError(
+                f"The topic {name} cannot be made: {in_words(error)}. Change [log] prefix, topic_partitions,"
+                " topic_replication or topic_retention_s; or make the topic yourself, as docs/kafka.md says."
+            )
+        return unavailable(error, self.settings, self._troubles.last)
+
+    def _unless_unknown(self, asked: "Future[Any]") -> Any:
+        try:
+            return asked.result()
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                return None
+            raise unavailable(error.args[0], self.settings, self._troubles.last) from error
+
+    def _answer(self, asked: "Future[T]") -> T:
+        return self._asked(asked.result)
+
+    def _asked(self, question: Callable[[], T]) -> T:
+        try:
+            return question()
+        except KafkaException as error:
+            raise unavailable(error.args[0], self.settings, self._troubles.last) from error
