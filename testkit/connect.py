@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import bson
 from bson import json_util
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from pymongo.database import Database
 
@@ -64,6 +64,22 @@ class Topics:
         """Make a topic."""
         made = self._admin.create_topics([NewTopic(name, partitions, 1, config=config)])
         made[name].result(_WITHIN_S)
+
+    def id_of(self, name: str) -> str:
+        """The id of a topic."""
+
+        def described() -> str:
+            try:
+                return str(self._admin.describe_topics(TopicCollection([name]))[name].result(_WITHIN_S).topic_id)
+            except KafkaException:  # a broker hears of a new topic a moment later
+                return ""
+
+        return until(described, f"the id of {name}")
+
+    def delete(self, name: str) -> None:
+        """Delete a topic, and wait until it is gone."""
+        self._admin.delete_topics([name])[name].result(_WITHIN_S)
+        until(lambda: name not in self._admin.list_topics(timeout=_WITHIN_S).topics, f"{name} is gone")
 
     def send(self, topic: str, key: bytes | None, value: bytes | None) -> None:
         """Produce a record; `flush` waits for it."""

@@ -148,7 +148,7 @@ class Planner:
 
     def __init__(self, settings: Settings, known: Iterable[DeclaredCollection] = ()) -> None:
         before = {each.namespace: each for each in known}
-        self._cursor_per = settings.source.cursor_per
+        self._cursor_per = settings.pipeline_per
         self._deployment = settings.pipeline.name
         self._heartbeat = Namespace.named(settings.source.heartbeat or "")
         self.declared: list[DeclaredCollection] = []

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from penstock.connections import sink_client, source_connection
 from penstock.model import Change, Namespace
@@ -42,6 +42,9 @@ from penstock.pipeline.pipeline import PipelineRules
 from penstock.planner import FedGeneration, Plan, reaction_watch, shared_pipeline
 from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.settings import ReactionSettings, Settings
+
+if TYPE_CHECKING:
+    from penstock.kafka.control_stream import ControlStream
 
 T = TypeVar("T")
 
@@ -305,8 +308,10 @@ class Adapters:
         found = self.ask(with_states, asked)
         return [each._replace(namespace=declared.get(each.namespace, each.namespace)) for each in found]
 
-    def stream(self) -> MongoStream:
-        """The pipeline's cursor."""
+    def stream(self) -> "MongoStream | ControlStream":
+        """The pipeline's cursor; of what goes through a topic of penstock's own, the one on its marks."""
+        if self.has_own_topic:
+            return self._control_stream()
         batch_size = min(1000, self._settings.pipeline.batch_changes)
         return MongoStream(
             self.connection,
@@ -317,6 +322,26 @@ class Adapters:
             batch_size=batch_size,
             wait_ms=round(self.intervals.stream_wait_s * 1000),
         )
+
+    @property
+    def has_own_topic(self) -> bool:
+        """Whether the changes of the plan's collection go through a topic of penstock's own."""
+        return any(self._settings.has_own_topic(str(each.namespace)) for each in self._plan.collections)
+
+    @property
+    def group(self) -> str:
+        """The consumer group of the plan's one index."""
+        (fed,) = self._plan.collections
+        return f"{self._settings.log.group}.{fed.index}"
+
+    def _control_stream(self) -> "ControlStream":
+        from penstock.kafka.control_stream import ControlStream  # noqa: PLC0415 (needs the extra `kafka`)
+        from penstock.kafka.log import marks_topic_for  # noqa: PLC0415
+
+        (fed,), settings = self._plan.collections, self._settings
+        marks = marks_topic_for(settings, fed.namespace)
+        look_s, loss_look_s = self.intervals.stream_wait_s, self.intervals.indexes_s
+        return ControlStream(settings.log, marks, self.group, fed.names, self._stop, look_s, loss_look_s)
 
     def load(self, collection: FedGeneration, stop: threading.Event) -> MongoLoad:
         """The load of one collection."""

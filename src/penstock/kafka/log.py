@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from penstock.kafka.positions import Partition
 from penstock.model import CONTROL, Change, Kind, Namespace, Position
+from penstock.settings import Settings
 
 PARTITIONER = "murmur2_random"
 """Java's default partitioner, as librdkafka calls it."""
@@ -51,6 +52,12 @@ def topic_of(prefix: str, namespace: Namespace) -> str:
 def marks_topic_of(prefix: str, db: str, own: str | None = None) -> str:
     """Return the topic that holds the marks of the cursor on a database, or of the one on its collection `own`."""
     return f"{prefix}.{db}" if own is None else f"{prefix}.{db}..{own}"
+
+
+def marks_topic_for(settings: Settings, namespace: Namespace) -> str:
+    """Return the topic that holds the marks of the cursor which captures a collection."""
+    own = namespace.coll if settings.source.cursor_per == "collection" else None
+    return marks_topic_of(settings.log.prefix, namespace.db, own)
 
 
 def headers_of(change: Numbered) -> list[tuple[str, bytes]]:

@@ -8,7 +8,7 @@ A term that ends in order is waited for, so that what it has done is committed b
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,9 +29,9 @@ from confluent_kafka import (
 
 from penstock.errors import LeaseLost, PenstockError, PositionLost, Stopped
 from penstock.kafka.connection import Troubles, configuration, in_words, unavailable
-from penstock.kafka.positions import Offsets, Partition, offsets_of, token_of
+from penstock.kafka.positions import Committed, Partition, Place, Places, places_of
 from penstock.kafka.records import Headers, Record
-from penstock.model import Position, seconds_of
+from penstock.model import Position
 from penstock.runtime.threads import ChildEvent
 from penstock.settings import LogSettings
 
@@ -61,41 +61,40 @@ _FOR_GOOD = frozenset(
 class Term:
     """One assignment: the partitions that are this member's until `ending` is set.
 
-    `of_all` is how many partitions all the topics have, those of other members included.
+    `committed` is where the group stands in each of them; `of_all` is how many partitions all the topics have, those of
+    other members included. `topic_ids` are committed with the offsets, once they are known.
 
     `done` is to be set once nothing of the term is in flight any more, and what it did is committed. It is what
     `penstock.ports.Checkpoints` asks for: the positions are the group's offsets.
     """
 
     member: "Member"
-    start: Offsets
+    committed: Mapping[Partition, Committed | None]
     of_all: int
     ending: ChildEvent
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
     done: threading.Event = field(default_factory=threading.Event)
     lost: bool = False
     is_taken: bool = False
+    is_open: bool = False
     chunks: "queue.Queue[list[Record]]" = field(default_factory=queue.Queue)
     _wishes: "queue.Queue[tuple[Position, Future[None]]]" = field(default_factory=queue.Queue)
-    _is_opened: bool = False
-    _rewind_to: Offsets | None = None
-    _rewound: threading.Event = field(default_factory=threading.Event)
+    _open_at: Places | None = None
+    _opened: threading.Event = field(default_factory=threading.Event)
 
-    def open_at(self, offsets: Offsets) -> None:
-        """Give the records from these offsets on; the first time the term begins there. Returns early when it ends."""
-        if not self._is_opened:
-            self._is_opened = True
-            return
-        self._rewound.clear()
-        self._rewind_to = offsets
-        while not self._rewound.wait(_POLL_S) and not self.ending.is_set():
+    def open_at(self, places: Places) -> None:
+        """Give the records from these places on. Returns early when the term ends."""
+        self._opened.clear()
+        self._open_at = places
+        while not self._opened.wait(_POLL_S) and not self.ending.is_set():
             pass
 
-    def rewind_if_asked(self, seek: Callable[[Offsets], None]) -> None:
+    def open_if_asked(self, seek: Callable[[Places], None]) -> None:
         """For the thread that polls: seek what was asked for."""
-        if (offsets := self._rewind_to) is not None:
-            seek(offsets)
-            self._rewind_to, self.chunks = None, queue.Queue()
-            self._rewound.set()
+        if (places := self._open_at) is not None:
+            seek(places)
+            self._open_at, self.chunks, self.is_open = None, queue.Queue(), True
+            self._opened.set()
 
     @property
     def bytes_waiting(self) -> int:
@@ -109,9 +108,8 @@ class Term:
         except queue.Empty:
             return []
 
-    def load(self) -> Position:
-        """Return where the group stands."""
-        return Position(token_of(self.start), 0)
+    def load(self) -> None:
+        """Whoever opens the term knows where it begins."""
 
     def save(self, position: Position) -> None:
         """Have the polling thread commit, and wait. Raises LeaseLost when the partitions are another member's."""
@@ -123,7 +121,7 @@ class Term:
                 return wish.result(_POLL_S)
         raise LeaseLost(f"Group {self.member.group}: its partitions are another member's.")
 
-    def save_wished(self, commit: Callable[[Position], None]) -> None:
+    def save_wished(self, commit: Callable[[Position, Mapping[str, str]], None]) -> None:
         """For the thread that polls: commit the newest position of those that wait, for all of them."""
         waiting = []
         with suppress(queue.Empty):
@@ -132,7 +130,7 @@ class Term:
         if not waiting:
             return
         try:
-            commit(waiting[-1][0])
+            commit(waiting[-1][0], self.topic_ids)
         except LeaseLost as lost:
             for _, wish in waiting:
                 wish.set_exception(lost)
@@ -220,13 +218,12 @@ class Member:
             return found
         raise Stopped(f"group {self.group} was stopped")
 
-    def _commit(self, position: Position) -> None:
-        """Commit the position, with the time of its source as metadata. Raises LeaseLost."""
-        at = str(seconds_of(position.time)) if position.time else ""
+    def _commit(self, position: Position, topic_ids: Mapping[str, str]) -> None:
+        """Commit the position; what the places say beside their offsets is the metadata. Raises LeaseLost."""
         offsets = [
-            TopicPartition(each.topic, each.number, offset, metadata=at)
-            for each, offset in offsets_of(position.token).items()
-            if offset >= 0
+            TopicPartition(each.topic, each.number, place.offset, metadata=_committed(each, place, topic_ids, position))
+            for each, place in places_of(position.token).items()
+            if place.offset >= 0
         ]
         if not offsets:
             return
@@ -279,23 +276,26 @@ class Member:
     def _poll(self) -> None:
         if self._term:
             self._term.save_wished(self._commit)
-            self._term.rewind_if_asked(self._seek)
+            self._open(self._term)
         self._hold_back()
         began = time.monotonic()
         first = self._consumer.poll(_POLL_S)
-        messages = [first, *self._consumer.consume(_RECORDS_AT_ONCE - 1, 0)] if first else []
+        messages = [] if first is None else [first, *self._consumer.consume(_RECORDS_AT_ONCE - 1, 0)]
         self._polled_at = began
-        records = [_record(each) for each in messages if not self._is_error(each)]
+        records = [record_of(each) for each in messages if not self._is_error(each)]
         term = self._term
         if term and records:
             term.chunks.put(records)
 
     def _hold_back(self) -> None:
-        """Pause while enough waits to be taken."""
+        """Pause while enough waits to be taken, and before it is known where the term begins."""
         term = self._term
-        is_full = bool(term and (term.chunks.qsize() >= _CHUNKS_AHEAD or term.bytes_waiting >= _BYTES_AHEAD))
-        if term and self._reads and is_full != self._is_paused:
-            partitions = [TopicPartition(*each) for each in term.start]
+        if term is None:
+            return
+        waits = term.chunks.qsize() >= _CHUNKS_AHEAD or term.bytes_waiting >= _BYTES_AHEAD
+        is_full = waits or not (term.is_open and self._reads)
+        if is_full != self._is_paused:
+            partitions = [TopicPartition(*each) for each in term.committed]
             (self._consumer.pause if is_full else self._consumer.resume)(partitions)
             self._is_paused = is_full
 
@@ -323,34 +323,30 @@ class Member:
             return
         partitions = sorted(self._assigned)
         try:
-            start, of_all = self._committed(partitions), self._partitions_of_all()
-            self._seek(start)
+            committed, of_all = self._committed(partitions), self._partitions_of_all()
         except KafkaException as error:
-            if error.args[0].code() != KafkaError._STATE:
-                self._troubles(error.args[0])
+            self._troubles(error.args[0])
             return  # the next poll comes before the next attempt
-        if self._reads:
-            self._consumer.resume([TopicPartition(*each) for each in partitions])
-            self._is_paused = False
-        self._term = Term(self, start, of_all, ChildEvent(self._closing))
+        self._consumer.pause([TopicPartition(*each) for each in partitions])
+        self._is_paused = True
+        self._term = Term(self, committed, of_all, ChildEvent(self._closing))
         log.info("partitions assigned", group=self.group, partitions=len(partitions))
         self._terms.put(self._term)
 
-    def _seek(self, offsets: Offsets) -> None:
-        for partition, offset in offsets.items():
-            self._consumer.seek(TopicPartition(*partition, offset))
+    def _open(self, term: Term) -> None:
+        try:
+            term.open_if_asked(self._seek)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._STATE:  # not assigned yet; the next poll comes before the next try
+                self._troubles(error.args[0])
 
-    def _committed(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
-        """Return where the group goes on: at what it has committed, or else at the start of the log."""
-        asked = [TopicPartition(*each) for each in partitions]
-        found = self._consumer.committed(asked, timeout=_REQUEST_S)
-        for each in found:
-            if each.error:
-                raise KafkaException(each.error)
-        return {
-            Partition(each.topic, each.partition): OFFSET_BEGINNING if each.offset == OFFSET_INVALID else each.offset
-            for each in found
-        }
+    def _seek(self, places: Places) -> None:
+        for partition, place in places.items():
+            self._consumer.seek(TopicPartition(*partition, place.offset))
+
+    def _committed(self, partitions: Sequence[Partition]) -> dict[Partition, Committed | None]:
+        """Return where the group stands; None where it has committed nothing. Raises KafkaException."""
+        return committed_of(self._consumer, partitions)
 
     def _partitions_of_all(self) -> int:
         found = [self._consumer.list_topics(topic, timeout=_REQUEST_S).topics[topic] for topic in self._topics]
@@ -391,7 +387,27 @@ class Member:
         term.lost = True  # nothing is committed for it any more
 
 
-def _record(message: Message) -> Record:
+def committed_of(consumer: Consumer, partitions: Sequence[Partition]) -> dict[Partition, Committed | None]:
+    """Return what the consumer's group has committed; None where it has committed nothing. Raises KafkaException."""
+    found = consumer.committed([TopicPartition(*each) for each in partitions], timeout=_REQUEST_S)
+    for each in found:
+        if each.error:
+            raise KafkaException(each.error)
+    return {
+        Partition(each.topic, each.partition): (
+            None if each.offset == OFFSET_INVALID else Committed.of(each.offset, each.metadata)
+        )
+        for each in found
+    }
+
+
+def _committed(partition: Partition, place: Place, topic_ids: Mapping[str, str], position: Position) -> str:
+    known = place if place.version else place._replace(version=position.time)
+    return Committed(known, topic_ids.get(partition.topic, "")).metadata
+
+
+def record_of(message: Message) -> Record:
+    """Return a message as a record."""
     kind, time_ms = message.timestamp()
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     assert topic is not None

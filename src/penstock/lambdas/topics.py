@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from penstock.delivery.topics.understanding import EVERY_KIND, TopicRefused, Understanding, changes_of_records
-from penstock.kafka.positions import Partition, token_of
+from penstock.kafka.positions import Partition, Place, token_of
 from penstock.kafka.records import Record
 from penstock.lambdas.clients import settings, source
 from penstock.lambdas.events import NotAnEnvelope
@@ -101,7 +101,8 @@ def _position_of(records: Sequence[Record]) -> Position:
         partition = Partition(each.topic, each.partition)
         offsets[partition] = max(offsets.get(partition, 0), each.offset + 1)
     newest_ms = max((each.timestamp_ms for each in records), default=0)
-    return Position(token_of(offsets), version_of(max(0, newest_ms) // 1000, 0))
+    places = {each: Place(offset) for each, offset in offsets.items()}
+    return Position(token_of(places), version_of(max(0, newest_ms) // 1000, 0))
 
 
 def _record(held: Mapping[str, Any]) -> Record:

@@ -682,6 +682,15 @@ class Settings(Section):
             return "topics"
         return "mapped" if self.pipeline.parking_queue else ""
 
+    def has_own_topic(self, namespace: str) -> bool:
+        """Whether the changes of a collection go through a topic of penstock's own."""
+        return self.log.own_topics and not self.topics_of(namespace)
+
+    @property
+    def pipeline_per(self) -> Literal["database", "collection"]:
+        """What the pipeline of a first generation is for: a consumer group feeds one index."""
+        return "collection" if self.log.own_topics else self.source.cursor_per
+
     def topics_of(self, namespace: str) -> list[TopicSettings]:
-        """The topics that bring the changes of a collection, each by its own name."""
+        """The topics that others fill with the changes of a collection, each by its own name."""
         return [named for each in self.topics if (named := each.standing_for(namespace))]

@@ -50,6 +50,7 @@ def run(
 
     Raises SettingsError, PositionLost, SourceUnavailable, SinkUnavailable, SystemicFault.
     """
+    _require_no_topics(settings)
     planner = Planner(settings)  # before anything is connected to: a wrong setting ends it at once
     reactions = prepared(settings, stop)
     with connected(settings, metrics=metrics, stop=stop, health=health, intervals=intervals) as connections:
@@ -77,6 +78,16 @@ def run(
             lambda: pulse.keep_beating(done),
             lambda: collections.keep_looking(done, intervals.patterns_s),
             *(partial(each.keep_running, done) for each in runners),
+        )
+
+
+def _require_no_topics(settings: Settings) -> None:
+    """Raise SettingsError for collections whose changes go through topics of penstock's own."""
+    names = [each.namespace for each in settings.collections if settings.has_own_topic(each.namespace)]
+    if names:
+        raise SettingsError(
+            f"[[collections]] {', '.join(names)}: [log] own_topics is true, so `penstock capture` writes the changes"
+            " into topics and `penstock apply` brings them to the indexes. Start these two; or set own_topics to false"
         )
 
 

@@ -1,26 +1,53 @@
-"""One index that topics feed: its consumer group, and one pipeline for each term."""
+"""One index that topics feed: its consumer group, and one pipeline for each term.
+
+TopicFollower   topics that others fill
+OwnFollower     a topic of penstock's own: the same, and the keeper beside it
+"""
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import structlog
 
 from penstock.delivery.apply import Applier
 from penstock.delivery.databases import generations_of
-from penstock.delivery.topics.stream import TopicStream
-from penstock.errors import LeaseLost, Stopped
+from penstock.delivery.topics.own import OwnRecords, starts
+from penstock.delivery.topics.stream import OthersRecords, Reader, TopicStream
+from penstock.errors import IndexTakenAway, LeaseLost, PositionLost, Stopped
+from penstock.kafka.log import Mark, topic_of
 from penstock.kafka.member import Member, Term
+from penstock.kafka.positions import Place, Places
+from penstock.kafka.topic_facts import TopicFacts
+from penstock.model import Change, Position
+from penstock.opensearch.index.indexes import Generation
 from penstock.pipeline.pipeline import Pipeline, Ports
 from penstock.pipeline.transform import Route
 from penstock.planner import Plan
+from penstock.runtime.backoff import Backoff
 from penstock.runtime.threads import ChildEvent, side_by_side
-from penstock.wiring import Wiring
+from penstock.wiring import Adapters, Wiring
+from penstock.worker.follower import Follower
 from penstock.worker.recovery.source_rewind import require_same_source
 from penstock.worker.reporter import Reporter
+from penstock.worker.startup import ensure
 
 log = structlog.get_logger(__name__)
 
 _SILENT_S = 30.0
+_START_OF_THE_TOPIC = Place(-2)
+"""librdkafka's OFFSET_BEGINNING."""
+
+
+@dataclass
+class _Share:
+    """What a process does in one term: where it begins, who reads the records, where they go."""
+
+    adapters: Adapters
+    start: Places
+    reader: Callable[[], Reader]
+    generation: Generation
+    on_control: Callable[[Change], None]
 
 
 @dataclass
@@ -42,15 +69,13 @@ class TopicFollower:
         side_by_side(done, follow, lambda: self._report(done))
 
     def _follow(self, stop: threading.Event) -> None:
-        (fed,) = self.plan.collections
-        settings = self.wiring.settings
-        topics = [each.topic for each in settings.topics_of(str(fed.namespace))]
-        with Member(settings.log, f"{settings.log.group}.{fed.index}", topics, stop=stop) as member:
+        log_settings, (fed,) = self.wiring.settings.log, self.plan.collections
+        with Member(log_settings, f"{log_settings.group}.{fed.index}", self._topics(), stop=stop) as member:
             while not stop.is_set():
                 self._enter("standby")
                 term = member.next_term()
                 try:
-                    self._serve(term)
+                    self._serve(term, self._share(term))
                 except LeaseLost as lost:
                     log.warning("partitions lost", pipeline=self.plan.name, reason=str(lost))
                 except Stopped:
@@ -59,27 +84,53 @@ class TopicFollower:
                     term.ending.set()
                     term.done.set()
 
-    def _serve(self, term: Term) -> None:
-        adapters = self.wiring.adapters(self.plan, term.ending, may_send=term.assert_held)
-        require_same_source(adapters)
+    def _topics(self) -> list[str]:
         (fed,) = self.plan.collections
+        return [each.topic for each in self.wiring.settings.topics_of(str(fed.namespace))]
+
+    def _share(self, term: Term) -> _Share:
+        adapters, (fed,) = self._adapters(term), self.plan.collections
+        require_same_source(adapters)
         generation = generations_of(self.plan, adapters)[fed.namespace]
-        topics = self.wiring.settings.topics_of(str(fed.namespace))
         applier = Applier(self.plan, adapters, {fed.namespace: generation}, in_order=term.of_all == 1)
+        topics = self.wiring.settings.topics_of(str(fed.namespace))
+        term.topic_ids = ids = TopicFacts(self.wiring.settings.log, term.ending).ids([each.topic for each in topics])
+        for partition, committed in term.committed.items():
+            if committed and committed.topic_id not in ("", ids[partition.topic]):
+                raise PositionLost(
+                    f"Group {adapters.group}: the topic {partition.topic} was deleted and made again.",
+                    "Changes may be lost. Give [log] group another name to read the topics from their start, then run"
+                    " `penstock load --again`.",
+                )
+        start = {each: its.place if its else _START_OF_THE_TOPIC for each, its in term.committed.items()}
+        return _Share(
+            adapters,
+            start,
+            lambda: OthersRecords(topics, fed.namespace, fed.source, adapters),
+            generation,
+            applier.on_control,
+        )
+
+    def _adapters(self, term: Term) -> Adapters:
+        return self.wiring.adapters(self.plan, term.ending, may_send=term.assert_held)
+
+    def _serve(self, term: Term, share: _Share) -> None:
+        adapters, (fed,) = share.adapters, self.plan.collections
         self._enter("live")
         Pipeline(
             name=self.plan.name,
             ports=Ports(
-                lambda: TopicStream(term, topics, fed.namespace, fed.source, adapters),
+                lambda: TopicStream(term, share.start, share.reader()),
                 adapters.sink,
                 adapters.dead_letters,
                 term,
             ),
-            routes={fed.namespace: Route(generation.write_alias, fed.transform.bodies)},
+            routes={fed.namespace: Route(share.generation.write_alias, fed.transform.bodies)},
             rules=adapters.rules(outside_the_stream=True),  # what a record does not carry is read from the source
             metrics=self.wiring.metrics,
-            on_control=applier.on_control,
+            on_control=share.on_control,
             on_settled=self.reporter.settled,
+            on_written=self.reporter.wrote,
         ).run(term.ending)
 
     def _enter(self, state: str) -> None:
@@ -89,3 +140,70 @@ class TopicFollower:
     def _report(self, stop: threading.Event) -> None:
         while not stop.wait(self.wiring.intervals.report_s):
             self.reporter.report(silent_after_s=_SILENT_S)
+
+
+@dataclass
+class OwnFollower(TopicFollower):
+    """The share of this process in an index that a topic of penstock's own feeds, and maybe its keeper.
+
+    One process keeps the index: it loads it, does what drops and renames ask for, and heals it (`worker.follower`). A
+    term begins once there is a keeper's position that belongs to the index.
+    """
+
+    keeper: Follower = field(kw_only=True)
+    newest: Callable[[], Mark | None] = field(kw_only=True)
+
+    def serve(self, stop: threading.Event) -> None:
+        """Take part in the group, and keep the index where no other process does."""
+        done = ChildEvent(stop)
+
+        def keep() -> None:
+            self.keeper.plan = self.plan
+            self.keeper.follow(done)
+            done.set()  # the plan is outdated
+
+        side_by_side(done, keep, lambda: self._take_part(done), lambda: self._report(done))
+
+    def _take_part(self, stop: threading.Event) -> None:
+        """Follow; what the keeper heals is waited for."""
+        pause = Backoff(stop, first_s=0.1, most_s=10.0)
+        while not stop.is_set():
+            try:
+                self._follow(stop)
+            except (PositionLost, IndexTakenAway) as loss:
+                if self.wiring.settings.pipeline.on_position_lost != "reload":
+                    raise
+                log.warning("waiting until the index is healed", pipeline=self.plan.name, cause=str(loss))
+                pause.wait()
+
+    def _enter(self, state: str) -> None:
+        self.reporter.state = "live" if state == "live" else "standby"  # the lease is the keeper's
+
+    def _topics(self) -> list[str]:
+        (fed,) = self.plan.collections
+        return [topic_of(self.wiring.settings.log.prefix, fed.namespace)]
+
+    def _share(self, term: Term) -> _Share:
+        adapters, (fed,) = self._adapters(term), self.plan.collections
+        kept, generation = self._kept(adapters, term)
+        start, skipped = starts(term, kept, TopicFacts(self.wiring.settings.log, term.ending))
+
+        def reader() -> OwnRecords:
+            return OwnRecords(fed.namespace, adapters, skipped, self.newest)
+
+        return _Share(adapters, start, reader, generation, _nothing_is_brought)
+
+    def _kept(self, adapters: Adapters, term: Term) -> tuple[Position, Generation]:
+        """Return the keeper's position, and the index that it belongs to, once there is one. Raises Stopped."""
+        (fed,), pause = self.plan.collections, Backoff(term.ending, most_s=1.0)
+        while True:
+            state = adapters.pipeline_state(self.plan.name)
+            if state and state["position"] and fed.index in state["indexes"]:
+                generation = ensure(fed, adapters.indexes)
+                if generation.uuid == state["indexes"][fed.index]:
+                    return Position(state["position"]["token"], state["position"]["time"]), generation
+            pause.wait()
+
+
+def _nothing_is_brought(change: Change) -> None:
+    raise AssertionError(f"a record stands for a {change.kind}: the marks bring these")

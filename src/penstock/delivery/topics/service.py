@@ -1,17 +1,25 @@
 """All indexes that topics feed, in one process; more processes with the same settings share the partitions."""
 
 import threading
+from functools import partial
 
 from penstock.delivery.databases import require_mappable
-from penstock.delivery.topics.follower import TopicFollower
+from penstock.delivery.topics.follower import OwnFollower, TopicFollower
+from penstock.delivery.topics.newest_mark import NewestMark
 from penstock.errors import SettingsError
 from penstock.kafka.connection import require_brokers
+from penstock.kafka.log import marks_topic_for
+from penstock.model import Namespace
 from penstock.observe.health import Health
 from penstock.observe.metrics import Metrics
 from penstock.planner import Plan, Planner
 from penstock.runtime.intervals import INTERVALS, Intervals
+from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.settings import Settings
-from penstock.wiring import wired
+from penstock.wiring import Adapters, Wiring, wired
+from penstock.worker.collections.expansion import patterns_of
+from penstock.worker.follower import Follower
+from penstock.worker.progress import NoProgress
 from penstock.worker.reporter import Reporter
 from penstock.worker.supervisor import Supervisor
 
@@ -32,21 +40,47 @@ def run(
     each_alone = settings.source.model_copy(update={"cursor_per": "collection"})  # a group feeds one index
     planner = Planner(settings.model_copy(update={"source": each_alone}))
     require_brokers(settings.log)
+    own = [Namespace.named(each.namespace) for each in settings.collections if settings.has_own_topic(each.namespace)]
+    newest = {topic: NewestMark(settings.log, topic) for topic in {marks_topic_for(settings, each) for each in own}}
     with wired(settings, metrics=metrics, stop=stop, intervals=intervals) as wiring:
 
         def follower(plan: Plan) -> TopicFollower:
-            collections = [each.namespace for each in plan.collections]
-            return TopicFollower(plan, wiring, Reporter(plan.name, metrics, health, collections))
+            reporter = Reporter(plan.name, metrics, health, [each.namespace for each in plan.collections])
+            if not wiring.adapters(plan, stop).has_own_topic:
+                return TopicFollower(plan, wiring, reporter)
+            marks = newest[marks_topic_for(settings, plan.collections[0].namespace)]
+            return OwnFollower(plan, wiring, reporter, keeper=_keeper(plan, wiring), newest=lambda: marks.mark)
 
-        Supervisor(lambda: planner, wiring.records(stop), follower, metrics, health, intervals).run(stop)
+        done = ChildEvent(stop)
+        supervisor = Supervisor(lambda: planner, wiring.records(stop), follower, metrics, health, intervals)
+
+        def work() -> None:
+            supervisor.run(done)
+            done.set()
+
+        side_by_side(done, work, *(partial(each.keep_reading, done) for each in newest.values()))
+
+
+def _keeper(plan: Plan, wiring: Wiring) -> Follower:
+    def adapters(stop: threading.Event) -> Adapters:
+        return wiring.adapters(plan, stop, leased=True)
+
+    reporter = Reporter(plan.name, wiring.metrics, collections=[each.namespace for each in plan.collections])
+    lease_s = wiring.settings.pipeline.lease_s
+    return Follower(plan, adapters, lease_s, wiring.metrics, reporter, NoProgress(), wiring.intervals)
 
 
 def _require_topics(settings: Settings) -> None:
     """Raise SettingsError for a collection whose changes nothing brings, and for what topics cannot bring."""
-    require_mappable(settings)
-    without = [each.namespace for each in settings.collections if not settings.topics_of(each.namespace)]
+    others = [each for each in settings.collections if not settings.has_own_topic(each.namespace)]
+    require_mappable(settings.model_copy(update={"collections": tuple(others)}))
+    if patterns := patterns_of(settings):
+        raise SettingsError(
+            f"[[collections]] {patterns[0].namespace}: `penstock apply` needs the name of each collection"
+        )
+    without = [each.namespace for each in others if not settings.topics_of(each.namespace)]
     if without:
         raise SettingsError(
-            f"[[collections]] {', '.join(without)}: no [[topics]] table names the topic that brings the changes;"
-            " add one"
+            f"[[collections]] {', '.join(without)}: no [[topics]] table names the topic that brings the changes; add"
+            " one, or set [log] own_topics to true and start `penstock capture`"
         )

@@ -3,14 +3,15 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from penstock.delivery.lookup import looked_up, newest_last
 from penstock.delivery.topics.keys import IdKinds
 from penstock.delivery.topics.understanding import Understanding
 from penstock.kafka.member import Term
-from penstock.kafka.positions import Partition, offsets_of, token_of
+from penstock.kafka.positions import Partition, Place, Places, places_of, token_of
 from penstock.kafka.records import Record
-from penstock.model import Batch, Namespace, Position, SourceTransform, version_of
+from penstock.model import Batch, Change, Namespace, Position, SourceTransform, version_of
 from penstock.mongo.lookup import sample_ids
 from penstock.pipeline.transform import apply_transform
 from penstock.runtime.threads import ChildEvent
@@ -20,6 +21,20 @@ from penstock.wiring import Adapters
 _IDLE_S = 1.0
 _LOOK_S = 0.1
 _SAMPLED = 100
+_FIRST = Place(0)
+
+
+class Reader(Protocol):
+    """What the records of one collection say. Used by one thread; another one is made each time they are read again."""
+
+    def after(self, record: Record, before: Place) -> Place:
+        """Return the place after a record, given the one before it."""
+
+    def changes(self, records: Sequence[Record]) -> list[Change]:
+        """Return the changes, none of them `unresolved`. Raises SourceUnavailable, Stopped."""
+
+    def position(self, places: Places, changes: Sequence[Change], records: Sequence[Record]) -> Position:
+        """Return the position after these records, the last ones read."""
 
 
 @dataclass
@@ -27,67 +42,81 @@ class TopicStream:
     """Implements `penstock.ports.Source`. After a fault another one is opened, where this one was completed."""
 
     term: Term
-    topics: Sequence[TopicSettings]
-    namespace: Namespace
-    present: Namespace
-    adapters: Adapters
+    start: Places
+    reader: Reader
     _closed: ChildEvent = field(init=False)
-    _understanding: Understanding = field(init=False)
 
     def __post_init__(self) -> None:
         self._closed = ChildEvent(self.term.ending)
-        self._understanding = Understanding(self.topics, self.namespace)
 
     def batches(self, after: Position | None, transform: SourceTransform) -> Iterator[Batch]:
         """Yield the records of the term as batches, an empty one about once a second while the brokers have none.
 
-        Raises SourceUnavailable, TopicRefused for a topic whose records give no ids.
+        Raises SourceUnavailable, and what the reader raises.
         """
-        offsets = dict(self.term.start)
+        places = dict(self.start)
         if after is not None:
-            offsets |= offsets_of(after.token)
-        self.term.open_at(offsets)
-        kinds = frozenset(map(type, self.adapters.ask(sample_ids, self.present, _SAMPLED)))
+            places |= places_of(after.token)
+        self.term.open_at(places)
         yielded_at = time.monotonic()
         while not self._closed.is_set():
             began = time.monotonic()
-            records = self._next(offsets)
+            records = self._next(places)
             if records:
-                yield self._batch(records, offsets, kinds, transform, began)
+                yield self._batch(records, places, transform, began)
             elif time.monotonic() - yielded_at < _IDLE_S or not self.term.is_connected:
                 continue
             else:
-                yield Batch([], Position(token_of(offsets), 0), began)
+                yield Batch([], self.reader.position(places, [], []), began)
             yielded_at = time.monotonic()
-        yield Batch([], Position(token_of(offsets), 0), time.monotonic())  # so that the pipeline sees that it ends
+        yield Batch([], Position(token_of(places), 0), time.monotonic())  # so that the pipeline sees that it ends
 
     def close(self) -> None:
         """End; the term goes on."""
         self._closed.set()
 
-    def _next(self, offsets: dict[Partition, int]) -> list[Record]:
-        """Return the next records, each once, and move the offsets past them."""
+    def _next(self, places: dict[Partition, Place]) -> list[Record]:
+        """Return the next records, each once, and move the places past them."""
         records = []
         for each in self.term.take(_LOOK_S):
             partition = Partition(each.topic, each.partition)
-            if each.offset >= offsets.get(partition, 0):
-                offsets[partition] = each.offset + 1
+            if each.offset >= (before := places.get(partition, _FIRST)).offset:
+                places[partition] = self.reader.after(each, before)
                 records.append(each)
         return records
 
-    def _batch(
-        self,
-        records: list[Record],
-        offsets: dict[Partition, int],
-        kinds: IdKinds,
-        transform: SourceTransform,
-        began: float,
-    ) -> Batch:
-        changes = newest_last(looked_up(self._understanding.changes(records, kinds), self.adapters))
-        at = max(
-            [change.version for change in changes if change.version]
-            or [version_of(max(each.timestamp_ms for each in records) // 1000, 0)]
-        )
+    def _batch(self, records: list[Record], places: Places, transform: SourceTransform, began: float) -> Batch:
+        changes = self.reader.changes(records)
+        position = self.reader.position(places, changes, records)
         size = sum(each.size for each in records)
-        position = Position(token_of(offsets), at)
         return Batch(apply_transform(changes, transform), position, began, size, more=not self.term.chunks.empty())
+
+
+@dataclass
+class OthersRecords:
+    """Reads the topics that others fill. Implements `Reader`; asks which types of `_id` the collection has."""
+
+    topics: Sequence[TopicSettings]
+    namespace: Namespace
+    present: Namespace
+    adapters: Adapters
+    _kinds: IdKinds = field(init=False)
+    _understanding: Understanding = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._kinds = frozenset(map(type, self.adapters.ask(sample_ids, self.present, _SAMPLED)))
+        self._understanding = Understanding(self.topics, self.namespace)
+
+    def after(self, record: Record, before: Place) -> Place:  # noqa: ARG002 (of the protocol)
+        """Such records say nothing of the ones before."""
+        return Place(record.offset + 1)
+
+    def changes(self, records: Sequence[Record]) -> list[Change]:
+        """See `Reader`. Raises TopicRefused too, for a topic whose records give no ids."""
+        return newest_last(looked_up(self._understanding.changes(records, self._kinds), self.adapters))
+
+    def position(self, places: Places, changes: Sequence[Change], records: Sequence[Record]) -> Position:
+        """Its time is that of the newest change."""
+        versions = [change.version for change in changes if change.version]
+        times = [version_of(each.timestamp_ms // 1000, 0) for each in records]
+        return Position(token_of(places), max(versions or times or [0]))

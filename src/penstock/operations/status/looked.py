@@ -179,7 +179,7 @@ def namespace_of(collection: CollectionSettings) -> Namespace:
 
 def watches_of(settings: Settings) -> list[Watch]:
     """Return what the cursors of the first generations watch."""
-    return watches(map(namespace_of, settings.collections), settings.source.cursor_per)
+    return watches(map(namespace_of, settings.collections), settings.pipeline_per)
 
 
 def several_of(record: CollectionRecord | None) -> Sequence[GenerationRecord]:

@@ -1,0 +1,171 @@
+"""`penstock apply` of penstock's own topics, which `penstock capture` writes: numbers, marks, drops, and losses."""
+
+import json
+import random
+
+import pytest
+from confluent_kafka import Producer
+
+from penstock.kafka.log import headers_of
+from testkit.captured import CapturedLog
+from testkit.connect import Topics
+from testkit.workspace import meanwhile, until
+
+COLL = "items"
+PREFIX = "own"
+
+
+@pytest.fixture
+def site(site, database, kafka_servers):
+    """Settings for one collection whose changes go through a topic of penstock's own."""
+
+    def settings(partitions: int = 4, **more) -> None:
+        site.settings(
+            f"{database.name}.{COLL}",
+            log={
+                "bootstrap_servers": kafka_servers,
+                "group": f"penstock-{database.name}",
+                "session_timeout_s": 6,
+                "own_topics": True,
+                "prefix": PREFIX,
+                "topic_partitions": partitions,
+                "topic_replication": 1,
+            },
+            **more,
+        )
+
+    settings()
+    site.settings_of = settings
+    return site
+
+
+@pytest.fixture
+def log(database, kafka_servers):
+    return CapturedLog(kafka_servers, PREFIX, database.name)
+
+
+def write_into(collection):
+    """Write documents at random, of 200 ids, until told to end."""
+    rng = random.Random(4)
+
+    def write(stop):
+        number = 0
+        while not stop.wait(0.001):
+            number += 1
+            what, one = rng.random(), rng.randrange(200)
+            if what < 0.2:
+                collection.delete_one({"_id": one})
+            elif what < 0.6:
+                collection.replace_one({"_id": one}, {"n": number}, upsert=True)
+            else:
+                collection.update_one({"_id": one}, {"$inc": {"n": 1}}, upsert=True)
+
+    return write
+
+
+def states(site) -> list[str]:
+    return [each["state"] for each in json.loads(site.run("status", "--json").stdout)]
+
+
+def test_what_is_there_is_loaded_and_members_share_what_comes(site, database, log):
+    database[COLL].insert_many([{"_id": number} for number in range(100)])
+    capture, first = site.start("capture"), site.start("apply")
+    with meanwhile(write_into(database[COLL])):
+        first.until_live()
+        second, third = site.start("apply"), site.start("apply")
+        second.until_live()
+        third.until_live()
+        second.kill()
+        until(lambda: [each for each in (first, third) if each.lines("partitions assigned", partitions=2)], "2 each")
+    site.until_equal(database, COLL)
+    assert states(site) == ["live"]
+    assert site.letters(database) == []
+    for each in (first, third, capture):
+        each.terminate()
+
+
+def test_numbers_that_leave_some_out_stop_the_index(site, database, log, kafka_servers):
+    site.settings_of(partitions=1)
+    database[COLL].insert_one({"_id": 1})
+    capture, first = site.start("capture"), site.start("apply")
+    first.until_live()
+    database[COLL].insert_one({"_id": 2})
+    site.until_equal(database, COLL)
+    capture.terminate()
+    last = log.records(COLL)[-1]
+    forged = last.said._replace(number=last.said.number + 3)
+    send(kafka_servers, log.topic(COLL), last.key, last.value, headers_of(forged))
+    assert first.end() == 6
+    assert f"topic {log.topic(COLL)}, partition 0, offset " in first.errors
+    assert f"its running number is {last.said.number + 3}, but {last.said.number + 1} is next" in first.errors
+
+
+def test_a_record_of_somebody_else_is_a_dead_letter_with_its_place(site, database, log, kafka_servers):
+    site.settings_of(partitions=1)
+    database[COLL].insert_one({"_id": 1})
+    capture, worker = site.start("capture"), site.start("apply")
+    worker.until_live()
+    send(kafka_servers, log.topic(COLL), b"key", b"secret", None)
+    (letter,) = until(lambda: site.letters(database), lambda: f"a dead letter:\n{worker.errors}")
+    assert f"topic {log.topic(COLL)}, partition 0, offset " in letter["reason"]
+    assert "secret" not in letter["reason"] + worker.errors
+    database[COLL].insert_one({"_id": 2})
+    site.until_equal(database, COLL)
+    worker.terminate()
+    capture.terminate()
+
+
+def test_a_drop_waits_for_what_came_before_it_and_needs_no_load(site, database, log):
+    site.settings_of(on_drop="empty")
+    database[COLL].insert_many([{"_id": number} for number in range(20)])
+    capture, worker = site.start("capture"), site.start("apply")
+    worker.until_live()
+    site.until_equal(database, COLL)
+    worker.terminate()
+    database[COLL].insert_many([{"_id": number} for number in range(20, 40)])
+    database[COLL].drop()
+    database[COLL].insert_one({"_id": "after"})
+    until(lambda: any(each.control for each in log.marks()), "the mark of the drop")
+    first, second = site.start("apply"), site.start("apply")
+    until(
+        lambda: first.lines("collection gone, index emptied") or second.lines("collection gone, index emptied"),
+        lambda: f"emptied:\n{first.errors}\n{second.errors}",
+    )
+    site.until_equal(database, COLL)
+    assert states(site) == ["live"]
+    assert not first.lines("load begins")
+    assert not second.lines("load begins")
+    for each in (first, second, capture):
+        each.terminate()
+
+
+def test_changes_that_the_topic_no_longer_holds_are_a_loss_that_heals(site, database, log, kafka_servers):
+    site.settings_of(partitions=1)
+    database[COLL].insert_many([{"_id": number} for number in range(10)])
+    capture, worker = site.start("capture"), site.start("apply")
+    worker.until_live()
+    site.until_equal(database, COLL)
+    worker.terminate()
+    database[COLL].delete_many({"_id": {"$lt": 5}})
+    database[COLL].insert_many([{"_id": number} for number in range(10, 20)])
+    until(lambda: len(log.records(COLL)) >= 15, "the changes in the log")
+    Topics(kafka_servers).forget(log.topic(COLL), before=log.records(COLL)[-1].offset)
+    again = site.start("apply")
+    line = again.until_logged("position lost")
+    assert "no longer holds the changes" in line["cause"]
+    site.until_equal(database, COLL)
+    until(lambda: states(site) == ["live"], lambda: f"live:\n{again.errors}")
+    again.terminate()
+    capture.terminate()
+
+
+def test_a_worker_refuses_what_goes_through_the_log(site, database):
+    done = site.run("run")
+    assert done.returncode == 2
+    assert f"[[collections]] {database.name}.{COLL}: [log] own_topics is true" in done.stderr
+
+
+def send(servers, topic, key, value, headers) -> None:
+    producer = Producer({"bootstrap.servers": servers, "acks": "all"})
+    producer.produce(topic, key=key, value=value, headers=headers, partition=0)
+    assert producer.flush(60) == 0
