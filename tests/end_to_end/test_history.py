@@ -3,6 +3,7 @@
 import json
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -11,13 +12,16 @@ from penstock.operations.status.watch import StatusWatch
 from penstock.runtime.intervals import INTERVALS
 from penstock.settings.reading import read_settings
 from testkit.receiver import SECRET, receiver
-from testkit.workspace import meanwhile, until
+from testkit.workspace import FAST, meanwhile, until
+
+SAMPLED = replace(FAST, sample_s=0.3, sample_counts_s=0.3)
 
 
 @pytest.fixture
 def namespace(site, database):
     database.items.insert_many([{"_id": number, "text": "x"} for number in range(300)])
     site.settings(f"{database.name}.items", pipeline={"lease_s": 3})
+    site.intervals = SAMPLED
     return f"{database.name}.items"
 
 
