@@ -1,4 +1,4 @@
-"""`penstock demo` opens the console on the cities: a search that finds 東京, and a dead letter to replay."""
+"""`penstock demo`: the console on the cities, a search that finds 東京, a dead letter to replay; and Kafka."""
 
 import re
 from collections.abc import Iterator
@@ -19,10 +19,15 @@ SOME = 200
 
 
 @pytest.fixture
-def parts(source_uri: str, sink_url: str, source_client) -> Iterator[command._Parts]:
+def parts(source_uri: str, sink_url: str, source_client, request) -> Iterator[command._Parts]:
     """What the demo works with, on the servers of the tests and with a few cities."""
     source_client.drop_database(command.NAMESPACE.db)
-    platform = SimpleNamespace(source=SimpleNamespace(uri=source_uri), opensearch=SimpleNamespace(url=sink_url))
+    servers = request.getfixturevalue("kafka_servers") if "kafka" in request.node.name else ""
+    platform = SimpleNamespace(
+        source=SimpleNamespace(uri=source_uri),
+        opensearch=SimpleNamespace(url=sink_url),
+        kafka=SimpleNamespace(bootstrap_servers=servers) if servers else None,
+    )
     with command._parts(platform) as parts:
         documents = list(cities())
         parts.cities.insert_many(documents[:SOME] + [each for each in documents if each["_id"] == TOKYO])
@@ -33,7 +38,11 @@ def parts(source_uri: str, sink_url: str, source_client) -> Iterator[command._Pa
 
 
 def test_the_console_of_the_demo(parts: command._Parts) -> None:
-    with command._running(parts), command._console(parts) as lines, editing(parts.cities, a_second=50):
+    with (
+        command._running(parts) as is_refused,
+        command._console(parts, is_refused) as lines,
+        editing(parts.cities, a_second=50),
+    ):
         address, token = re.search(r"(http://\S+), with the token (\w+)", lines[0]).groups()
         console = ConsoleClient(address).log_in(token)
 
@@ -46,3 +55,11 @@ def test_the_console_of_the_demo(parts: command._Parts) -> None:
         console.post("/dead-letters/replay", {"collection": str(command.NAMESPACE), "id": "n:-2"})
         found = until(lambda: parts.index.documents(["n:-2"]), lambda: page("/dead-letters"))
         assert found["n:-2"]["name"] == "El Dorado"
+
+
+def test_the_demo_by_way_of_kafka(parts: command._Parts, capsys: pytest.CaptureFixture[str]) -> None:
+    with command._running_by_kafka(parts):
+        until(lambda: command._compared(parts).equal, "source and index are equal")
+    printed = capsys.readouterr().out
+    assert re.search(r"killed process \d+, with edits on their way", printed)
+    assert printed.count("has 3 of 6 partitions") == 2

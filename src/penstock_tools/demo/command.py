@@ -5,7 +5,7 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +30,7 @@ from penstock.runtime.intervals import INTERVALS
 from penstock.settings import (
     CollectionSettings,
     ConsoleSettings,
+    LogSettings,
     ObserveSettings,
     Settings,
     SinkSettings,
@@ -38,6 +39,7 @@ from penstock.settings import (
 from penstock.worker import worker
 from penstock.worker.progress import peak_memory_bytes
 from penstock_tools.compare import Comparison, compare
+from penstock_tools.demo import kafka
 from penstock_tools.demo.cities import CREDIT, cities
 from penstock_tools.demo.edits import Cities, editing, gentle, one_of_each
 from penstock_tools.demo.index import DemoIndex
@@ -69,6 +71,14 @@ def demo(
     ] = False,
     edits: Annotated[int, typer.Option(min=2, help="How many edits to measure the latency with.")] = 100,
     a_second: Annotated[float, typer.Option("--rate", min=0.1, help="Edits per second.")] = 20.0,
+    by_kafka: Annotated[
+        bool,
+        typer.Option(
+            "--kafka",
+            help="Let `penstock capture` write the changes into Apache Kafka and three processes of `penstock apply`"
+            " bring them to the index; one of these is killed.",
+        ),
+    ] = False,
 ) -> None:
     """Load 34,006 cities into OpenSearch, watch edits arrive, and search.
 
@@ -78,14 +88,14 @@ def demo(
     for_many_documents()
     begun = time.monotonic()
     try:
-        with terminated_like_interrupted(), _platform() as platform, _parts(platform) as parts:
+        with terminated_like_interrupted(), _platform(by_kafka=by_kafka) as platform, _parts(platform) as parts:
             _fill(parts.source)
-            with _running(parts):
+            with _running_by_kafka(parts) if by_kafka else _running(parts) as is_refused:
                 console.print(f"[bold]live[/] {time.monotonic() - begun:.1f} s after the start\n")
                 _show(parts, edits=edits, a_second=a_second)
                 if once:
                     raise typer.Exit(_EQUAL if _compared(parts).equal else _DIFFERENT)
-                with _console(parts) as lines, editing(parts.cities, a_second=a_second):
+                with _console(parts, is_refused) as lines, editing(parts.cities, a_second=a_second):
                     _stay(platform, parts.index, lines)
     except KeyboardInterrupt:
         console.print("stopped")
@@ -108,11 +118,11 @@ class _Parts:
 
 
 @contextmanager
-def _platform() -> Iterator[Platform]:
+def _platform(*, by_kafka: bool = False) -> Iterator[Platform]:
     """The servers; what is downloaded and started is shown meanwhile."""
     with ExitStack() as stack:
         with progress_here() as progress:
-            platform = stack.enter_context(Platform(progress=progress))
+            platform = stack.enter_context(Platform(progress=progress, kafka_port=0 if by_kafka else None))
         yield platform
 
 
@@ -125,6 +135,7 @@ def _parts(platform: Platform) -> Iterator[_Parts]:
         settings = Settings(
             source=SourceSettings(uri=SecretStr(platform.source.uri)),
             sink=SinkSettings(url=platform.opensearch.url),
+            log=kafka.log_settings(platform.kafka.bootstrap_servers) if platform.kafka else LogSettings(),
             collections=(CollectionSettings(namespace=str(NAMESPACE), index=INDEX, replicas=0, mapping_file=mapping),),
         )
         with connect(settings.source) as source, closing(DemoIndex(settings.sink, INDEX)) as index:
@@ -141,8 +152,12 @@ def _fill(source: Connection) -> None:
 
 
 @contextmanager
-def _running(parts: _Parts) -> Iterator[None]:
-    """Run a worker in a thread; enter the block when everything is loaded, and stop the worker at its end."""
+def _running(parts: _Parts) -> Iterator[Callable[[], bool]]:
+    """Run a worker in a thread; enter the block when everything is loaded, and stop the worker at its end.
+
+    Yields whether the index has refused a city.
+    """
+    labels = {"pipeline": NAMESPACE.db, "outcome": "dead_lettered"}
     stop, loaded = threading.Event(), threading.Event()
     with ThreadPoolExecutor(1) as pool:
         try:
@@ -153,10 +168,39 @@ def _running(parts: _Parts) -> Iterator[None]:
                 while not loaded.wait(0.1):
                     if running.done():
                         running.result()
-            yield
+            yield lambda: parts.metrics.value("penstock_changes_total", **labels) > 0
         finally:
             stop.set()
         running.result()
+
+
+@contextmanager
+def _running_by_kafka(parts: _Parts) -> Iterator[Callable[[], bool]]:
+    """Run one process that captures and three that apply, and kill one of these while edits go on.
+
+    Yields whether the index has refused a city.
+    """
+    begun = time.monotonic()
+    with kafka.applying(parts.settings, parts.folder) as processes:
+        console.print(
+            f"[bold]{parts.index.documents_in_all():,}[/] documents loaded {time.monotonic() - begun:.1f} s after the"
+            f" start of `penstock capture` and {len(processes.appliers)} times `penstock apply`"
+        )
+        _print_shares(processes.appliers)
+        with editing(parts.cities, a_second=100):
+            killed = processes.appliers[0]
+            console.print(f"[bold]killed[/] process {killed.pid}, with edits on their way")
+            seconds = processes.taken_over(killed)
+            console.print(
+                f"its partitions were taken over {seconds:.1f} s later (session timeout {kafka.SESSION_S:g} s)"
+            )
+        _print_shares(each for each in processes.appliers if each is not killed)
+        yield lambda: any(each.lines("dead letter") for each in processes.appliers)
+
+
+def _print_shares(appliers: Iterable[kafka.PenstockProcess]) -> None:
+    for each in appliers:
+        console.print(f"  process {each.pid} has {each.partitions} of {kafka.PARTITIONS} partitions")
 
 
 class _Until(QuietProgress):
@@ -202,7 +246,7 @@ def _show(parts: _Parts, *, edits: int, a_second: float) -> None:
 
 
 @contextmanager
-def _console(parts: _Parts) -> Iterator[list[str]]:
+def _console(parts: _Parts, is_refused: Callable[[], bool]) -> Iterator[list[str]]:
     """Serve the console with a dead letter in it; yield the lines about it."""
     token = secrets.token_hex(12)
     file = parts.folder / "token"
@@ -217,7 +261,7 @@ def _console(parts: _Parts) -> Iterator[list[str]]:
             yield [f"there is no console: {error}"]
             return
         assert served is not None
-        _refuse(parts)
+        _refuse(parts, is_refused)
         yield [
             f"console     {served.address}, with the token {token}",
             f"            dead letters: replay {REFUSED['name']}; {NAMESPACE}: search for 東京, see the lag move",
@@ -233,12 +277,11 @@ def _console_port() -> int:
     return CONSOLE_PORT
 
 
-def _refuse(parts: _Parts) -> None:
+def _refuse(parts: _Parts, is_refused: Callable[[], bool]) -> None:
     """Store a city that the index refuses, and correct its mapping once there is a dead letter: a replay works then."""
     parts.cities.insert_one(dict(REFUSED))
     until = time.monotonic() + _REFUSED_WITHIN_S
-    labels = {"pipeline": NAMESPACE.db, "outcome": "dead_lettered"}
-    while not parts.metrics.value("penstock_changes_total", **labels) and time.monotonic() < until:
+    while not is_refused() and time.monotonic() < until:
         time.sleep(0.05)
     parts.index.allow("twins")
 
