@@ -1,4 +1,7 @@
-"""Three collections, one sync function, two reactions: a state machine, and a webhook that is down for a while."""
+"""Three collections, one sync function, two reactions: a state machine, and a webhook that is down for a while.
+
+A fourth collection's changes come by a topic of Kafka.
+"""
 
 import base64
 import hmac
@@ -16,6 +19,7 @@ from penstock.lambdas.environment import function_name
 from penstock_tools.aws.deployment import WEBHOOK, Deployment, DeploymentSettings
 from penstock_tools.aws.outlook import NEW_DOCUMENTS
 from testkit.aws_deployment import AwsSite, eventually
+from testkit.connect import Topics
 from testkit.receiver import Posted, Receiver, Said, receiver
 
 DOCUMENTS = 8
@@ -32,6 +36,7 @@ def hook() -> Iterator[Receiver]:
 def site(tmp_path_factory: pytest.TempPathFactory, hook: Receiver) -> Iterator[AwsSite]:
     settings = DeploymentSettings(
         collections=3,
+        kafka=True,
         reactions=True,
         webhook_url=hook.url,
         webhook_timeout_s=0.5,
@@ -90,12 +95,36 @@ def test_a_webhook_that_is_down_loses_nothing_and_is_in_nobodys_way(site: AwsSit
     assert len({each["id"] for each in hook.accepted}) == sum(map(len, expected.values()))
 
 
+def test_records_of_a_topic_bring_the_documents_that_they_name(site: AwsSite) -> None:
+    kafka = site.deployment.platform.kafka
+    assert kafka
+    topics = Topics(kafka.bootstrap_servers)
+    ((namespace, topic),) = site.settings.topics.items()
+    collection = site.client[site.settings.database][namespace.partition(".")[2]]
+
+    def name(number: int) -> None:
+        topics.send(topic, b'{"_id": %d}' % number, None)
+
+    for number in range(DOCUMENTS):
+        collection.insert_one({"_id": number, "n": 0})
+        name(number)
+    eventually(lambda: in_step(site, collection))
+    collection.delete_one({"_id": 0})
+    collection.update_one({"_id": 1}, {"$set": {"n": 1}})
+    name(0)
+    name(1)
+    eventually(lambda: in_step(site, collection))
+    topics.until_applied(f"{function_name('sync')}.{topic}", topic)
+    found = json.loads(site.penstock("status", "--json").stdout)
+    assert {each["namespace"]: each["state"] for each in found}[namespace] == "topics"
+
+
 def complete(hook: Receiver, expected: dict[str, list[Any]]) -> bool:
     return len({each["id"] for each in list(hook.accepted)}) >= sum(map(len, expected.values()))
 
 
 def in_step(site: AwsSite, collection: Collection) -> bool:
-    index = site.settings.indexes[collection.full_name]
+    index = site.settings.indexed[collection.full_name]
     if site.opensearch("POST", f"/{index}/_refresh") is None:
         return False
     hits = site.opensearch("POST", f"/{index}/_search", {"size": 100})["hits"]["hits"]

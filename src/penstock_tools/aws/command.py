@@ -80,6 +80,10 @@ def local(  # noqa: PLR0913 (one argument for each flag)
     collections: Annotated[
         int, typer.Option(min=1, max=20, help="Number of collections, each with a mapping and an index.")
     ] = 1,
+    kafka: Annotated[
+        bool,
+        typer.Option("--kafka", help="Start a Kafka too; a mapping of its topic feeds one more collection's index."),
+    ] = False,
     reactions: Annotated[
         bool,
         typer.Option(
@@ -116,12 +120,17 @@ def local(  # noqa: PLR0913 (one argument for each flag)
     from penstock_tools.aws.deployment import Deployment, DeploymentSettings
     from penstock_tools.aws.mapping.behaviour import Behaviour
 
-    if as_in_sample and (reactions or collections > 1):
-        raise LocalServerError("--as-in-sample has one collection and no reactions: leave one of the flags out")
+    if as_in_sample and (reactions or kafka or collections > 1):
+        raise LocalServerError(
+            "--as-in-sample has one collection, no reactions and no topics: leave the other flag out"
+        )
+    if kafka:
+        _require_driver()
     if webhook and not reactions:
         raise LocalServerError("--webhook is for --reactions: give that too")
     settings = DeploymentSettings(
         collections=collections,
+        kafka=kafka,
         reactions=reactions,
         webhook_url=_address(webhook),
         as_in_sample=as_in_sample,
@@ -148,6 +157,15 @@ def local(  # noqa: PLR0913 (one argument for each flag)
             deployment.mapping_id = deployment.create_mapping()
         print(described(deployment), flush=True)
         deployment.platform.watch()
+
+
+def _require_driver() -> None:
+    from penstock.cli.extras import not_installed
+
+    try:
+        import penstock_tools.aws.mapping.topics  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise not_installed(error, "--kafka", extra="kafka", packages=("confluent_kafka",)) from None
 
 
 def _address(webhook: str) -> str:
@@ -203,6 +221,7 @@ def described(deployment: "Deployment") -> str:
             f"cluster     {deployment.platform.source.shown_uri}",
             f"domain      {deployment.domain.url} (signed requests), {deployment.platform.opensearch.url} (open)",
             f"queue       {deployment.queue_url}",
+            *_topics(deployment),
             *_targets(deployment),
             f"logs        {deployment.folder / 'logs'}",
             "",
@@ -216,6 +235,16 @@ def described(deployment: "Deployment") -> str:
             "Stop with Ctrl-C.",
         ]
     )
+
+
+def _topics(deployment: "Deployment") -> list[str]:
+    """Return the lines about the topics that bring changes."""
+    kafka = deployment.platform.kafka
+    if kafka is None:
+        return []
+    lines = [f"kafka       {kafka.bootstrap_servers}, whose records name documents by their keys"]
+    settings = deployment.settings
+    return [*lines, *(f"            {topic} -> {settings.indexed[each]}" for each, topic in settings.topics.items())]
 
 
 def _targets(deployment: "Deployment") -> list[str]:

@@ -2,6 +2,7 @@
 
 client -> gateway -> writer, reader, config
 source (DocumentDB mode, TLS, a login) -> mapping -> sync -> signature proxy -> OpenSearch
+mapping of a Kafka topic -> sync, where wanted
 mapping -> react, one for each reaction -> a webhook, or a bus whose rule starts a state machine
 secrets, the queue of parked keys, bus, state machine and topic: moto's server
 """
@@ -78,6 +79,8 @@ WEBHOOK: Final = "webhook"
 class DeploymentSettings:
     """The options of a deployment; the defaults are those of the stack. Ports: 0 takes a free one.
 
+    With `kafka` there is one collection more, whose changes a topic brings.
+
     From the second of the `collections` on, their names and those of their indexes end with a number. The webhook is at
     `webhook_url`, or in this process.
 
@@ -89,6 +92,7 @@ class DeploymentSettings:
     collection: str = "demo-collection"
     index: str = "demo-index"
     collections: int = 1
+    kafka: bool = False
     reactions: bool = False
     webhook_url: str = ""
     webhook_timeout_s: float = 10.0
@@ -114,8 +118,18 @@ class DeploymentSettings:
         return f"{self.database}.{self.collection}"
 
     @property
+    def topics(self) -> dict[str, str]:
+        """The topic of each collection that has one, by the collection's full name."""
+        return {f"{self.namespace}-by-topic": f"cdc.{self.namespace}-by-topic"} if self.kafka else {}
+
+    @property
+    def indexed(self) -> dict[str, str]:
+        """The index of each collection, whoever brings its changes."""
+        return {**self.indexes, **dict.fromkeys(self.topics, f"{self.index}-by-topic")}
+
+    @property
     def indexes(self) -> dict[str, str]:
-        """The index of each collection, by the collection's full name."""
+        """The index of each collection whose change stream a mapping reads, by the collection's full name."""
         ends = ["", *(f"-{number}" for number in range(2, self.collections + 1))]
         return {f"{self.namespace}{end}": f"{self.index}{end}" for end in ends}
 
@@ -180,6 +194,8 @@ class Deployment:
                     namespace, function=function, enabled_at=self.enable_change_stream(namespace)
                 )
                 self.mapping_ids[namespace, function] = made
+        for namespace in self.settings.topics:
+            self.enable_change_stream(namespace)  # as whoever fills the topic needs
         self.mapping_id = self.mapping_ids[self.settings.namespace, "sync"]
 
     def enable_change_stream(self, namespace: str = "") -> int:
@@ -229,11 +245,10 @@ class Deployment:
     def operations(self) -> dict[str, str]:
         """Return the environment for a `penstock` command, as the stack's task has it."""
         variables = self._variables(_OPERATIONS, OPERATIONS_VARIABLES)
-        if not self.reactions:
-            return variables
-        file = self.folder / f"{_OPERATIONS}.toml"
-        file.write_text("\n".join(map(self._table, self.reactions)), encoding="utf-8")
-        return {**variables, SETTINGS_VARIABLE: str(file), secret_variable(WEBHOOK): self.webhook_secret}
+        tables = [*map(self._table, self.reactions), *self._topic_tables()]
+        if self.reactions:
+            variables[secret_variable(WEBHOOK)] = self.webhook_secret
+        return {**variables, **self._settings_file(_OPERATIONS, tables)} if tables else variables
 
     def worker(self) -> dict[str, str]:
         """Return the environment of a worker beside the mapping or in its place, as the stack's tasks have it."""
@@ -249,7 +264,13 @@ class Deployment:
         )
         data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-")))
         self.platform = stack.enter_context(
-            Platform(data, source=source, heap=self.settings.heap, progress=self.progress)
+            Platform(
+                data,
+                source=source,
+                heap=self.settings.heap,
+                kafka_port=0 if self.settings.kafka else None,
+                progress=self.progress,
+            )
         )
         self.progress.step("Starting Secrets Manager, SQS and the domain's endpoint")
         self.aws = stack.enter_context(moto_server(self.folder / "logs"))
@@ -270,7 +291,7 @@ class Deployment:
         self.webhook_url = self.settings.webhook_url or stack.enter_context(webhook_receiver(self.webhook_secret, file))
 
     def _domain(self, certificate: Certificate) -> SignatureProxy:
-        indexes = self.settings.indexes.values()
+        indexes = self.settings.indexed.values()
         of_role = {
             "writer": [],
             "config": [],
@@ -318,13 +339,13 @@ class Deployment:
         """Yield name, handler and environment of each function."""
         handlers: dict[FunctionName, str] = {**HANDLERS, "sync": self.settings.sync_handler}
         for name, handler in handlers.items():
-            yield name, handler, self._variables(name, VARIABLES[name])
+            tables = self._topic_tables() if name == "sync" else []
+            file = self._settings_file(name, tables) if tables else {}
+            yield name, handler, {**self._variables(name, VARIABLES[name]), **file}
         for each in self.reactions:
-            file = self.folder / f"{_react(each)}.toml"
-            file.write_text(self._table(each), encoding="utf-8")
-            own = {SETTINGS_VARIABLE: str(file)} | (
-                {REACTION_SECRET: self.webhook_secret_arn} if each == WEBHOOK else {}
-            )
+            own = self._settings_file(_react(each), [self._table(each)])
+            if each == WEBHOOK:
+                own[REACTION_SECRET] = self.webhook_secret_arn
             shared = tuple(name for name in REACT_VARIABLES if name not in own)
             yield _react(each), REACT, {**self._variables(_react(each), shared), **own}
 
@@ -336,13 +357,25 @@ class Deployment:
             values |= {"kinds": ("insert",), "target": "eventbridge", "bus": self.outlook.bus}
         else:
             values |= {"target": "webhook", "url": self.webhook_url, "timeout_s": self.settings.webhook_timeout_s}
-        return "\n".join(["[[reactions]]", *(f"{name} = {toml_value(value)}" for name, value in values.items()), ""])
+        return _toml("reactions", values)
+
+    def _topic_tables(self) -> list[str]:
+        return [
+            _toml("topics", {"topic": topic, "collection": namespace, "form": "keys"})
+            for namespace, topic in self.settings.topics.items()
+        ]
+
+    def _settings_file(self, name: str, tables: Sequence[str]) -> dict[str, str]:
+        """Write a settings file of these tables, and return the variable that names it."""
+        file = self.folder / f"{name}.toml"
+        file.write_text("\n".join(tables), encoding="utf-8")
+        return {SETTINGS_VARIABLE: str(file)}
 
     def _variables(self, role: str, variables: tuple[str, ...]) -> dict[str, str]:
         """Return the variables that the stack sets on a function, plus local ones: keys, endpoints, CAs."""
         collections = [
             {"namespace": namespace, "index": index, "replicas": 0}
-            for namespace, index in self.settings.indexes.items()
+            for namespace, index in self.settings.indexed.items()
         ]
         values = {
             environment.SECRET: self.secret_arn,
@@ -389,6 +422,19 @@ class Deployment:
             )
         )
         self.lambda_url = stack.enter_context(mapping_api(self.mappings, self.settings.lambda_port))
+        if self.platform.kafka:
+            from penstock_tools.aws.mapping.topics import topic_mappings  # noqa: PLC0415 (needs a driver, which few have)
+
+            stack.enter_context(
+                topic_mappings(
+                    self.platform.kafka.bootstrap_servers,
+                    self.settings.topics.values(),
+                    function_name("sync"),
+                    self.functions.invoke,
+                    batch_size=self.settings.batch_size,
+                    window_s=self.settings.batch_window_s,
+                )
+            )
 
     def _secret(self, arn: str) -> Mapping[str, str]:
         held: dict[str, str] = json.loads(self.aws.secret(arn))
@@ -405,6 +451,10 @@ class Deployment:
         lines = ["unset AWS_PROFILE AWS_SESSION_TOKEN\n"]  # of the shell's own account
         lines += (f"export {name}={shlex.quote(value)}\n" for name, value in self.operations().items())
         file.write_text("".join(lines), encoding="utf-8")
+
+
+def _toml(table: str, values: Mapping[str, Any]) -> str:
+    return "\n".join([f"[[{table}]]", *(f"{name} = {toml_value(value)}" for name, value in values.items()), ""])
 
 
 def _react(reaction: str) -> str:

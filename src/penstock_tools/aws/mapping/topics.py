@@ -8,13 +8,14 @@ import base64
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import orjson
 import structlog
 from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from penstock.errors import Stopped
 from penstock.kafka.connection import in_words
@@ -26,6 +27,8 @@ from penstock_tools.aws.runtime.invocation import Invoke
 log = structlog.get_logger(__name__)
 
 _POLL_S = 0.1
+_PARTITIONS = 4
+_ANSWER_S = 30.0
 _FIRST_WAIT_S, _MOST_WAIT_S = 0.05, 1.0
 
 
@@ -132,6 +135,20 @@ def topic_mapping(mapping: TopicMapping) -> Iterator[TopicMapping]:
     finally:
         mapping.stop.set()
         thread.join()
+
+
+@contextmanager
+def topic_mappings(
+    servers: str, topics: Iterable[str], function: str, invoke: Invoke, *, batch_size: int, window_s: float
+) -> Iterator[None]:
+    """Make the topics, and run a mapping of each until the block ends. Raises KafkaException."""
+    admin = AdminClient({"bootstrap.servers": servers})
+    for made in admin.create_topics([NewTopic(each, _PARTITIONS, 1) for each in topics]).values():
+        made.result(_ANSWER_S)
+    with ExitStack() as stack:
+        for each in topics:
+            stack.enter_context(topic_mapping(TopicMapping(servers, each, function, invoke, batch_size, window_s)))
+        yield
 
 
 def _fitting(servers: str, records: Sequence[tuple[Message, bytes]]) -> list[tuple[Message, bytes]]:
