@@ -77,6 +77,14 @@ class Desk:
         """Return how everything stands, looked at once for all viewers. Raises SettingsError, SinkUnavailable."""
         return self.looks.look("status", self.everything.look)
 
+    def status_at_hand(self) -> tuple[Status, float]:
+        """Return how everything stood when it was looked at last, and how many seconds ago that was; look meanwhile.
+
+        For the answer to a first visitor, who would wait; the stream of the page brings the new look. Raises as
+        `status` does.
+        """
+        return self.looks.latest("status", self.everything.look)
+
     @property
     def shows_values(self) -> bool:
         """Whether values of documents may be on a page."""

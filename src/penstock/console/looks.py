@@ -53,6 +53,20 @@ class Looks:
         found: T = look.answer()
         return found
 
+    def latest(self, key: Hashable, read: Callable[[], T], *, every_s: float = 1.0) -> tuple[T, float]:
+        """Return what was read last, however old it is, and its age in seconds; only the first one waits.
+
+        What is older than `every_s` is read again meanwhile. Raises what `read` raises.
+        """
+        look = self._look(key)
+        if look.read_at is None or look.error:
+            return self.look(key, read, every_s=every_s), 0.0
+        found: T = look.answer()
+        age_s = time.monotonic() - look.read_at
+        if not look.is_fresh(every_s) and look.lock.acquire(blocking=False):
+            threading.Thread(target=self._read_meanwhile, args=[look, read], name="penstock-look", daemon=True).start()
+        return found, age_s
+
     def forget(self, key: Hashable) -> None:
         """Read it again when it is asked for next, because an action has changed it."""
         with self._lock:
@@ -65,6 +79,13 @@ class Looks:
             if len(self._looks) > _KEPT:
                 self._looks.popitem(last=False)
             return look
+
+    def _read_meanwhile(self, look: _Look, read: Callable[[], Any]) -> None:
+        """Read, with the lock of the look, which ends with it."""
+        try:
+            self._read(look, read)
+        finally:
+            look.lock.release()
 
     @staticmethod
     def _read(look: _Look, read: Callable[[], Any]) -> None:

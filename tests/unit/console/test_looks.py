@@ -7,6 +7,7 @@ import pytest
 
 from penstock.console.looks import Looks
 from penstock.errors import SinkUnavailable
+from testkit.workspace import until
 
 LONG_S = 3600.0
 
@@ -71,3 +72,32 @@ def test_looks_are_bounded():
     for number in range(2000):
         looks.look(number, lambda: None, every_s=LONG_S)
     assert len(looks._looks) <= 500
+
+
+def test_the_latest_is_at_hand_with_its_age_while_it_is_read_again():
+    looks, begun, go_on = Looks(), threading.Event(), threading.Event()
+
+    def slow() -> str:
+        begun.set()
+        assert go_on.wait(60)
+        return "new"
+
+    assert looks.latest("status", lambda: "old", every_s=0.0) == ("old", 0.0)
+    found, age_s = looks.latest("status", slow, every_s=0.0)
+    assert (found, age_s > 0) == ("old", True)
+    assert begun.wait(60)
+    later, older_s = looks.latest("status", slow, every_s=0.0)
+    assert (later, older_s > age_s) == ("old", True)
+    go_on.set()
+    until(lambda: looks.latest("status", slow, every_s=LONG_S)[0] == "new", "the new look")
+
+
+def test_what_could_not_be_read_is_not_shown_as_the_latest():
+    looks = Looks()
+
+    def fail() -> str:
+        raise SinkUnavailable("away")
+
+    with pytest.raises(SinkUnavailable, match="away"):
+        looks.latest("status", fail, every_s=0.0)
+    assert looks.latest("status", lambda: "back", every_s=0.0) == ("back", 0.0)

@@ -9,6 +9,7 @@ from threading import Barrier
 import pytest
 
 from penstock.console.everything import Everything
+from penstock.console.pages import overview
 from penstock.operations.status.report import Status
 from penstock.settings import Settings
 from testkit.console_client import ConsoleClient, served_console
@@ -70,3 +71,16 @@ def test_fifty_viewers_see_each_look_and_cost_one(console, stand):
         took_s = time.monotonic() - began
     assert kinds == [["event: whole", *["event: parts"] * (LOOKS - 1)]] * VIEWERS
     assert stand.looks <= took_s + 2, "a look in a second, however many there are"
+
+
+def test_a_first_visitor_gets_at_once_what_was_seen_last_with_its_age_and_the_stream_what_is_now(
+    console, stand, monkeypatch
+):
+    monkeypatch.setattr(overview, "_OLD_S", 0.0)
+    assert "This is how it stood" not in console.text(console.get("/"))
+    page = console.text(console.get("/"))
+    assert "This is how it stood" in page
+    assert page.count('<tr id="c-shop.') == COLLECTIONS
+    (whole,) = console.events("/", 1)
+    assert "This is how it stood" not in whole
+    assert whole.count("c-shop.c") >= COLLECTIONS
