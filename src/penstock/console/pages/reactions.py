@@ -39,9 +39,11 @@ def routes(desk: Desk) -> list[Route]:
         which = letters.of_reaction(desk.settings, name, LetterFilter(reason=reason))
         found, tally = letters.newest(desk.settings, which, limit=_SHOWN)
         jobs = jobs_of(desk, [JobName("replay-events", name), JobName("drop-events", name)])
+        status = next((each for each in _look(desk) if each.name == name), None)
         return {
             "name": name,
-            "status": next((each for each in _look(desk) if each.name == name), None),
+            "status": status,
+            "by_topics": _by_topics(desk, status) if status and status.state in ("waiting", "stopped") else [],
             "reason": reason,
             "letters": found,
             "tally": tally,
@@ -83,6 +85,11 @@ def routes(desk: Desk) -> list[Route]:
 def _look(desk: Desk) -> list[ReactionStatus]:
     """How the reactions stand, read once for all viewers. Raises SettingsError, SinkUnavailable."""
     return desk.status().reactions if desk.declared.reactions else []
+
+
+def _by_topics(desk: Desk, status: ReactionStatus) -> list[str]:
+    """The collections whose index is fed by topics, which bring nothing to a reaction."""
+    return [each for each in status.collections if desk.settings.brought_by(each) == "topics"]
 
 
 def _declared(desk: Desk, request: Request) -> ReactionSettings:

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from penstock.console.desk import Context, Desk, Link
+from penstock.settings import Settings
 
 LINKS: tuple[Link, ...] = (Link("Workers", "/workers"),)
 
@@ -23,7 +24,13 @@ def routes(desk: Desk) -> list[Route]:
             "silent": [each for each in found.workers if each.state == "silent"],
             "alive": [each for each in found.workers if each.state == "alive"],
             "looks": _STATES,
-            "is_mapped": bool(desk.settings.pipeline.parking_queue),
+            "brought_by": _brought_by(desk.settings),
         }
 
     return [desk.page("/workers", "workers.html", read, every_s=1.0)]
+
+
+def _brought_by(settings: Settings) -> str:
+    """Who brings the changes of all collections, if no worker does: the words of `Settings.brought_by`."""
+    found = {settings.brought_by(each.namespace) for each in settings.collections}
+    return found.pop() if len(found) == 1 else ""
