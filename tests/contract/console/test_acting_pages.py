@@ -255,6 +255,16 @@ FORMS = [
 ]
 
 
+def test_the_activity_says_who_logged_in_and_who_was_refused_and_shows_no_token(console: ConsoleClient) -> None:
+    ConsoleClient(console.address).log_in(VIEWER, "Vic")
+    ConsoleClient(console.address).log_in(VIEWER, VIEWER)  # pasted into the wrong field
+    wrong = f"{VIEWER[:-1]}x"
+    assert ConsoleClient(console.address).post("/login", {"token": wrong, "name": "Eve"}, csrf="").status == 403
+    page = until_text(console, "/activity", "Vic", "logged in", "from 127.0.0.1", "1 wrong token from 127.0.0.1")
+    assert "Eve" not in page
+    assert VIEWER[:12] not in page
+
+
 @pytest.mark.parametrize(("path", "fields"), FORMS)
 def test_nobody_acts_who_may_not(
     at: Case, console: ConsoleClient, settings: Settings, path: str, fields: dict[str, str]
@@ -271,7 +281,7 @@ def test_nobody_acts_who_may_not(
     assert console.post(path, fields, Origin="http://elsewhere.example", Sec_Fetch_Site="cross-site").status == 403
     assert ConsoleClient(console.address).post(path, fields, csrf="").status in (303, 401)
     assert console.get(f"{path}?{'&'.join(f'{n}={v}' for n, v in fields.items())}").status in (200, 404, 405)
-    assert "Nobody has done anything here yet" in text(console, "/activity")
+    assert "<td>started" not in text(console, "/activity")
 
 
 def test_who_may_not_act_reads_the_command_instead(at: Case, settings: Settings, tmp_path: Path) -> None:

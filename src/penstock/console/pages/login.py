@@ -9,9 +9,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from penstock.console.desk import Desk, Link
+from penstock.console.jobs.job import Person
+from penstock.console.jobs.log_ins import LogIns
 from penstock.console.security.attempts import Attempts
 from penstock.console.security.guard import LOG_IN, LOG_OUT, cookie_name, is_encrypted
-from penstock.console.security.sessions import LASTS_S
+from penstock.console.security.sessions import LASTS_S, LONGEST_NAME
 
 LINKS: tuple[Link, ...] = ()
 
@@ -21,6 +23,7 @@ log = structlog.get_logger(__name__)
 def routes(desk: Desk) -> list[Route]:
     """Return the routes of log-in and log-out."""
     attempts = Attempts()
+    log_ins = LogIns(lambda: desk.jobs.activity)
 
     def log_in(request: Request, form: ImmutableMultiDict[str, str]) -> Response:
         address = _address_of(request, is_behind_proxy=desk.declared.console.behind_proxy)
@@ -31,12 +34,17 @@ def routes(desk: Desk) -> list[Route]:
         if role is None:
             attempts.failed(address)
             log.warning("wrong token at the console", address=address)
+            log_ins.refused(address)
             return _again(request, "This is not a token of this console.", 403)
+        name = str(form.get("name", ""))
+        if desk.sessions.tokens.role_of(name):
+            name = ""  # a token in the wrong field, which nobody is to see
         log.info("log-in at the console", role=role, address=address)
+        log_ins.let_in(Person(name.strip()[:LONGEST_NAME] or role, role), address)
         answer = RedirectResponse(_own_path(str(form.get("next", ""))), status_code=303)
         answer.set_cookie(
             cookie_name(request, desk.declared.console),
-            desk.sessions.open(role, str(form.get("name", ""))),
+            desk.sessions.open(role, name),
             max_age=LASTS_S,
             httponly=True,
             samesite="strict",
