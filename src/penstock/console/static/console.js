@@ -6,6 +6,8 @@
   const connection = document.getElementById("connection");
   let stream = null, polling = null, failures = 0, heard = Date.now();
 
+  document.querySelector(".top nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+
   const say = (text) => { if (connection && connection.textContent !== text) connection.textContent = text; };
   const options = {
     callbacks: {
