@@ -53,7 +53,10 @@ class CapturedLog:
         return [Mark.decoded(value) for _, _, _, value, _, _ in self._read(topic)]
 
     def records(self, coll: str) -> list[LogRecord]:
-        """The changes of a collection. Their numbers rise by one from 1 on, and each is where its key belongs."""
+        """The changes of a collection, by their versions.
+
+        Their numbers rise by one from 1 on, and each is where its key belongs.
+        """
         found = self._read(self.topic(coll))
         records = [LogRecord(*each[:-1], numbered(each[-1])) for each in found]
         by_partition: dict[int, list[LogRecord]] = {}
@@ -64,7 +67,7 @@ class CapturedLog:
             numbers = [each.said.number for each in its]
             assert numbers == list(range(1, len(its) + 1)), f"partition {partition}: {_jumps(numbers)}"
             assert all(partition_of(each.key, partitions) == partition for each in its)
-        return records
+        return sorted(records, key=lambda each: each.said.version)
 
     def partitions(self, coll: str) -> int:
         return len(self.admin.list_topics(self.topic(coll), timeout=_ANSWER_S).topics[self.topic(coll)].partitions)

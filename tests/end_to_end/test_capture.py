@@ -1,13 +1,17 @@
 """`penstock capture`: the changes of the source, each once, in topics of penstock's own."""
 
 import random
+import signal
 
 import bson
 import pytest
 from bson import Binary, Decimal128, Int64, ObjectId, Regex
+from confluent_kafka.admin import NewPartitions
 
+from penstock.model import Namespace
 from penstock.mongo.codec import CODEC
 from testkit.captured import CapturedLog
+from testkit.connect import Topics
 from testkit.workspace import Site, meanwhile, until
 
 COLL = "items"
@@ -126,7 +130,7 @@ def test_killed_in_a_transaction_and_two_at_once_leave_neither_gap_nor_repetitio
     database.create_collection(COLL)
     with meanwhile(written(database)):
         workers = [site.start("capture"), site.start("capture")]
-        for _ in range(4):
+        for _ in range(3):
             leader = until(lambda: next((each for each in workers if leading(each)), None), "one captures")
             wanted = len(log.records(COLL)) + 50
             until(lambda wanted=wanted: len(log.records(COLL)) > wanted, "it captures")
@@ -136,3 +140,174 @@ def test_killed_in_a_transaction_and_two_at_once_leave_neither_gap_nor_repetitio
     until_captured(log, database)
     for each in workers:
         each.terminate()
+
+
+def test_one_that_was_stopped_for_longer_than_its_session_is_refused_and_stands_by(site, database, log):
+    site.capturing()
+    database.create_collection(COLL)
+    first = site.start("capture")
+    first.until_live()
+    with meanwhile(written(database)):
+        until(lambda: len(log.records(COLL)) > 50, "it captures")
+        second = site.start("capture")
+        first.signal(signal.SIGSTOP)
+        second.until_logged("capture goes on")
+        wanted = len(log.records(COLL)) + 50
+        until(lambda: len(log.records(COLL)) > wanted, "the second one captures")
+        first.signal(signal.SIGCONT)
+        until(lambda: first.states() == {"standby"}, lambda: f"the first one stands by:\n{first.errors}")
+    until_captured(log, database)
+    second.until_live()
+    assert first.states() == {"standby"}
+    first.terminate()
+    second.terminate()
+
+
+def test_drops_and_renames_are_marks_behind_what_came_before(site, database, log):
+    site.capturing("kept", "moving", on_rename="follow")
+    database.create_collection("kept")
+    database["moving"].insert_one({"_id": 0})
+    worker = site.start("capture")
+    worker.until_live()
+    database["moving"].insert_one({"_id": 1})
+    database["moving"].rename("moved")
+    database["moved"].insert_one({"_id": 2})
+    database["moving"].insert_one({"_id": 3})  # of another collection by now
+    database["kept"].insert_one({"_id": 4})
+    database["kept"].drop()
+    database["kept"].insert_one({"_id": 5})
+    until(lambda: len(log.records("kept")) == 2, lambda: f"all is captured:\n{worker.errors}")
+    assert [each.id for each in log.records("moving")] == [1, 2]
+    renamed, dropped = [each for each in log.marks() if each.control]
+    moving = Namespace(database.name, "moving")
+    assert (renamed.control.kind, renamed.control.namespace) == ("rename", moving)
+    assert renamed.names[moving] == (("moved", renamed.control.version),)
+    assert (dropped.control.kind, dropped.control.namespace.coll) == ("drop", "kept")
+    for mark, coll, before in ((renamed, "moving", 1), (dropped, "kept", 1)):
+        ends = {at.number: end.offset for at, end in mark.ends.items() if at.topic == log.topic(coll)}
+        first = log.records(coll)
+        assert sum(each.offset < ends[each.partition] for each in first) == before
+    worker.terminate()
+    again = site.start("capture")
+    again.until_live()
+    database["moved"].insert_one({"_id": 6})
+    until(lambda: len(log.records("moving")) == 3, "the new name is followed after a start too")
+    database["moved"].drop()
+    database["moving"].insert_one({"_id": 7})
+    until(lambda: [each.id for each in log.records("moving")][-1] == 7, "its declared name is followed again")
+    again.terminate()
+
+
+def test_collections_that_match_a_pattern_get_a_topic_when_they_appear(site, database, log):
+    site.capturing("o*", index="none-{collection}")
+    worker = site.start("capture")
+    worker.until_logged("partitions assigned")
+    database["orders"].insert_one({"_id": 1})
+    worker.until_logged("capture goes on")
+    database["other"].insert_one({"_id": 1})
+    until(lambda: log.topic("other") in log.marks()[-1].topics, lambda: f"both are captured:\n{worker.errors}")
+    for coll in ("orders", "other", "not"):
+        database[coll].insert_one({"_id": 2})
+    until(lambda: {each.id for each in log.records("other")} >= {2}, "the new one is captured")
+    until(lambda: {each.id for each in log.records("orders")} >= {2}, "the old one too")
+    assert log.topic("not") not in log.marks()[-1].topics
+    database["oö"].insert_one({"_id": 1})
+    line = worker.until_logged("collection matches a pattern but cannot be captured")
+    assert "characters that Kafka does not take" in line["reason"]
+    worker.terminate()
+
+
+def test_a_document_larger_than_its_topic_takes_comes_by_its_key(site, database, log, kafka_servers):
+    Topics(kafka_servers).create(log.topic(COLL), PARTITIONS, **{"max.message.bytes": "300000"})
+    site.capturing()
+    database.create_collection(COLL)
+    worker = site.start("capture")
+    worker.until_live()
+    database[COLL].insert_many([{"_id": 1, "text": "x" * 299_000}, {"_id": 2, "text": "x" * 301_000}, {"_id": 3}])
+    until(lambda: len(log.records(COLL)) == 3, lambda: f"all are captured:\n{worker.errors}")
+    said = {each.id: (each.said.kind, each.value is None) for each in log.records(COLL)}
+    assert said == {1: ("upsert", False), 2: ("unresolved", True), 3: ("upsert", False)}
+    assert worker.metric("penstock_capture_events_total", outcome="unresolved") == 1
+    worker.terminate()
+
+
+@pytest.mark.parametrize("policy", ["reload", "stop"])
+def test_a_topic_that_was_deleted_and_made_again_is_a_lost_position(policy, site, database, log):
+    site.capturing(pipeline={"on_position_lost": policy})
+    database[COLL].insert_one({"_id": 1})
+    first = site.start("capture")
+    first.until_live()
+    database[COLL].insert_one({"_id": 2})
+    until(lambda: len(log.records(COLL)) == 1, "it is captured")
+    first.terminate()
+    log.admin.delete_topics([log.topic(COLL)])[log.topic(COLL)].result()
+    second = site.start("capture")
+    if policy == "stop":
+        assert second.end() == 3
+        assert f"penstock load --again {database.name}.{COLL}" in second.errors
+        return
+    second.until_logged("position lost: a topic was deleted and made again")
+    second.until_live()
+    database[COLL].insert_one({"_id": 3})
+    until(lambda: [each.id for each in log.records(COLL)] == [3], "the new topic is written")
+    (lost,) = [each.control for each in log.marks() if each.control]
+    assert (lost.kind, lost.namespace) == ("invalidate", Namespace(database.name, COLL))
+    second.terminate()
+
+
+def test_a_topic_of_another_number_of_partitions_is_refused(site, database, log):
+    site.capturing()
+    database.create_collection(COLL)
+    first = site.start("capture")
+    first.until_live()
+    first.terminate()
+    grown = NewPartitions(log.topic(COLL), PARTITIONS + 1)
+    log.admin.create_partitions([grown])[log.topic(COLL)].result()
+    until(lambda: log.partitions(COLL) == PARTITIONS + 1, "the topic has grown")
+    second = site.start("capture")
+    assert second.end() == 3
+    assert f"{log.topic(COLL)} has {PARTITIONS + 1} partitions, and had {PARTITIONS}" in second.errors
+
+
+def test_records_of_which_no_mark_says_anything_are_a_lost_position(site, database, log):
+    site.capturing()
+    database.create_collection(COLL)
+    first = site.start("capture")
+    first.until_live()
+    database[COLL].insert_one({"_id": 1})
+    until(lambda: len(log.records(COLL)) == 1, "it is captured")
+    first.terminate()
+    marks = f"own.{database.name}"
+    log.admin.delete_topics([marks])[marks].result()
+    second = site.start("capture")
+    assert second.end() == 3
+    assert f"{log.topic(COLL)} holds records of which the marks of capture say nothing" in second.errors
+
+
+def test_more_replicas_than_brokers_are_refused_with_what_to_set(site, database):
+    site.capturing(log={"topic_replication": 3})
+    done = site.run("capture")
+    assert done.returncode == 2
+    assert "Set topic_replication to 1 (1 keeps a single copy" in done.stderr
+
+
+def test_a_name_that_kafka_does_not_take_is_refused(site, database):
+    site.capturing("älteste")
+    done = site.run("capture")
+    assert done.returncode == 2
+    assert (
+        f"[[collections]] {database.name}.älteste: its topic own.{database.name}.älteste has characters" in done.stderr
+    )
+
+
+def test_each_collection_may_have_a_cursor_of_its_own(site, database, log):
+    site.capturing("a", "b", source={"cursor_per": "collection"})
+    database.create_collection("a")
+    database.create_collection("b")
+    worker = site.start("capture")
+    worker.until_live()
+    for coll in ("a", "b"):
+        database[coll].insert_one({"_id": coll})
+        until_captured(log, database, coll)
+        assert log.marks(coll)[-1].topics.keys() == {log.topic(coll)}
+    worker.terminate()

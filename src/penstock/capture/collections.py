@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-import structlog
-
 from penstock.errors import SettingsError
 from penstock.kafka.log import topic_of
 from penstock.kafka.own_topics import name_problem
@@ -13,8 +11,6 @@ from penstock.mongo.watch import Watch, watches
 from penstock.settings import CollectionSettings, Settings
 from penstock.worker.collections.drops import affects
 from penstock.worker.collections.expansion import exactly, expand, matching, patterns_of
-
-log = structlog.get_logger(__name__)
 
 Later = Mapping[Namespace, tuple[tuple[str, int], ...]]
 """By their declared names, the names that collections have had since, each with the version of its rename."""
@@ -56,25 +52,25 @@ class CursorSettings:
         """Return what is captured: what is declared, and what patterns match of what there is and of what is known."""
         matches = matching(self.settings, {*there, *known})
         expanded = expand(self.settings, matches)
-        for namespace, reason in expanded.left_out.items():
-            log.error("collection matches a pattern but cannot be indexed", collection=namespace, reason=reason)
+        refused = dict(expanded.left_out)
         found = []
         for each in expanded.settings.collections:
             name = Namespace.named(each.namespace)
             topic = topic_of(self.settings.log.prefix, name)
             if problem := name_problem(topic):
-                log.error("collection matches a pattern but cannot be captured", collection=str(name), reason=problem)
+                refused[str(name)] = f"its topic {topic} {problem}"
             elif not self.settings.topics_of(each.namespace):
                 found.append(CapturedCollection(Names(name, later.get(name, ())), each.follows, topic))
-        return Captured(self, tuple(found))
+        return Captured(self, tuple(found), refused)
 
 
 @dataclass(frozen=True)
 class Captured:
-    """The collections of a cursor in one term."""
+    """The collections of a cursor in one term; `refused` says why others cannot be captured that match a pattern."""
 
     cursor: CursorSettings
     collections: tuple[CapturedCollection, ...]
+    refused: Mapping[str, str]
 
     @property
     def topics(self) -> list[str]:

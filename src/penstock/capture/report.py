@@ -2,12 +2,17 @@
 
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+import structlog
 
 from penstock.model import Position, seconds_of
 from penstock.observe.health import Health
 from penstock.observe.metrics import Metrics
+
+log = structlog.get_logger(__name__)
 
 _SILENT_S = 3.0
 """An idle source answers about once a second. After this time without an answer the lag grows."""
@@ -23,6 +28,7 @@ class CaptureReport:
     metrics: Metrics
     health: Health | None = None
     state: Literal["standby", "live"] = "standby"
+    _refused: set[str] = field(default_factory=set)
     _lag_s: float = 0.0
     _answered_at: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -31,6 +37,14 @@ class CaptureReport:
         """Note whether this process captures, or stands by."""
         self.state = state
         self.metrics.set("penstock_capture_leading", float(state == "live"), capture=self.name)
+
+    def refused(self, reasons: Mapping[str, str]) -> None:
+        """Say once of each collection why it cannot be captured although it matches a pattern."""
+        for collection in reasons.keys() - self._refused:
+            self._refused.add(collection)
+            log.error(
+                "collection matches a pattern but cannot be captured", collection=collection, reason=reasons[collection]
+            )
 
     def reached(self, position: Position, *, changes: bool) -> None:
         """Note that the log holds everything before the position; `changes`: it is that of a change."""

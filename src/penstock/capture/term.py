@@ -13,7 +13,7 @@ from typing import Final, TypeVar, cast
 
 import structlog
 
-from penstock.capture.collections import Captured, CursorSettings
+from penstock.capture.collections import Captured, CursorSettings, Later
 from penstock.capture.report import CaptureReport
 from penstock.capture.start import LogStart, compare
 from penstock.errors import PositionLost, SourceUnavailable, SystemicFault
@@ -114,17 +114,20 @@ class CaptureTerm:
         prefix = self.cursor.settings.log.prefix
         known = [Namespace.named(each.removeprefix(f"{prefix}.")) for each in mark.topics] if mark else []
         while True:
-            captured = self.cursor.collections(self._there(), known, mark.names if mark else {})
+            captured = self._found(known, mark.names if mark else {})
             if captured.collections:
                 return captured
             self.report.reached(Position("", 0), changes=False)
             if self.ending.wait(self.intervals.patterns_s):
                 raise TermOver
 
-    def _there(self) -> list[Namespace]:
-        """The collections that there are, where patterns may match them."""
+    def _found(self, known: Sequence[Namespace], later: Later) -> Captured:
+        """Look at the collections that there are, where patterns may match them."""
         self._looked_at = time.monotonic()
-        return self._ask(namespaces, self.cursor.db) if self.cursor.has_patterns else []
+        there = self._ask(namespaces, self.cursor.db) if self.cursor.has_patterns else []
+        found = self.cursor.collections(there, known, later)
+        self.report.refused(found.refused)
+        return found
 
     def _source_identity(self, mark: Mark | None) -> SourceIdentity:
         """Return what can be seen of the source. Raises SystemicFault when the mark is of another one."""
@@ -256,8 +259,7 @@ class CaptureTerm:
                 log.warning("heartbeat refused", pipeline=self.report.pipeline, cause=str(error))
         if self.cursor.has_patterns and now - self._looked_at > self.intervals.patterns_s:
             known = [each.declared for each in self._captured.collections]
-            found = self.cursor.collections(self._there(), known, self._captured.later)
-            if found.topics != self._captured.topics:
+            if self._found(known, self._captured.later).topics != self._captured.topics:
                 raise TermOver
 
     def _go_on_from_now(self, lost: PositionLost) -> None:

@@ -5,6 +5,7 @@ predecessor of the same name has left open, and puts it out for good: whatever t
 wants to commit, is refused by the brokers.
 """
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -26,6 +27,8 @@ from penstock.settings import LogSettings
 
 log = structlog.get_logger(__name__)
 
+_SILENT = logging.Logger("librdkafka", logging.CRITICAL + 1)
+"""Whatever the client would log comes as an error too."""
 _TRANSACTION_MS: Final = 30_000
 """After this time the brokers end the transaction of a writer that is gone; a successor ends it at once."""
 _ANSWER_S = 2.0
@@ -81,6 +84,7 @@ class LogWriter:
                 "message.max.bytes": _LARGEST_BYTES,
                 "batch.size": BATCH_BYTES,
                 "queue.buffering.max.kbytes": _QUEUED_KB,
+                "logger": _SILENT,
                 "allow.auto.create.topics": False,
             }
         )

@@ -353,7 +353,7 @@ class Member:
         return sum(len(each.partitions) for each in found)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._is_changed = True
+        self._is_changed = self._is_changed or bool(partitions)  # none: the members have changed, their shares have not
         self._assigned |= {Partition(each.topic, each.partition) for each in partitions}
         starts = [TopicPartition(each.topic, each.partition, OFFSET_BEGINNING) for each in partitions]
         consumer.incremental_assign(starts)
