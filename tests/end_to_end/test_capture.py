@@ -1,5 +1,6 @@
 """`penstock capture`: the changes of the source, each once, in topics of penstock's own."""
 
+import json
 import random
 import signal
 
@@ -311,3 +312,32 @@ def test_each_collection_may_have_a_cursor_of_its_own(site, database, log):
         until_captured(log, database, coll)
         assert log.marks(coll)[-1].topics.keys() == {log.topic(coll)}
     worker.terminate()
+
+
+def test_check_looks_at_brokers_and_topics(site, database, log, kafka_servers):
+    site.capturing("fresh", "made", log={"topic_partitions": 12}, source={"retention_s": 86_400})
+    topics = Topics(kafka_servers)
+    topics.create(log.topic("made"), 3, **{"retention.ms": "3600000", "unclean.leader.election.enable": "true"})
+    topics.create(f"own.{database.name}", 1)
+    findings = json.loads(site.run("check", "--json").stdout)
+    found = [(each["subject"], each["verdict"], each["detail"]) for each in findings if each["area"] == "log"]
+    assert found[:2] == [
+        ("connection", "ok", f"1 broker at {kafka_servers}"),
+        (log.topic("fresh"), "ok", "`penstock capture` will create it"),
+    ]
+    marks = [detail for subject, verdict, detail in found if (subject, verdict) == (f"own.{database.name}", "warning")]
+    assert marks[0] == "is not compacted: its last mark may age out, and the position with it"
+    made = [detail for subject, verdict, detail in found if (subject, verdict) == (log.topic("made"), "warning")]
+    assert made == [
+        "has 3 partitions, [log] topic_partitions is 12",
+        "keeps its records for 3,600 s, no longer than the source its change log (86,400 s)",
+        "has 1 replica: a broker that is lost may take changes with it",
+        "unclean.leader.election.enable is true: a broker that has missed changes may become the leader",
+    ]
+
+
+def test_check_says_that_there_are_too_few_brokers_or_none(site, database):
+    site.capturing(log={"topic_replication": 3})
+    done = site.run("check")
+    assert "cannot be created with 3 replicas on 1 broker" in " ".join(done.stdout.split())
+    assert done.returncode == 2

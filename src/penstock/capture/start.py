@@ -8,8 +8,7 @@ from penstock.capture.collections import Captured, CapturedCollection
 from penstock.errors import PositionLost, SettingsError
 from penstock.kafka.log import End, Mark
 from penstock.kafka.log_reader import records_in
-from penstock.kafka.log_writer import BATCH_BYTES
-from penstock.kafka.own_topics import Topic
+from penstock.kafka.own_topics import LEAST_MAX_BYTES, Topic
 from penstock.kafka.positions import Partition
 from penstock.settings import LogSettings
 
@@ -73,8 +72,8 @@ def compare(
 
 
 def _require_room(topic: Topic) -> None:
-    if topic.max_bytes < 2 * BATCH_BYTES:
+    if topic.max_bytes < LEAST_MAX_BYTES:
         raise SettingsError(
             f"The topic {topic.name} takes batches of at most {topic.max_bytes} bytes: set its max.message.bytes to"
-            f" {2 * BATCH_BYTES} or more (Kafka's own default is 1048588)."
+            f" {LEAST_MAX_BYTES} or more (Kafka's own default is 1048588)."
         )

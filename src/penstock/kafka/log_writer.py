@@ -19,7 +19,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from penstock.errors import LeaseLost, ReadAgain, Stopped, SystemicFault
 from penstock.kafka.connection import Troubles, configuration, in_words, unavailable
 from penstock.kafka.log import End, LogKind, Mark, Numbered, headers_of
-from penstock.kafka.own_topics import Topic
+from penstock.kafka.own_topics import BATCH_BYTES, Topic
 from penstock.kafka.partitioner import partition_of
 from penstock.kafka.positions import Partition
 from penstock.model import TransformedChange, seconds_of
@@ -37,8 +37,6 @@ _LAST_ANSWER_S = 5.0
 _QUEUED_KB = 64 * 1024
 _LARGEST_BYTES: Final = 64 * 1024 * 1024
 """The client's own limit, above any document; that of each topic is looked at before a record is sent."""
-BATCH_BYTES: Final = 128 * 1024
-"""How much is sent as one batch of records, if it is not a single larger record: a topic must take it."""
 _AROUND_A_RECORD: Final = 512
 """More than a batch of one record has besides the key and the value."""
 _KINDS: Final[Mapping[str, LogKind]] = {"upsert": "upsert", "delete": "delete", "unresolved": "unresolved"}

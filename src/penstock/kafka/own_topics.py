@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
@@ -16,6 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from penstock.errors import SettingsError
 from penstock.kafka.connection import Troubles, configuration, in_words, unavailable
+from penstock.observe.wording import counted
 from penstock.settings import LogSettings
 
 T = TypeVar("T")
@@ -24,6 +25,12 @@ _ANSWER_S = 30.0
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _MOST_WITHOUT_SPARE = 2
 """With so many replicas or fewer, none may be missing for a write that waits for two of them."""
+
+
+BATCH_BYTES: Final = 128 * 1024
+"""How much capture sends as one batch of records, if it is not a single larger record."""
+LEAST_MAX_BYTES: Final = 2 * BATCH_BYTES
+"""What `max.message.bytes` of a topic must be at least (Kafka's own default is 1048588)."""
 
 
 class Topic(NamedTuple):
@@ -135,7 +142,7 @@ class OwnTopics:
         if error.code() == KafkaError.INVALID_REPLICATION_FACTOR:
             asked, brokers = self.settings.topic_replication, self.brokers
             return SettingsError(
-                f"[log] topic_replication = {asked}: the topic {name} cannot be made, for there are {brokers} brokers."
+                f"[log] topic_replication = {asked}: the topic {name} cannot be made on {counted(brokers, 'broker')}."
                 f" Set topic_replication to {brokers} (1 keeps a single copy: for trying out), or add brokers."
             )
         if error.code() in (KafkaError.TOPIC_EXCEPTION, KafkaError.POLICY_VIOLATION, KafkaError.INVALID_CONFIG):

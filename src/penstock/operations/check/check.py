@@ -30,9 +30,22 @@ def check(settings: Settings) -> Iterator[CheckFinding]:
         yield from _reaction_findings(reaction)
     with closing(Inspection(_without_patterns(settings))) as seen:
         yield from source_findings(settings, seen)
+        if settings.topics or settings.log.own_topics:
+            yield from _log_findings(seen.settings)
         yield from sink_findings(seen)
     if settings.pipeline.parking_queue:
         yield _queue_finding(settings)
+
+
+def _log_findings(settings: Settings) -> Iterator[CheckFinding]:
+    """The settings are those with what patterns match in their place."""
+    try:
+        from penstock.operations.check.log import log_findings  # noqa: PLC0415 (its client belongs to the extra `kafka`)
+    except ModuleNotFoundError as error:
+        todo = "install it with: pip install 'penstock[kafka]'"
+        yield failure("log", "client", f"the package {error.name} is missing", todo, exit_code=SettingsError.exit_code)
+        return
+    yield from log_findings(settings)
 
 
 def _without_patterns(settings: Settings) -> Settings:

@@ -9,7 +9,7 @@ from penstock.opensearch.http.requests import error_of
 from penstock.opensearch.http.waiting import TODO_OF_WAIT, Wait
 
 CheckVerdict = Literal["ok", "warning", "failure"]
-Area = Literal["settings", "source", "sink"]
+Area = Literal["settings", "source", "log", "sink"]
 
 
 class CheckFinding(NamedTuple):
@@ -42,6 +42,7 @@ def failure(area: Area, subject: str, detail: str, todo: str = "", *, exit_code:
 _EXIT_CODES: dict[Area, int] = {
     "settings": SettingsError.exit_code,
     "source": SourceUnavailable.exit_code,
+    "log": SourceUnavailable.exit_code,
     "sink": SinkUnavailable.exit_code,
 }
 
