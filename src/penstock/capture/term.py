@@ -40,6 +40,7 @@ from penstock.mongo.raw_events import RawEvents
 from penstock.mongo.retrying import ask
 from penstock.mongo.stream import MongoStream
 from penstock.observe.metrics import Metrics
+from penstock.pipeline.batching import Limits, gather
 from penstock.runtime.intervals import Intervals
 from penstock.runtime.threads import ChildEvent
 
@@ -47,6 +48,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+_AT_ONCE: Final = Limits(changes=2000, bytes=8 * 1024 * 1024)
+"""What is taken of the stream at once, which is read ahead meanwhile."""
 _MOST_RECORDS: Final = 10_000
 _MOST_BYTES: Final = 32 * 1024 * 1024
 _MOST_S: Final = 0.1
@@ -71,8 +74,6 @@ class CaptureTerm:
     _captured: Captured = field(init=False)
     _writer: LogWriter = field(init=False)
     _mark: Mark = field(init=False)
-    _events: RawEvents = field(init=False)
-    _left_out: int = 0
     _marked_at: float = 0.0
     _looked_at: float = 0.0
     _beaten_at: float = 0.0
@@ -139,7 +140,6 @@ class CaptureTerm:
 
     def _stream(self) -> MongoStream:
         watch = self._captured.watch
-        self._events, self._left_out = RawEvents(watch.db, watch.colls, watch.renamed), 0
         return MongoStream(
             self.connection,
             watch,
@@ -147,15 +147,14 @@ class CaptureTerm:
             metrics=self.metrics,
             stop=self.ending,
             wait_ms=round(self.intervals.stream_wait_s * 1000),
-            events=self._events,
+            events=RawEvents(watch.db, watch.colls, watch.renamed),
         )
 
     def _position_now(self) -> Position:
         return self._stream().position_now()
 
     def _follow(self) -> None:
-        stream = self._stream()
-        with closing(stream.batches(self._mark.position, _as_it_is)) as batches:
+        with closing(gather(self._stream(), self._mark.position, _AT_ONCE, _as_it_is)) as batches:
             for batch in batches:
                 self.assert_held()
                 self._take(batch)
@@ -172,8 +171,7 @@ class CaptureTerm:
 
         Raises SystemicFault when not every event is accounted for.
         """
-        left_out, self._left_out = self._events.left_out - self._left_out, self._events.left_out
-        added = control = 0
+        left_out, added, control = batch.left_out, 0, 0
         for is_control, group in groupby(batch.changes, _is_control):
             changes = list(group)
             if not is_control:

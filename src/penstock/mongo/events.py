@@ -28,6 +28,7 @@ class EventReader:
     """Turns events of one database into changes; `missing` is asked about a collection.
 
     Changes of documents go by the declared name of their collection, control changes by the names at the source.
+    `simple` has the collections that never had another name.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class EventReader:
                 self._renamed.setdefault(coll, []).append(names)
         self._watched = frozenset(Namespace(db, coll) for coll in (*colls, *self._renamed))
         self._namespaces = {coll: Namespace(db, coll) for coll in colls}
-        self._simple = {coll: name for coll, name in self._namespaces.items() if coll not in self._renamed}
+        self.simple = {coll: name for coll, name in self._namespaces.items() if coll not in self._renamed}
         self._missing = missing
 
     def changes(
@@ -58,7 +59,7 @@ class EventReader:
             version = (time.time << 32) | time.inc
             if operation in STATES or operation == "delete":
                 coll, document = event["ns"]["coll"], event.get("fullDocument")
-                namespace = self._simple.get(coll) or self.namespace(coll, version)
+                namespace = self.simple.get(coll) or self.namespace(coll, version)
                 if namespace and document.__class__ is dict and operation in STATES:
                     changes.append(Change(namespace, "upsert", version, event["documentKey"]["_id"], document))
                 elif namespace:

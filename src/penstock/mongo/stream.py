@@ -38,7 +38,7 @@ from penstock.mongo.identity import SourceIdentity, identity_with
 from penstock.mongo.members import PRIMARY, Member, a_secondary
 from penstock.mongo.oversized import looked_up
 from penstock.mongo.position import moves_when_idle, position_after, position_at, time_within
-from penstock.mongo.raw_events import RawEvents, raw_events_in, raw_events_of
+from penstock.mongo.raw_events import RawEvents
 from penstock.mongo.retrying import Retries
 from penstock.mongo.watch import Watch
 from penstock.observe.metrics import Metrics
@@ -80,9 +80,8 @@ class MongoStream:
         self._asked_for = batch_size
         self._timeouts = 0
         self._wait_ms = wait_ms
+        self._raw = events if isinstance(events, RawEvents) else None
         self._events = events or EventReader(watch.db, watch.colls, self._why_missing, watch.renamed)
-        self._events_in = raw_events_in if isinstance(events, RawEvents) else events_in
-        self._looks_up = not isinstance(events, RawEvents)
         self._source: SourceIdentity | None = None
         self._identities: dict[str, str] = {}
         self._position: Position | None = None
@@ -125,19 +124,23 @@ class MongoStream:
     def _follow(self, retries: Retries) -> Iterator[Batch]:
         with closing(self._cursor(self._asked_for)) as cursor:
             for reply, asked_at in self._replies(cursor, retries):
-                yield self._batch(map(self._events_in, reply.pieces()), reply, asked_at)
+                if self._raw:
+                    yield self._raw_batch(self._raw, reply, asked_at)
+                else:
+                    yield self._batch(map(events_in, reply.pieces()), reply, asked_at)
                 self._asked_for = cursor.batch_size = min(2 * self._asked_for, self._batch_size)
 
     def _pass_oversized(self, retries: Retries) -> Iterator[Batch]:
         """Read one event at a time, keys only, until the one that was too large is likely to be behind."""
         with closing(self._cursor(1)) as cursor:
             for seen, (reply, asked_at) in enumerate(self._replies(cursor, retries)):
-                if self._looks_up:
+                maybe_oversized = False
+                if self._raw:  # which of them was too large is not known: all are left to others
+                    yield self._raw_batch(self._raw, reply, asked_at)
+                else:
                     events, size, maybe_oversized = looked_up(self._client, reply, self._watch)
-                else:  # which of them was too large is not known: all are left to others
-                    events, size, maybe_oversized = raw_events_of(reply), reply.size, False
-                yield self._batch([events], replace(reply, size=size), asked_at)
-                if maybe_oversized or seen > self._batch_size or (seen and not events):
+                    yield self._batch([events], replace(reply, size=size), asked_at)
+                if maybe_oversized or seen > self._batch_size or (seen and not reply.count):
                     break
         self._too_large = False
 
@@ -201,10 +204,25 @@ class MongoStream:
                     self._forget(change)
             changes += apply_transform(decoded, self._transform)
             token = events[-1]["_id"] if events else token
+        return Batch(changes, self._position_now(reply, changes, token), asked_at, reply.size, reply.full)
+
+    def _raw_batch(self, raw: RawEvents, reply: CursorReply, asked_at: float) -> Batch:
+        """Do the same without decoding documents, and count the events."""
+        left_out = raw.left_out
+        events = raw.reader.events_of(reply)
+        changes = apply_transform(raw.changes(events), self._transform)
+        position = self._position_now(reply, changes, events[-1].token if events and not reply.token else None)
+        left_out = raw.left_out - left_out
+        return Batch(changes, position, asked_at, reply.size, reply.full, reply.count, left_out)
+
+    def _position_now(
+        self, reply: CursorReply, changes: Sequence[TransformedChange], token: BsonDocument | None
+    ) -> Position:
+        """The position after a reply, with the source's own time where it tells how far it has looked."""
         position = self._position_after(reply, changes, token)
         if changes or self._tells_its_time(reply, position):
-            position = replace(position, source_time=reply.newest_time if self._from_secondary else reply.time)
-        return Batch(changes, position, asked_at, reply.size, reply.full, reply.count)
+            return replace(position, source_time=reply.newest_time if self._from_secondary else reply.time)
+        return position
 
     def _tells_its_time(self, reply: CursorReply, position: Position) -> bool:
         """Whether an empty reply says how far the server has looked: nothing at once is not nothing more.

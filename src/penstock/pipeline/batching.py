@@ -131,4 +131,12 @@ def _continues_time(batch: Batch, answer: Batch) -> bool:
 
 def _merge(batch: Batch, answer: Batch) -> Batch:
     batch.changes.extend(answer.changes)
-    return Batch(batch.changes, answer.position, batch.read_at, batch.bytes + answer.bytes, answer.more)
+    return Batch(
+        batch.changes,
+        answer.position,
+        batch.read_at,
+        batch.bytes + answer.bytes,
+        answer.more,
+        batch.events + answer.events,
+        batch.left_out + answer.left_out,
+    )
