@@ -81,7 +81,8 @@ class MongoStream:
         self._timeouts = 0
         self._wait_ms = wait_ms
         self._raw = events if isinstance(events, RawEvents) else None
-        self._events = events or EventReader(watch.db, watch.colls, self._why_missing, watch.renamed)
+        by_changes = EventReader(watch.db, watch.colls, self._why_missing, watch.renamed)
+        self._events = events if isinstance(events, WholeEvents) else by_changes
         self._source: SourceIdentity | None = None
         self._identities: dict[str, str] = {}
         self._position: Position | None = None
