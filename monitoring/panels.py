@@ -5,6 +5,8 @@ Expressions are plain: the choice of job and pipeline on top is added to each me
 
 from typing import Literal, NamedTuple
 
+from monitoring.rules import FED_HERE
+
 Unit = Literal["short", "s", "bytes", "Bps", "cps", "percentunit"]
 
 
@@ -61,7 +63,7 @@ ROWS = (
             Panel(
                 "Largest lag",
                 "Of the pipelines that a worker feeds: seconds between the source's clock and the position.",
-                (Query("max(penstock_lag_seconds and penstock_lease_held == 1)", "lag"),),
+                (Query(f"max(penstock_lag_seconds and {FED_HERE})", "lag"),),
                 "s",
                 "stat",
                 4,
@@ -97,7 +99,7 @@ ROWS = (
             Panel(
                 "Lag",
                 "Seconds between the source's clock and the position, also while the source is idle.",
-                (Query("max by (pipeline) (penstock_lag_seconds and penstock_lease_held == 1)", "{{pipeline}}"),),
+                (Query(f"max by (pipeline) (penstock_lag_seconds and {FED_HERE})", "{{pipeline}}"),),
                 "s",
                 width=12,
             ),
@@ -106,7 +108,7 @@ ROWS = (
                 "Seconds since the position was last saved. Above a minute nothing moves.",
                 (
                     Query(
-                        "max by (pipeline) (penstock_checkpoint_age_seconds and penstock_lease_held == 1)",
+                        f"max by (pipeline) (penstock_checkpoint_age_seconds and {FED_HERE})",
                         "{{pipeline}}",
                     ),
                 ),
@@ -218,6 +220,23 @@ ROWS = (
                     Query("max by (pipeline) (penstock_generation_failed) == 1", "failed: {{pipeline}}"),
                     Query("max by (pipeline) (penstock_searched_elsewhere) > 0", "elsewhere: {{pipeline}}"),
                 ),
+                width=12,
+            ),
+        ),
+    ),
+    Row(
+        "Topics of Kafka",
+        (
+            Panel(
+                "Records behind",
+                "In the topics and not yet safely in the index.",
+                (Query("sum by (pipeline) (penstock_log_lag_records)", "{{pipeline}}"),),
+                width=12,
+            ),
+            Panel(
+                "Partitions of each process",
+                "A process without partitions stands by.",
+                (Query("penstock_log_partitions", "{{instance}} {{pipeline}}"),),
                 width=12,
             ),
         ),

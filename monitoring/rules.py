@@ -1,6 +1,7 @@
 """The alerts: alerts.yaml and the table in docs/metrics.md are made from this.
 
-A standby reports a lag and the age of a checkpoint too, which mean nothing there: such rules ask for the lease as well.
+A standby reports a lag and the age of a checkpoint too, which mean nothing there: such rules ask for the lease as well,
+or for partitions, which a member of a consumer group has in its place.
 A counter that begins with its first event has no value from before it, so `increase` does not see that event. `_new`
 does.
 """
@@ -28,10 +29,13 @@ def _new(counter: str, by: str, within: str) -> str:
     )
 
 
+FED_HERE = "(penstock_lease_held == 1 or penstock_log_partitions > 0)"
+"""The pipelines that a process feeds; on a standby other metrics mean nothing."""
+
 RULES = (
     Rule(
         "PenstockLag",
-        "penstock_lag_seconds > 300 and deriv(penstock_lag_seconds[10m]) > -0.05 and penstock_lease_held == 1",
+        f"penstock_lag_seconds > 300 and deriv(penstock_lag_seconds[10m]) > -0.05 and {FED_HERE}",
         "5m",
         "warning",
         "{{ $labels.pipeline }} is {{ $value | humanizeDuration }} behind its source and does not catch up",
@@ -68,7 +72,7 @@ RULES = (
     ),
     Rule(
         "PenstockStuck",
-        "penstock_checkpoint_age_seconds > 60 and penstock_lease_held == 1",
+        f"penstock_checkpoint_age_seconds > 60 and {FED_HERE}",
         "2m",
         "critical",
         "{{ $labels.pipeline }} has saved no position for {{ $value | humanizeDuration }}",
@@ -95,8 +99,27 @@ RULES = (
         "operations.md#start-stop-or-replace-a-worker",
     ),
     Rule(
+        "PenstockGroup",
+        "sum by (job, namespace, pipeline) (penstock_log_partitions) == 0",
+        "2m",
+        "critical",
+        "no process has partitions of the topics of {{ $labels.pipeline }}",
+        "nobody applies what the topics hold: every process stands by, or the brokers are away",
+        "operations.md#find-out-why-records-pile-up",
+    ),
+    Rule(
+        "PenstockRecordsPileUp",
+        "sum by (job, namespace, pipeline) (penstock_log_lag_records) > 10000"
+        " and sum by (job, namespace, pipeline) (deriv(penstock_log_lag_records[10m])) > 0",
+        "10m",
+        "warning",
+        "{{ $value }} records wait for {{ $labels.pipeline }}, more and more of them",
+        "the topics grow faster than the index takes them; what they no longer hold is lost for it",
+        "operations.md#find-out-why-records-pile-up",
+    ),
+    Rule(
         "PenstockAway",
-        "absent(penstock_lease_held)",
+        "absent(penstock_lease_held) and absent(penstock_log_partitions)",
         "2m",
         "critical",
         "Prometheus finds no worker of penstock",

@@ -73,9 +73,42 @@ def test_members_share_the_partitions_and_a_killed_one_is_replaced(form, site, d
                 lambda: [each for each in (first, third) if each.lines("partitions assigned", partitions=2)], "2 each"
             )
         site.until_equal(database, COLL)
+    until(lambda: shares(site) == {first.process.pid: 2, third.process.pid: 2}, lambda: site.run("status").stdout)
+    (line,) = json.loads(site.run("status", "--json").stdout)
+    assert (line["state"], line["records_behind"], line["brought_by"]) == ("live", 0, "topics")
+    assert f"{database.name}.{COLL}: 2 members of its group, 0 records behind" in site.run("status").stdout
     assert site.letters(database) == []
     first.terminate()
     third.terminate()
+    (line,) = json.loads(site.run("status", "--json").stdout)
+    assert (line["state"], line["members"]) == ("stopped", [])
+    assert "is not fed: its consumer group has no member" in site.run("status").stdout
+
+
+def shares(site) -> dict[int, int]:
+    """How many partitions each process has, as status says."""
+    (line,) = json.loads(site.run("status", "--json").stdout)
+    return {each["pid"]: sum(map(len, each["topics"].values())) for each in line["members"]}
+
+
+def test_records_that_the_index_does_not_take_yet_are_counted(site, database, topics):
+    topic = site.settings_of("keys")
+    topics.create(topic, 2)
+    database[COLL].insert_many([{"_id": number} for number in range(30)])
+    worker = site.start("apply")
+    worker.until_live()
+    assert worker.health()["pipelines"][f"{database.name}.{COLL}"]["collections"] == {f"{database.name}.{COLL}": "live"}
+    index = site.index(f"{database.name}.{COLL}")
+    until(lambda: worker.metric("penstock_log_partitions") == 2, worker.scrape)
+    site.ask("PUT", f"{index}/_settings", {"index.blocks.write": True})
+    without_values = [(json.dumps({"_id": number}).encode(), b"" if number % 2 else None) for number in range(30)]
+    topics.send_together(topic, without_values)
+    until(lambda: worker.metric("penstock_log_lag_records") >= 30, worker.scrape)
+    until(lambda: "records behind" in site.run("status").stdout, lambda: site.run("status").stdout)
+    site.ask("PUT", f"{index}/_settings", {"index.blocks.write": None})
+    site.until_equal(database, COLL)
+    until(lambda: worker.metric("penstock_log_lag_records") == 0, worker.scrape)
+    worker.terminate()
 
 
 def test_what_topics_feed_is_loaded_verified_and_reindexed_as_anything_else(site, database, topics):
@@ -89,7 +122,7 @@ def test_what_topics_feed_is_loaded_verified_and_reindexed_as_anything_else(site
         assert site.run("load").returncode == 0
         site.until_equal(database, COLL)
         (line,) = json.loads(site.run("status", "--json").stdout)
-        assert (line["state"], line["documents_index"]) == ("topics", 50)
+        assert (line["state"], line["documents_index"]) == ("live", 50)
         site.settings_of("change-events", shards=2)
         done = site.run("reindex", f"{database.name}.{COLL}")
         assert done.returncode == 0, done.stderr
@@ -101,7 +134,7 @@ def test_what_topics_feed_is_loaded_verified_and_reindexed_as_anything_else(site
     worker.terminate()
 
 
-@pytest.mark.parametrize(("partitions", "state"), [(1, "topics"), (2, "reconciling")])
+@pytest.mark.parametrize(("partitions", "state"), [(1, "live"), (2, "reconciling")])
 def test_after_a_drop_an_index_of_several_partitions_waits_for_a_load(partitions, state, site, database, topics):
     topic = site.settings_of("change-events", on_drop="empty")
     topics.create(topic, partitions)
@@ -130,7 +163,9 @@ def test_it_has_the_console_and_the_exports_that_run_has(site, database, topics)
         worker.until_live()
         answer = ConsoleClient(worker.until_logged("serving the console")["address"]).get("/")
         assert f"{database.name}.{COLL}" in ConsoleClient.text(answer)
-        until(lambda: 1.0 in there.values("penstock_lease_held").values(), lambda: there.exports[-1:])
+        workers = ConsoleClient(worker.until_logged("serving the console")["address"])
+        until(lambda: f"process {worker.process.pid}" in ConsoleClient.text(workers.get("/workers")), "the member")
+        until(lambda: 1.0 in there.values("penstock_log_partitions").values(), lambda: there.exports[-1:])
         worker.terminate()
     assert [json.loads(line)["Worker"] for line in worker.output.splitlines()] == ["appliers"]
 
@@ -261,7 +296,7 @@ def test_processes_share_the_partitions_and_a_killed_one_is_started_again(site, 
 
     until(both_live, lambda: f"both live, but {states()}:\n{worker.errors}")
     for process in ("1", "2"):
-        until(lambda its=process: worker.metric("penstock_lease_held", process=its) == 1, worker.scrape)
+        until(lambda its=process: worker.metric("penstock_log_partitions", process=its) == 1, worker.scrape)
     first, second = (worker.until_logged("process started", process=number)["pid"] for number in (1, 2))
     assert first != second != worker.process.pid
     with topics.connector(database, COLL, topic, form="keys"):

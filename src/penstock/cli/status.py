@@ -17,6 +17,7 @@ from penstock.settings import Settings
 
 if TYPE_CHECKING:
     from penstock.operations.status.history import History, Span
+    from penstock.operations.status.members import MemberStatus
     from penstock.operations.status.reactions import ReactionStatus
     from penstock.operations.status.report import CollectionStatus, Status
 
@@ -40,9 +41,12 @@ def status(
 
     The states are: waiting (no worker has started), unserved (it cannot be served yet; the reason is shown), loading,
     live, dropped (the collection was dropped, its documents are kept), reconciling (the collection is back and is being
-    loaded again), stopped (no worker is running), mapped (an event source mapping of AWS Lambda feeds the index, and
-    only AWS knows its state) and topics (topics of Kafka feed it: the consumer group has its lag). The time left is how
-    long the source will still have the changes that are needed next; it is shown if [source] retention_s is set.
+    loaded again), stopped (no worker is running), standby (topics of Kafka feed it, and no process has partitions yet)
+    and mapped (an event source mapping of AWS Lambda feeds the index, and only AWS knows its state). The time left is
+    how long the source will still have the changes that are needed next; it is shown if [source] retention_s is set.
+
+    Of what topics of Kafka feed, it says which processes take part, with which partitions, and how many records they
+    hold that are not yet in the index.
 
     A second table has the reactions: live, failed (it is tried again), stopped (no worker is running, or by an error,
     which is shown), waiting (no worker has started) and mapped; and how many events the target has not accepted yet.
@@ -193,6 +197,7 @@ def _remarks(line: "CollectionStatus") -> Iterator[str]:
     for each in line.generations:
         if each.failed:
             yield f"{_loud(each.index + ' is not being updated')}: {each.failed}"
+    yield from _of_group(line)
     if line.renamed_to:
         yield f"{line.namespace}: was renamed; its index is fed from {line.renamed_to}"
     if line.ignored and line.ignored.documents:
@@ -201,6 +206,15 @@ def _remarks(line: "CollectionStatus") -> Iterator[str]:
     if line.moved_on:
         changed = ", ".join(line.moved_on)
         yield f"{line.namespace}: the settings have changed ({changed}); apply: penstock reindex {line.namespace}"
+
+
+def _of_group(line: "CollectionStatus") -> Iterator[str]:
+    if line.members:
+        yield f"{line.namespace}: {counted(len(line.members), 'member')} of its group, {_behind(line.records_behind)}"
+    elif line.brought_by == "topics":
+        yield f"{_loud(line.namespace + ' is not fed')}: its consumer group has no member; start `penstock apply`"
+    for each in line.members:
+        yield f"  {each.host} process {each.pid}: {_partitions(each)}"
 
 
 def _row(line: "CollectionStatus") -> Sequence[str]:
@@ -221,6 +235,17 @@ def _state(state: str, loaded: float | None) -> str:
     if loaded is not None and state in ("loading", "reconciling"):
         return f"{state} {loaded:.0%}"
     return _loud(state) if state in ("stopped", "failed", "unserved") else state
+
+
+def _partitions(member: "MemberStatus") -> str:
+    if not member.topics:
+        return "stands by"
+    topics = "; ".join(f"{topic} {', '.join(its)}" for topic, its in member.topics.items())
+    return f"{topics}; {_behind(member.behind)}"
+
+
+def _behind(records: int | None) -> str:
+    return "records behind not known yet" if records is None else f"{counted(records, 'record')} behind"
 
 
 def _lag(seconds: float | None) -> str:

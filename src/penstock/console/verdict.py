@@ -15,6 +15,9 @@ Kind = Literal["bad", "warn", "busy", "good"]
 SHORT_OF_TIME_S: Final = 30 * 60.0
 """A position that the source keeps for less than this is nearly lost."""
 
+_MANY_RECORDS: Final = 10_000
+"""Above this number of records the topics of an index pile up."""
+
 _ORDER: Final[dict[Kind, int]] = {"bad": 0, "warn": 1, "busy": 2, "good": 3}
 
 
@@ -122,8 +125,6 @@ def _all_is_well(judged: Sequence[Judged]) -> Sentence:
         return Sentence("warn", "No collection is declared.", command="penstock init")
     if all(each.state == "mapped" for each in live):
         return Sentence("good", f"{_all(live)} fed by AWS Lambda, which alone knows how far.")
-    if all(each.state == "topics" for each in live):
-        return Sentence("good", f"{_all(live)} fed by topics of Kafka; their consumer groups know how far.")
     lag = max((each.lag_s for each in live if each.lag_s is not None), default=None)
     moving = "" if lag is None else f"; {'it' if len(live) == 1 else 'the slowest'} is {_behind(lag)} behind"
     return Sentence("good", f"{_all(live)} in step", moving=f"{moving}.")
@@ -171,13 +172,18 @@ def _remarks(each: CollectionStatus, in_step_s: float) -> Iterator[Remark]:
             yield Remark(
                 kind, "have an index that is not updated", f"does not update {generation.index}: {generation.failed}"
             )
+    if each.state == "live" and each.records_behind is not None and each.records_behind > _MANY_RECORDS:
+        yield Remark("warn", "have many records to go", f"has {counted(each.records_behind, 'record')} to go")
     if each.state == "live" and each.lag_s is not None and each.lag_s > in_step_s:
         yield Remark("warn", "are behind the source", f"is {seconds(each.lag_s)} behind the source")
     yield from _of_documents(each)
 
 
 def _of_state(each: CollectionStatus) -> Iterator[Remark]:
-    if each.state == "stopped":
+    if each.brought_by == "topics" and each.state in ("stopped", "standby", "waiting"):
+        nobody = "no process has partitions of its topics" if each.members else "no process applies its topics"
+        yield Remark("bad", "are not fed from their topics", f"is not fed: {nobody}", _APPLY)
+    elif each.state == "stopped":
         yield Remark("bad", "have stopped, because no worker is running", "has stopped: no worker is running", _RUN)
     elif each.state == "unserved":
         yield Remark("bad", "cannot be served", f"cannot be served: {each.unserved}", "penstock check")
@@ -207,6 +213,7 @@ def _of_documents(each: CollectionStatus) -> Iterator[Remark]:
 
 
 _RUN: Final = "penstock run"
+_APPLY: Final = "penstock apply"
 
 
 def _silent(each: WorkerStatus) -> Remark:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import orjson
 import structlog
@@ -28,6 +28,7 @@ from confluent_kafka import (
 )
 
 from penstock.errors import LeaseLost, PenstockError, PositionLost, Stopped
+from penstock.kafka.behind import Behind
 from penstock.kafka.connection import Troubles, configuration, in_words, unavailable
 from penstock.kafka.positions import Committed, Partition, Place, Places, places_of
 from penstock.kafka.records import Headers, Record
@@ -169,6 +170,9 @@ class Member:
         self._is_paused = False
         self._is_changed = False
         self._is_connected = False
+        self._behind = Behind()
+        self._statistics: Mapping[str, Any] = {}
+        self._share: Mapping[Partition, int | None] = {}
         self._polled_at = time.monotonic()
         self._consumer = Consumer(
             {
@@ -220,10 +224,10 @@ class Member:
 
     def _commit(self, position: Position, topic_ids: Mapping[str, str]) -> None:
         """Commit the position; what the places say beside their offsets is the metadata. Raises LeaseLost."""
+        reached = {each: place for each, place in places_of(position.token).items() if place.offset >= 0}
         offsets = [
             TopicPartition(each.topic, each.number, place.offset, metadata=_committed(each, place, topic_ids, position))
-            for each, place in places_of(position.token).items()
-            if place.offset >= 0
+            for each, place in reached.items()
         ]
         if not offsets:
             return
@@ -234,6 +238,7 @@ class Member:
         refused = next((each.error for each in answered or () if each.error), None)
         if refused:
             raise LeaseLost(f"Group {self.group}: the position was refused: {in_words(refused)}.")
+        self._behind.commits({each: place.offset for each, place in reached.items()})
 
     def assert_held(self, term: Term) -> None:
         """Raise LeaseLost when another member may have the partitions of the term."""
@@ -246,8 +251,13 @@ class Member:
         """Whether every broker that has one of the partitions is connected, as the client last said."""
         return self._is_connected
 
+    @property
+    def share(self) -> Mapping[Partition, int | None]:
+        """The partitions that are this member's; how many records each has to go, None where that is not known."""
+        return self._share
+
     def _take_statistics(self, text: str) -> None:
-        """See what the client says of its brokers (librdkafka, STATISTICS.md)."""
+        """See what the client says of its brokers and of the partitions (librdkafka, STATISTICS.md)."""
         said = orjson.loads(text)
         state = {broker["nodeid"]: broker["state"] for broker in said["brokers"].values()}
         topics = said.get("topics", {})
@@ -257,6 +267,7 @@ class Member:
             if str(each.number) in topics.get(each.topic, {}).get("partitions", {})
         }
         self._is_connected = bool(leaders) and all(state.get(leader) == "UP" for leader in leaders)
+        self._statistics = said
 
     def _run(self) -> None:
         try:
@@ -286,6 +297,10 @@ class Member:
         term = self._term
         if term and records:
             term.chunks.put(records)
+            self._behind.delivers(records)
+        if self._statistics:
+            self._share = self._behind.of(self._statistics, sorted(self._assigned)) if term else {}
+            self._statistics = {}
 
     def _hold_back(self) -> None:
         """Pause while enough waits to be taken, and before it is known where the term begins."""
@@ -324,6 +339,7 @@ class Member:
         partitions = sorted(self._assigned)
         try:
             committed, of_all = self._committed(partitions), self._partitions_of_all()
+            self._behind.begins({each: its.place.offset for each, its in committed.items() if its})
         except KafkaException as error:
             self._troubles(error.args[0])
             return  # the next poll comes before the next attempt
@@ -343,6 +359,7 @@ class Member:
     def _seek(self, places: Places) -> None:
         for partition, place in places.items():
             self._consumer.seek(TopicPartition(*partition, place.offset))
+        self._behind.opens({partition: place.offset for partition, place in places.items()})
 
     def _committed(self, partitions: Sequence[Partition]) -> dict[Partition, Committed | None]:
         """Return where the group stands; None where it has committed nothing. Raises KafkaException."""

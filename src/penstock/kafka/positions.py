@@ -2,7 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from typing import NamedTuple, Self
+from operator import itemgetter
+from typing import NamedTuple, Self, TypeVar
+
+T = TypeVar("T")
 
 
 class Partition(NamedTuple):
@@ -45,6 +48,14 @@ class Committed(NamedTuple):
             return cls(Place(offset, int(kept["number"]), int(kept["time"])), str(kept["topic"]))
         except (ValueError, KeyError, TypeError):
             return cls(Place(offset))
+
+
+def by_topic(values: Mapping[Partition, T]) -> dict[str, dict[int, T]]:
+    """Return the same values, for each topic by the numbers of its partitions."""
+    topics: dict[str, dict[int, T]] = {}
+    for partition, value in sorted(values.items(), key=itemgetter(0)):
+        topics.setdefault(partition.topic, {})[partition.number] = value
+    return topics
 
 
 def token_of(places: Places) -> str:

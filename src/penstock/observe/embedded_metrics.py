@@ -30,8 +30,9 @@ WORKER_UNITS: Final[dict[str, str]] = {
     "Waiting": "Count",
     "Unserved": "Count",
 }
-"""The metrics of a worker. PipelinesHeld: those whose lease it holds, 0 on standby. LagSeconds: of the one that is
-furthest behind; none on standby. Waiting: 1 while the index accepts no writes."""
+"""The metrics of a worker. PipelinesHeld: those whose lease it holds, or of whose topics it has partitions, 0 on
+standby. LagSeconds: of the one that is furthest behind; none on standby. Waiting: 1 while the index accepts no
+writes."""
 
 REACTION_UNITS: Final[dict[str, str]] = {
     "ReactionLagSeconds": "Seconds",
@@ -43,6 +44,9 @@ REACTION_UNITS: Final[dict[str, str]] = {
 }
 """The metrics of a worker's reactions together, written where there are any. ReactionLagSeconds: of the one that is
 furthest behind. ReactionsWaiting and ReactionsStopped: how many wait for their target, or have stopped by an error."""
+
+_HELD: Final[tuple[MetricName, ...]] = ("penstock_lease_held", "penstock_log_partitions")
+"""What says that a pipeline is this worker's: its lease, or partitions of its topics."""
 
 _OUTCOMES: Final = {
     "written": "Written",
@@ -100,7 +104,7 @@ def publishing(name: str | None, metrics: Metrics, *, every_s: float = 60.0) -> 
 
 def _values(metrics: Metrics, totals: dict[str, float]) -> dict[str, float]:
     """Return the present values; of counters what was added since the `totals`, which are brought up to date."""
-    held = {labels["pipeline"] for labels, value in _samples(metrics, "penstock_lease_held") if value}
+    held = {labels["pipeline"] for name in _HELD for labels, value in _samples(metrics, name) if value}
     lags = [value for labels, value in _samples(metrics, "penstock_lag_seconds") if labels["pipeline"] in held]
     counted = dict.fromkeys((*_OUTCOMES.values(), "PositionsLost"), 0.0)
     for labels, value in _samples(metrics, "penstock_changes_total"):

@@ -45,6 +45,8 @@ MetricName = Literal[
     "penstock_capture_positions_lost_total",
     "penstock_capture_lag_seconds",
     "penstock_capture_leading",
+    "penstock_log_partitions",
+    "penstock_log_lag_records",
 ]
 
 
@@ -139,6 +141,12 @@ METRICS: dict[MetricName, Metric] = {
     ),
     "penstock_reaction_stopped": Metric(
         "gauge", "1 while a reaction has stopped by an error; indexes and other reactions go on.", ("reaction",)
+    ),
+    "penstock_log_partitions": Metric(
+        "gauge", "Partitions of topics that this process has, of those that feed an index; 0 while it stands by."
+    ),
+    "penstock_log_lag_records": Metric(
+        "gauge", "Records in these partitions that are not yet safely in the index; the sum is that of the group."
     ),
     "penstock_process_restarts_total": Metric(
         "counter", "Times a process of `--processes` had ended by itself and was started again.", ("process",)

@@ -30,10 +30,14 @@ _GONE_AFTER_LOOKS = 10
 
 @dataclass
 class Pulse:
-    """Writes what this process is and does; `states` has the state of each of its pipelines and reactions."""
+    """Writes what this process is and does.
+
+    `states` has the state of each of its pipelines and reactions, `shares` its partitions of the log.
+    """
 
     wiring: Wiring
     states: Callable[[], Mapping[str, str]]
+    shares: Callable[[], Mapping[str, Mapping[str, Any]]] = dict
     _cpu: ProcessorShare = field(default_factory=ProcessorShare)
     _started_at: float = field(default_factory=time.time)
     _unchanged: dict[str, tuple[tuple[int, int], int]] = field(default_factory=dict)
@@ -67,6 +71,7 @@ class Pulse:
             "version": version("penstock"),
             "started_at": self._started_at,
             "pipelines": dict(self.states()),
+            "shares": dict(self.shares()),
             "waiting": "the index accepts no writes at present" if waits else "",
             "memory_bytes": memory_bytes(),
             "cpu": round(self._cpu.take(), 3),

@@ -38,6 +38,9 @@ class Reporter:
     """Those of the term that has begun last."""
     unfed: Set[str] = frozenset()
     """The collections that the worker for which this one stands by does not feed either."""
+    share: Mapping[str, Mapping[int, int | None]] | None = None
+    """Of a member of a consumer group: for each topic its partitions, and how many records each has to go; None where
+    that is not known yet."""
     counts: Counts = field(default_factory=Counts)
     writes_per_s: Mapping[str, float] = field(default_factory=dict)
     """How much each index was written to lately, by its own count."""
@@ -98,6 +101,13 @@ class Reporter:
             silent_s = time.monotonic() - self._settled_at
             return self._lag_s + (silent_s if silent_s > _SILENT_S else 0.0)
 
+    def share_report(self) -> dict[str, Any] | None:
+        """Return what `status` shows of this member of a consumer group; None for a pipeline without one."""
+        if self.share is None:
+            return None
+        topics = {topic: {str(number): behind for number, behind in its.items()} for topic, its in self.share.items()}
+        return {"topics": topics, "lag_s": round(self.lag_s(), 3)}
+
     def status(self) -> dict[str, Any]:
         """Return what the state document keeps for `status`."""
         lag_s = self.lag_s()
@@ -113,6 +123,8 @@ class Reporter:
     def by_collection(self) -> dict[str, str]:
         """Return the state of each collection."""
         names = list(map(str, self.collections))
+        if self.share is not None:
+            return dict.fromkeys(names, self.state)
         if self.state == "standby":
             return {name: "not fed" if name in self.unfed else "standby" for name in names}
         with suppress(KeyError, LeaseLost):  # the term has just begun, or is about to end
@@ -124,6 +136,7 @@ class Reporter:
         lag_s = self.lag_s()
         self.metrics.set("penstock_lag_seconds", lag_s, pipeline=self.pipeline)
         self._report_age()
+        self._report_share()
         if self.health is None:
             return
         waiting = "the index accepts no writes at present" if self.metrics.value("penstock_waiting") else ""
@@ -139,6 +152,13 @@ class Reporter:
                 lost=self.lost,
                 collections=self.by_collection(),
             )
+
+    def _report_share(self) -> None:
+        if self.share is None:
+            return
+        behind = [each for its in self.share.values() for each in its.values()]
+        self.metrics.set("penstock_log_partitions", len(behind), pipeline=self.pipeline)
+        self.metrics.set("penstock_log_lag_records", sum(each or 0 for each in behind), pipeline=self.pipeline)
 
     def _report_age(self) -> None:
         """Report how long ago a position was saved, once one was."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -86,6 +86,11 @@ class Supervisor:
     def states(self) -> dict[str, str]:
         """The state of each pipeline that runs; several threads may ask."""
         return {name: each.follower.reporter.state for name, each in list(self._running.items())}
+
+    def shares(self) -> dict[str, Mapping[str, Any]]:
+        """What this process has of the log, for each pipeline that has a share of it; several threads may ask."""
+        reporters = {name: each.follower.reporter for name, each in list(self._running.items())}
+        return {name: share for name, each in reporters.items() if (share := each.share_report()) is not None}
 
     def _arrange(self, stop: threading.Event, threads: ThreadPoolExecutor) -> None:
         """End what is no longer asked for, start what is; a pipeline that feeds something else now ends first."""

@@ -126,3 +126,36 @@ def test_a_worker_that_gives_no_sign_of_life_any_more_is_named(console, namespac
     finally:
         worker.leave()
     until(lambda: "No worker is running" in text(console, "/workers"), "it has left")
+
+
+def test_members_of_a_consumer_group_have_partitions_and_records_to_go(site, database, store, tmp_path) -> None:
+    namespace, topic = f"{database.name}.items", f"cdc.{database.name}.items"
+    site.settings(namespace, topics=[{"topic": topic, "collection": namespace, "form": "keys"}])
+    settings = read_settings(file=site.folder / "penstock.toml", environ={})
+    member = WorkerState(store, None, f"member/7/test{database.name[-6:]}")
+    report = {
+        "host": "<b>host",
+        "pid": 7,
+        "version": "1",
+        "started_at": time.time(),
+        "pipelines": {namespace: "live"},
+        "shares": {namespace: {"topics": {topic: {"0": 1200, "3": 34}}, "lag_s": 4.5}},
+        "waiting": "",
+        "memory_bytes": 100 << 20,
+        "cpu": 0.25,
+    }
+    with served_console(settings, tmp_path) as console:
+        assert "is not fed: no process applies its topics" in text(console, "/workers")
+        assert "is not fed: no process applies its topics" in text(console, f"/collections/{namespace}")
+
+        def has_both(path: str) -> bool:
+            member.beat(report)
+            page = text(console, path)
+            words = page.replace("<wbr>", "")
+            return f'<span class="id">{topic}</span> 0, 3' in words and "1,234" in page and "&lt;b&gt;host" in page
+
+        try:
+            for path in ("/workers", f"/collections/{namespace}"):
+                until(lambda at=path: has_both(at), lambda at=path: text(console, at))
+        finally:
+            member.leave()

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from penstock.console.verdict import judge, sentence_of
+from penstock.operations.status.members import MemberStatus
 from penstock.operations.status.reactions import ReactionStatus
 from penstock.operations.status.report import CollectionStatus, GenerationStatus, Status
 from penstock.operations.status.workers import WorkerStatus
@@ -59,6 +60,23 @@ def test_all_in_step():
     assert said(LIVE) == ("good: shop.orders is in step; it is 0.4 s behind.", "")
     assert said(replace(LIVE, lag_s=0.01))[0].endswith("it is less than 0.1 s behind.")
     assert said(replace(LIVE, lag_s=None))[0] == "good: shop.orders is in step."
+
+
+TOPICS = replace(LIVE, brought_by="topics", records_behind=12)
+
+
+def test_what_nobody_applies_is_not_fed():
+    member = MemberStatus("vm/7/ab", "vm", 7, {}, 0.0)
+    assert said(TOPICS)[0].startswith("good: shop.orders is in step")
+    assert said(replace(TOPICS, state="stopped")) == (
+        "bad: shop.orders is not fed: no process applies its topics.",
+        "penstock apply",
+    )
+    assert said(replace(TOPICS, state="standby", members=[member])) == (
+        "bad: shop.orders is not fed: no process has partitions of its topics.",
+        "penstock apply",
+    )
+    assert said(replace(TOPICS, records_behind=12_345))[0] == "warn: shop.orders has 12,345 records to go."
 
 
 STOPPED = {"state": "stopped"}

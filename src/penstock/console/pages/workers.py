@@ -20,6 +20,7 @@ def routes(desk: Desk) -> list[Route]:
         return {
             "workers": found.workers,
             "pipelines": found.pipelines,
+            "groups": [each for each in found.collections if each.members or each.brought_by == "topics"],
             "slow": found.index_slow,
             "silent": [each for each in found.workers if each.state == "silent"],
             "alive": [each for each in found.workers if each.state == "alive"],

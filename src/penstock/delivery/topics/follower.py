@@ -17,7 +17,7 @@ from penstock.delivery.topics.stream import OthersRecords, Reader, TopicStream
 from penstock.errors import IndexTakenAway, LeaseLost, PositionLost, Stopped
 from penstock.kafka.log import Mark, topic_of
 from penstock.kafka.member import Member, Term
-from penstock.kafka.positions import Place, Places
+from penstock.kafka.positions import Place, Places, by_topic
 from penstock.kafka.topic_facts import TopicFacts
 from penstock.model import Change, Position
 from penstock.opensearch.index.indexes import Generation
@@ -57,6 +57,7 @@ class TopicFollower:
     plan: Plan
     wiring: Wiring
     reporter: Reporter
+    _member: Member | None = None
 
     def serve(self, stop: threading.Event) -> None:
         """Take part in the group until `stop` is set; raises what ends it for good."""
@@ -71,8 +72,9 @@ class TopicFollower:
     def _follow(self, stop: threading.Event) -> None:
         log_settings, (fed,) = self.wiring.settings.log, self.plan.collections
         with Member(log_settings, f"{log_settings.group}.{fed.index}", self._topics(), stop=stop) as member:
+            self._member = member
             while not stop.is_set():
-                self._enter("standby")
+                self.reporter.state = "standby"
                 term = member.next_term()
                 try:
                     self._serve(term, self._share(term))
@@ -116,7 +118,7 @@ class TopicFollower:
 
     def _serve(self, term: Term, share: _Share) -> None:
         adapters, (fed,) = share.adapters, self.plan.collections
-        self._enter("live")
+        self.reporter.state = "live"
         Pipeline(
             name=self.plan.name,
             ports=Ports(
@@ -133,12 +135,9 @@ class TopicFollower:
             on_written=self.reporter.wrote,
         ).run(term.ending)
 
-    def _enter(self, state: str) -> None:
-        self.reporter.state = "live" if state == "live" else "standby"
-        self.wiring.metrics.set("penstock_lease_held", float(state == "live"), pipeline=self.plan.name)
-
     def _report(self, stop: threading.Event) -> None:
         while not stop.wait(self.wiring.intervals.report_s):
+            self.reporter.share = by_topic(self._member.share) if self._member else {}
             self.reporter.report(silent_after_s=_SILENT_S)
 
 
@@ -175,9 +174,6 @@ class OwnFollower(TopicFollower):
                     raise
                 log.warning("waiting until the index is healed", pipeline=self.plan.name, cause=str(loss))
                 pause.wait()
-
-    def _enter(self, state: str) -> None:
-        self.reporter.state = "live" if state == "live" else "standby"  # the lease is the keeper's
 
     def _topics(self) -> list[str]:
         (fed,) = self.plan.collections

@@ -20,6 +20,7 @@ from penstock.wiring import Adapters, Wiring, wired
 from penstock.worker.collections.expansion import patterns_of
 from penstock.worker.follower import Follower
 from penstock.worker.progress import NoProgress
+from penstock.worker.pulse import Pulse
 from penstock.worker.reporter import Reporter
 from penstock.worker.supervisor import Supervisor
 
@@ -45,6 +46,7 @@ def run(
     with wired(settings, metrics=metrics, stop=stop, intervals=intervals) as wiring:
 
         def follower(plan: Plan) -> TopicFollower:
+            metrics.begin("pipeline", plan.name)
             reporter = Reporter(plan.name, metrics, health, [each.namespace for each in plan.collections])
             if not wiring.adapters(plan, stop).has_own_topic:
                 return TopicFollower(plan, wiring, reporter)
@@ -53,12 +55,14 @@ def run(
 
         done = ChildEvent(stop)
         supervisor = Supervisor(lambda: planner, wiring.records(stop), follower, metrics, health, intervals)
+        pulse = Pulse(wiring, supervisor.states, supervisor.shares)
 
         def work() -> None:
             supervisor.run(done)
             done.set()
 
-        side_by_side(done, work, *(partial(each.keep_reading, done) for each in newest.values()))
+        readers = [partial(each.keep_reading, done) for each in newest.values()]
+        side_by_side(done, work, lambda: pulse.keep_beating(done), *readers)
 
 
 def _keeper(plan: Plan, wiring: Wiring) -> Follower:

@@ -1,6 +1,7 @@
 """Whether a worker is there: it reported lately, or what it writes changes while one looks.
 
-alive       for who looks once
+alive       for who looks once at leases
+beating     for who looks once at processes
 Heartbeats  for who keeps looking: it judges by unchanged sequence numbers, on its own clock
 """
 
@@ -44,6 +45,25 @@ def alive(
             if _turn(now) != _turn(silent[state_id]):
                 del silent[state_id]
                 there |= set() if now["released"] else {state_id}
+    return frozenset(there)
+
+
+def beating(
+    documents: Mapping[str, StateDocument],
+    look: Callable[[Sequence[str]], Mapping[str, StateDocument]],
+    *,
+    every_s: float,
+    within_s: float,
+) -> frozenset[str]:
+    """Those of the processes' documents, by id, that are written again within the time; for who looks once."""
+    there: set[str] = set()
+    open_ = dict(documents)
+    until = time.monotonic() + within_s
+    while open_ and time.monotonic() < until:
+        time.sleep(every_s)
+        now = look(list(open_))
+        there |= {name for name, each in now.items() if each["beat"] != open_[name]["beat"]}
+        open_ = {name: each for name, each in open_.items() if name in now and name not in there}
     return frozenset(there)
 
 

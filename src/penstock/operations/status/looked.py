@@ -12,6 +12,7 @@ from penstock.opensearch.state.pipeline_state import feeds
 from penstock.opensearch.state.store import StateDocument
 from penstock.operations.inspect.liveness import reported_lately
 from penstock.operations.inspect.views import IndexOverview, SourceOverview
+from penstock.operations.status.members import MemberStatus, members_of, state_of_group, total
 from penstock.operations.status.report import CollectionStatus, GenerationStatus
 from penstock.operations.status.state_words import (
     PipelineOverview,
@@ -28,7 +29,10 @@ from penstock.settings import CollectionSettings, Settings
 
 @dataclass(frozen=True)
 class Looked:
-    """What was seen of all; `several` has, by index, the documents and the dead letters of several generations."""
+    """What was seen of all; `several` has, by index, the documents and the dead letters of several generations.
+
+    `feeding` are the documents of living processes that are members of consumer groups.
+    """
 
     settings: Settings
     records: Mapping[str, CollectionRecord]
@@ -41,6 +45,7 @@ class Looked:
     several: Mapping[str, tuple[int | None, int]]
     states: Mapping[str, StateDocument]
     there: Container[str]
+    feeding: Sequence[StateDocument]
     moved_on: Callable[[CollectionSettings, CollectionRecord | None], list[str]]
 
     def lines(self) -> list[CollectionStatus]:
@@ -59,17 +64,18 @@ class Looked:
         fed = serving.index if serving and elsewhere else index.name if index else None
         load = self._load(namespace, fed) if fed else None
         pipeline = self._pipeline(name, namespace, fed, load)
+        members = members_of(name, self.feeding)
         documents, present = index.documents if index else None, self.names[namespace]
         return CollectionStatus(
             namespace=str(namespace),
             index=declared.alias,
             pipeline=name,
-            state=self._state(namespace, pipeline, load),
+            state=self._state(namespace, pipeline, load, members, has_index=index is not None),
             loaded=share_loaded(load, documents, self.source.documents.get(namespace)),
             documents_source=self.source.documents.get(namespace),
             documents_index=documents,
             writes_per_s=self._rate(name, index),
-            lag_s=pipeline.lag_s,
+            lag_s=_lag(pipeline, members),
             dead_letters=self.letters[str(namespace)],
             position_left_s=pipeline.position_left_s,
             lost=loss_of(pipeline.lost.get(str(namespace)), load),
@@ -79,26 +85,42 @@ class Looked:
             renamed_to=str(present) if present != namespace else None,
             held_for=self._held_for(name, namespace),
             ignored=self.ignored[namespace],
+            brought_by=self.settings.brought_by(str(namespace)),
+            members=members,
+            records_behind=total(each.behind for each in members),
         )
 
     def _generation(self, recorded: GenerationRecord, watch: Watch, namespace: Namespace) -> GenerationStatus:
         load = self._load(namespace, recorded.index)
-        pipeline = self._pipeline(self._feeding(recorded, watch), namespace, recorded.index, load)
+        name = self._feeding(recorded, watch)
+        pipeline, members = self._pipeline(name, namespace, recorded.index, load), members_of(name, self.feeding)
         documents, letters = self.several[recorded.index]
         return GenerationStatus(
             index=recorded.index,
             role=recorded.role,
-            state="failed" if recorded.failed else self._state(namespace, pipeline, load),
+            state="failed" if recorded.failed else self._state(namespace, pipeline, load, members),
             loaded=share_loaded(load, documents, self.source.documents.get(namespace)),
             documents_index=documents,
-            lag_s=pipeline.lag_s,
+            lag_s=_lag(pipeline, members),
             dead_letters=letters,
             failed=recorded.failed,
         )
 
-    def _state(self, namespace: Namespace, pipeline: PipelineOverview, load: StateDocument | None) -> str:
-        by = self.settings.brought_by(str(namespace))
-        return brought_state(load, by) if by else state_of(pipeline, load)
+    def _state(
+        self,
+        namespace: Namespace,
+        pipeline: PipelineOverview,
+        load: StateDocument | None,
+        members: Sequence[MemberStatus],
+        *,
+        has_index: bool = True,
+    ) -> str:
+        match self.settings.brought_by(str(namespace)):
+            case "topics":
+                return brought_state(load, state_of_group(members, has_index=has_index))
+            case "mapped":
+                return brought_state(load, "mapped")
+        return state_of(pipeline, load)
 
     def _pipeline(
         self, name: str, namespace: Namespace, index: str | None, load: StateDocument | None
@@ -135,6 +157,11 @@ class Looked:
 
     def _load(self, namespace: Namespace, index: str) -> StateDocument | None:
         return self.states.get(load_id(namespace, index))
+
+
+def _lag(pipeline: PipelineOverview, members: Sequence[MemberStatus]) -> float | None:
+    """How far an index is behind: as the slowest member says, where a group feeds it."""
+    return max((each.lag_s for each in members if each.partitions), default=pipeline.lag_s)
 
 
 def with_unserved(
@@ -178,8 +205,11 @@ def namespace_of(collection: CollectionSettings) -> Namespace:
 
 
 def watches_of(settings: Settings) -> list[Watch]:
-    """Return what the cursors of the first generations watch."""
-    return watches(map(namespace_of, settings.collections), settings.pipeline_per)
+    """Return what the pipelines of the first generations are for: a consumer group feeds one index."""
+    fed = [namespace_of(each) for each in settings.collections if settings.topics_of(each.namespace)]
+    followed = [namespace_of(each) for each in settings.collections if not settings.topics_of(each.namespace)]
+    found = [*watches(fed, "collection"), *watches(followed, settings.pipeline_per)]
+    return sorted(found, key=lambda each: (each.db, each.colls))
 
 
 def several_of(record: CollectionRecord | None) -> Sequence[GenerationRecord]:

@@ -1,8 +1,10 @@
 """What `penstock status` and the console say: values, one for each line."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from penstock.opensearch.read.ignored import IgnoredValues
+from penstock.operations.status.members import MemberStatus
 from penstock.operations.status.pipelines import PipelineStatus
 from penstock.operations.status.reactions import ReactionStatus
 from penstock.operations.status.workers import WorkerStatus
@@ -30,8 +32,8 @@ class CollectionStatus:
     """One line of `penstock status`; None is what is not known.
 
     `state` is waiting (no worker has begun), unserved (a worker cannot serve it yet, and `unserved` says why),
-    loading, live, dropped, reconciling, stopped (no worker is there), mapped (an event source mapping feeds the
-    index; only AWS knows its state and its lag), or topics (topics of Kafka do; their consumer group has the lag);
+    loading, live, dropped, reconciling, stopped (no worker is there), standby (topics feed it, and no member of the
+    group has partitions) or mapped (an event source mapping feeds the index; only AWS knows its state and its lag);
     `lost` why and since when the position was lost, until all is loaded again; `loaded` the share that is loaded,
     between 0 and 1. `lag_s` is how far the index is behind the source, and `position_left_s` for how long the
     source still keeps the changes that are needed next. `generations` are listed when there are several; all else
@@ -39,7 +41,9 @@ class CollectionStatus:
     `searched_in` the index that is not penstock's and has the read alias: people search there. `renamed_to` is the
     name by which the source knows a collection whose rename was followed; `held_for` the collections that a worker
     feeds under the pipeline's lease when this one is not among them: nobody feeds it then. `ignored` is what the
-    index does not search by.
+    index does not search by. `brought_by` says whether a mapping or topics bring the changes; `members` are the
+    processes of the consumer group that feeds it, and `records_behind` what its topics hold that is not yet in the
+    index.
     """
 
     namespace: str
@@ -61,6 +65,9 @@ class CollectionStatus:
     held_for: str | None = None
     ignored: IgnoredValues | None = None
     unserved: str | None = None
+    brought_by: Literal["", "mapped", "topics"] = ""
+    members: list[MemberStatus] = field(default_factory=list)
+    records_behind: int | None = None
 
 
 @dataclass(frozen=True)

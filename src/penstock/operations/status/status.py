@@ -8,7 +8,7 @@ from dataclasses import replace
 from penstock.connections import parking_queue
 from penstock.errors import QueueUnavailable
 from penstock.opensearch.state.store import StateDocument
-from penstock.operations.inspect.liveness import alive
+from penstock.operations.inspect.liveness import alive, beating
 from penstock.operations.status.report import CollectionStatus, GenerationStatus, Status
 from penstock.operations.status.watch import StatusWatch
 from penstock.runtime.intervals import INTERVALS, Intervals
@@ -24,8 +24,12 @@ def status(settings: Settings, tables: Iterable[str] = (), intervals: Intervals 
     settings as they are written, patterns among them.
     """
 
-    def running(leases: Mapping[str, StateDocument]) -> frozenset[str]:
-        return alive(leases, watch.view.states, every_s=intervals.liveness_s)
+    def running(states: Mapping[str, StateDocument]) -> frozenset[str]:
+        leases = {name: each for name, each in states.items() if each["kind"] != "worker"}
+        there = alive(leases, watch.view.states, every_s=intervals.liveness_s)
+        workers = {name: each for name, each in states.items() if name not in leases}
+        look, every_s = watch.view.states, intervals.liveness_s
+        return there | beating(workers, look, every_s=every_s, within_s=intervals.silent_s)
 
     with closing(StatusWatch(settings, tables, intervals)) as watch:
         watch.refresh()

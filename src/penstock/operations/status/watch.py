@@ -45,7 +45,7 @@ from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.settings import CollectionSettings, Settings
 
 Running = Callable[[Mapping[str, StateDocument]], frozenset[str]]
-"""Which of these state documents of pipelines and reactions, by id, have a worker."""
+"""Which of these state documents, by id, have a worker, or are of one that is alive."""
 
 _RATE_FROM_S = 0.5
 """Two looks closer to each other than this measure no rate."""
@@ -120,7 +120,12 @@ class StatusWatch:
         states = self.state_documents
         leases = {name: each for name, each in states.items() if each["kind"] == "pipeline"}
         self._judge(leases, took_s=time.monotonic() - began)
-        there = running(leases) if running else frozenset(n for n in leases if self._workers.is_running(n, leases[n]))
+        members = {name: each for name, each in states.items() if each["kind"] == "worker" and each.get("shares")}
+        if running:
+            there = running(leases | members)
+        else:
+            there = frozenset(name for name in leases if self._workers.is_running(name, leases[name]))
+            there |= {name for name, each in members.items() if not self._workers.is_silent(each["name"])}
         with self._seen:
             source, ignored = self._source_now(), self._ignored
         names = present_names(self.settings, self._records)
@@ -136,11 +141,12 @@ class StatusWatch:
             several=several,
             states=states,
             there=there,
+            feeding=[each for name, each in members.items() if name in there],
             moved_on=self._moved_on,
         )
         unserved = self._unserved(states)
         workers = self._own_workers()
-        running_names = {leases[each]["name"] for each in there}
+        running_names = {each["name"] for name, each in leases.items() if name in there}
         return Status(
             with_unserved(looked.lines(), unserved, served=self._records),
             source.problem,

@@ -82,13 +82,13 @@ class WorkerWatch:
         self._leases.saw(leases)
         if took_s > _SLOW_S:
             return
-        doubtful = self.slow or any(self._is_silent(name) for name in workers if name not in self._gone)
+        doubtful = self.slow or any(self.is_silent(name) for name in workers if name not in self._gone)
         reason = why_no_writes() if doubtful else ""
         if reason:
             self.missed(reason)
             return
         self.slow = ""
-        for name in filter(self._is_silent, workers):
+        for name in filter(self.is_silent, workers):
             self._gone[name] = places[name]
             self._gone_at.setdefault(name, self._workers.now())
         for state_id, each in pipelines.items():
@@ -116,7 +116,7 @@ class WorkerWatch:
     def _has_gone(self, state_id: str, document: StateDocument) -> bool:
         """Whether the holder gives no sign of life, or has let its lease run out."""
         known = self._processes_of(document)
-        if known and all(map(self._is_silent, known)):
+        if known and all(map(self.is_silent, known)):
             return True
         return self._leases.silent_s(state_id) >= float(document["lease_s"])
 
@@ -125,7 +125,8 @@ class WorkerWatch:
         owner = document["owner"].rpartition("/")[0]
         return [name for name in self._seen if name.rpartition("/")[0] == owner]
 
-    def _is_silent(self, name: str) -> bool:
+    def is_silent(self, name: str) -> bool:
+        """Whether a process gives no sign of life."""
         return name in self._gone or self._workers.silent_s(name) >= self.intervals.silent_s
 
     def _silent_s(self, name: str) -> float:
@@ -139,7 +140,7 @@ class WorkerWatch:
             name=name,
             host=document["host"],
             pid=document["pid"],
-            state="silent" if self._is_silent(name) else "alive" if heard else "unknown",
+            state="silent" if self.is_silent(name) else "alive" if heard else "unknown",
             silent_s=round(self._silent_s(name), 1),
             pipelines=document["pipelines"],
             waiting=document["waiting"],
