@@ -28,11 +28,16 @@ def topics(kafka_servers):
 def site(site, database, topics, kafka_servers):
     """Settings for one collection, whose changes come by one topic."""
 
-    def settings(form: str, **more) -> str:
+    def settings(form: str, *, protocol: str = "classic", **more) -> str:
         topic = f"cdc.{database.name}.{COLL}"
         site.settings(
             f"{database.name}.{COLL}",
-            log={"bootstrap_servers": kafka_servers, "group": f"penstock-{database.name}", "session_timeout_s": 6},
+            log={
+                "bootstrap_servers": kafka_servers,
+                "group": f"penstock-{database.name}",
+                "group_protocol": protocol,
+                "session_timeout_s": 6,
+            },
             topics=[{"topic": topic, "collection": f"{database.name}.{COLL}", "form": form}],
             **more,
         )
@@ -42,9 +47,9 @@ def site(site, database, topics, kafka_servers):
     return site
 
 
-@pytest.mark.parametrize("form", ["change-events", "keys"])
-def test_members_share_the_partitions_and_a_killed_one_is_replaced(form, site, database, topics):
-    topic = site.settings_of(form)
+@pytest.mark.parametrize(("form", "protocol"), [("change-events", "consumer"), ("keys", "classic")])
+def test_members_share_the_partitions_and_a_killed_one_is_replaced(form, protocol, site, database, topics):
+    topic = site.settings_of(form, protocol=protocol)
     topics.create(topic, PARTITIONS)
     database.create_collection(COLL)
     rng = random.Random(4)
@@ -226,8 +231,9 @@ def test_an_offset_that_the_topic_no_longer_holds_is_a_lost_position(site, datab
     assert "penstock load --again" in lost.errors
 
 
-def test_a_member_that_was_held_up_sends_nothing_that_is_another_ones(site, database, topics):
-    topic = site.settings_of("keys")
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_member_that_was_held_up_sends_nothing_that_is_another_ones(protocol, site, database, topics):
+    topic = site.settings_of("keys", protocol=protocol)
     topics.create(topic)
     database.create_collection(COLL)
     with topics.connector(database, COLL, topic, form="keys"):

@@ -22,6 +22,7 @@ _NOT_ALLOWED = {
     KafkaError.GROUP_AUTHORIZATION_FAILED: "the right to take part in the consumer group",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "a right on the cluster",
 }
+_TOO_OLD = frozenset({KafkaError._UNSUPPORTED_FEATURE, KafkaError.UNSUPPORTED_VERSION})
 _LOGIN = frozenset({KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._AUTHENTICATION})
 
 
@@ -83,6 +84,8 @@ def require_brokers(settings: LogSettings) -> None:
 def unavailable(error: KafkaError, settings: LogSettings, trouble: str = "") -> SourceUnavailable:
     """Return the error for what does not pass by itself."""
     where = f"The log at {settings.bootstrap_servers}"
+    if error.code() in _TOO_OLD:
+        return SourceUnavailable(f"{where}: {in_words(error)}.", 'Set [log] group_protocol to "classic".')
     if error.code() in _NOT_ALLOWED:
         return SourceUnavailable(f"{where}: {in_words(error)}.", f"Give the user {_NOT_ALLOWED[error.code()]}.")
     if error.code() in _LOGIN:

@@ -178,10 +178,7 @@ class Member:
             {
                 **configuration(settings, self._troubles),
                 "group.id": group,
-                "group.protocol": "classic",
-                "partition.assignment.strategy": "cooperative-sticky",
-                "session.timeout.ms": round(settings.session_timeout_s * 1000),
-                "heartbeat.interval.ms": round(settings.session_timeout_s * 1000 / 15),
+                **_protocol(settings),
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",
@@ -402,6 +399,18 @@ class Member:
                 log.warning("partitions are given back before what is in flight was answered", group=self.group)
                 break
         term.lost = True  # nothing is committed for it any more
+
+
+def _protocol(settings: LogSettings) -> dict[str, Any]:
+    """Return how members share; with the newer protocol (KIP-848) sessions are the brokers' matter."""
+    if settings.group_protocol == "consumer":
+        return {"group.protocol": "consumer"}
+    return {
+        "group.protocol": "classic",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": round(settings.session_timeout_s * 1000),
+        "heartbeat.interval.ms": round(settings.session_timeout_s * 1000 / 15),
+    }
 
 
 def committed_of(consumer: Consumer, partitions: Sequence[Partition]) -> dict[Partition, Committed | None]:

@@ -41,6 +41,11 @@ class LogSettings(Section):
     session_timeout_s: float = Field(
         45, ge=6, description="Another process takes over the partitions of one that was not heard of for this long."
     )
+    group_protocol: Literal["classic", "consumer"] = Field(
+        "classic",
+        description="How processes share partitions. `consumer` (KIP-848) needs Apache Kafka 4: the brokers assign the"
+        " partitions, and their `group.consumer.session.timeout.ms` counts, so set session_timeout_s to the same.",
+    )
     own_topics: bool = Field(
         False,
         description="Whether the collections that no [[topics]] table names go through topics of penstock's own:"

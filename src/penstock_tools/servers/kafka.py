@@ -35,6 +35,10 @@ _SETTINGS = {
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
+    "group.consumer.min.session.timeout.ms": "6000",
+    "group.consumer.session.timeout.ms": "6000",
+    "group.consumer.min.heartbeat.interval.ms": "400",
+    "group.consumer.heartbeat.interval.ms": "400",
     "num.partitions": "4",
     "auto.create.topics.enable": "false",
 }

@@ -75,7 +75,7 @@ class Looked:
             documents_source=self.source.documents.get(namespace),
             documents_index=documents,
             writes_per_s=self._rate(name, index),
-            lag_s=_lag(pipeline, members),
+            lag_s=self._lag(namespace, pipeline, members),
             dead_letters=self.letters[str(namespace)],
             position_left_s=pipeline.position_left_s,
             lost=loss_of(pipeline.lost.get(str(namespace)), load),
@@ -101,7 +101,7 @@ class Looked:
             state="failed" if recorded.failed else self._state(namespace, pipeline, load, members),
             loaded=share_loaded(load, documents, self.source.documents.get(namespace)),
             documents_index=documents,
-            lag_s=_lag(pipeline, members),
+            lag_s=self._lag(namespace, pipeline, members),
             dead_letters=letters,
             failed=recorded.failed,
         )
@@ -132,6 +132,12 @@ class Looked:
             return unfed(load)
         return pipeline_of_state(document, self.settings, self.source, is_running=is_running)
 
+    def _lag(self, namespace: Namespace, pipeline: PipelineOverview, members: Sequence[MemberStatus]) -> float | None:
+        """How far an index is behind; of topics that others fill the slowest member says it."""
+        if self.settings.brought_by(str(namespace)) != "topics":
+            return pipeline.lag_s
+        return max((each.lag_s for each in members if each.partitions), default=None)
+
     def _held_for(self, name: str, namespace: Namespace) -> str | None:
         """The other collections for which a worker holds the lease without which this one is not fed."""
         state_id = pipeline_id(name)
@@ -157,11 +163,6 @@ class Looked:
 
     def _load(self, namespace: Namespace, index: str) -> StateDocument | None:
         return self.states.get(load_id(namespace, index))
-
-
-def _lag(pipeline: PipelineOverview, members: Sequence[MemberStatus]) -> float | None:
-    """How far an index is behind: as the slowest member says, where a group feeds it."""
-    return max((each.lag_s for each in members if each.partitions), default=pipeline.lag_s)
 
 
 def with_unserved(
