@@ -20,13 +20,17 @@ ROOT = Path(__file__).resolve().parents[1]
 CHART = ROOT / "deploy" / "helm" / "penstock"
 VALUES = ROOT / "examples" / "kubernetes-values.yaml"
 EXAMPLE = ROOT / "examples" / "kubernetes.yaml"
+KAFKA_VALUES = ROOT / "examples" / "kubernetes-kafka-values.yaml"
+KAFKA_EXAMPLE = ROOT / "examples" / "kubernetes-kafka.yaml"
+EXAMPLES = {EXAMPLE: VALUES, KAFKA_EXAMPLE: KAFKA_VALUES}
+"""The plain manifests, and the values that they are made of."""
 
 _BUILT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "penstock" / "helm" / VERSION / "helm"
 _ONLY_HELM = re.compile(r"^ *(?:helm\.sh/chart|app\.kubernetes\.io/managed-by): .*\n", re.MULTILINE)
-_HEAD = """\
-# Two workers in Kubernetes, without helm: kubectl apply -f kubernetes.yaml. What is what: docs/kubernetes.md.
-# Made of the chart deploy/helm/penstock with examples/kubernetes-values.yaml by `python tests/docs/regenerate.py`.
-"""
+_HEADS = {
+    EXAMPLE: "Two workers in Kubernetes",
+    KAFKA_EXAMPLE: "Capture and apply, by topics of Apache Kafka, in Kubernetes",
+}
 
 
 def find() -> str | None:
@@ -51,11 +55,16 @@ def template(values: dict[str, Any], *flags: str) -> subprocess.CompletedProcess
         return run("template", "penstock", CHART, "--values", file, *flags)
 
 
-def plain_manifest() -> str:
-    """What the chart makes of the example's values, for those who have no helm."""
-    done = run("template", "penstock", CHART, "--values", VALUES)
+def plain_manifest(example: Path) -> str:
+    """What the chart makes of an example's values, for those who have no helm."""
+    values = EXAMPLES[example]
+    done = run("template", "penstock", CHART, "--values", values)
     assert done.returncode == 0, done.stderr
-    return _HEAD + re.sub(r" +\n", "\n", _ONLY_HELM.sub("", done.stdout))
+    head = (
+        f"# {_HEADS[example]}, without helm: kubectl apply -f {example.name}. What is what: docs/kubernetes.md.\n"
+        f"# Made of the chart deploy/helm/penstock with examples/{values.name} by `python tests/docs/regenerate.py`.\n"
+    )
+    return head + re.sub(r" +\n", "\n", _ONLY_HELM.sub("", done.stdout))
 
 
 def build() -> Path:

@@ -17,6 +17,8 @@ from testkit.workspace import PENSTOCK
 needs_helm = pytest.mark.skipif(helm.find() is None, reason=helm.HOW)
 
 EXAMPLE = yaml.safe_load(helm.VALUES.read_text())
+KAFKA = yaml.safe_load(helm.KAFKA_VALUES.read_text())
+MANIFESTS = {str(each.relative_to(helm.ROOT)): each for each in helm.EXAMPLES}
 LEAST = {
     "image": {"repository": "penstock"},
     "settings": '[source]\nuri = "mongodb://mongo/?replicaSet=rs0"\n[sink]\nurl = "http://search:9200"\n'
@@ -49,6 +51,12 @@ VALUES = {
     "everything": EVERYTHING,
     "console with a certificate": {**LEAST, "console": {**CONSOLE, "tlsSecret": "console-tls"}},
     "two databases": {**LEAST, "settings": TWO_DATABASES, "files": {"letters.py": "def shape(d):\n    return d\n"}},
+    "capture and apply": {
+        **KAFKA,
+        "serviceMonitor": {"enabled": True},
+        "verify": {"enabled": True, "args": ["--wait", "30"]},
+        "console": {**CONSOLE, "behindProxy": True},
+    },
     "load before the workers": {**LEAST, "replicas": 0, "load": {"enabled": True, "args": ["--again"]}},
     "nothing but the workers": {
         **LEAST,
@@ -59,11 +67,11 @@ VALUES = {
 }
 
 
-@pytest.fixture(scope="module", params=["examples/kubernetes.yaml", *VALUES])
+@pytest.fixture(scope="module", params=[*MANIFESTS, *VALUES])
 def found(request):
-    """The objects of the plain manifest, or of the chart with some values."""
+    """The objects of a plain manifest, or of the chart with some values."""
     if request.param not in VALUES:
-        return objects(helm.EXAMPLE.read_text())
+        return objects(MANIFESTS[request.param].read_text())
     if helm.find() is None:
         pytest.skip(helm.HOW)
     done = helm.template(VALUES[request.param])
@@ -84,9 +92,10 @@ def test_penstock_reads_the_settings_of_each_pod(found, tmp_path):
 
 
 def test_penstock_takes_each_command_line(found):
-    commands = {name.partition("/")[0]: parsed(pod)[0] for name, pod in pods(found).items() if "console" not in name}
-    assert commands.items() <= {("Deployment", "run"), ("CronJob", "verify"), ("Job", "load")}
-    assert commands["Deployment"] == "run"
+    commands = {(name.partition("/")[0], parsed(pod)[0]) for name, pod in pods(found).items() if "console" not in name}
+    serving = {command for kind, command in commands if kind == "Deployment"}
+    assert serving in ({"run"}, {"capture", "apply"})
+    assert commands <= {("CronJob", "verify"), ("Job", "load"), *(("Deployment", each) for each in serving)}
     for name, pod in pods(found).items():
         if name.startswith("CronJob"):
             assert parsed(pod)[1]["wait"] == 30
@@ -119,12 +128,19 @@ def user_of_the_image():
 
 
 def test_the_probes_are_those_that_the_docs_ask_for(found):
-    (worker,) = [pod for name, pod in pods(found).items() if name == "Deployment/penstock"]
-    (container,) = worker["spec"]["containers"]
-    assert container["readinessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
-    assert container["livenessProbe"]["httpGet"] == {"path": "/metrics", "port": "metrics"}
-    assert {each["name"]: each["containerPort"] for each in container["ports"]} == {"metrics": 9400}
-    assert {"name": "PENSTOCK_OBSERVE_LISTEN", "value": ":9400"} in container["env"]
+    for worker in serving(found):
+        (container,) = worker["spec"]["template"]["spec"]["containers"]
+        assert container["readinessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+        assert container["livenessProbe"]["httpGet"] == {"path": "/metrics", "port": "metrics"}
+        assert {each["name"]: each["containerPort"] for each in container["ports"]} == {"metrics": 9400}
+        assert {"name": "PENSTOCK_OBSERVE_LISTEN", "value": ":9400"} in container["env"]
+
+
+def serving(found):
+    """The Deployments of what serves until it is stopped, but for the console."""
+    serving = [each for each in found if each["kind"] == "Deployment" and "console" not in each["metadata"]["name"]]
+    assert serving
+    return serving
 
 
 def test_selectors_find_the_pods_that_they_are_meant_for(found):
@@ -147,14 +163,16 @@ def test_no_secret_is_part_of_it(found):
 
 
 def test_a_rolling_update_never_has_fewer_workers(found):
-    (worker,) = [each for each in found if each["kind"] == "Deployment" and each["metadata"]["name"] == "penstock"]
-    assert worker["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
-    assert worker["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > 10
+    for worker in serving(found):
+        assert worker["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+        assert worker["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > 10
 
 
 @needs_helm
-def test_the_plain_manifest_is_what_the_chart_makes_of_the_example():
-    assert helm.EXAMPLE.read_text() == helm.plain_manifest(), "run: python tests/docs/regenerate.py"
+@pytest.mark.parametrize("example", MANIFESTS)
+def test_a_plain_manifest_is_what_the_chart_makes_of_the_example(example):
+    manifest = MANIFESTS[example]
+    assert manifest.read_text() == helm.plain_manifest(manifest), "run: python tests/docs/regenerate.py"
 
 
 @needs_helm
@@ -242,6 +260,8 @@ def test_other_settings_restart_the_pods_and_another_number_of_workers_does_not(
         ({**LEAST, "replica": 3}, "additional properties 'replica' not allowed"),
         ({**LEAST, "secretEnv": {"PENSTOCK_SOURCE_URI": "uri"}}, "/existingSecret"),
         ({**LEAST, "files": {"penstock.toml": "x"}}, "'penstock.toml'"),
+        ({**LEAST, "apply": {"replicas": 3}}, "capture and apply need replicas: 0"),
+        ({**LEAST, "capture": {"processes": 3}}, "additional properties 'processes' not allowed"),
         ({**LEAST, "load": {"enabled": True}}, "load.enabled needs replicas: 0"),
         ({**LEAST, "console": {"enabled": True, "behindProxy": True}}, "/console/existingSecret"),
         ({**LEAST, "console": {**CONSOLE, "allowedHosts": [], "behindProxy": True}}, "/console/allowedHosts"),

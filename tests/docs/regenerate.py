@@ -270,7 +270,7 @@ def main() -> int:
             stale.append(page.name)
             if "--check" not in sys.argv:
                 page.write_text(regenerated(text), encoding="utf-8")
-    made = files() | ({helm.EXAMPLE: helm.plain_manifest()} if helm.find() else {})
+    made = files() | ({each: helm.plain_manifest(each) for each in helm.EXAMPLES} if helm.find() else {})
     for file, text in made.items():
         if not file.exists() or file.read_text(encoding="utf-8") != text:
             stale.append(str(file.relative_to(DOCS.parent)))

@@ -29,7 +29,7 @@ def main(flags: list[str]) -> None:
     _write(FUNCTIONS_LOCK, "functions", functions, flags)
     same = ["--constraint", str(FUNCTIONS_LOCK)]
     _write(OPERATIONS_LOCK, "operations task", _required("aws"), [*flags, *same])
-    _write(IMAGE_LOCK, "image", _required("aws", "console", "otel"), [*flags, *same])
+    _write(IMAGE_LOCK, "image", _required("aws", "console", "otel", "kafka", "kafka-aws"), [*flags, *same])
 
 
 def _required(*extras: str) -> list[str]:

@@ -12,7 +12,7 @@ from penstock_tools.bundle.errors import AssetError
 FUNCTIONS_LOCK: Final = Path(__file__).with_name("functions.lock")
 OPERATIONS_LOCK: Final = Path(__file__).with_name("operations.lock")
 IMAGE_LOCK: Final = Path(__file__).with_name("image.lock")
-"""Of the Dockerfile: with the console and OpenTelemetry."""
+"""Of the Dockerfile: with the console, OpenTelemetry and the client of Kafka."""
 _LAST_LINES = 15
 
 

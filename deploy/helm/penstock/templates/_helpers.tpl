@@ -2,6 +2,31 @@
 {{- if contains "penstock" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-penstock" .Release.Name | trunc 40 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
+{{- /* What serves until it is stopped: workers, or what goes through topics of Kafka. A list in YAML. */}}
+{{- define "penstock.serving" -}}
+{{- $topics := or (gt (int .Values.capture.replicas) 0) (gt (int .Values.apply.replicas) 0) }}
+{{- if and $topics (gt (int .Values.replicas) 0) }}
+{{- fail "capture and apply need replicas: 0, because workers would feed the same indexes" }}
+{{- end }}
+{{- if not $topics }}
+- worker
+{{- end }}
+{{- if gt (int .Values.capture.replicas) 0 }}
+- capture
+{{- end }}
+{{- if gt (int .Values.apply.replicas) 0 }}
+- apply
+{{- end }}
+{{- end }}
+
+{{- define "penstock.name" -}}
+{{ include "penstock.fullname" .root }}{{ if ne .component "worker" }}-{{ .component }}{{ end }}
+{{- end }}
+
+{{- define "penstock.replicas" -}}
+{{ if eq .component "worker" }}{{ .root.Values.replicas }}{{ else }}{{ (get .root.Values .component).replicas }}{{ end }}
+{{- end }}
+
 {{- define "penstock.selector" -}}
 app.kubernetes.io/name: penstock
 app.kubernetes.io/instance: {{ .root.Release.Name }}
