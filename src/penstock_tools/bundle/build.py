@@ -17,16 +17,14 @@ from penstock_tools.bundle.stable import make_stable
 ARCHITECTURES: Final = {"x86_64": "x86_64-manylinux2014", "arm64": "aarch64-manylinux2014"}
 """Lambda's name of each architecture, and the platform whose wheels run on it."""
 
-_IN_NO_FOLDER: Final = (
-    "console",
-    "delivery/topics/follower.py",
-    "delivery/topics/service.py",
-    "delivery/topics/stream.py",
-    "kafka/connection.py",
-    "kafka/member.py",
-    "observe/otlp.py",
-)
-"""Parts of penstock that no function and no task uses; among them all that needs Kafka's driver."""
+_IN_NO_FOLDER: Final = ("capture", "console", "observe/otlp.py")
+"""Parts of penstock that no function and no task uses."""
+
+_OF_KAFKA: Final = {
+    "kafka": ("__init__.py", "positions.py", "records.py"),
+    "delivery/topics": ("__init__.py", "change_events.py", "keys.py", "texts.py", "understanding.py"),
+}
+"""Packages of which only these modules are used: the others need Kafka's driver."""
 
 _ONLY_IN_OPERATIONS: Final = ("cli",)
 
@@ -83,7 +81,10 @@ def _add_penstock(built: Path, target: Target, without: tuple[str, ...]) -> None
     assert spec is not None
     assert spec.submodule_search_locations
     source = Path(spec.submodule_search_locations[0])
-    _copy(source, built / source.name, target, without={source / name for name in (*without, *_IN_NO_FOLDER)})
+    left_out = {source / name for name in (*without, *_IN_NO_FOLDER)}
+    for package, used in _OF_KAFKA.items():
+        left_out |= {each for each in (source / package).iterdir() if each.name not in used}
+    _copy(source, built / source.name, target, without=left_out)
     metadata = built / f"penstock-{version('penstock')}.dist-info" / "METADATA"
     metadata.parent.mkdir()
     metadata.write_text(f"Metadata-Version: 2.1\nName: penstock\nVersion: {version('penstock')}\n", encoding="utf-8")
