@@ -38,6 +38,7 @@ _SAMPLES = "tests/contract/opensearch/test_samples.py"
 _SYNC = "tests/contract/lambdas/test_sync.py"
 _RENAMED = "tests/end_to_end/test_renamed_collections.py"
 _DELIVERY = "tests/unit/reactions/test_delivery.py"
+_LOG = "tests/end_to_end/test_apply_own.py"
 _REACTIONS = "tests/end_to_end/test_reactions.py"
 
 
@@ -318,6 +319,34 @@ PROMISES = (
         '                if self._state == "stopped":\n                    return\n',
         '                if self._state == "stopped":\n                    raise\n',
         (f"{_REACTIONS}::test_a_target_that_refuses_everything_stops_its_reaction_and_nothing_else",),
+    ),
+    Promise(
+        "log: commit before acknowledgement",
+        "delivery/topics/stream.py",
+        "        size = sum(each.size for each in records)\n",
+        "        size = sum(each.size for each in records)\n        self.term.save(position)\n",
+        (f"{_LOG}::test_nothing_is_committed_before_the_index_has_it",),
+    ),
+    Promise(
+        "log: commit by a member that was put out",
+        "kafka/member.py",
+        "        self.assert_held()\n        wish: Future[None] = Future()\n",
+        "        return self.member._commit(position, self.topic_ids)\n        wish: Future[None] = Future()\n",
+        ("tests/contract/kafka/test_member.py::test_partitions_that_were_given_back_are_committed_for_no_more",),
+    ),
+    Promise(
+        "log: read_uncommitted",
+        "kafka/member.py",
+        '"isolation.level": "read_committed"',
+        '"isolation.level": "read_uncommitted"',
+        (f"{_LOG}::test_an_aborted_transaction_is_neither_applied_nor_missed",),
+    ),
+    Promise(
+        "log: numbers not checked",
+        "delivery/topics/own.py",
+        "            self._refuse(record, before.number, headers.number)\n",
+        "            pass\n",
+        (f"{_LOG}::test_numbers_that_leave_some_out_stop_the_index",),
     ),
 )  # fmt: skip
 

@@ -2,11 +2,16 @@
 
 import json
 import random
+from contextlib import closing
+from datetime import UTC, datetime
 
+import bson
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer
 
 from penstock.kafka.log import headers_of
+from penstock.kafka.member import committed_of
+from penstock.kafka.positions import Partition
 from testkit.captured import CapturedLog
 from testkit.connect import Topics
 from testkit.workspace import meanwhile, until
@@ -159,6 +164,88 @@ def test_changes_that_the_topic_no_longer_holds_are_a_loss_that_heals(site, data
     capture.terminate()
 
 
+def test_an_aborted_transaction_is_neither_applied_nor_missed(site, database, log, kafka_servers):
+    site.settings_of(partitions=1)
+    database[COLL].insert_one({"_id": 1})
+    capture, worker = site.start("capture"), site.start("apply")
+    worker.until_live()
+    database[COLL].insert_one({"_id": 2})
+    site.until_equal(database, COLL)
+    capture.terminate()
+    last = log.records(COLL)[-1]
+    producer = Producer({"bootstrap.servers": kafka_servers, "transactional.id": f"other-{database.name}"})
+    producer.init_transactions(60)
+    producer.begin_transaction()
+    never = last.said._replace(number=last.said.number + 1)
+    key, value = bson.encode({"_id": "never"}), bson.encode({"_id": "never"})
+    producer.produce(log.topic(COLL), key=key, value=value, headers=headers_of(never), partition=0)
+    producer.flush(60)
+    producer.abort_transaction(60)
+    capture = site.start("capture")
+    database[COLL].insert_one({"_id": 3})
+    site.until_equal(database, COLL)
+    worker.terminate()
+    capture.terminate()
+
+
+def test_nothing_is_committed_before_the_index_has_it(site, database, log, kafka_servers):
+    site.settings_of(partitions=1)
+    database[COLL].insert_one({"_id": 1})
+    capture, worker = site.start("capture"), site.start("apply")
+    worker.until_live()
+    database[COLL].insert_one({"_id": 2})
+    site.until_equal(database, COLL)
+    group = f"penstock-{database.name}.{site.index(f'{database.name}.{COLL}')}-g1"
+    number = until(lambda: committed_number(kafka_servers, group, log.topic(COLL)), "something is committed")
+    index = f"{site.index(f'{database.name}.{COLL}')}-g1"
+    site.ask("PUT", f"{index}/_settings", {"index.blocks.write": True})
+    database[COLL].insert_many([{"_id": number} for number in range(10, 20)])
+    worker.until_logged("waiting for the index")
+    assert committed_number(kafka_servers, group, log.topic(COLL)) == number
+    worker.kill()
+    assert committed_number(kafka_servers, group, log.topic(COLL)) == number
+    site.ask("PUT", f"{index}/_settings", {"index.blocks.write": False})
+    again = site.start("apply")
+    site.until_equal(database, COLL)
+    again.terminate()
+    capture.terminate()
+
+
+def test_a_reindex_begins_at_a_mark_and_is_fed_by_the_log(site, database, log):
+    database[COLL].insert_many([{"_id": number} for number in range(50)])
+    capture, worker = site.start("capture"), site.start("apply")
+    worker.until_live()
+    site.settings_of(shards=2)
+    with meanwhile(write_into(database[COLL])):
+        done = site.run("reindex", f"{database.name}.{COLL}")
+    assert done.returncode == 0, done.stderr
+    site.until_equal(database, COLL)
+    assert next(iter(site.ask("GET", f"_alias/{site.index(f'{database.name}.{COLL}')}"))).endswith("-g2")
+    assert site.run("verify").returncode == 0
+    worker.terminate()
+    capture.terminate()
+
+
+def test_what_came_since_a_moment_is_applied_again(site, database, log):
+    database[COLL].insert_one({"_id": "before"})
+    capture, worker = site.start("capture"), site.start("apply")
+    worker.until_live()
+    begun = datetime.now(UTC)
+    database[COLL].insert_many([{"_id": number} for number in range(20)])
+    database[COLL].delete_one({"_id": 7})
+    site.until_equal(database, COLL)
+    refused = site.run("apply", "--from-time", f"{begun:%Y-%m-%dT%H:%M:%SZ}")
+    assert refused.returncode == 2
+    assert "--from-time: a process applies the changes" in refused.stderr
+    worker.terminate()
+    again = site.start("apply", "--from-time", f"{begun:%Y-%m-%dT%H:%M:%SZ}")
+    again.until_logged("applying again")
+    until(lambda: again.metric("penstock_changes_total") >= 21, lambda: f"21 changes:\n{again.scrape()}")
+    site.until_equal(database, COLL)
+    again.terminate()
+    capture.terminate()
+
+
 def test_a_worker_refuses_what_goes_through_the_log(site, database):
     done = site.run("run")
     assert done.returncode == 2
@@ -169,3 +256,10 @@ def send(servers, topic, key, value, headers) -> None:
     producer = Producer({"bootstrap.servers": servers, "acks": "all"})
     producer.produce(topic, key=key, value=value, headers=headers, partition=0)
     assert producer.flush(60) == 0
+
+
+def committed_number(servers, group, topic) -> int:
+    """The running number that a group has committed for the first partition; 0 where it has committed nothing."""
+    with closing(Consumer({"bootstrap.servers": servers, "group.id": group})) as consumer:
+        found = committed_of(consumer, [Partition(topic, 0)])[Partition(topic, 0)]
+    return found.place.number if found else 0

@@ -1,11 +1,14 @@
 """`penstock apply`."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from penstock.cli.extras import not_installed
+from penstock.cli.preparation import set_up_process
 from penstock.cli.service import serve
+from penstock.cli.signals import stop_signals
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 
@@ -26,12 +29,23 @@ def apply(
             " again.",
         ),
     ] = None,
+    from_time: Annotated[
+        datetime | None,
+        typer.Option(
+            "--from-time",
+            formats=["%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%SZ"],
+            metavar="TIME",
+            help="Apply again what came since this time (UTC), such as 2026-11-29T12:00Z. It changes nothing that is"
+            " right. All processes must be stopped.",
+        ),
+    ] = None,
 ) -> None:
     """Apply the changes that topics of Apache Kafka bring to the indexes, until stopped.
 
     Each index has a consumer group: start the command several times, on several machines, and the processes share its
-    partitions; `--processes` starts several at once. The first start reads the topics from their start; later ones go
-    on where the group is. `penstock load` copies what the topics no longer hold. SIGTERM and Ctrl-C stop it cleanly.
+    partitions; `--processes` starts several at once. What `penstock capture` writes is loaded first. Of topics that
+    others fill, the first start reads all, and `penstock load` copies what they no longer hold; later starts go on
+    where the group is. SIGTERM and Ctrl-C stop it cleanly.
     """
     try:
         from penstock.delivery.topics import service
@@ -40,6 +54,12 @@ def apply(
             error, "penstock apply", extra="kafka", packages=("confluent_kafka",), parts=_PARTS
         ) from None
 
+    if from_time:
+        from penstock.delivery.topics.from_time import go_back
+
+        set_up_process(settings)
+        with stop_signals() as signals:
+            go_back(settings, from_time.replace(tzinfo=UTC), stop=signals.stop, intervals=intervals)
     if processes is None:
         serve("apply", service.run, settings, intervals)
     else:

@@ -99,6 +99,22 @@ class ControlStream:
                     said = True
                 pause.wait()
 
+    def mark_at(self, version: int) -> PassedMark:
+        """Return the last mark that is not newer than a version, or the oldest one. Raises SourceUnavailable, Stopped.
+
+        The records of marks bear the broker's or the producer's time, so all that are kept are looked at.
+        """
+        pause = Backoff(self._closed, most_s=1.0)
+        with MarkReader.opened(self.settings, self.marks_topic, self.group) as reader:
+            while True:
+                best: ReadMark | None = None
+                for found in reader.all():
+                    if self.topic in found.mark.topics and (best is None or found.mark.position.time <= version):
+                        best = found
+                if best:
+                    return self._passed(best, self._marks_id())
+                pause.wait()
+
     def batches(self, after: Position | None, transform: SourceTransform) -> Iterator[Batch]:
         """Yield the control changes of passed marks, and an empty batch at each look. Raises PositionLost."""
         passed = PassedMark.of((after or self.position_now()).token)

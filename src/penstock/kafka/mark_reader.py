@@ -61,13 +61,24 @@ class MarkReader:
         finally:
             reader.consumer.close()
 
-    def newest(self) -> ReadMark | None:
-        """Return the newest mark, None while there is none; `read` goes on after it. Raises SourceUnavailable."""
+    def all(self) -> list[ReadMark]:
+        """Return all marks that are there now, none where they cannot be had at present. Raises SourceUnavailable."""
+        low, high = self._bounds()
+        if low == high:
+            return []
+        self.go_to(low)
+        return self._until(high)
+
+    def _bounds(self) -> tuple[int, int]:
         try:
-            low, high = self.consumer.get_watermark_offsets(TopicPartition(self.topic, 0), timeout=_REQUEST_S)
+            return self.consumer.get_watermark_offsets(TopicPartition(self.topic, 0), timeout=_REQUEST_S)
         except KafkaException as error:
             self.note(error.args[0])
-            return None
+            return 0, 0
+
+    def newest(self) -> ReadMark | None:
+        """Return the newest mark, None while there is none; `read` goes on after it. Raises SourceUnavailable."""
+        low, high = self._bounds()
         look, found, start = _FIRST_LOOK, list[ReadMark](), high
         while not found and start > low:
             start = max(low, high - look)
