@@ -109,6 +109,11 @@ class Topics:
         wanted = TopicPartition(topic, 0, before)
         self._admin.delete_records([wanted])[wanted].result(_WITHIN_S)
 
+    def protocol_of(self, group: str) -> str:
+        """The protocol by which a group shares its partitions, as the broker knows it."""
+        found = self._admin.describe_consumer_groups([group])[group].result(_WITHIN_S)
+        return str(found.type.name).lower()
+
     def until_applied(self, group: str, topic: str) -> None:
         """Wait until a group has committed all that a topic holds."""
         with closing(Consumer({"bootstrap.servers": self.servers, "group.id": group})) as looker:

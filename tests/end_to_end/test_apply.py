@@ -239,6 +239,7 @@ def test_a_member_that_was_held_up_sends_nothing_that_is_another_ones(protocol, 
     with topics.connector(database, COLL, topic, form="keys"):
         held_up = site.start("apply")
         held_up.until_live()
+        assert topics.protocol_of(f"penstock-{database.name}.{site.index(f'{database.name}.{COLL}')}-g1") == protocol
         other = site.start("apply")
         database[COLL].insert_one({"_id": 1, "n": 1})
         site.until_equal(database, COLL)

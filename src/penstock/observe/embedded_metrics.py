@@ -45,8 +45,19 @@ REACTION_UNITS: Final[dict[str, str]] = {
 """The metrics of a worker's reactions together, written where there are any. ReactionLagSeconds: of the one that is
 furthest behind. ReactionsWaiting and ReactionsStopped: how many wait for their target, or have stopped by an error."""
 
+CAPTURE_UNITS: Final[dict[str, str]] = {
+    "CaptureLagSeconds": "Seconds",
+    "CapturesHeld": "Count",
+    "Captured": "Count",
+    "CapturePositionsLost": "Count",
+}
+"""The metrics of `penstock capture`, in the place of those of a worker. CapturesHeld: the databases that this process
+captures, 0 on standby. CaptureLagSeconds: of the one that is furthest behind; none on standby. Captured: records."""
+
 _HELD: Final[tuple[MetricName, ...]] = ("penstock_lease_held", "penstock_log_partitions")
 """What says that a pipeline is this worker's: its lease, or partitions of its topics."""
+
+_RECORDS: Final = frozenset({"upsert", "delete", "unresolved"})
 
 _OUTCOMES: Final = {
     "written": "Written",
@@ -81,11 +92,11 @@ def publishing(name: str | None, metrics: Metrics, *, every_s: float = 60.0) -> 
     if name is None:
         yield
         return
-    units = WORKER_UNITS | REACTION_UNITS
+    units = WORKER_UNITS | REACTION_UNITS | CAPTURE_UNITS
     ending, totals = threading.Event(), dict.fromkeys(units, 0.0)
 
     def publish() -> None:
-        values = {**_values(metrics, totals), **_reaction_values(metrics, totals)}
+        values = _capture_values(metrics, totals) or {**_values(metrics, totals), **_reaction_values(metrics, totals)}
         write_line(WORKER, name, values, units, {})
 
     def keep_on() -> None:
@@ -140,6 +151,27 @@ def _reaction_values(metrics: Metrics, totals: dict[str, float]) -> dict[str, fl
         "ReactionLagSeconds": max(lags),
         **_added(counted, totals),
         **{name: sum(value for _, value in _samples(metrics, gauge)) for name, gauge in gauges.items()},
+    }
+
+
+def _capture_values(metrics: Metrics, totals: dict[str, float]) -> dict[str, float]:
+    """Return the same of captures; empty where there are none."""
+    leading = {labels["capture"]: value for labels, value in _samples(metrics, "penstock_capture_leading")}
+    if not leading:
+        return {}
+    lags = [
+        value for labels, value in _samples(metrics, "penstock_capture_lag_seconds") if leading.get(labels["capture"])
+    ]
+    events = _samples(metrics, "penstock_capture_events_total")
+    lost = _samples(metrics, "penstock_capture_positions_lost_total")
+    counted = {
+        "Captured": sum(value for labels, value in events if labels["outcome"] in _RECORDS),
+        "CapturePositionsLost": sum(value for _, value in lost),
+    }
+    return {
+        **({"CaptureLagSeconds": max(lags)} if lags else {}),
+        "CapturesHeld": sum(leading.values()),
+        **_added(counted, totals),
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from penstock.observe.embedded_metrics import REACTION_UNITS, WORKER, WORKER_UNITS, publishing
+from penstock.observe.embedded_metrics import CAPTURE_UNITS, REACTION_UNITS, WORKER, WORKER_UNITS, publishing
 from penstock.observe.metrics import Metrics
 from testkit.workspace import until
 
@@ -83,3 +83,24 @@ def test_without_a_name_nothing_is_written(written: Callable[[], list[dict[str, 
     with publishing(None, Metrics(), every_s=0.001):
         pass
     assert written() == []
+
+
+def test_capture_tells_what_it_captures_in_the_place_of_a_worker(
+    written: Callable[[], list[dict[str, Any]]],
+) -> None:
+    metrics = Metrics()
+    for name, leading, lag in (("shop", 1, 3), ("mail", 0, 900)):
+        metrics.set("penstock_capture_leading", leading, capture=name)
+        metrics.set("penstock_capture_lag_seconds", lag, capture=name)
+    with publishing("capture", metrics, every_s=60):
+        for outcome in ("upsert", "delete", "unresolved", "control", "left_out"):
+            metrics.count("penstock_capture_events_total", 2, capture="shop", outcome=outcome)
+        metrics.count("penstock_capture_positions_lost_total", capture="shop", reason="topic")
+    (line,) = written()
+    assert {name: line[name] for name in CAPTURE_UNITS} == {
+        "CaptureLagSeconds": 3,
+        "CapturesHeld": 1,
+        "Captured": 6,
+        "CapturePositionsLost": 1,
+    }
+    assert "PipelinesHeld" not in line
