@@ -9,7 +9,8 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ _ANSWER_S = 2.0
 _LAST_ANSWER_S = 5.0
 """How long a request may take once the process is to stop."""
 _QUEUED_KB = 64 * 1024
+_ROOM_S = 0.05
+"""How long to wait for room in the client's queue before looking again."""
 _LARGEST_BYTES: Final = 64 * 1024 * 1024
 """The client's own limit, above any document; that of each topic is looked at before a record is sent."""
 _AROUND_A_RECORD: Final = 512
@@ -161,18 +164,16 @@ class LogWriter:
         try:
             self._producer.purge()
             self._producer.abort_transaction(_LAST_ANSWER_S)
-        except KafkaException as error:
-            log.info("the transaction is left to the brokers to end", log=self.name, reason=in_words(error.args[0]))
+        except (KafkaException, SystemError) as error:
+            log.info("the transaction is left to the brokers to end", log=self.name, reason=str(error))
 
     def _numbered(self) -> int:
         return sum(end.number for end in self._ends.values())
 
     def _open(self) -> None:
         if not self._is_open:
-            try:
+            with self._translated():
                 self._producer.begin_transaction()
-            except KafkaException as error:
-                raise self._ended(error.args[0]) from error
             self._is_open = True
             self.opened_at = time.monotonic()
 
@@ -181,9 +182,9 @@ class LogWriter:
             try:
                 return self._producer.produce(*record)
             except BufferError:
-                self._producer.poll(0.05)
-                if self._stop.is_set():
-                    raise Stopped("stopped while the log takes no more") from None
+                with self._translated():
+                    self._producer.poll(_ROOM_S)
+                self._require_patience()
             except KafkaException as error:
                 raise self._ended(error.args[0]) from error
 
@@ -193,8 +194,9 @@ class LogWriter:
             for partition, record in its.held.items():
                 self._produce((*record[:4], self._delivered(Partition(its.name, partition), its), *record[5:]))
             its.held.clear()
-        while self._producer.flush(_ANSWER_S):
-            self._require_patience()
+        with self._translated():
+            while self._producer.flush(_ANSWER_S):
+                self._require_patience()
         if self._failed:
             raise self._ended(self._failed)
 
@@ -211,13 +213,23 @@ class LogWriter:
 
     def _until_answered(self, request: Callable[[], None]) -> None:
         while True:
-            try:
-                return request()
-            except KafkaException as error:
-                if not error.args[0].retriable():
-                    raise self._ended(error.args[0]) from error
-                self._troubles(error.args[0])
+            with self._translated():
+                try:
+                    return request()
+                except KafkaException as error:
+                    if not error.args[0].retriable():
+                        raise
+                    self._troubles(error.args[0])
             self._require_patience()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except KafkaException as error:
+            raise self._ended(error.args[0]) from error
+        except SystemError as error:  # the client has a fatal error, which its binding has lost among its callbacks
+            raise LeaseLost(f"{self.name}: another capture has taken over, or the client has failed.") from error
 
     def _require_patience(self) -> None:
         if self._stop.is_set():
