@@ -1,16 +1,22 @@
 """`penstock capture`: the changes of the source, each once, in topics of penstock's own."""
 
 import json
+import os
 import random
+import secrets
 import signal
 
 import bson
+import pymongo
 import pytest
 from bson import Binary, Decimal128, Int64, ObjectId, Regex
 from confluent_kafka.admin import NewPartitions
 
 from penstock.model import Namespace
 from penstock.mongo.codec import CODEC
+from penstock_tools.servers.kafka import Kafka
+from penstock_tools.servers.progress import Steps
+from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.captured import CapturedLog
 from testkit.connect import Topics
 from testkit.workspace import Site, meanwhile, until
@@ -31,7 +37,7 @@ def site(tmp_path, source_uri, database, kafka_servers):
 
     def capturing(*colls: str, log=None, **more) -> None:
         site.settings(
-            *(f"{database.name}.{each}" for each in colls or [COLL]),
+            *(f"{site.database.name}.{each}" for each in colls or [COLL]),
             log={
                 "bootstrap_servers": kafka_servers,
                 "own_topics": True,
@@ -44,7 +50,7 @@ def site(tmp_path, source_uri, database, kafka_servers):
             **more,
         )
 
-    site.capturing = capturing
+    site.database, site.capturing = database, capturing
     yield site
     site.close()
 
@@ -341,3 +347,56 @@ def test_check_says_that_there_are_too_few_brokers_or_none(site, database):
     done = site.run("check")
     assert "cannot be created with 3 replicas on 1 broker" in " ".join(done.stdout.split())
     assert done.returncode == 2
+
+
+def test_a_position_that_the_source_no_longer_holds_is_lost_with_what_to_do(tmp_path, site, kafka_servers):
+    with local_source(tmp_path, LocalSourceSettings(log_size=50)) as source, pymongo.MongoClient(source.uri) as client:
+        site.source_uri, database = source.uri, client["aged"]
+        prefix = {"prefix": f"own-{secrets.token_hex(4)}"}
+        log = CapturedLog(kafka_servers, prefix["prefix"], "aged")
+        site.database = database
+        site.capturing(log=prefix, pipeline={"on_position_lost": "stop"})
+        database.create_collection(COLL)
+        first = site.start("capture")
+        first.until_live()
+        first.terminate()
+        for number in range(100):
+            database[COLL].insert_one({"_id": number})
+        stopped = site.start("capture")
+        assert stopped.end() == 3
+        assert f"Run `penstock load --again aged.{COLL}`" in stopped.errors
+        site.capturing(log=prefix)
+        healed = site.start("capture")
+        line = healed.until_logged("position lost: changes are missing in the log, which goes on from now")
+        assert line["heal"] == f"penstock load --again aged.{COLL}"
+        healed.until_live()
+        database[COLL].insert_one({"_id": 100})
+        until(lambda: [each.id for each in log.records(COLL)] == [100], "it goes on from now")
+        (lost,) = [each for each in log.marks() if each.control]
+        assert (lost.control.kind, str(lost.control.namespace)) == ("invalidate", f"aged.{COLL}")
+        assert lost.position.time == lost.control.version
+        healed.terminate()
+
+
+def test_a_broker_that_is_killed_and_comes_back_costs_nothing(tmp_path, site, database):
+    broker = Kafka(tmp_path, port=0, progress=Steps())
+    try:
+        broker.wait_ready()
+        servers = broker.bootstrap_servers
+        log = CapturedLog(servers, "own", database.name)
+        site.capturing(log={"bootstrap_servers": servers})
+        database.create_collection(COLL)
+        worker = site.start("capture")
+        worker.until_live()
+        with meanwhile(written(database)):
+            until(lambda: len(log.records(COLL)) > 50, "it captures")
+            before = len(log.records(COLL))
+            os.killpg(broker.child.pid, signal.SIGKILL)
+            broker.child.stop()
+            broker = Kafka(tmp_path, port=int(servers.rpartition(":")[2]), progress=Steps())
+            broker.wait_ready()
+            until(lambda: len(log.records(COLL)) > before + 50, lambda: f"it goes on:\n{worker.errors}")
+        until_captured(log, database)
+        worker.terminate()
+    finally:
+        broker.child.stop()

@@ -33,6 +33,8 @@ _SILENT = logging.Logger("librdkafka", logging.CRITICAL + 1)
 _TRANSACTION_MS: Final = 30_000
 """After this time the brokers end the transaction of a writer that is gone; a successor ends it at once."""
 _ANSWER_S = 2.0
+_SAID_AFTER_S = 10.0
+"""A request that takes longer is a trouble, and is reported."""
 _LAST_ANSWER_S = 5.0
 """How long a request may take once the process is to stop."""
 _QUEUED_KB = 64 * 1024
@@ -212,6 +214,7 @@ class LogWriter:
         return note
 
     def _until_answered(self, request: Callable[[], None]) -> None:
+        began = time.monotonic()
         while True:
             with self._translated():
                 try:
@@ -219,7 +222,8 @@ class LogWriter:
                 except KafkaException as error:
                     if not error.args[0].retriable():
                         raise
-                    self._troubles(error.args[0])
+                    if time.monotonic() - began > _SAID_AFTER_S:
+                        self._troubles(error.args[0])
             self._require_patience()
 
     @contextmanager
