@@ -92,8 +92,7 @@ class Log:
         (self.cursor,) = cursors_of(self.changes.at.settings([NAME]).model_copy(update={"log": log}))
         topics, marks = OwnTopics(log), marks_topic_of(log.prefix, DB)
         topics.make_marks(marks)
-        topics.make([topic_of(log.prefix, Namespace(DB, NAME))])
-        found = topics.describe([topic_of(log.prefix, Namespace(DB, NAME))]).values()
+        found = topics.make([topic_of(log.prefix, Namespace(DB, NAME))], threading.Event()).values()
         ends = {Partition(each.name, number): End(0, 0) for each in found for number in range(each.partitions)}
         with closing(LogWriter(log, marks, marks, stop=threading.Event())) as writer:
             writer.begin()

@@ -262,6 +262,21 @@ def test_a_topic_that_was_deleted_and_made_again_is_a_lost_position(policy, site
     second.terminate()
 
 
+def test_a_topic_that_is_deleted_while_it_is_written_is_made_again(site, database, log):
+    site.capturing()
+    database.create_collection(COLL)
+    worker = site.start("capture")
+    worker.until_live()
+    database[COLL].insert_one({"_id": 1})
+    until(lambda: len(log.records(COLL)) == 1, "it is captured")
+    log.admin.delete_topics([log.topic(COLL)])[log.topic(COLL)].result()
+    database[COLL].insert_one({"_id": 2})
+    worker.until_logged("position lost: a topic was deleted and made again")
+    until(lambda: [each.id for each in log.records(COLL)] == [2], lambda: f"the new topic:\n{worker.errors}")
+    assert [each.control.kind for each in log.marks() if each.control] == ["invalidate"]
+    worker.terminate()
+
+
 def test_a_topic_of_another_number_of_partitions_is_refused(site, database, log):
     site.capturing()
     database.create_collection(COLL)

@@ -96,11 +96,9 @@ class CaptureTerm:
     def _begin(self, mark: Mark | None) -> None:
         """Make sure of the topics, and write a first mark where there is none, or where it says something else now."""
         self._captured = self._collections(mark)
-        topics = OwnTopics(self.cursor.settings.log)
-        topics.make(self._captured.topics)
-        start = compare(
-            self.cursor.settings.log, self._captured, topics.describe(self._captured.topics), mark, self.ending
-        )
+        settings = self.cursor.settings.log
+        topics = OwnTopics(settings).make(self._captured.topics, self.ending)
+        start = compare(settings, self._captured, topics, mark, self.ending)
         self._writer.go_on(start.topics, start.ends)
         source = self._source_identity(mark)
         position = mark.position if mark else self._position_now()

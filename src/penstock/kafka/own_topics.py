@@ -1,6 +1,8 @@
 """penstock's own topics at the brokers: made where they are missing, and looked at."""
 
 import re
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from penstock.errors import SettingsError
+from penstock.errors import SettingsError, SourceUnavailable, Stopped
 from penstock.kafka.connection import Troubles, configuration, in_words, unavailable
 from penstock.observe.wording import counted
 from penstock.settings import LogSettings
@@ -22,6 +24,7 @@ from penstock.settings import LogSettings
 T = TypeVar("T")
 
 _ANSWER_S = 30.0
+_LOOK_S = 0.2
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _MOST_WITHOUT_SPARE = 2
 """With so many replicas or fewer, none may be missing for a write that waits for two of them."""
@@ -77,16 +80,31 @@ class OwnTopics:
         keep = {"cleanup.policy": "compact", "min.compaction.lag.ms": self._retention_ms}
         self._make([NewTopic(name, 1, self.settings.topic_replication, config={**self._safe, **keep})])
 
-    def make(self, names: Sequence[str]) -> None:
-        """Make the topics of collections, those that are not there. Raises SettingsError, SourceUnavailable."""
+    def make(self, names: Sequence[str], stop: threading.Event) -> dict[str, Topic]:
+        """Make the topics of collections, those that are not there, and describe all, once the brokers know them.
+
+        Raises SettingsError, SourceUnavailable, Stopped.
+        """
         keep = {"cleanup.policy": "delete", "retention.ms": self._retention_ms}
         wanted = self.settings
-        self._make(
-            [
-                NewTopic(each, wanted.topic_partitions, wanted.topic_replication, config={**self._safe, **keep})
-                for each in names
-            ]
-        )
+        topics = [
+            NewTopic(each, wanted.topic_partitions, wanted.topic_replication, config={**self._safe, **keep})
+            for each in names
+        ]
+        until = time.monotonic() + _ANSWER_S
+        while True:
+            self._make(topics)  # again, where the brokers are still about to delete one
+            found = self.describe(names)
+            if found.keys() >= set(names):
+                return found
+            if time.monotonic() > until:
+                missing = ", ".join(sorted(set(names) - found.keys()))
+                raise SourceUnavailable(
+                    f"The brokers do not show the topics {missing}, which were made.",
+                    "Look at the brokers, and whether the user may describe these topics.",
+                )
+            if stop.wait(_LOOK_S):
+                raise Stopped("stopped while topics were made")
 
     def describe(self, names: Sequence[str]) -> dict[str, Topic]:
         """Return those of the topics that exist, by their names. Raises SourceUnavailable."""
