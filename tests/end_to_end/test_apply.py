@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -202,6 +203,17 @@ def test_a_topic_of_another_form_is_refused_with_what_its_records_lack(site, dat
     assert worker.end() == 2
     assert f"[[topics]] {topic}: none of its records is understood" in worker.errors
     assert "let the producer write the document's _id into it" in worker.errors
+
+
+@pytest.mark.parametrize("processes", [(), ("--processes", "2")])
+def test_it_ends_soon_after_a_signal_though_no_broker_answers(processes, site, database):
+    topic = {"topic": "cdc", "collection": f"{database.name}.{COLL}", "form": "keys"}
+    site.settings(f"{database.name}.{COLL}", log={"bootstrap_servers": "127.0.0.1:1"}, topics=[topic])
+    worker = site.start("apply", *processes)
+    worker.until_logged("apply begins", collections=[f"{database.name}.{COLL}"])
+    asked = time.monotonic()
+    worker.terminate()
+    assert time.monotonic() - asked < 15
 
 
 def test_a_collection_without_a_topic_is_refused(site, database, kafka_servers):

@@ -29,7 +29,7 @@ def run(
 ) -> None:
     """Capture until `stop` is set. Raises SettingsError, PositionLost, SourceUnavailable, SystemicFault."""
     cursors = cursors_of(settings)
-    require_brokers(settings.log)
+    require_brokers(settings.log, stop)
     with source_connection(settings.source, stop=stop) as connection:
         for each in cursors:
             _require_streams(connection, each, stop)

@@ -1,5 +1,6 @@
 """The settings of the log as the configuration of a client."""
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,13 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from penstock.errors import SettingsError, SourceUnavailable
+from penstock.errors import SettingsError, SourceUnavailable, Stopped
 from penstock.settings import LogSettings
 
 log = structlog.get_logger(__name__)
 
 _ANSWER_S = 30.0
+_LOOK_S = 1.0
 _SAID_EVERY_S = 30.0
 
 _NOT_ALLOWED = {
@@ -72,13 +74,19 @@ def configuration(settings: LogSettings, troubles: Callable[[KafkaError], None])
     return config
 
 
-def require_brokers(settings: LogSettings) -> None:
-    """Raise SourceUnavailable when no broker answers within half a minute, SettingsError."""
+def require_brokers(settings: LogSettings, stop: threading.Event) -> None:
+    """Raise SourceUnavailable when no broker answers within half a minute, Stopped, SettingsError."""
     troubles = Troubles(settings)
-    try:
-        AdminClient(configuration(settings, troubles)).list_topics(timeout=_ANSWER_S)
-    except KafkaException as error:
-        raise unavailable(error.args[0], settings, troubles.last) from error
+    admin, until = AdminClient(configuration(settings, troubles)), time.monotonic() + _ANSWER_S
+    while not stop.is_set():
+        try:
+            admin.list_topics(timeout=_LOOK_S)
+        except KafkaException as error:
+            if time.monotonic() > until:
+                raise unavailable(error.args[0], settings, troubles.last) from error
+        else:
+            return
+    raise Stopped("stopped before a broker answered")
 
 
 def unavailable(error: KafkaError, settings: LogSettings, trouble: str = "") -> SourceUnavailable:

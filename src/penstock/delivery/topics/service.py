@@ -40,7 +40,7 @@ def run(
     _require_topics(settings)
     each_alone = settings.source.model_copy(update={"cursor_per": "collection"})  # a group feeds one index
     planner = Planner(settings.model_copy(update={"source": each_alone}))
-    require_brokers(settings.log)
+    require_brokers(settings.log, stop)
     own = [Namespace.named(each.namespace) for each in settings.collections if settings.has_own_topic(each.namespace)]
     newest = {topic: NewestMark(settings.log, topic) for topic in {marks_topic_for(settings, each) for each in own}}
     with wired(settings, metrics=metrics, stop=stop, intervals=intervals) as wiring:

@@ -1,5 +1,6 @@
 """The part of `check` that looks at the log: its brokers, and the topics of penstock's own."""
 
+import threading
 from collections.abc import Iterator
 
 from penstock.capture.collections import CursorSettings, cursors_of
@@ -18,7 +19,7 @@ _FOR_EVER = -1
 def log_findings(settings: Settings) -> Iterator[CheckFinding]:
     """Yield what can be said of the log. The settings have collections in the place of patterns."""
     try:
-        require_brokers(settings.log)
+        require_brokers(settings.log, threading.Event())
         topics = OwnTopics(settings.log)
         brokers = topics.brokers
         yield ok("log", "connection", f"{counted(brokers, 'broker')} at {settings.log.bootstrap_servers}")
