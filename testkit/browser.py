@@ -1,4 +1,7 @@
-"""The system's Chromium, and what a test holds against a page: errors, refused content, width, what is unusable."""
+"""The system's Chromium, and what a test holds against a page: errors, refused content, width, what is unusable.
+
+What starts it is imported when it is called: that takes most of a second, in each process that collects the tests.
+"""
 
 import os
 import shutil
@@ -6,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page, Response
 
 REQUIRED: Final = "PENSTOCK_TEST_BROWSER"
 """Set to `required`, the tests fail without a browser, instead of being skipped."""
@@ -36,8 +40,10 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def started_browser() -> Iterator[Browser]:
+def started_browser() -> Iterator["Browser"]:
     """Start the browser. It runs without its sandbox, which root and containers do not have."""
+    from playwright.sync_api import sync_playwright
+
     path = chromium()
     assert path, MISSING
     environ: dict[str, str | float | bool] = {**os.environ, "LANG": "en_US.UTF-8"}
@@ -53,7 +59,7 @@ def started_browser() -> Iterator[Browser]:
 class Tab:
     """A tab of somebody, and what went wrong in it."""
 
-    page: Page
+    page: "Page"
     address: str
     wrong: list[str] = field(default_factory=list)
 
@@ -64,7 +70,7 @@ class Tab:
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("response", self._note)
 
-    def open(self, path: str) -> Page:
+    def open(self, path: str) -> "Page":
         """Open a page of the console."""
         answer = self.page.goto(self.address + path)
         assert answer, path
@@ -97,7 +103,7 @@ class Tab:
         refused = self.page.evaluate("() => window.refused || []")
         return [*self.wrong, *(f"refused: {each}" for each in refused), *self._too_wide(), *self._unusable()]
 
-    def _note(self, answer: Response) -> None:
+    def _note(self, answer: "Response") -> None:
         if answer.status >= 400:
             self.wrong.append(f"{answer.url} answered {answer.status}")
 
@@ -119,7 +125,7 @@ class Tab:
         ]
 
 
-def new_context(browser: Browser, *, theme: Theme = "light", width: int = WIDE, **more: Any) -> BrowserContext:
+def new_context(browser: "Browser", *, theme: Theme = "light", width: int = WIDE, **more: Any) -> "BrowserContext":
     """Return a window of its own, with cookies of its own."""
     size = {"width": width, "height": _HEIGHTS[width]}
     return browser.new_context(viewport=size, color_scheme=theme, locale="en-US", timezone_id="UTC", **more)

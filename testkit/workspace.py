@@ -35,21 +35,23 @@ PENSTOCK = [sys.executable, "-c", _FAST_MAIN]
 
 FAST = Intervals.fast()
 WITHIN_S = 120
+_COMPARED_EVERY_S = 0.2
+"""Between two comparisons of everything in source and index, each of which refreshes the index."""
 
 _FORKS = multiprocessing.get_context("forkserver")
 """Commands are forked from a process that has done what each of them begins with: it takes longer than most tests."""
 _FORKS.set_forkserver_preload(["testkit.preloaded"])
 
 
-def until(condition, what, *, within_s=WITHIN_S):
-    """Wait for the condition and answer what it gave; `what` may be called to say what was found instead."""
+def until(condition, what, *, within_s=WITHIN_S, every_s=0.05):
+    """Wait for the condition and return what it gave; `what` may be called to say what was found instead."""
     deadline = time.monotonic() + within_s
     while True:
         if answer := condition():
             return answer
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within_s} s: {what() if callable(what) else what}")
-        time.sleep(0.05)
+        time.sleep(every_s)
 
 
 @contextmanager
@@ -122,6 +124,7 @@ class Worker:
 
     def __init__(self, folder: Path, number: int, arguments: list[str], clock_s: float, intervals: Intervals) -> None:
         self.killed = False
+        self._address = ""
         self._log = folder / f"worker-{number}.log"
         self._output = folder / f"worker-{number}.out"
         command = _Command(folder, tuple(arguments), self._output, self._log, intervals, clock_s)
@@ -173,11 +176,13 @@ class Worker:
 
     def _fetch(self, path: str) -> str:
         assert self.process.exitcode is None, self.errors
-        served = self.lines("serving health and metrics")
-        if not served:
-            return ""
+        if not self._address:
+            served = self.lines("serving health and metrics")
+            if not served:
+                return ""
+            self._address = served[0]["address"]
         try:
-            with urllib.request.urlopen(served[0]["address"] + path, timeout=10) as answer:
+            with urllib.request.urlopen(self._address + path, timeout=10) as answer:
                 return answer.read().decode()
         except urllib.error.HTTPError as unhealthy:
             return unhealthy.read().decode()
@@ -328,7 +333,7 @@ class Site:
                 assert each.killed or not each.process.exitcode, each.errors
             return "\n".join(self.differences(database, *colls, served_as=served_as)[:20])
 
-        until(lambda: not found(), found, within_s=within_s)
+        until(lambda: not found(), found, within_s=within_s, every_s=_COMPARED_EVERY_S)
 
     def letters(self, database: Database) -> list[dict]:
         """The dead letters of a database's collections."""

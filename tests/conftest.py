@@ -39,7 +39,7 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:CompileT
 that the servers compute. The first one is cheap, so it compiles early: what is interpreted costs more, a fifth of what
 OpenSearch computes after its start."""
 
-_SLOWEST_FIRST = ("infra", "end_to_end", "benchmarks", "crash", "faults", "tools", "contract")
+_SLOWEST_FIRST = ("infra", "end_to_end", "browser", "benchmarks", "crash", "faults", "tools", "contract")
 MAJORITY_LAG_MS = int(os.environ.get("PENSTOCK_TEST_MAJORITY_LAG_MS", "0"))
 
 _MEMORY = Path("/dev/shm")

@@ -7,17 +7,19 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Browser
 
 from testkit.browser import MISSING, REQUIRED, Tab, chromium, new_context, started_browser
 from testkit.city_site import OPERATOR, CitySite, city_site
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator["Browser"]:
     """The browser, for the tests of a file: no other may have its event loop in its thread."""
     if chromium() is None:
         if os.environ.get(REQUIRED) == "required":
@@ -29,7 +31,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def site(
-    browser: Browser,
+    browser: "Browser",
     tmp_path_factory: pytest.TempPathFactory,
     source_uri: str,
     sink_url: str,
@@ -40,7 +42,7 @@ def site(
 
 
 @pytest.fixture(scope="module")
-def logged_in(browser: Browser, site: CitySite) -> Any:
+def logged_in(browser: "Browser", site: CitySite) -> Any:
     """The cookies of an operator, who has logged in by the form."""
     context = new_context(browser)
     tab = Tab(context.new_page(), site.address)
@@ -51,7 +53,7 @@ def logged_in(browser: Browser, site: CitySite) -> Any:
 
 
 @pytest.fixture
-def opened(browser: Browser, site: CitySite, logged_in: Any) -> Iterator[Callable[..., Tab]]:
+def opened(browser: "Browser", site: CitySite, logged_in: Any) -> Iterator[Callable[..., Tab]]:
     """Open a tab of the operator, in a window of its own; `anonymous` opens one of somebody else."""
     with ExitStack() as stack:
 

@@ -2,9 +2,9 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser
 
 from penstock.opensearch.state.store import StateStore
 from penstock.opensearch.state.workers import WorkerState
@@ -13,6 +13,9 @@ from testkit.browser import NARROW, WIDE, Tab, new_context
 from testkit.console_client import OPERATOR, served_console
 from testkit.sink_access import side
 from testkit.workspace import meanwhile
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 NAMESPACE, TOPIC = "shop_of_members.orders", "cdc.shop_of_members.orders"
 PIPELINE = f"members/{NAMESPACE}"
@@ -58,7 +61,7 @@ def address(sink_url: str, source_uri: str, tmp_path: Path):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [WIDE, NARROW])
-def test_members_can_be_seen(browser: Browser, address: str, theme: str, width: int, tmp_path: Path) -> None:
+def test_members_can_be_seen(browser: "Browser", address: str, theme: str, width: int, tmp_path: Path) -> None:
     context = new_context(browser, theme=theme, width=width)
     tab = Tab(context.new_page(), address)
     tab.log_in(OPERATOR, "Ann")

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from infra import assets
 from penstock.lambdas import environment
 from penstock.lambdas.environment import HANDLERS, VARIABLES
 from testkit.functions_template import OTHER, STACK, plain, properties
@@ -110,6 +109,8 @@ def test_every_log_group_has_a_retention(synth):
 
 def test_the_deployed_folders_hold_the_handlers_and_the_command(synthesis, tmp_path, monkeypatch):
     """The one synthesis with the real code, instead of its stand-in."""
+    from infra import assets  # which needs the CDK library
+
     monkeypatch.setattr(assets, "BUILT", tmp_path)
     deployed = synthesis({"asset_folder": ""})
     folders = sorted(deployed.folder.glob("asset.*"))

@@ -9,7 +9,6 @@ import pytest
 from botocore.loaders import create_loader
 from botocore.session import get_session
 from botocore.stub import Stubber
-from moto import mock_aws
 
 from penstock.operations.check.finding import CheckFinding
 from penstock_tools.aws.account import SERVICE_LINKED_ROLE, account_findings
@@ -101,6 +100,8 @@ class Account:
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
+    from moto import mock_aws  # takes half a second, in each process that collects the tests
+
     with ExitStack() as stack:
         stack.enter_context(mock_aws())
         yield Account(stack)
