@@ -1,6 +1,7 @@
 """One cursor: stands by until it is its turn, captures for a term, and begins again."""
 
 import threading
+import time
 from dataclasses import dataclass, field
 
 import structlog
@@ -20,6 +21,9 @@ from penstock.runtime.intervals import Intervals
 from penstock.runtime.threads import ChildEvent, side_by_side
 
 log = structlog.get_logger(__name__)
+
+_LASTED_S = 60.0
+"""After a term of this length its end has nothing to do with that of the one before."""
 
 
 @dataclass
@@ -50,27 +54,38 @@ class CaptureCursor:
     def _capture(self, stop: threading.Event) -> None:
         settings = self.cursor.settings.log
         marks = marks_topic_of(settings.prefix, self.cursor.db, self.cursor.own)
-        OwnTopics(settings).make_marks(marks)
         pause = Backoff(stop, first_s=0.1)
+        while not stop.is_set():
+            try:
+                OwnTopics(settings).make_marks(marks)
+                break
+            except ReadAgain as away:
+                self._say(away)
+                pause.wait()
         with Member(settings, f"{marks}.capture", [marks], stop=stop, reads=False) as member:
             while not stop.is_set():
                 self.report.enter("standby")
-                term = member.next_term()
+                term, began = member.next_term(), time.monotonic()
                 try:
                     self._term(term)
                 except TermOver:
                     pause.reset()
                 except (LeaseLost, ReadAgain) as over:
-                    log.warning("capture begins again", capture=self.cursor.name, reason=str(over))
-                    self.metrics.count("penstock_capture_restarts_total", capture=self.cursor.name)
+                    self._say(over)
                     term.ending.set()
                     term.done.set()
+                    if time.monotonic() - began > _LASTED_S:
+                        pause.reset()
                     pause.wait()
                 except Stopped:
                     continue
                 finally:
                     term.ending.set()
                     term.done.set()
+
+    def _say(self, over: LeaseLost | ReadAgain) -> None:
+        log.warning("capture begins again", capture=self.cursor.name, reason=str(over))
+        self.metrics.count("penstock_capture_restarts_total", capture=self.cursor.name)
 
     def _term(self, term: Term) -> None:
         CaptureTerm(

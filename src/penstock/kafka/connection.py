@@ -10,7 +10,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from penstock.errors import SettingsError, SourceUnavailable, Stopped
+from penstock.errors import ReadAgain, SettingsError, SourceUnavailable, Stopped
 from penstock.settings import LogSettings
 
 log = structlog.get_logger(__name__)
@@ -25,6 +25,16 @@ _NOT_ALLOWED = {
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "a right on the cluster",
 }
 _TOO_OLD = frozenset({KafkaError._UNSUPPORTED_FEATURE, KafkaError.UNSUPPORTED_VERSION})
+_PASSING = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._RESOLVE,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+    }
+)
 _LOGIN = frozenset({KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._AUTHENTICATION})
 
 
@@ -101,6 +111,14 @@ def unavailable(error: KafkaError, settings: LogSettings, trouble: str = "") -> 
     return SourceUnavailable(
         f"{where} cannot be used: {trouble or in_words(error)}.", "Check [log] bootstrap_servers, tls and sasl."
     )
+
+
+def ended_by(error: KafkaError, settings: LogSettings, trouble: str = "") -> ReadAgain | SourceUnavailable:
+    """Return the error for what ends a piece of work: to be begun again, where the brokers may only be away."""
+    if error.code() in _PASSING or error.retriable():
+        where = f"The log at {settings.bootstrap_servers}"
+        return ReadAgain(f"{where} does not answer: {trouble or in_words(error)}.")
+    return unavailable(error, settings, trouble)
 
 
 def in_words(error: KafkaError) -> str:

@@ -7,8 +7,8 @@ from contextlib import closing
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from penstock.errors import SourceUnavailable, Stopped
-from penstock.kafka.connection import Troubles, configuration, in_words, unavailable
+from penstock.errors import ReadAgain, SourceUnavailable, Stopped
+from penstock.kafka.connection import Troubles, configuration, ended_by, in_words
 from penstock.kafka.log import Mark
 from penstock.kafka.positions import Partition
 from penstock.settings import LogSettings
@@ -30,7 +30,7 @@ _FIRST_LOOK = 50
 
 
 def newest_mark(settings: LogSettings, topic: str, stop: threading.Event) -> Mark | None:
-    """Return the last mark that was committed, None in an empty topic. Raises SourceUnavailable, Stopped."""
+    """Return the last mark that was committed, None in an empty topic. Raises ReadAgain, SourceUnavailable, Stopped."""
     troubles = Troubles(settings)
     config = {
         **configuration(settings, troubles),
@@ -51,17 +51,17 @@ def newest_mark(settings: LogSettings, topic: str, stop: threading.Event) -> Mar
                     return found
                 back *= 10
         except KafkaException as error:
-            raise unavailable(error.args[0], settings, troubles.last) from error
+            raise ended_by(error.args[0], settings, troubles.last) from error
 
 
 def records_in(settings: LogSettings, partitions: Sequence[Partition], stop: threading.Event) -> bool:
-    """Whether any of the partitions has ever held a record. Raises SourceUnavailable, Stopped."""
+    """Whether any of the partitions has ever held a record. Raises ReadAgain, SourceUnavailable, Stopped."""
     troubles = Troubles(settings)
     with closing(Consumer({**configuration(settings, troubles), "group.id": "penstock.none"})) as consumer:
         try:
             return any(_offsets(consumer, each, stop)[1] > 0 for each in partitions)
         except KafkaException as error:
-            raise unavailable(error.args[0], settings, troubles.last) from error
+            raise ended_by(error.args[0], settings, troubles.last) from error
 
 
 def _offsets(consumer: Consumer, partition: Partition, stop: threading.Event) -> tuple[int, int]:
@@ -87,9 +87,7 @@ def _last_from(consumer: Consumer, topic: str, start: int, stop: threading.Event
         message = consumer.poll(_POLL_S)
         if message is None:
             if time.monotonic() - answered_at > _ANSWER_S:
-                raise SourceUnavailable(
-                    f"The marks in {topic} cannot be read to their end.", "Look at the brokers; nothing was changed."
-                )
+                raise ReadAgain(f"The marks in {topic} cannot be read to their end at present.")
             continue
         answered_at = time.monotonic()
         error = message.error()

@@ -17,7 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from penstock.errors import SettingsError, SourceUnavailable, Stopped
-from penstock.kafka.connection import Troubles, configuration, in_words, unavailable
+from penstock.kafka.connection import Troubles, configuration, ended_by, in_words
 from penstock.observe.wording import counted
 from penstock.settings import LogSettings
 
@@ -62,7 +62,7 @@ def name_problem(name: str) -> str:
 
 @dataclass
 class OwnTopics:
-    """Makes and describes topics; used by one thread."""
+    """Makes and describes topics; used by one thread. All of it raises ReadAgain while the brokers are away."""
 
     settings: LogSettings
     _troubles: Troubles = field(init=False)
@@ -168,7 +168,7 @@ class OwnTopics:
                 f"The topic {name} cannot be made: {in_words(error)}. Change [log] prefix, topic_partitions,"
                 " topic_replication or topic_retention_s; or make the topic yourself, as docs/kafka.md says."
             )
-        return unavailable(error, self.settings, self._troubles.last)
+        return ended_by(error, self.settings, self._troubles.last)
 
     def _unless_unknown(self, asked: "Future[Any]") -> Any:
         try:
@@ -176,7 +176,7 @@ class OwnTopics:
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 return None
-            raise unavailable(error.args[0], self.settings, self._troubles.last) from error
+            raise ended_by(error.args[0], self.settings, self._troubles.last) from error
 
     def _answer(self, asked: "Future[T]") -> T:
         return self._asked(asked.result)
@@ -185,4 +185,4 @@ class OwnTopics:
         try:
             return question()
         except KafkaException as error:
-            raise unavailable(error.args[0], self.settings, self._troubles.last) from error
+            raise ended_by(error.args[0], self.settings, self._troubles.last) from error

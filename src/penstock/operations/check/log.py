@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 
 from penstock.capture.collections import CursorSettings, cursors_of
-from penstock.errors import SettingsError, SourceUnavailable
+from penstock.errors import ReadAgain, SettingsError, SourceUnavailable
 from penstock.kafka.connection import require_brokers
 from penstock.kafka.log import marks_topic_of
 from penstock.kafka.own_topics import LEAST_MAX_BYTES, OwnTopics, Topic
@@ -31,6 +31,8 @@ def log_findings(settings: Settings) -> Iterator[CheckFinding]:
             yield failure("log", "own topics", problem, exit_code=error.exit_code)
     except SourceUnavailable as error:
         yield failure("log", "connection", error.cause, error.todo)
+    except ReadAgain as error:
+        yield failure("log", "connection", str(error), "look at the brokers")
 
 
 def _cursor_findings(cursor: CursorSettings, topics: OwnTopics, brokers: int) -> Iterator[CheckFinding]:
