@@ -14,6 +14,7 @@ from confluent_kafka.admin import NewPartitions
 
 from penstock.model import Namespace
 from penstock.mongo.codec import CODEC
+from penstock.observe.metrics import METRICS
 from penstock_tools.servers.kafka import Kafka
 from penstock_tools.servers.progress import Steps
 from penstock_tools.servers.source import LocalSourceSettings, local_source
@@ -129,6 +130,8 @@ def test_each_change_is_in_the_log_once_with_its_document_as_it_is(site, databas
     for each in records:
         assert each.offset < next(end.offset for at, end in mark.ends.items() if at.number == each.partition)
     assert worker.metric("penstock_capture_events_total", outcome="upsert") == len(ids) + 2
+    reported = worker.scrape()
+    assert [each for each in METRICS if each.startswith("penstock_capture_") and f"\n{each}{{" not in reported] == []
     worker.terminate()
 
 

@@ -12,6 +12,8 @@ from testkit.workspace import until
 
 NOT_YET = {"penstock_waits_total", "penstock_second_attempts_total"}
 """Reported once there is a reason: the index waited, or refused a field."""
+OF_OTHERS = {"penstock_log_partitions", "penstock_log_lag_records", "penstock_process_restarts_total"}
+"""Of `penstock apply`; those of `penstock capture` have its name."""
 
 
 def read():
@@ -52,7 +54,7 @@ def test_a_worker_reports_every_series_that_alerts_and_dashboard_read(site, data
         for name, labels in read()
         if not any(each.name == name and labels.items() <= each.labels.items() for each in reported)
     }
-    assert missing == NOT_YET
+    assert {name for name in missing - OF_OTHERS if not name.startswith("penstock_capture_")} == NOT_YET
 
 
 def named(worker, name):
