@@ -38,6 +38,7 @@ _SAMPLES = "tests/contract/opensearch/test_samples.py"
 _SYNC = "tests/contract/lambdas/test_sync.py"
 _RENAMED = "tests/end_to_end/test_renamed_collections.py"
 _DELIVERY = "tests/unit/reactions/test_delivery.py"
+_RANGES = "tests/unit/delivery/test_range_stream.py"
 _LOG = "tests/end_to_end/test_apply_own.py"
 _REACTIONS = "tests/end_to_end/test_reactions.py"
 
@@ -333,6 +334,20 @@ PROMISES = (
         "        self.assert_held()\n        wish: Future[None] = Future()\n",
         "        return self.member._commit(position, self.topic_ids)\n        wish: Future[None] = Future()\n",
         ("tests/contract/kafka/test_member.py::test_partitions_that_were_given_back_are_committed_for_no_more",),
+    ),
+    Promise(
+        "log: range task committed before it is safe",
+        "delivery/shared_load/stream.py",
+        "                time_read = 0\n",
+        "                time_read, places[partition] = 0, Place(record.offset + 1)\n",
+        (f"{_RANGES}::test_an_offset_is_passed_when_all_of_its_range_was_read",),
+    ),
+    Promise(
+        "log: ranges of a later load passed over",
+        "delivery/shared_load/stream.py",
+        "<= record.offset < end:",
+        "<= record.offset:",
+        (f"{_RANGES}::test_a_range_of_a_later_plan_is_left_to_its_members_and_what_is_in_flight_is_completed",),
     ),
     Promise(
         "log: read_uncommitted",

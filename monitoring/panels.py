@@ -211,7 +211,19 @@ ROWS = (
                 "Read by the first copy of a collection, or one after a lost position.",
                 (_rate("penstock_load_documents_total", "pipeline"),),
                 "cps",
-                width=12,
+                width=8,
+            ),
+            Panel(
+                "Shared loads",
+                "The share of the ranges of a load that are done, by all processes.",
+                (
+                    Query(
+                        "max by (pipeline) (penstock_load_ranges_done / (penstock_load_ranges > 0))",
+                        "{{pipeline}}",
+                    ),
+                ),
+                "percentunit",
+                width=8,
             ),
             Panel(
                 "Generations that failed, aliases that point elsewhere",
@@ -220,7 +232,7 @@ ROWS = (
                     Query("max by (pipeline) (penstock_generation_failed) == 1", "failed: {{pipeline}}"),
                     Query("max by (pipeline) (penstock_searched_elsewhere) > 0", "elsewhere: {{pipeline}}"),
                 ),
-                width=12,
+                width=8,
             ),
         ),
     ),

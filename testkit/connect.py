@@ -114,6 +114,12 @@ class Topics:
         found = self._admin.describe_consumer_groups([group])[group].result(_WITHIN_S)
         return str(found.type.name).lower()
 
+    def count(self, name: str) -> int:
+        """The records of a topic that nothing was deleted from."""
+        with closing(Consumer({"bootstrap.servers": self.servers, "group.id": "count"})) as looker:
+            partitions = looker.list_topics(name).topics[name].partitions
+            return sum(looker.get_watermark_offsets(TopicPartition(name, each))[1] for each in partitions)
+
     def until_applied(self, group: str, topic: str) -> None:
         """Wait until a group has committed all that a topic holds."""
         with closing(Consumer({"bootstrap.servers": self.servers, "group.id": group})) as looker:

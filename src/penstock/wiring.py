@@ -17,6 +17,7 @@ from penstock.connections import sink_client, source_connection
 from penstock.model import Change, Namespace
 from penstock.mongo.connection import Connection
 from penstock.mongo.events import WholeEvents
+from penstock.mongo.id_ranges import IdSlice
 from penstock.mongo.identity import SourceIdentity, identity_of
 from penstock.mongo.load import MongoLoad
 from penstock.mongo.lookup import with_states
@@ -343,9 +344,10 @@ class Adapters:
         look_s, loss_look_s = self.intervals.stream_wait_s, self.intervals.indexes_s
         return ControlStream(settings.log, marks, self.group, fed.names, self._stop, look_s, loss_look_s)
 
-    def load(self, collection: FedGeneration, stop: threading.Event) -> MongoLoad:
-        """The load of one collection."""
-        return self.documents(collection, stop, self._settings.pipeline.load_rate)
+    def load(self, collection: FedGeneration, stop: threading.Event, part: IdSlice | None = None) -> MongoLoad:
+        """The load of one collection, or of a part of it."""
+        load = self.documents(collection, stop, self._settings.pipeline.load_rate)
+        return load.within(part) if part else load
 
     def documents(self, collection: FedGeneration, stop: threading.Event, rate: float | None) -> MongoLoad:
         """All documents of a collection, at most `rate` of them a second."""

@@ -127,6 +127,7 @@ def test_a_drop_waits_for_what_came_before_it_and_needs_no_load(site, database, 
     database[COLL].insert_many([{"_id": number} for number in range(20)])
     capture, worker = site.start("capture"), site.start("apply")
     worker.until_live()
+    worker.until_logged("load ends")
     site.until_equal(database, COLL)
     worker.terminate()
     database[COLL].insert_many([{"_id": number} for number in range(20, 40)])

@@ -1,10 +1,11 @@
 """`penstock load`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
+from penstock.cli.extras import not_installed
 from penstock.cli.named_collections import declared
 from penstock.cli.preparation import prepare_to_work
 from penstock.cli.signals import stop_signals
@@ -15,6 +16,8 @@ from penstock.settings import Settings
 from penstock.worker.progress import LoadResult
 
 _ENOUGH_FOR_A_RATE = 100
+_PARTS = ("penstock.delivery.shared_load", "penstock.kafka")
+Load = Callable[..., list[LoadResult]]
 
 
 def load(
@@ -33,15 +36,19 @@ def load(
 
     The command first saves the position of the change stream, so that `penstock run` continues from there without a
     gap. A load that was stopped resumes where it stopped.
+
+    A collection that topics of Kafka feed is loaded by this command and by all `penstock apply` processes together.
+    Ctrl-C ends this command's part only, and the next one shows the progress again.
     """
     from penstock.cli.progress import progress_display
     from penstock.observe.metrics import Metrics
-    from penstock.worker import worker
 
     settings = prepare_to_work(settings)
     only = declared(settings, namespaces or [])
+    is_shared = any(settings.has_topics(each) for each in only)
+    load_them = _shared_load() if is_shared else _load()
     with stop_signals() as signals, progress_display() as progress:
-        results = worker.load(
+        results = load_them(
             settings,
             stop=signals.stop,
             metrics=Metrics(),
@@ -57,8 +64,24 @@ def load(
         for namespace in _untouched(settings, only, results) if not signals.received else ():
             progress.say(f"{namespace}: already loaded; load it again with --again")
     if signals.received:
-        say("stopped; the next `penstock load` resumes from here", err=True)
+        others = "; `penstock apply` processes go on with a load that they share" if is_shared else ""
+        say(f"stopped; the next `penstock load` resumes from here{others}", err=True)
     raise typer.Exit(signals.exit_code(endless=False))
+
+
+def _load() -> Load:
+    from penstock.worker import worker
+
+    return worker.load
+
+
+def _shared_load() -> Load:
+    try:
+        from penstock.delivery.shared_load import service
+    except ModuleNotFoundError as error:
+        what = "penstock load of a collection that topics feed"
+        raise not_installed(error, what, extra="kafka", packages=("confluent_kafka",), parts=_PARTS) from None
+    return service.load
 
 
 def _untouched(settings: Settings, only: frozenset[str], results: Sequence[LoadResult]) -> list[str]:
@@ -71,9 +94,13 @@ def _summary(result: LoadResult) -> str:
     """Summarise a load in one line; without a rate if there were too few documents to measure one."""
     parts = [f"{result.namespace}: {counted(result.documents, 'document')} in {result.seconds:.1f} s"]
     if result.documents >= _ENOUGH_FOR_A_RATE:
-        rate = result.documents / max(result.seconds, 1e-6)
-        parts += [f"{rate:,.0f} a second", f"{result.cpu_s / result.documents * 1e6:.1f} us of CPU each"]
-    parts.append(f"peak memory {result.peak_memory_bytes / 2**20:,.0f} MiB")
+        parts.append(f"{result.documents / max(result.seconds, 1e-6):,.0f} a second")
+    if result.ranges:
+        parts.append(f"{counted(result.ranges, 'range')}, shared with the `penstock apply` processes")
+    else:
+        if result.documents >= _ENOUGH_FOR_A_RATE:
+            parts.append(f"{result.cpu_s / result.documents * 1e6:.1f} us of CPU each")
+        parts.append(f"peak memory {result.peak_memory_bytes / 2**20:,.0f} MiB")
     if result.counts.dead_lettered:
         parts.append(counted(result.counts.dead_lettered, "dead letter"))
     return ", ".join(parts)

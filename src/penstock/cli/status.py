@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from penstock.operations.status.members import MemberStatus
     from penstock.operations.status.reactions import ReactionStatus
     from penstock.operations.status.report import CollectionStatus, Status
+    from penstock.operations.status.shared_load import LoadStatus
 
 _COLUMNS = ("collection", "index", "state", "in source", "in index", "writes/s", "lag", "dead letters", "time left")
 _REACTION_COLUMNS = ("reaction", "target", "state", "pending", "lag", "dead letters", "time left")
@@ -82,6 +83,8 @@ def _say_all(found: "Status") -> None:
         say("")
         _say_reactions(found.reactions)
     for each in found.collections:
+        if each.load:
+            say(_load(each.namespace, each.load))
         for line in _remarks(each):
             say(line)
     if found.parked:
@@ -215,6 +218,14 @@ def _of_group(line: "CollectionStatus") -> Iterator[str]:
         yield f"{_loud(line.namespace + ' is not fed')}: its consumer group has no member; start `penstock apply`"
     for each in line.members:
         yield f"  {each.host} process {each.pid}: {_partitions(each)}"
+
+
+def _load(namespace: str, load: "LoadStatus") -> str:
+    """Say how far a shared load is, and who reads what."""
+    left = "" if load.eta_s is None else f", about {load.eta_s:,.0f} s left"
+    who = ", ".join(name if number is None else f"{name} reads range {number}" for name, number in load.members.items())
+    done = f"{load.done:,} of {counted(load.ranges, 'range')}, {counted(load.documents, 'document')}{left}"
+    return f"{namespace}: {done}; {who or _loud('nobody takes part: start penstock apply or penstock load')}"
 
 
 def _row(line: "CollectionStatus") -> Sequence[str]:

@@ -140,6 +140,8 @@ def _all(live: Sequence[CollectionStatus]) -> str:
 
 def _eta_s(each: CollectionStatus) -> float | None:
     """How long a load still takes at the present rate, about."""
+    if each.load:
+        return each.load.eta_s
     if each.state not in ("loading", "reconciling") or not each.writes_per_s:
         return None
     if each.documents_source is None or each.documents_index is None:

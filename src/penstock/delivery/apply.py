@@ -17,6 +17,7 @@ from penstock.errors import Stopped
 from penstock.model import Batch, Change, Counts, Namespace, Outcome, Position, SourceTransform, Write
 from penstock.mongo.collections import committed_time, exists, find_by_ids
 from penstock.opensearch.index.indexes import Generation
+from penstock.opensearch.state.shared_load import UNFINISHED
 from penstock.pipeline.pipeline import Pipeline, PipelineRules, Ports
 from penstock.pipeline.transform import Route, apply_transform
 from penstock.planner import FedGeneration, Plan
@@ -174,6 +175,7 @@ class Applier:
     def _taken_away(self, collection: FedGeneration, change: Change) -> None:
         generation = self.generations[collection.namespace]
         load = self.adapters.load_state(collection, generation).open()
+        is_shared = load.plan is not None and load.phase in UNFINISHED
         taken_away(
             collection,
             change,
@@ -185,5 +187,7 @@ class Applier:
         if not self.in_order:
             if load.phase == "live":  # what is older than the drop may still come
                 load.enter("reconciling")
+        elif is_shared:
+            return  # what others read before the drop may still come: it is to be loaded again
         elif load.phase == "reconciling" and change.to != collection.names.at(change.version):
             load.enter("live", whole_at=change.version)  # it was emptied, and all that comes after that is brought

@@ -121,6 +121,11 @@ def ended_by(error: KafkaError, settings: LogSettings, trouble: str = "") -> Rea
     return unavailable(error, settings, trouble)
 
 
+def may_pass(error: KafkaError) -> bool:
+    """Whether it may pass by itself: it is neither a right that is missing nor a login that was refused."""
+    return error.code() not in _LOGIN and error.code() not in _NOT_ALLOWED
+
+
 def in_words(error: KafkaError) -> str:
     """Return what an error says, with its name."""
     return f"{error.str()} ({error.name()})"

@@ -3,6 +3,7 @@
     PREFIX.DATABASE.COLLECTION    the changes of a collection
     PREFIX.DATABASE               the marks of the cursor on a database; one partition
     PREFIX.DATABASE..COLLECTION   the same of a cursor on one collection; no collection's name begins with a dot
+    PREFIX..load.INDEX            the ranges of the load of an index; no database has an empty name
 
 A change is a record whose key is the BSON `{_id: ...}` of the event's `documentKey` and whose value is the document's
 BSON as the source sent it, or nothing for a delete, so that other consumers and compaction understand it. Its partition
@@ -14,6 +15,7 @@ collection is in the log from the first mark on that has its topic's id.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Self
@@ -30,6 +32,8 @@ LogKind = Literal["upsert", "delete", "unresolved"]
 
 _VERSION, _KIND, _NUMBER = "v", "k", "n"
 _NUMBER_BYTES = 8
+_NO_TOPIC = re.compile(r"[^a-zA-Z0-9._-]")
+_MAX_TOPIC = 249
 
 
 class Numbered(NamedTuple):
@@ -58,6 +62,11 @@ def marks_topic_for(settings: Settings, namespace: Namespace) -> str:
     """Return the topic that holds the marks of the cursor which captures a collection."""
     own = namespace.coll if settings.source.cursor_per == "collection" else None
     return marks_topic_of(settings.log.prefix, namespace.db, own)
+
+
+def tasks_topic_of(prefix: str, index: str) -> str:
+    """Return the topic that holds the ranges of the load of an index."""
+    return f"{prefix}..load.{_NO_TOPIC.sub('_', index)}"[:_MAX_TOPIC]
 
 
 def headers_of(change: Numbered) -> list[tuple[str, bytes]]:

@@ -3,11 +3,16 @@
 `{_id: {$gt: 5}}` finds numbers alone, so a load goes from bracket to bracket, and within one from value to value. All
 numbers are one bracket, whatever their types. Where a bracket is a few values, these are asked for by equality; the
 types that no query can go through in steps, and hardly anybody has, are read whole.
+
+A load that several processes share is cut into slices, between `_id`s that were chosen by chance.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
+import bson
 from bson import json_util
 from bson.binary import Binary
 from bson.datetime_ms import DatetimeMS
@@ -30,13 +35,16 @@ class IdRange:
     way: Literal["steps", "value", "type"]
     lowest: Any
 
-    def filter(self, progress: "LoadProgress") -> BsonDocument:
-        """What finds the bracket's documents that the progress has not reached."""
+    def filter(self, progress: "LoadProgress", end: "LoadProgress | None" = None) -> BsonDocument:
+        """What finds the bracket's documents that the progress has not reached, up to an end in this bracket."""
         if self.way == "value":
             return {"_id": {"$eq": self.lowest}}
         if self.way == "type":
             return {"_id": {"$type": self.lowest}}
-        return {"_id": {"$gt": progress.after} if progress.begun else {"$gte": self.lowest}}
+        lowest = {"$gt": progress.after} if progress.begun else {"$gte": self.lowest}
+        if end and end.begun and BRACKETS[end.bracket] is self:
+            lowest["$lte"] = end.after
+        return {"_id": lowest}
 
 
 BRACKETS: tuple[IdRange, ...] = (
@@ -58,6 +66,21 @@ BRACKETS: tuple[IdRange, ...] = (
     IdRange("max_key", "value", MaxKey()),
 )
 """In the order of MongoDB. An `_id` is never an array, a regular expression or undefined."""
+
+_STEPS_OF_TYPE = {
+    **dict.fromkeys((0x01, 0x10, 0x12, 0x13), "number"),
+    **dict.fromkeys((0x02, 0x0E), "string"),
+    0x03: "object",
+    0x05: "binary",
+    0x07: "object_id",
+    0x09: "date",
+    0x11: "timestamp",
+}
+"""The bracket of each BSON type whose values a slice can end at."""
+
+_MAX_BOUND_BYTES = 4096
+_TYPE_AT = 4
+"""Where a raw document has the type of its first element."""
 
 _BY_TYPE = {0x02: "string", 0x05: "binary", 0x07: "object_id", 0x10: "number", 0x12: "number"}
 """The brackets of the usual BSON types (https://bsonspec.org/spec.html), each of which is all of its bracket's kind."""
@@ -111,3 +134,59 @@ def progress_of(position: Position | None) -> LoadProgress:
         ) from error
     number = next((index for index, bracket in enumerate(BRACKETS) if bracket.name == name), len(BRACKETS))
     return LoadProgress(number, after, begun)
+
+
+END = LoadProgress(len(BRACKETS))
+"""Beyond every document."""
+
+
+@dataclass(frozen=True)
+class IdSlice:
+    """What lies behind `start`, up to `end` and including the document there."""
+
+    start: LoadProgress
+    end: LoadProgress
+
+    @property
+    def brackets(self) -> range:
+        """The brackets, by number, in which it has a part."""
+        return range(self.start.bracket, self.end.bracket + self.end.begun)
+
+    def text(self) -> str:
+        """Return it as text, which `of` reads."""
+        return f"{self.start.position(0).token}\n{self.end.position(0).token}"
+
+    @classmethod
+    def of(cls, text: str) -> "IdSlice":
+        """Read what `text` returned. Raises PositionLost for another text."""
+        start, _, end = text.partition("\n")
+        return cls(progress_of(Position(start, 0)), progress_of(Position(end, 0)))
+
+
+def slices(brackets: range, bounds: Iterable[Any]) -> list[IdSlice]:
+    """Cut what these brackets hold, at bounds in the order of the source.
+
+    Bounds that a slice cannot end at are left out. Whatever the order of the others is, each document is in a slice: it
+    is behind the start, it is before the end, so somewhere in between it is the one and then the other.
+    """
+    if not brackets:
+        return []
+    cuts = [LoadProgress(brackets.start)]
+    for bound in bounds:
+        number = _bracket_of(bound)
+        if number in brackets and cuts[-1].bracket <= number:
+            cuts.append(LoadProgress(number, bound, begun=True))
+    return [IdSlice(start, end) for start, end in pairwise([*cuts, LoadProgress(brackets.stop)])]
+
+
+def _bracket_of(value: Any) -> int:
+    """Return the number of the bracket that a bound is in, -1 for what is no bound."""
+    try:
+        raw = bson.encode({"_id": value})
+    except (BSONError, UnicodeError, OverflowError):  # a text that is not UTF-8 cannot be named in a query
+        return -1
+    name = _STEPS_OF_TYPE.get(raw[_TYPE_AT])
+    is_nan = name == "number" and "nan" in str(value).lower()  # these are a bracket of their own
+    if name is None or is_nan or len(raw) > _MAX_BOUND_BYTES:
+        return -1
+    return next(number for number, bracket in enumerate(BRACKETS) if bracket.name == name)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from itertools import repeat
-from typing import Any
+from typing import Any, Self
 
 import bson
 import structlog
@@ -34,7 +34,7 @@ from penstock.mongo.collections import reached_time, types_of_ends
 from penstock.mongo.connection import RAW, Connection, cluster_time
 from penstock.mongo.cursor import CursorReply, FindCursor, decoded, give_exact_ids, undecoded
 from penstock.mongo.error_table import Fault, fault_of, in_words
-from penstock.mongo.id_ranges import BRACKETS, LoadProgress, brackets_between, progress_of
+from penstock.mongo.id_ranges import BRACKETS, IdSlice, LoadProgress, brackets_between, progress_of
 from penstock.mongo.retrying import Retries
 from penstock.observe.metrics import Metrics
 from penstock.pipeline.transform import apply_transform
@@ -76,6 +76,7 @@ class MongoLoad:
         self._ending = ChildEvent(stop)
         self._range_size = max(1, min(range_size, int(rate))) if rate else range_size
         self._rate = rate
+        self._part: IdSlice | None = None
         self._asked_for = _REPLY_DOCUMENTS
         self._progress = LoadProgress()
         self._brackets: range | None = None
@@ -83,6 +84,11 @@ class MongoLoad:
         self._begun_at = 0
         self._moment: tuple[float, int] | None = None
         """When the next range's version was asked for, and the version; it serves until something was read."""
+
+    def within(self, part: IdSlice) -> Self:
+        """Let it read only this part of the collection."""
+        self._part = part
+        return self
 
     def batches(self, after: Position | None, transform: SourceTransform) -> Generator[Batch]:
         """Yield each reply of the server until all is read.
@@ -92,7 +98,8 @@ class MongoLoad:
         """
         self._ending.clear()
         self._transform = transform
-        self._progress, self._brackets, self._moment = progress_of(after), None, None
+        start = self._part.start if self._part and after is None else progress_of(after)
+        self._progress, self._brackets, self._moment = start, None, None
         retries = Retries(self._connection, self._ending)
         try:
             while not self._progress.over:
@@ -121,7 +128,8 @@ class MongoLoad:
         if self._brackets is None:
             self._begun_at = cluster_time(self._client)
             self._moment = self._next_moment()
-            self._brackets = brackets_between(*types_of_ends(self._client, self._namespace))
+            its = self._part and self._part.brackets
+            self._brackets = its or brackets_between(*types_of_ends(self._client, self._namespace))
         if number not in self._brackets or (self._progress.begun and not steps):
             self._progress = LoadProgress(number + 1)
             return
@@ -130,7 +138,7 @@ class MongoLoad:
             self._moment = self._next_moment()
         read_at, version = self._moment
         count = 0
-        for changes, size in self._replies(bracket.filter(self._progress), limit, version):
+        for changes, size in self._replies(bracket.filter(self._progress, self._end), limit, version):
             count += len(changes)
             self._moment = None
             if bracket.way != "type":
@@ -141,6 +149,10 @@ class MongoLoad:
                 return
         if count < limit or not steps:
             self._progress = LoadProgress(number + 1)
+
+    @property
+    def _end(self) -> LoadProgress | None:
+        return self._part.end if self._part else None
 
     def _next_moment(self) -> tuple[float, int]:
         """Now, and a cluster time that reads have reached: the load's beginning at least, the stream has the rest."""

@@ -4,15 +4,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
+from bson.errors import InvalidBSON
 from pymongo.errors import OperationFailure
 
 from penstock.documents.document_id import can_be_asked_for, document_id
 from penstock.model import Change, Namespace
+from penstock.mongo.codec import OF_IDS
 from penstock.mongo.collections import chunks, collection, estimated_count, exists, reached_time
 from penstock.mongo.connection import SourceClient
 from penstock.mongo.load import changes_of
 
 _IDS_AT_ONCE = 500
+_CHOSEN_FOR_EACH = 20
+_MOST_CHOSEN = 50_000
+"""Of the ids from which bounds are chosen: more of them for each bound make the parts more alike."""
 
 
 def with_states(client: SourceClient, changes: Sequence[Change]) -> list[Change]:
@@ -88,3 +93,21 @@ def from_both_ends(client: SourceClient, namespace: Namespace, size: int) -> Ite
 def _decoded(replies: Iterable[bytes], namespace: Namespace) -> Iterator[list[Change]]:
     for raw in replies:
         yield changes_of(raw, namespace, 0)
+
+
+def bounds(client: SourceClient, namespace: Namespace, count: int) -> list[Any]:
+    """Return `count` ids or fewer, chosen by chance and in the order of the source: they cut it into like parts.
+
+    None where the server does not choose: then it is one part.
+    """
+    if count < 1:
+        return []
+    chosen = [{"$sample": {"size": min(count * _CHOSEN_FOR_EACH, _MOST_CHOSEN)}}, {"$project": {"_id": 1}}]
+    its = collection(client, namespace).with_options(codec_options=OF_IDS)
+    try:
+        found = [each["_id"] for each in its.aggregate([*chosen, {"$sort": {"_id": 1}}])]
+    except (OperationFailure, InvalidBSON):
+        return []
+    step = max(1.0, len(found) / (count + 1))
+    places = [round(step * number) for number in range(1, count + 1)]
+    return [found[place] for place in places if place < len(found)]

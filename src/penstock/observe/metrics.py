@@ -28,6 +28,8 @@ MetricName = Literal[
     "penstock_lag_seconds",
     "penstock_write_seconds",
     "penstock_load_documents_total",
+    "penstock_load_ranges",
+    "penstock_load_ranges_done",
     "penstock_lease_held",
     "penstock_generation_failed",
     "penstock_searched_elsewhere",
@@ -108,6 +110,8 @@ METRICS: dict[MetricName, Metric] = {
         "histogram", "Seconds from reading a batch at the source until the index acknowledged it."
     ),
     "penstock_load_documents_total": Metric("counter", "Documents read by loads."),
+    "penstock_load_ranges": Metric("gauge", "Ranges of the load that `penstock apply` processes share."),
+    "penstock_load_ranges_done": Metric("gauge", "Ranges of the shared load that are done, by all processes."),
     "penstock_lease_held": Metric("gauge", "1 while this worker holds the pipeline's lease, 0 on standby."),
     "penstock_generation_failed": Metric(
         "gauge", "1 while a generation that is not searched has failed and is not updated; the others go on."

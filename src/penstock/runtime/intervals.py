@@ -31,6 +31,9 @@ class Intervals:
     fields_s: float = 60.0
     """Between two counts of an index's fields, and of the documents that cannot be searched by one."""
 
+    shared_load_s: float = 1.0
+    """Between two looks at how far the members that share a load are."""
+
     patterns_s: float = 5.0
     """Between two looks at which collections match a pattern."""
 
@@ -121,6 +124,7 @@ class Intervals:
             disappeared_s=0.3,
             indexes_s=0.4,
             fields_s=0.5,
+            shared_load_s=0.2,
             patterns_s=0.4,
             report_s=0.2,
             export_s=0.3,

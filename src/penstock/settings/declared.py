@@ -682,6 +682,10 @@ class Settings(Section):
             return "topics"
         return "mapped" if self.pipeline.parking_queue else ""
 
+    def has_topics(self, namespace: str) -> bool:
+        """Whether topics bring the changes of a collection, somebody's or penstock's own."""
+        return bool(self.topics_of(namespace)) or self.has_own_topic(namespace)
+
     def has_own_topic(self, namespace: str) -> bool:
         """Whether the changes of a collection go through a topic of penstock's own."""
         return self.log.own_topics and not self.topics_of(namespace)

@@ -32,7 +32,7 @@ from penstock.worker.collections.lifecycle import Lifecycle
 from penstock.worker.field_counts import FieldCounts
 from penstock.worker.holder import Holder
 from penstock.worker.load_gate import LoadGate
-from penstock.worker.loader import Loader
+from penstock.worker.loader import Loader, SharesLoads
 from penstock.worker.pipeline_sampler import pipeline_sampler
 from penstock.worker.progress import LoadResult, Progress
 from penstock.worker.recovery.position_loss import healing, unhealed, watch
@@ -76,6 +76,7 @@ class Follower:
     reporter: Reporter
     progress: Progress
     intervals: Intervals = INTERVALS
+    sharing: SharesLoads | None = None
 
     def follow(self, stop: threading.Event) -> None:
         """Serve until `stop` is set, or until the plan is outdated; raises what ends a pipeline for good.
@@ -163,7 +164,7 @@ class Follower:
         self.reporter.loads = {str(name): load for name, load in startup.loads.items()}
         gate = LoadGate(term.ending)
         lifecycle = Lifecycle(plan, adapters, startup, sink, gate, term.ending)
-        loader = Loader(plan, adapters, startup, routes, lifecycle, gate, self.metrics, term.ending)
+        loader = Loader(plan, adapters, startup, routes, lifecycle, gate, self.metrics, term.ending, self.sharing)
         return _Work(startup, routes, sink, lifecycle, loader)
 
     def _enter(self, state: Literal["standby", "loading", "live"]) -> None:

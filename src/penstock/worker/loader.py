@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -41,6 +41,21 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
+class SharesLoads(Protocol):
+    """Has several processes read a collection in the place of this one alone."""
+
+    def shares(self, collection: FedGeneration) -> bool:
+        """Whether they read this collection."""
+
+    def copy(
+        self, plan: Plan, collection: FedGeneration, load: LoadState, progress: Progress, stop: threading.Event
+    ) -> Counts:
+        """Return what became of the documents once all of them are in the index or dead letters, whoever read them.
+
+        Raises Stopped, LeaseLost, SourceUnavailable, SinkUnavailable, SystemicFault.
+        """
+
+
 @dataclass
 class Loader:
     """Loads the collections of one pipeline, a few at a time."""
@@ -53,6 +68,7 @@ class Loader:
     gate: LoadGate
     metrics: Metrics
     ending: threading.Event
+    sharing: SharesLoads | None = None
     _sink: Sink = field(init=False)
     _late: LateRequests = field(init=False)
 
@@ -104,26 +120,26 @@ class Loader:
         load, name = self.startup.loads[collection.namespace], str(collection.namespace)
         generation = self.startup.generations[collection.namespace]
         begun_before = not self._note_engines(load, generation.index)
-        phase, resumed, index = load.phase, load.load() is not None, generation.index
+        phase, index = load.phase, generation.index
+        resumed = load.load() is not None or load.plan is not None
         log.info("load begins", collection=name, index=index, phase=phase, resumed=resumed)
         version = self._ask(committed_time, collection.source)
         progress.started(name, self._ask(estimated_count, collection.source))
         began, cpu = time.monotonic(), time.process_time()
-        pipeline = self._pipeline(collection, load, progress)
-        pipeline.run(self.gate.give_way)
+        counts = self._copy(collection, load, progress)
         engines = self.adapters.indexes.engines(generation.index)
         is_swept = phase == "reconciling" or not engines or load.engines != engines
         if is_swept and phase == "loading":
             log.info("shards may have started during the load; looking for documents that were deleted", index=index)
         deleted = self._sweep(collection, generation.write_alias) if is_swept else 0
-        if last_at := self.adapters.load_unanswered_at or (began if begun_before else None):
+        unknown_since = time.monotonic() if load.plan else began if begun_before else None
+        if last_at := self.adapters.load_unanswered_at or unknown_since:
             self._late.expect(collection, load, index, since=last_at, engines=engines)
         if not resumed:  # every document was read since: older letters have been answered by a write or a newer letter
             self.adapters.dead_letters.clear(generation.write_alias, before=version)
         load.enter("live", whole_at=self._ask(cluster_time))
         progress.finished(name)
         seconds = time.monotonic() - began
-        counts = pipeline.counts
         log.info(
             "load ends", collection=name, index=index, documents=counts.read, swept=deleted, seconds=round(seconds, 1)
         )
@@ -131,11 +147,20 @@ class Loader:
         ignored = ignored_values(self.adapters.client, self.adapters.patience, index, refreshed=True)
         if ignored and ignored.documents:
             log.warning("values do not fit the mapping", collection=name, index=index, fields=dict(ignored.fields))
-        return LoadResult(name, counts.read, seconds, cpu_s, peak_memory_bytes(), counts, ignored)
+        ranges = load.plan.ranges if load.plan else 0
+        return LoadResult(name, counts.read, seconds, cpu_s, peak_memory_bytes(), counts, ignored, ranges)
+
+    def _copy(self, collection: FedGeneration, load: LoadState, progress: Progress) -> Counts:
+        """Bring all documents into the index, or to the dead letters."""
+        if self.sharing and self.sharing.shares(collection):
+            return self.sharing.copy(self.plan, collection, load, progress, self.gate.give_way)
+        pipeline = self._pipeline(collection, load, progress)
+        pipeline.run(self.gate.give_way)
+        return pipeline.counts
 
     def _note_engines(self, load: LoadState, index: str) -> bool:
         """Keep which engines the index has before the first document is read; return False if that was long ago."""
-        is_first = load.load() is None and load.engines is None
+        is_first = load.load() is None and load.plan is None and load.engines is None
         if is_first:
             load.save_engines(self.adapters.indexes.engines(index))
         return is_first

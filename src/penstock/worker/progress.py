@@ -41,7 +41,8 @@ class NoProgress:
 class LoadResult:
     """What the load of one collection did and cost; CPU and memory are the whole process's in that time.
 
-    `ignored` is what the index then has of values that it does not search by, None where that is not known.
+    `ignored` is what the index then has of values that it does not search by, None where that is not known. `ranges`:
+    how many there were, where several processes shared them; 0 where one process did it all.
     """
 
     namespace: str
@@ -51,6 +52,7 @@ class LoadResult:
     peak_memory_bytes: int
     counts: Counts
     ignored: "IgnoredValues | None" = None
+    ranges: int = 0
 
 
 def peak_memory_bytes() -> int:

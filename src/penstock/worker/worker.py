@@ -5,7 +5,7 @@ load    the loads alone
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +26,7 @@ from penstock.worker.collections.admission import Admission, CollectionWatch
 from penstock.worker.collections.expansion import patterns_of
 from penstock.worker.collections.patterns import Patterns
 from penstock.worker.follower import Follower
+from penstock.worker.loader import SharesLoads
 from penstock.worker.progress import LoadResult, NoProgress, Progress
 from penstock.worker.pulse import Pulse
 from penstock.worker.reactions import ReactionRunner, prepared
@@ -100,8 +101,11 @@ def load(
     only: frozenset[str],
     again: bool = False,
     intervals: Intervals = INTERVALS,
+    sharing: Callable[[Wiring], SharesLoads] | None = None,
 ) -> list[LoadResult]:
     """Load those collections of `only` that are not loaded yet; with `again` all of them, removing what is gone.
+
+    With `sharing` other processes take part.
 
     The position of each stream is saved first, so that `run` goes on from there. Return fewer results when `stop`
     ended it, and the next load goes on where this one was; and where a collection cannot be served yet, which is said.
@@ -115,7 +119,9 @@ def load(
             raise SettingsError(*collections.admission.reasons(only))
         records = connections.wiring.records(stop).read(planner.aliases)
         renewed = frozenset(map(Namespace.named, only)) if again else frozenset[Namespace]()
-        followers = [connections.follower(plan, progress) for plan in planner.plans(records, renewed=renewed)]
+        shared = sharing(connections.wiring) if sharing else None
+        plans = planner.plans(records, renewed=renewed)
+        followers = [connections.follower(plan, progress, sharing=shared) for plan in plans]
         return [result for each in followers for result in each.load_once(stop, only, again=again)]
 
 
@@ -134,7 +140,7 @@ class WorkerConnections:
         patterns = Patterns(wiring.settings, wiring.connection, found)
         return CollectionWatch(patterns, Admission(wiring, wiring.records(stop), self.health), planner)
 
-    def follower(self, plan: Plan, progress: Progress) -> Follower:
+    def follower(self, plan: Plan, progress: Progress, *, sharing: SharesLoads | None = None) -> Follower:
         """Make the follower of a pipeline; one that starts again continues its counts."""
 
         def adapters(stop: threading.Event) -> Adapters:
@@ -145,7 +151,7 @@ class WorkerConnections:
         wiring.metrics.begin("pipeline", plan.name)
         reporter = Reporter(plan.name, wiring.metrics, self.health, collections, counts=counts)
         lease_s = wiring.settings.pipeline.lease_s
-        return Follower(plan, adapters, lease_s, wiring.metrics, reporter, progress, wiring.intervals)
+        return Follower(plan, adapters, lease_s, wiring.metrics, reporter, progress, wiring.intervals, sharing)
 
 
 @contextmanager

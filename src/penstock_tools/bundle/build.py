@@ -17,7 +17,7 @@ from penstock_tools.bundle.stable import make_stable
 ARCHITECTURES: Final = {"x86_64": "x86_64-manylinux2014", "arm64": "aarch64-manylinux2014"}
 """Lambda's name of each architecture, and the platform whose wheels run on it."""
 
-_IN_NO_FOLDER: Final = ("capture", "console", "observe/otlp.py")
+_IN_NO_FOLDER: Final = ("capture", "console", "delivery/shared_load", "observe/otlp.py")
 """Parts of penstock that no function and no task uses."""
 
 _OF_KAFKA: Final = {

@@ -22,6 +22,7 @@ from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 from penstock.worker import worker
 from penstock.worker.collections.patterns import expanded
+from penstock.worker.progress import LoadResult
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,8 @@ _STEPS: Final = {
 def _load(work: Work) -> WorkResult:
     work.report.doing("loading")
     again = bool(work.arguments.get("again")) and not work.resumed
-    results = worker.load(
+    is_shared = work.settings.has_topics(work.subject)
+    results = (_shared_load() if is_shared else worker.load)(
         work.settings,
         stop=work.stop,
         metrics=Metrics(),
@@ -194,6 +196,12 @@ def _load(work: Work) -> WorkResult:
     letters = sum(each.counts.dead_lettered for each in results)
     parts = [f"{counted(sum(each.documents for each in results), 'document')} loaded"]
     return WorkResult(", ".join(parts + ([counted(letters, "dead letter")] if letters else [])), not letters)
+
+
+def _shared_load() -> Callable[..., list[LoadResult]]:
+    from penstock.delivery.shared_load import service  # noqa: PLC0415 (needs Kafka's driver)
+
+    return service.load
 
 
 RULES: Final[Mapping[JobKind, JobRule]] = {

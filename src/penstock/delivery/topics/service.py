@@ -4,6 +4,8 @@ import threading
 from functools import partial
 
 from penstock.delivery.databases import require_mappable
+from penstock.delivery.shared_load.conductor import Conductor
+from penstock.delivery.shared_load.watch import LoadWatch
 from penstock.delivery.topics.follower import OwnFollower, TopicFollower
 from penstock.delivery.topics.newest_mark import NewestMark
 from penstock.errors import SettingsError
@@ -56,13 +58,14 @@ def run(
         done = ChildEvent(stop)
         supervisor = Supervisor(lambda: planner, wiring.records(stop), follower, metrics, health, intervals)
         pulse = Pulse(wiring, supervisor.states, supervisor.shares)
+        loads = LoadWatch(Planner(settings), wiring)
 
         def work() -> None:
             supervisor.run(done)
             done.set()
 
         readers = [partial(each.keep_reading, done) for each in newest.values()]
-        side_by_side(done, work, lambda: pulse.keep_beating(done), *readers)
+        side_by_side(done, work, lambda: pulse.keep_beating(done), lambda: loads.keep_looking(done), *readers)
 
 
 def _keeper(plan: Plan, wiring: Wiring) -> Follower:
@@ -71,7 +74,8 @@ def _keeper(plan: Plan, wiring: Wiring) -> Follower:
 
     reporter = Reporter(plan.name, wiring.metrics, collections=[each.namespace for each in plan.collections])
     lease_s = wiring.settings.pipeline.lease_s
-    return Follower(plan, adapters, lease_s, wiring.metrics, reporter, NoProgress(), wiring.intervals)
+    sharing = Conductor(wiring, takes_part=False)
+    return Follower(plan, adapters, lease_s, wiring.metrics, reporter, NoProgress(), wiring.intervals, sharing)
 
 
 def _require_topics(settings: Settings) -> None:

@@ -21,6 +21,11 @@ def load_id(collection: Namespace | str, index: str) -> str:
     return f"load/{collection}/{index}"
 
 
+def load_share_id(collection: Namespace | str, index: str, partition: int) -> str:
+    """Return the id of how far the tasks of a load in one partition of its topic have come."""
+    return f"{load_id(collection, index)}/{partition}"
+
+
 def verify_id(collection: Namespace | str, index: str) -> str:
     """Return the id of the verify of a collection against an index."""
     return f"verify/{collection}/{index}"

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from penstock.model import Position
 from penstock.opensearch.state.claim import ClaimedDocument
 from penstock.opensearch.state.ids import load_id
+from penstock.opensearch.state.shared_load import LoadPlan
 from penstock.opensearch.state.store import StateDocument, StateStore
 
 LoadPhase = Literal["loading", "live", "dropped", "reconciling"]
@@ -16,7 +17,8 @@ index, which is then swept: documents that the collection does not have are dele
 
 def awaits_load(load: StateDocument) -> bool:
     """Whether the index may hold documents that its collection lost by a drop or a rename, until a load begins."""
-    return load["phase"] == "dropped" or (load["phase"] == "reconciling" and load["position"] is None)
+    is_begun = load["position"] is not None or load.get("plan")
+    return load["phase"] == "dropped" or (load["phase"] == "reconciling" and not is_begun)
 
 
 class LoadState:
@@ -65,6 +67,19 @@ class LoadState:
         self._claimed.write({"position": {"token": position.token, "time": position.time}, "counts": dict(counts)})
 
     @property
+    def plan(self) -> LoadPlan | None:
+        """How the load is shared by several processes; None where one process does it, or nobody has begun."""
+        return LoadPlan.of(self._claimed.document)
+
+    def save_plan(self, plan: LoadPlan) -> None:
+        """Save how the load is shared. Raises LeaseLost if another worker has opened it."""
+        self._claimed.write({"plan": plan.as_document()})
+
+    def save_counts(self, counts: Mapping[str, int]) -> None:
+        """Save the counts alone. Raises LeaseLost if another worker has opened it."""
+        self._claimed.write({"counts": dict(counts)})
+
+    @property
     def engines(self) -> list[str] | None:
         """The index's engines from before the first document was read (`Indexes.engines`); None: they were not kept."""
         engines: list[str] | None = self._claimed.document.get("engines")
@@ -86,8 +101,10 @@ class LoadState:
         return int(self._claimed.document.get("whole_at", 0))
 
     def enter(self, phase: LoadPhase, *, empty_at: int | None = None, whole_at: int = 0) -> None:
-        """Save the phase; `loading` and `reconciling` start a load from the beginning, without a position."""
+        """Save the phase; `loading` and `reconciling` start a load from the beginning, without a position or a plan."""
         begun: dict[str, Any] = (
-            {"position": None, "counts": {}, "engines": None} if phase in ("loading", "reconciling") else {}
+            {"position": None, "counts": {}, "engines": None, "plan": None}
+            if phase in ("loading", "reconciling")
+            else {}
         )
         self._claimed.write({"phase": phase, "empty_at": empty_at, "whole_at": whole_at, **begun})

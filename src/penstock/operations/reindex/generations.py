@@ -21,6 +21,7 @@ from penstock.opensearch.index.indexes import Indexes
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord, GenerationRegistry
 from penstock.opensearch.state.ids import index_id, load_id, pipeline_id, verify_id
 from penstock.opensearch.state.samples import forget_samples
+from penstock.opensearch.state.shared_load import LoadPlan, share_ids
 from penstock.opensearch.state.store import StateDocument, StateStore
 from penstock.opensearch.write.sink import OpenSearchSink
 from penstock.planner import DeclaredCollection, Planner, pipeline_of, shared_pipeline
@@ -117,7 +118,9 @@ class Generations:
         self._letters.clear(generation.write_alias)
         own = self._pipeline_ids(generation) if generation.number > 1 else []
         index = generation.index
-        for state_id in [index_id(index), load_id(self.name, index), verify_id(self.name, index), *own]:
+        plan = LoadPlan.of(self._state(load_id(self.name, index)))
+        shares = share_ids(self.name, index, plan) if plan else ()
+        for state_id in [index_id(index), *shares, load_id(self.name, index), verify_id(self.name, index), *own]:
             self._store.delete(state_id)
         if generation.number > 1:
             forget_samples(self._store, pipeline_of(index))

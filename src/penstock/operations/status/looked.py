@@ -1,5 +1,6 @@
 """The lines of `status`, made of what was seen of the state, of the index and of the source."""
 
+import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ from penstock.operations.inspect.liveness import reported_lately
 from penstock.operations.inspect.views import IndexOverview, SourceOverview
 from penstock.operations.status.members import MemberStatus, members_of, state_of_group, total
 from penstock.operations.status.report import CollectionStatus, GenerationStatus
+from penstock.operations.status.shared_load import LoadStatus, shared_load
 from penstock.operations.status.state_words import (
     PipelineOverview,
     brought_state,
@@ -65,13 +67,14 @@ class Looked:
         load = self._load(namespace, fed) if fed else None
         pipeline = self._pipeline(name, namespace, fed, load)
         members = members_of(name, self.feeding)
+        shared = shared_load(load, self.states, str(namespace), fed, time.time()) if fed else None
         documents, present = index.documents if index else None, self.names[namespace]
         return CollectionStatus(
             namespace=str(namespace),
             index=declared.alias,
             pipeline=name,
             state=self._state(namespace, pipeline, load, members, has_index=index is not None),
-            loaded=share_loaded(load, documents, self.source.documents.get(namespace)),
+            loaded=_share_of_ranges(shared) or share_loaded(load, documents, self.source.documents.get(namespace)),
             documents_source=self.source.documents.get(namespace),
             documents_index=documents,
             writes_per_s=self._rate(name, index),
@@ -88,6 +91,7 @@ class Looked:
             brought_by=self.settings.brought_by(str(namespace)),
             members=members,
             records_behind=total(each.behind for each in members),
+            load=shared,
         )
 
     def _generation(self, recorded: GenerationRecord, watch: Watch, namespace: Namespace) -> GenerationStatus:
@@ -163,6 +167,10 @@ class Looked:
 
     def _load(self, namespace: Namespace, index: str) -> StateDocument | None:
         return self.states.get(load_id(namespace, index))
+
+
+def _share_of_ranges(load: LoadStatus | None) -> float | None:
+    return min(0.99, load.done / load.ranges) if load and load.ranges else None
 
 
 def with_unserved(

@@ -7,6 +7,7 @@ from penstock.opensearch.read.ignored import IgnoredValues
 from penstock.operations.status.members import MemberStatus
 from penstock.operations.status.pipelines import PipelineStatus
 from penstock.operations.status.reactions import ReactionStatus
+from penstock.operations.status.shared_load import LoadStatus
 from penstock.operations.status.workers import WorkerStatus
 
 
@@ -41,9 +42,9 @@ class CollectionStatus:
     `searched_in` the index that is not penstock's and has the read alias: people search there. `renamed_to` is the
     name by which the source knows a collection whose rename was followed; `held_for` the collections that a worker
     feeds under the pipeline's lease when this one is not among them: nobody feeds it then. `ignored` is what the
-    index does not search by. `brought_by` says whether a mapping or topics bring the changes; `members` are the
-    processes of the consumer group that feeds it, and `records_behind` what its topics hold that is not yet in the
-    index.
+    index does not search by; `load` how far a load is that several processes share. `brought_by` says whether a mapping
+    or topics bring the changes; `members` are the processes of the consumer group that feeds it, and `records_behind`
+    what its topics hold that is not yet in the index.
     """
 
     namespace: str
@@ -68,6 +69,7 @@ class CollectionStatus:
     brought_by: Literal["", "mapped", "topics"] = ""
     members: list[MemberStatus] = field(default_factory=list)
     records_behind: int | None = None
+    load: LoadStatus | None = None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from penstock.opensearch.state.ids import (
     worker_id,
     workers_id,
 )
+from penstock.opensearch.state.shared_load import share_ids, unfinished
 from penstock.opensearch.state.store import StateDocument, Stored
 from penstock.opensearch.state.workers import worker_names
 from penstock.operations.inspect.views import (
@@ -204,7 +205,10 @@ class StatusWatch:
         yield from map(worker_id, worker_names(listed.document if listed else None))
         for record in _records(states).values():
             for each in record.generations:
-                yield load_id(record.collection, each.index)
+                load = load_id(record.collection, each.index)
+                yield load
+                plan = unfinished(states[load].document) if load in states else None
+                yield from share_ids(record.collection, each.index, plan) if plan else ()
                 if each.number > 1:
                     yield pipeline_id(pipeline_of(each.index))
 

@@ -1,0 +1,105 @@
+"""The load of one collection that topics feed, by one process and by two.
+
+    .venv/bin/python -m benchmarks.shared_load [--rounds 7] [--documents 200000] [--range 10000]
+
+1 member    `penstock load` alone: it plans the ranges, and reads all of them
+2 members   the same beside one `penstock apply`, which takes ranges too
+
+Each process is a command in an interpreter of its own. The time is that of the load, from its plan to its end, with
+the time in which the members of the group find each other. Source, Kafka and OpenSearch are on the same machine.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from benchmarks.ground import DB, Ground, generated
+from benchmarks.item import Given, main
+from benchmarks.processes import Beside, penstock
+from benchmarks.results import Section
+from benchmarks.rounds import Took, Way, measured
+from penstock_tools.servers.kafka import local_kafka
+
+NAME = "generated"
+TOPIC = f"cdc.{DB}.{NAME}"
+_STARTS_WITHIN_S = 60
+
+
+@dataclass
+class Members:
+    """Loads the collection with some `penstock apply` beside the command."""
+
+    at: Ground
+    folder: Path
+    settings: str
+    beside: list[Beside] = field(default_factory=list)
+
+    def start(self, count: int) -> None:
+        """Start without an index, and with so many processes that wait for a load."""
+        self.at.clear()
+        self.beside = [penstock(self.folder, self.settings, ["apply"]) for _ in range(count)]
+        until = time.monotonic() + _STARTS_WITHIN_S
+        while self.beside and not self.at.client.request("HEAD", f"/{NAME}-g1").ok:
+            for each in self.beside:
+                each.require_running()
+            if time.monotonic() > until:
+                raise SystemExit("penstock apply made no index: no figures")
+            time.sleep(0.1)
+
+    def load(self) -> Took:
+        """Load, and return the time of the load and the CPU of all processes."""
+        with penstock(self.folder, self.settings, ["load"]) as command:
+            notes = [command.ended()]
+        for each in self.beside:
+            with each:
+                notes.append(each.stopped())
+        return Took(notes[0]["loads"][0]["seconds"], sum(each["cpu_s"] for each in notes))
+
+
+@contextmanager
+def kafka(folder: Path) -> Iterator[str]:
+    """Start a Kafka of its own, with an empty topic of the collection."""
+    with local_kafka(folder) as server:
+        admin = AdminClient({"bootstrap.servers": server.bootstrap_servers})
+        admin.create_topics([NewTopic(TOPIC, 1, 1)])[TOPIC].result(_STARTS_WITHIN_S)
+        yield server.bootstrap_servers
+
+
+def settings_of(at: Ground, servers: str, load_range: int) -> str:
+    """Return the settings file of all processes."""
+    return (
+        f"{at.toml([NAME])}[pipeline]\nload_range = {load_range}\nlease_s = 5\n"
+        f'[log]\nbootstrap_servers = "{servers}"\n'
+        f'[[topics]]\ntopic = "{TOPIC}"\ncollection = "{DB}.{NAME}"\nform = "change-events"\n'
+    )
+
+
+def sections(at: Ground, given: Given) -> Iterable[Section]:
+    count = at.fill(NAME, generated(given.documents))
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name, kafka(Path(name)) as servers:
+        members = Members(at, Path(name), settings_of(at, servers, given.range))
+        check = partial(at.require_count, NAME, count)
+        found = measured(
+            f"shared load of {count:,} documents",
+            "documents",
+            count,
+            [
+                Way("1 member", members.load, partial(members.start, 0), check),
+                Way("2 members", members.load, partial(members.start, 1), check),
+            ],
+            {("2 members", "1 member"): None},
+            rounds=given.rounds,
+        )
+        at.require_equal(NAME)
+    yield found.section()
+
+
+if __name__ == "__main__":
+    main("shared_load", __doc__, sections, documents=200_000, range=10_000)
