@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faults.ground import Ground
+from faults.log_scene import LogScene
 from faults.result import Result
 from faults.scene import Scene
 
 Making = Callable[[Scene], None]
+ByLog = Callable[[LogScene], None]
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Fault:
     times: int | None
     quick: bool
     own_servers: bool
+    by_log: bool = False
 
 
 FAULTS: dict[str, Fault] = {}
@@ -40,10 +43,25 @@ def fault(
     return registered
 
 
+def fault_of_log(title: str) -> Callable[[ByLog], ByLog]:
+    """Register a fault between `penstock capture` and `penstock apply`, which needs a Kafka of our own."""
+
+    def registered(make: ByLog) -> ByLog:
+        def on_log(scene: Scene) -> None:
+            assert isinstance(scene, LogScene)
+            make(scene)
+
+        FAULTS[make.__name__] = Fault(make.__name__, title, on_log, None, quick=False, own_servers=True, by_log=True)
+        return make
+
+    return registered
+
+
 def made(one: Fault, ground: Ground, folder: Path, *, times: int, seed: int | None = None) -> Result:
     """Make a fault `times` times, and return what was found afterwards."""
     seed = random.randrange(2**32) if seed is None else seed
     print(f"{one.name}: seed {seed}", flush=True)
-    with Scene(ground, folder / one.name, seed=seed, times=one.times or times) as scene:
+    kind = LogScene if one.by_log else Scene
+    with kind(ground, folder / one.name, seed=seed, times=one.times or times) as scene:
         one.make(scene)
         return scene.result(one.name, one.title)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from penstock_tools.servers.kafka import Kafka
 from penstock_tools.servers.opensearch import DEFAULT_HEAP, OpenSearch
 from penstock_tools.servers.progress import Steps
 from penstock_tools.servers.source import LocalSource, LocalSourceSettings, local_source
@@ -40,15 +41,41 @@ class OwnOpenSearch:
         return server
 
 
+class OwnKafka:
+    """A broker whose log survives it; its address never changes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._server = self._started(port=0)
+        self.servers = self._server.bootstrap_servers
+
+    def kill(self) -> None:
+        """Kill it, as if the power had failed."""
+        os.killpg(self._server.child.pid, signal.SIGKILL)
+        self._server.child.stop()
+
+    def start(self) -> None:
+        self._server = self._started(port=int(self.servers.rpartition(":")[2]))
+
+    def stop(self) -> None:
+        self._server.child.stop()
+
+    def _started(self, port: int) -> Kafka:
+        server = Kafka(self._folder, port=port, progress=Steps())
+        server.wait_ready()
+        return server
+
+
 @dataclass
 class Ground:
-    """The servers for the faults. Without `opensearch` and `small_log`, the faults that need them are not possible."""
+    """The servers for the faults. Without the last three, the faults that need them are not possible."""
 
     source_uri: str
     sink_url: str
     folder: Path
     opensearch: OwnOpenSearch | None = None
     small_log: LocalSource | None = None
+    kafka: OwnKafka | None = None
 
 
 @contextmanager
@@ -58,8 +85,9 @@ def own_ground(folder: Path) -> Iterator[Ground]:
         local_source(folder / "source") as source,
         local_source(folder / "small-log", LocalSourceSettings(log_size=_LOG_SIZE)) as small,
     ):
-        opensearch = OwnOpenSearch(folder)
+        opensearch, kafka = OwnOpenSearch(folder), OwnKafka(folder)
         try:
-            yield Ground(source.uri, opensearch.url, folder, opensearch, small)
+            yield Ground(source.uri, opensearch.url, folder, opensearch, small, kafka)
         finally:
             opensearch.stop()
+            kafka.stop()

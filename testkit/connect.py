@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import bson
 from bson import json_util
-from confluent_kafka import Consumer, KafkaException, Producer, TopicCollection, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from pymongo.database import Database
 
@@ -119,6 +119,14 @@ class Topics:
         with closing(Consumer({"bootstrap.servers": self.servers, "group.id": "count"})) as looker:
             partitions = looker.list_topics(name).topics[name].partitions
             return sum(looker.get_watermark_offsets(TopicPartition(name, each))[1] for each in partitions)
+
+    def forget_all(self, topic: str) -> None:
+        """Delete all records of a topic, as retention does."""
+        partitions = [
+            TopicPartition(topic, each, OFFSET_END) for each in self._admin.list_topics(topic).topics[topic].partitions
+        ]
+        for done in self._admin.delete_records(partitions).values():
+            done.result(_WITHIN_S)
 
     def until_applied(self, group: str, topic: str) -> None:
         """Wait until a group has committed all that a topic holds."""

@@ -249,6 +249,21 @@ def test_what_came_since_a_moment_is_applied_again(site, database, log):
     capture.terminate()
 
 
+def test_a_topic_that_was_deleted_is_a_loss_that_heals(site, database, log, kafka_servers):
+    database[COLL].insert_many([{"_id": number} for number in range(10)])
+    capture, worker = site.start("capture"), site.start("apply")
+    worker.until_live()
+    site.until_equal(database, COLL)
+    Topics(kafka_servers).delete(log.topic(COLL))
+    database[COLL].delete_many({"_id": {"$lt": 5}})
+    worker.until_logged("position lost")
+    site.until_equal(database, COLL)
+    database[COLL].insert_one({"_id": "after"})
+    site.until_equal(database, COLL)
+    worker.terminate()
+    capture.terminate()
+
+
 def test_a_worker_refuses_what_goes_through_the_log(site, database):
     done = site.run("run")
     assert done.returncode == 2
