@@ -329,13 +329,6 @@ PROMISES = (
         (f"{_LOG}::test_nothing_is_committed_before_the_index_has_it",),
     ),
     Promise(
-        "log: commit by a member that was put out",
-        "kafka/member.py",
-        "        self.assert_held()\n        wish: Future[None] = Future()\n",
-        "        return self.member._commit(position, self.topic_ids)\n        wish: Future[None] = Future()\n",
-        ("tests/contract/kafka/test_member.py::test_partitions_that_were_given_back_are_committed_for_no_more",),
-    ),
-    Promise(
         "log: range task committed before it is safe",
         "delivery/shared_load/stream.py",
         "                time_read = 0\n",

@@ -1,6 +1,7 @@
 """The benchmarks run, at a tiny size, and have no figures when index and source differ."""
 
 import json
+import secrets
 import subprocess
 import sys
 from contextlib import closing
@@ -35,6 +36,18 @@ def test_the_sync_function_is_measured_as_deployed(tmp_path):
 
 def test_a_look_at_many_collections_is_measured_and_nothing_stays(sink_url):
     run("benchmarks.status", "--collections=3", "--looks=2", f"--url={sink_url}")
+
+
+def test_several_processes_apply_each_change_once(kafka_servers):
+    from benchmarks.apply import Applied
+
+    applied = Applied(kafka_servers, documents=600, transform_us=10, prefix=f"bench-{secrets.token_hex(4)}")
+    applied.fill()
+    try:
+        applied.begin(2)
+        assert applied.apply().seconds > 0  # it ends with no figures where one is missing or comes twice
+    finally:
+        applied.end()
 
 
 @pytest.fixture

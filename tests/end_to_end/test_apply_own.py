@@ -264,6 +264,20 @@ def test_a_topic_that_was_deleted_is_a_loss_that_heals(site, database, log, kafk
     capture.terminate()
 
 
+def test_a_rename_is_followed(site, database, log):
+    site.settings_of(on_rename="follow")
+    database[COLL].insert_many([{"_id": number} for number in range(10)])
+    capture, worker = site.start("capture"), site.start("apply")
+    worker.until_live()
+    site.until_equal(database, COLL)
+    database[COLL].rename("moved")
+    database["moved"].insert_one({"_id": "after"})
+    database["moved"].delete_one({"_id": 3})
+    until(lambda: not site.differences(database, "moved", served_as=COLL), lambda: f"equal:\n{worker.errors}")
+    worker.terminate()
+    capture.terminate()
+
+
 def test_a_worker_refuses_what_goes_through_the_log(site, database):
     done = site.run("run")
     assert done.returncode == 2
