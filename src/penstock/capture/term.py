@@ -48,10 +48,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-_AT_ONCE: Final = Limits(changes=2000, bytes=8 * 1024 * 1024)
-"""What is taken of the stream at once, which is read ahead meanwhile."""
-_MOST_RECORDS: Final = 10_000
-_MOST_BYTES: Final = 32 * 1024 * 1024
+_AT_ONCE: Final = Limits(changes=10_000, bytes=32 * 1024 * 1024)
 _MOST_S: Final = 0.1
 """A transaction ends at once when the source has nothing more ready, and else at one of these."""
 
@@ -152,16 +149,15 @@ class CaptureTerm:
         return self._stream().position_now()
 
     def _follow(self) -> None:
-        with closing(gather(self._stream(), self._mark.position, _AT_ONCE, _as_it_is)) as batches:
+        stream, after = self._stream(), self._mark.position
+        with closing(gather(stream, after, _AT_ONCE, _as_it_is, max_age_s=_MOST_S)) as batches:
             for batch in batches:
                 self.assert_held()
                 self._take(batch)
-                if not self._writer.records:
-                    self._rest(batch.position)
-                elif self._is_enough(batch):
+                if self._writer.records:
                     self._commit(batch.position)
                 else:
-                    continue
+                    self._rest(batch.position)
                 self._look_around()
 
     def _take(self, batch: Batch) -> None:
@@ -214,12 +210,6 @@ class CaptureTerm:
         )
         if later != self._captured.later:
             raise TermOver
-
-    def _is_enough(self, batch: Batch) -> bool:
-        """Whether the transaction is to end; at once when the source has nothing more ready."""
-        writer = self._writer
-        is_full = writer.records >= _MOST_RECORDS or writer.bytes >= _MOST_BYTES
-        return not batch.more or is_full or time.monotonic() - writer.opened_at >= _MOST_S
 
     def _commit(self, position: Position) -> None:
         changes = self._writer.records > 0

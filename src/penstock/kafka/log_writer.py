@@ -97,9 +97,7 @@ class LogWriter:
         self._failed: KafkaError | None = None
         self.records = 0
         """How many changes the open transaction holds."""
-        self.bytes = 0
         self.kinds: Counter[LogKind] = Counter()
-        self.opened_at = 0.0
 
     def begin(self) -> None:
         """Put the predecessor out. What it had committed before can be read from now on, and nothing more will come.
@@ -132,7 +130,6 @@ class LogWriter:
             headers = headers_of(Numbered(kind, version, number))
             time_ms = (version >> 32) * 1000
             held[partition] = (topic, value, key, partition, None, None, time_ms, headers)
-            self.bytes += len(key) + (len(value) if value else 0)  # type: ignore[arg-type]
         self.records += len(changes)
 
     def commit(self, marks: Sequence[Mark]) -> list[Mark]:
@@ -154,7 +151,7 @@ class LogWriter:
             self._produce((self._marks, each.encoded(), each.key, 0, None, None, time_ms, []))
         self._until_answered(lambda: self._producer.commit_transaction(_ANSWER_S))
         self._is_open = False
-        self.records = self.bytes = 0
+        self.records = 0
         self.kinds.clear()
         return written
 
@@ -177,7 +174,6 @@ class LogWriter:
             with self._translated():
                 self._producer.begin_transaction()
             self._is_open = True
-            self.opened_at = time.monotonic()
 
     def _produce(self, record: tuple[Any, ...]) -> None:
         while True:

@@ -92,7 +92,13 @@ def _reading(source: Source, after: Position | None, transform: SourceTransform)
 
 
 def gather(
-    source: Source, after: Position | None, limits: Limits, transform: SourceTransform, *, whole_times: bool = True
+    source: Source,
+    after: Position | None,
+    limits: Limits,
+    transform: SourceTransform,
+    *,
+    whole_times: bool = True,
+    max_age_s: float = _MAX_AGE_S,
 ) -> Generator[Batch]:
     """Yield batches after a position; the source reads, decodes and transforms in a thread of its own.
 
@@ -117,7 +123,7 @@ def gather(
             if answer is None:
                 continue
             if batch is None:
-                ends_at = time.monotonic() + _MAX_AGE_S
+                ends_at = time.monotonic() + max_age_s
             batch = _merge(batch, answer) if batch else answer
             if not batch.more and reader.answers.empty():
                 yield batch
