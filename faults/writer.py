@@ -8,11 +8,13 @@ from typing import Any
 from bson import Int64, ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 _EACH = 80
 _RATE = 150
 _WITHIN_S = 60
+_NO_COLLECTION = 263
+"""A transaction makes no collection; a fault has dropped it."""
 
 
 def ids(chance: random.Random) -> list[Any]:
@@ -114,7 +116,12 @@ class Writer:
             return sum(step(key, session) for step in steps)
 
         with self._collection.database.client.start_session() as session:
-            return session.with_transaction(writes)
+            try:
+                return session.with_transaction(writes)
+            except OperationFailure as error:
+                if error.code != _NO_COLLECTION:
+                    raise
+                return 0
 
     def _recreate(self, key: Any, session: ClientSession) -> int:
         """Insert where nothing is; a duplicate would end the transaction."""
