@@ -409,7 +409,7 @@ def _protocol(settings: LogSettings) -> dict[str, Any]:
         "group.protocol": "classic",
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": round(settings.session_timeout_s * 1000),
-        "heartbeat.interval.ms": round(settings.session_timeout_s * 1000 / 15),
+        "heartbeat.interval.ms": min(1000, round(settings.session_timeout_s * 1000 / 15)),
     }
 
 

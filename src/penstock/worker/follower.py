@@ -103,8 +103,13 @@ class Follower:
 
         side_by_side(done, follow, lambda: self.report(done))
 
-    def load_once(self, stop: threading.Event, only: frozenset[str], *, again: bool) -> list[LoadResult]:
-        """Load those of `only` that have to be, with `again` all of them. Return a result for each one loaded."""
+    def load_once(
+        self, stop: threading.Event, only: frozenset[str], *, again: bool, standby: bool = False
+    ) -> list[LoadResult]:
+        """Load those of `only` that have to be, with `again` all of them. Return a result for each one loaded.
+
+        Where another process has the lease, `standby` waits for it.
+        """
         chosen = frozenset(each.namespace for each in self.plan.collections if str(each.namespace) in only)
         results: list[LoadResult] = []
 
@@ -114,7 +119,7 @@ class Follower:
             term.ending.set()
 
         if chosen:
-            with self._term(stop, standby=False) as term:
+            with self._term(stop, standby=standby) as term:
                 side_by_side(term.ending, lambda: self._renew(term), lambda: load(term))
         return results
 

@@ -88,7 +88,7 @@ class LoadWatch:
                 this.pipeline, NoProgress(), sharing=Conductor(self.wiring, takes_part=False)
             )
             try:
-                follower.load_once(done, only, again=False)
+                follower.load_once(done, only, again=False, standby=True)
             except (LeaseLost, Outdated) as reason:
                 log.debug("another process conducts the load", collection=sorted(only), reason=str(reason))
             done.wait(self.wiring.intervals.standby_s)
