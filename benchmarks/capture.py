@@ -66,7 +66,7 @@ class _Until(CaptureReport):
         written = sum(
             self.metrics.value("penstock_capture_events_total", capture=self.name, outcome=each) for each in kinds
         )
-        if written >= self.changes:
+        if written >= self.changes and not self.ending.is_set():
             self.took = Took(time.perf_counter() - self.began, time.process_time() - self.cpu)
             self.ending.set()
 
