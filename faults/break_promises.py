@@ -40,6 +40,7 @@ _RENAMED = "tests/end_to_end/test_renamed_collections.py"
 _DELIVERY = "tests/unit/reactions/test_delivery.py"
 _RANGES = "tests/unit/delivery/test_range_stream.py"
 _LOG = "tests/end_to_end/test_apply_own.py"
+_PUT_OUT = "tests/contract/kafka/test_member.py::test_a_member_that_was_put_out_commits_nothing_and_knows_it"
 _REACTIONS = "tests/end_to_end/test_reactions.py"
 
 
@@ -355,6 +356,27 @@ PROMISES = (
         "            self._refuse(record, before.number, headers.number)\n",
         "            pass\n",
         (f"{_LOG}::test_numbers_that_leave_some_out_stop_the_index",),
+    ),
+    Promise(
+        "log: commit by a member that was put out: its refusal ignored",
+        "kafka/member.py",
+        "                wish.set_exception(lost)\n",
+        "                wish.set_result(None)\n",
+        (_PUT_OUT,),
+    ),
+    Promise(
+        "log: a member that was put out is not told works on",
+        "kafka/member.py",
+        "        if term.lost or silent_s > self._settings.session_timeout_s:\n",
+        "        if term.lost:\n",
+        (_PUT_OUT,),
+    ),
+    Promise(
+        "log: a member that was put out, and told, works on",
+        "kafka/member.py",
+        "        if term.lost or silent_s > self._settings.session_timeout_s:\n",
+        "        if silent_s > self._settings.session_timeout_s:\n",
+        (_PUT_OUT,),
     ),
 )  # fmt: skip
 
