@@ -71,7 +71,16 @@ def test_bounds_in_any_order_leave_no_document_out():
 @pytest.mark.parametrize(
     "bound",
     [
-        *(1, Int64(5), 2.5, Decimal128("3.10"), "a\nb", {"a": [1, None]}, Binary(b"\0\n", 128), ObjectId()),
+        *(
+            1,
+            Int64(5),
+            2.5,
+            Decimal128("3.10"),
+            "a\nb",
+            {"a": [1, None]},
+            Binary(b"\0\n", 128),
+            ObjectId("5bb1f2a0c0ffee0000000001"),
+        ),
         *(datetime(1950, 1, 1), Timestamp(4, 7)),
     ],
     ids=repr,
