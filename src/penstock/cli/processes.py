@@ -46,7 +46,7 @@ _SPAWNS = multiprocessing.get_context("spawn")
 
 
 def serve_in_processes(count: int, command: str, work: Work, settings: Settings, intervals: Intervals) -> NoReturn:
-    """Do the work in so many processes until a signal, or until one of them ends with what another start cannot heal.
+    """Do the work in `count` processes until a signal, or until one of them ends with what another start cannot heal.
 
     Raises typer.Exit.
     """

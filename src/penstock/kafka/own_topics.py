@@ -27,7 +27,7 @@ _ANSWER_S = 30.0
 _LOOK_S = 0.2
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _MOST_WITHOUT_SPARE = 2
-"""With so many replicas or fewer, none may be missing for a write that waits for two of them."""
+"""With this number of replicas or fewer, none may be missing for a write that waits for two of them."""
 
 
 BATCH_BYTES: Final = 128 * 1024

@@ -32,5 +32,5 @@ def murmur2(key: bytes) -> int:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """Return the number of the partition that has the key, among so many."""
+    """Return the number of the partition that has the key, of all `partitions`."""
     return (murmur2(key) & _31_BITS) % partitions

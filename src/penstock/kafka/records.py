@@ -1,4 +1,4 @@
-"""A record of a topic as a value: what forms read, whoever brought it. Needs no driver."""
+"""A record of a topic as a value: what forms read, from a consumer or a function call. Needs no driver."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -25,7 +25,7 @@ _FIXED: Final = {
 }  # fmt: skip
 """The bytes of values by their types, where all of a type are as long."""
 _AROUND: Final = {0x02: 4, 0x03: 0, 0x04: 0, 0x05: 5, 0x0C: 16, 0x0D: 4, 0x0E: 4, 0x0F: 0}
-"""The others begin with a length, which leaves out so many bytes."""
+"""The others begin with a length, which leaves out this number of bytes."""
 _REGEX: Final = 0x0B
 _DOCUMENT: Final = 0x03
 _FIRST: Final = 4

@@ -239,7 +239,7 @@ class Metrics:
         return generate_latest(self.registry)
 
     def begin(self, label: Literal["pipeline", "reaction", "capture"], value: str) -> None:
-        """Begin the counters of one of these at 0: whoever looks sees the first event as a rise."""
+        """Begin the counters of one of these at 0, so that the first event is seen as a rise."""
         for name, counter in self._counters.items():
             _, _, labels, values = METRICS[name]
             if labels[:1] == (label,) and len(labels) == 1:

@@ -249,7 +249,7 @@ class Pipeline:
         self._checkpointer.reached(position, self.counts.read)
 
     def _trace(self, read_at: float) -> None:
-        """Pass the batch on to whoever follows batches one by one."""
+        """Pass the batch on to what follows batches one by one."""
         if self.metrics.on_batch:
             written = [each.written for each in self._parts if each.written]
             size = sum(each.size for each in self._parts)

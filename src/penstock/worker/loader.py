@@ -50,7 +50,7 @@ class SharesLoads(Protocol):
     def copy(
         self, plan: Plan, collection: FedGeneration, load: LoadState, progress: Progress, stop: threading.Event
     ) -> Counts:
-        """Return what became of the documents once all of them are in the index or dead letters, whoever read them.
+        """Return what became of the documents once all of them are in the index or dead letters, by any process.
 
         Raises Stopped, LeaseLost, SourceUnavailable, SinkUnavailable, SystemicFault.
         """

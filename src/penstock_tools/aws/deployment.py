@@ -124,7 +124,7 @@ class DeploymentSettings:
 
     @property
     def indexed(self) -> dict[str, str]:
-        """The index of each collection, whoever brings its changes."""
+        """The index of each collection, by stream or by topic."""
         return {**self.indexes, **dict.fromkeys(self.topics, f"{self.index}-by-topic")}
 
     @property
@@ -195,7 +195,7 @@ class Deployment:
                 )
                 self.mapping_ids[namespace, function] = made
         for namespace in self.settings.topics:
-            self.enable_change_stream(namespace)  # as whoever fills the topic needs
+            self.enable_change_stream(namespace)  # as the producer of the topic needs
         self.mapping_id = self.mapping_ids[self.settings.namespace, "sync"]
 
     def enable_change_stream(self, namespace: str = "") -> int:

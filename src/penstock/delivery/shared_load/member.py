@@ -120,7 +120,7 @@ class _Shares:
             self._change(replace(self._shares[self._current], range=task.number))
 
     def settled(self, position: Position, counts: Counts) -> None:
-        """Note what is safe by now."""
+        """Note what is safe."""
         partitions = self._member.load.partitions
         with self._lock:
             for partition, place in places_of(position.token).items():

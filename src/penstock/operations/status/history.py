@@ -46,7 +46,7 @@ class History:
         return next((each for each in reversed(self.columns[column]) if each is not None), None)
 
     def buckets(self, column: str, count: int) -> list[float | None]:
-        """Return the highest number in each of so many equal parts of the span: what a small picture shows."""
+        """Return the highest number in each of some equal parts of the span: what a small picture shows."""
         found: list[float | None] = [None] * count
         for at, value in zip(self.times, self.columns[column], strict=True):
             if value is not None:

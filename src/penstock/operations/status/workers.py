@@ -96,7 +96,7 @@ class WorkerWatch:
                 self._gone[state_id] = leases[state_id]
 
     def missed(self, reason: str) -> None:
-        """Note that a look was not answered, and why: all silence begins anew."""
+        """Note that a look was not answered, and why: all silence begins again."""
         self.slow = reason
         self._workers.missed()
         self._leases.missed()

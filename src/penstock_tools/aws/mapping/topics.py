@@ -163,7 +163,7 @@ def _fitting(servers: str, records: Sequence[tuple[Message, bytes]]) -> list[tup
 
 
 def _commit(consumer: Consumer, messages: Sequence[Message]) -> None:
-    """Commit what comes after the messages; another member that has the partitions by now delivers them again."""
+    """Commit what comes after the messages. A member that has got the partitions meanwhile delivers them again."""
     ends = {(each.topic(), each.partition()): (each.offset() or 0) + 1 for each in messages}
     offsets = [TopicPartition(str(topic), partition or 0, offset) for (topic, partition), offset in ends.items()]
     try:
