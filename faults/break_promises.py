@@ -365,7 +365,7 @@ PROMISES = (
         (_PUT_OUT,),
     ),
     Promise(
-        "log: a member that was put out is not told works on",
+        "log: a member that was put out works on until it is told",
         "kafka/member.py",
         "        if term.lost or silent_s > self._settings.session_timeout_s:\n",
         "        if term.lost:\n",

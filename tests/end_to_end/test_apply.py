@@ -84,6 +84,9 @@ def test_members_share_the_partitions_and_a_killed_one_is_replaced(form, protoco
     assert (line["state"], line["records_behind"], line["brought_by"]) == ("live", 0, "topics")
     assert f"{database.name}.{COLL}: 2 members of its group, 0 records behind" in site.run("status").stdout
     assert site.letters(database) == []
+    place = json.loads(site.run("explain", f"{database.name}.{COLL}", "n:1", "--json").stdout)["log"]
+    assert (place["topics"], place["partitions"], place["offset"]) == ([topic], [], None)  # who fills it chose the keys
+    assert {each["pid"] for each in place["members"]} == {first.process.pid, third.process.pid}
     first.terminate()
     third.terminate()
     (line,) = json.loads(site.run("status", "--json").stdout)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import bson
 import pytest
+from bson import Int64
 from confluent_kafka import Consumer, Producer
 
 from penstock.kafka.log import headers_of
@@ -105,6 +106,42 @@ def test_numbers_that_leave_some_out_stop_the_index(site, database, log, kafka_s
     assert first.end() == 6
     assert f"topic {log.topic(COLL)}, partition 0, offset " in first.errors
     assert f"its running number is {last.said.number + 3}, but {last.said.number + 1} is next" in first.errors
+
+
+def explained(site, database, typed: str) -> dict:
+    return json.loads(site.run("explain", f"{database.name}.{COLL}", typed, "--json").stdout)
+
+
+def test_explain_names_the_partition_of_a_document_and_how_far_the_group_is_there(site, database, log):
+    database[COLL].insert_one({"_id": Int64(7), "n": 0})  # another BSON than that of the 7 that is typed
+    found = explained(site, database, "n:7")["log"]
+    assert (found["topics"], found["partitions"], found["members"]) == ([log.topic(COLL)], [], [])
+    capture, worker = site.start("capture"), site.start("apply")
+    worker.until_live()
+    database[COLL].insert_many([{"_id": f"id-{number}"} for number in range(20)])
+    database[COLL].update_one({"_id": 7}, {"$set": {"n": 1}})
+    site.until_equal(database, COLL)
+    (record,) = [each for each in log.records(COLL) if bson.decode(each.key)["_id"] == 7]
+
+    def place() -> dict:
+        found = explained(site, database, "n:7")["log"]
+        assert found["group"] == f"penstock-{database.name}.{site.index(f'{database.name}.{COLL}')}-g1"
+        assert found["partitions"] == [record.partition]
+        return found
+
+    found = until(lambda: (its := place())["number"] >= record.said.number and its, place)
+    assert found["offset"] > record.offset
+    assert [(each["pid"], len(each["topics"][log.topic(COLL)])) for each in found["members"]] == [
+        (worker.process.pid, 4)
+    ]
+    shown = site.run("explain", f"{database.name}.{COLL}", "n:7").stdout
+    assert f"topic {log.topic(COLL)}, partition {record.partition}: applied up to change" in shown
+    assert f"process {worker.process.pid}, 0 behind" in shown
+    database[COLL].delete_one({"_id": 7})
+    assert record.partition in explained(site, database, "n:7")["log"]["partitions"]
+    worker.terminate()
+    capture.terminate()
+    assert "no process has it" in site.run("explain", f"{database.name}.{COLL}", "s:id-1").stdout
 
 
 def test_a_record_of_somebody_else_is_a_dead_letter_with_its_place(site, database, log, kafka_servers):

@@ -16,6 +16,7 @@ from penstock.settings import Settings
 
 if TYPE_CHECKING:
     from penstock.operations.explain.diagnosis import Evidence
+    from penstock.operations.explain.log_place import LogPlace
     from penstock.operations.explain.look import Explanation
 
 _WAITING = "not in step yet; waiting for the worker to reach the document's last change"
@@ -87,6 +88,8 @@ def _rows(found: "Explanation") -> Iterator[tuple[str, str]]:
     yield "dead letter", f"of {_time(letter.version)}: {letter.reason}" if letter else "-"
     yield "load", seen.load or "never begun"
     yield "worker", _worker(seen)
+    if found.log:
+        yield "log", _log(found.log)
 
 
 def _index(seen: "Evidence") -> str:
@@ -114,6 +117,40 @@ def _worker(seen: "Evidence") -> str:
     after = "after" if seen.version is not None and seen.position >= seen.version else "before"
     indexed = f", {after} the version in the index" if seen.version is not None else ""
     return f"{seen.worker}, position of {_time(seen.position)}, {seen.behind_s:,} s before this look{indexed}"
+
+
+def _log(log: "LogPlace") -> str:
+    members = ", ".join(f"{each.host} process {each.pid}" for each in log.members) or "none"
+    group = f"group {log.group}, members: {members}"
+    if not log.is_own:
+        return f"topic {', '.join(log.topics)}; {group}"
+    if not log.partitions:
+        return f"topic {log.topics[0]}; {group}; the partition is known once the index has a position"
+    numbers = " or ".join(map(str, log.partitions))
+    place = (
+        f"topic {log.topics[0]}, partition {numbers}{'' if len(log.partitions) == 1 else ' (by the type of the _id)'}"
+    )
+    if log.passed:
+        done = (
+            f"change {log.passed.number:,} (before offset {log.passed.offset:,})" if log.passed.number else "no change"
+        )
+        place += f": applied up to {done} at the saved position"
+    holders = [
+        f"{each.host} process {each.pid}, {'records behind not known yet' if left is None else f'{left:,} behind'}"
+        for each, left in log.holders
+    ]
+    return f"{place}; {'with ' + '; '.join(holders) if holders else 'no process has it'}; {group}"
+
+
+def _log_json(log: "LogPlace") -> dict[str, Any]:
+    return {
+        "group": log.group,
+        "topics": list(log.topics),
+        "partitions": list(log.partitions),
+        "number": log.passed.number if log.passed else None,
+        "offset": log.passed.offset if log.passed else None,
+        "members": [{"host": each.host, "pid": each.pid, "topics": each.topics} for each in log.members],
+    }
 
 
 def _time(version: int) -> str:
@@ -145,4 +182,5 @@ def _json(found: "Explanation", *, values: bool) -> dict[str, Any]:
         "load": seen.load,
         "worker": seen.worker,
         "position_time": seen.position,
+        "log": _log_json(found.log) if found.log else None,
     }

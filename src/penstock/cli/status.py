@@ -16,8 +16,8 @@ from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 
 if TYPE_CHECKING:
+    from penstock.operations.inspect.members import MemberStatus
     from penstock.operations.status.history import History, Span
-    from penstock.operations.status.members import MemberStatus
     from penstock.operations.status.reactions import ReactionStatus
     from penstock.operations.status.report import CollectionStatus, Status
     from penstock.operations.status.shared_load import LoadStatus

@@ -5,13 +5,11 @@ change comes then: nothing that is older can still reach the index. What is newe
 has higher versions. So a drop waits for the changes before it, and nobody waits for the drop.
 """
 
-import json
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Event
-from typing import NamedTuple, Self
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -21,9 +19,10 @@ from penstock.kafka.connection import configuration
 from penstock.kafka.log import End, Mark, NoHeaders, numbered, topic_of
 from penstock.kafka.mark_reader import MarkReader, ReadMark
 from penstock.kafka.member import committed_of
+from penstock.kafka.passed_mark import PassedMark
 from penstock.kafka.positions import Partition, Place
 from penstock.kafka.topic_facts import TopicFacts
-from penstock.model import Batch, Change, Names, Namespace, Position, SourceTransform, version_of
+from penstock.model import Batch, Change, Names, Namespace, Position, SourceTransform
 from penstock.pipeline.transform import apply_transform
 from penstock.runtime.backoff import Backoff
 from penstock.runtime.threads import ChildEvent
@@ -38,31 +37,6 @@ _TODO = (
     "Changes are lost. The collection is loaded again where [pipeline] on_position_lost says so; make [log]"
     " topic_retention_s longer than the index may be away."
 )
-
-
-class PassedMark(NamedTuple):
-    """A mark as a position: with the offset after it, and the id of the topic of marks that it is from."""
-
-    mark: Mark
-    next_offset: int
-    marks_id: str
-
-    @property
-    def position(self) -> Position:
-        """The position of the keeper."""
-        kept = {"offset": self.next_offset, "marks": self.marks_id, "mark": self.mark.encoded().decode()}
-        return Position(json.dumps(kept), self.mark.position.time, version_of(int(time.time()), 0))
-
-    @classmethod
-    def of(cls, token: str) -> Self:
-        """Return what a position's token says."""
-        kept = json.loads(token)
-        return cls(Mark.decoded(kept["mark"].encode()), kept["offset"], kept["marks"])
-
-    def place(self, partition: Partition) -> Place:
-        """Where a partition begins that the group has committed nothing for."""
-        end = self.mark.ends.get(partition, End(0, 0))
-        return Place(end.offset, end.number, self.mark.position.time if end.number else 0)
 
 
 @dataclass

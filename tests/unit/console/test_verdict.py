@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from penstock.console.verdict import judge, sentence_of
-from penstock.operations.status.members import MemberStatus
+from penstock.operations.inspect.members import MemberStatus
 from penstock.operations.status.reactions import ReactionStatus
 from penstock.operations.status.report import CollectionStatus, GenerationStatus, Status
 from penstock.operations.status.workers import WorkerStatus

@@ -15,9 +15,10 @@ from bson.errors import InvalidBSON
 from penstock.delivery.lookup import looked_up, newest_last
 from penstock.delivery.topics.keys import place_change
 from penstock.errors import PositionLost, SystemicFault
-from penstock.kafka.control_stream import PassedMark, begin_at
+from penstock.kafka.control_stream import begin_at
 from penstock.kafka.log import Mark, NoHeaders, Numbered, numbered
 from penstock.kafka.member import Term
+from penstock.kafka.passed_mark import PassedMark
 from penstock.kafka.positions import Partition, Place, Places, token_of
 from penstock.kafka.records import Record
 from penstock.kafka.topic_facts import TopicFacts

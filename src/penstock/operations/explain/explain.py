@@ -9,6 +9,7 @@ from penstock.connections import source_connection
 from penstock.errors import SettingsError
 from penstock.operations.explain.diagnosis import conclude
 from penstock.operations.explain.document_ref import asked_id
+from penstock.operations.explain.log_place import log_place
 from penstock.operations.explain.look import DocumentLook, Explanation
 from penstock.operations.inspect.views import Inspection
 from penstock.planner import FedGeneration, Plan, Planner
@@ -34,11 +35,17 @@ def explain(
             f"{namespace} is not a declared collection, so its index and transform are unknown: add a [[collections]]"
             " table for it."
         )
+    if settings.topics_of(namespace):  # a consumer group feeds one index
+        alone = settings.source.model_copy(update={"cursor_per": "collection"})
+        settings = settings.model_copy(update={"source": alone})
     planner, asked = Planner(settings), asked_id(typed)
     with closing(Inspection(settings)) as seen, source_connection(settings.source) as connection:
         plan, collection = _served(planner.plans(seen.records), namespace)
         look = DocumentLook(seen, connection, plan, collection, asked, intervals.liveness_s)
-        return look_until_passed(look.once, wait_s=wait_s, every_s=intervals.explain_s, on_wait=on_wait)
+        found = look_until_passed(look.once, wait_s=wait_s, every_s=intervals.explain_s, on_wait=on_wait)
+        is_stored = found.seen.source == "there"
+        place = log_place(seen, plan.name, collection, found.source_id, is_stored=is_stored, intervals=intervals)
+        return replace(found, log=place)
 
 
 def look_until_passed(

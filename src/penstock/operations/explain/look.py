@@ -1,6 +1,7 @@
 """A look at one document wherever it leaves a trace: source, transform, index, dead letters, load, checkpoint."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from penstock.documents.document_id import id_json
 from penstock.documents.omitted import left_out
@@ -11,6 +12,7 @@ from penstock.opensearch.read.by_ids import IndexedDocument
 from penstock.operations.explain.diagnosis import Diagnosis, Evidence, conclude
 from penstock.operations.explain.document_ref import DocumentRef
 from penstock.operations.explain.feeding import Feeding
+from penstock.operations.explain.log_place import LogPlace
 from penstock.operations.explain.moved_points import moved_points
 from penstock.operations.explain.present_state import present_state, source_says, transformed
 from penstock.operations.inspect.differences import NotCompared
@@ -22,13 +24,18 @@ _LOOKS = 3
 
 @dataclass(frozen=True)
 class Explanation:
-    """What was seen of a document, and the conclusion. `id_json` is its `_id` as canonical extended JSON."""
+    """What was seen of a document, and the conclusion. `id_json` is its `_id` as canonical extended JSON.
+
+    `source_id` is the `_id` as it is stored, or else as it was asked for. `log` is where its changes go by.
+    """
 
     id: str
     id_json: str
     seen: Evidence
     letter: StoredLetter | None
     conclusion: Diagnosis
+    source_id: Any = None
+    log: LogPlace | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class DocumentLook:
             if _version(self._indexed()) == _version(found):
                 break
         evidence = self._evidence(found, letter, change)
-        return Explanation(self.asked.text, id_json(source_id), evidence, letter, conclude(evidence))
+        return Explanation(self.asked.text, id_json(source_id), evidence, letter, conclude(evidence), change.id)
 
     def _letter(self) -> StoredLetter | None:
         return self.seen.index.letter(self.collection.namespace, self.asked.text, [self.collection.write_alias])

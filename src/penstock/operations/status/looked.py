@@ -12,8 +12,8 @@ from penstock.opensearch.state.ids import load_id, pipeline_id
 from penstock.opensearch.state.pipeline_state import feeds
 from penstock.opensearch.state.store import StateDocument
 from penstock.operations.inspect.liveness import reported_lately
+from penstock.operations.inspect.members import MemberStatus, members_of, state_of_group, total
 from penstock.operations.inspect.views import IndexOverview, SourceOverview
-from penstock.operations.status.members import MemberStatus, members_of, state_of_group, total
 from penstock.operations.status.report import CollectionStatus, GenerationStatus
 from penstock.operations.status.shared_load import LoadStatus, shared_load
 from penstock.operations.status.state_words import (

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from penstock.opensearch.read.ignored import IgnoredValues
-from penstock.operations.status.members import MemberStatus
+from penstock.operations.inspect.members import MemberStatus
 from penstock.operations.status.pipelines import PipelineStatus
 from penstock.operations.status.reactions import ReactionStatus
 from penstock.operations.status.shared_load import LoadStatus
