@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock_tools.servers.kafka import Kafka
+from faults.wire import Slow
+from penstock_tools.servers.kafka import Beside, Kafka
 from penstock_tools.servers.opensearch import DEFAULT_HEAP, OpenSearch
+from penstock_tools.servers.ports import free_ports
 from penstock_tools.servers.progress import Steps
 from penstock_tools.servers.source import LocalSource, LocalSourceSettings, local_source
 
@@ -42,12 +44,16 @@ class OwnOpenSearch:
 
 
 class OwnKafka:
-    """A broker whose log survives it; its address never changes."""
+    """A broker whose log survives it; its address never changes. It listens behind a proxy too."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        (behind,) = free_ports(1)
+        self.proxy = Slow(("127.0.0.1", behind))
+        self._beside = Beside(behind, told=self.proxy.port)
         self._server = self._started(port=0)
         self.servers = self._server.bootstrap_servers
+        self.servers_by_proxy = f"127.0.0.1:{self.proxy.port}"
 
     def kill(self) -> None:
         """Kill it, as if the power had failed."""
@@ -59,9 +65,10 @@ class OwnKafka:
 
     def stop(self) -> None:
         self._server.child.stop()
+        self.proxy.close()
 
     def _started(self, port: int) -> Kafka:
-        server = Kafka(self._folder, port=port, progress=Steps())
+        server = Kafka(self._folder, port=port, progress=Steps(), beside=self._beside)
         server.wait_ready()
         return server
 

@@ -13,15 +13,15 @@ class Cutting(Proxy):
 
 
 class Slow(Proxy):
-    """Delays each piece by up to `delay_s`, both ways."""
+    """Delays each piece by up to `most_s`, both ways."""
 
-    delay_s = 0.0
+    most_s = 0.0
 
     def _forward(self, origin: socket.socket, target: socket.socket) -> None:
         super()._forward(_Wrapped(origin, self._wait), target)  # type: ignore[arg-type]
 
     def _wait(self, received: bytes) -> bytes:
-        time.sleep(random.uniform(0, self.delay_s))
+        time.sleep(random.uniform(0, self.most_s))
         return received
 
 

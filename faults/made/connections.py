@@ -50,9 +50,9 @@ def sink_delayed(scene: Scene) -> None:
 def _delay(scene: Scene, proxy: Slow, *, exactly_once: bool = False) -> None:
     scene.begin(exactly_once=exactly_once)
     for _ in scene.rounds():
-        proxy.delay_s = 0.5
+        proxy.most_s = 0.5
         time.sleep(scene.chance.uniform(2, 4))
-        proxy.delay_s = 0
+        proxy.most_s = 0
 
 
 @fault("a source that needs longer for a thousand changes than the worker waits for an answer")

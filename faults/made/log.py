@@ -2,6 +2,7 @@
 
 import signal
 import time
+from typing import Final
 
 from faults.fault import fault_of_log
 from faults.log_scene import PARTITIONS, LogScene
@@ -10,6 +11,7 @@ from testkit.workspace import Worker, until
 
 _OTHERS = 3000
 """More changes than the small source's log keeps."""
+_DELETED: Final = "position lost: a topic was deleted and made again"
 
 
 @fault_of_log("SIGKILL of a process that applies; the others take over its share")
@@ -48,6 +50,29 @@ def rebalances(scene: LogScene) -> None:
         scene.mark()
 
 
+@fault_of_log("SIGKILL of the process that captures, inside a transaction; the next one goes on")
+def capture_killed(scene: LogScene) -> None:
+    scene.begin_by_log()
+    for _ in scene.rounds():
+        _stop_inside_a_transaction(scene)
+        scene.capture.kill()
+        scene.mark()
+        scene.capture = scene.capturing()
+
+
+@fault_of_log("two processes that capture started at once, again and again")
+def two_captures(scene: LogScene) -> None:
+    scene.begin_by_log()
+    pair = [scene.capture]
+    for _ in scene.rounds():
+        for each in pair:
+            each.kill()
+        scene.mark()
+        pair = [scene.capturing(), scene.capturing()]
+        scene.recover()
+        scene.until_one_captures(pair)
+
+
 @fault_of_log("SIGKILL of the broker, which restarts with its log")
 def broker_killed(scene: LogScene) -> None:
     assert scene.ground.kafka is not None
@@ -57,6 +82,27 @@ def broker_killed(scene: LogScene) -> None:
         scene.pause()
         scene.ground.kafka.start()
         scene.mark()
+
+
+@fault_of_log("all connections to the broker cut, and none accepted for a while")
+def broker_cut(scene: LogScene) -> None:
+    proxy = scene.by_proxy()
+    scene.begin_by_log()
+    for _ in scene.rounds():
+        proxy.accepting = False
+        proxy.cut()
+        scene.pause(2)
+        proxy.accepting = True
+
+
+@fault_of_log("everything from and to the broker delayed by up to half a second")
+def broker_delayed(scene: LogScene) -> None:
+    proxy = scene.by_proxy()
+    scene.begin_by_log()
+    for _ in scene.rounds():
+        proxy.most_s = 0.5
+        time.sleep(scene.chance.uniform(2, 4))
+        proxy.most_s = 0
 
 
 @fault_of_log("the topic no longer holds what was not applied")
@@ -72,6 +118,17 @@ def retention_passed(scene: LogScene) -> None:
         scene.worker = scene.apply()
         scene.recover()
         scene.until_said("position lost", 1)
+
+
+@fault_of_log("the topic deleted while it is written and read")
+def topic_deleted(scene: LogScene) -> None:
+    scene.some_are_lost = True
+    scene.begin_by_log()
+    for number in scene.rounds():
+        scene.topics.delete(scene.log.topic(ITEMS))
+        scene.mark()
+        scene.recover()
+        until(lambda: len(scene.capture.lines(_DELETED)) > number, lambda: scene.capture.errors[-3000:])  # noqa: B023
 
 
 @fault_of_log("OpenSearch away for longer than the source keeps its change log")
@@ -114,3 +171,17 @@ def _until_has(worker: Worker, partitions: int) -> None:
         return bool(assigned) and int(assigned[-1]["partitions"]) == partitions
 
     until(has, lambda: f"{partitions} partitions:\n{worker.errors[-2000:]}")
+
+
+def _stop_inside_a_transaction(scene: LogScene) -> None:
+    """Put the process that captures to sleep, at a moment when the log holds a transaction of it that is open."""
+
+    def stopped() -> bool:
+        scene.capture.signal(signal.SIGSTOP)
+        if scene.is_in_transaction():
+            return True
+        scene.capture.signal(signal.SIGCONT)
+        time.sleep(scene.chance.uniform(0, 0.05))
+        return False
+
+    until(stopped, "a transaction that is open")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from penstock_tools.servers.child import Child
 from penstock_tools.servers.java import program_of
@@ -26,7 +27,7 @@ _SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,BESIDE:PLAINTEXT",
     "offsets.topic.replication.factor": "1",
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.replication.factor": "1",
@@ -55,14 +56,22 @@ def local_kafka(folder: Path, *, port: int = 0, progress: Steps | None = None) -
         server.child.stop()
 
 
+class Beside(NamedTuple):
+    """Another port to listen on, and the one that the broker tells its clients in its place: that of a proxy."""
+
+    port: int
+    told: int
+
+
 class Kafka:
     """A server that is starting or has started; clients may connect after `wait_ready`."""
 
-    def __init__(self, folder: Path, *, port: int, progress: Steps) -> None:
+    def __init__(self, folder: Path, *, port: int, progress: Steps, beside: Beside | None = None) -> None:
+        """Start it. Clients that come by the port `beside` are led to the one that this names, again and again."""
         require_free(port, "Kafka")
         program = program_of("kafka", _MAIN, _JVM, _SOURCES, progress)
         learned = learned_options(program, lambda home: _arguments(home, 0), lambda _port: None, progress)
-        arguments = _arguments(folder / "kafka", port)
+        arguments = _arguments(folder / "kafka", port, beside)
         self.bootstrap_servers = f"127.0.0.1:{arguments[1]}"
         self._progress = progress
         progress.step("Starting Kafka")
@@ -75,7 +84,7 @@ class Kafka:
         self._progress.step(f"Kafka is ready after {self.child.seconds_to_ready:.1f} s: {self.bootstrap_servers}")
 
 
-def _arguments(home: Path, port: int) -> list[str | Path]:
+def _arguments(home: Path, port: int, beside: Beside | None = None) -> list[str | Path]:
     """Write the server's properties and return its command line.
 
     A broker tells its clients the port, so it is chosen here.
@@ -83,10 +92,11 @@ def _arguments(home: Path, port: int) -> list[str | Path]:
     ports = free_ports(2)
     listener, controller = port or ports[0], ports[1]
     home.mkdir(parents=True, exist_ok=True)
+    its = f"PLAINTEXT://127.0.0.1:{listener},CONTROLLER://127.0.0.1:{controller}"
     settings = {
         **_SETTINGS,
-        "listeners": f"PLAINTEXT://127.0.0.1:{listener},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{listener},CONTROLLER://127.0.0.1:{controller}",
+        "listeners": its + (f",BESIDE://127.0.0.1:{beside.port}" if beside else ""),
+        "advertised.listeners": its + (f",BESIDE://127.0.0.1:{beside.told}" if beside else ""),
         "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
         "log.dirs": str(home / "log"),
     }
