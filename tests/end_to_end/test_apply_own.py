@@ -286,6 +286,23 @@ def test_what_came_since_a_moment_is_applied_again(site, database, log):
     capture.terminate()
 
 
+def test_an_index_that_is_deleted_while_it_is_loaded_is_loaded_again(site, database, log):
+    """The processes that share the load live on, and share the next one."""
+    site.settings_of(pipeline={"load_range": 100, "load_rate": 100})
+    database[COLL].insert_many([{"_id": number} for number in range(2000)])
+    capture, workers = site.start("capture"), [site.start("apply"), site.start("apply")]
+    index = f"{site.index(f'{database.name}.{COLL}')}-g1"
+    for each in workers:
+        each.until_logged("partitions assigned", group=f"penstock-{database.name}.{index}.load")
+    site.ask("DELETE", index)
+    site.until_equal(database, COLL)
+    until(lambda: states(site) == ["live"], lambda: f"live:\n{workers[0].errors}\n{workers[1].errors}")
+    assert any(len(each.lines("load begins")) > 1 or each.lines("position lost") for each in workers)
+    for each in workers:
+        each.terminate()
+    capture.terminate()
+
+
 def test_a_topic_that_was_deleted_is_a_loss_that_heals(site, database, log, kafka_servers):
     database[COLL].insert_many([{"_id": number} for number in range(10)])
     capture, worker = site.start("capture"), site.start("apply")

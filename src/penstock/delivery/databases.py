@@ -13,7 +13,7 @@ from typing import NamedTuple
 import structlog
 
 from penstock.delivery.apply import Applier
-from penstock.errors import PenstockError, SettingsError, SystemicFault
+from penstock.errors import IndexTakenAway, PenstockError, SettingsError, SystemicFault
 from penstock.model import CONTROL, Change, Counts, Namespace, Position
 from penstock.opensearch.index.indexes import Generation, read_alias_of
 from penstock.opensearch.state.ids import load_id
@@ -164,7 +164,7 @@ def require_mappable(settings: Settings) -> None:
 def generations_of(plan: Plan, adapters: Adapters) -> Mapping[Namespace, Generation]:
     """Find the indexes of a plan, or make those that were never used.
 
-    Raises SystemicFault when one is gone or another.
+    Raises IndexTakenAway when one is gone or another.
     """
     known = adapters.known_indexes()
     _refuse_missing(plan, adapters, known)
@@ -206,8 +206,8 @@ def _refuse_missing(plan: Plan, adapters: Adapters, known: Mapping[str, str]) ->
             raise _taken_away(namespace, index)
 
 
-def _taken_away(namespace: Namespace, index: str) -> SystemicFault:
-    return SystemicFault(
+def _taken_away(namespace: Namespace, index: str) -> IndexTakenAway:
+    return IndexTakenAway(
         f"The index {index} was deleted, replaced or restored by someone else since penstock first wrote to it, so"
         f" documents may be missing from it. Run `penstock load --again {namespace}` to load it again."
     )

@@ -59,7 +59,7 @@ def start(
     for each in plan.collections:
         name, generation = each.namespace, generations[each.namespace]
         load = loads[name] = adapters.load_state(each, generation).open()
-        is_new = load.phase == "loading" and load.load() is None
+        is_new = load.phase == "loading" and load.load() is None and load.plan is None
         is_fresh = is_new and (generation.created or generation.uuid in adapters.made)
         is_known = known.get(generation.index) == generation.uuid and name not in again
         if not is_known and not is_fresh:

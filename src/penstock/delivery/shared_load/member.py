@@ -12,7 +12,7 @@ import structlog
 from penstock.delivery.databases import generations_of
 from penstock.delivery.shared_load.stream import RangeStream
 from penstock.delivery.shared_load.task import Task, group_of
-from penstock.errors import LeaseLost, PositionLost, SinkUnavailable, Stopped, SystemicFault
+from penstock.errors import IndexTakenAway, LeaseLost, PositionLost, SinkUnavailable, Stopped, SystemicFault
 from penstock.kafka.member import Member, Term
 from penstock.kafka.positions import Partition, places_of
 from penstock.model import Counts, Position
@@ -50,8 +50,20 @@ class LoadMember:
                 except PositionLost as lost:  # who conducts the load sees it too, and plans it again
                     log.warning("ranges of a load are gone", topic=self.load.topic, reason=str(lost))
                     return
+                except IndexTakenAway as loss:
+                    if not self._is_healed:
+                        raise
+                    log.warning("waiting until the index is healed", pipeline=self.plan.name, cause=str(loss))
+                    return
                 except Stopped:
                     continue
+
+    @property
+    def _is_healed(self) -> bool:
+        """Whether the index has a keeper, who makes it again and plans another load."""
+        settings = self.wiring.settings
+        keeps = settings.has_own_topic(str(self.collection.namespace))
+        return keeps and settings.pipeline.on_position_lost == "reload"
 
     def _serve(self, term: Term) -> None:
         shares = _Shares(self, term.committed)
