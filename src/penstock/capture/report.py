@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 
@@ -30,6 +30,7 @@ class CaptureReport:
     state: Literal["standby", "live"] = "standby"
     _refused: set[str] = field(default_factory=set)
     _lag_s: float = 0.0
+    _marked: int = 0
     _answered_at: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -54,12 +55,25 @@ class CaptureReport:
         with self._lock:
             self._lag_s, self._answered_at = lag_s, time.monotonic()
 
-    def report(self) -> None:
-        """Report to the metrics and the health."""
+    def marked(self, position: Position) -> None:
+        """Note that the newest mark is that of the position."""
+        with self._lock:
+            self._marked = position.time
+
+    def sign(self) -> dict[str, Any]:
+        """Return what the sign of life of this process says of the capture."""
+        _, lag_s = self._now()
+        return {"state": self.state, "lag_s": round(lag_s, 3), "time": self._marked}
+
+    def _now(self) -> tuple[float, float]:
+        """For how long the source has not answered, and the lag, which grows then."""
         with self._lock:
             silent_s, lag_s = time.monotonic() - self._answered_at, self._lag_s
-        if silent_s > _SILENT_S:
-            lag_s += silent_s
+        return silent_s, lag_s + (silent_s if silent_s > _SILENT_S else 0.0)
+
+    def report(self) -> None:
+        """Report to the metrics and the health."""
+        silent_s, lag_s = self._now()
         if self.state == "live":
             self.metrics.set("penstock_capture_lag_seconds", lag_s, capture=self.name)
         if self.health is None:

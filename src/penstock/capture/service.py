@@ -5,6 +5,7 @@ from functools import partial
 
 from penstock.capture.collections import CursorSettings, cursors_of
 from penstock.capture.cursor import CaptureCursor
+from penstock.capture.sign_of_life import given
 from penstock.connections import source_connection
 from penstock.errors import SourceUnavailable
 from penstock.kafka.connection import require_brokers
@@ -35,7 +36,8 @@ def run(
             _require_streams(connection, each, stop)
         done = ChildEvent(stop)
         captures = [CaptureCursor(each, connection, metrics, health, intervals) for each in cursors]
-        side_by_side(done, *(partial(each.keep_capturing, done) for each in captures))
+        with given(settings, [each.report for each in captures], metrics, intervals, stop):
+            side_by_side(done, *(partial(each.keep_capturing, done) for each in captures))
 
 
 def _require_streams(connection: Connection, cursor: CursorSettings, stop: threading.Event) -> None:

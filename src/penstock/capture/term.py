@@ -100,6 +100,7 @@ class CaptureTerm:
         source = self._source_identity(mark)
         position = mark.position if mark else self._position_now()
         self._mark = Mark(position, start.ends, start.ids, None, self._captured.later, source.stored())
+        self.report.marked(position)
         if start.lost:
             self._report_deleted(start)
         if mark is None or start.ids != mark.topics:
@@ -228,6 +229,7 @@ class CaptureTerm:
         outcomes = dict(self._writer.kinds)
         written = self._writer.commit(marks)
         self._mark = replace(written[-1], control=None)
+        self.report.marked(self._mark.position)
         self._marked_at = time.monotonic()
         self.metrics.count("penstock_capture_transactions_total", capture=self.cursor.name)
         for outcome, number in outcomes.items():

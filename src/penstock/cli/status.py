@@ -17,6 +17,7 @@ from penstock.settings import Settings
 
 if TYPE_CHECKING:
     from penstock.operations.inspect.members import MemberStatus
+    from penstock.operations.status.captures import CaptureStatus
     from penstock.operations.status.history import History, Span
     from penstock.operations.status.reactions import ReactionStatus
     from penstock.operations.status.report import CollectionStatus, Status
@@ -47,7 +48,7 @@ def status(
     how long the source will still have the changes that are needed next; it is shown if [source] retention_s is set.
 
     Of what topics of Kafka feed, it says which processes take part, with which partitions, and how many records they
-    hold that are not yet in the index.
+    hold that are not yet in the index; of `penstock capture`, which process captures each database, and its lag.
 
     A second table has the reactions: live, failed (it is tried again), stopped (no worker is running, or by an error,
     which is shown), waiting (no worker has started) and mapped; and how many events the target has not accepted yet.
@@ -82,6 +83,8 @@ def _say_all(found: "Status") -> None:
     if found.reactions:
         say("")
         _say_reactions(found.reactions)
+    for capture in found.captures:
+        say(_capture(capture))
     for each in found.collections:
         if each.load:
             say(_load(each.namespace, each.load))
@@ -218,6 +221,18 @@ def _of_group(line: "CollectionStatus") -> Iterator[str]:
         yield f"{_loud(line.namespace + ' is not fed')}: its consumer group has no member; start `penstock apply`"
     for each in line.members:
         yield f"  {each.host} process {each.pid}: {_partitions(each)}"
+
+
+def _capture(capture: "CaptureStatus") -> str:
+    """Say who captures, or what follows while nobody does."""
+    if capture.state == "live":
+        by = f"{capture.host} process {capture.pid}, lag {_lag(capture.lag_s)}"
+        return f"{capture.name}: captured by {by}; {capture.standbys} on standby"
+    if capture.state == "standby":
+        return f"{capture.name}: {counted(capture.standbys, 'process')} of capture stand by, and none captures yet"
+    since = "" if capture.lag_s is None else f", and is {capture.lag_s:,.0f} s now"
+    grows = f"the lag of {', '.join(capture.collections)} grows{since}; start `penstock capture`"
+    return f"{_loud(f'no process is known to capture {capture.name}')}: {grows}"
 
 
 def _load(namespace: str, load: "LoadStatus") -> str:

@@ -182,6 +182,8 @@ def _remarks(each: CollectionStatus, in_step_s: float) -> Iterator[Remark]:
 
 
 def _of_state(each: CollectionStatus) -> Iterator[Remark]:
+    if each.capture and each.capture.is_missing:
+        yield Remark("bad", "are not captured", "is not captured: no process is known to do so", _CAPTURE)
     if each.brought_by == "topics" and each.state in ("stopped", "standby", "waiting"):
         nobody = "no process has partitions of its topics" if each.members else "no process applies its topics"
         yield Remark("bad", "are not fed from their topics", f"is not fed: {nobody}", _APPLY)
@@ -216,6 +218,7 @@ def _of_documents(each: CollectionStatus) -> Iterator[Remark]:
 
 _RUN: Final = "penstock run"
 _APPLY: Final = "penstock apply"
+_CAPTURE: Final = "penstock capture"
 
 
 def _silent(each: WorkerStatus) -> Remark:

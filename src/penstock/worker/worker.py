@@ -67,7 +67,12 @@ def run(
         records = connections.wiring.records(stop)
         supervisor = Supervisor(lambda: collections.planner, records, follower, metrics, health, intervals)
         runners = [ReactionRunner(each, connections.wiring, health) for each in reactions]
-        pulse = Pulse(connections.wiring, lambda: supervisor.states() | {each.state_id: each.state for each in runners})
+        wiring = connections.wiring
+
+        def states() -> dict[str, str]:
+            return supervisor.states() | {each.state_id: each.state for each in runners}
+
+        pulse = Pulse(wiring.settings, wiring.client, wiring.intervals, metrics, states)
 
         def work() -> None:
             supervisor.run(done)

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from penstock.console.desk import Context, Desk, Link
+from penstock.operations.status.workers import WorkerStatus
 from penstock.settings import Settings
 
 LINKS: tuple[Link, ...] = (Link("Workers", "/workers"),)
@@ -19,16 +20,22 @@ def routes(desk: Desk) -> list[Route]:
         found = desk.status()
         return {
             "workers": found.workers,
+            "captures": found.captures,
             "pipelines": found.pipelines,
             "groups": [each for each in found.collections if each.members or each.brought_by == "topics"],
             "slow": found.index_slow,
             "silent": [each for each in found.workers if each.state == "silent"],
-            "alive": [each for each in found.workers if each.state == "alive"],
+            "alive": [each for each in found.workers if each.state == "alive" and not _only_captures(each)],
             "looks": _STATES,
             "brought_by": _brought_by(desk.settings),
         }
 
     return [desk.page("/workers", "workers.html", read, every_s=1.0)]
+
+
+def _only_captures(worker: WorkerStatus) -> bool:
+    """Whether a process feeds no index; the table of captures says of it what there is to say."""
+    return bool(worker.pipelines) and all(name.startswith("capture/") for name in worker.pipelines)
 
 
 def _brought_by(settings: Settings) -> str:

@@ -57,7 +57,7 @@ def run(
 
         done = ChildEvent(stop)
         supervisor = Supervisor(lambda: planner, wiring.records(stop), follower, metrics, health, intervals)
-        pulse = Pulse(wiring, supervisor.states, supervisor.shares)
+        pulse = Pulse(settings, wiring.client, intervals, metrics, supervisor.states, supervisor.shares)
         loads = LoadWatch(Planner(settings), wiring)
 
         def work() -> None:

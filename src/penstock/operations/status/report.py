@@ -5,6 +5,7 @@ from typing import Literal
 
 from penstock.opensearch.read.ignored import IgnoredValues
 from penstock.operations.inspect.members import MemberStatus
+from penstock.operations.status.captures import CaptureStatus
 from penstock.operations.status.pipelines import PipelineStatus
 from penstock.operations.status.reactions import ReactionStatus
 from penstock.operations.status.shared_load import LoadStatus
@@ -44,7 +45,7 @@ class CollectionStatus:
     feeds under the pipeline's lease when this one is not among them: nobody feeds it then. `ignored` is what the
     index does not search by; `load` how far a load is that several processes share. `brought_by` says whether a mapping
     or topics bring the changes; `members` are the processes of the consumer group that feeds it, and `records_behind`
-    what its topics hold that is not yet in the index.
+    what its topics hold that is not yet in the index. `capture` says who brings its changes into penstock's own topic.
     """
 
     namespace: str
@@ -70,6 +71,7 @@ class CollectionStatus:
     members: list[MemberStatus] = field(default_factory=list)
     records_behind: int | None = None
     load: LoadStatus | None = None
+    capture: CaptureStatus | None = None
 
 
 @dataclass(frozen=True)
@@ -88,3 +90,4 @@ class Status:
     workers: list[WorkerStatus] = field(default_factory=list)
     pipelines: list[PipelineStatus] = field(default_factory=list)
     index_slow: str = ""
+    captures: list[CaptureStatus] = field(default_factory=list)

@@ -36,10 +36,11 @@ from penstock.operations.inspect.views import (
     searches_for_counts,
     see_source,
 )
+from penstock.operations.status.captures import CaptureStatus, capture_name, captures
 from penstock.operations.status.looked import Looked, namespace_of, several_of, watches_of, with_unserved
 from penstock.operations.status.pipelines import pipelines
 from penstock.operations.status.reactions import reactions
-from penstock.operations.status.report import Status
+from penstock.operations.status.report import CollectionStatus, Status
 from penstock.operations.status.workers import WorkerStatus, WorkerWatch, workers_among
 from penstock.planner import DeclaredCollection, pipeline_of, present_names, shared_pipeline
 from penstock.runtime.intervals import INTERVALS, Intervals
@@ -121,7 +122,7 @@ class StatusWatch:
         states = self.state_documents
         leases = {name: each for name, each in states.items() if each["kind"] == "pipeline"}
         self._judge(leases, took_s=time.monotonic() - began)
-        members = {name: each for name, each in states.items() if each["kind"] == "worker" and each.get("shares")}
+        members = {name: each for name, each in states.items() if each["kind"] == "worker" and _is_of_the_log(each)}
         if running:
             there = running(leases | members)
         else:
@@ -146,15 +147,20 @@ class StatusWatch:
             moved_on=self._moved_on,
         )
         unserved = self._unserved(states)
+        capturing = {name: each for name, each in members.items() if each.get("captures")}
+        alive = [each for name, each in capturing.items() if name in there]
+        log_of = captures(self.settings, capturing.values(), alive, source.now_s)
+        lines = [self._with_capture(each, log_of) for each in looked.lines()]
         workers = self._own_workers()
         running_names = {each["name"] for name, each in leases.items() if name in there}
         return Status(
-            with_unserved(looked.lines(), unserved, served=self._records),
+            with_unserved(lines, unserved, served=self._records),
             source.problem,
             reactions=reactions(self.settings, source, states, there, letters["alias"]),
             workers=workers,
             pipelines=pipelines(self.pipelines, leases.values(), running_names, workers, source),
             index_slow=self._workers.slow,
+            captures=list(log_of.values()),
         )
 
     def refresh(self) -> None:
@@ -270,9 +276,18 @@ class StatusWatch:
 
     def _own_workers(self) -> list[WorkerStatus]:
         """The processes that run something of these settings, or nothing yet: others may share the list."""
-        own = self.pipelines.keys()
+        own = self.pipelines.keys() | {f"capture/{capture_name(self.settings, name)}" for name in self._captured()}
         found = self._workers.workers()
         return [each for each in found if own & each.pipelines.keys() or (not each.pipelines and each.state == "alive")]
+
+    def _captured(self) -> list[str]:
+        """The collections that go through topics of penstock's own."""
+        names = [each.namespace for each in self.settings.collections]
+        return [name for name in names if self.settings.has_own_topic(name)]
+
+    def _with_capture(self, line: CollectionStatus, log_of: Mapping[str, CaptureStatus]) -> CollectionStatus:
+        has_own = self.settings.has_own_topic(line.namespace)
+        return replace(line, capture=log_of[capture_name(self.settings, line.namespace)]) if has_own else line
 
     def _source_now(self) -> SourceOverview:
         """What was seen of the source; its clock has gone on since."""
@@ -296,6 +311,11 @@ class StatusWatch:
                 self._recipes[collection.namespace] = None  # `check` says what is wrong with them
         declared = self._recipes[collection.namespace]
         return record.moved_on(declared.recipe) if declared else []
+
+
+def _is_of_the_log(worker: StateDocument) -> bool:
+    """Whether a process is a member of a consumer group, or captures."""
+    return bool(worker.get("shares") or worker.get("captures"))
 
 
 def _records(states: Mapping[str, Stored]) -> dict[str, CollectionRecord]:
