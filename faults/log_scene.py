@@ -98,6 +98,17 @@ class LogScene(Scene):
         """The name of the index, without its generation."""
         return self.site.index(self._namespace)
 
+    def load(self) -> dict[str, Any]:
+        """What is saved of the load."""
+        return self.site.load_state(self._namespace)
+
+    def load_shares(self) -> list[dict[str, Any]]:
+        """What the processes say of the partitions of the present plan of a load."""
+        plan = self.load().get("plan") or {"partitions": {}, "id": ""}
+        ids = [f"load/{self._namespace}/{self.index}-g1/{number}" for number in plan["partitions"]]
+        found = self.site.ask("POST", "penstock-state/_mget", {"ids": ids})["docs"] if ids else []
+        return [each["_source"] for each in found if each.get("found") and each["_source"]["load"] == plan["id"]]
+
     @property
     def _namespace(self) -> str:
         return f"{self.database.name}.{ITEMS}"

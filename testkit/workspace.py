@@ -203,11 +203,11 @@ class Worker:
     def end(self) -> int:
         """Wait for its end and answer the exit code."""
         self.process.join(WITHIN_S)
-        assert self.process.exitcode is not None, self._stuck()
+        assert self.process.exitcode is not None, self.stuck()
         assert "Traceback" not in self.errors, self.errors
         return self.process.exitcode
 
-    def _stuck(self) -> str:
+    def stuck(self) -> str:
         """Its log, with what each of its threads is doing."""
         self.signal(signal.SIGUSR1)
         until(lambda: "Current thread" in self.errors, "the threads in the log")

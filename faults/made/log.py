@@ -11,6 +11,10 @@ from testkit.workspace import Worker, until
 
 _OTHERS = 3000
 """More changes than the small source's log keeps."""
+_MORE = 4000
+"""Documents that nobody edits, so that there is a middle of the load."""
+_LOAD_RATE = 200
+"""Of each of three processes: the load takes seven seconds."""
 _DELETED: Final = "position lost: a topic was deleted and made again"
 
 
@@ -71,6 +75,20 @@ def two_captures(scene: LogScene) -> None:
         pair = [scene.capturing(), scene.capturing()]
         scene.recover()
         scene.until_one_captures(pair)
+
+
+@fault_of_log("SIGSTOP of the process that captures, inside a transaction, for longer than its session; it wakes up")
+def capture_stopped(scene: LogScene) -> None:
+    scene.begin_by_log()
+    standby = scene.capturing()
+    for _ in scene.rounds():
+        _stop_inside_a_transaction(scene)
+        scene.mark()
+        scene.recover()
+        sleeper, scene.capture, standby = scene.capture, standby, scene.capture
+        scene.pause()
+        sleeper.signal(signal.SIGCONT)
+        until(lambda: sleeper.states() == {"standby"}, lambda: f"it stands by:\n{sleeper.stuck()}")  # noqa: B023
 
 
 @fault_of_log("SIGKILL of the broker, which restarts with its log")
@@ -163,12 +181,48 @@ def drop_far_behind(scene: LogScene) -> None:
         until(lambda: any(each.lines("collection gone, index emptied") for each in scene.appliers), "emptied")
 
 
-def _until_has(worker: Worker, partitions: int) -> None:
-    """Wait until the last assignment is of this number of partitions."""
+@fault_of_log("SIGKILL of two of the three processes that share the load of an index, which was deleted")
+def load_shared(scene: LogScene) -> None:
+    scene.items.insert_many([{"_id": f"more {each}", "key": f"more {each}", "n": each} for each in range(_MORE)])
+    scene.begin_by_log(appliers=3, load_range=100, load_rate=_LOAD_RATE)
+    scene.more["done when killed"] = []
+    _until_loaded(scene)
+    for _ in scene.rounds():
+        before = scene.load().get("plan")
+        scene.site.ask("DELETE", f"{scene.index}-g1")
+        until(lambda: _is_shared_by_all(scene, before), lambda: f"all read:\n{scene.worker.errors[-3000:]}")  # noqa: B023
+        scene.pause()
+        scene.chance.shuffle(scene.appliers)
+        for _ in range(2):
+            scene.appliers.pop().kill()
+        done = sum(each["done"] for each in scene.load_shares())
+        assert scene.load()["phase"] != "live", "this was in the middle of the load"
+        scene.more["done when killed"].append(done)
+        (scene.worker,) = scene.appliers
+        scene.mark()
+        scene.recover()
+        _until_loaded(scene)
+        scene.appliers += [scene.apply(), scene.apply()]
+        _until_has(scene.worker, PARTITIONS // 2, at_most=True)
+
+
+def _until_loaded(scene: LogScene) -> None:
+    until(lambda: scene.load()["phase"] == "live", lambda: f"loaded:\n{scene.worker.errors[-3000:]}")
+
+
+def _is_shared_by_all(scene: LogScene, before: object) -> bool:
+    """Whether each process reads a range of a plan that is not the one before."""
+    owners = {each["owner"].rpartition("/")[2] for each in scene.load_shares() if each["owner"]}
+    return scene.load().get("plan") != before and owners >= {str(each.process.pid) for each in scene.appliers}
+
+
+def _until_has(worker: Worker, partitions: int, *, at_most: bool = False) -> None:
+    """Wait until the last assignment is of this number of partitions, or of no more."""
 
     def has() -> bool:
         assigned = worker.lines("partitions assigned")
-        return bool(assigned) and int(assigned[-1]["partitions"]) == partitions
+        has = int(assigned[-1]["partitions"]) if assigned else -1
+        return has == partitions or (at_most and 0 <= has < partitions)
 
     until(has, lambda: f"{partitions} partitions:\n{worker.errors[-2000:]}")
 
