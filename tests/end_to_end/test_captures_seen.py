@@ -67,11 +67,12 @@ def test_status_and_console_say_who_captures_and_that_nobody_does(site, database
     with served_console(settings, site.folder) as console:
         until(lambda: f"process {second}" in page(), page)
         assert "is known to capture" not in page()
-        worker.terminate()
+        worker.kill()
         missing = f"No process is known to capture {database.name}: {names}"
         until(lambda: missing in page(), page)
     last = seen(site)
     assert (last["state"], last["pid"], last["standbys"]) == ("stopped", None, 0)
+    assert last["lag_s"] >= 0
     assert f"no process is known to capture {database.name}: {names}" in site.run("status").stdout
 
 

@@ -17,11 +17,11 @@ from penstock_tools.bundle.stable import make_stable
 ARCHITECTURES: Final = {"x86_64": "x86_64-manylinux2014", "arm64": "aarch64-manylinux2014"}
 """Lambda's name of each architecture, and the platform whose wheels run on it."""
 
-_IN_NO_FOLDER: Final = ("capture", "console", "delivery/shared_load", "observe/otlp.py")
+_IN_NO_FOLDER: Final = ("capture", "console", "delivery/shared_load", "observe/otlp.py", "operations/check/log.py")
 """Parts of penstock that no function and no task uses."""
 
 _OF_KAFKA: Final = {
-    "kafka": ("__init__.py", "positions.py", "records.py"),
+    "kafka": ("__init__.py", "log.py", "partitioner.py", "passed_mark.py", "positions.py", "records.py"),
     "delivery/topics": ("__init__.py", "change_events.py", "keys.py", "texts.py", "understanding.py"),
 }
 """Packages of which only these modules are used: the others need Kafka's driver."""
