@@ -116,7 +116,7 @@ def test_records_of_a_topic_bring_the_documents_that_they_name(site: AwsSite) ->
     eventually(lambda: in_step(site, collection))
     topics.until_applied(f"{function_name('sync')}.{topic}", topic)
     found = json.loads(site.penstock("status", "--json").stdout)
-    assert {each["namespace"]: each["state"] for each in found}[namespace] == "topics"
+    assert {each["namespace"]: each["state"] for each in found}[namespace] == "mapped"
 
 
 def complete(hook: Receiver, expected: dict[str, list[Any]]) -> bool:

@@ -12,7 +12,10 @@ from testkit.workspace import until
 
 NOT_YET = {"penstock_waits_total", "penstock_second_attempts_total"}
 """Reported once there is a reason: the index waited, or refused a field."""
-OF_OTHERS = {"penstock_log_partitions", "penstock_log_lag_records", "penstock_process_restarts_total"}
+OF_OTHERS = {
+    *("penstock_log_partitions", "penstock_log_lag_records", "penstock_process_restarts_total"),
+    *("penstock_load_ranges", "penstock_load_ranges_done"),
+}
 """Of `penstock apply`; those of `penstock capture` have its name."""
 
 

@@ -678,13 +678,13 @@ class Settings(Section):
 
     def brought_by(self, namespace: str) -> Literal["", "mapped", "topics"]:
         """Who brings the changes of a collection if no worker does: an event source mapping, or topics."""
-        if self.topics_of(namespace):
-            return "topics"
-        return "mapped" if self.pipeline.parking_queue else ""
+        if self.pipeline.parking_queue:
+            return "mapped"  # of Kafka's topics too
+        return "topics" if self.topics_of(namespace) else ""
 
     def has_topics(self, namespace: str) -> bool:
-        """Whether topics bring the changes of a collection, somebody's or penstock's own."""
-        return bool(self.topics_of(namespace)) or self.has_own_topic(namespace)
+        """Whether `penstock apply` brings the changes of a collection, from somebody's topics or penstock's own."""
+        return self.brought_by(namespace) == "topics" or self.has_own_topic(namespace)
 
     def has_own_topic(self, namespace: str) -> bool:
         """Whether the changes of a collection go through a topic of penstock's own."""

@@ -96,6 +96,18 @@ def test_a_member_that_was_put_out_commits_nothing_and_knows_it(kafka_servers, m
         stop.set()
 
 
+class Giving(Member):
+    """A member that gives its partitions back when the test wants it, in the thread that polls, as a rebalance does."""
+
+    gives = False
+
+    def _poll(self) -> None:
+        if self.gives:
+            self.gives = False
+            self._end_term(lost=False)
+        super()._poll()
+
+
 def test_partitions_that_were_given_back_are_committed_for_no_more(kafka_servers, monkeypatch):
     monkeypatch.setattr(member, "_TERM_MAY_END_S", 0.5)
     topic, stop = f"member-{secrets.token_hex(4)}", threading.Event()
@@ -110,13 +122,14 @@ def test_partitions_that_were_given_back_are_committed_for_no_more(kafka_servers
         return committed_offset(kafka_servers, topic)
 
     try:
-        with Member(settings, topic, [topic], stop=stop) as first:
+        with Giving(settings, topic, [topic], stop=stop) as first:
             before = first.next_term()
             before.open_at({Partition(topic, 0): Place(0)})
             assert before.take(60)
             before.save(position(topic, 3))
             assert committed() == 3
-            first._on_revoke(first._consumer, [])  # as a rebalance does, while something is in flight
+            first.gives = True
+            until(lambda: before.lost, "the term to end")  # while something is in flight
             with pytest.raises(LeaseLost):
                 before.save(position(topic, 9))
             after = first.next_term()

@@ -54,6 +54,6 @@ def test_a_reaction_that_nobody_runs_does_not(console_of):
 def test_the_page_of_workers_says_who_feeds_the_indexes(console_of):
     assert sentence(console_of("waiting"), "/workers").startswith("No worker is running")
     assert sentence(console_of("mapped", pipeline={"parking_queue": QUEUE}), "/workers").startswith("AWS Lambda feeds")
-    assert sentence(console_of("waiting", topics=[TOPIC]), "/workers").startswith("Topics of Kafka feed")
+    assert sentence(console_of("waiting", topics=[TOPIC]), "/workers").startswith("No process applies")
     both = [{"namespace": name, "index": name[5:]} for name in ("shop.orders", "shop.items")]
     assert sentence(console_of("waiting", topics=[TOPIC], collections=both), "/workers").startswith("No worker")

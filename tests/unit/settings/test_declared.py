@@ -334,3 +334,23 @@ def test_names_of_deployments_that_would_not_stay_apart_are_refused(name):
 def test_allowed_hosts_are_names_without_scheme_and_port(hosts):
     with pytest.raises(ValidationError, match="which is not the name of a host; write it without scheme and port"):
         ConsoleSettings(allowed_hosts=hosts)
+
+
+TOPIC = {"topic": "cdc.shop.*", "collection": "shop.*", "form": "keys"}
+QUEUE = {"parking_queue": "https://sqs.eu-west-1.amazonaws.com/123456789012/parked"}
+
+
+@pytest.mark.parametrize(
+    ("given", "brought_by", "has_topics"),
+    [
+        ({}, "", False),
+        ({"topics": [TOPIC]}, "topics", True),
+        ({"log": {"own_topics": True}}, "", True),
+        ({"pipeline": QUEUE}, "mapped", False),
+        ({"pipeline": QUEUE, "topics": [TOPIC]}, "mapped", False),
+    ],
+)
+def test_where_a_function_brings_the_changes_no_process_applies_topics(given, brought_by, has_topics):
+    settings = Settings.model_validate({"collections": [{"namespace": "shop.orders"}], **given})
+    assert settings.brought_by("shop.orders") == brought_by
+    assert settings.has_topics("shop.orders") == has_topics

@@ -30,7 +30,7 @@ def check(settings: Settings) -> Iterator[CheckFinding]:
         yield from _reaction_findings(reaction)
     with closing(Inspection(_without_patterns(settings))) as seen:
         yield from source_findings(settings, seen)
-        if settings.topics or settings.log.own_topics:
+        if any(settings.has_topics(each.namespace) for each in settings.collections):
             yield from _log_findings(seen.settings)
         yield from sink_findings(seen)
     if settings.pipeline.parking_queue:
