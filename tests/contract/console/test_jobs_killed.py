@@ -94,10 +94,10 @@ def test_a_replay_that_was_killed_says_how_far_it_was_and_the_rest_can_be_replay
         until(lambda: job(looks, "replay", at).run.counts.get("done"), lambda: job(looks, "replay", at))
         console.kill()
     (site.folder / "penstock.toml").write_text(text)
-    left = letters(site, at)
-    assert 0 < left < 300
     console = JobConsole(site.folder)
     interrupted = until_job(looks, "replay", at, "interrupted").run
+    left = letters(site, at)  # what was under way when the console was killed has come to its end
+    assert 0 < left < 300
     assert 0 < interrupted.counts["done"] <= 300 - left
     assert (interrupted.total, interrupted.is_good, interrupted.resumed) == (300, False, 0)
     looks.start(name, {}, ANN)
@@ -163,7 +163,7 @@ def test_jobs_run_on_the_state_of_an_earlier_version(
     settings = read_settings(file=site.folder / "penstock.toml")
     with JobKeeper(settings, intervals=Intervals.fast()) as at:
         assert at.board.job(*name) is None
-        assert at.activity.entries() == []
+        assert name.subject not in {each.subject for each in at.activity.entries()}
         at.start(name, {"wait_s": 0}, ANN)
         found = until(lambda: (now := at.board.job(*name)) and not now.is_open and now, lambda: at.board.job(*name))
     database.client.drop_database(f"{database.name}_logs")

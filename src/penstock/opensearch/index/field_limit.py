@@ -35,9 +35,12 @@ def takes_new_fields(mappings: Mapping[str, Any]) -> bool:
 def raise_limit(
     client: Client, patience: RetryForever, index: str, collection: CollectionSettings, mapping: Mapping[str, Any]
 ) -> None:
-    """If `max_fields` has grown since the index was created, let the index accept new fields again."""
-    described = ask(client, patience, "GET", f"/{quote(index, safe='')}").json()[index]
-    if limit_of(described["settings"]["index"]) >= collection.max_fields:
+    """If `max_fields` has grown since the index was created, let the index accept new fields again.
+
+    An index that was deleted meanwhile is left to those who write to it.
+    """
+    described = ask(client, patience, "GET", f"/{quote(index, safe='')}").json().get(index)
+    if described is None or limit_of(described["settings"]["index"]) >= collection.max_fields:
         return
     refused = _put(client, patience, f"{index}/_settings", {FIELD_LIMIT: collection.max_fields})
     if not refused and not takes_new_fields(described["mappings"]):
