@@ -134,9 +134,12 @@ def test_explain_names_the_partition_of_a_document_and_how_far_the_group_is_ther
     assert [(each["pid"], len(each["topics"][log.topic(COLL)])) for each in found["members"]] == [
         (worker.process.pid, 4)
     ]
-    shown = site.run("explain", f"{database.name}.{COLL}", "n:7").stdout
-    assert f"topic {log.topic(COLL)}, partition {record.partition}: applied up to change" in shown
-    assert f"process {worker.process.pid}, 0 behind" in shown
+
+    def shown() -> str:
+        return site.run("explain", f"{database.name}.{COLL}", "n:7").stdout
+
+    assert f"topic {log.topic(COLL)}, partition {record.partition}: applied up to change" in shown()
+    until(lambda: f"process {worker.process.pid}, 0 behind" in shown(), shown)  # which members say once a second
     database[COLL].delete_one({"_id": 7})
     assert record.partition in explained(site, database, "n:7")["log"]["partitions"]
     worker.terminate()
