@@ -151,7 +151,8 @@ class Applied:
         topic = topic_of(self.prefix, NAME)
         admin = AdminClient({"bootstrap.servers": self.servers})  # kept until its answer is there
         admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(60)
-        producer = Producer({"bootstrap.servers": self.servers, "linger.ms": 5, "enable.idempotence": True})
+        room = {"queue.buffering.max.messages": 10_000_000, "queue.buffering.max.kbytes": 2_000_000}
+        producer = Producer({"bootstrap.servers": self.servers, "linger.ms": 5, "enable.idempotence": True, **room})
         self.ends = {Partition(topic, number): 0 for number in range(PARTITIONS)}
         for number in range(self.documents):
             partition = Partition(topic, number % PARTITIONS)
