@@ -36,8 +36,8 @@ from penstock.capture.term import CaptureTerm
 from penstock.connections import source_connection
 from penstock.errors import Stopped
 from penstock.kafka.log import End, Mark, marks_topic_of, topic_of
-from penstock.kafka.log_reader import newest_mark
 from penstock.kafka.log_writer import LogWriter
+from penstock.kafka.mark_reader import newest_mark
 from penstock.kafka.own_topics import OwnTopics
 from penstock.kafka.positions import Partition
 from penstock.model import Namespace, Position

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from penstock.capture.collections import Captured, CapturedCollection
 from penstock.errors import PositionLost, SettingsError
 from penstock.kafka.log import End, Mark
-from penstock.kafka.log_reader import records_in
+from penstock.kafka.mark_reader import records_in
 from penstock.kafka.own_topics import LEAST_MAX_BYTES, Topic
 from penstock.kafka.positions import Partition
 from penstock.settings import LogSettings

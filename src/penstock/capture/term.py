@@ -18,8 +18,8 @@ from penstock.capture.report import CaptureReport
 from penstock.capture.start import LogStart, compare
 from penstock.errors import PositionLost, SourceUnavailable, SystemicFault
 from penstock.kafka.log import Mark, marks_topic_of
-from penstock.kafka.log_reader import newest_mark
 from penstock.kafka.log_writer import LogWriter
+from penstock.kafka.mark_reader import newest_mark
 from penstock.kafka.own_topics import OwnTopics
 from penstock.model import (
     CONTROL,

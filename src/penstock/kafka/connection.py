@@ -23,6 +23,7 @@ _NOT_ALLOWED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "the right to read the topic",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "the right to take part in the consumer group",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "a right on the cluster",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "the right to write with the transactional id",
 }
 _TOO_OLD = frozenset({KafkaError._UNSUPPORTED_FEATURE, KafkaError.UNSUPPORTED_VERSION})
 _PASSING = frozenset(
@@ -82,6 +83,23 @@ def configuration(settings: LogSettings, troubles: Callable[[KafkaError], None])
             "sasl.password": _password(settings),
         }
     return config
+
+
+def looking(settings: LogSettings, troubles: Callable[[KafkaError], None], group: str) -> dict[str, Any]:
+    """Return what a consumer is configured with that looks and takes no part in a group, though it must name one.
+
+    An offset that is not there is an error; the end of a partition is told.
+    """
+    return {
+        **configuration(settings, troubles),
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "isolation.level": "read_committed",
+        "enable.partition.eof": True,
+        "allow.auto.create.topics": False,
+    }
 
 
 def require_brokers(settings: LogSettings, stop: threading.Event) -> None:

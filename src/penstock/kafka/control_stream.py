@@ -15,7 +15,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from penstock.errors import PositionLost
-from penstock.kafka.connection import configuration
+from penstock.kafka.connection import looking
 from penstock.kafka.log import End, Mark, NoHeaders, numbered, topic_of
 from penstock.kafka.mark_reader import MarkReader, ReadMark
 from penstock.kafka.member import committed_of
@@ -206,15 +206,7 @@ class _GroupLook:
 
     def _first_number(self, partition: Partition, offset: int) -> int | None:
         """Return the number of the first record from an offset on, None when there is none yet."""
-        consumer = Consumer(
-            {
-                **configuration(self.settings, self.reader.note),
-                "group.id": "penstock",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "isolation.level": "read_committed",
-            }
-        )
+        consumer = Consumer({**looking(self.settings, self.reader.note, "penstock"), "auto.offset.reset": "earliest"})
         try:
             consumer.assign([TopicPartition(*partition, offset)])
             until = time.monotonic() + _RECORD_S

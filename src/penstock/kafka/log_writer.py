@@ -18,7 +18,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from penstock.errors import LeaseLost, ReadAgain, Stopped, SystemicFault
-from penstock.kafka.connection import Troubles, configuration, in_words, unavailable
+from penstock.kafka.connection import Troubles, configuration, in_words, may_pass, unavailable
 from penstock.kafka.log import End, LogKind, Mark, Numbered, headers_of
 from penstock.kafka.own_topics import BATCH_BYTES, Topic
 from penstock.kafka.partitioner import partition_of
@@ -46,14 +46,6 @@ _AROUND_A_RECORD: Final = 512
 """More than a batch of one record has besides the key and the value."""
 _KINDS: Final[Mapping[str, LogKind]] = {"upsert": "upsert", "delete": "delete", "unresolved": "unresolved"}
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
-_FOR_GOOD = frozenset(
-    {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-        KafkaError.SASL_AUTHENTICATION_FAILED,
-    }
-)
 
 
 class _Written:
@@ -239,6 +231,6 @@ class LogWriter:
         """Return what ends the term: somebody else has its place, or it begins again from the newest mark."""
         if error.code() in _FENCED:
             return LeaseLost(f"{self.name}: another capture has taken over ({in_words(error)}).")
-        if error.code() in _FOR_GOOD:
+        if not may_pass(error):
             return unavailable(error, self._settings, self._troubles.last)
         return ReadAgain(f"{self.name}: the transaction has failed: {in_words(error)}.")

@@ -1,25 +1,38 @@
-"""Reads the marks of the cursor on a database, without taking part in a group."""
+"""Reads the marks of the cursor on a database, without taking part in a group.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+MarkReader     for those who may wait: what cannot be had at present is not there yet
+newest_mark    for capture, which takes a new position where there is none: so that must be certain
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import NamedTuple, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from penstock.errors import PositionLost
-from penstock.kafka.connection import Troubles, configuration, unavailable
+from penstock.errors import PositionLost, ReadAgain, SourceUnavailable, Stopped
+from penstock.kafka.connection import Troubles, ended_by, in_words, looking, may_pass, unavailable
 from penstock.kafka.log import Mark
+from penstock.kafka.positions import Partition
 from penstock.settings import LogSettings
 
 _REQUEST_S = 10.0
 _AT_ONCE = 1000
 _FIRST_LOOK = 64
+"""How many offsets from the end are read first; each transaction takes two."""
 _FURTHER = 16
-_NOT_ALLOWED = frozenset(
+_ANSWER_S = 30.0
+_POLL_S = 0.5
+_PASSING = frozenset(
     {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
-        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
     }
 )
 
@@ -38,18 +51,7 @@ class MarkReader:
         self.topic = topic
         self._settings = settings
         self._troubles = Troubles(settings)
-        self.consumer = Consumer(
-            {
-                **configuration(settings, self._troubles),
-                "group.id": group,
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "error",
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "allow.auto.create.topics": False,
-            }
-        )
+        self.consumer = Consumer(looking(settings, self._troubles, group))
 
     @classmethod
     @contextmanager
@@ -99,7 +101,7 @@ class MarkReader:
 
     def note(self, error: KafkaError) -> None:
         """Note an error that may pass by itself. Raises SourceUnavailable for another one."""
-        if error.code() in _NOT_ALLOWED:
+        if not may_pass(error):
             raise unavailable(error, self._settings, self._troubles.last)
         self._troubles(error)
 
@@ -119,10 +121,7 @@ class MarkReader:
     def _mark(self, message: Message) -> ReadMark | None:
         error = message.error()
         if error is None:
-            value, offset = message.value(), message.offset()
-            assert value is not None
-            assert offset is not None
-            return ReadMark(Mark.decoded(value), offset + 1)
+            return _decoded(self.topic, message)
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
             raise PositionLost(
                 f"The topic {self.topic} no longer holds the marks that come next: drops and renames may be among them."
@@ -130,3 +129,83 @@ class MarkReader:
         if error.code() != KafkaError._PARTITION_EOF:
             self.note(error)
         return None
+
+
+def newest_mark(settings: LogSettings, topic: str, stop: threading.Event) -> Mark | None:
+    """Return the last mark that was committed, None in an empty topic. Raises ReadAgain, SourceUnavailable, Stopped."""
+    troubles = Troubles(settings)
+    config = looking(settings, troubles, f"{topic}.newest")
+    with closing(Consumer({**config, "auto.offset.reset": "earliest"})) as consumer:
+        try:
+            lowest, highest = _offsets(consumer, Partition(topic, 0), stop)
+            back = _FIRST_LOOK
+            while True:
+                start = max(lowest, highest - back)
+                found = _last_from(consumer, topic, start, stop)
+                if found is not None or start == lowest:
+                    return found
+                back *= _FURTHER
+        except KafkaException as error:
+            raise ended_by(error.args[0], settings, troubles.last) from error
+
+
+def records_in(settings: LogSettings, partitions: Sequence[Partition], stop: threading.Event) -> bool:
+    """Whether any of the partitions has ever held a record. Raises ReadAgain, SourceUnavailable, Stopped."""
+    troubles = Troubles(settings)
+    with closing(Consumer(looking(settings, troubles, "penstock.none"))) as consumer:
+        try:
+            return any(_offsets(consumer, each, stop)[1] > 0 for each in partitions)
+        except KafkaException as error:
+            raise ended_by(error.args[0], settings, troubles.last) from error
+
+
+def _offsets(consumer: Consumer, partition: Partition, stop: threading.Event) -> tuple[int, int]:
+    """Return the lowest offset and the end. A partition that was just made has no leader at first."""
+    until = time.monotonic() + _ANSWER_S
+    while True:
+        try:
+            lowest, end = consumer.get_watermark_offsets(TopicPartition(*partition), timeout=_ANSWER_S)
+        except KafkaException as error:
+            if (not error.args[0].retriable() and error.args[0].code() not in _PASSING) or time.monotonic() > until:
+                raise
+            if stop.wait(_POLL_S):
+                raise Stopped("stopped while the log was looked at") from error
+        else:
+            return lowest, end
+
+
+def _last_from(consumer: Consumer, topic: str, start: int, stop: threading.Event) -> Mark | None:
+    consumer.assign([TopicPartition(topic, 0, start)])
+    last: Mark | None = None
+    answered_at = time.monotonic()
+    while not stop.is_set():
+        message = consumer.poll(_POLL_S)
+        if message is None:
+            if time.monotonic() - answered_at > _ANSWER_S:
+                raise ReadAgain(f"The marks in {topic} cannot be read to their end at present.")
+            continue
+        answered_at = time.monotonic()
+        error = message.error()
+        if error is None:
+            found = _decoded(topic, message)
+            last = found.mark if found else last
+        elif error.code() == KafkaError._PARTITION_EOF:
+            return last
+        elif error.fatal() or not (error.retriable() or error.code() in _PASSING):
+            raise SourceUnavailable(f"The marks in {topic} cannot be read: {in_words(error)}.", "Look at the brokers.")
+    raise Stopped("stopped while reading the newest mark")
+
+
+def _decoded(topic: str, message: Message) -> ReadMark | None:
+    """Return the mark that a record is, None for one without a value. Raises SourceUnavailable for anything else."""
+    value, offset = message.value(), message.offset()
+    assert offset is not None
+    if value is None:
+        return None
+    try:
+        return ReadMark(Mark.decoded(value), offset + 1)
+    except (ValueError, KeyError) as error:
+        raise SourceUnavailable(
+            f"The record at offset {offset} of {topic} is no mark of this version of penstock ({error!r}).",
+            "Use the version of penstock that wrote it, or another [log] prefix.",
+        ) from error

@@ -29,7 +29,7 @@ from confluent_kafka import (
 
 from penstock.errors import LeaseLost, PenstockError, PositionLost, Stopped
 from penstock.kafka.behind import Behind
-from penstock.kafka.connection import Troubles, configuration, in_words, unavailable
+from penstock.kafka.connection import Troubles, configuration, in_words, may_pass, unavailable
 from penstock.kafka.positions import Committed, Partition, Place, Places, places_of
 from penstock.kafka.records import Headers, Record
 from penstock.model import Position
@@ -48,14 +48,6 @@ _FETCHED_KB = 32 * 1024
 _TERM_LOOK_S = 0.02
 _TERM_MAY_END_S = 20.0
 """How long a member that is to give partitions back waits for what is in flight, far below the poll interval."""
-
-_FOR_GOOD = frozenset(
-    {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
-        KafkaError.SASL_AUTHENTICATION_FAILED,
-    }
-)
 
 
 @dataclass
@@ -323,7 +315,7 @@ class Member:
                 "Changes are lost. Give [log] group another name to read the topics from their start, then run"
                 " `penstock load --again`; and make the retention of the topics longer than the index may be away.",
             )
-        if error.code() in _FOR_GOOD or error.fatal():
+        if error.fatal() or not may_pass(error):
             raise unavailable(error, self._settings, self._troubles.last)
         self._troubles(error)
         return True

@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from penstock.errors import SourceUnavailable
-from penstock.kafka.connection import Troubles, configuration, may_pass, unavailable
+from penstock.kafka.connection import Troubles, configuration, looking, may_pass, unavailable
 from penstock.settings import LogSettings
 
 _ANSWER_S = 30.0
@@ -25,7 +25,7 @@ class Tasks:
         self._settings, self._topic = settings, topic
         self._troubles = Troubles(settings)
         self._config = configuration(settings, self._troubles)
-        self._consumer = Consumer({**self._config, "group.id": group, "enable.auto.commit": False})
+        self._consumer = Consumer(looking(settings, self._troubles, group))
 
     def __enter__(self) -> Self:
         return self

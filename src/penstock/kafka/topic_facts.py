@@ -4,11 +4,11 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from penstock.errors import Stopped
-from penstock.kafka.connection import Troubles, configuration, unavailable
+from penstock.kafka.connection import Troubles, configuration, may_pass, unavailable
 from penstock.kafka.positions import Partition
 from penstock.runtime.backoff import Backoff
 from penstock.settings import LogSettings
@@ -16,7 +16,6 @@ from penstock.settings import LogSettings
 T = TypeVar("T")
 
 _ANSWER_S = 10.0
-_NOT_ALLOWED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 
 
 class TopicFacts:
@@ -53,7 +52,7 @@ class TopicFacts:
             try:
                 return ask()
             except KafkaException as error:
-                if error.args[0].code() in _NOT_ALLOWED:
+                if not may_pass(error.args[0]):
                     raise unavailable(error.args[0], self._settings, self._troubles.last) from error
                 self._troubles(error.args[0])
                 pause.wait()

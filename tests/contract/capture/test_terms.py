@@ -13,8 +13,8 @@ from penstock.capture.term import CaptureTerm
 from penstock.connections import source_connection
 from penstock.errors import LeaseLost, Stopped
 from penstock.kafka.log import marks_topic_of
-from penstock.kafka.log_reader import newest_mark
 from penstock.kafka.log_writer import LogWriter
+from penstock.kafka.mark_reader import newest_mark
 from penstock.kafka.own_topics import OwnTopics
 from penstock.observe.metrics import Metrics
 from penstock.runtime.intervals import Intervals

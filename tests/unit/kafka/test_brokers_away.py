@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from penstock.errors import ReadAgain
-from penstock.kafka import log_reader, own_topics
-from penstock.kafka.log_reader import newest_mark
+from penstock.kafka import mark_reader, own_topics
+from penstock.kafka.mark_reader import newest_mark
 from penstock.kafka.own_topics import OwnTopics
 from penstock.settings import LogSettings
 
@@ -16,7 +16,7 @@ NOBODY = LogSettings(bootstrap_servers="127.0.0.1:9")
 @pytest.fixture(autouse=True)
 def soon(monkeypatch):
     monkeypatch.setattr(own_topics, "_ANSWER_S", 0.3)
-    monkeypatch.setattr(log_reader, "_ANSWER_S", 0.3)
+    monkeypatch.setattr(mark_reader, "_ANSWER_S", 0.3)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 
 from penstock.errors import LeaseLost, SettingsError
-from penstock.kafka.connection import Troubles, configuration, unavailable
+from penstock.kafka.connection import Troubles, looking, unavailable
 from penstock.kafka.control_stream import ControlStream
 from penstock.kafka.positions import Committed, Partition, Place
 from penstock.kafka.topic_facts import TopicFacts
@@ -109,8 +109,7 @@ def _commit(wiring: Wiring, plan: Plan, group: str, places: dict[Partition, Plac
 
 def _consumer(wiring: Wiring, group: str) -> "closing[Consumer]":
     settings = wiring.settings.log
-    config = {**configuration(settings, Troubles(settings)), "group.id": group, "enable.auto.commit": False}
-    return closing(Consumer(config))
+    return closing(Consumer(looking(settings, Troubles(settings), group)))
 
 
 def _applies(plan: Plan) -> SettingsError:
