@@ -58,7 +58,8 @@ class Conductor:
                 planned = load.plan
                 if planned is None or not planned.is_written or tasks.are_lost(planned.partitions):
                     planned = self._planned(collection, load, tasks, topic, stop)
-                conducted = _Conducted(self.wiring, collection, load, planned, tasks, progress)
+                shown = Shown(progress, str(collection.namespace))
+                conducted = _Conducted(self.wiring, collection, load, planned, tasks, shown)
                 if self.takes_part and planned.ranges:
                     member = LoadMember(plan, collection, planned, self.wiring)
                     counts = conducted.with_member(member, stop)
@@ -88,6 +89,20 @@ class Conductor:
 
 
 @dataclass
+class Shown:
+    """How far the progress of a load is shown. What all processes have read may seem less for a moment."""
+
+    progress: Progress
+    name: str
+    documents: int = 0
+
+    def advance_to(self, documents: int) -> None:
+        """Show that this number of documents was read, by all together."""
+        self.progress.advanced(self.name, max(0, documents - self.documents))
+        self.documents = max(self.documents, documents)
+
+
+@dataclass
 class _Conducted:
     """A planned load; used by one thread."""
 
@@ -96,8 +111,7 @@ class _Conducted:
     load: LoadState
     plan: LoadPlan
     tasks: Tasks
-    progress: Progress
-    _shown: int = 0
+    shown: Shown
 
     def with_member(self, member: LoadMember, stop: threading.Event) -> Counts | None:
         """Wait, and take part meanwhile."""
@@ -125,7 +139,7 @@ class _Conducted:
         while True:
             said = shares.read()
             counts = counts_of(said)
-            self._show(counts)
+            self.shown.advance_to(counts.read)
             self.load.save_counts({each: getattr(counts, each) for each in Counts.__slots__})
             now = time.monotonic()
             if self.tasks.done(self.plan.partitions) == self.plan.ranges:
@@ -138,10 +152,6 @@ class _Conducted:
                     return None
             if stop.wait(self.wiring.intervals.shared_load_s):
                 raise Stopped(f"stopped before {name} was loaded")
-
-    def _show(self, counts: Counts) -> None:
-        self.progress.advanced(str(self.collection.namespace), max(0, counts.read - self._shown))
-        self._shown = max(self._shown, counts.read)
 
 
 def counts_of(shares: list[LoadShare]) -> Counts:

@@ -6,12 +6,11 @@ from functools import partial
 
 import structlog
 
-from penstock.delivery.shared_load.conductor import Conductor, counts_of
+from penstock.delivery.shared_load.conductor import Conductor, Shown, counts_of
 from penstock.delivery.shared_load.watch import UnderWay, under_way
 from penstock.errors import LeaseLost
 from penstock.kafka.connection import require_brokers
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.state.ids import load_id
 from penstock.opensearch.state.shared_load import LoadShares, unfinished
 from penstock.planner import Planner
 from penstock.runtime.intervals import INTERVALS, Intervals
@@ -84,21 +83,19 @@ def _watched(
 
 def _watch(this: UnderWay, wiring: Wiring, progress: Progress, stop: threading.Event) -> LoadResult | None:
     name, index = str(this.collection.namespace), this.collection.index
-    state_id = load_id(name, index)
     store = wiring.store(stop)
     shares = LoadShares(store, name, index, this.load)
     progress.started(name, this.load.documents)
-    shown = 0
+    shown = Shown(progress, name)
     while True:
         counts = counts_of(shares.read())
-        progress.advanced(name, max(0, counts.read - shown))
-        shown = max(shown, counts.read)
-        stored = store.get([state_id]).get(state_id)
-        if stored is None or unfinished(stored.document) != this.load:
+        shown.advance_to(counts.read)
+        document = this.document(store)
+        if unfinished(document) != this.load:
             break
         if stop.wait(wiring.intervals.shared_load_s):
             return None
-    if stored is None or stored.document["phase"] != "live":
+    if document is None or document["phase"] != "live":
         return None
     progress.finished(name)
     seconds = time.time() - this.load.begun_at

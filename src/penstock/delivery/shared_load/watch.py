@@ -17,6 +17,7 @@ from penstock.delivery.shared_load.member import LoadMember
 from penstock.errors import LeaseLost, Outdated
 from penstock.opensearch.state.ids import load_id
 from penstock.opensearch.state.shared_load import LoadPlan, LoadShares, unfinished
+from penstock.opensearch.state.store import StateDocument, StateStore
 from penstock.planner import FedGeneration, Plan, Planner
 from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.wiring import Wiring
@@ -34,6 +35,12 @@ class UnderWay(NamedTuple):
     pipeline: Plan
     collection: FedGeneration
     load: LoadPlan
+
+    def document(self, store: StateStore) -> StateDocument | None:
+        """Return the load's document as it is now; the load is over, or planned again, once `unfinished` says so."""
+        state_id = load_id(self.collection.namespace, self.collection.index)
+        stored = store.get([state_id]).get(state_id)
+        return stored.document if stored else None
 
 
 def under_way(planner: Planner, wiring: Wiring, stop: threading.Event) -> list[UnderWay]:
@@ -96,12 +103,10 @@ class LoadWatch:
     def _look(self, this: UnderWay, done: threading.Event) -> None:
         """Report the progress, and set `done` once the load is over, or is planned again."""
         name, index, metrics = str(this.collection.namespace), this.collection.index, self.wiring.metrics
-        state_id = load_id(name, index)
         store = self.wiring.store(done)
         shares = LoadShares(store, name, index, this.load)
         metrics.set("penstock_load_ranges", this.load.ranges, pipeline=this.pipeline.name)
         while not done.wait(self.wiring.intervals.shared_load_s):
             metrics.set("penstock_load_ranges_done", ranges_done(shares.read()), pipeline=this.pipeline.name)
-            stored = store.get([state_id]).get(state_id)
-            if stored is None or unfinished(stored.document) != this.load:
+            if unfinished(this.document(store)) != this.load:
                 done.set()
