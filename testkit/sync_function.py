@@ -27,6 +27,7 @@ from penstock.runtime.intervals import Intervals
 from penstock.worker import worker
 from penstock.worker.progress import NoProgress
 from testkit.sink_access import Said, Side
+from testkit.workspace import Site
 
 T = version_of(1_700_000_000, 1)
 """The cluster time of a test's first change, as a version."""
@@ -118,6 +119,12 @@ def load(*, again: bool = False) -> None:
 def _session() -> Session:
     """One for all tests: each new one reads megabytes of what services there are."""
     return get_session()
+
+
+def settings_file(site: Site, names: list[str]) -> dict[str, str]:
+    """Return the variables of a function whose settings are the file of a site."""
+    tables = [{"namespace": name, "index": site.index(name), "replicas": 0} for name in names]
+    return {"PENSTOCK_SETTINGS": str(site.folder / "penstock.toml"), "PENSTOCK_COLLECTIONS": json.dumps(tables)}
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import faulthandler
 import json
 import multiprocessing
 import os
+import random
 import re
 import signal
 import subprocess
@@ -66,6 +67,25 @@ def meanwhile(work):
         stop.set()
         thread.join(WITHIN_S)
     assert not thread.is_alive()
+
+
+def random_changes(collection, seed=4):
+    """Work for `meanwhile`: inserts, replacements, updates and deletes at random, of 200 ids."""
+    rng = random.Random(seed)
+
+    def write(stop):
+        number = 0
+        while not stop.wait(0.001):
+            number += 1
+            what, one = rng.random(), rng.randrange(200)
+            if what < 0.2:
+                collection.delete_one({"_id": one})
+            elif what < 0.6:
+                collection.replace_one({"_id": one}, {"n": number}, upsert=True)
+            else:
+                collection.update_one({"_id": one}, {"$inc": {"n": 1}}, upsert=True)
+
+    return write
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,17 @@
 
 import json
 import os
-import random
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
-from penstock.documents.document_id import document_id
 from testkit.collector import collector
-from testkit.connect import Topics, recorded
+from testkit.connect import Topics
 from testkit.console_client import ConsoleClient
-from testkit.recordings import COLLS, FORMS, IDS, ended_with
-from testkit.workspace import meanwhile, until
+from testkit.recordings import COLLS, FORMS, filled, require_recorded
+from testkit.workspace import meanwhile, random_changes, until
 
 COLL = "items"
 PARTITIONS = 4
@@ -53,22 +51,8 @@ def test_members_share_the_partitions_and_a_killed_one_is_replaced(form, protoco
     topic = site.settings_of(form, protocol=protocol)
     topics.create(topic, PARTITIONS)
     database.create_collection(COLL)
-    rng = random.Random(4)
-
-    def write(stop):
-        number = 0
-        while not stop.wait(0.001):
-            number += 1
-            what, one = rng.random(), rng.randrange(200)
-            if what < 0.2:
-                database[COLL].delete_one({"_id": one})
-            elif what < 0.6:
-                database[COLL].replace_one({"_id": one}, {"n": number}, upsert=True)
-            else:
-                database[COLL].update_one({"_id": one}, {"$inc": {"n": 1}}, upsert=True)
-
     with topics.connector(database, COLL, topic, form=form):
-        with meanwhile(write):
+        with meanwhile(random_changes(database[COLL])):
             first = site.start("apply")
             first.until_live()
             second, third = site.start("apply"), site.start("apply")
@@ -274,16 +258,7 @@ def test_a_member_that_was_held_up_sends_nothing_that_is_another_ones(protocol, 
 def test_what_real_connectors_wrote_becomes_the_documents_it_stands_for(file, site, database, topics, kafka_servers):
     """Documents of every type, with ids of every type, from their first day to their last; the source is there now."""
     form, prefix, group = FORMS[file], f"cdc.{database.name}.", f"penstock-{database.name}"
-    records = [each for each in recorded(file, database.name) if each.coll in COLLS]
-    written = sorted({each.coll for each in records})
-    ended_with(database, ids=IDS if form == "change-events" else [])
-    if any(b"after dropDatabase" in (each.value or b"") for each in records if each.coll == "people"):
-        database.people.insert_one({"_id": "after dropDatabase"})
-    for coll in COLLS:
-        topics.create(prefix + coll, 2)
-    for each in records:
-        topics.send(prefix + each.coll, each.key, each.value)
-    topics.flush()
+    written = filled(topics, file, database)
     site.settings(
         *(f"{database.name}.{coll}" for coll in COLLS),
         log={"bootstrap_servers": kafka_servers, "group": group},
@@ -293,11 +268,7 @@ def test_what_real_connectors_wrote_becomes_the_documents_it_stands_for(file, si
     for coll in written:
         topics.until_applied(f"{group}.{site.index(f'{database.name}.{coll}')}-g1", prefix + coll)
     worker.terminate()
-    with_gaps = {"ids"} if form == "change-events" else set()  # some deletes were left out of the recordings
-    site.until_equal(database, *(set(written) - with_gaps))
-    for coll in with_gaps & set(written):
-        assert site.indexed(f"{database.name}.{coll}").keys() <= {document_id(each) for each in IDS}
-    assert site.letters(database) == []
+    require_recorded(site, file, database, written)
 
 
 def processes_of(worker) -> dict[str, dict]:

@@ -1,7 +1,6 @@
 """`penstock apply` of penstock's own topics, which `penstock capture` writes: numbers, marks, drops, and losses."""
 
 import json
-import random
 from contextlib import closing
 from datetime import UTC, datetime
 
@@ -15,7 +14,7 @@ from penstock.kafka.member import committed_of
 from penstock.kafka.positions import Partition
 from testkit.captured import CapturedLog
 from testkit.connect import Topics
-from testkit.workspace import meanwhile, until
+from testkit.workspace import meanwhile, random_changes, until
 
 COLL = "items"
 PREFIX = "own"
@@ -50,25 +49,6 @@ def log(database, kafka_servers):
     return CapturedLog(kafka_servers, PREFIX, database.name)
 
 
-def write_into(collection):
-    """Write documents at random, of 200 ids, until told to end."""
-    rng = random.Random(4)
-
-    def write(stop):
-        number = 0
-        while not stop.wait(0.001):
-            number += 1
-            what, one = rng.random(), rng.randrange(200)
-            if what < 0.2:
-                collection.delete_one({"_id": one})
-            elif what < 0.6:
-                collection.replace_one({"_id": one}, {"n": number}, upsert=True)
-            else:
-                collection.update_one({"_id": one}, {"$inc": {"n": 1}}, upsert=True)
-
-    return write
-
-
 def states(site) -> list[str]:
     return [each["state"] for each in json.loads(site.run("status", "--json").stdout)]
 
@@ -76,7 +56,7 @@ def states(site) -> list[str]:
 def test_what_is_there_is_loaded_and_members_share_what_comes(site, database, log):
     database[COLL].insert_many([{"_id": number} for number in range(100)])
     capture, first = site.start("capture"), site.start("apply")
-    with meanwhile(write_into(database[COLL])):
+    with meanwhile(random_changes(database[COLL])):
         first.until_live()
         second, third = site.start("apply"), site.start("apply")
         second.until_live()
@@ -259,7 +239,7 @@ def test_a_reindex_begins_at_a_mark_and_is_fed_by_the_log(site, database, log):
     capture, worker = site.start("capture"), site.start("apply")
     worker.until_live()
     site.settings_of(shards=2)
-    with meanwhile(write_into(database[COLL])):
+    with meanwhile(random_changes(database[COLL])):
         done = site.run("reindex", f"{database.name}.{COLL}")
     assert done.returncode == 0, done.stderr
     site.until_equal(database, COLL)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import secrets
 import signal
 
@@ -20,7 +19,7 @@ from penstock_tools.servers.progress import Steps
 from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.captured import CapturedLog
 from testkit.connect import Topics
-from testkit.workspace import Site, meanwhile, until
+from testkit.workspace import Site, meanwhile, random_changes, until
 
 COLL = "items"
 PARTITIONS = 4
@@ -68,25 +67,6 @@ def until_captured(log, database, coll=COLL):
 
 def leading(worker):
     return worker.lines("capture goes on")
-
-
-def written(database, coll=COLL, seed=4):
-    """A writer that inserts, replaces, updates and deletes."""
-    rng = random.Random(seed)
-
-    def write(stop):
-        number = 0
-        while not stop.wait(0.001):
-            number += 1
-            what, one = rng.random(), rng.randrange(200)
-            if what < 0.2:
-                database[coll].delete_one({"_id": one})
-            elif what < 0.6:
-                database[coll].replace_one({"_id": one}, {"n": number}, upsert=True)
-            else:
-                database[coll].update_one({"_id": one}, {"$inc": {"n": 1}}, upsert=True)
-
-    return write
 
 
 def test_each_change_is_in_the_log_once_with_its_document_as_it_is(site, database, log):
@@ -138,7 +118,7 @@ def test_each_change_is_in_the_log_once_with_its_document_as_it_is(site, databas
 def test_killed_in_a_transaction_and_two_at_once_leave_neither_gap_nor_repetition(site, database, log):
     site.capturing()
     database.create_collection(COLL)
-    with meanwhile(written(database)):
+    with meanwhile(random_changes(database[COLL])):
         workers = [site.start("capture"), site.start("capture")]
         for _ in range(3):
             leader = until(lambda: next((each for each in workers if leading(each)), None), "one captures")
@@ -157,7 +137,7 @@ def test_one_that_was_stopped_for_longer_than_its_session_is_refused_and_stands_
     database.create_collection(COLL)
     first = site.start("capture")
     first.until_live()
-    with meanwhile(written(database)):
+    with meanwhile(random_changes(database[COLL])):
         until(lambda: len(log.records(COLL)) > 50, "it captures")
         second = site.start("capture")
         first.signal(signal.SIGSTOP)
@@ -406,7 +386,7 @@ def test_a_broker_that_is_killed_and_comes_back_costs_nothing(tmp_path, site, da
         database.create_collection(COLL)
         worker = site.start("capture")
         worker.until_live()
-        with meanwhile(written(database)):
+        with meanwhile(random_changes(database[COLL])):
             until(lambda: len(log.records(COLL)) > 50, "it captures")
             before = len(log.records(COLL))
             os.killpg(broker.child.pid, signal.SIGKILL)

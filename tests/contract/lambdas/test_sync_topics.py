@@ -11,7 +11,7 @@ from penstock.delivery.topics.understanding import TopicRefused
 from penstock.lambdas import clients
 from penstock.model import version_of
 from testkit.sink_access import ensure_state_index
-from testkit.sync_function import AWAY, replay, sync_function
+from testkit.sync_function import AWAY, replay, settings_file, sync_function
 
 PLACE = "partition 0, offset"
 ARN = "arn:aws:kafka:us-east-1:123456789012:cluster/shop/751d2973-a626-431c-9d4e-d7975eb44dd7-2"
@@ -37,7 +37,6 @@ def function(monkeypatch, way, between, aws_url, source_uri, database, site, set
     """The function, whose settings are a file's; it reaches the index through the relay."""
     ensure_state_index(way)
     names = [f"{database.name}.{each}" for each in ("orders", "others")]
-    tables = [{"namespace": name, "index": site.index(name), "replicas": 0} for name in names]
     with sync_function(
         monkeypatch,
         way,
@@ -46,8 +45,7 @@ def function(monkeypatch, way, between, aws_url, source_uri, database, site, set
         sink_url=between.url,
         namespace=names[0],
         alias=site.index(names[0]),
-        PENSTOCK_SETTINGS=str(site.folder / "penstock.toml"),
-        PENSTOCK_COLLECTIONS=json.dumps(tables),
+        **settings_file(site, names),
     ) as made:
         yield made
 

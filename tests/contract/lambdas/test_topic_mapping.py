@@ -6,13 +6,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from penstock.documents.document_id import document_id
 from penstock_tools.aws.mapping.topics import TopicMapping, topic_mapping
 from penstock_tools.aws.runtime.invocation import Invocation
-from testkit.connect import Topics, recorded
-from testkit.recordings import COLLS, FORMS, IDS, ended_with
+from testkit.connect import Topics
+from testkit.recordings import COLLS, FORMS, filled, require_recorded
 from testkit.sink_access import ensure_state_index
-from testkit.sync_function import sync_function
+from testkit.sync_function import settings_file, sync_function
 from testkit.workspace import until
 
 FILES = ("debezium-2.7-unwrap", "debezium-3.6-updatefull", "mongo-bson", "mongo-simplified", "mongo-updatelookup-copy")
@@ -33,7 +32,6 @@ def function_of(monkeypatch, way, between, aws_url, source_uri, database, site):
             names = [f"{database.name}.{each}" for each in COLLS]
             topics = [{"topic": f"cdc.{database.name}.*", "collection": f"{database.name}.*", "form": form}]
             site.settings(*names, topics=topics)
-            tables = [{"namespace": name, "index": site.index(name), "replicas": 0} for name in names]
             return stack.enter_context(
                 sync_function(
                     monkeypatch,
@@ -43,8 +41,7 @@ def function_of(monkeypatch, way, between, aws_url, source_uri, database, site):
                     sink_url=between.url,
                     namespace=names[0],
                     alias=site.index(names[0]),
-                    PENSTOCK_SETTINGS=str(site.folder / "penstock.toml"),
-                    PENSTOCK_COLLECTIONS=json.dumps(tables),
+                    **settings_file(site, names),
                 )
             )
 
@@ -67,16 +64,7 @@ def invoking(function, fails=0):
 @pytest.mark.parametrize("file", FILES)
 def test_what_real_connectors_wrote_becomes_the_documents_it_stands_for(file, function_of, site, database, topics):
     form, prefix = FORMS[file], f"cdc.{database.name}."
-    records = [each for each in recorded(file, database.name) if each.coll in COLLS]
-    written = sorted({each.coll for each in records})
-    ended_with(database, ids=IDS if form == "change-events" else [])
-    if any(b"after dropDatabase" in (each.value or b"") for each in records if each.coll == "people"):
-        database.people.insert_one({"_id": "after dropDatabase"})
-    for coll in COLLS:
-        topics.create(prefix + coll, 2)
-    for each in records:
-        topics.send(prefix + each.coll, each.key, each.value)
-    topics.flush()
+    written = filled(topics, file, database)
     invoke = invoking(function_of(form), fails=2)  # what is delivered again changes nothing
     with ExitStack() as stack:
         for coll in written:
@@ -84,11 +72,7 @@ def test_what_real_connectors_wrote_becomes_the_documents_it_stands_for(file, fu
             stack.enter_context(topic_mapping(made))
         for coll in written:
             topics.until_applied(f"sync.{prefix}{coll}", prefix + coll)
-    with_gaps = {"ids"} if form == "change-events" else set()  # some deletes were left out of the recordings
-    assert site.differences(database, *(set(written) - with_gaps)) == []
-    for coll in with_gaps & set(written):
-        assert site.indexed(f"{database.name}.{coll}").keys() <= {document_id(each) for each in IDS}
-    assert site.letters(database) == []
+    require_recorded(site, file, database, written)
 
 
 def test_the_mapping_goes_on_where_it_was(function_of, site, database, topics):
