@@ -51,7 +51,7 @@ PARTITIONS = 12
 
 
 class _Until(CaptureReport):
-    """Measures from the moment when the term is ready, and ends it once so many changes are committed."""
+    """Measures from the moment when the term is ready, and ends it once this number of changes is committed."""
 
     def measure(self, changes: int, ending: threading.Event) -> None:
         self.changes, self.ending = changes, ending

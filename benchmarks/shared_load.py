@@ -42,7 +42,7 @@ class Members:
     beside: list[Beside] = field(default_factory=list)
 
     def start(self, count: int) -> None:
-        """Start without an index, and with so many processes that wait for a load."""
+        """Start without an index, and with this number of processes that wait for a load."""
         self.at.clear()
         self.beside = [penstock(self.folder, self.settings, ["apply"]) for _ in range(count)]
         until = time.monotonic() + _STARTS_WITHIN_S

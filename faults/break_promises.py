@@ -365,14 +365,14 @@ PROMISES = (
         (_PUT_OUT,),
     ),
     Promise(
-        "log: a member that was put out works on until it is told",
+        "log: a member that was put out works on until it polls",
         "kafka/member.py",
         "        if term.lost or silent_s > self._settings.session_timeout_s:\n",
         "        if term.lost:\n",
         (_PUT_OUT,),
     ),
     Promise(
-        "log: a member that was put out, and told, works on",
+        "log: a member that was put out, and knows it, works on",
         "kafka/member.py",
         "        if term.lost or silent_s > self._settings.session_timeout_s:\n",
         "        if silent_s > self._settings.session_timeout_s:\n",

@@ -50,7 +50,7 @@ class OwnKafka:
         self._folder = folder
         (behind,) = free_ports(1)
         self.proxy = Slow(("127.0.0.1", behind))
-        self._beside = Beside(behind, told=self.proxy.port)
+        self._beside = Beside(behind, advertised=self.proxy.port)
         self._server = self._started(port=0)
         self.servers = self._server.bootstrap_servers
         self.servers_by_proxy = f"127.0.0.1:{self.proxy.port}"

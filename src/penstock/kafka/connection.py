@@ -88,7 +88,7 @@ def configuration(settings: LogSettings, troubles: Callable[[KafkaError], None])
 def looking(settings: LogSettings, troubles: Callable[[KafkaError], None], group: str) -> dict[str, Any]:
     """Return what a consumer is configured with that looks and takes no part in a group, though it must name one.
 
-    An offset that is not there is an error; the end of a partition is told.
+    An offset that is not there is an error; the end of a partition comes as one too.
     """
     return {
         **configuration(settings, troubles),

@@ -102,7 +102,7 @@ class Term:
             return []
 
     def load(self) -> None:
-        """Whoever opens the term knows where it begins."""
+        """Return nothing: where the term begins is given to `open_at`."""
 
     def save(self, position: Position) -> None:
         """Have the polling thread commit, and wait. Raises LeaseLost when the partitions are another member's."""

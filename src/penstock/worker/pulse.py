@@ -1,7 +1,7 @@
 """The signs of life of this process: every second, in a document of its own, whatever its pipelines wait for.
 
 A sign that cannot be written is not repeated: the next one follows. So nobody waits for it, and a process that is
-killed is told from one that lives within seconds by looking at the document again and again.
+killed differs from one that lives within seconds: its document no longer changes.
 """
 
 import os

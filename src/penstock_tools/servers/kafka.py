@@ -57,10 +57,10 @@ def local_kafka(folder: Path, *, port: int = 0, progress: Steps | None = None) -
 
 
 class Beside(NamedTuple):
-    """Another port to listen on, and the one that the broker tells its clients in its place: that of a proxy."""
+    """Another port to listen on, and the one that the broker advertises in its place: that of a proxy."""
 
     port: int
-    told: int
+    advertised: int
 
 
 class Kafka:
@@ -96,7 +96,7 @@ def _arguments(home: Path, port: int, beside: Beside | None = None) -> list[str 
     settings = {
         **_SETTINGS,
         "listeners": its + (f",BESIDE://127.0.0.1:{beside.port}" if beside else ""),
-        "advertised.listeners": its + (f",BESIDE://127.0.0.1:{beside.told}" if beside else ""),
+        "advertised.listeners": its + (f",BESIDE://127.0.0.1:{beside.advertised}" if beside else ""),
         "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
         "log.dirs": str(home / "log"),
     }

@@ -82,11 +82,11 @@ def test_a_member_that_was_put_out_commits_nothing_and_knows_it(kafka_servers, m
                     now.open_at({Partition(topic, 0): Place(0)})
                     pipelines.submit(now.save, position(topic, 7)).result(60)
                     with pytest.raises(LeaseLost, match="may be another member's"):
-                        before.assert_held()  # nobody has told it yet
+                        before.assert_held()  # it does not know yet
                     first.goes_on.set()
                     with pytest.raises(LeaseLost, match="the position was refused"):
                         wished.result(60)
-                    until(before.ending.is_set, "it polls again, and is told")
+                    until(before.ending.is_set, "it polls again, and learns of it")
                     with pytest.raises(LeaseLost, match="may be another member's"):
                         before.assert_held()
                     assert committed_offset(kafka_servers, topic) == 7
