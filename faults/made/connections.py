@@ -30,6 +30,11 @@ def sink_cut(scene: Scene) -> None:
 
 def _cut(scene: Scene, proxy: Proxy, *, exactly_once: bool = False) -> None:
     scene.begin(exactly_once=exactly_once)
+    cut_in_rounds(scene, proxy)
+
+
+def cut_in_rounds(scene: Scene, proxy: Proxy) -> None:
+    """Cut what goes through the proxy, and accept nothing for a while."""
     for _ in scene.rounds():
         proxy.accepting = False
         proxy.cut()
@@ -49,6 +54,11 @@ def sink_delayed(scene: Scene) -> None:
 
 def _delay(scene: Scene, proxy: Slow, *, exactly_once: bool = False) -> None:
     scene.begin(exactly_once=exactly_once)
+    delay_in_rounds(scene, proxy)
+
+
+def delay_in_rounds(scene: Scene, proxy: Slow) -> None:
+    """Delay what goes through the proxy for a while."""
     for _ in scene.rounds():
         proxy.most_s = 0.5
         time.sleep(scene.chance.uniform(2, 4))

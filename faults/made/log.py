@@ -6,6 +6,7 @@ from typing import Final
 
 from faults.fault import fault_of_log
 from faults.log_scene import PARTITIONS, LogScene
+from faults.made.connections import cut_in_rounds, delay_in_rounds
 from faults.scene import ITEMS
 from testkit.workspace import Worker, until
 
@@ -106,21 +107,14 @@ def broker_killed(scene: LogScene) -> None:
 def broker_cut(scene: LogScene) -> None:
     proxy = scene.by_proxy()
     scene.begin_by_log()
-    for _ in scene.rounds():
-        proxy.accepting = False
-        proxy.cut()
-        scene.pause(2)
-        proxy.accepting = True
+    cut_in_rounds(scene, proxy)
 
 
 @fault_of_log("everything from and to the broker delayed by up to half a second")
 def broker_delayed(scene: LogScene) -> None:
     proxy = scene.by_proxy()
     scene.begin_by_log()
-    for _ in scene.rounds():
-        proxy.most_s = 0.5
-        time.sleep(scene.chance.uniform(2, 4))
-        proxy.most_s = 0
+    delay_in_rounds(scene, proxy)
 
 
 @fault_of_log("the topic no longer holds what was not applied")

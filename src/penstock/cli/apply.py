@@ -5,14 +5,13 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli.extras import not_installed
+from penstock.cli.extras import needs_kafka
 from penstock.cli.preparation import set_up_process
 from penstock.cli.service import serve
 from penstock.cli.signals import stop_signals
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 
-_PARTS = ("penstock.delivery.topics", "penstock.kafka")
 _MOST_PROCESSES = 256
 
 
@@ -47,12 +46,8 @@ def apply(
     others fill, the first start reads all, and `penstock load` copies what they no longer hold; later starts go on
     where the group is. SIGTERM and Ctrl-C stop it cleanly.
     """
-    try:
+    with needs_kafka("penstock apply"):
         from penstock.delivery.topics import service
-    except ModuleNotFoundError as error:
-        raise not_installed(
-            error, "penstock apply", extra="kafka", packages=("confluent_kafka",), parts=_PARTS
-        ) from None
 
     if from_time:
         from penstock.delivery.topics.from_time import go_back

@@ -1,11 +1,9 @@
 """`penstock capture`."""
 
-from penstock.cli.extras import not_installed
+from penstock.cli.extras import needs_kafka
 from penstock.cli.service import serve
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
-
-_PARTS = ("penstock.capture", "penstock.kafka")
 
 
 def capture(settings: Settings, intervals: Intervals) -> None:
@@ -14,11 +12,7 @@ def capture(settings: Settings, intervals: Intervals) -> None:
     Needs `[log] own_topics`, and no OpenSearch. Start the command several times: one process captures, the others stand
     by. Changes are written in transactions, each once. SIGTERM and Ctrl-C stop it cleanly.
     """
-    try:
+    with needs_kafka("penstock capture"):
         from penstock.capture import service
-    except ModuleNotFoundError as error:
-        raise not_installed(
-            error, "penstock capture", extra="kafka", packages=("confluent_kafka",), parts=_PARTS
-        ) from None
 
     serve("capture", service.run, settings, intervals)

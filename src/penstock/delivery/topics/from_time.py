@@ -33,8 +33,7 @@ def go_back(settings: Settings, moment: datetime, *, stop: threading.Event, inte
 
     Raises SettingsError while a process applies, SourceUnavailable, SinkUnavailable, Stopped.
     """
-    each_alone = settings.source.model_copy(update={"cursor_per": "collection"})
-    planner = Planner(settings.model_copy(update={"source": each_alone}))
+    planner = Planner(settings.with_cursor_per("collection"))
     with wired(settings, metrics=Metrics(), stop=stop, intervals=intervals) as wiring:
         records = wiring.records(stop).read(planner.aliases)
         for plan in planner.plans(records):

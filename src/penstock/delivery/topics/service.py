@@ -40,8 +40,7 @@ def run(
     Raises SettingsError, PositionLost, SourceUnavailable, SinkUnavailable, SystemicFault.
     """
     _require_topics(settings)
-    each_alone = settings.source.model_copy(update={"cursor_per": "collection"})  # a group feeds one index
-    planner = Planner(settings.model_copy(update={"source": each_alone}))
+    planner = Planner(settings.with_cursor_per("collection"))  # a group feeds one index
     require_brokers(settings.log, stop)
     own = [Namespace.named(each.namespace) for each in settings.collections if settings.has_own_topic(each.namespace)]
     newest = {topic: NewestMark(settings.log, topic) for topic in {marks_topic_for(settings, each) for each in own}}

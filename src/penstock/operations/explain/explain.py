@@ -36,8 +36,7 @@ def explain(
             " table for it."
         )
     if settings.topics_of(namespace):  # a consumer group feeds one index
-        alone = settings.source.model_copy(update={"cursor_per": "collection"})
-        settings = settings.model_copy(update={"source": alone})
+        settings = settings.with_cursor_per("collection")
     planner, asked = Planner(settings), asked_id(typed)
     with closing(Inspection(settings)) as seen, source_connection(settings.source) as connection:
         plan, collection = _served(planner.plans(seen.records), namespace)
