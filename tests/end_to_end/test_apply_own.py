@@ -24,9 +24,9 @@ PREFIX = "own"
 def site(site, database, kafka_servers):
     """Settings for one collection whose changes go through a topic of penstock's own."""
 
-    def settings(partitions: int = 4, **more) -> None:
+    def settings(partitions: int = 4, coll: str = COLL, **more) -> None:
         site.settings(
-            f"{database.name}.{COLL}",
+            f"{database.name}.{coll}",
             log={
                 "bootstrap_servers": kafka_servers,
                 "group": f"penstock-{database.name}",
@@ -70,6 +70,40 @@ def test_what_is_there_is_loaded_and_members_share_what_comes(site, database, lo
     assert site.letters(database) == []
     for each in (first, third, capture):
         each.terminate()
+
+
+def test_a_collection_that_matches_a_pattern_is_applied_when_it_appears(site, database, log, index_prefix):
+    site.settings_of(coll="o*", index=f"{index_prefix}{database.name}.{{collection}}")
+    database["orders"].insert_one({"_id": 1})
+    capture, worker = site.start("capture"), site.start("apply")
+    site.until_equal(database, "orders")
+    database["other"].insert_one({"_id": 1})
+    database["oö"].insert_one({"_id": 1})
+    database["not"].insert_one({"_id": 1})
+    site.until_equal(database, "other")
+    for coll in ("orders", "other"):
+        database[coll].insert_one({"_id": 2})
+        site.until_equal(database, coll)
+    line = worker.until_logged("collection matches a pattern but cannot be indexed")
+    assert line["collection"] == f"{database.name}.oö"
+    assert "characters that Kafka does not take" in line["reason"]
+    until(lambda: states(site) == ["live", "live", "unserved"], lambda: states(site))
+    assert site.run("verify", f"{database.name}.other").returncode == 0
+    worker.terminate()
+    database["other"].insert_one({"_id": 3})
+    again = site.start("apply")
+    site.until_equal(database, "other")
+    assert not again.lines("load begins")
+    again.terminate()
+    capture.terminate()
+
+
+def test_patterns_are_refused_where_each_collection_has_a_cursor(site, database):
+    site.settings_of(coll="o*", index="some-{collection}", source={"cursor_per": "collection"})
+    for command in ("capture", "apply"):
+        done = site.run(command)
+        assert done.returncode == 2
+        assert 'own topics have no patterns with cursor_per = "collection"' in done.stderr
 
 
 def test_numbers_that_leave_some_out_stop_the_index(site, database, log, kafka_servers):

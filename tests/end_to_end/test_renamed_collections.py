@@ -248,5 +248,5 @@ def test_documentdb_tells_of_no_renames_and_check_says_so(tmp_path_factory, site
         site.source_uri = source.uri
         site.settings("shop.items", on_rename="follow")
         done = site.run("check")
-        assert done.returncode == 0
+        assert done.returncode == 0, done.stdout
         assert "DocumentDB emits no event for a rename" in " ".join(done.stdout.split())

@@ -4,13 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from penstock.errors import SettingsError
-from penstock.kafka.log import topic_of
-from penstock.kafka.own_topics import name_problem
+from penstock.kafka.log import name_problem, topic_of
 from penstock.model import Change, Names, Namespace
 from penstock.mongo.watch import Watch, watches
 from penstock.settings import CollectionSettings, Settings
 from penstock.worker.collections.drops import affects
-from penstock.worker.collections.expansion import exactly, expand, matching, patterns_of
+from penstock.worker.collections.expansion import exactly, expand, log_problems, matching, patterns_of
 
 Later = Mapping[Namespace, tuple[tuple[str, int], ...]]
 """By their declared names, the names that collections have had since, each with the version of its rename."""
@@ -52,16 +51,13 @@ class CursorSettings:
         """Return what is captured: what is declared, and what patterns match of what there is and of what is known."""
         matches = matching(self.settings, {*there, *known})
         expanded = expand(self.settings, matches)
-        refused = dict(expanded.left_out)
         found = []
         for each in expanded.settings.collections:
-            name = Namespace.named(each.namespace)
-            topic = topic_of(self.settings.log.prefix, name)
-            if problem := name_problem(topic):
-                refused[str(name)] = f"its topic {topic} {problem}"
-            elif not self.settings.topics_of(each.namespace):
+            if self.settings.has_own_topic(each.namespace):
+                name = Namespace.named(each.namespace)
+                topic = topic_of(self.settings.log.prefix, name)
                 found.append(CapturedCollection(Names(name, later.get(name, ())), each.follows, topic))
-        return Captured(self, tuple(found), refused)
+        return Captured(self, tuple(found), expanded.left_out)
 
 
 @dataclass(frozen=True)
@@ -153,12 +149,7 @@ def cursors_of(settings: Settings) -> list[CursorSettings]:
                 f"[[collections]] {each.namespace}: its topic {topic} {problem}; shorten [log] prefix, or rename the"
                 " collection, or keep it in step with `penstock run` and settings of its own"
             )
-    if settings.source.cursor_per == "collection":
-        problems += [
-            f'[[collections]] {each.namespace}: `penstock capture` has no patterns with cursor_per = "collection";'
-            " name the collections"
-            for each in patterns_of(captured)
-        ]
+    problems += log_problems(settings)
     if problems:
         raise SettingsError(*problems)
     return _divided(captured)

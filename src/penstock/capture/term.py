@@ -151,10 +151,9 @@ class CaptureTerm:
 
     def _follow(self) -> None:
         stream, after = self._stream(), self._mark.position
-        with closing(gather(stream, after, _AT_ONCE, _as_it_is, max_age_s=_MOST_S)) as batches:
+        gathered = gather(stream, after, _AT_ONCE, _as_it_is, max_age_s=_MOST_S, on_answer=self._take)
+        with closing(gathered) as batches:  # the log takes what is there while more is read
             for batch in batches:
-                self.assert_held()
-                self._take(batch)
                 if self._writer.records:
                     self._commit(batch.position)
                 else:
@@ -162,10 +161,11 @@ class CaptureTerm:
                 self._look_around()
 
     def _take(self, batch: Batch) -> None:
-        """Add what a batch holds. A control change is written at once, in a transaction with what came before it.
+        """Add an answer of the source. A control change is written at once, with what came before it.
 
         Raises SystemicFault when not every event is accounted for.
         """
+        self.assert_held()
         left_out, added, control = batch.left_out, 0, 0
         for is_control, group in groupby(batch.changes, _is_control):
             changes = list(group)

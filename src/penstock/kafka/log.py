@@ -18,7 +18,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 from penstock.kafka.positions import Partition
 from penstock.model import CONTROL, Change, Kind, Namespace, Position
@@ -32,6 +32,9 @@ LogKind = Literal["upsert", "delete", "unresolved"]
 
 _VERSION, _KIND, _NUMBER = "v", "k", "n"
 _NUMBER_BYTES = 8
+_KINDS: Final[Mapping[LogKind, tuple[str, bytes]]] = {
+    "upsert": (_KIND, b"upsert"), "delete": (_KIND, b"delete"), "unresolved": (_KIND, b"unresolved"),
+}  # fmt: skip
 _NO_TOPIC = re.compile(r"[^a-zA-Z0-9._-]")
 _MAX_TOPIC = 249
 
@@ -51,6 +54,15 @@ class NoHeaders(ValueError):
 def topic_of(prefix: str, namespace: Namespace) -> str:
     """Return the topic that holds the changes of a collection, by the name that the settings give it."""
     return f"{prefix}.{namespace.db}.{namespace.coll}"
+
+
+def name_problem(topic: str) -> str:
+    """Say why Kafka does not take a topic's name, nothing where it does."""
+    if len(topic) > _MAX_TOPIC:
+        return f"is {len(topic)} characters long, and Kafka takes at most {_MAX_TOPIC}"
+    if _NO_TOPIC.search(topic):
+        return "has characters that Kafka does not take: only ASCII letters, digits, `.`, `_` and `-`"
+    return ""
 
 
 def marks_topic_of(prefix: str, db: str, own: str | None = None) -> str:
@@ -73,7 +85,7 @@ def headers_of(change: Numbered) -> list[tuple[str, bytes]]:
     """Return the headers of a change."""
     return [
         (_VERSION, change.version.to_bytes(_NUMBER_BYTES)),
-        (_KIND, change.kind.encode()),
+        _KINDS[change.kind],
         (_NUMBER, change.number.to_bytes(_NUMBER_BYTES)),
     ]
 

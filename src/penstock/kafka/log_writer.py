@@ -21,7 +21,7 @@ from penstock.errors import LeaseLost, ReadAgain, Stopped, SystemicFault
 from penstock.kafka.connection import Troubles, configuration, in_words, may_pass, unavailable
 from penstock.kafka.log import End, LogKind, Mark, Numbered, headers_of
 from penstock.kafka.own_topics import BATCH_BYTES, Topic
-from penstock.kafka.partitioner import partition_of
+from penstock.kafka.partitioner import partitions_of
 from penstock.kafka.positions import Partition
 from penstock.model import TransformedChange, seconds_of
 from penstock.settings import LogSettings
@@ -107,12 +107,12 @@ class LogWriter:
         """Add changes of one collection, in their order, to the transaction. Raises ReadAgain, LeaseLost, Stopped."""
         self._open()
         its = self._topics[topic]
-        numbers, partitions, held, most, kinds = its.numbers, its.partitions, its.held, its.most, self.kinds
-        for change in changes:
+        numbers, held, most, kinds = its.numbers, its.held, its.most, self.kinds
+        chosen = partitions_of([change.id for change in changes], its.partitions)
+        for change, partition in zip(changes, chosen, strict=True):
             key, value, kind = change.id, change.body, _KINDS[change.kind]
             if value is not None and len(key) + len(value) > most:  # type: ignore[arg-type]  # bytes, never an error
                 kind, value = "unresolved", None
-            partition = partition_of(key, partitions)
             numbers[partition] = number = numbers[partition] + 1
             kinds[kind] += 1
             before = held.get(partition)

@@ -1,6 +1,5 @@
 """penstock's own topics at the brokers: made where they are missing, and looked at."""
 
-import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +24,6 @@ T = TypeVar("T")
 
 _ANSWER_S = 30.0
 _LOOK_S = 0.2
-_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _MOST_WITHOUT_SPARE = 2
 """With this number of replicas or fewer, none may be missing for a write that waits for two of them."""
 
@@ -49,15 +47,6 @@ class Topic(NamedTuple):
     def max_bytes(self) -> int:
         """The largest batch of records that it takes."""
         return int(self.config["max.message.bytes"])
-
-
-def name_problem(name: str) -> str:
-    """Say why Kafka does not take a name, nothing where it does."""
-    if len(name) > 249:
-        return f"is {len(name)} characters long, and Kafka takes at most 249"
-    if not _NAME.fullmatch(name):
-        return "has characters that Kafka does not take: only ASCII letters, digits, `.`, `_` and `-`"
-    return ""
 
 
 @dataclass

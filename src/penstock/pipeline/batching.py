@@ -8,7 +8,7 @@ of one cluster time that are at hand, because they may touch one document and ar
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import NamedTuple
@@ -99,12 +99,14 @@ def gather(
     *,
     whole_times: bool = True,
     max_age_s: float = _MAX_AGE_S,
+    on_answer: Callable[[Batch], None] | None = None,
 ) -> Generator[Batch]:
     """Yield batches after a position; the source reads, decodes and transforms in a thread of its own.
 
     Raises in the caller's thread whatever the source raised.
 
     `whole_times`: never end a batch between changes of one cluster time; not for a load, whose ranges have one each.
+    `on_answer` is called with each answer of the source as it comes, before the batch that it belongs to is whole.
     Close the generator to stop: it closes the source and waits for the reader thread.
     """
     with _reading(source, after, transform) as reader:
@@ -124,6 +126,8 @@ def gather(
                 continue
             if batch is None:
                 ends_at = time.monotonic() + max_age_s
+            if on_answer:
+                on_answer(answer)
             batch = _merge(batch, answer) if batch else answer
             if not batch.more and reader.answers.empty():
                 yield batch

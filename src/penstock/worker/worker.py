@@ -138,12 +138,12 @@ class WorkerConnections:
     health: Health | None
     counts: dict[str, Counts] = field(default_factory=dict)
 
-    def collections(self, planner: Planner, stop: threading.Event) -> CollectionWatch:
+    def collections(self, planner: Planner, stop: threading.Event, *, only_found: bool = False) -> CollectionWatch:
         """What is to be served of the collections of the settings."""
         wiring = self.wiring
         found = PatternState(wiring.store(stop), wiring.settings.pipeline.name)
         patterns = Patterns(wiring.settings, wiring.connection, found)
-        return CollectionWatch(patterns, Admission(wiring, wiring.records(stop), self.health), planner)
+        return CollectionWatch(patterns, Admission(wiring, wiring.records(stop), self.health, only_found), planner)
 
     def follower(self, plan: Plan, progress: Progress, *, sharing: SharesLoads | None = None) -> Follower:
         """Make the follower of a pipeline; one that starts again continues its counts."""

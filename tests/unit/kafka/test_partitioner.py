@@ -1,8 +1,10 @@
 """Records are where Java's producers, and those of librdkafka, would put them."""
 
+import random
+
 import pytest
 
-from penstock.kafka.partitioner import murmur2, partition_of
+from penstock.kafka.partitioner import murmur2, partitions_of
 
 
 @pytest.mark.parametrize(
@@ -17,8 +19,19 @@ from penstock.kafka.partitioner import murmur2, partition_of
     ],
 )
 def test_keys_hash_as_in_java(key, hashed):
-    assert murmur2(key) == hashed % 2**32
+    assert murmur2([key], len(key)) == [hashed % 2**32]
 
 
-def test_a_partition_is_one_of_those_that_there_are():
-    assert {partition_of(bytes([number]), 12) for number in range(200)} == set(range(12))
+@pytest.mark.parametrize("size", range(20))
+def test_each_of_many_keys_hashes_as_it_does_alone(size):
+    chance = random.Random(size)
+    keys = [chance.randbytes(size) for _ in range(300)] + [bytes(size), b"\xff" * size]
+    assert murmur2(keys, size) == [murmur2([key], size)[0] for key in keys]
+
+
+def test_keys_of_all_sizes_get_their_partitions_in_order():
+    chance = random.Random(0)
+    keys = [chance.randbytes(chance.randrange(40)) for _ in range(2000)]
+    found = partitions_of(keys, 12)
+    assert found == [partitions_of([key], 12)[0] for key in keys]
+    assert set(found) == set(range(12))

@@ -56,6 +56,16 @@ def test_answers_that_belong_together_become_one_batch_with_the_last_position():
     assert batch.bytes == 30
 
 
+def test_each_answer_is_shown_before_its_batch_is_whole():
+    source = ScriptedSource(answer(1, 2, more=True), answer(3), answer(4))
+    seen = []
+    for batch in gather(
+        source, None, Limits(3, 1_000_000), keep_none, on_answer=lambda each: seen.append(versions(each))
+    ):
+        seen.append(f"batch to {versions(batch)[-1]}")
+    assert seen == [[1, 2], [3], "batch to 3", [4], "batch to 4"]
+
+
 def test_an_idle_source_is_answered_at_once_without_waiting_for_more():
     source = ScriptedSource(answer(1), endless=True)
     batches = gather(source, None, WIDE, keep_none)

@@ -4,6 +4,7 @@ Who planned a load may be gone. So every process tries to get the lease under wh
 """
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -54,9 +55,9 @@ def under_way(planner: Planner, wiring: Wiring, stop: threading.Event) -> list[U
 
 @dataclass
 class LoadWatch:
-    """`planner` is the one of `penstock load`: the same pipelines have the same leases."""
+    """`planner` returns the one of `penstock load`: the same pipelines have the same leases."""
 
-    planner: Planner
+    planner: Callable[[], Planner]
     wiring: Wiring
     _running: dict[tuple[str, str], Future[None]] = field(default_factory=dict)
 
@@ -68,7 +69,7 @@ class LoadWatch:
                 while not stop.wait(self.wiring.intervals.collections_s):
                     for key in [key for key, each in self._running.items() if each.done()]:
                         self._running.pop(key).result()
-                    for each in under_way(self.planner, self.wiring, stop):
+                    for each in under_way(self.planner(), self.wiring, stop):
                         key = each.load.id, each.load.topic
                         if key not in self._running:
                             self._running[key] = threads.submit(copy_context().run, self._serve, each, ending)

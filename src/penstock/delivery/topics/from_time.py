@@ -22,6 +22,7 @@ from penstock.planner import Plan, Planner
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 from penstock.wiring import Wiring, wired
+from penstock.worker.collections.patterns import expanded
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +34,7 @@ def go_back(settings: Settings, moment: datetime, *, stop: threading.Event, inte
 
     Raises SettingsError while a process applies, SourceUnavailable, SinkUnavailable, Stopped.
     """
-    planner = Planner(settings.with_cursor_per("collection"))
+    planner = Planner(expanded(settings, note=False).with_cursor_per("collection"))
     with wired(settings, metrics=Metrics(), stop=stop, intervals=intervals) as wiring:
         records = wiring.records(stop).read(planner.aliases)
         for plan in planner.plans(records):

@@ -19,12 +19,13 @@ from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.settings import Settings
 from penstock.wiring import Adapters, Wiring, wired
-from penstock.worker.collections.expansion import patterns_of
+from penstock.worker.collections.expansion import log_problems, patterns_of
 from penstock.worker.follower import Follower
 from penstock.worker.progress import NoProgress
 from penstock.worker.pulse import Pulse
 from penstock.worker.reporter import Reporter
 from penstock.worker.supervisor import Supervisor
+from penstock.worker.worker import WorkerConnections
 
 
 def run(
@@ -45,6 +46,12 @@ def run(
     own = [Namespace.named(each.namespace) for each in settings.collections if settings.has_own_topic(each.namespace)]
     newest = {topic: NewestMark(settings.log, topic) for topic in {marks_topic_for(settings, each) for each in own}}
     with wired(settings, metrics=metrics, stop=stop, intervals=intervals) as wiring:
+        collections = WorkerConnections(wiring, health).collections(planner, stop, only_found=True)
+        if patterns_of(settings):
+            collections.start(stop)
+
+        def planned() -> Planner:
+            return collections.planner
 
         def follower(plan: Plan) -> TopicFollower:
             metrics.begin("pipeline", plan.name)
@@ -55,16 +62,23 @@ def run(
             return OwnFollower(plan, wiring, reporter, keeper=_keeper(plan, wiring), newest=lambda: marks.mark)
 
         done = ChildEvent(stop)
-        supervisor = Supervisor(lambda: planner, wiring.records(stop), follower, metrics, health, intervals)
+        supervisor = Supervisor(planned, wiring.records(stop), follower, metrics, health, intervals)
         pulse = Pulse(settings, wiring.client, intervals, metrics, supervisor.states, supervisor.shares)
-        loads = LoadWatch(Planner(settings), wiring)
+        loads = LoadWatch(planned if patterns_of(settings) else lambda: Planner(settings), wiring)
 
         def work() -> None:
             supervisor.run(done)
             done.set()
 
         readers = [partial(each.keep_reading, done) for each in newest.values()]
-        side_by_side(done, work, lambda: pulse.keep_beating(done), lambda: loads.keep_looking(done), *readers)
+        side_by_side(
+            done,
+            work,
+            lambda: pulse.keep_beating(done),
+            lambda: loads.keep_looking(done),
+            lambda: collections.keep_looking(done, intervals.patterns_s),
+            *readers,
+        )
 
 
 def _keeper(plan: Plan, wiring: Wiring) -> Follower:
@@ -81,10 +95,8 @@ def _require_topics(settings: Settings) -> None:
     """Raise SettingsError for a collection whose changes nothing brings, and for what topics cannot bring."""
     others = [each for each in settings.collections if not settings.has_own_topic(each.namespace)]
     require_mappable(settings.model_copy(update={"collections": tuple(others)}))
-    if patterns := patterns_of(settings):
-        raise SettingsError(
-            f"[[collections]] {patterns[0].namespace}: `penstock apply` needs the name of each collection"
-        )
+    if problems := log_problems(settings):
+        raise SettingsError(*problems)
     without = [each.namespace for each in others if not settings.topics_of(each.namespace)]
     if without:
         raise SettingsError(

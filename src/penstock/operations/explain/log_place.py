@@ -11,7 +11,7 @@ import bson
 from bson import Decimal128, Int64
 
 from penstock.kafka.log import topic_of
-from penstock.kafka.partitioner import partition_of
+from penstock.kafka.partitioner import partitions_of
 from penstock.kafka.passed_mark import PassedMark
 from penstock.kafka.positions import Partition, Place
 from penstock.mongo.codec import OF_IDS
@@ -70,7 +70,8 @@ def log_place(
     if passed is None:
         return LogPlace(group, (topic,), members, is_own=True)
     count = len(passed.mark.ends)
-    found = tuple(sorted({partition_of(key, count) for key in _keys(source_id, is_stored=is_stored)}))
+    keys = list(_keys(source_id, is_stored=is_stored))
+    found = tuple(sorted(set(partitions_of(keys, count))))
     place = passed.place(Partition(topic, found[0])) if len(found) == 1 else None
     return LogPlace(group, (topic,), members, is_own=True, partitions=found, passed=place)
 

@@ -59,11 +59,15 @@ class Unserved(NamedTuple):
 
 @dataclass
 class Admission:
-    """Judges the collections; one that was admitted once stays so. One that has a record has been served before."""
+    """Judges the collections; one that was admitted once stays so. One that has a record has been served before.
+
+    `only_found`: what is named exactly is served whatever there is.
+    """
 
     wiring: Wiring
     records: GenerationRegistry
     health: Health | None = None
+    only_found: bool = False
     _admitted: set[str] = field(default_factory=set)
     _reported: dict[str, str] = field(default_factory=dict)
 
@@ -83,9 +87,11 @@ class Admission:
         """
         new = [each for each in expanded.settings.collections if each.namespace not in self._admitted]
         recorded = self.records.read(each.alias for each in new) if new else {}
-        judged = [self._judge(each, recorded.get(each.alias), stop) for each in new]
-        self._admitted |= {each.namespace for each, unserved in zip(new, judged, strict=True) if not unserved}
-        found = [each for each in judged if each and not each.is_only_remembered]
+        asked = [each for each in new if not self.only_found or isinstance(each, FoundCollection)]
+        judged = [each for one in asked if (each := self._judge(one, recorded.get(one.alias), stop))]
+        unserved = {each.collection.namespace for each in judged}
+        self._admitted |= {each.namespace for each in new} - unserved
+        found = [each for each in judged if not each.is_only_remembered]
         self._report(found, expanded.left_out)
         self._note(tables)
         return found

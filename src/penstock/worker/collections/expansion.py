@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from penstock.kafka.log import name_problem, topic_of
 from penstock.model import Namespace
 from penstock.settings import CollectionSettings, FoundCollection, Settings
 
@@ -27,6 +28,18 @@ def patterns_of(settings: Settings) -> list[CollectionSettings]:
 def exactly(settings: Settings) -> list[CollectionSettings]:
     """The collections that are named exactly, in order."""
     return [each for each in settings.collections if not each.is_pattern]
+
+
+def log_problems(settings: Settings) -> list[str]:
+    """Why topics of penstock's own cannot bring the changes of patterns; nothing where they can."""
+    if settings.source.cursor_per == "database":
+        return []
+    return [
+        f'[[collections]] {each.namespace}: own topics have no patterns with cursor_per = "collection"; name the'
+        " collections"
+        for each in patterns_of(settings)
+        if settings.has_own_topic(each.namespace)
+    ]
 
 
 def matching(settings: Settings, there: Iterable[Namespace]) -> dict[str, list[Namespace]]:
@@ -56,6 +69,10 @@ def expand(settings: Settings, found: Mapping[str, Iterable[Namespace]]) -> Expa
                 collection = FoundCollection.by(pattern, namespace.coll)
             except ValueError as error:
                 left_out[str(namespace)] = _reason(error)
+                continue
+            topic = topic_of(settings.log.prefix, namespace) if settings.has_own_topic(str(namespace)) else ""
+            if problem := name_problem(topic):
+                left_out[str(namespace)] = f"its topic {topic} {problem}"
                 continue
             first = served.setdefault(collection.alias, collection.namespace)
             if first == collection.namespace:
