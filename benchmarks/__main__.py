@@ -1,7 +1,7 @@
 """All benchmarks, one after the other, each in a process of its own: `make bench`, `make bench-all`.
 
     .venv/bin/python -m benchmarks              items 1 to 4, with fewer documents: about ten minutes
-    .venv/bin/python -m benchmarks --all        all items at their full sizes: up to an hour
+    .venv/bin/python -m benchmarks --all        all items at their full sizes: up to two hours
     .venv/bin/python -m benchmarks --all load growth
 
 Each writes benchmarks/results/NAME.json, unless it fails or finds index and source different;
@@ -44,6 +44,11 @@ BENCHMARKS = (
     Benchmark("cost", None, 0, 900),
     Benchmark("growth", None, 0, 2400),
     Benchmark("verify", None, 0, 900),
+    Benchmark("capture", None, 0, 1200),
+    Benchmark("apply", None, 0, 1800),
+    Benchmark("log_latency", None, 0, 900),
+    Benchmark("log_memory", None, 0, 1800),
+    Benchmark("shared_load", None, 0, 1800),
 )
 
 

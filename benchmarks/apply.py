@@ -9,7 +9,6 @@ lasts from the moment when every process has its partitions until the last of th
 
 import multiprocessing
 import secrets
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,14 +16,13 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, cast
 
 import bson
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from benchmarks.ground import Ground
+from benchmarks.ground import Ground, kafka
 from benchmarks.item import Given, main
 from benchmarks.results import Section
 from benchmarks.rounds import Took, Way, measured
@@ -42,7 +40,6 @@ from penstock.pipeline.pipeline import Pipeline, PipelineRules, Ports
 from penstock.pipeline.transform import Route
 from penstock.settings import CollectionSettings, LogSettings
 from penstock.wiring import Adapters
-from penstock_tools.servers.kafka import local_kafka
 
 NAME = Namespace("bench", "applied")
 PARTITIONS = 12
@@ -209,8 +206,8 @@ class Applied:
 
 @contextmanager
 def _topic(given: Given) -> Iterator[Applied]:
-    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder, local_kafka(Path(folder)) as server:
-        topic = Applied(server.bootstrap_servers, given.documents, given.transform_us)
+    with kafka() as servers:
+        topic = Applied(servers, given.documents, given.transform_us)
         topic.fill()
         try:
             yield topic

@@ -11,22 +11,20 @@ penstock catch-up    into an empty index, as `penstock run` does
 All look documents up (`updateLookup`). Source, Kafka and OpenSearch are on the same machine.
 """
 
-import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from pathlib import Path
 from typing import Literal
 
 from bson import Timestamp
 from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks.catch_up import NAME, Changes, penstock_catch_up
-from benchmarks.ground import DB, Ground
+from benchmarks.ground import DB, Ground, kafka
 from benchmarks.item import Given, main
 from benchmarks.results import Section
 from benchmarks.rounds import Took, Way, measured, timed
@@ -45,7 +43,6 @@ from penstock.observe.metrics import Metrics
 from penstock.runtime.intervals import INTERVALS
 from penstock.runtime.threads import ChildEvent
 from penstock.settings import LogSettings
-from penstock_tools.servers.kafka import local_kafka
 
 PARTITIONS = 12
 
@@ -136,13 +133,6 @@ def bare_watch(changes: Changes) -> None:
             seen += 1
             if seen >= changes.count:
                 return
-
-
-@contextmanager
-def kafka() -> Iterator[str]:
-    """Start a Kafka of its own."""
-    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder, local_kafka(Path(folder)) as server:
-        yield server.bootstrap_servers
 
 
 def sections(at: Ground, given: Given) -> Iterable[Section]:

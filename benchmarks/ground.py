@@ -3,10 +3,12 @@
 import json
 import random
 import string
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import bson
@@ -23,6 +25,7 @@ from penstock.opensearch.index.indexes import Generation, Indexes
 from penstock.opensearch.read.scan import count, read_sources
 from penstock.settings import CollectionSettings, Settings, SinkSettings, SourceSettings
 from penstock_tools.compare import compare
+from penstock_tools.servers.kafka import local_kafka
 from penstock_tools.servers.platform import Platform
 
 DB = "bench"
@@ -142,6 +145,19 @@ class Ground:
 def ground(platform: Platform) -> "closing[Ground]":
     """Yield the servers of a platform, and close the connections at the end."""
     return closing(Ground(platform))
+
+
+@contextmanager
+def kafka() -> Iterator[str]:
+    """Start a Kafka of its own; yield its bootstrap servers."""
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder, local_kafka(Path(folder)) as server:
+        yield server.bootstrap_servers
+
+
+def log_toml(at: Ground, name: str, servers: str, prefix: str) -> str:
+    """Write the settings of a collection that topics of penstock's own feed."""
+    log = {"bootstrap_servers": servers, "prefix": prefix, "own_topics": True, "topic_partitions": 12}
+    return f"{at.toml([name])}[log]\n{_lines({**log, 'topic_replication': 1})}"
 
 
 def _lines(values: Mapping[str, Any]) -> str:

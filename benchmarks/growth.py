@@ -105,20 +105,20 @@ def many_case(at: Ground, some: int, many: int, rounds: int) -> Iterator[Section
         say(f"filling {count:,} documents")
         at.fill(name, generated(count))
     raw = {name: raw_way(at, [name], count) for name, count in (("some", some), ("many", many))}
-    both = _alternating(
+    both = alternating(
         rounds, lambda name, count: (count / raw[name].round().seconds, load_apart(at, name)), some, many
     )
     at.require_equal("many")
     at.mongo[DB].drop_collection("many")  # the local source keeps everything in memory
     loads = {count: [load for _, load in several] for count, several in both.items()}
-    yield _many("penstock load", loads, some, many, {count: [rate for rate, _ in both[count]] for count in both})
-    catch_ups = _alternating(rounds, lambda name, count: catch_up_apart(at, name, count), some, many)
+    yield of_many("penstock load", loads, some, many, {count: [rate for rate, _ in both[count]] for count in both})
+    catch_ups = alternating(rounds, lambda name, count: catch_up_apart(at, name, count), some, many)
     at.require_equal("many")
     at.mongo[DB].drop_collection("many")
-    yield _many("penstock run, catching up", catch_ups, some, many)
+    yield of_many("penstock run, catching up", catch_ups, some, many)
 
 
-def _alternating(rounds: int, run: Callable[[str, int], Found], some: int, many: int) -> dict[int, list[Found]]:
+def alternating(rounds: int, run: Callable[[str, int], Found], some: int, many: int) -> dict[int, list[Found]]:
     """The rounds with some documents and with many, by their number."""
     found: dict[int, list[Found]] = {some: [], many: []}
     for number in range(rounds):
@@ -129,7 +129,7 @@ def _alternating(rounds: int, run: Callable[[str, int], Found], some: int, many:
     return found
 
 
-def _many(
+def of_many(
     command: str, found: dict[int, list[Peak]], some: int, many: int, raw: dict[int, list[float]] | None = None
 ) -> Section:
     """`raw` are the rates of raw bulk requests of the same documents, the limit."""

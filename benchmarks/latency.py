@@ -9,7 +9,7 @@ A writer in a third process writes at fixed times (writer.py). Latency counts fr
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -24,9 +24,6 @@ RATES = (10, 100, 1000)
 REFRESHES = ("1s", "100ms")
 SEARCH_EVERY_S = 0.01
 WITHIN_S = 60
-GOALS_MS = {"p50": 15.0, "p99": 100.0}
-"""Of penstock, acknowledged, at 100 writes a second."""
-
 _SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 
 
@@ -48,44 +45,69 @@ class Written(NamedTuple):
     found: list[float]
 
 
-COLLECTIONS = {"penstock run": "followed", "script": "scripted"}
 BLOCKS = (
     *(Block("penstock run", rate, refresh) for refresh in REFRESHES for rate in RATES),
     *(Block("script", rate, REFRESHES[0]) for rate in RATES),
 )
+GOALS_MS = {Block("penstock run", 100, REFRESHES[0]): {"p50": 15.0, "p99": 100.0}}
+"""The latencies of a block until a write is acknowledged."""
+
+
+class Follower(NamedTuple):
+    """A way to follow a collection. `start` returns its processes, of which the last one writes to the index."""
+
+    db: str
+    coll: str
+    start: Callable[[Ground, Path], list[Beside]]
+
+
+def penstock_run(at: Ground, folder: Path) -> list[Beside]:
+    return [penstock(folder, at.toml(["followed"]), ["run"], watched=True)]
+
+
+def script(at: Ground, folder: Path) -> list[Beside]:
+    process = Beside(folder, "follow_script", at.source_uri, at.sink_url, f"{DB}_script", "scripted", "scripted")
+    process.answer()
+    return [process]
+
+
+FOLLOWERS = {
+    "penstock run": Follower(DB, "followed", penstock_run),
+    # in another database, so that neither follower sees the other's changes
+    "script": Follower(f"{DB}_script", "scripted", script),
+}
 
 
 class Field:
     """The processes that take part, and the searches."""
 
-    def __init__(self, at: Ground, stack: ExitStack) -> None:
-        self._at = at
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-bench-")))
-        followed, scripted = COLLECTIONS.values()
-        for name in (followed, scripted):
-            at.make(name)
-            at.mongo[_db(name)].create_collection(name)
-        self._writer = {
-            name: stack.enter_context(Beside(folder, "writer", at.source_uri, _db(name)))
-            for name in (followed, scripted)
-        }
-        self.worker = stack.enter_context(penstock(folder, at.toml([followed]), ["run"], watched=True))
-        where = (at.source_uri, at.sink_url, _db(scripted), scripted, scripted)
-        self.script = stack.enter_context(Beside(folder, "follow_script", *where))
-        self.script.answer()
-        self._next = dict.fromkeys((followed, scripted), 0)
+    def __init__(self, at: Ground, followers: Mapping[str, Follower], stack: ExitStack) -> None:
+        self._at, self._followers = at, followers
+        self._writers: dict[str, Beside] = {}
+        self._next = dict.fromkeys(followers, 0)
+        self.processes: list[Beside] = []
+        for way, each in followers.items():
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-bench-")))
+            at.make(each.coll)
+            at.mongo[each.db].create_collection(each.coll)
+            self._writers[way] = stack.enter_context(Beside(folder, "writer", at.source_uri, each.db))
+            self.processes += map(stack.enter_context, each.start(at, folder))
 
     def run(self, block: Block, seconds: float) -> Written:
         """Write, and search until all of it is found."""
-        name = COLLECTIONS[block.way]
+        name = self._followers[block.way].coll
         self._at.client.request("PUT", f"/{name}/_settings", {"index": {"refresh_interval": block.refresh}})
-        first, count = self._next[name], max(3, round(block.rate * seconds))
-        self._next[name] += count
-        writer = self._writer[name]
+        first, count = self._next[block.way], max(3, round(block.rate * seconds))
+        self._next[block.way] += count
+        writer = self._writers[block.way]
         writer.ask({"coll": name, "first": first, "count": count, "rate": block.rate})
         found = self._found(name, first, count)
         ids, due, sent, stored = map(list, zip(*writer.answer(), strict=True))
         return Written(ids, due, sent, stored, found)
+
+    def acknowledged(self) -> dict[str, float]:
+        """Stop all processes; return when each document was acknowledged first."""
+        return {id_: at for each in self.processes for id_, at in each.stopped()["acknowledged"].items()}
 
     def _found(self, name: str, first: int, count: int) -> list[float]:
         found: dict[int, float] = {}
@@ -98,7 +120,8 @@ class Field:
                 low += 1
             if began > until:
                 raise SystemExit(f"searches found {len(found)} of {count} documents in {name}: no figures")
-            self.worker.require_running()
+            for each in self.processes:
+                each.require_running()
             time.sleep(max(0.0, began + SEARCH_EVERY_S - time.monotonic()))
         return [found[number] for number in range(first, first + count)]
 
@@ -113,11 +136,6 @@ class Field:
         answer = self._at.client.request("POST", f"/{name}/_search?filter_path=hits.hits.sort", query)
         hits = answer.json().get("hits", {}).get("hits", [])
         return [hit["sort"][0] for hit in hits]
-
-
-def _db(name: str) -> str:
-    """The script's collection is in another database, so that neither follower sees the other's changes."""
-    return DB if name == COLLECTIONS["penstock run"] else f"{DB}_script"
 
 
 def percentiles(latencies: Sequence[float]) -> dict[str, float]:
@@ -141,12 +159,11 @@ class Figure(NamedTuple):
     def row(self) -> list[str | float]:
         return [self.block.way, self.block.rate, self.kind, self.block.refresh, *self.all.values()]
 
-    def goals(self) -> Iterator[Goal]:
-        if self.block != Block("penstock run", 100, REFRESHES[0]) or self.kind != "acknowledged":
-            return
-        for name, most in GOALS_MS.items():
+    def goals(self, wanted: Mapping[Block, Mapping[str, float]]) -> Iterator[Goal]:
+        of_block = wanted.get(self.block, {}) if self.kind == "acknowledged" else {}
+        for name, most in of_block.items():
             spread = [percentiles(some)[name] for some in self.rounds]
-            measure = f"acknowledged at 100 writes a second, {name}"
+            measure = f"acknowledged at {self.block.rate} writes a second, {name}"
             yield Goal(measure, self.all[name], min(spread), max(spread), most=most, unit=" ms")
 
 
@@ -173,11 +190,17 @@ def lateness(rounds: dict[Block, list[Written]]) -> Iterator[str]:
         )
 
 
-def sections(at: Ground, given: Given, blocks: Sequence[Block] = BLOCKS) -> Iterator[Section]:
+def sections(
+    at: Ground,
+    given: Given,
+    blocks: Sequence[Block] = BLOCKS,
+    followers: Mapping[str, Follower] = FOLLOWERS,
+    goals_ms: Mapping[Block, Mapping[str, float]] = GOALS_MS,
+) -> Iterator[Section]:
     rounds: dict[Block, list[Written]] = {block: [] for block in blocks}
     at.clear()
     with ExitStack() as stack:
-        field = Field(at, stack)
+        field = Field(at, followers, stack)
         for number in numbered(given.rounds):
             turn = number % len(blocks)
             for block in [*blocks[turn:], *blocks[:turn]]:
@@ -186,16 +209,18 @@ def sections(at: Ground, given: Given, blocks: Sequence[Block] = BLOCKS) -> Iter
                 if number:
                     rounds[block].append(written)
         say()
-        acknowledged = field.worker.stopped()["acknowledged"] | field.script.stopped()["acknowledged"]
-    at.require_equal(COLLECTIONS["penstock run"])
-    scripted = COLLECTIONS["script"]
-    at.require_count(scripted, at.mongo[_db(scripted)][scripted].count_documents({}))
+        acknowledged = field.acknowledged()
+    for each in followers.values():
+        if each.db == DB:
+            at.require_equal(each.coll)
+        else:
+            at.require_count(each.coll, at.mongo[each.db][each.coll].count_documents({}))
     found = list(figures(rounds, acknowledged))
     yield Section(
         "latency in milliseconds",
         ("way", "writes a second", "until", "refresh interval", *_SHARES),
         [each.row() for each in found],
-        [goal for each in found for goal in each.goals()],
+        [goal for each in found for goal in each.goals(goals_ms)],
         list(lateness(rounds)),
         {
             f"{each.block.way}, {each.block.rate}, {each.kind}, {each.block.refresh}": [

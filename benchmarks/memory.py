@@ -1,14 +1,16 @@
 """A load, a catch-up and a verify as users run them, each in a process of its own: how much memory it needed at most.
 
-Callers of the first two compare index and source afterwards (`Ground.require_equal`).
+Callers compare index and source after loads and catch-ups (`Ground.require_equal`).
 """
 
 import tempfile
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from benchmarks.ground import DB, Ground, generated
+from benchmarks.ground import DB, Ground, generated, log_toml
 from benchmarks.processes import Beside, penstock
 from benchmarks.rounds import say
 
@@ -44,19 +46,37 @@ def catch_up_apart(at: Ground, name: str, count: int) -> Peak:
     with _folder() as folder:
         with penstock(Path(folder), at.toml([name]), ["load"]) as process:
             process.ended()  # it loads nothing, but saves the position
-        documents = generated(count)
-        written = at.fill(name, documents, most=BEHIND)
         with penstock(Path(folder), at.toml([name]), ["run"]) as process:
-            began = time.monotonic()
-            while (indexed := _indexed(at, name, process)) < count:
-                say(f"catch-up: {indexed:,} of {count:,}", passing=True)
-                written += at.fill(name, documents, most=BEHIND - (written - indexed))
-                if time.monotonic() > began + WITHIN_S:
-                    raise SystemExit(f"not done within {WITHIN_S} s: no figures")
-            at.require_count(name, count)
+            keep_behind(at, name, count, [process])
             notes = process.stopped()
+    return _writing(notes)
+
+
+def logged_apart(at: Ground, name: str, count: int, servers: str, prefix: str) -> dict[str, Peak]:
+    """Follow a new collection with `penstock capture` and `penstock apply`, kept behind in the same way."""
+    at.fresh([name])
+    at.mongo[DB].drop_collection(name)
+    at.mongo[DB].create_collection(name)
+    settings = log_toml(at, name, servers, prefix)
+    with _folder() as folder, ExitStack() as stack:
+        commands = ("capture", "apply")
+        processes = [stack.enter_context(penstock(Path(folder), settings, [command])) for command in commands]
+        keep_behind(at, name, count, processes)
+        captured, applied = (each.stopped() for each in processes)
+    writing = _writing(applied)
+    return {"penstock capture": Peak(captured["peak_bytes"] / 2**20, writing.rate), "penstock apply": writing}
+
+
+def keep_behind(at: Ground, name: str, count: int, processes: Sequence[Beside]) -> None:
+    """Insert documents, as many as may wait, until this number of them is in the index."""
+    documents, written, began = generated(count), 0, time.monotonic()
+    while (indexed := _indexed(at, name, processes)) < count:
+        say(f"catch-up: {indexed:,} of {count:,}", passing=True)
+        written += at.fill(name, documents, most=BEHIND - (written - indexed))
+        if time.monotonic() > began + WITHIN_S:
+            raise SystemExit(f"not done within {WITHIN_S} s: no figures")
+    at.require_count(name, count)
     say()
-    return Peak(notes["peak_bytes"] / 2**20, notes["writes"] / notes["writing_s"])
 
 
 def verify_apart(at: Ground, name: str) -> Peak:
@@ -73,7 +93,12 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="penstock-bench-")
 
 
-def _indexed(at: Ground, name: str, process: Beside) -> int:
-    process.require_running()
+def _writing(notes: dict[str, Any]) -> Peak:
+    return Peak(notes["peak_bytes"] / 2**20, notes["writes"] / notes["writing_s"])
+
+
+def _indexed(at: Ground, name: str, processes: Sequence[Beside]) -> int:
+    for each in processes:
+        each.require_running()
     time.sleep(_LOOK_EVERY_S)
     return at.operations(name)

@@ -15,7 +15,20 @@ from benchmarks.results import GOAL_COLUMNS, HERE, RESULTS, Item, Section, goal_
 
 TEMPLATE = HERE / "page.md"
 PAGE = HERE.parent / "docs" / "appendix" / "benchmarks.md"
-NAMES = ("load", "catch_up", "latency", "lambda_calls", "cost", "growth", "verify")
+NAMES = (
+    "load",
+    "catch_up",
+    "latency",
+    "lambda_calls",
+    "cost",
+    "growth",
+    "verify",
+    "capture",
+    "apply",
+    "log_latency",
+    "log_memory",
+    "shared_load",
+)
 
 _MARK = re.compile(r"^<!-- (figures|machine|goals)(?:: (\w+))? -->$", re.MULTILINE)
 _HEAD = "<!-- Made by benchmarks/page.py from benchmarks/page.md and benchmarks/results; edit these. -->\n"

@@ -11,8 +11,7 @@ the time in which the members of the group find each other. Source, Kafka and Op
 
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,12 +19,11 @@ from pathlib import Path
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from benchmarks.ground import DB, Ground, generated
+from benchmarks.ground import DB, Ground, generated, kafka
 from benchmarks.item import Given, main
 from benchmarks.processes import Beside, penstock
 from benchmarks.results import Section
 from benchmarks.rounds import Took, Way, measured
-from penstock_tools.servers.kafka import local_kafka
 
 NAME = "generated"
 TOPIC = f"cdc.{DB}.{NAME}"
@@ -63,13 +61,10 @@ class Members:
         return Took(notes[0]["loads"][0]["seconds"], sum(each["cpu_s"] for each in notes))
 
 
-@contextmanager
-def kafka(folder: Path) -> Iterator[str]:
-    """Start a Kafka of its own, with an empty topic of the collection."""
-    with local_kafka(folder) as server:
-        admin = AdminClient({"bootstrap.servers": server.bootstrap_servers})
-        admin.create_topics([NewTopic(TOPIC, 1, 1)])[TOPIC].result(_STARTS_WITHIN_S)
-        yield server.bootstrap_servers
+def make_topic(servers: str) -> None:
+    """Make an empty topic of the collection."""
+    admin = AdminClient({"bootstrap.servers": servers})
+    admin.create_topics([NewTopic(TOPIC, 1, 1)])[TOPIC].result(_STARTS_WITHIN_S)
 
 
 def settings_of(at: Ground, servers: str, load_range: int) -> str:
@@ -83,7 +78,8 @@ def settings_of(at: Ground, servers: str, load_range: int) -> str:
 
 def sections(at: Ground, given: Given) -> Iterable[Section]:
     count = at.fill(NAME, generated(given.documents))
-    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name, kafka(Path(name)) as servers:
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name, kafka() as servers:
+        make_topic(servers)
         members = Members(at, Path(name), settings_of(at, servers, given.range))
         check = partial(at.require_count, NAME, count)
         found = measured(

@@ -32,6 +32,7 @@ from penstock.kafka.behind import Behind
 from penstock.kafka.connection import Troubles, configuration, in_words, may_pass, unavailable
 from penstock.kafka.positions import Committed, Partition, Place, Places, places_of
 from penstock.kafka.records import Headers, Record
+from penstock.kafka.waiting_records import WaitingRecords
 from penstock.model import Position
 from penstock.runtime.threads import ChildEvent
 from penstock.settings import LogSettings
@@ -40,9 +41,6 @@ log = structlog.get_logger(__name__)
 
 _POLL_S = 0.2
 _RECORDS_AT_ONCE = 2000
-_CHUNKS_AHEAD = 3
-_BYTES_AHEAD = 16 * 1024 * 1024
-"""What may wait; the partitions are paused then, and the polling goes on."""
 _REQUEST_S = 30.0
 _FETCHED_KB = 32 * 1024
 _TERM_LOOK_S = 0.02
@@ -70,7 +68,7 @@ class Term:
     lost: bool = False
     is_taken: bool = False
     is_open: bool = False
-    chunks: "queue.Queue[list[Record]]" = field(default_factory=queue.Queue)
+    waiting: WaitingRecords = field(default_factory=WaitingRecords)
     _wishes: "queue.Queue[tuple[Position, Future[None]]]" = field(default_factory=queue.Queue)
     _open_at: Places | None = None
     _opened: threading.Event = field(default_factory=threading.Event)
@@ -86,20 +84,8 @@ class Term:
         """For the thread that polls: seek what was asked for."""
         if (places := self._open_at) is not None:
             seek(places)
-            self._open_at, self.chunks, self.is_open = None, queue.Queue(), True
+            self._open_at, self.waiting, self.is_open = None, WaitingRecords(), True
             self._opened.set()
-
-    @property
-    def bytes_waiting(self) -> int:
-        """The size of what waits to be taken."""
-        return sum(each.size for chunk in list(self.chunks.queue) for each in chunk)
-
-    def take(self, timeout_s: float) -> list[Record]:
-        """Return the next records, none when there are none within the time."""
-        try:
-            return self.chunks.get(timeout=timeout_s)
-        except queue.Empty:
-            return []
 
     def load(self) -> None:
         """Return nothing: where the term begins is given to `open_at`."""
@@ -285,7 +271,7 @@ class Member:
         records = [record_of(each) for each in messages if not self._is_error(each)]
         term = self._term
         if term and records:
-            term.chunks.put(records)
+            term.waiting.put(records)
             self._behind.delivers(records)
         if self._statistics:
             self._share = self._behind.of(self._statistics, sorted(self._assigned)) if term else {}
@@ -296,8 +282,7 @@ class Member:
         term = self._term
         if term is None:
             return
-        waits = term.chunks.qsize() >= _CHUNKS_AHEAD or term.bytes_waiting >= _BYTES_AHEAD
-        is_full = waits or not (term.is_open and self._reads)
+        is_full = term.waiting.are_enough or not (term.is_open and self._reads)
         if is_full != self._is_paused:
             partitions = [TopicPartition(*each) for each in term.committed]
             (self._consumer.pause if is_full else self._consumer.resume)(partitions)

@@ -73,7 +73,7 @@ def test_a_member_that_was_put_out_commits_nothing_and_knows_it(kafka_servers, m
         with Sleeper(settings, topic, [topic], stop=stop) as first, ThreadPoolExecutor() as pipelines:
             before = first.next_term()
             before.open_at({Partition(topic, 0): Place(0)})
-            assert before.take(60)
+            assert before.waiting.take(60)
             with first.held_up():
                 wished = pipelines.submit(before.save, position(topic, 1))  # while it still has its partitions
                 with Member(settings, topic, [topic], stop=stop) as second:
@@ -125,7 +125,7 @@ def test_partitions_that_were_given_back_are_committed_for_no_more(kafka_servers
         with Giving(settings, topic, [topic], stop=stop) as first:
             before = first.next_term()
             before.open_at({Partition(topic, 0): Place(0)})
-            assert before.take(60)
+            assert before.waiting.take(60)
             before.save(position(topic, 3))
             assert committed() == 3
             first.gives = True

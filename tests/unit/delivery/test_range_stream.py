@@ -41,7 +41,7 @@ def stream(stop, monkeypatch):
     monkeypatch.setattr(Term, "open_at", lambda *_: None)  # nobody polls
     term = Term(None, {PLACE: Committed(Place(0))}, 1, ChildEvent(stop))
     tasks = [Task("one", 1, FIRST), Task("earlier", 1, FIRST), Task("one", 2, SECOND), Task("later", 1, FIRST)]
-    term.chunks.put([Record("tasks", 0, at, None, task.encoded(), 0) for at, task in enumerate(tasks)])
+    term.waiting.put([Record("tasks", 0, at, None, task.encoded(), 0) for at, task in enumerate(tasks)])
     return RangeStream(term, PLAN, lambda *_: TwoReplies(), lambda *_: None)
 
 

@@ -47,7 +47,7 @@ class RangeStream:
             places |= places_of(after.token)
         self.term.open_at(places)
         while not self._closed.is_set():
-            records = self.term.take(_LOOK_S)
+            records = self.term.waiting.take(_LOOK_S)
             if not records:  # what is in flight is completed when something follows
                 yield Batch([], Position(token_of(places), 0), time.monotonic())
             for record in records:

@@ -78,7 +78,7 @@ class TopicStream:
     def _next(self, places: dict[Partition, Place]) -> list[Record]:
         """Return the next records, each once, and move the places past them."""
         records = []
-        for each in self.term.take(_LOOK_S):
+        for each in self.term.waiting.take(_LOOK_S):
             partition = Partition(each.topic, each.partition)
             if each.offset >= (before := places.get(partition, _FIRST)).offset:
                 places[partition] = self.reader.after(each, before)
@@ -89,7 +89,7 @@ class TopicStream:
         changes = self.reader.changes(records)
         position = self.reader.position(places, changes, records)
         size = sum(each.size for each in records)
-        return Batch(apply_transform(changes, transform), position, began, size, more=not self.term.chunks.empty())
+        return Batch(apply_transform(changes, transform), position, began, size, more=not self.term.waiting.is_empty)
 
 
 @dataclass
