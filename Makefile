@@ -61,7 +61,7 @@ contract: install  ## the contracts of source, sink, state and functions, on rea
 bench: install  ## measure load, catch-up, latency and the sync function, in about ten minutes; writes docs/appendix/benchmarks.md
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-all: install  ## measure everything at full size, in up to an hour; writes docs/appendix/benchmarks.md
+bench-all: install  ## measure everything at full size, in up to two hours; writes docs/appendix/benchmarks.md
 	$(BIN)/python -m benchmarks --all $(ARGS)
 
 FAULT ?=

@@ -18,6 +18,7 @@ BEHIND = 250_000
 """How far the worker falls behind: the local source's change log keeps somewhat more 500-byte changes than this."""
 
 WITHIN_S = 900
+_STARTS_WITHIN_S = 60
 _LOOK_EVERY_S = 0.1
 
 
@@ -61,10 +62,25 @@ def logged_apart(at: Ground, name: str, count: int, servers: str, prefix: str) -
     with _folder() as folder, ExitStack() as stack:
         commands = ("capture", "apply")
         processes = [stack.enter_context(penstock(Path(folder), settings, [command])) for command in commands]
+        _until_loaded(at, processes)
         keep_behind(at, name, count, processes)
         captured, applied = (each.stopped() for each in processes)
     writing = _writing(applied)
     return {"penstock capture": Peak(captured["peak_bytes"] / 2**20, writing.rate), "penstock apply": writing}
+
+
+def _until_loaded(at: Ground, processes: Sequence[Beside]) -> None:
+    """Wait until the empty collection counts as loaded: what is inserted from now on comes by the stream alone."""
+    began = time.monotonic()
+    while True:
+        for each in processes:
+            each.require_running()
+        found = at.client.request("GET", "/penstock-state/_search?size=100&ignore_unavailable=true").json()
+        if any(hit["_source"].get("phase") == "live" for hit in found.get("hits", {}).get("hits", [])):
+            return
+        if time.monotonic() > began + _STARTS_WITHIN_S:
+            raise SystemExit(f"the load did not end within {_STARTS_WITHIN_S} s: no figures")
+        time.sleep(_LOOK_EVERY_S)
 
 
 def keep_behind(at: Ground, name: str, count: int, processes: Sequence[Beside]) -> None:
