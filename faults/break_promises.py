@@ -253,7 +253,7 @@ PROMISES = (
     Promise(
         "who lives is judged by wall clocks",
         "operations/status/workers.py",
-        "        if known and all(map(self._is_silent, known)):\n",
+        "        if known and all(map(self.is_silent, known)):\n",
         "        if not reported_lately(document):\n",
         ("tests/unit/operations/test_heartbeats.py::test_no_wall_clock_is_compared",),
     ),
