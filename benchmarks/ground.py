@@ -156,8 +156,8 @@ def kafka() -> Iterator[str]:
 
 def log_toml(at: Ground, name: str, servers: str, prefix: str) -> str:
     """Write the settings of a collection that topics of penstock's own feed."""
-    log = {"bootstrap_servers": servers, "prefix": prefix, "own_topics": True, "topic_partitions": 12}
-    return f"{at.toml([name])}[log]\n{_lines({**log, 'topic_replication': 1})}"
+    topics = {"own_topics": True, "topic_partitions": 12, "topic_replication": 1}
+    return f"{at.toml([name])}[log]\n{_lines({'bootstrap_servers': servers, 'prefix': prefix, **topics})}"
 
 
 def _lines(values: Mapping[str, Any]) -> str:

@@ -54,7 +54,7 @@ GOALS_MS = {Block("penstock run", 100, REFRESHES[0]): {"p50": 15.0, "p99": 100.0
 
 
 class Follower(NamedTuple):
-    """A way to follow a collection. `start` returns its processes, of which the last one writes to the index."""
+    """A way to follow a collection; `start` returns its processes."""
 
     db: str
     coll: str

@@ -64,7 +64,8 @@ def run(
         done = ChildEvent(stop)
         supervisor = Supervisor(planned, wiring.records(stop), follower, metrics, health, intervals)
         pulse = Pulse(settings, wiring.client, intervals, metrics, supervisor.states, supervisor.shares)
-        loads = LoadWatch(planned if patterns_of(settings) else lambda: Planner(settings), wiring)
+        of_loads = Planner(settings)
+        loads = LoadWatch(planned if patterns_of(settings) else lambda: of_loads, wiring)
 
         def work() -> None:
             supervisor.run(done)
