@@ -176,6 +176,8 @@ class Applier:
         generation = self.generations[collection.namespace]
         load = self.adapters.load_state(collection, generation).open()
         is_shared = load.plan is not None and load.phase in UNFINISHED
+        if not self.in_order and load.phase == "live":
+            load.enter("reconciling")  # before the index is emptied: what is older than the drop may still come
         taken_away(
             collection,
             change,
@@ -184,10 +186,7 @@ class Applier:
             sink=self.adapters.sink,
             alias=generation.write_alias,
         )
-        if not self.in_order:
-            if load.phase == "live":  # what is older than the drop may still come
-                load.enter("reconciling")
-        elif is_shared:
+        if not self.in_order or is_shared:
             return  # what others read before the drop may still come: it is to be loaded again
-        elif load.phase == "reconciling" and change.to != collection.names.at(change.version):
+        if load.phase == "reconciling" and change.to != collection.names.at(change.version):
             load.enter("live", whole_at=change.version)  # it was emptied, and all that comes after that is brought

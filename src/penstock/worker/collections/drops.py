@@ -40,10 +40,10 @@ def taken_away(
         stays_away(collection, load, since=change.version, by=change.kind)
         return
     deleted = empty(documents, sink, alias=alias, version=change.version)
-    name = str(collection.namespace)
-    log.warning("collection gone, index emptied", collection=name, by=change.kind, documents=deleted)
     if collection.names.at(change.version) == change.to or load.phase != "live":
         load.enter("reconciling")
+    name = str(collection.namespace)
+    log.warning("collection gone, index emptied", collection=name, by=change.kind, documents=deleted)
 
 
 def stays_away(collection: FedGeneration, load: LoadState, *, since: int, by: str) -> None:
