@@ -1,12 +1,14 @@
 """The load of one collection that topics feed, by one process and by two.
 
-    .venv/bin/python -m benchmarks.shared_load [--rounds 7] [--documents 200000] [--range 10000]
+    .venv/bin/python -m benchmarks.shared_load [--rounds 7] [--documents 500000] [--range 10000]
 
 1 member    `penstock load` alone: it plans the ranges, and reads all of them
 2 members   the same beside one `penstock apply`, which takes ranges too
 
-Each process is a command in an interpreter of its own. The time is that of the load, from its plan to its end, with
-the time in which the members of the group find each other. Source, Kafka and OpenSearch are on the same machine.
+Each process is a command in an interpreter of its own. In both ways a `penstock apply` has made the index, so both
+loads compare it with the collection at their end. The time is that of the load, from its plan to its end, with the
+time in which the members of the group find each other; the CPU is that of all processes, with their start. Source,
+Kafka and OpenSearch are on the same machine.
 """
 
 import tempfile
@@ -32,24 +34,27 @@ _STARTS_WITHIN_S = 60
 
 @dataclass
 class Members:
-    """Loads the collection with some `penstock apply` beside the command."""
+    """Loads the collection with a `penstock apply` beside the command, or without one."""
 
     at: Ground
     folder: Path
     settings: str
     beside: list[Beside] = field(default_factory=list)
 
-    def start(self, count: int) -> None:
-        """Start without an index, and with this number of processes that wait for a load."""
+    def start(self, *, beside: bool) -> None:
+        """Have an empty index made by a process that waits for a load, and that stays only `beside` the command."""
         self.at.clear()
-        self.beside = [penstock(self.folder, self.settings, ["apply"]) for _ in range(count)]
+        apply = penstock(self.folder, self.settings, ["apply"])
         until = time.monotonic() + _STARTS_WITHIN_S
-        while self.beside and not self.at.client.request("HEAD", f"/{NAME}-g1").ok:
-            for each in self.beside:
-                each.require_running()
+        while not self.at.client.request("HEAD", f"/{NAME}-g1").ok:
+            apply.require_running()
             if time.monotonic() > until:
                 raise SystemExit("penstock apply made no index: no figures")
             time.sleep(0.1)
+        if not beside:
+            with apply:
+                apply.stopped()
+        self.beside = [apply] if beside else []
 
     def load(self) -> Took:
         """Load, and return the time of the load and the CPU of all processes."""
@@ -87,8 +92,8 @@ def sections(at: Ground, given: Given) -> Iterable[Section]:
             "documents",
             count,
             [
-                Way("1 member", members.load, partial(members.start, 0), check),
-                Way("2 members", members.load, partial(members.start, 1), check),
+                Way("1 member", members.load, partial(members.start, beside=False), check),
+                Way("2 members", members.load, partial(members.start, beside=True), check),
             ],
             {("2 members", "1 member"): None},
             rounds=given.rounds,
@@ -98,4 +103,4 @@ def sections(at: Ground, given: Given) -> Iterable[Section]:
 
 
 if __name__ == "__main__":
-    main("shared_load", __doc__, sections, documents=200_000, range=10_000)
+    main("shared_load", __doc__, sections, documents=500_000, range=10_000)

@@ -156,7 +156,8 @@ class Batch:
     `changes` may be empty: an idle source still moves its position. `bytes` is their size as read. `read_at` is when
     the source was asked for the first of them (time.monotonic). `more` says that the source holds the next changes
     ready: it is better to wait for them than to send this one alone. `events` is how many events the source answered
-    with, `left_out` how many of these are no changes for us; 0 where nobody wants to know.
+    with, `left_out` how many of these are no changes for us; 0 where nobody wants to know. `whole`: what comes next is
+    not joined to it.
     """
 
     changes: list[TransformedChange]
@@ -166,6 +167,7 @@ class Batch:
     more: bool = False
     events: int = 0
     left_out: int = 0
+    whole: bool = False
 
 
 class Write(NamedTuple):

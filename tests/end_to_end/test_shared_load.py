@@ -117,6 +117,19 @@ def shares(site, database):
     return [each["_source"] for each in found if each.get("found") and each["_source"]["load"] == plan["id"]]
 
 
+def test_who_comes_in_the_middle_of_a_range_makes_nothing_count_twice(site, database, topics):
+    topics.create(site.settings_of(**SLOW | {"load_range": 1000}))
+    fill(database)
+    planner = site.start("load")
+    planner.until_logged("load planned")
+    until(lambda: (line(site)["load"] or {"documents": 0})["documents"] > 0, lambda: f"some read:\n{planner.errors}")
+    worker = site.start("apply")
+    assert planner.end() == 0, planner.errors
+    assert len(worker.lines("partitions assigned")) > 0, worker.errors
+    assert f"{ITEMS:,} documents in" in planner.output
+    worker.terminate()
+
+
 def test_one_process_alone_loads_and_says_so(site, database, topics):
     topics.create(site.settings_of())
     fill(database, 1000)

@@ -31,7 +31,7 @@ class Limits(NamedTuple):
 
     def reached(self, batch: Batch) -> bool:
         """Return whether the batch is full."""
-        return len(batch.changes) >= self.changes or batch.bytes >= self.bytes
+        return batch.whole or len(batch.changes) >= self.changes or batch.bytes >= self.bytes
 
 
 class _End(NamedTuple):
@@ -149,4 +149,5 @@ def _merge(batch: Batch, answer: Batch) -> Batch:
         answer.more,
         batch.events + answer.events,
         batch.left_out + answer.left_out,
+        answer.whole,
     )

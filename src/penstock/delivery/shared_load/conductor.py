@@ -7,6 +7,7 @@ import math
 import secrets
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -96,8 +97,9 @@ class Shown:
     name: str
     documents: int = 0
 
-    def advance_to(self, documents: int) -> None:
-        """Show that this number of documents was read, by all together."""
+    def show(self, shares: Iterable[LoadShare]) -> None:
+        """Show how many documents were read, by all together."""
+        documents = sum(each.documents for each in shares)
         self.progress.advanced(self.name, max(0, documents - self.documents))
         self.documents = max(self.documents, documents)
 
@@ -139,7 +141,7 @@ class _Conducted:
         while True:
             said = shares.read()
             counts = counts_of(said)
-            self.shown.advance_to(counts.read)
+            self.shown.show(said)
             self.load.save_counts({each: getattr(counts, each) for each in Counts.__slots__})
             now = time.monotonic()
             if self.tasks.done(self.plan.partitions) == self.plan.ranges:
@@ -154,14 +156,14 @@ class _Conducted:
                 raise Stopped(f"stopped before {name} was loaded")
 
 
-def counts_of(shares: list[LoadShare]) -> Counts:
-    """Return what became of the documents that were read so far, by all processes."""
+def counts_of(shares: Iterable[LoadShare]) -> Counts:
+    """Return what became of the documents of the ranges that are done, by all processes."""
     total = Counts()
     for each in shares:
         total.add(Counts(**each.counts))
     return total
 
 
-def ranges_done(shares: list[LoadShare]) -> int:
+def ranges_done(shares: Iterable[LoadShare]) -> int:
     """Return how many ranges the members say are done."""
     return sum(each.done for each in shares)

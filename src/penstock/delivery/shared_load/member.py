@@ -3,9 +3,11 @@
 import os
 import socket
 import threading
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import structlog
 
@@ -22,7 +24,7 @@ from penstock.opensearch.state.store import StateStore
 from penstock.pipeline.pipeline import Pipeline, Ports
 from penstock.pipeline.transform import Route
 from penstock.planner import FedGeneration, Plan
-from penstock.runtime.threads import ChildEvent, side_by_side
+from penstock.runtime.threads import side_by_side
 from penstock.wiring import Wiring
 from penstock.worker.recovery.source_rewind import RewindGuard, require_same_source
 
@@ -67,10 +69,13 @@ class LoadMember:
 
     def _serve(self, term: Term) -> None:
         shares = _Shares(self, term.committed)
-        done = ChildEvent(term.ending)
+        done = threading.Event()  # later than the end of the term: what was in flight counts too
 
         def read() -> None:
-            self._read(term, shares)
+            try:
+                self._read(term, shares)
+            finally:
+                done.set()
 
         try:
             side_by_side(done, read, lambda: shares.keep_writing(done))
@@ -85,10 +90,15 @@ class LoadMember:
         only = replace(self.plan, collections=(self.collection,))
         generation = generations_of(only, adapters)[name]
         shares.begin(LoadShares(adapters.store, str(name), generation.index, self.load))
+
+        def ranges() -> RangeStream:
+            shares.read_again()
+            return RangeStream(term, self.load, partial(adapters.load, self.collection), shares.reads)
+
         Pipeline(
             name=self.plan.name,
             ports=Ports(
-                lambda: RangeStream(term, self.load, partial(adapters.load, self.collection), shares.reads),
+                ranges,
                 RewindGuard(adapters.load_sink, adapters, [generation]),
                 adapters.dead_letters,
                 term,
@@ -98,6 +108,14 @@ class LoadMember:
             metrics=self.wiring.metrics,
             on_settled=shares.settled,
         ).run(term.ending)
+
+
+class _Range(NamedTuple):
+    """A range that was begun, and the place of its task."""
+
+    partition: int
+    offset: int
+    number: int
 
 
 class _Shares:
@@ -111,7 +129,8 @@ class _Shares:
         self._owner = f"{socket.gethostname()}/{os.getpid()}"
         self._shares = {each.number: LoadShare(each.number, owner=self._owner) for each in partitions}
         self._changed: set[int] = set()
-        self._current = min(self._shares)
+        self._begun: deque[_Range] = deque()
+        self._under_way = Counts()
         self._lock = threading.Lock()
 
     def begin(self, before: LoadShares) -> None:
@@ -123,25 +142,39 @@ class _Shares:
                     self._shares[number] = replace(share, done=said[number].done, counts=said[number].counts)
             self._changed = set(self._shares)
 
-    def reads(self, partition: Partition, task: Task) -> None:
-        """Note which range is read now."""
+    def reads(self, partition: Partition, offset: int, task: Task) -> None:
+        """Note that a range is read from now on, after those that were begun before."""
         with self._lock:
-            if (before := self._shares[self._current]).range is not None:
-                self._change(replace(before, range=None))
-            self._current = partition.number
-            self._change(replace(self._shares[self._current], range=task.number))
+            self._begun.append(_Range(partition.number, offset, task.number))
+            self._show_oldest()
+
+    def read_again(self) -> None:
+        """Forget the ranges that were begun; they are read from their start."""
+        with self._lock:
+            self._begun.clear()
+            self._under_way = Counts()
 
     def settled(self, position: Position, counts: Counts) -> None:
-        """Note what is safe."""
-        partitions = self._member.load.partitions
+        """Note what is safe. A range counts once all of it is, for another member may have to read it again."""
         with self._lock:
-            for partition, place in places_of(position.token).items():
-                first, end = partitions.get(partition.number, (0, 0))
-                share = self._shares[partition.number]
+            self._under_way.add(counts)
+            places = {partition.number: place for partition, place in places_of(position.token).items()}
+            for number, place in places.items():
+                first, end = self._member.load.partitions.get(number, (0, 0))
+                share = self._shares[number]
                 self._change(replace(share, done=max(share.done, min(place.offset, end) - first)))
-            total = Counts(**self._shares[self._current].counts)
-            total.add(counts)
-            self._change(replace(self._shares[self._current], counts=asdict(total)))
+            while self._begun and places[self._begun[0].partition].offset > self._begun[0].offset:
+                share = self._shares[self._begun.popleft().partition]
+                self._under_way.add(Counts(**share.counts))
+                self._change(replace(share, counts=asdict(self._under_way), under_way=0, range=None))
+                self._under_way = Counts()
+            self._show_oldest()
+
+    def _show_oldest(self) -> None:
+        if self._begun:
+            oldest = self._begun[0]
+            share = self._shares[oldest.partition]
+            self._change(replace(share, range=oldest.number, under_way=self._under_way.read))
 
     def keep_writing(self, stop: threading.Event) -> None:
         """Write from time to time what has changed, until `stop` is set, and that nobody reads any more."""
@@ -153,7 +186,7 @@ class _Shares:
             self._write(kept)
         with self._lock:
             for share in self._shares.values():
-                self._change(replace(share, owner="", range=None))
+                self._change(replace(share, owner="", range=None, under_way=0))
         self._write(kept)
 
     def _change(self, share: LoadShare) -> None:

@@ -88,8 +88,8 @@ def _watch(this: UnderWay, wiring: Wiring, progress: Progress, stop: threading.E
     progress.started(name, this.load.documents)
     shown = Shown(progress, name)
     while True:
-        counts = counts_of(shares.read())
-        shown.advance_to(counts.read)
+        said = shares.read()
+        shown.show(said)
         document = this.document(store)
         if unfinished(document) != this.load:
             break
@@ -98,5 +98,6 @@ def _watch(this: UnderWay, wiring: Wiring, progress: Progress, stop: threading.E
     if document is None or document["phase"] != "live":
         return None
     progress.finished(name)
+    counts = counts_of(said)
     seconds = time.time() - this.load.begun_at
     return LoadResult(name, counts.read, seconds, 0.0, peak_memory_bytes(), counts, ranges=this.load.ranges)

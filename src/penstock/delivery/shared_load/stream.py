@@ -22,16 +22,17 @@ _START = Place(-2)
 
 @dataclass
 class RangeStream:
-    """Implements `penstock.ports.Source`. It ends with the term.
+    """Implements `penstock.ports.Source`. It ends with the term. No batch has documents of two ranges.
 
     A position within a range is the one before it: a range that was not read to its end is read again, which changes
-    nothing. `open_load` reads a range; each part of it has a version from before its read.
+    nothing. `open_load` reads a range; each part of it has a version from before its read. `on_task` is called
+    with the place of a task before its range is read.
     """
 
     term: Term
     plan: LoadPlan
     open_load: Callable[[threading.Event, IdSlice], MongoLoad]
-    on_task: Callable[[Partition, Task], None]
+    on_task: Callable[[Partition, int, Task], None]
     _closed: ChildEvent = field(init=False)
 
     def __post_init__(self) -> None:
@@ -57,12 +58,12 @@ class RangeStream:
                     continue  # it was read, or it is of a later plan, whose members read it
                 time_read = 0
                 if (task := Task.of(record.value, self.plan)) and task.part:
-                    self.on_task(partition, task)
+                    self.on_task(partition, record.offset, task)
                     for batch in self.open_load(self._closed, task.part).batches(None, transform):
                         time_read = batch.position.time
                         yield replace(batch, position=Position(token_of(places), time_read))
                 places[partition] = Place(record.offset + 1)
-                yield Batch([], Position(token_of(places), time_read), time.monotonic())
+                yield Batch([], Position(token_of(places), time_read), time.monotonic(), whole=True)
         raise Stopped("the term ends")
 
     def close(self) -> None:

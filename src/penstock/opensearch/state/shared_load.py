@@ -58,14 +58,24 @@ def unfinished(load: StateDocument | None) -> LoadPlan | None:
 
 @dataclass(frozen=True)
 class LoadShare:
-    """How far the tasks in one partition are. `owner` has them now, and reads the range of that number."""
+    """How far the tasks in one partition are. `owner` has them now, and reads the range of that number.
+
+    `counts` has what became of the documents of the ranges that are done, `under_way` how many of the next one were
+    read.
+    """
 
     partition: int
     done: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
+    under_way: int = 0
     owner: str = ""
     range: int | None = None
     at: float = 0.0
+
+    @property
+    def documents(self) -> int:
+        """How many documents were read."""
+        return self.counts.get("read", 0) + self.under_way
 
 
 def share_ids(collection: str, index: str, plan: LoadPlan) -> dict[str, int]:
@@ -81,9 +91,8 @@ def shares_in(states: Mapping[str, StateDocument], collection: str, index: str, 
 
 
 def _share_of(document: StateDocument, partition: int) -> LoadShare:
-    return LoadShare(
-        partition, **{name: document[name] for name in LoadShare.__dataclass_fields__ if name != "partition"}
-    )
+    names = LoadShare.__dataclass_fields__.keys() - {"partition"}
+    return LoadShare(partition, **{name: document[name] for name in names if name in document})
 
 
 @dataclass(frozen=True)

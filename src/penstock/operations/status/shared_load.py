@@ -39,7 +39,7 @@ def shared_load(
     return LoadStatus(
         ranges=plan.ranges,
         done=done,
-        documents=sum(each.counts.get("read", 0) for each in shares),
+        documents=sum(each.documents for each in shares),
         eta_s=(now - plan.begun_at) * (plan.ranges - done) / done if done else None,
         members=members,
     )
