@@ -18,6 +18,7 @@ import orjson
 import structlog
 from confluent_kafka import (
     OFFSET_BEGINNING,
+    OFFSET_END,
     OFFSET_INVALID,
     TIMESTAMP_NOT_AVAILABLE,
     Consumer,
@@ -43,7 +44,9 @@ _POLL_S = 0.2
 _RECORDS_AT_ONCE = 2000
 _REQUEST_S = 30.0
 _FETCHED_KB = 32 * 1024
+_WAKES_WITHIN_S = 1.0
 _TERM_LOOK_S = 0.02
+_OPEN_LOOK_S = 0.05
 _TERM_MAY_END_S = 20.0
 """How long a member that is to give partitions back waits for what is in flight, far below the poll interval."""
 
@@ -80,12 +83,14 @@ class Term:
         while not self._opened.wait(_POLL_S) and not self.ending.is_set():
             pass
 
-    def open_if_asked(self, seek: Callable[[Places], None]) -> None:
-        """For the thread that polls: seek what was asked for."""
-        if (places := self._open_at) is not None:
-            seek(places)
-            self._open_at, self.waiting, self.is_open = None, WaitingRecords(), True
-            self._opened.set()
+    def open_if_asked(self, seek: Callable[[Places], None]) -> bool:
+        """For the thread that polls: seek what was asked for, and return whether something was."""
+        if (places := self._open_at) is None:
+            return False
+        seek(places)
+        self._open_at, self.waiting, self.is_open = None, WaitingRecords(), True
+        self._opened.set()
+        return True
 
     def load(self) -> None:
         """Return nothing: where the term begins is given to `open_at`."""
@@ -262,10 +267,12 @@ class Member:
     def _poll(self) -> None:
         if self._term:
             self._term.save_wished(self._commit)
-            self._open(self._term)
-        self._hold_back()
+            is_opened = self._open(self._term)
+            self._hold_back()
+            if is_opened:
+                self._wake(self._term)
         began = time.monotonic()
-        first = self._consumer.poll(_POLL_S)
+        first = self._consumer.poll(_OPEN_LOOK_S if self._is_to_open else _POLL_S)
         messages = [] if first is None else [first, *self._consumer.consume(_RECORDS_AT_ONCE - 1, 0)]
         self._polled_at = began
         records = [record_of(each) for each in messages if not self._is_error(each)]
@@ -280,8 +287,7 @@ class Member:
     def _hold_back(self) -> None:
         """Pause while enough waits to be taken, and before it is known where the term begins."""
         term = self._term
-        if term is None:
-            return
+        assert term is not None
         is_full = term.waiting.are_enough or not (term.is_open and self._reads)
         if is_full != self._is_paused:
             partitions = [TopicPartition(*each) for each in term.committed]
@@ -319,16 +325,29 @@ class Member:
             return  # the next poll comes before the next attempt
         self._consumer.pause([TopicPartition(*each) for each in partitions])
         self._is_paused = True
+        self._share = dict.fromkeys(partitions)
         self._term = Term(self, committed, of_all, ChildEvent(self._closing))
         log.info("partitions assigned", group=self.group, partitions=len(partitions))
         self._terms.put(self._term)
 
-    def _open(self, term: Term) -> None:
+    @property
+    def _is_to_open(self) -> bool:
+        return self._reads and self._term is not None and not self._term.is_open
+
+    def _open(self, term: Term) -> bool:
         try:
-            term.open_if_asked(self._seek)
+            return term.open_if_asked(self._seek)
         except KafkaException as error:
             if error.args[0].code() != KafkaError._STATE:  # not assigned yet; the next poll comes before the next try
                 self._troubles(error.args[0])
+            return False
+
+    def _wake(self, term: Term) -> None:
+        """Have the client read at once: its thread for a broker sleeps for up to a second, until a request wakes it."""
+        if self._reads:
+            ends = [TopicPartition(*each, OFFSET_END) for each in term.committed]
+            with suppress(KafkaException):
+                self._consumer.offsets_for_times(ends, timeout=_WAKES_WITHIN_S)
 
     def _seek(self, places: Places) -> None:
         for partition, place in places.items():
