@@ -6,11 +6,10 @@ the names: `_s` seconds, `_bytes` bytes.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     Field,
     SecretStr,
     ValidationInfo,
@@ -19,17 +18,10 @@ from pydantic import (
 )
 
 from penstock.settings import checks
+from penstock.settings.collections import CollectionSettings
 from penstock.settings.log import LogSettings, TopicSettings
+from penstock.settings.reactions import ReactionSettings
 from penstock.settings.section import ExistingFile, Section
-
-FieldPath = Annotated[str, AfterValidator(checks.check_field_path)]
-
-ReactionKind = Literal["insert", "update", "replace", "delete"]
-"""What can happen to a document."""
-
-ConflictPolicy = Literal["dead-letter", "text", "flat_object", "leave-out"]
-"""What to do with a field that is an object in some documents and a plain value in others: no index accepts both."""
-
 
 CONSOLE_ADDRESS = "127.0.0.1:9401"
 """Where `penstock console` listens unless told otherwise."""
@@ -364,252 +356,6 @@ class ConsoleSettings(Section):
     def address(self) -> str:
         """Where `penstock console` listens."""
         return self.listen or CONSOLE_ADDRESS
-
-
-class CollectionSettings(Section):
-    """One collection and its index."""
-
-    namespace: Annotated[str, AfterValidator(checks.check_namespace)] = Field(
-        ...,
-        description="The collection, as database.collection. With `*`, every collection whose name matches: shop.*,"
-        " shop.orders_*.",
-    )
-    index: str | None = Field(
-        None,
-        description="Alias to search. Default: `database.collection` in lower case. For a pattern it must contain"
-        " `{collection}`, which is replaced by the name of each collection in lower case.",
-    )
-    include: tuple[FieldPath, ...] = Field((), description="Fields to index, as dotted paths. Default: all.")
-    exclude: tuple[FieldPath, ...] = Field((), description="Fields to leave out, as dotted paths.")
-    rename: dict[FieldPath, FieldPath] = Field(
-        {}, description="Fields to index under another name: from the old dotted path to the new one."
-    )
-    function: Annotated[str | None, AfterValidator(checks.check_function)] = Field(
-        None,
-        description="Python function, as `module:function`. It returns the document, a changed one, or None to leave it"
-        " out.",
-    )
-    mapping_file: ExistingFile | None = Field(
-        None, description="JSON file with the index's `mappings` (and `settings`). Default: a mapping by penstock."
-    )
-    max_fields: int = Field(
-        2000,
-        ge=50,
-        le=100_000,
-        description="Maximum number of fields in the index (`index.mapping.total_fields.limit`).",
-    )
-    when_full: Literal["unsearchable", "dead-letter"] = Field(
-        "unsearchable",
-        description="What to do when a document would take the index above `max_fields`: store the new fields without"
-        " making them searchable, or make the document a dead letter.",
-    )
-    when_dropped: Literal["dead-letter", "delete"] = Field(
-        "dead-letter",
-        description="What to do with a document that an ingest pipeline of the index drops: make it a dead letter, or"
-        " delete from the index what an earlier state of it left there.",
-    )
-    conflicts: dict[FieldPath, ConflictPolicy] = Field(
-        {},
-        description="What to do with a field that is an object in some documents and a plain value in others, by its"
-        " dotted path in the index, or `*` for all other fields: `dead-letter` (the default), `text`, `flat_object` or"
-        " `leave-out`.",
-    )
-    not_compared: tuple[FieldPath, ...] = Field(
-        (),
-        description="Fields that are not compared by `verify`, `reindex` and `explain`, as dotted paths in the index,"
-        " with `*` for any characters: what an ingest pipeline sets.",
-    )
-    shards: int = Field(1, ge=1, le=1024, description="Primary shards of the indexes that penstock creates.")
-    replicas: int = Field(1, ge=0, le=20, description="Replicas of the indexes that penstock creates.")
-    on_drop: Literal["keep", "empty"] = Field(
-        "keep",
-        description="What to do when the collection is dropped: keep the documents in the index until the collection is"
-        " created again and reconciled, or empty the index.",
-    )
-    drop_grace_s: int = Field(
-        0,
-        ge=0,
-        description='For `on_drop = "empty"`: how long to wait before the index is emptied. A collection that is'
-        " created again within this time is reconciled instead.",
-    )
-    on_rename: Literal["drop", "follow"] = Field(
-        "drop",
-        description="What to do when the collection is renamed: treat it as dropped (see `on_drop`), or follow it: the"
-        " index stays and is fed from the new name, unless another table declares that name.",
-    )
-
-    @property
-    def alias(self) -> str:
-        """The alias to search: `index`, or the namespace in lower case."""
-        return self.index or self.namespace.lower()
-
-    @property
-    def outlives_a_drop(self) -> bool:
-        """Whether the index keeps its documents, at least for a while, after the collection was dropped."""
-        return self.on_drop == "keep" or self.drop_grace_s > 0
-
-    @property
-    def is_awaited(self) -> bool:
-        """Whether an absent collection must keep its documents: it may return, or was renamed."""
-        return self.outlives_a_drop or self.follows
-
-    @property
-    def follows(self) -> bool:
-        """Whether a renamed collection is still the same collection."""
-        return self.on_rename == "follow"
-
-    @property
-    def is_pattern(self) -> bool:
-        """Whether this names all collections of a database that match, present and future."""
-        return checks.PATTERN_SIGN in self.namespace
-
-    @field_validator("index")
-    @classmethod
-    def _index_can_be_made(cls, index: str | None, others: ValidationInfo) -> str | None:
-        return checks.check_index_of(others.data.get("namespace", ""), index)
-
-    @field_validator("drop_grace_s")
-    @classmethod
-    def _grace_before_emptying(cls, grace_s: int, others: ValidationInfo) -> int:
-        if grace_s and others.data.get("on_drop") == "keep":
-            raise ValueError('has no effect while on_drop is "keep"; set on_drop to "empty"')
-        return grace_s
-
-    @field_validator("on_rename")
-    @classmethod
-    def _follows_one(cls, on_rename: str, others: ValidationInfo) -> str:
-        if on_rename == "follow" and checks.PATTERN_SIGN in others.data.get("namespace", ""):
-            raise ValueError(
-                'must not be "follow" for a pattern, for which a new name is another collection; give the collection to'
-                " follow a table of its own"
-            )
-        return on_rename
-
-    @field_validator("exclude")
-    @classmethod
-    def _not_also_included(cls, exclude: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
-        if both := sorted(set(exclude) & set(others.data.get("include", ()))):
-            raise ValueError(f"names fields that include names too: {', '.join(both)}")
-        return exclude
-
-    @field_validator("rename")
-    @classmethod
-    def _no_two_to_one_name(cls, rename: dict[str, str]) -> dict[str, str]:
-        new = list(rename.values())
-        if twice := sorted({name for name in new if new.count(name) > 1}):
-            raise ValueError(f"gives two fields the same name: {', '.join(twice)}")
-        return rename
-
-    @field_validator("conflicts")
-    @classmethod
-    def _conflicts_stay_apart(cls, conflicts: dict[str, ConflictPolicy]) -> dict[str, ConflictPolicy]:
-        checks.check_conflicts(conflicts)
-        return conflicts
-
-
-class FoundCollection(CollectionSettings):
-    """A collection that a pattern found; it may disappear at any time."""
-
-    pattern: str
-
-    @classmethod
-    def by(cls, pattern: CollectionSettings, coll: str) -> "FoundCollection":
-        """Return the matching collection of this name. Raises ValueError if no index can have its name."""
-        db = pattern.namespace.partition(".")[0]
-        index = pattern.index and pattern.index.replace(checks.COLLECTION_PLACE, coll.lower())
-        checks.check_index_name(index or f"{db}.{coll}".lower())
-        same = {**pattern.model_dump(), "mapping_file": None, "namespace": f"{db}.{coll}", "index": index}
-        return cls(**same, pattern=pattern.namespace).model_copy(update={"mapping_file": pattern.mapping_file})
-
-
-class ReactionSettings(Section):
-    """A reaction: changes of some collections, given to a target."""
-
-    name: Annotated[str, AfterValidator(checks.check_reaction_name)] = Field(
-        ..., description="Name of the reaction, under which its position, its lease and its dead letters are kept."
-    )
-    collections: tuple[Annotated[str, AfterValidator(checks.check_reaction_collection)], ...] = Field(
-        ..., description="The collections, as database.collection, all of one database. They need no index."
-    )
-    kinds: tuple[ReactionKind, ...] = Field(
-        ("insert", "update", "replace", "delete"),
-        description="The kinds of changes to react to: `insert`, `update`, `replace`, `delete`.",
-    )
-    where: dict[str, Any] | str | None = Field(
-        None,
-        description="Condition on the document, in a subset of MongoDB's query language: a table, or a text with"
-        " extended JSON. Default: every document.",
-    )
-    target: Literal["webhook", "function", "eventbridge"] = Field(..., description="Who is given the events.")
-    url: Annotated[str | None, AfterValidator(checks.check_webhook)] = Field(
-        None, description="For `webhook`: the address to post each event to."
-    )
-    secret: SecretStr | None = Field(
-        None,
-        description="For `webhook`: the secret that requests are signed with. It can be given as"
-        " `PENSTOCK_REACTION_<NAME>_SECRET` instead, with the name in upper case and `_` for `-`.",
-    )
-    secret_file: ExistingFile | None = Field(
-        None, description="For `webhook`: file that holds the secret. It is read for each request."
-    )
-    function: Annotated[str | None, AfterValidator(checks.check_function)] = Field(
-        None, description="For `function`: Python function, as `module:function`, that is called with each event."
-    )
-    bus: str | None = Field(None, description="For `eventbridge`: name or ARN of the event bus.")
-    region: str | None = Field(None, description="For `eventbridge`: AWS region. Default: that of the AWS profile.")
-    document: bool = Field(True, description="Whether events carry the document.")
-    before: bool = Field(
-        False,
-        description="Whether events carry the document as it was before the change. MongoDB 6.0 or newer keeps it for"
-        " collections with `changeStreamPreAndPostImages`.",
-    )
-    after_index: bool = Field(
-        False,
-        description="Whether an event waits until a search finds what its change left in the index. All collections"
-        " must have a [[collections]] table.",
-    )
-    timeout_s: float = Field(
-        10, gt=0, le=300, description="For `webhook`: time for an answer, after which the event is sent again."
-    )
-    tries: int = Field(
-        3, ge=1, le=100, description="How often an event that the target refuses is offered before it is a dead letter."
-    )
-    in_flight: int = Field(
-        4, ge=1, le=32, description="Requests or calls at once. The events of one document are never at once."
-    )
-    start: Literal["now"] | AwareDatetime = Field(
-        "now",
-        description="Where the first start begins: with the changes from then on, or of a time such as"
-        " `2026-11-29T12:00:00Z` that the change log still holds. Later starts go on where the last one was.",
-    )
-    on_position_lost: Literal["stop", "now"] = Field(
-        "stop",
-        description="What to do when the change log no longer holds the position: stop the reaction with an error, or"
-        " report it and go on with the changes from now on.",
-    )
-
-    @field_validator("collections")
-    @classmethod
-    def _collections_of_one_database(cls, collections: tuple[str, ...]) -> tuple[str, ...]:
-        return checks.check_reaction_collections(collections)
-
-    @field_validator("kinds")
-    @classmethod
-    def _some_kind(cls, kinds: tuple[ReactionKind, ...]) -> tuple[ReactionKind, ...]:
-        if not kinds:
-            raise ValueError("must name at least one of insert, update, replace, delete")
-        return kinds
-
-    @model_validator(mode="after")
-    def _what_the_target_needs(self) -> Self:
-        given = {name for name in checks.OF_TARGETS if getattr(self, name) is not None}
-        checks.check_target(self.target, given)
-        return self
-
-    @property
-    def db(self) -> str:
-        """The database of its collections."""
-        return self.collections[0].partition(".")[0]
 
 
 class Settings(Section):

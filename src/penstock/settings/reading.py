@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from penstock.errors import SettingsError
 from penstock.settings.aws_names import ALIASES, SIGNED_BY
 from penstock.settings.checks import collisions, secret_variable
-from penstock.settings.declared import CollectionSettings, Settings
+from penstock.settings.collections import CollectionSettings
+from penstock.settings.declared import Settings
 from penstock.settings.problems import problems_of, unknown
 from penstock.settings.table import (
     COLLECTIONS_FLAG,

@@ -14,8 +14,10 @@ from pydantic import AwareDatetime, SecretStr
 from pydantic.fields import FieldInfo
 
 from penstock.settings.aws_names import ALIASES
-from penstock.settings.declared import CollectionSettings, ReactionSettings, Settings
+from penstock.settings.collections import CollectionSettings
+from penstock.settings.declared import Settings
 from penstock.settings.log import TopicSettings
+from penstock.settings.reactions import ReactionSettings
 from penstock.settings.section import Section
 
 SECTIONS = ("source", "sink", "pipeline", "observe", "console", "log")
