@@ -67,6 +67,15 @@ def test_what_is_there_is_loaded_and_members_share_what_comes(site, database, lo
     until(lambda: states(site) == ["live"], lambda: states(site))  # the load may end after its last document
     shown = "2 members of its group, 0 records behind"  # the end of a transaction takes an offset, and is no record
     until(lambda: shown in site.run("status").stdout, lambda: site.run("status").stdout)
+
+    def counted() -> float:
+        return sum(each.metric("penstock_changes_total") for each in (first, third))
+
+    before = counted()
+    database[COLL].insert_many([{"_id": f"later-{number}"} for number in range(100)])
+    site.until_equal(database, COLL)
+    until(lambda: shown in site.run("status").stdout, lambda: site.run("status").stdout)
+    assert counted() - before == 100, "each change is counted by one of the members"
     assert site.letters(database) == []
     for each in (first, third, capture):
         each.terminate()

@@ -110,7 +110,8 @@ def test_a_function_that_dies_half_way_loses_nothing(site: AwsSite, monkeypatch:
     site.wait_in_step(without=POISON)
     assert died.is_set()
     reports = site.deployment.functions[function_name("sync")].reports
-    assert [each.error_type for each in reports if each.error_type] == ["Runtime.ExitError"]
+    ended = eventually(lambda: [each.error_type for each in reports if each.error_type])
+    assert ended == ["Runtime.ExitError"]
 
 
 def test_a_domain_that_is_away_for_longer_than_six_attempts_loses_nothing(site: AwsSite) -> None:

@@ -243,10 +243,11 @@ def test_a_rename_during_a_reindex_without_a_worker_begins_it_again(site, databa
 def test_documentdb_tells_of_no_renames_and_check_says_so(tmp_path_factory, site):
     with local_source(tmp_path_factory.mktemp("documentdb"), LocalSourceSettings(mode="documentdb-5.0")) as source:
         with MongoClient(source.uri) as client:
-            client.shop["items"].insert_one({"_id": 1})
-            client.admin.command({"modifyChangeStreams": 1, "database": "shop", "collection": "", "enable": True})
+            client["unannounced"]["items"].insert_one({"_id": 1})
+            enabled = {"database": "unannounced", "collection": "", "enable": True}
+            client.admin.command({"modifyChangeStreams": 1, **enabled})
         site.source_uri = source.uri
-        site.settings("shop.items", on_rename="follow")
+        site.settings("unannounced.items", on_rename="follow")
         done = site.run("check")
         assert done.returncode == 0, done.stdout
         assert "DocumentDB emits no event for a rename" in " ".join(done.stdout.split())
