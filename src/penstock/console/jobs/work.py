@@ -199,8 +199,13 @@ def _load(work: Work) -> WorkResult:
 
 
 def _shared_load() -> Callable[..., list[LoadResult]]:
-    from penstock.delivery.shared_load import service  # noqa: PLC0415 (needs Kafka's driver)
-
+    try:
+        from penstock.delivery.shared_load import service  # noqa: PLC0415 (needs Kafka's driver)
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"The load of a collection that topics feed needs the package {error.name} where the console runs; install"
+            " it with: pip install 'penstock[kafka]'"
+        ) from error
     return service.load
 
 
