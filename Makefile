@@ -66,7 +66,7 @@ bench-all: install  ## measure everything at full size, in up to two hours; writ
 
 FAULT ?=
 ROUNDS ?= 5
-faults: install  ## make faults on purpose under a writer, in about a quarter of an hour (FAULT=name, ROUNDS=n); writes docs/appendix/faults.md
+faults: install  ## make faults on purpose under a writer (FAULT=name: one of them, ROUNDS=n); writes docs/appendix/faults.md
 	$(BIN)/python -m faults --rounds $(ROUNDS) $(ARGS) $(FAULT)
 
 break-promises: install  ## break each promise in a copy of the source, and see that its tests fail
