@@ -1,6 +1,6 @@
 """How much memory `penstock capture` and `penstock apply` need, over some changes and over many.
 
-    .venv/bin/python -m benchmarks.log_memory [--rounds 3] [--some 100000] [--many 1000000]
+    .venv/bin/python -m benchmarks.log_memory [--rounds 3] [--some 300000] [--many 1000000]
 
 Each is a command in a process of its own. They start together on an empty collection, into which documents are
 inserted while they run.
@@ -35,4 +35,4 @@ def sections(at: Ground, given: Given) -> Iterator[Section]:
 
 
 if __name__ == "__main__":
-    main("log_memory", __doc__, sections, rounds=3, some=100_000, many=1_000_000)
+    main("log_memory", __doc__, sections, rounds=3, some=300_000, many=1_000_000)

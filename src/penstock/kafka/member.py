@@ -268,8 +268,8 @@ class Member:
         if self._term:
             self._term.save_wished(self._commit)
             is_opened = self._open(self._term)
-            self._hold_back()
-            if is_opened:
+            self._hold_back(self._term)
+            if is_opened and self._reads:
                 self._wake(self._term)
         began = time.monotonic()
         first = self._consumer.poll(_OPEN_LOOK_S if self._is_to_open else _POLL_S)
@@ -284,10 +284,8 @@ class Member:
             self._share = self._behind.of(self._statistics, sorted(self._assigned)) if term else {}
             self._statistics = {}
 
-    def _hold_back(self) -> None:
+    def _hold_back(self, term: Term) -> None:
         """Pause while enough waits to be taken, and before it is known where the term begins."""
-        term = self._term
-        assert term is not None
         is_full = term.waiting.are_enough or not (term.is_open and self._reads)
         if is_full != self._is_paused:
             partitions = [TopicPartition(*each) for each in term.committed]
@@ -344,10 +342,9 @@ class Member:
 
     def _wake(self, term: Term) -> None:
         """Have the client read at once: its thread for a broker sleeps for up to a second, until a request wakes it."""
-        if self._reads:
-            ends = [TopicPartition(*each, OFFSET_END) for each in term.committed]
-            with suppress(KafkaException):
-                self._consumer.offsets_for_times(ends, timeout=_WAKES_WITHIN_S)
+        ends = [TopicPartition(*each, OFFSET_END) for each in term.committed]
+        with suppress(KafkaException):
+            self._consumer.offsets_for_times(ends, timeout=_WAKES_WITHIN_S)
 
     def _seek(self, places: Places) -> None:
         for partition, place in places.items():
