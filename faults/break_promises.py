@@ -41,7 +41,7 @@ _DELIVERY = "tests/unit/reactions/test_delivery.py"
 _RANGES = "tests/unit/delivery/test_range_stream.py"
 _LOG = "tests/end_to_end/test_apply_own.py"
 _PUT_OUT = "tests/contract/kafka/test_member.py::test_a_member_that_was_put_out_commits_nothing_and_knows_it"
-_REACTIONS = "tests/end_to_end/test_reactions.py"
+_REACTIONS = "tests/end_to_end/reactions"
 
 
 @dataclass(frozen=True)
@@ -313,14 +313,14 @@ PROMISES = (
         "reactions/targets/webhook.py",
         "if status in _NOT_NOW or status >= 500:",
         "if status in _NOT_NOW:",
-        (f"{_REACTIONS}::test_what_means_not_now_is_tried_again_with_the_same_id_and_never_a_dead_letter",),
+        (f"{_REACTIONS}/test_delivery.py::test_what_means_not_now_is_tried_again_with_the_same_id_and_never_a_dead_letter",),
     ),
     Promise(
         "reactions: one that stops ends the worker",
         "worker/reactions.py",
         '                if self._state == "stopped":\n                    return\n',
         '                if self._state == "stopped":\n                    raise\n',
-        (f"{_REACTIONS}::test_a_target_that_refuses_everything_stops_its_reaction_and_nothing_else",),
+        (f"{_REACTIONS}/test_refused_events.py::test_a_target_that_refuses_everything_stops_its_reaction_and_nothing_else",),
     ),
     Promise(
         "log: commit before acknowledgement",

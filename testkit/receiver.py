@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -110,3 +110,8 @@ def receiver(port: int = 0) -> Iterator[Receiver]:
         for connection in list(Server.taken):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+
+def kinds_of(events: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What happened, event by event."""
+    return [each["data"]["kind"] for each in events]
