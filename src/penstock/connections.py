@@ -8,6 +8,7 @@ from penstock.errors import SettingsError
 from penstock.mongo.connection import Connection, Login, address, connect
 from penstock.opensearch.http.auth import Authorisation
 from penstock.opensearch.http.client import Client
+from penstock.runtime.extras import lacking
 from penstock.settings import Settings, SourceSettings
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def _login_by_secret(name: str) -> Callable[[], Login]:
     try:
         from penstock.aws.secret import read_secret  # noqa: PLC0415 (botocore belongs to the extra `aws`)
     except ModuleNotFoundError as error:
-        raise _extra_missing("[source] secret", error) from error
+        raise lacking(error, "[source] secret", extra="aws") from error
     return lambda: Login(*read_secret(name))
 
 
@@ -50,12 +51,8 @@ def parking_queue(settings: Settings) -> "Queue":
     try:
         from penstock.aws.queue import Queue  # noqa: PLC0415 (botocore belongs to the extra `aws`)
     except ModuleNotFoundError as error:
-        raise _extra_missing("[pipeline] parking_queue", error) from error
+        raise lacking(error, "[pipeline] parking_queue", extra="aws") from error
     return Queue(settings.pipeline.parking_queue)
-
-
-def _extra_missing(what: str, error: ModuleNotFoundError) -> SettingsError:
-    return SettingsError(f"{what} needs the package {error.name}; install it with: pip install 'penstock[aws]'")
 
 
 def _signer(settings: Settings) -> Authorisation | None:
@@ -64,5 +61,5 @@ def _signer(settings: Settings) -> Authorisation | None:
     try:
         from penstock.aws.sigv4 import Signer  # noqa: PLC0415 (botocore belongs to the extra `aws`)
     except ModuleNotFoundError as error:
-        raise _extra_missing('[sink] auth "sigv4"', error) from error
+        raise lacking(error, '[sink] auth "sigv4"', extra="aws") from error
     return Signer(settings.sink)

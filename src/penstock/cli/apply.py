@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli.extras import needs_kafka
 from penstock.cli.preparation import set_up_process
 from penstock.cli.service import serve
 from penstock.cli.signals import stop_signals
+from penstock.runtime.extras import needs_kafka
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 

@@ -1,7 +1,7 @@
 """`penstock capture`."""
 
-from penstock.cli.extras import needs_kafka
 from penstock.cli.service import serve
+from penstock.runtime.extras import needs_kafka
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 

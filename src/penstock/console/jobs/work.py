@@ -18,6 +18,7 @@ from penstock.operations.dead_letters.replay import replay_letters
 from penstock.operations.reindex import cutover, reindex
 from penstock.operations.verify import Verified, VerifyListener, VerifyOptions, causes
 from penstock.operations.verify.everything import verify_all
+from penstock.runtime.extras import needs_kafka
 from penstock.runtime.intervals import Intervals
 from penstock.settings import Settings
 from penstock.worker import worker
@@ -199,13 +200,8 @@ def _load(work: Work) -> WorkResult:
 
 
 def _shared_load() -> Callable[..., list[LoadResult]]:
-    try:
+    with needs_kafka("a console that loads a collection that topics feed"):
         from penstock.delivery.shared_load import service  # noqa: PLC0415 (needs Kafka's driver)
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"The load of a collection that topics feed needs the package {error.name} where the console runs; install"
-            " it with: pip install 'penstock[kafka]'"
-        ) from error
     return service.load
 
 

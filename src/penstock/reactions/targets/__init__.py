@@ -3,10 +3,10 @@
 import threading
 from collections.abc import Callable
 
-from penstock.errors import SettingsError
 from penstock.reactions.target import Target
 from penstock.reactions.targets.function import FunctionTarget
 from penstock.reactions.targets.webhook import WebhookTarget
+from penstock.runtime.extras import lacking
 from penstock.settings import ReactionSettings
 
 
@@ -28,10 +28,7 @@ def _eventbridge(settings: ReactionSettings, _stop: threading.Event | None) -> T
             EventBridgeTarget,
         )
     except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"reaction {settings.name}: eventbridge needs the package {error.name}; install it with:"
-            " pip install 'penstock[aws]'"
-        ) from error
+        raise lacking(error, f"reaction {settings.name}: eventbridge", extra="aws") from error
     return EventBridgeTarget(settings)
 
 
