@@ -20,6 +20,7 @@ from penstock_cdk.parts import Cluster, Domain
 from penstock_cdk.sync_functions import SyncFunction
 
 AGE_LIMIT_MS: Final = 15 * 60 * 1000
+BATCHES_LIMIT: Final = 10
 JVM_LIMIT_PERCENT: Final = 85
 CPU_LIMIT_PERCENT: Final = 80
 
@@ -32,12 +33,20 @@ class Alarms(Construct):
         self._prefix = prefix
         self.all: list[cloudwatch.Alarm] = []
 
-    def of_sync(self, of: SyncFunction, sync: lambda_.IFunction, *, retention_hours: int) -> None:
-        """Of a sync function and the mapping that calls it."""
-        self._of_mapping(of, sync, retention_hours)
+    def of_sync(self, of: SyncFunction, sync: lambda_.IFunction) -> None:
+        """Of a sync function, whatever calls it."""
+        self.add(
+            "SyncErrors",
+            sync.metric_errors(period=metrics.PERIOD, statistic="Sum"),
+            1,
+            "The sync function failed for a whole batch, and Lambda retries it: domain and parking queue were both "
+            "unavailable, or the deployment is broken. The function's log has the reason.",
+            of=of,
+        )
         self._of_writes(of, sync)
 
-    def _of_mapping(self, of: SyncFunction, sync: lambda_.IFunction, retention_hours: int) -> None:
+    def of_streams(self, of: SyncFunction, sync: lambda_.IFunction, *, retention_hours: int) -> None:
+        """Of the mappings that call a sync function with the events of change streams."""
         self.add(
             "MappingAge",
             metrics.of_mapping("IteratorAge", sync, statistic="Maximum"),
@@ -45,14 +54,6 @@ class Alarms(Construct):
             "The mapping reads changes that are more than 15 minutes old. See the errors and the duration of the sync "
             "function; larger batches (batch_size) and more memory make it faster.",
             evaluation_periods=2,
-            of=of,
-        )
-        self.add(
-            "SyncErrors",
-            sync.metric_errors(period=metrics.PERIOD, statistic="Sum"),
-            1,
-            "The sync function failed for a whole batch, and Lambda retries it: domain and parking queue were both "
-            "unavailable, or the deployment is broken. The function's log has the reason.",
             of=of,
         )
         self.add(
@@ -69,6 +70,19 @@ class Alarms(Construct):
             f"The mapping is behind by more than half of the change log's retention "
             f"({retention_hours} h). Beyond the retention, changes are lost and the mapping "
             "is disabled: raise change_log_retention_hours now, then look for the cause.",
+            of=of,
+        )
+
+    def of_topics(self, of: SyncFunction, sync: lambda_.IFunction, *, batch_size: int) -> None:
+        """Of the mappings that call a sync function with the records of topics."""
+        self.add(
+            "TopicLag",
+            metrics.of_mapping("OffsetLag", sync, statistic="Minimum"),
+            BATCHES_LIMIT * batch_size,
+            f"For 15 minutes, {BATCHES_LIMIT} batches or more of a topic's records have waited for the sync function. "
+            "Beyond the topic's retention they are lost. See the errors and the duration of the function; larger "
+            "batches (batch_size), more memory and more partitions make it faster.",
+            evaluation_periods=3,
             of=of,
         )
 

@@ -41,6 +41,8 @@ class SyncDashboard(Construct):
         if sync is not None:
             syncs = list(dict.fromkeys(sync.functions.values()))
             rows += [_keeps_up(syncs), _refused(syncs, sync.queue)]
+            if sync.of_topics:
+                rows.append([_topics(sync.of_topics)])
         if worker is not None:
             rows.append(_worker(worker))
             if worker.reactions:
@@ -94,6 +96,13 @@ def _refused(syncs: Syncs, queue: sqs.IQueue) -> list[cloudwatch.IWidget]:
             *(metrics.of_mapping("OversizedRecordCount", sync, statistic="Sum") for sync in syncs),
         ),
     ]
+
+
+def _topics(syncs: Syncs) -> cloudwatch.IWidget:
+    return _graph(
+        "Topics: records that wait",
+        *(metrics.of_mapping("OffsetLag", sync, statistic="Maximum") for sync in syncs),
+    )
 
 
 def _worker(worker: PenstockWorker) -> list[cloudwatch.IWidget]:

@@ -1,7 +1,8 @@
 """The metrics, which alarms and dashboard share.
 
-Lambda reports IteratorAge and OversizedRecordCount of a mapping under the name of its function. The sync function
-writes its own metrics to its log, in CloudWatch's embedded format.
+Lambda reports IteratorAge, OversizedRecordCount and, of a topic, OffsetLag of a mapping under the name of its function
+(https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html). The sync function writes its own metrics
+to its log, in CloudWatch's embedded format.
 """
 
 from typing import Final

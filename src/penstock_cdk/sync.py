@@ -35,9 +35,10 @@ from penstock_cdk.variables import chosen, values
 class ChangeStreamSync(Construct):
     """Keeps the indexes of collections in step: mappings, sync functions, the queue of parked keys, alarms.
 
-    `functions` are the sync functions by their collections, `roles` those of the functions by the function's construct,
-    `mapping_ids` the ids of the mappings for the AWS CLI, by collection. With a `kafka`, a collection for which the
-    settings have `[[topics]]` has a mapping for each of them, and none of its change stream.
+    `functions` are the sync functions by their collections, `of_topics` those that take records of topics, `roles`
+    those of the functions by the function's construct, `mapping_ids` the ids of the mappings for the AWS CLI, by
+    collection. With a `kafka`, a collection for which the settings have `[[topics]]` has a mapping for each of them,
+    and none of its change stream.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class ChangeStreamSync(Construct):
         )
         self.queue = parking_queue(self, keep=keep_queue)
         self.functions: dict[str, lambda_.Function] = {}
+        self.of_topics: list[lambda_.Function] = []
         self._names: dict[str, str] = {}
         self.roles: dict[str, iam.Role] = {}
         given = {
@@ -108,7 +110,7 @@ class ChangeStreamSync(Construct):
                 domain=domain,
                 indexes=indexes,
                 queue_arn=self.queue.queue_arn,
-                has_streams=not all(self._topics(table.namespace) for table in each.tables),
+                has_streams=self._has_streams(each),
                 of_topics=self._topic_policies(each),
             )
             self.roles[each.construct] = function_role(roles, each.construct, allowed)
@@ -130,7 +132,12 @@ class ChangeStreamSync(Construct):
             names = [table.namespace for table in each.tables]
             self.functions |= dict.fromkeys(names, made)
             self._names |= dict.fromkeys(names, self._name(each))
-            alarms.of_sync(each, made, retention_hours=change_log_retention_hours)
+            alarms.of_sync(each, made)
+            if self._has_streams(each):
+                alarms.of_streams(each, made, retention_hours=change_log_retention_hours)
+            if self._topics_of(each):
+                self.of_topics.append(made)
+                alarms.of_topics(each, made, batch_size=batch_size)
         alarms.of_queue(self.queue)
         self.alarms = alarms.all
         self.mapping_ids = self._mappings(batch_size, batch_window_s, enabled=enabled)
@@ -147,8 +154,14 @@ class ChangeStreamSync(Construct):
     def _topics(self, namespace: str) -> list[str]:
         return self._collections.topics_of(namespace) if self._kafka else []
 
+    def _topics_of(self, sync: SyncFunction) -> list[str]:
+        return [topic for table in sync.tables for topic in self._topics(table.namespace)]
+
+    def _has_streams(self, sync: SyncFunction) -> bool:
+        return not all(self._topics(table.namespace) for table in sync.tables)
+
     def _topic_policies(self, sync: SyncFunction) -> dict[str, iam.PolicyDocument]:
-        topics = [topic for table in sync.tables for topic in self._topics(table.namespace)]
+        topics = self._topics_of(sync)
         if not self._kafka or not topics:
             return {}
         return topic_policies(self._kafka, topics, [consumer_group(self._name(sync), each) for each in topics])

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from penstock.settings import read_settings
+from penstock_cdk.names import readable
 from testkit.functions_template import STACK, allows, plain, properties, statements
 
 MAPPING = "AWS::Lambda::EventSourceMapping"
@@ -134,6 +135,40 @@ def test_the_poller_of_another_kafka_stands_where_the_functions_stand(synth, of_
     assert access[-1][1].startswith("security_group:")
     text = json.dumps(templates["change-streams-demo-vpc-stack"].content)
     assert text.count("the poller to the Kafka brokers") == 2
+
+
+def alarms(template, function):
+    """What the alarms of a function watch: the metric, how long, and from where on."""
+    (name,) = template.find_resources("AWS::Lambda::Function", FunctionName=f"change-streams-demo-{function}")
+    of_function = [{"Name": "FunctionName", "Value": {"Ref": name}}]
+    return {
+        each["AlarmName"].removeprefix("change-streams-demo-"): each
+        for each in (found["Properties"] for found in template.find_resources("AWS::CloudWatch::Alarm").values())
+        if each.get("Dimensions") == of_function
+    }
+
+
+def test_records_that_pile_up_have_an_alarm_and_a_graph(synth, by_role):
+    """One function of both kinds has the alarms of both."""
+    template = synth(by_role)[STACK]
+    of_sync = alarms(template, "sync")
+    assert {"mapping-age", "lag-against-change-log", "sync-errors"} < set(of_sync)
+    lag = of_sync["topic-lag"]
+    assert (lag["Namespace"], lag["MetricName"], lag["Statistic"]) == ("AWS/Lambda", "OffsetLag", "Minimum")
+    assert (lag["Threshold"], lag["Period"] * lag["EvaluationPeriods"]) == (10_000, 15 * 60)
+    body = plain(properties(template, "AWS::CloudWatch::Dashboard")["DashboardBody"])
+    assert body.count('"AWS/Lambda","OffsetLag"') == 1
+
+
+def test_a_function_has_the_alarms_of_what_calls_it_alone(synth, by_secret):
+    template = synth(by_secret)[STACK]
+    of_streams = {"mapping-age", "oversized-records", "lag-against-change-log"}
+    orders, items = (
+        {name.removesuffix(f"-{each}") for name in alarms(template, f"sync-{each}")}
+        for each in (readable("shop.orders"), readable("shop.items"))
+    )
+    assert orders - items == {"topic-lag"}
+    assert items - orders == of_streams
 
 
 @pytest.mark.parametrize("which", ["by_role", "by_secret", "of_ones_own"])
