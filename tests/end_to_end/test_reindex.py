@@ -251,6 +251,19 @@ def test_a_reindex_that_is_killed_anywhere_goes_on_when_it_is_run_again(
     worker.terminate()
 
 
+def test_a_rollback_that_is_killed_after_the_switch_is_completed_and_not_undone(site, namespace, worker, moved_on):
+    moved_on()
+    reindex(site, namespace)
+    kill_once(site, namespace, lambda asked: asked.path == "/_aliases", "--rollback")
+    assert (number_of(site, namespace), roles(site, namespace)) == (1, {1: "kept", 2: "serving"})
+    said = reindex(site, namespace, "--rollback")
+    assert f"run the command again to return to {site.index(namespace)}-g2" in said
+    assert (number_of(site, namespace), roles(site, namespace)) == (1, {1: "serving", 2: "kept"})
+    reindex(site, namespace, "--rollback")
+    assert (number_of(site, namespace), roles(site, namespace)) == (2, {1: "kept", 2: "serving"})
+    worker.terminate()
+
+
 def test_the_worker_goes_on_with_the_load_of_a_reindex_that_died(site, database, namespace, worker, moved_on):
     moved_on(load_rate=100)
     killed = site.start("reindex", namespace)

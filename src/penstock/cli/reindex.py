@@ -48,7 +48,7 @@ def reindex(
 
     if sum((rollback, finish, abandon)) > 1:
         raise SettingsError("--rollback, --finish and --abandon cannot be combined; give one of them")
-    settings = prepare_to_work(settings)
+    settings, is_done = prepare_to_work(settings), False
     declared(settings, [namespace])
     with stop_signals() as signals, progress_display("going through", "done") as progress:
         stop, say = signals.stop, progress.say
@@ -68,6 +68,7 @@ def reindex(
                 options=reindex.ReindexOptions(wait, force, accept_dead_letters),
                 intervals=intervals,
             )
-    if signals.received:
+        is_done = True
+    if not is_done:
         typer.echo("stopped; run the command again to resume from here", err=True)
     raise typer.Exit(signals.exit_code(endless=False))

@@ -205,27 +205,37 @@ def test_a_console_that_starts_again_goes_on_with_a_verify(at: Case, settings: S
 def test_an_index_is_made_anew_switched_rolled_back_and_finished(
     at: Case, site: Site, tmp_path: Path, settings: Settings
 ) -> None:
+    """Each form names its index: sent again, by somebody whose page is old or by a console that resumes, it is safe."""
     namespace = f"{at.database.name}.items"
     site.settings(namespace, exclude=["n"])  # the pipeline that loaded the first index has no name
     changed = read_settings(file=site.folder / "penstock.toml")
     path = f"/reindex/{namespace}"
+    first, second = (f"{site.index(namespace)}-g{number}" for number in (1, 2))
     with served_console(changed, tmp_path) as console:
+
+        def send(step: str, index: str, *says: str, **more: str) -> None:
+            answer = console.post(path, {"step": step, "index": index, **more})
+            assert answer.headers.get("location") == path, console.text(answer)
+            until_text(console, path, *says)
+
         assert "1 collection is served by an index made with other settings" in plain(text(console, "/reindex"))
         before = text(console, path)
         assert "The settings have changed since" in before
         assert re.search(r">exclude</th><td[^>]*>not set</td><td[^>]*>\[\s*&#34;n&#34;\s*\]</td>", before)
-        assert console.post(path, {"step": "build"}).headers["location"] == path
-        page = until_text(console, path, "is kept up to date until you finish", "Roll back to")
-        assert "points to" in page
+        send("build", first, "is kept up to date until you finish", "Roll back to", f"points to {second}")
+        send("build", first, f"points to {second} already")
         assert site.indexed(namespace)["n:1"] == {}
-        assert console.post(path, {"step": "rollback"}).status == 303
-        until_text(console, path, f"points to {at.generation.index} again")
+        send("rollback", first, f"points to {first} again")
+        send("rollback", first, f"points to {first} already")
         assert site.indexed(namespace)["n:1"] == {"n": 1}
         for typed in ("", "yes"):
-            assert console.post(path, {"step": "finish", "typed": typed}).status == 400
-        assert console.post(path, {"step": "finish", "typed": namespace}).status == 303
-        until_text(console, path, "deleting", "The settings have changed since")
-        assert console.post(path, {"step": "explode"}).status == 400
+            assert console.post(path, {"step": "finish", "index": second, "typed": typed}).status == 400
+        send("finish", first, f"{first} is not deleted: it is searched", typed=namespace)
+        send("abandon", second, f"{second} is not deleted: it served in the meantime", typed=namespace)
+        send("finish", second, "deleting", "The settings have changed since", typed=namespace)
+        send("finish", second, f"{second} does not exist", typed=namespace)
+        assert console.post(path, {"step": "explode", "index": first}).status == 400
+        assert "load the page again" in console.text(console.post(path, {"step": "build"}))
 
 
 def test_a_collection_is_loaded_again_by_its_typed_name(at: Case, site: Site, tmp_path: Path) -> None:
@@ -247,8 +257,8 @@ FORMS = [
     ("/verify/{}", {}),
     ("/verify/{}/repair", {"id": "n:1"}),
     ("/verify/{}/load", {"typed": "{}"}),
-    ("/reindex/{}", {"step": "build", "force": "yes"}),
-    ("/reindex/{}", {"step": "finish", "typed": "{}"}),
+    ("/reindex/{}", {"step": "build", "index": "{}", "force": "yes"}),
+    ("/reindex/{}", {"step": "finish", "index": "{}", "typed": "{}"}),
     ("/jobs/stop", {"kind": "verify", "subject": "{}"}),
     ("/reactions/hook/replay", {}),
     ("/reactions/hook/drop", {"typed": "hook"}),

@@ -152,16 +152,16 @@ def _reindex(work: Work) -> WorkResult:
     step, report, given = work.arguments["step"], work.report, work.arguments
     report.doing(_STEPS[step])
     settings, name, stop, intervals = work.settings, work.subject, work.stop, work.intervals
+    index, force = given.get("index", ""), bool(given.get("force"))
     if step == "rollback":
-        force = bool(given.get("force"))
-        cutover.rollback(settings, name, stop=stop, say=report.say, force=force, intervals=intervals)
+        cutover.rollback(settings, name, index=index, stop=stop, say=report.say, force=force, intervals=intervals)
     elif step == "finish":
-        cutover.finish(settings, name, stop=stop, say=report.say, intervals=intervals)
+        cutover.finish(settings, name, index=index, stop=stop, say=report.say, intervals=intervals)
     elif step == "abandon":
-        cutover.abandon(settings, name, stop=stop, say=report.say, intervals=intervals)
+        cutover.abandon(settings, name, index=index, stop=stop, say=report.say, intervals=intervals)
     else:
         options = reindex.ReindexOptions(
-            float(given.get("wait_s", 30.0)), bool(given.get("force")), bool(given.get("accept_dead_letters"))
+            float(given.get("wait_s", 30.0)), force, bool(given.get("accept_dead_letters")), replaces=index
         )
         reindex.reindex(
             settings, name, stop=stop, progress=report, say=report.say, options=options, intervals=intervals

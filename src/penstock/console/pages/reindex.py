@@ -48,7 +48,10 @@ def routes(desk: Desk) -> list[Route]:
             raise SettingsError(f"{chosen!r} is no step of a reindex.")
         if chosen in _TYPED:
             require_typed(form, namespace)
-        arguments: dict[str, Any] = {"step": chosen}
+        index = form.get("index", "")
+        if not index:
+            raise SettingsError("The form does not say which index it is about: load the page again.")
+        arguments: dict[str, Any] = {"step": chosen, "index": index}
         arguments |= {name: True for name in ("force", "accept_dead_letters") if form.get(name)}
         answer = start(desk, request, JobName("reindex", namespace), arguments, f"/reindex/{namespace}")
         desk.looks.forget(("reindex", namespace))

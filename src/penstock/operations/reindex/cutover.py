@@ -1,10 +1,15 @@
-"""The end of a reindex: back to the index that served before, or the end of the one that is not needed."""
+"""The end of a reindex: back to the index that served before, or the end of the one that is not needed.
+
+Who asks may name the `index` that it is about. Then the same may be asked for twice, or again after it was cut off:
+roles that have changed in between never turn it into something else.
+"""
 
 import threading
+from typing import Final
 
 from penstock.errors import SettingsError, SystemicFault
 from penstock.model import seconds_of
-from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord
+from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord, Role
 from penstock.operations.reindex.generations import Generations, generations_of
 from penstock.operations.reindex.takeover import Say, require_nothing_lost, take_over
 from penstock.runtime.intervals import INTERVALS, Intervals
@@ -20,6 +25,7 @@ def rollback(
     *,
     stop: threading.Event,
     say: Say,
+    index: str = "",
     force: bool = False,
     intervals: Intervals = INTERVALS,
 ) -> None:
@@ -28,10 +34,19 @@ def rollback(
     With `force` also one that is behind, or not fed. Raises SettingsError, SystemicFault, SinkUnavailable, Stopped.
     """
     with generations_of(settings, namespace, stop, intervals) as them:
-        record = them.settled()
+        before, record = _serving(them.record()), them.settled()
         kept, serving = record.in_role("kept"), _serving(record)
-        if kept is None:
-            raise SettingsError(f"{them.name}: there is no index to roll back to; {serving.index} is the only one.")
+        if index == serving.index:
+            say(f"{them.name}: {them.alias} points to {index} already")
+            return
+        if kept is None or (index and index != kept.index):
+            raise SettingsError(f"{them.name}: there is no {index or 'index'} to roll back to; {serving.index} serves.")
+        if before.number != serving.number and not index:
+            say(
+                f"{them.name}: a switch had been interrupted, and is complete now: {them.alias} points to"
+                f" {serving.index}; run the command again to return to {kept.index}"
+            )
+            return
         if (problem := _unfit(them, kept, serving)) and not force:
             raise SystemicFault(
                 f"{them.name}: {kept.index} should not be searched: {problem}; give --force to roll back anyway."
@@ -41,12 +56,20 @@ def rollback(
 
 
 def finish(
-    settings: Settings, namespace: str, *, stop: threading.Event, say: Say, intervals: Intervals = INTERVALS
+    settings: Settings,
+    namespace: str,
+    *,
+    stop: threading.Event,
+    say: Say,
+    index: str = "",
+    intervals: Intervals = INTERVALS,
 ) -> None:
     """Drop the index that does not serve any more. Raises SettingsError, SystemicFault, SinkUnavailable, Stopped."""
     with generations_of(settings, namespace, stop, intervals) as them:
         record = them.settled()
         serving = _serving(record)
+        if _is_gone(them, record, index, "kept", "dropping", say=say):
+            return
         if building := record.in_role("building"):
             raise SettingsError(
                 f"{them.name}: {building.index} is still being built. Run `penstock reindex {them.name}` to resume it,"
@@ -61,12 +84,37 @@ def finish(
 
 
 def abandon(
-    settings: Settings, namespace: str, *, stop: threading.Event, say: Say, intervals: Intervals = INTERVALS
+    settings: Settings,
+    namespace: str,
+    *,
+    stop: threading.Event,
+    say: Say,
+    index: str = "",
+    intervals: Intervals = INTERVALS,
 ) -> None:
     """Give up the generation that does not serve yet. Raises SettingsError, SystemicFault, SinkUnavailable, Stopped."""
     with generations_of(settings, namespace, stop, intervals) as them:
         record = them.settled()
-        _drop(them, [each for each in record.generations if each.role in ("building", "dropping")], say)
+        if not _is_gone(them, record, index, "building", "dropping", say=say):
+            _drop(them, [each for each in record.generations if each.role in ("building", "dropping")], say)
+
+
+def _is_gone(them: Generations, record: CollectionRecord, index: str, *roles: Role, say: Say) -> bool:
+    """Whether the index to be deleted, if one is named, is not there. Raises SettingsError for one in another role."""
+    found = next((each for each in record.generations if each.index == index), None)
+    if found and found.role not in roles:
+        raise SettingsError(f"{them.name}: {index} is not deleted: {_MEANWHILE[found.role]}.")
+    if index and found is None:
+        say(f"{them.name}: {them.alias} points to {_serving(record).index}; {index} does not exist")
+    return bool(index) and found is None
+
+
+_MEANWHILE: Final[dict[Role, str]] = {
+    "building": "it is being built",
+    "serving": "it is searched, since somebody has switched to it",
+    "kept": "it served in the meantime, and is kept for a way back",
+}
+"""Why an index is not the one that somebody wanted to delete."""
 
 
 def _drop(them: Generations, those: list[GenerationRecord], say: Say) -> None:

@@ -45,12 +45,14 @@ class ReindexOptions:
     """How a generation is made. A difference may take `wait_s` to go away while writes go on.
 
     With `force` one is made though the settings are those of the present one; with `accept_dead_letters` documents that
-    the new one refused are no reason to leave the old one serving.
+    the new one refused are no reason to leave the old one serving. `replaces` is the index that is to serve no longer:
+    when another one serves already, nothing is left to do, so that the same may be asked for twice.
     """
 
     wait_s: float
     force: bool = False
     accept_dead_letters: bool = False
+    replaces: str = ""
 
 
 def reindex(
@@ -72,7 +74,7 @@ def reindex(
     planner = Planner(settings)
     with connected(settings, metrics=Metrics(), stop=stop, intervals=intervals) as connections:
         them = Generations(settings, planner.of(namespace), connections.wiring.client, stop, intervals)
-        record = _begin(them, force=options.force, say=say)
+        record = _begin(them, options, say)
         while record and (building := record.in_role("building")):
             plan = next(each for each in planner.plans({them.alias: record}) if each.alone == building)
             if plan.problem:
@@ -86,11 +88,15 @@ def reindex(
                 return
 
 
-def _begin(them: Generations, *, force: bool, say: Say) -> CollectionRecord | None:
+def _begin(them: Generations, options: ReindexOptions, say: Say) -> CollectionRecord | None:
     """Record a new generation, or find the one that was begun; None when there is nothing to do."""
     before, now = them.settled(), them.declared.recipe
     begun, serving = before.in_role("building"), before.in_role("serving")
-    if not begun and serving and not serving.recipe.moved_on(now) and not force:
+    if serving and not begun and options.replaces not in ("", serving.index):
+        say(f"{them.name}: {them.alias} points to {serving.index} already")
+        _report_kept(them, before, say)
+        return None
+    if not begun and serving and not serving.recipe.moved_on(now) and not options.force:
         say(f"{them.name}: nothing to do: {serving.index} has these settings (build a new one with --force)")
         _report_kept(them, before, say)
         return None
@@ -139,6 +145,7 @@ class _Reindexing:
     say: Say
     options: ReindexOptions
     adapters: Adapters = field(init=False)
+    has_switched: bool = field(default=False, init=False)
 
     def run(self, stop: threading.Event) -> None:
         """Feed the generation, unless a worker does, and conduct it until it serves."""
@@ -146,7 +153,7 @@ class _Reindexing:
         self.adapters = self.connections.wiring.adapters(self.plan, done)
         follower = self.connections.follower(self.plan, NoProgress())
         side_by_side(done, lambda: self._feed(follower, done), lambda: self._conduct(done))
-        if stop.is_set():
+        if not self.has_switched:
             raise Stopped(f"stopped before {self.them.alias} was moved to {self.building.index}")
 
     def _feed(self, follower: Follower, done: threading.Event) -> None:
@@ -165,6 +172,7 @@ class _Reindexing:
         self.say(f"{self.them.name}: {self.building.index} is loaded and in step; verifying it")
         self._verify(done)
         take_over(self.them, self.them.record().in_role("serving"), self.building, self.say)
+        self.has_switched = True
         self.say(f"{self.them.name}: {self.them.alias} points to {self.building.index}")
         _report_kept(self.them, self.them.record(), self.say)
         done.set()
