@@ -1,7 +1,7 @@
 """A browser's side of the console, for tests over HTTP: it keeps the cookie, and finds the token of a page's forms."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import unescape
@@ -50,9 +50,17 @@ class ConsoleClient:
         return self._ask("GET", path, None, headers)
 
     def post(
-        self, path: str, fields: Mapping[str, str] | None = None, *, csrf: str | None = None, **headers: str | None
+        self,
+        path: str,
+        fields: Mapping[str, str] | None = None,
+        *,
+        csrf: str | None = None,
+        **headers: str | Sequence[str] | None,
     ) -> urllib3.BaseHTTPResponse:
-        """Send a form as a page of the console does, with the token of the session unless another is given."""
+        """Send a form as a page of the console does, with the token of the session unless another is given.
+
+        Each text of a sequence is a line of its own in the head.
+        """
         token = self.csrf if csrf is None else csrf
         headers = {"Origin": self.address, "Sec_Fetch_Site": "same-origin", **headers}
         body = urlencode({**(fields or {}), **({"csrf": token} if token else {})})
@@ -94,19 +102,22 @@ class ConsoleClient:
         return answer.data.decode()
 
     def _ask(
-        self, method: str, path: str, body: str | None, headers: Mapping[str, str | None]
+        self, method: str, path: str, body: str | None, headers: Mapping[str, str | Sequence[str] | None]
     ) -> urllib3.BaseHTTPResponse:
-        named = {name.replace("_", "-"): value for name, value in headers.items() if value is not None}
+        head = urllib3.HTTPHeaderDict(self._cookie())
+        for name, given in headers.items():
+            for line in [given] if isinstance(given, str) else given or ():
+                head.add(name.replace("_", "-"), line)
         answer = _HTTP.request(
             method,
             self.address + path,
             body=body,
-            headers={**self._cookie(), **named},
+            headers=head,
             redirect=False,
             timeout=_TIMEOUT_S,
         )
-        if given := answer.headers.get("set-cookie"):
-            name, _, value = given.partition(";")[0].partition("=")
+        if cookie := answer.headers.get("set-cookie"):
+            name, _, value = cookie.partition(";")[0].partition("=")
             self.cookies[name] = value.strip('"')
         return answer
 

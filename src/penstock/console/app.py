@@ -51,10 +51,10 @@ class Page(Protocol):
 
 PAGES: Final[tuple[Page, ...]] = (
     overview,
+    search,  # before `collection`, whose paths may have any end
     collection,
     dead_letters,
     explain,
-    search,
     verify,
     reindex,
     reactions,

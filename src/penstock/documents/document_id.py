@@ -35,6 +35,9 @@ FOREIGN: Any = object()
 HIDDEN: Any = object()
 """The `_id` of an indexed document whose id is a hash, where the mapping keeps the `_id` itself out of `_source`."""
 
+UNREADABLE = (ValueError, ArithmeticError, TypeError, AttributeError, KeyError, RecursionError, BSONError)
+"""What reading a text raises that only looks like a document id or like extended JSON."""
+
 HASHED = "h:"
 """Tag of an id that was too long: a hash and the start of its text. It cannot be read back."""
 
@@ -101,7 +104,7 @@ def are_short(values: Sequence[Any]) -> bool:
 def read(text: str) -> Any:
     """Return the `_id` of a document id; a number is returned in its simplest type.
 
-    Raises ValueError for a hashed id, and for a text that `document_id` never makes.
+    Raises ValueError for a hashed id, and one of UNREADABLE for a text that `document_id` never makes.
     """
     if _OBJECT_ID.fullmatch(text):
         return ObjectId(text)
@@ -124,7 +127,7 @@ def source_id_of(text: str, kept: str | None) -> Any:
         found = read_id_json(kept) if kept else read(text)
         is_one = not text.startswith(_IMPOSSIBLE) and document_id(found) == text and not _has_operators(found)
         return found if is_one and (can_be_asked_for(found) or has_bytes(found)) else FOREIGN
-    except (ValueError, ArithmeticError, TypeError, AttributeError, KeyError, BSONError):
+    except UNREADABLE:
         return FOREIGN
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,26 @@ def test_an_index_is_made_anew_switched_rolled_back_and_finished(
         send("finish", second, f"{second} does not exist", typed=namespace)
         assert console.post(path, {"step": "explode", "index": first}).status == 400
         assert "load the page again" in console.text(console.post(path, {"step": "build"}))
+
+
+def test_every_link_leads_to_a_page(at: Case, site: Site, tmp_path: Path) -> None:
+    """Also those of a collection whose name has a slash, and of a document that has a dead letter."""
+    store_letters(at, 3)
+    with (site.folder / "penstock.toml").open("a") as file:
+        file.write(f'[[collections]]\nnamespace = "{at.database.name}.a/b"\nindex = "{site.index("a-b")}"\n')
+    at.database["a/b"].insert_one({})
+    settings = read_settings(file=site.folder / "penstock.toml")
+    with served_console(settings, tmp_path, show_values=True) as console:
+        seen, left = set[str](), ["/", f"/explain?collection={at.database.name}.items&id=n:3"]
+        while left:
+            path = left.pop()
+            seen.add(path)
+            links = re.findall(r'(?:href|data-numbers)="(/[^"#]*)', text(console, path))
+            left += {unescape(each) for each in links if not each.startswith("/static/")} - seen - set(left)
+    assert {"/dead-letters/letter", "/collections", "/reindex", "/verify"} <= {
+        path.partition("?")[0] if "?" in path else path.rpartition("/")[0] for path in seen
+    }
+    assert f"/collections/{at.database.name}.a/b" in seen
 
 
 def test_a_collection_is_loaded_again_by_its_typed_name(at: Case, site: Site, tmp_path: Path) -> None:

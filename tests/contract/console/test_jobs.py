@@ -35,12 +35,14 @@ class Switch:
         self.go = threading.Event()
         self.running: list[Work] = []
         self.most = 0
+        self.begins = True
 
     def run(self, work: Work) -> WorkResult:
         self.running.append(work)
         self.most = max(self.most, len(self.running))
-        work.report.started(work.subject, 10)
-        work.report.advanced(work.subject, 4)
+        if self.begins:
+            work.report.started(work.subject, 10)
+            work.report.advanced(work.subject, 4)
         try:
             while not self.go.wait(0.02):
                 if work.stop.is_set():
@@ -206,6 +208,38 @@ def test_a_console_that_ends_in_order_leaves_its_job_to_the_next_at_once(
     assert time.monotonic() - before < LONG_S
     switch.go.set()
     assert until_state(other, "done").run.resumed == 1
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_an_operation_that_only_waited_in_the_console_before_is_not_resumed(
+    console: Any, switch: Switch, has_begun: bool
+) -> None:
+    """Such as a load that waits for the lease of a worker: nothing was loaded again."""
+    switch.begins = has_begun
+    at = console()
+    at.start(ORDERS, {}, ANN)
+    until(lambda: switch.running, "it runs")
+    at.close()
+    other = console()
+    until(lambda: switch.running, "the next console runs it")
+    (work,) = switch.running
+    assert work.resumed is has_begun
+    switch.go.set()
+    assert until_state(other, "done").run.resumed == 1
+
+
+def test_a_job_whose_document_is_gone_ends_and_the_next_one_runs(console: Any, switch: Switch) -> None:
+    """Somebody restored the index of the state from before."""
+    at = console()
+    at.start(ORDERS, {}, ANN)
+    until(lambda: job(at).run.done == 4, "it runs")
+    (work,) = switch.running
+    at.board.store.delete(at.board.id_of(ORDERS))
+    until(work.stop.is_set, "the operation is asked to end")
+    until(lambda: not at._held, "it is let go")
+    switch.go.set()
+    at.start(ORDERS, {}, ANN)
+    until_state(at, "done")
 
 
 def test_what_cannot_go_on_is_interrupted_when_its_console_ends(console: Any, switch: Switch) -> None:

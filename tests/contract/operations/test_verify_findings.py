@@ -12,6 +12,7 @@ from pymongo.database import Database
 
 from penstock.documents.document_id import document_id
 from penstock.errors import LeaseLost, Stopped
+from penstock.opensearch.state.ids import verify_id
 from penstock.operations.verify import VerifyListener, judging
 from penstock.worker.progress import NoProgress
 from testkit.bson_values import IDS
@@ -246,6 +247,24 @@ def test_with_restart_or_for_another_purpose_it_begins_anew(made: Made) -> None:
         whole = StopsAfter(at.stop, 10**9)
         at.verify(telling=VerifyListener(whole), **how)
         assert whole.advance == 5000
+
+
+@pytest.mark.parametrize(("age_s", "is_seen"), [(3500, False), (3700, True)])
+def test_what_was_compared_more_than_an_hour_ago_is_compared_again(made: Made, age_s: int, is_seen: bool) -> None:
+    """What is gone from the index since then cannot be seen from the index."""
+    at = made()
+    at.items.insert_many([{"_id": n} for n in range(2500)])
+    at.load()
+    with pytest.raises(Stopped):
+        at.verify(telling=VerifyListener(StopsAfter(at.stop, 1)))
+    at.stop.clear()
+    state_id = verify_id(f"{at.database.name}.items", at.generation.index)
+    saved = at.adapters.store.get([state_id])[state_id]
+    assert saved.document["progress"]["source"]["documents"] > 5
+    at.adapters.store.put(state_id, {**saved.document, "saved_at": saved.document["saved_at"] - age_s}, saved)
+    at.tamper(5, None)
+    at.verify()
+    assert (at.kinds() == {"n:5": "missing"}) is is_seen
 
 
 def test_of_two_at_once_the_later_one_goes_on(made: Made) -> None:

@@ -67,7 +67,19 @@ def test_no_page_is_shown_before_log_in(path, nobody):
     assert (fragment.status, fragment.headers["hx-redirect"]) == (401, "/login")
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:9401", "127.0.0.1.evil.example", "[::2]", "", "a b"])
+STRANGE = (
+    "127.0.0.1/login?",
+    "127.0.0.1#",
+    "evil.example@127.0.0.1",
+    "127.0.0.1:9401/static/",
+    "[::1]/login",
+    "127.0.0.1:",
+)
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:9401", "127.0.0.1.evil.example", "[::2]", "", "a b", *STRANGE]
+)
 @pytest.mark.parametrize("path", ["/", "/login", "/settings", "/static/console.css"])
 def test_a_name_that_is_not_expected_is_refused(host, path, shared):
     """DNS rebinding: the name of another site points to this machine, and its page reads the answers."""
@@ -217,6 +229,16 @@ def test_behind_a_proxy_one_address_does_not_keep_others_out(away, tmp_path):
         spoofed = console.post("/login", {"token": OPERATOR}, csrf="", X_Forwarded_For="10.0.0.2, 10.0.0.1")
         assert spoofed.status == 429
         assert console.post("/login", {"token": OPERATOR}, csrf="", X_Forwarded_For="10.0.0.2").status == 303
+
+
+def test_a_proxy_that_adds_a_line_of_its_own_says_who_asks(away, tmp_path):
+    """HAProxy does; the line before it is whatever the sender wanted."""
+    with served_console(away, tmp_path, log_in=False, behind_proxy=True) as console:
+        for number in range(WRONG_TOKENS + 1):
+            last = console.post("/login", {"token": "x"}, csrf="", X_Forwarded_For=[f"10.0.0.{number}", "10.0.1.1"])
+        assert last.status == 429
+        other = console.post("/login", {"token": OPERATOR}, csrf="", X_Forwarded_For=["10.0.0.0", "10.0.1.2"])
+        assert other.status == 303
 
 
 def test_a_new_token_counts_at_once_and_ends_the_sessions_of_the_old_one(away, tmp_path):

@@ -1,6 +1,10 @@
 """How long a look waits for a worker: the looks are scripted here, tests/end_to_end/test_explain.py has real ones."""
 
+import pytest
+
+from penstock.errors import SettingsError
 from penstock.operations.explain.diagnosis import Evidence, conclude
+from penstock.operations.explain.document_ref import asked_id
 from penstock.operations.explain.explain import look_until_passed
 from penstock.operations.explain.look import Explanation
 
@@ -14,6 +18,41 @@ def verdict(*looks, wait_s=60):
     left = iter(looks)
     found = look_until_passed(lambda: next(left), wait_s=wait_s, every_s=0)
     return found.conclusion.verdict, len(list(left))
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        '"\\ud800"',
+        "doc:5",
+        'doc:{"a":5}',
+        "doc:" + "[" * 3000,
+        "list:[",
+        "regex:",
+        "n:" + "9" * 30,
+        "n:" + "9" * 5000,
+        "ts:a:b",
+        '{"a":{"$numberLong":"99999999999999999999"}}',
+    ],
+)
+def test_an_id_that_nothing_can_have_is_refused(typed):
+    with pytest.raises(SettingsError, match=r"is not a document id: give it as"):
+        asked_id(typed)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        '{"$numberDecimal":"abc"}',
+        '{"$date":{"$numberLong":"9999999999999999999"}}',
+        '{"$timestamp":{"t":1}}',
+        '{"a":' * 2000 + "1" + "}" * 2000,
+        "{",
+    ],
+)
+def test_a_text_that_only_looks_like_extended_json_is_the_id(typed):
+    assert asked_id(typed).source_id == typed
 
 
 def test_what_stays_wrong_once_the_worker_has_passed_differs():

@@ -218,8 +218,9 @@ class JobKeeper:
         held = _Held(taken, JobReport(map(tuple, before["run"].get("lines", ()))), ChildEvent(self._closing))
         if resumed:
             held.report.say("resumed: the console that ran it before ended")
+        has_begun = resumed > 0 and job.run.total is not None
         work = Work(
-            self._settings, job.name.subject, job.run.arguments, held.report, held.stop, self._intervals, resumed > 0
+            self._settings, job.name.subject, job.run.arguments, held.report, held.stop, self._intervals, has_begun
         )
         log.info("job begins", job=str(job.name), by=job.run.by.name, resumed=resumed)
         held.result = self._pool.submit(run, self._rules[job.name.kind], work)
@@ -240,9 +241,12 @@ class JobKeeper:
             try:
                 held.stored = self.board.store.put(state_id, now, held.stored)
             except Conflict:
-                found = self.board.stored([state_id])[state_id]
+                found = self.board.stored([state_id]).get(state_id)
+                if found is None:
+                    self._let_go(state_id, held, "what is kept of the job was deleted, so it ends")
+                    return False
                 if (found.document["owner"], found.document["epoch"]) != (self._owner, document["epoch"]):
-                    self._let_go(state_id, held)
+                    self._let_go(state_id, held, "another console has taken the job over")
                     return False
                 held.stored = found  # somebody has asked for a stop, or our last write had no answer
                 continue
@@ -250,8 +254,8 @@ class JobKeeper:
                 held.stop.set()
             return True
 
-    def _let_go(self, state_id: str, held: _Held) -> None:
-        log.warning("another console has taken the job over", job=state_id)
+    def _let_go(self, state_id: str, held: _Held, reason: str) -> None:
+        log.warning(reason, job=state_id)
         held.stop.set()
         del self._held[state_id]
 

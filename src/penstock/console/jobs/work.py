@@ -30,7 +30,7 @@ from penstock.worker.progress import LoadResult
 class Work:
     """One run of a job, as its operation is given it. `settings` have collections in the place of patterns.
 
-    `resumed`: an earlier console began it.
+    `resumed`: an earlier console had begun with it, beyond waiting for a lease.
     """
 
     settings: Settings
@@ -74,6 +74,7 @@ def _verify(work: Work) -> WorkResult:
         wait_s=float(given.get("wait_s", 30.0)),
         rate=given.get("rate"),
         documents=tuple(given.get("documents", ())),
+        restart=not work.resumed,
     )
     report.doing("repairing" if how.repair else "comparing source and index")
     found = verify_all(

@@ -101,8 +101,8 @@ def routes(desk: Desk) -> list[Route]:
         return JSONResponse({"since": history.since, "until": history.until, "at": history.times, "columns": columns})
 
     return [
-        desk.page("/collections/{namespace}", "collection.html", read, every_s=1.0),
-        Route("/collections/{namespace}/history.json", numbers, methods=["GET"]),
+        Route("/collections/{namespace:path}/history.json", numbers, methods=["GET"]),
+        desk.page("/collections/{namespace:path}", "collection.html", read, every_s=1.0),
     ]
 
 

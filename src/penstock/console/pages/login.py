@@ -84,6 +84,6 @@ def _own_path(target: str) -> str:
 
 
 def _address_of(request: Request, *, is_behind_proxy: bool) -> str:
-    """Return who asks; behind a proxy that is what the proxy added last."""
-    forwarded = request.headers.get("x-forwarded-for", "") if is_behind_proxy else ""
+    """Return who asks; behind a proxy that is what the proxy added last, be it to a line or as a line of its own."""
+    forwarded = ",".join(request.headers.getlist("x-forwarded-for")) if is_behind_proxy else ""
     return forwarded.rpartition(",")[2].strip() or (request.client.host if request.client else "")

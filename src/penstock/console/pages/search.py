@@ -23,7 +23,7 @@ def routes(desk: Desk) -> list[Route]:
         found = search(desk.settings, namespace, query) if asked else None
         return {"namespace": namespace, "query": query, "found": found, "shown": shown, "most": HITS}
 
-    return [desk.page("/collections/{namespace}/search", "search.html", read)]
+    return [desk.page("/collections/{namespace:path}/search", "search.html", read)]
 
 
 def shown(value: Any) -> str:

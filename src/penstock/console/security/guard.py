@@ -1,7 +1,8 @@
 """Stands in front of all pages: whatever reaches one was meant for us, comes from us, and is of somebody who may.
 
 A request that may change something passes in this order: the name it was meant for, the page it comes from, the
-session, the role, whether actions are on, and the token of its form.
+session, the role, whether actions are on, and the token of its form. The path is the one that the router goes by,
+never that of an address which is put together from headers.
 """
 
 from collections.abc import Callable
@@ -67,10 +68,10 @@ class Guard:
             return self.refused(request, Refusal(403, "This request does not come from a page of this console."))
         if is_embedded_elsewhere(headers):
             return self.refused(request, Refusal(403, "Another site's page asked for this."))
-        if request.url.path.startswith(STATIC):
+        if request.scope["path"].startswith(STATIC):
             return None
         request.state.session = self.sessions.read(request.cookies.get(cookie_name(request, self.settings)))
-        if request.url.path == LOG_IN or request.state.session or not self.sessions.tokens.needed:
+        if request.scope["path"] == LOG_IN or request.state.session or not self.sessions.tokens.needed:
             return None
         return self._to_log_in(request)
 
@@ -96,7 +97,7 @@ class Guard:
         if isinstance(form, Refusal):
             return self.refused(request, form)
         request.state.form = form
-        if request.url.path == LOG_IN:
+        if request.scope["path"] == LOG_IN:
             return None
         session: Session | None = request.state.session
         if refusal := self._may_not(request, session):
@@ -110,7 +111,7 @@ class Guard:
         return None
 
     def _may_not(self, request: Request, session: Session | None) -> Refusal | None:
-        if request.url.path == LOG_OUT and session:
+        if request.scope["path"] == LOG_OUT and session:
             return None
         if not self.settings.actions or session is None:
             return Refusal(403, "This console only shows. To act in it, set [console] actions = true and a token_file.")

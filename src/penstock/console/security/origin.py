@@ -4,6 +4,7 @@ A page of somebody else may make a browser send requests here. It can also let i
 rebinding), and then read the answers: so the name in the Host header must be one that is expected.
 """
 
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -11,6 +12,9 @@ from penstock.settings import ConsoleSettings
 from penstock.settings.checks import EVERY_INTERFACE, host_of, hosts_of, is_loopback
 
 _OF_THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
+
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[\w.-]+)(:\d{1,5})?", re.ASCII | re.IGNORECASE)
+"""A name or an address, and a port: nothing that could be taken for a path."""
 
 
 def expected_hosts(settings: ConsoleSettings, listen: str) -> frozenset[str]:
@@ -22,11 +26,12 @@ def expected_hosts(settings: ConsoleSettings, listen: str) -> frozenset[str]:
 
 def is_expected(host: str | None, expected: frozenset[str]) -> bool:
     """Whether a Host header names one of them, with any port."""
+    if host is None or not _HOST.fullmatch(host):
+        return False
     try:
-        name = urlsplit(f"//{host}").hostname if host else None
+        return urlsplit(f"//{host}").hostname in expected
     except ValueError:
         return False
-    return name in expected
 
 
 def is_from_here(headers: Mapping[str, str]) -> bool:

@@ -1,11 +1,15 @@
 """The progress of verifying a generation."""
 
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from penstock.opensearch.state.claim import ClaimedDocument
 from penstock.opensearch.state.ids import verify_id
 from penstock.opensearch.state.store import StateDocument, StateStore
+
+_RESUMES_WITHIN_S: Final = 3600.0
+"""By the clocks of the machines. What was compared long before says nothing about an index as it is now."""
 
 
 class VerifyState:
@@ -18,10 +22,15 @@ class VerifyState:
         self._start = {"kind": "verify", "name": collection, "generation": generation}
 
     def open(self, basis: Mapping[str, Any], *, restart: bool) -> Mapping[str, Any] | None:
-        """Claim the document. Return the saved progress, None if there is none, or only for another `basis`."""
+        """Claim the document. Return the saved progress, None if there is none.
+
+        Progress of another `basis`, or that was saved more than an hour ago, is forgotten.
+        """
 
         def begin(before: StateDocument) -> StateDocument:
-            progress = before.get("progress") if not restart and before.get("basis") == basis else None
+            is_recent = time.time() - before.get("saved_at", 0.0) <= _RESUMES_WITHIN_S
+            resumes = is_recent and not restart and before.get("basis") == basis
+            progress = before.get("progress") if resumes else None
             return {**self._start, **before, "basis": dict(basis), "progress": progress}
 
         self._claimed.claim(begin)
@@ -30,7 +39,7 @@ class VerifyState:
 
     def save(self, progress: Mapping[str, Any]) -> None:
         """Save the progress."""
-        self._claimed.write({"progress": dict(progress)})
+        self._claimed.write({"progress": dict(progress), "saved_at": time.time()})
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Save the result; the next verify starts from the beginning."""

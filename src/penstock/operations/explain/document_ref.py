@@ -1,10 +1,17 @@
 """A document's id as somebody typed it: the document id as penstock shows it, or the `_id` as extended JSON."""
 
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from bson.errors import BSONError
-
-from penstock.documents.document_id import HASHED, document_id, read, read_id_json
+from penstock.documents.document_id import (
+    HASHED,
+    UNREADABLE,
+    can_be_asked_for,
+    document_id,
+    has_bytes,
+    read,
+    read_id_json,
+)
 from penstock.errors import SettingsError
 from penstock.opensearch.dead_letters.letter import StoredLetter
 from penstock.opensearch.read.by_ids import IndexedDocument
@@ -37,19 +44,24 @@ class DocumentRef(NamedTuple):
 
 def asked_id(typed: str) -> DocumentRef:
     """Read an id; what begins with `{` or `"` is extended JSON where it can be. Raises SettingsError."""
-    if typed.startswith(("{", '"')):
-        try:
-            source_id = read_id_json(typed)
-        except (ValueError, TypeError, BSONError):
-            source_id = typed  # a text that only looks so
-        return DocumentRef(document_id(source_id), source_id)
     if typed.startswith(HASHED):
         return DocumentRef(typed, None, is_hashed=True)
     try:
-        source_id = read(typed)
-    except (ValueError, ArithmeticError, BSONError) as error:
+        source_id = _source_id(typed)
+        found = DocumentRef(document_id(source_id), source_id)
+        if not (can_be_asked_for(source_id) or has_bytes(source_id)):
+            raise ValueError("no query can name it")
+    except UNREADABLE as error:
         raise SettingsError(
             f"{typed!r} is not a document id: give it as `penstock dead-letters list` shows it, or the _id as extended"
             f' JSON, such as {{"$oid": "..."}}. If the _id is this text, give s:{typed}.'
         ) from error
-    return DocumentRef(document_id(source_id), source_id)
+    return found
+
+
+def _source_id(typed: str) -> Any:
+    if typed.startswith(("{", '"')):
+        with suppress(*UNREADABLE):  # a text that only looks so
+            return read_id_json(typed)
+        return typed
+    return read(typed)
