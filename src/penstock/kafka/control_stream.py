@@ -190,15 +190,20 @@ class _GroupLook:
         self._require_same(newest)
         first = TopicFacts(self.settings, self.stop).first_offsets(self.places)
         for partition, place in self.places.items():
-            at_end = newest.ends.get(partition, End(0, 0)).number <= place.number
-            if first[partition] > place.offset >= 0 and not at_end:
+            end = newest.ends.get(partition, End(0, 0))
+            if end.number <= place.number:
+                continue
+            number = None
+            if first[partition] >= end.offset:  # none of them is there, and a quiet partition has no later one either
+                number = end.number + 1
+            elif first[partition] > place.offset >= 0:
                 number = self._first_number(partition, first[partition])
-                if number is not None and number > place.number + 1:
-                    raise PositionLost(
-                        f"The topic {self.topic}, partition {partition.number}, no longer holds the changes"
-                        f" {place.number + 1} to {number - 1}, which were not applied yet.",
-                        _TODO,
-                    )
+            if number is not None and number > place.number + 1:
+                raise PositionLost(
+                    f"The topic {self.topic}, partition {partition.number}, no longer holds the changes"
+                    f" {place.number + 1} to {number - 1}, which were not applied yet.",
+                    _TODO,
+                )
 
     def _require_same(self, mark: Mark) -> None:
         if mark.topics.get(self.topic, self.topic_id) != self.topic_id:

@@ -5,7 +5,7 @@ OwnFollower     a topic of penstock's own: the same, and the keeper beside it
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -17,7 +17,7 @@ from penstock.delivery.topics.stream import OthersRecords, Reader, TopicStream
 from penstock.errors import IndexTakenAway, LeaseLost, PositionLost, Stopped
 from penstock.kafka.log import Mark, topic_of
 from penstock.kafka.member import Member, Term
-from penstock.kafka.positions import Place, Places, by_topic
+from penstock.kafka.positions import Partition, Place, Places, by_topic
 from penstock.kafka.topic_facts import TopicFacts
 from penstock.model import Change, Position
 from penstock.opensearch.index.indexes import Generation
@@ -28,7 +28,7 @@ from penstock.runtime.backoff import Backoff
 from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.wiring import Adapters, Wiring
 from penstock.worker.follower import Follower
-from penstock.worker.recovery.source_rewind import require_same_source
+from penstock.worker.recovery.source_rewind import RewindGuard, require_same_source
 from penstock.worker.reporter import Reporter
 from penstock.worker.startup import ensure
 
@@ -48,6 +48,7 @@ class _Share:
     reader: Callable[[], Reader]
     generation: Generation
     on_control: Callable[[Change], None]
+    skipped: Mapping[Partition, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -122,8 +123,8 @@ class TopicFollower:
         Pipeline(
             name=self.plan.name,
             ports=Ports(
-                lambda: TopicStream(term, share.start, share.reader()),
-                adapters.sink,
+                lambda: TopicStream(term, share.start, share.reader(), share.skipped),
+                RewindGuard(adapters.sink, adapters, [share.generation]),
                 adapters.dead_letters,
                 term,
             ),
@@ -187,7 +188,7 @@ class OwnFollower(TopicFollower):
         def reader() -> OwnRecords:
             return OwnRecords(fed.namespace, adapters, skipped, self.newest)
 
-        return _Share(adapters, start, reader, generation, _nothing_is_brought)
+        return _Share(adapters, start, reader, generation, _nothing_is_brought, skipped)
 
     def _kept(self, adapters: Adapters, term: Term) -> tuple[Position, Generation]:
         """Return the keeper's position, and the index that it belongs to, once there is one. Raises Stopped."""

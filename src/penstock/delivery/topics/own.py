@@ -5,7 +5,7 @@ starts       where a term begins: where the group is, or at the mark that its ke
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -29,10 +29,13 @@ from penstock.wiring import Adapters
 
 
 class Starts(NamedTuple):
-    """Where a term begins. `skipped` are partitions that no longer hold the offset where the group is."""
+    """Where a term begins. `skipped` are the first offsets of partitions that no longer hold where the group is.
+
+    Such a partition is read from there; its place stays, so that the loss can be seen until a record was applied.
+    """
 
     places: Places
-    skipped: frozenset[Partition]
+    skipped: Mapping[Partition, int]
 
 
 def starts(term: Term, kept: Position, facts: TopicFacts) -> Starts:
@@ -46,10 +49,7 @@ def starts(term: Term, kept: Position, facts: TopicFacts) -> Starts:
         is_same = committed is not None and committed.topic_id == ids[each.topic]
         places[each] = begin_at(passed, each, committed.place if committed and is_same else None)
     first = facts.first_offsets(places)
-    skipped = frozenset(each for each, place in places.items() if place.offset < first[each])
-    return Starts(
-        {each: place._replace(offset=max(place.offset, first[each])) for each, place in places.items()}, skipped
-    )
+    return Starts(places, {each: first[each] for each, place in places.items() if place.offset < first[each]})
 
 
 class _Read(NamedTuple):
@@ -70,7 +70,7 @@ class OwnRecords:
 
     namespace: Namespace
     adapters: Adapters
-    skipped: frozenset[Partition]
+    skipped: Mapping[Partition, int]
     newest: Callable[[], Mark | None]
     _read: list[_Read] = field(default_factory=list)
 

@@ -1,7 +1,7 @@
 """The records of one term as a source: read, understood, looked up where they carry no state, and transformed."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -39,11 +39,15 @@ class Reader(Protocol):
 
 @dataclass
 class TopicStream:
-    """Implements `penstock.ports.Source`. After a fault another one is opened, where this one was completed."""
+    """Implements `penstock.ports.Source`. After a fault another one is opened, where this one was completed.
+
+    `skipped`: see `penstock.delivery.topics.own.Starts`.
+    """
 
     term: Term
     start: Places
     reader: Reader
+    skipped: Mapping[Partition, int] = field(default_factory=dict)
     _closed: ChildEvent = field(init=False)
 
     def __post_init__(self) -> None:
@@ -57,7 +61,12 @@ class TopicStream:
         places = dict(self.start)
         if after is not None:
             places |= places_of(after.token)
-        self.term.open_at(places)
+        self.term.open_at(
+            {
+                each: its._replace(offset=max(its.offset, self.skipped.get(each, its.offset)))
+                for each, its in places.items()
+            }
+        )
         yielded_at = time.monotonic()
         while not self._closed.is_set():
             began = time.monotonic()
