@@ -81,11 +81,11 @@ class Topics:
         self._admin.delete_topics([name])[name].result(_WITHIN_S)
         until(lambda: name not in self._admin.list_topics(timeout=_WITHIN_S).topics, f"{name} is gone")
 
-    def send(self, topic: str, key: bytes | None, value: bytes | None) -> None:
-        """Produce a record; `flush` waits for it."""
+    def send(self, topic: str, key: bytes | None, value: bytes | None, *, timestamp_ms: int = 0) -> None:
+        """Produce a record, of the present time unless another one is given; `flush` waits for it."""
         while True:
             try:
-                self._producer.produce(topic, key=key, value=value)
+                self._producer.produce(topic, key=key, value=value, timestamp=timestamp_ms)
             except BufferError:
                 self._producer.poll(0.1)
             else:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.model import seconds_of
 from testkit.collector import collector
 from testkit.connect import Topics
 from testkit.console_client import ConsoleClient
@@ -143,6 +144,30 @@ def test_after_a_drop_an_index_of_several_partitions_waits_for_a_load(partitions
         site.until_equal(database, COLL)
         (line,) = json.loads(site.run("status", "--json").stdout)
         assert line["state"] == state
+    worker.terminate()
+
+
+@pytest.mark.parametrize("clock_s", [0, 3600])
+def test_a_drop_that_only_a_connectors_clock_tells_the_time_of_empties_the_index(clock_s, site, database, topics):
+    """Documents were read in its very second; and with a clock that is ahead, those that come back are taken."""
+    topic = site.settings_of("keys", on_drop="empty")
+    topics.create(topic)
+    database.create_collection(COLL)
+    worker = site.start("apply")
+    worker.until_live()
+    with topics.connector(database, COLL, topic, form="keys"):
+        database[COLL].insert_many([{"_id": number} for number in range(20)])
+        site.until_equal(database, COLL)
+    found = site.ask("GET", f"{site.index(f'{database.name}.{COLL}')}/_search?version=true&size=100")["hits"]["hits"]
+    database[COLL].drop()
+    read_s = max(seconds_of(each["_version"]) for each in found)
+    topics.send(topic, b'{"_id": {"_data": "826B"}}', None, timestamp_ms=(read_s + clock_s) * 1000)
+    worker.until_logged("collection gone, index emptied")
+    site.until_equal(database, COLL)
+    with topics.connector(database, COLL, topic, form="keys"):
+        database[COLL].insert_many([{"_id": number, "again": True} for number in range(20)])
+        site.until_equal(database, COLL)
+    assert json.loads(site.run("status", "--json").stdout)[0]["state"] == "live"
     worker.terminate()
 
 

@@ -235,6 +235,21 @@ def test_changes_that_the_topic_no_longer_holds_are_a_loss_that_heals(left, site
     capture.terminate()
 
 
+def test_an_index_that_is_ahead_of_its_source_ends_it(site, database, log):
+    """As after a restore of the source: versions from before would refuse every change, one by one and unseen."""
+    database[COLL].insert_one({"_id": 7})
+    capture, worker = site.start("capture"), site.start("apply")
+    worker.until_live()
+    site.until_equal(database, COLL)
+    version = (1 << 63) - (1 << 32)
+    path = f"{site.index(f'{database.name}.{COLL}')}-g1/_doc/n:7?version={version}&version_type=external"
+    assert site.ask("PUT", path, {"of": "the future"})["result"] == "updated"
+    database[COLL].update_one({"_id": 7}, {"$set": {"of": "now"}})
+    assert worker.end() == 6
+    assert "the source was restored or replaced, or another tool wrote to the index" in worker.errors
+    capture.terminate()
+
+
 def test_an_aborted_transaction_is_neither_applied_nor_missed(site, database, log, kafka_servers):
     site.settings_of(partitions=1)
     database[COLL].insert_one({"_id": 1})

@@ -46,7 +46,7 @@ def changes_of_keys(records: Sequence[Record], namespace: Namespace) -> list[Cha
         try:
             changes += [Change(namespace, "unresolved", 0, each) for each in ids_of_key(record)]
         except Dropped:
-            changes.append(Change(namespace, "drop", _time_of(record)))
+            changes.append(Change(namespace, "drop", _end_of_second(record)))
         except Unreadable as error:
             changes.append(place_change(record, namespace, str(error)))
     return changes
@@ -168,6 +168,11 @@ def _of_number(number: int) -> list[Any]:
         return [datetime.fromtimestamp(number / 1000, UTC).replace(tzinfo=None)]
     except (ValueError, OverflowError, OSError):
         return []
+
+
+def _end_of_second(record: Record) -> int:
+    """Return a version for a drop: above all that was read in its second, when the documents were still there."""
+    return _time_of(record) + (1 << 32) - 1
 
 
 def _time_of(record: Record) -> int:
