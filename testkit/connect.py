@@ -109,6 +109,10 @@ class Topics:
         wanted = TopicPartition(topic, 0, before)
         self._admin.delete_records([wanted])[wanted].result(_WITHIN_S)
 
+    def forget_group(self, group: str) -> None:
+        """Delete the offsets of a group that has no members, as the brokers do once it had none for long enough."""
+        self._admin.delete_consumer_groups([group])[group].result(_WITHIN_S)
+
     def protocol_of(self, group: str) -> str:
         """The protocol by which a group shares its partitions, as the broker knows it."""
         found = self._admin.describe_consumer_groups([group])[group].result(_WITHIN_S)

@@ -255,6 +255,36 @@ def test_an_offset_that_the_topic_no_longer_holds_is_a_lost_position(site, datab
     assert "penstock load --again" in lost.errors
 
 
+@pytest.mark.parametrize("still_held", [True, False])
+def test_a_group_that_the_brokers_have_forgotten_is_none_that_is_new(still_held, site, database, topics):
+    """They do, once it had no member for a week."""
+    topic = site.settings_of("keys")
+    topics.create(topic, 2)
+    database.create_collection(COLL)
+    first = site.start("apply")
+    first.until_live()
+    with topics.connector(database, COLL, topic, form="keys"):
+        database[COLL].insert_many([{"_id": number} for number in range(40)])
+        site.until_equal(database, COLL)
+    group = f"penstock-{database.name}.{site.index(f'{database.name}.{COLL}')}-g1"
+    topics.until_applied(group, topic)
+    first.terminate()
+    topics.forget_all(topic)
+    with topics.connector(database, COLL, topic, form="keys"):
+        database[COLL].delete_many({"_id": {"$lt": 20}})
+    if not still_held:
+        topics.forget_all(topic)
+    topics.forget_group(group)
+    again = site.start("apply")
+    if still_held:
+        site.until_equal(database, COLL)
+        again.terminate()
+    else:
+        assert again.end() == 3
+        assert "the brokers have forgotten where it was" in again.errors
+        assert "penstock load --again" in again.errors
+
+
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_a_member_that_was_held_up_sends_nothing_that_is_another_ones(protocol, site, database, topics):
     topic = site.settings_of("keys", protocol=protocol)

@@ -59,7 +59,7 @@ class Term:
     other members included. `topic_ids` are committed with the offsets, once they are known.
 
     `done` is to be set once nothing of the term is in flight any more, and what it did is committed. It is what
-    `penstock.ports.Checkpoints` asks for: the positions are the group's offsets.
+    `penstock.ports.Checkpoints` asks for: the positions are the group's offsets. `saved` is the last one.
     """
 
     member: "Member"
@@ -71,6 +71,7 @@ class Term:
     lost: bool = False
     is_taken: bool = False
     is_open: bool = False
+    saved: Position | None = None
     waiting: WaitingRecords = field(default_factory=WaitingRecords)
     _wishes: "queue.Queue[tuple[Position, Future[None]]]" = field(default_factory=queue.Queue)
     _open_at: Places | None = None
@@ -102,7 +103,9 @@ class Term:
         self._wishes.put((position, wish))
         while not self.lost:
             with suppress(TimeoutError):
-                return wish.result(_POLL_S)
+                wish.result(_POLL_S)
+                self.saved = position
+                return
         raise LeaseLost(f"Group {self.member.group}: its partitions are another member's.")
 
     def save_wished(self, commit: Callable[[Position, Mapping[str, str]], None]) -> None:

@@ -12,15 +12,16 @@ import structlog
 
 from penstock.delivery.apply import Applier
 from penstock.delivery.databases import generations_of
-from penstock.delivery.topics.own import OwnRecords, starts
-from penstock.delivery.topics.stream import OthersRecords, Reader, TopicStream
+from penstock.delivery.topics import others, own
+from penstock.delivery.topics.stream import Reader, TopicStream
 from penstock.errors import IndexTakenAway, LeaseLost, PositionLost, Stopped
 from penstock.kafka.log import Mark, topic_of
 from penstock.kafka.member import Member, Term
-from penstock.kafka.positions import Partition, Place, Places, by_topic
+from penstock.kafka.positions import Partition, Places, by_topic
 from penstock.kafka.topic_facts import TopicFacts
 from penstock.model import Change, Position
 from penstock.opensearch.index.indexes import Generation
+from penstock.opensearch.state.group_start import GroupStart
 from penstock.pipeline.pipeline import Pipeline, Ports
 from penstock.pipeline.transform import Route
 from penstock.planner import Plan
@@ -35,8 +36,6 @@ from penstock.worker.startup import ensure
 log = structlog.get_logger(__name__)
 
 _SILENT_S = 30.0
-_START_OF_THE_TOPIC = Place(-2)
-"""librdkafka's OFFSET_BEGINNING."""
 
 
 @dataclass
@@ -49,6 +48,7 @@ class _Share:
     generation: Generation
     on_control: Callable[[Change], None]
     skipped: Mapping[Partition, int] = field(default_factory=dict)
+    on_end: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -97,21 +97,15 @@ class TopicFollower:
         generation = generations_of(self.plan, adapters)[fed.namespace]
         applier = Applier(self.plan, adapters, {fed.namespace: generation}, in_order=term.of_all == 1)
         topics = self.wiring.settings.topics_of(str(fed.namespace))
-        term.topic_ids = ids = TopicFacts(self.wiring.settings.log, term.ending).ids([each.topic for each in topics])
-        for partition, committed in term.committed.items():
-            if committed and committed.topic_id not in ("", ids[partition.topic]):
-                raise PositionLost(
-                    f"Group {adapters.group}: the topic {partition.topic} was deleted and made again.",
-                    "Changes may be lost. Give [log] group another name to read the topics from their start, then run"
-                    " `penstock load --again`.",
-                )
-        start = {each: its.place if its else _START_OF_THE_TOPIC for each, its in term.committed.items()}
+        group = GroupStart(adapters.store, adapters.group)
+        start = others.starts(term, group, TopicFacts(self.wiring.settings.log, term.ending))
         return _Share(
             adapters,
             start,
-            lambda: OthersRecords(topics, fed.namespace, fed.source, adapters),
+            lambda: others.OthersRecords(topics, fed.namespace, fed.source, adapters),
             generation,
             applier.on_control,
+            on_end=lambda: others.note_end(term, group),
         )
 
     def _adapters(self, term: Term) -> Adapters:
@@ -120,7 +114,7 @@ class TopicFollower:
     def _serve(self, term: Term, share: _Share) -> None:
         adapters, (fed,) = share.adapters, self.plan.collections
         self.reporter.state = "live"
-        Pipeline(
+        pipeline = Pipeline(
             name=self.plan.name,
             ports=Ports(
                 lambda: TopicStream(term, share.start, share.reader(), share.skipped),
@@ -134,7 +128,11 @@ class TopicFollower:
             on_control=share.on_control,
             on_settled=self.reporter.settled,
             on_written=self.reporter.wrote,
-        ).run(term.ending)
+        )
+        try:
+            pipeline.run(term.ending)
+        finally:
+            share.on_end()
 
     def _report(self, stop: threading.Event) -> None:
         while not stop.wait(self.wiring.intervals.report_s):
@@ -183,10 +181,10 @@ class OwnFollower(TopicFollower):
     def _share(self, term: Term) -> _Share:
         adapters, (fed,) = self._adapters(term), self.plan.collections
         kept, generation = self._kept(adapters, term)
-        start, skipped = starts(term, kept, TopicFacts(self.wiring.settings.log, term.ending))
+        start, skipped = own.starts(term, kept, TopicFacts(self.wiring.settings.log, term.ending))
 
-        def reader() -> OwnRecords:
-            return OwnRecords(fed.namespace, adapters, skipped, self.newest)
+        def reader() -> own.OwnRecords:
+            return own.OwnRecords(fed.namespace, adapters, skipped, self.newest)
 
         return _Share(adapters, start, reader, generation, _nothing_is_brought, skipped)
 

@@ -5,22 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from penstock.delivery.lookup import looked_up, newest_last
-from penstock.delivery.topics.keys import IdKinds
-from penstock.delivery.topics.understanding import Understanding
 from penstock.kafka.member import Term
 from penstock.kafka.positions import Partition, Place, Places, places_of, token_of
 from penstock.kafka.records import Record
-from penstock.model import Batch, Change, Namespace, Position, SourceTransform, version_of
-from penstock.mongo.lookup import sample_ids
+from penstock.model import Batch, Change, Position, SourceTransform
 from penstock.pipeline.transform import apply_transform
 from penstock.runtime.threads import ChildEvent
-from penstock.settings import TopicSettings
-from penstock.wiring import Adapters
 
 _IDLE_S = 1.0
 _LOOK_S = 0.1
-_SAMPLED = 100
 _FIRST = Place(0)
 
 
@@ -99,33 +92,3 @@ class TopicStream:
         position = self.reader.position(places, changes, records)
         size = sum(each.size for each in records)
         return Batch(apply_transform(changes, transform), position, began, size, more=not self.term.waiting.is_empty)
-
-
-@dataclass
-class OthersRecords:
-    """Reads the topics that others fill. Implements `Reader`; asks which types of `_id` the collection has."""
-
-    topics: Sequence[TopicSettings]
-    namespace: Namespace
-    present: Namespace
-    adapters: Adapters
-    _kinds: IdKinds = field(init=False)
-    _understanding: Understanding = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._kinds = frozenset(map(type, self.adapters.ask(sample_ids, self.present, _SAMPLED)))
-        self._understanding = Understanding(self.topics, self.namespace)
-
-    def after(self, record: Record, before: Place) -> Place:  # noqa: ARG002 (of the protocol)
-        """Such records say nothing of the ones before."""
-        return Place(record.offset + 1)
-
-    def changes(self, records: Sequence[Record]) -> list[Change]:
-        """See `Reader`. Raises TopicRefused too, for a topic whose records give no ids."""
-        return newest_last(looked_up(self._understanding.changes(records, self._kinds), self.adapters))
-
-    def position(self, places: Places, changes: Sequence[Change], records: Sequence[Record]) -> Position:
-        """Its time is that of the newest change."""
-        versions = [change.version for change in changes if change.version]
-        times = [version_of(each.timestamp_ms // 1000, 0) for each in records]
-        return Position(token_of(places), max(versions or times or [0]))

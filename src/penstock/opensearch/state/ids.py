@@ -36,6 +36,11 @@ def index_id(index: str) -> str:
     return f"index/{index}"
 
 
+def group_id(group: str) -> str:
+    """Return the id of where a consumer group was in topics that others fill."""
+    return f"group/{group}"
+
+
 def pattern_id(pattern: str, deployment: str | None) -> str:
     """Return the id of the collections that a pattern has found at the source of a deployment."""
     return f"pattern/{deployment}/{pattern}" if deployment else f"pattern/{pattern}"

@@ -19,7 +19,7 @@ from penstock.opensearch.http.requests import require_server
 from penstock.opensearch.http.waiting import RetryForever
 from penstock.opensearch.index.indexes import Indexes
 from penstock.opensearch.state.generations import CollectionRecord, GenerationRecord, GenerationRegistry
-from penstock.opensearch.state.ids import index_id, load_id, pipeline_id, verify_id
+from penstock.opensearch.state.ids import group_id, index_id, load_id, pipeline_id, verify_id
 from penstock.opensearch.state.samples import forget_samples
 from penstock.opensearch.state.shared_load import LoadPlan, share_ids
 from penstock.opensearch.state.store import StateDocument, StateStore
@@ -48,6 +48,7 @@ class Generations:
         self.name = str(declared.namespace)
         self.indexes = Indexes(client, patience)
         self._deployment = settings.pipeline.name
+        self._group = settings.log.group
         self.is_mapped = bool(settings.brought_by(self.name))
         self.intervals = intervals
         self._stop = stop
@@ -120,7 +121,13 @@ class Generations:
         index = generation.index
         plan = LoadPlan.of(self._state(load_id(self.name, index)))
         shares = share_ids(self.name, index, plan) if plan else ()
-        for state_id in [index_id(index), *shares, load_id(self.name, index), verify_id(self.name, index), *own]:
+        of_index = [
+            index_id(index),
+            load_id(self.name, index),
+            verify_id(self.name, index),
+            group_id(f"{self._group}.{index}"),
+        ]
+        for state_id in [*shares, *of_index, *own]:
             self._store.delete(state_id)
         if generation.number > 1:
             forget_samples(self._store, pipeline_of(index))
