@@ -378,6 +378,25 @@ def test_a_rename_is_followed(site, database, log):
     capture.terminate()
 
 
+def test_renames_from_before_the_first_start_are_followed(site, database, log):
+    """Capture has followed them, so the changes of the present name are in the topic."""
+    site.settings_of(on_rename="follow")
+    database[COLL].insert_many([{"_id": number} for number in range(10)])
+    capture = site.start("capture")
+    until(lambda: len(log.marks()) > 0, lambda: capture.errors)
+    for before, now in ((COLL, "moved"), ("moved", "again")):
+        database[before].rename(now)
+        database[now].insert_one({"_id": now})
+    until(lambda: len(log.records(COLL)) >= 2, "the changes in the log")
+    worker = site.start("apply")
+    until(lambda: not site.differences(database, "again", served_as=COLL), lambda: f"equal:\n{worker.errors}")
+    until(lambda: states(site) == ["live"], lambda: f"live:\n{worker.errors}")
+    database["again"].delete_one({"_id": 3})
+    until(lambda: not site.differences(database, "again", served_as=COLL), lambda: f"equal:\n{worker.errors}")
+    worker.terminate()
+    capture.terminate()
+
+
 def test_a_worker_refuses_what_goes_through_the_log(site, database):
     done = site.run("run")
     assert done.returncode == 2

@@ -90,10 +90,15 @@ class ControlStream:
                 pause.wait()
 
     def batches(self, after: Position | None, transform: SourceTransform) -> Iterator[Batch]:
-        """Yield the control changes of passed marks, and an empty batch at each look. Raises PositionLost."""
+        """Yield the control changes of passed marks, and an empty batch at each look. Raises PositionLost.
+
+        Renames from before the position come first, where nobody has followed them yet.
+        """
         passed = PassedMark.of((after or self.position_now()).token)
         if self._marks_id() != passed.marks_id:
             raise PositionLost(f"The topic {self.marks_topic} was deleted and made again.", _TODO)
+        for rename in self._renames(passed.mark):
+            yield Batch(apply_transform([rename], transform), passed.position, time.monotonic())
         pending: deque[ReadMark] = deque()
         with MarkReader.opened(self.settings, self.marks_topic, self.group) as reader:
             reader.go_to(passed.next_offset)
@@ -136,11 +141,23 @@ class ControlStream:
             return []
         return [change]
 
+    def _renames(self, mark: Mark) -> list[Change]:
+        """Return the renames that capture has followed and that the record of the collection does not know."""
+        declared, later = self.names.declared, mark.names.get(self.names.declared, ())
+        names = Names(declared, later)
+        return [
+            Change(names.at(since), "rename", since, to=Namespace(declared.db, coll))
+            for coll, since in later
+            if since > self.names.since
+        ]
+
     def _passed(self, found: ReadMark, marks_id: str) -> PassedMark:
         """Keep of the mark what is about this collection."""
         ends = {partition: end for partition, end in found.mark.ends.items() if partition.topic == self.topic}
         topics = {self.topic: found.mark.topics.get(self.topic, "")}
-        return PassedMark(Mark(found.mark.position, ends, topics), found.next_offset, marks_id)
+        names = {each: later for each, later in found.mark.names.items() if each == self.names.declared}
+        mark = Mark(found.mark.position, ends, topics, names=names)
+        return PassedMark(mark, found.next_offset, marks_id)
 
     def _marks_id(self) -> str:
         return TopicFacts(self.settings, self._closed).ids([self.marks_topic])[self.marks_topic]
