@@ -88,6 +88,10 @@ class OthersRecords:
         """Such records say nothing of the ones before."""
         return Place(record.offset + 1)
 
+    def is_one_time(self, before: Record, after: Record) -> bool:  # noqa: ARG002 (of the protocol)
+        """Their times are known once they are understood."""
+        return False
+
     def changes(self, records: Sequence[Record]) -> list[Change]:
         """See `Reader`. Raises TopicRefused too, for a topic whose records give no ids."""
         return newest_last(looked_up(self._understanding.changes(records, self._kinds), self.adapters))

@@ -86,6 +86,13 @@ class OwnRecords:
         self._read.append(_Read(record, headers))
         return Place(record.offset + 1, headers.number, headers.version)
 
+    def is_one_time(self, before: Record, after: Record) -> bool:
+        """See `Reader`."""
+        try:
+            return numbered(before.headers).version == numbered(after.headers).version
+        except NoHeaders:
+            return False
+
     def changes(self, records: Sequence[Record]) -> list[Change]:  # noqa: ARG002 (`after` has seen them)
         """See `Reader`."""
         read, self._read = self._read, []

@@ -23,6 +23,9 @@ class Reader(Protocol):
     def after(self, record: Record, before: Place) -> Place:
         """Return the place after a record, given the one before it."""
 
+    def is_one_time(self, before: Record, after: Record) -> bool:
+        """Whether two records that follow each other in a partition are of one cluster time, as far as they say it."""
+
     def changes(self, records: Sequence[Record]) -> list[Change]:
         """Return the changes, none of them `unresolved`. Raises SourceUnavailable, Stopped."""
 
@@ -42,6 +45,7 @@ class TopicStream:
     reader: Reader
     skipped: Mapping[Partition, int] = field(default_factory=dict)
     _closed: ChildEvent = field(init=False)
+    _ahead: list[Record] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._closed = ChildEvent(self.term.ending)
@@ -80,15 +84,34 @@ class TopicStream:
     def _next(self, places: dict[Partition, Place]) -> list[Record]:
         """Return the next records, each once, and move the places past them."""
         records = []
-        for each in self.term.waiting.take(_LOOK_S):
+        for each in self._taken():
             partition = Partition(each.topic, each.partition)
             if each.offset >= (before := places.get(partition, _FIRST)).offset:
                 places[partition] = self.reader.after(each, before)
                 records.append(each)
         return records
 
+    def _taken(self) -> list[Record]:
+        """Take what waits; never only a part of what is of one cluster time, and at hand: it may be of one document."""
+        taken, self._ahead = self._ahead or self.term.waiting.take(_LOOK_S), []
+        while taken and (more := self.term.waiting.take(0)):
+            if not self._goes_on(taken, more):
+                self._ahead = more
+                break
+            taken += more
+        return taken
+
+    def _goes_on(self, taken: Sequence[Record], more: Sequence[Record]) -> bool:
+        last = {Partition(each.topic, each.partition): each for each in taken}
+        first = {Partition(each.topic, each.partition): each for each in reversed(more)}
+        return any(self.reader.is_one_time(last[each], first[each]) for each in last.keys() & first.keys())
+
     def _batch(self, records: list[Record], places: Places, transform: SourceTransform, began: float) -> Batch:
         changes = self.reader.changes(records)
         position = self.reader.position(places, changes, records)
         size = sum(each.size for each in records)
-        return Batch(apply_transform(changes, transform), position, began, size, more=not self.term.waiting.is_empty)
+        return Batch(apply_transform(changes, transform), position, began, size, more=self._is_more)
+
+    @property
+    def _is_more(self) -> bool:
+        return bool(self._ahead) or not self.term.waiting.is_empty
