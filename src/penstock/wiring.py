@@ -367,7 +367,7 @@ class Adapters:
         """How many collections are loaded side by side; one at a time where a rate is to be kept."""
         return 1 if self._settings.pipeline.load_rate else min(_LOADS_AT_ONCE, self._settings.sink.requests_in_flight)
 
-    def rules(self, *, outside_the_stream: bool = False) -> PipelineRules:
+    def rules(self, *, outside_the_stream: bool = False, of_load: bool = False) -> PipelineRules:
         """What the pipeline is bound to; what is read outside the stream must be sent in time."""
         rules = self._settings.pipeline
         return PipelineRules(
@@ -376,6 +376,7 @@ class Adapters:
             checkpoint_every_s=rules.checkpoint_every_s,
             dead_letter_limit=rules.dead_letter_limit,
             dead_letter_window_s=rules.dead_letter_window_s,
-            send_within_s=self.intervals.send_within_s if outside_the_stream else None,
+            send_within_s=self.intervals.send_within_s if outside_the_stream or of_load else None,
+            of_load=of_load,
             idle_save_s=self.intervals.idle_save_s,
         )

@@ -131,7 +131,7 @@ class World:
                 lambda: CaughtUp(self.source.load(namespace, range_size=self._size), self.edit),  # noqa: B023
                 Dying(checkpoints, process),
                 process,
-                send_within_s=60,
+                of_load=True,
             )
 
     def stream(self, process: Process) -> None:
@@ -141,13 +141,18 @@ class World:
             process,
         )
 
-    def _pipeline(self, source, checkpoints, process, send_within_s=None) -> None:
+    def _pipeline(self, source, checkpoints, process, of_load=False) -> None:
         bodies = partial(one_by_one, transform)
         pipeline = Pipeline(
             name="shop",
             ports=Ports(source, Dying(self.sink, process), Dying(self.letters, process), checkpoints),
             routes={ORDERS: Route("orders", bodies), ITEMS: Route("items", bodies)},
-            rules=PipelineRules(Limits(self._size * 2, 1 << 20), checkpoint_every_s=0, send_within_s=send_within_s),
+            rules=PipelineRules(
+                Limits(self._size * 2, 1 << 20),
+                checkpoint_every_s=0,
+                send_within_s=60 if of_load else None,
+                of_load=of_load,
+            ),
             metrics=Metrics(),
         )
         pipeline.run(threading.Event())

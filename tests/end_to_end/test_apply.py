@@ -184,6 +184,7 @@ def test_it_has_the_console_and_the_exports_that_run_has(site, database, topics)
         workers = ConsoleClient(worker.until_logged("serving the console")["address"])
         until(lambda: f"process {worker.process.pid}" in ConsoleClient.text(workers.get("/workers")), "the member")
         until(lambda: 1.0 in there.values("penstock_log_partitions").values(), lambda: there.exports[-1:])
+        until(lambda: there.values("penstock_checkpoint_age_seconds"), lambda: there.exports[-1:])
         worker.terminate()
     assert [json.loads(line)["Worker"] for line in worker.output.splitlines()] == ["appliers"]
 

@@ -43,6 +43,7 @@ class PipelineRules:
     """What a pipeline is bound to; the reasons stand with the settings of the same names.
 
     `send_within_s`: only for what is read outside the stream: how long after its reading it may still be sent.
+    `of_load`: the documents are those of a load, whose progress says nothing of the stream beside it.
     `idle_save_s`: how often the position of an idle source is saved.
     """
 
@@ -52,6 +53,7 @@ class PipelineRules:
     dead_letter_limit: int = 1000
     dead_letter_window_s: float = 600.0
     send_within_s: float | None = None
+    of_load: bool = False
     idle_save_s: float = INTERVALS.idle_save_s
 
 
@@ -133,7 +135,7 @@ class Pipeline:
         after = self._completed or self.ports.checkpoints.load()  # what is completed is neither read nor counted again
         workers = ThreadPoolExecutor(self.rules.in_flight + 1, thread_name_prefix="penstock-sink")
         read = gather(
-            self.ports.source(), after, self.rules.limits, transform_by(self.routes), whole_times=self._is_stream
+            self.ports.source(), after, self.rules.limits, transform_by(self.routes), whole_times=not self.rules.of_load
         )
         with self._checkpointer, workers, closing(read) as batches:
             try:
@@ -146,10 +148,6 @@ class Pipeline:
                 self._finish()
                 raise
             self._finish()
-
-    @property
-    def _is_stream(self) -> bool:
-        return self.rules.send_within_s is None
 
     def _finish(self) -> None:
         """Wait for what is in flight, and save the position after it."""
@@ -253,7 +251,7 @@ class Pipeline:
         if self.metrics.on_batch:
             written = [each.written for each in self._parts if each.written]
             size = sum(each.size for each in self._parts)
-            kind: Literal["stream", "load"] = "stream" if self._is_stream else "load"
+            kind: Literal["stream", "load"] = "load" if self.rules.of_load else "stream"
             self.metrics.on_batch(SettledBatch(self.name, kind, read_at, written, self._pending, size))
 
     def _limit_dead_letters(self, reasons: Counter[str]) -> None:
@@ -273,7 +271,7 @@ class Pipeline:
 
     def _save(self, position: Position) -> None:
         self.ports.checkpoints.save(position)
-        if self._is_stream:  # the progress of a load says nothing of the stream beside it
+        if not self.rules.of_load:
             self.metrics.count("penstock_checkpoints_total", pipeline=self.name)
 
 

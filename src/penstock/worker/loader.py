@@ -193,7 +193,7 @@ class Loader:
             name=self.plan.name,
             ports=Ports(source, self._sink, adapters.dead_letters, load),
             routes=self.routes,
-            rules=adapters.rules(outside_the_stream=True),
+            rules=adapters.rules(of_load=True),
             metrics=self.metrics,
             on_settled=settled,
         )

@@ -299,11 +299,12 @@ def test_what_is_read_again_is_counted_once():
 
 
 def test_only_a_position_of_the_stream_is_a_checkpoint():
-    for outside, is_checkpoint in ((None, True), (60, False)):
-        rules = PipelineRules(ONE_EACH, checkpoint_every_s=0, send_within_s=outside)
+    """Of a stream whose documents are looked up too."""
+    for outside, of_load in ((None, False), (60, False), (60, True)):
+        rules = PipelineRules(ONE_EACH, checkpoint_every_s=0, send_within_s=outside, of_load=of_load)
         running = pipeline(Scripted([upsert(1, 1)], [upsert(2, 2)]), Sink(lambda _: None), rules=rules)
         running.run(threading.Event())
-        assert (running.metrics.value("penstock_checkpoints_total", pipeline="shop") > 0) is is_checkpoint
+        assert (running.metrics.value("penstock_checkpoints_total", pipeline="shop") > 0) is not of_load
 
 
 def test_when_told_to_stop_what_is_in_flight_is_finished_and_saved():

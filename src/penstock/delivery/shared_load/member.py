@@ -104,7 +104,7 @@ class LoadMember:
                 term,
             ),
             routes={name: Route(generation.write_alias, self.collection.transform.bodies)},
-            rules=adapters.rules(outside_the_stream=True),
+            rules=adapters.rules(of_load=True),
             metrics=self.wiring.metrics,
             on_settled=shares.settled,
         ).run(term.ending)
