@@ -28,7 +28,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from penstock.errors import LeaseLost, PenstockError, PositionLost, Stopped
+from penstock.errors import LeaseLost, PositionLost, Stopped
 from penstock.kafka.behind import Behind
 from penstock.kafka.connection import Troubles, configuration, in_words, may_pass, unavailable
 from penstock.kafka.positions import Committed, Partition, Place, Places, places_of
@@ -149,7 +149,7 @@ class Member:
         self._stop = stop
         self._troubles = Troubles(settings)
         self._closing = ChildEvent(stop)
-        self._terms: queue.Queue[Term | PenstockError] = queue.Queue()
+        self._terms: queue.Queue[Term | Exception] = queue.Queue()
         self._term: Term | None = None
         self._taking = threading.Lock()
         self._assigned: set[Partition] = set()
@@ -196,7 +196,7 @@ class Member:
                 found = self._terms.get(timeout=_POLL_S)
             except queue.Empty:
                 continue
-            if isinstance(found, PenstockError):
+            if isinstance(found, Exception):
                 raise found
             with self._taking:
                 if found.ending.is_set():
@@ -259,10 +259,10 @@ class Member:
                 if self._is_changed:  # not while the client calls back: it commits nothing meanwhile
                     self._end_term(lost=False)
                 self._begin_term()
-        except PenstockError as error:
-            self._terms.put(error)
         except KafkaException as error:
             self._terms.put(unavailable(error.args[0], self._settings, self._troubles.last))
+        except Exception as error:  # noqa: BLE001 - raised by `next_term`
+            self._terms.put(error)
         finally:
             self._end_term(lost=False)
             self._consumer.close()
