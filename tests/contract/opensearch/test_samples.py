@@ -1,8 +1,11 @@
 """The history of a pipeline on the real server: what is kept, for how long, and by whom it is written."""
 
+from contextlib import suppress
+
 import orjson
 import pytest
 
+from penstock.errors import SinkUnavailable
 from penstock.opensearch.http.waiting import FailFast
 from penstock.opensearch.state.ids import samples_id
 from penstock.opensearch.state.samples import (
@@ -103,6 +106,24 @@ def test_rows_of_a_time_without_the_index_are_written_later(
     assert times(store, NOON, NOON + 60) == [NOON, NOON + 10, NOON + 20]
 
 
+def test_rows_of_a_write_that_had_no_answer_are_there_once(
+    relayed: Side, between: Relay, store: StateStore, index_prefix: str
+) -> None:
+    writer = ring(StateStore(relayed.client, FailFast(relayed.client.url), index=f"{index_prefix}state"))
+    writer.add(row(NOON))
+    writer.write()
+    writer.add(row(NOON + 10))
+    between.plan = lambda asked: "cut" if "_bulk" in asked.path else "pass"
+    with pytest.raises(SinkUnavailable):
+        writer.write()
+    between.plan = lambda _: "pass"
+    writer.add(row(NOON + 20))
+    with suppress(Conflict):
+        writer.write()
+    writer.write()
+    assert times(store, NOON, NOON + 60) == [NOON, NOON + 10, NOON + 20]
+
+
 def test_a_document_never_has_more_rows_than_an_hour(store: StateStore) -> None:
     writer = ring(store)
     for number in range(2 * MOST_ROWS):
@@ -148,8 +169,10 @@ def test_ten_minutes_become_one_row_whoever_wrote_them(store: StateStore) -> Non
     assert [each["at"] for each in week[1:]] == [start + 600 + 10 * number for number in range(30)]
 
 
-def test_a_slot_that_ends_with_its_hour_is_kept_too(store: StateStore) -> None:
-    for epoch, at in ((1, NOON - 20), (2, NOON + 10)):
+@pytest.mark.parametrize("away_s", [30, 3 * HOUR_S])
+def test_a_slot_that_ends_with_its_hour_is_kept_too(store: StateStore, away_s: int) -> None:
+    """Also by a holder that comes hours later."""
+    for epoch, at in ((1, NOON - 20), (2, NOON - 20 + away_s)):
         writer = ring(store, epoch=epoch)
         writer.add(row(at))
         writer.write()

@@ -125,9 +125,10 @@ class SampleRing:
                 self._pending = deque(left, maxlen=MOST_ROWS)
 
     def _resume(self) -> None:
-        """Go on with the ten minutes that an earlier holder has begun."""
-        now = next(_at(row) for _, row in self._pending)
-        rows = self._part(hour_of(now))[1] or self._part(hour_of(now - _HOUR_S))[1]
+        """Go on with the ten minutes that an earlier holder has begun, however long ago."""
+        now = hour_of(next(_at(row) for _, row in self._pending))
+        hours = [each for each in self._listed()[1] if each[0] == "h" and int(each[1:]) <= int(now[1:])]
+        rows = self._part(max(hours, key=lambda each: int(each[1:])))[1] if hours else []
         with self._lock:
             begun = [row for row in rows if _slot(row) == _slot(rows[-1])]
             if begun and self._slot and _slot(begun[-1]) == _slot(self._slot[0]):
@@ -140,7 +141,8 @@ class SampleRing:
         stored, before = self._part(part)
         if stored is None:
             self._begin(part)
-        kept = [*before, *rows][-MOST_ROWS:]
+        there = {round(_at(row)) for row in before}  # of a write that had no answer, too
+        kept = [*before, *(row for row in rows if round(_at(row)) not in there)][-MOST_ROWS:]
         document = {
             "kind": "samples",
             "name": self._pipeline,
@@ -166,17 +168,21 @@ class SampleRing:
 
     def _begin(self, part: str) -> None:
         """Note a new part, after the ones whose time is over were deleted."""
-        state_id = samples_id(self._pipeline, "list")
-        stored = self._store.get([state_id]).get(state_id)
-        known: list[str] = list(stored.document["parts"]) if stored else []
+        stored, known = self._listed()
         over = [each for each in known if is_over(each, part)]
         for each in over:
             self._store.delete(samples_id(self._pipeline, each))
         parts = [each for each in known if each not in over and each != part]
         document = {"kind": "samples-list", "name": self._pipeline, "parts": [*parts, part], "written": _token()}
-        self._store.put(state_id, document, stored)
+        self._store.put(samples_id(self._pipeline, "list"), document, stored)
         for each in [each for each in self._parts if each[0] == part[0] and each != part]:
             del self._parts[each]
+
+    def _listed(self) -> tuple[Stored | None, list[str]]:
+        """Return the list of the parts that there are, as it is stored, and as it says."""
+        state_id = samples_id(self._pipeline, "list")
+        stored = self._store.get([state_id]).get(state_id)
+        return stored, list(stored.document["parts"]) if stored else []
 
 
 def forget_samples(store: StateStore, pipeline: str) -> None:
