@@ -139,7 +139,12 @@ class Topics:
             ends = [looker.get_watermark_offsets(each)[1] for each in partitions]
 
             def committed() -> list[int]:
-                return [max(0, each.offset) for each in looker.committed(partitions, timeout=_WITHIN_S)]
+                try:
+                    return [max(0, each.offset) for each in looker.committed(partitions, timeout=_WITHIN_S)]
+                except KafkaException as error:
+                    if not error.args[0].retriable():
+                        raise
+                    return []  # the first group of a broker waits for the topic of the offsets
 
             until(lambda: committed() == ends, lambda: f"{group} at {ends} of {topic}, but {committed()}")
 

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from contextlib import ExitStack
 
 import pytest
@@ -28,10 +29,10 @@ def function_of(monkeypatch, way, between, aws_url, source_uri, database, site):
     ensure_state_index(way)
     with ExitStack() as stack:
 
-        def make(form):
+        def make(form, **collection):
             names = [f"{database.name}.{each}" for each in COLLS]
             topics = [{"topic": f"cdc.{database.name}.*", "collection": f"{database.name}.*", "form": form}]
-            site.settings(*names, topics=topics)
+            site.settings(*names, topics=topics, **collection)
             return stack.enter_context(
                 sync_function(
                     monkeypatch,
@@ -73,6 +74,25 @@ def test_what_real_connectors_wrote_becomes_the_documents_it_stands_for(file, fu
         for coll in written:
             topics.until_applied(f"sync.{prefix}{coll}", prefix + coll)
     require_recorded(site, file, database, written)
+
+
+def test_what_comes_back_after_a_drop_of_a_clock_that_is_ahead_is_taken(function_of, site, database, topics):
+    topic = f"cdc.{database.name}.orders"
+    topics.create(topic)
+    database.create_collection("orders")
+    made = TopicMapping(topics.servers, topic, "sync", invoking(function_of("keys", on_drop="empty")), window_s=0.1)
+    with topic_mapping(made):
+        with topics.connector(database, "orders", topic, form="keys"):
+            database.orders.insert_many([{"_id": number} for number in range(5)])
+            until(lambda: not site.differences(database, "orders"), lambda: str(site.differences(database, "orders")))
+        database.orders.drop()
+        read_s = time.time()
+        until(lambda: int(time.time()) > read_s, "a drop of a later second than what was read")
+        topics.send(topic, b'{"_id": {"_data": "826B"}}', None, timestamp_ms=round(time.time() + 3600) * 1000)
+        until(lambda: not site.differences(database, "orders"), lambda: str(site.differences(database, "orders")))
+        with topics.connector(database, "orders", topic, form="keys"):
+            database.orders.insert_many([{"_id": number, "again": True} for number in range(5)])
+            until(lambda: not site.differences(database, "orders"), lambda: str(site.differences(database, "orders")))
 
 
 def test_the_mapping_goes_on_where_it_was(function_of, site, database, topics):
