@@ -13,6 +13,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient, NewTopic
 from pymongo.database import Database
 
+from penstock.kafka.connection import may_pass
 from testkit.workspace import meanwhile, until
 
 RECORDED = Path(__file__).parent / "topics"
@@ -142,7 +143,7 @@ class Topics:
                 try:
                     return [max(0, each.offset) for each in looker.committed(partitions, timeout=_WITHIN_S)]
                 except KafkaException as error:
-                    if not error.args[0].retriable():
+                    if not may_pass(error.args[0]):
                         raise
                     return []  # the first group of a broker waits for the topic of the offsets
 
