@@ -67,14 +67,31 @@ def handler(event: Any, context: Any) -> None:
     """Give the events of one batch to the target. Raises while it does not have them all."""
     with structlog.contextvars.bound_contextvars(request_id=context.aws_request_id):
         events = events_of(event)
-        reacting = _reacting()
-        if secret := secret_file():
-            secret.renew()
-        before = reacting.counts()
         try:
-            _in_time(context, reacting, events)
-        finally:
-            _publish(context, reacting, before, len(events), latest_time(events))
+            _react(events, context)
+        except PenstockError:
+            _wait_out(context)
+            raise
+
+
+def _react(events: Sequence[StreamEvent], context: Any) -> None:
+    reacting = _reacting()
+    if secret := secret_file():
+        secret.renew()
+    before = reacting.counts()
+    try:
+        _in_time(context, reacting, events)
+    finally:
+        _publish(context, reacting, before, len(events), latest_time(events))
+
+
+def _wait_out(context: Any) -> None:
+    """Wait until the call's time is up: a mapping may deliver a batch some times only, and then drop it.
+
+    So a failure that comes at once, such as a secret that cannot be read or a target that refuses everything, leaves as
+    long to mend it as a target that does not answer.
+    """
+    time.sleep(max(0.0, context.get_remaining_time_in_millis() / 1000 - _ENDING_S))
 
 
 def _in_time(context: Any, reacting: "Reacting", events: Sequence[StreamEvent]) -> None:

@@ -13,13 +13,17 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from penstock.aws.secret import read_text
-from penstock.errors import SettingsError
+from penstock.errors import SettingsError, SourceUnavailable
 from penstock.lambdas.environment import REACTION_SECRET
 from penstock.observe.logs import set_up_logs
 from penstock.settings import Settings, read_settings
 from penstock.settings.checks import secret_variable
 from penstock.settings.table import SETTINGS_VARIABLE
+
+log = structlog.get_logger(__name__)
 
 _SECRET_KEPT_S: Final = 60.0
 
@@ -30,17 +34,30 @@ class SecretFile:
     def __init__(self, arn: str) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="penstock-"), "secret")
         self._arn = arn
-        self._read_at = 0.0
+        self._read_at: float | None = None
 
     def renew(self) -> str:
-        """Fetch the secret, unless that was done in the last minute. Raises SettingsError, SourceUnavailable."""
-        if not self._read_at or time.monotonic() - self._read_at > _SECRET_KEPT_S:
-            new = self.path.with_suffix(".new")
-            new.touch(mode=0o600)
-            new.write_text(read_text(self._arn, REACTION_SECRET), encoding="utf-8")
-            new.replace(self.path)
-            self._read_at = time.monotonic()
+        """Fetch the secret, unless that was done in the last minute; one that was read before serves meanwhile.
+
+        Raises SettingsError, SourceUnavailable.
+        """
+        if self._read_at is None or time.monotonic() - self._read_at > _SECRET_KEPT_S:
+            try:
+                text = read_text(self._arn, REACTION_SECRET)
+            except SourceUnavailable as error:
+                if self._read_at is None:
+                    raise
+                log.warning("the secret cannot be read again, the one from before serves", reason=str(error))
+            else:
+                self._write(text)
         return self.path.read_text(encoding="utf-8")
+
+    def _write(self, text: str) -> None:
+        new = self.path.with_suffix(".new")
+        new.touch(mode=0o600)
+        new.write_text(text, encoding="utf-8")
+        new.replace(self.path)
+        self._read_at = time.monotonic()
 
 
 @cache

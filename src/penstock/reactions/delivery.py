@@ -121,7 +121,10 @@ class _Line:
                     self._parts[-1].position = None  # nobody may begin again within a transaction
                 self._parts[-1].open = False
             part = _Part(batch.position, versions[-1] if versions else 0, len(events), batch.more)
-            self._parts.append(part)
+            if self._parts and not self._parts[-1].left and not events:
+                self._parts[-1] = part  # behind an event that waits, nothing grows with what is left out
+            else:
+                self._parts.append(part)
             for version, event in events:
                 self._enqueue(_Item(event, version, part))
             self._changed.notify_all()

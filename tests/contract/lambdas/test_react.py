@@ -19,6 +19,8 @@ from testkit.sync_function import T, event
 
 DOWN = Said(503)
 
+AT_ITS_END = SimpleNamespace(aws_request_id="request-1", get_remaining_time_in_millis=lambda: 0)
+
 
 @pytest.fixture
 def hook() -> Iterator[Receiver]:
@@ -161,9 +163,11 @@ def test_more_dead_letters_than_the_limit_fail_the_invocation(reacting, hook):
     function = reacting(PENSTOCK_PIPELINE_DEAD_LETTER_LIMIT="2")
     hook.plan = lambda _: Said(404)
     batch = [event("insert", number, {"n": 1}, at=T + number) for number in range(5)]
+    began = time.monotonic()
     with pytest.raises(SystemicFault, match="dead_letter_limit"):
-        function.call(*batch)
+        function.call(*batch, left_s=9)
     assert hook.accepted == []
+    assert 3 < time.monotonic() - began < 9, "a mapping may try some times only: none of them is short"
 
 
 def test_without_an_index_for_its_dead_letter_an_event_is_not_lost(reacting, hook):
@@ -210,22 +214,25 @@ def test_the_secret_comes_from_secrets_manager_and_is_renewed(reacting, hook, aw
     monkeypatch.setattr(reaction_settings, "_SECRET_KEPT_S", 0.0)
     function.call(event("insert", 2, {"n": 1}, at=T + 1))
     assert hook.posted[1].is_signed
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    function.call(event("insert", 3, {"n": 1}, at=T + 2))
+    assert hook.posted[2].is_signed, "by the secret that was read last"
 
 
 def test_before_images_are_refused_for_a_mapping_has_none(reacting):
     reacting({"before": True})
     with pytest.raises(SettingsError, match="before = true"):
-        handler({"events": []}, SimpleNamespace(aws_request_id="request-1"))
+        handler({"events": []}, AT_ITS_END)
 
 
 def test_waiting_for_the_index_is_refused(reacting):
     tables = '[{"namespace": "shop.orders"}]'
     reacting({"after_index": True}, PENSTOCK_COLLECTIONS=tables)
     with pytest.raises(SettingsError, match="after_index = true is for a worker"):
-        handler({"events": []}, SimpleNamespace(aws_request_id="request-1"))
+        handler({"events": []}, AT_ITS_END)
 
 
 def test_only_a_mapping_may_call_it(reacting):
     reacting()
     with pytest.raises(NotAnEnvelope):
-        handler({"Records": []}, SimpleNamespace(aws_request_id="request-1"))
+        handler({"Records": []}, AT_ITS_END)

@@ -167,6 +167,19 @@ def test_a_position_is_never_saved_before_an_event_that_is_not_settled():
         until(lambda: case.saves.tokens[-1] == "idle", lambda: case.saves.tokens)
 
 
+def test_what_is_left_out_behind_an_event_that_waits_takes_no_room():
+    held = threading.Event()
+    target = PlannedTarget(lambda _: Accepted() if held.wait(60) else Refused("late"))
+    left_out = [batch(change(None, version)) for version in range(2, 500)]
+    case = Case(source := GivenSource(batch(change(0, 1)), *left_out), target)
+    with case.running():
+        until(lambda: len(source.left) == 0, lambda: len(source.left))
+        assert len(case.delivery._line._parts) <= 2
+        assert not case.saves.tokens
+        held.set()
+        until(lambda: case.saves.tokens[-1:] == ["idle"], lambda: case.saves.tokens)
+
+
 def test_a_position_within_a_transaction_is_never_saved():
     """Its end is known when something else follows: an id holds the place in the transaction, from its start."""
     whole, held = [change(1, 5, place) for place in range(4)], threading.Event()
