@@ -265,7 +265,7 @@ def reaction_watches(reaction: ReactionSettings, source: SourceSettings) -> list
     return [
         replace(
             watch,
-            heartbeat=beats.coll if beats.db == watch.db and watch.own is None else None,
+            heartbeat=beats.coll if beats.db == watch.db and watch.target(None) is None else None,
             before_images=reaction.before,
         )
         for watch in watches(map(Namespace.named, reaction.collections), source.cursor_per)

@@ -34,18 +34,18 @@ def names(database, *colls):
 
 @pytest.mark.parametrize("cursor_per", ["database", "collection"])
 def test_several_databases_and_collections_at_once(site, database, another, cursor_per):
-    every = [database.items, database.orders, another.items, another["with.dots"]]
+    """Names that a server may take as patterns have cursors on their database, each one of its own too."""
+    others = ("items", "with.dots", "a(1)", "b+{2}")
+    every = [database.items, database.orders, *(another[each] for each in others)]
     fill(*every)
-    site.settings(
-        *names(database, "items", "orders"), *names(another, "items", "with.dots"), source={"cursor_per": cursor_per}
-    )
+    site.settings(*names(database, "items", "orders"), *names(another, *others), source={"cursor_per": cursor_per})
     worker = site.start("run")
     worker.until_live()
     edit(*every)
     database.unwatched.insert_one({})
     site.until_equal(database, "items", "orders")
-    site.until_equal(another, "items", "with.dots")
-    assert len(worker.health()["pipelines"]) == (2 if cursor_per == "database" else 4)
+    site.until_equal(another, *others)
+    assert len(worker.health()["pipelines"]) == (2 if cursor_per == "database" else 6)
 
 
 def test_a_collection_that_is_added_later_is_loaded_and_the_others_go_on(site, database):

@@ -10,6 +10,8 @@ from penstock.mongo.position import resume_option
 
 _DATABASE_EVENTS = ["rename", "dropDatabase", "invalidate"]
 
+_PATTERN_CHARACTERS = frozenset("\\^$|?*+()[]{}")
+
 _HIGHEST_VERSION = 2**63 - 1
 """No change has a higher version."""
 
@@ -55,11 +57,17 @@ class Watch:
         return next((each.present.coll for each in names), coll)
 
     def target(self, position: Position | None) -> str | None:
-        """The collection, by its name at the source there, that a cursor of its own is opened on at the position."""
-        if self.own is None or not self.renamed:
-            return self.own
-        (names,) = self.renamed
-        return (names.at(position.time) if position else names.present).coll
+        """The collection, by its name at the source there, that a cursor of its own is opened on at the position.
+
+        None where the cursor is opened on the database. MongoDB 4.0 takes the name of a collection's own cursor as a
+        pattern, so that a collection named like `a+b(c)` misses its events there.
+        """
+        if self.own is None:
+            return None
+        name = self.own
+        for names in self.renamed:  # one at most
+            name = (names.at(position.time) if position else names.present).coll
+        return None if _PATTERN_CHARACTERS.intersection(name) else name
 
     def pipeline(self, position: Position | None, *, keys_only: bool = False) -> list[BsonDocument]:
         """The stages that begin at the position. `keys_only`: events without documents, which are never too large.
@@ -73,7 +81,7 @@ class Watch:
             if self.before_images:
                 stream["fullDocumentBeforeChange"] = "whenAvailable"
         stages: list[BsonDocument] = [{"$changeStream": stream}]
-        if self.own is None:
+        if self.target(position) is None:
             names = self.carried(position.time if position else _HIGHEST_VERSION)
             seen = [*names, *([self.heartbeat] if self.heartbeat else ())]
             document_events = {"ns.coll": {"$in": seen}}
@@ -82,21 +90,13 @@ class Watch:
         return stages
 
 
-_PATTERN_CHARACTERS = frozenset("\\^$|?*+()[]{}")
-
-
 def watches(namespaces: Iterable[Namespace], cursor_per: Literal["database", "collection"]) -> list[Watch]:
-    """Divide collections among cursors: one for each database, or one for each collection.
-
-    MongoDB 4.0 takes the name of a collection's own cursor as a pattern, so that a collection named like `a+b(c)`
-    misses its events there. Such a collection is watched by a cursor on its database, whatever was
-    asked for.
-    """
+    """Divide collections among cursors: one for each database, or one for each collection."""
     divided: list[Watch] = []
     for db, group in groupby(sorted(set(namespaces)), key=lambda namespace: namespace.db):
         colls = tuple(namespace.coll for namespace in group)
         if cursor_per == "database":
             divided.append(Watch(db, colls))
         else:
-            divided += [Watch(db, (coll,), None if _PATTERN_CHARACTERS.intersection(coll) else coll) for coll in colls]
+            divided += [Watch(db, (coll,), coll) for coll in colls]
     return divided

@@ -329,8 +329,12 @@ def test_collections_share_the_cursor_of_their_database_or_have_their_own():
     assert watches(names[:1], "collection") == [Watch("shop", ("orders",), "orders")]
 
 
-def test_a_collection_whose_name_is_a_pattern_is_watched_from_its_database():
-    assert watches([Namespace("shop", "a+b(c)")], "collection") == [Watch("shop", ("a+b(c)",))]
+def test_collections_whose_names_are_patterns_are_watched_from_their_database_each_by_a_cursor_of_its_own():
+    names = [Namespace("shop", "a+b(c)"), Namespace("shop", "b{2}")]
+    found = watches(names, "collection")
+    assert found == [Watch("shop", (each.coll,), each.coll) for each in names]
+    assert [(str(each), each.target(None)) for each in found] == [("shop.a+b(c)", None), ("shop.b{2}", None)]
+    assert [each.pipeline(None)[1]["$match"]["$or"][0]["ns.coll"]["$in"] for each in found] == [["a+b(c)"], ["b{2}"]]
 
 
 def test_keys_only_asks_for_no_document():

@@ -153,7 +153,7 @@ def _refused(subject: str, error: SourceUnavailable) -> CheckFinding:
 def _stream_findings(connection: Connection, found: SourceServer, watch: Watch) -> Iterator[CheckFinding]:
     """Open a stream as `run` does, and let the server answer once."""
     subject = f"{watch}: change stream"
-    cursor = ChangeCursor(connection.client, watch.db, watch.own, batch_size=1, wait_ms=100)
+    cursor = ChangeCursor(connection.client, watch.db, watch.target(None), batch_size=1, wait_ms=100)
     try:
         cursor.open(watch.pipeline(None))
         cursor.next()
