@@ -397,6 +397,35 @@ def test_renames_from_before_the_first_start_are_followed(site, database, log):
     capture.terminate()
 
 
+@pytest.mark.parametrize("overlaps", [True, False])
+def test_from_a_worker_to_the_log(overlaps, site, database, log):
+    """Where capture had begun before the worker ended nothing is loaded; else what came in between is a loss."""
+    name, alone = f"{database.name}.{COLL}", {"source": {"cursor_per": "collection"}}
+    site.settings(name, **alone)
+    database[COLL].insert_many([{"_id": number} for number in range(10)])
+    worker = site.start("run")
+    worker.until_live()
+    site.until_equal(database, COLL)
+    if not overlaps:
+        worker.terminate()
+        database[COLL].delete_one({"_id": 1})
+    site.settings_of(**alone)
+    capture = site.start("capture")
+    until(lambda: log.marks(COLL), lambda: capture.errors)
+    if overlaps:
+        database[COLL].insert_one({"_id": "both"})
+        site.until_equal(database, COLL)
+        worker.terminate()
+    database[COLL].delete_one({"_id": 3})
+    applier = site.start("apply")
+    site.until_equal(database, COLL)
+    until(lambda: states(site) == ["live"], lambda: f"live:\n{applier.errors}")
+    assert bool(applier.lines("position lost")) is not overlaps
+    assert bool(applier.lines("load begins")) is not overlaps
+    applier.terminate()
+    capture.terminate()
+
+
 def test_a_worker_refuses_what_goes_through_the_log(site, database):
     done = site.run("run")
     assert done.returncode == 2

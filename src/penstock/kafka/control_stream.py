@@ -94,7 +94,7 @@ class ControlStream:
 
         Renames from before the position come first, where nobody has followed them yet.
         """
-        passed = PassedMark.of((after or self.position_now()).token)
+        passed = self._begin(after or self.position_now())
         if self._marks_id() != passed.marks_id:
             raise PositionLost(f"The topic {self.marks_topic} was deleted and made again.", _TODO)
         for rename in self._renames(passed.mark):
@@ -128,6 +128,20 @@ class ControlStream:
     def close(self) -> None:
         """End `batches`."""
         self._closed.set()
+
+    def _begin(self, after: Position) -> PassedMark:
+        """Return the mark of a position; of one that `penstock run` has saved, the last mark that is not newer."""
+        if passed := PassedMark.of(after.token):
+            return passed
+        passed = self.mark_at(after.time)
+        if passed.mark.position.time > after.time:
+            raise PositionLost(
+                f"The position of {self.names.declared} was saved by `penstock run`, before `penstock capture` began.",
+                "Changes in between are not in the log. The collection is loaded again where [pipeline]"
+                " on_position_lost says so; next time, start `penstock capture` before you stop `penstock run`.",
+            )
+        log.info("going on from the position of `penstock run`", topic=self.topic, time=after.time)
+        return passed
 
     def _control(self, mark: Mark) -> list[Change]:
         """Return the control change of a mark. Raises PositionLost for one by which capture says that it lost some."""

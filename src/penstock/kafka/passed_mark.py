@@ -23,10 +23,13 @@ class PassedMark(NamedTuple):
         return Position(json.dumps(kept), self.mark.position.time, version_of(int(time.time()), 0))
 
     @classmethod
-    def of(cls, token: str) -> Self:
-        """Return what a position's token says."""
-        kept = json.loads(token)
-        return cls(Mark.decoded(kept["mark"].encode()), kept["offset"], kept["marks"])
+    def of(cls, token: str) -> Self | None:
+        """Return what a position's token says; None for one in a change stream, which `penstock run` has saved."""
+        try:
+            kept = json.loads(token)
+            return cls(Mark.decoded(kept["mark"].encode()), kept["offset"], kept["marks"])
+        except (ValueError, KeyError, TypeError):
+            return None
 
     def place(self, partition: Partition) -> Place:
         """Where a partition begins that the group has committed nothing for."""

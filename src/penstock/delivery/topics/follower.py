@@ -17,9 +17,10 @@ from penstock.delivery.topics.stream import Reader, TopicStream
 from penstock.errors import IndexTakenAway, LeaseLost, PositionLost, Stopped
 from penstock.kafka.log import Mark, topic_of
 from penstock.kafka.member import Member, Term
+from penstock.kafka.passed_mark import PassedMark
 from penstock.kafka.positions import Partition, Places, by_topic
 from penstock.kafka.topic_facts import TopicFacts
-from penstock.model import Change, Position
+from penstock.model import Change
 from penstock.opensearch.index.indexes import Generation
 from penstock.opensearch.state.group_start import GroupStart
 from penstock.pipeline.pipeline import Pipeline, Ports
@@ -188,15 +189,16 @@ class OwnFollower(TopicFollower):
 
         return _Share(adapters, start, reader, generation, _nothing_is_brought, skipped)
 
-    def _kept(self, adapters: Adapters, term: Term) -> tuple[Position, Generation]:
+    def _kept(self, adapters: Adapters, term: Term) -> tuple[PassedMark, Generation]:
         """Return the keeper's position, and the index that it belongs to, once there is one. Raises Stopped."""
         (fed,), pause = self.plan.collections, Backoff(term.ending, most_s=1.0)
         while True:
             state = adapters.pipeline_state(self.plan.name)
             if state and state["position"] and fed.index in state["indexes"]:
                 generation = ensure(fed, adapters.indexes)
-                if generation.uuid == state["indexes"][fed.index]:
-                    return Position(state["position"]["token"], state["position"]["time"]), generation
+                passed = PassedMark.of(state["position"]["token"])
+                if passed and generation.uuid == state["indexes"][fed.index]:
+                    return passed, generation
             pause.wait()
 
 

@@ -38,9 +38,8 @@ class Starts(NamedTuple):
     skipped: Mapping[Partition, int]
 
 
-def starts(term: Term, kept: Position, facts: TopicFacts) -> Starts:
+def starts(term: Term, passed: PassedMark, facts: TopicFacts) -> Starts:
     """Return where a term begins; notes the ids of its topics in it. Raises PositionLost, Stopped."""
-    passed = PassedMark.of(kept.token)
     term.topic_ids = ids = facts.ids(sorted({each.topic for each in term.committed}))
     places = {}
     for each, committed in term.committed.items():
