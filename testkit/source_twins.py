@@ -15,6 +15,7 @@ from penstock.mongo.load import MongoLoad
 from penstock.mongo.stream import MongoStream
 from penstock.mongo.watch import watches
 from penstock.observe.metrics import Metrics
+from penstock.runtime.intervals import Intervals
 
 IDLE_BATCHES = 40
 """After this number of answers without what a test waits for, it will not come."""
@@ -129,7 +130,7 @@ class RealSide:
             metrics=self.metrics,
             stop=self.stop,
             batch_size=batch_size,
-            wait_ms=100,
+            intervals=Intervals(stream_wait_s=0.1),
         )
 
     def load(self, coll: str, *, range_size: int = 1000, rate: float | None = None):

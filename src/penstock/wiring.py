@@ -155,7 +155,7 @@ class ReactionAdapters:
             name=self.state_id,
             metrics=self._metrics,
             stop=self._stop,
-            wait_ms=round(self._intervals.stream_wait_s * 1000),
+            intervals=self._intervals,
             events=WholeEvents(self.watch.db),
         )
 
@@ -321,7 +321,7 @@ class Adapters:
             metrics=self.metrics,
             stop=self._stop,
             batch_size=batch_size,
-            wait_ms=round(self.intervals.stream_wait_s * 1000),
+            intervals=self.intervals,
         )
 
     @property

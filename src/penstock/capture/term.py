@@ -142,7 +142,7 @@ class CaptureTerm:
             name=self.report.pipeline,
             metrics=self.metrics,
             stop=self.ending,
-            wait_ms=round(self.intervals.stream_wait_s * 1000),
+            intervals=self.intervals,
             events=RawEvents(watch.db, watch.colls, watch.renamed),
         )
 

@@ -43,6 +43,7 @@ from penstock.mongo.retrying import Retries
 from penstock.mongo.watch import Watch
 from penstock.observe.metrics import Metrics
 from penstock.pipeline.transform import apply_transform
+from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.runtime.threads import ChildEvent
 
 log = structlog.get_logger(__name__)
@@ -66,7 +67,7 @@ class MongoStream:
         metrics: Metrics,
         stop: threading.Event,
         batch_size: int = 1000,
-        wait_ms: int = 1000,
+        intervals: Intervals = INTERVALS,
         events: WholeEvents | RawEvents | None = None,
     ) -> None:
         """`events`: what makes changes of events, in the place of documents."""
@@ -79,7 +80,7 @@ class MongoStream:
         self._batch_size = batch_size
         self._asked_for = batch_size
         self._timeouts = 0
-        self._wait_ms = wait_ms
+        self._intervals = intervals
         self._raw = events if isinstance(events, RawEvents) else None
         by_changes = EventReader(watch.db, watch.colls, self._why_missing, watch.renamed)
         self._events = events if isinstance(events, WholeEvents) else by_changes
@@ -91,6 +92,8 @@ class MongoStream:
         self._from_secondary = False
         """Whether the present cursor is on a secondary."""
         self._secondary_refused = False
+        self._majority_at = (0, 0.0)
+        """What the majority had at the last reply, and since when it has had no more, though there was more."""
 
     def batches(self, after: Position | None, transform: SourceTransform) -> Generator[Batch]:
         """Yield each answer of the server; may be called again after `close`. `ports.Source` says the rest."""
@@ -167,7 +170,8 @@ class MongoStream:
         coll = watch.target(self._position)
         member = self._member()
         self._from_secondary = member is not PRIMARY
-        return ChangeCursor(self._client, watch.db, coll, batch_size=batch_size, wait_ms=self._wait_ms, member=member)
+        wait_ms = round(self._intervals.stream_wait_s * 1000)
+        return ChangeCursor(self._client, watch.db, coll, batch_size=batch_size, wait_ms=wait_ms, member=member)
 
     def _member(self) -> Member:
         """A stream begins on the primary: "now" on a secondary is earlier, and DocumentDB wants its first token so."""
@@ -222,8 +226,22 @@ class MongoStream:
         """The position after a reply, with the source's own time where it tells how far it has looked."""
         position = self._position_after(reply, changes, token)
         if changes or self._tells_its_time(reply, position):
-            return replace(position, source_time=reply.newest_time if self._from_secondary else reply.time)
+            return replace(position, source_time=self._time_of_source(reply))
         return position
+
+    def _time_of_source(self, reply: CursorReply) -> int:
+        """The source's own time at a reply.
+
+        The primary tells that of the majority, behind which no stream ever is. Where the majority takes no writes (its
+        other members are down, or far behind), that stands still while the newest time goes on: then that one counts.
+        """
+        if self._from_secondary:
+            return reply.newest_time
+        time_there, since = self._majority_at
+        if reply.time != time_there or reply.newest_time <= reply.time:
+            self._majority_at = (reply.time, time.monotonic())
+            return reply.time
+        return reply.newest_time if time.monotonic() - since > self._intervals.majority_s else reply.time
 
     def _tells_its_time(self, reply: CursorReply, position: Position) -> bool:
         """Whether an empty reply says how far the server has looked: nothing at once is not nothing more.

@@ -49,6 +49,9 @@ class Intervals:
     stream_wait_s: float = 1.0
     """How long the source waits for a change before it answers that there is none."""
 
+    majority_s: float = 5.0
+    """How long the majority of the source takes no writes until the lag counts from the newest one."""
+
     renewals_per_lease: float = 3
     """How often a lease is renewed, with the report for `status`, within its time."""
 
@@ -130,6 +133,7 @@ class Intervals:
             export_s=0.3,
             idle_save_s=0.3,
             stream_wait_s=0.2,
+            majority_s=1.0,
             renewals_per_lease=4,
             pulse_s=0.5,
             silent_s=3.0,

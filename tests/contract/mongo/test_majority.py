@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
-from pymongo import WriteConcern
+from pymongo import MongoClient, WriteConcern
 from pymongo.collection import Collection
 from pymongo.database import Database
 
@@ -15,8 +16,15 @@ from penstock.mongo.connection import Connection, cluster_time, connect
 from penstock.mongo.error_table import Fault, MajorityBehind, fault_of, unavailable
 from penstock.mongo.lookup import with_states
 from penstock.mongo.retrying import ask
+from penstock.mongo.stream import MongoStream
+from penstock.mongo.watch import Watch
+from penstock.observe.metrics import Metrics
+from penstock.runtime.intervals import Intervals
 from penstock.settings import SourceSettings
 from testkit.source_twins import RealSide, changes_of, whole
+from testkit.workspace import until
+
+SOON = Intervals(stream_wait_s=0.05, majority_s=0.2)
 
 BEHIND_S = 1.0
 """How long the majority stands still: longer than a question waits in silence."""
@@ -83,6 +91,29 @@ def test_what_is_beyond_the_log_of_the_source_is_not_waited_for(connection: Conn
     name = RealSide(connection, database).name("orders")
     ahead = cluster_time(connection.client) + (1000 << 32)
     assert reached_time(connection.client, name, ahead) < ahead
+
+
+def test_the_lag_grows_while_the_majority_takes_no_writes(
+    connection: Connection, source_client: MongoClient, database: Database, source_switch: Callable[..., None]
+) -> None:
+    """Where only the primary is left, the stream brings nothing: that is not being in step."""
+    watch = Watch(database.name, ("orders",))
+    stream = MongoStream(connection, watch, name="test", metrics=Metrics(), stop=threading.Event(), intervals=SOON)
+    orders = source_client.get_database(database.name, write_concern=WriteConcern(w=1)).orders
+    orders.insert_one({"_id": 1})
+    with closing(stream.batches(None, lambda _, documents: [b"{}"] * len(documents))) as batches:
+        orders.insert_one({"_id": 2})
+        until(lambda: next(batches).position.source_time, "the source tells its time")
+        assert next(batches).position.behind_s == 0
+        source_switch(holdMajority=True)
+
+        def behind_s() -> int:
+            orders.update_one({"_id": 2}, {"$inc": {"n": 1}})
+            return next(batches).position.behind_s
+
+        until(lambda: behind_s() >= 3, "the lag grows")
+        source_switch(holdMajority=False)
+        until(lambda: next(batches).position.behind_s == 0, "it is in step again")
 
 
 def test_a_majority_that_stays_behind_is_asked_again(

@@ -20,6 +20,7 @@ from penstock.mongo.watch import watches
 from penstock.observe.metrics import Metrics
 from penstock.operations.check.source import source_findings
 from penstock.operations.inspect.views import Inspection
+from penstock.runtime.intervals import Intervals
 from penstock.settings import CollectionSettings, Settings, SourceSettings
 from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.source_twins import whole
@@ -62,7 +63,9 @@ def metrics():
 @pytest.fixture
 def stream(connection, metrics):
     (watch,) = watches([ORDERS], "database")
-    return MongoStream(connection, watch, name="test", metrics=metrics, stop=threading.Event(), wait_ms=50)
+    return MongoStream(
+        connection, watch, name="test", metrics=metrics, stop=threading.Event(), intervals=Intervals(stream_wait_s=0.05)
+    )
 
 
 def switch(client, **what):
@@ -195,7 +198,14 @@ def test_without_a_secondary_the_primary_is_read(source_uri, database):
     settings = SourceSettings(uri=source_uri, stream_from="secondaryPreferred")
     (watch,) = watches([Namespace(database.name, "orders")], "database")
     with connect(settings) as connection:
-        stream = MongoStream(connection, watch, name="test", metrics=Metrics(), stop=threading.Event(), wait_ms=50)
+        stream = MongoStream(
+            connection,
+            watch,
+            name="test",
+            metrics=Metrics(),
+            stop=threading.Event(),
+            intervals=Intervals(stream_wait_s=0.05),
+        )
         start = stream.position_now()
         database.orders.insert_one({"_id": 1})
         with closing(stream.batches(start, whole)) as batches:

@@ -14,6 +14,7 @@ from penstock.mongo.watch import watches
 from penstock.observe.metrics import Metrics
 from penstock.operations.check.source import source_findings
 from penstock.operations.inspect.views import Inspection
+from penstock.runtime.intervals import Intervals
 from penstock.settings import CollectionSettings, Settings, SourceSettings
 from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.source_twins import whole
@@ -91,7 +92,14 @@ def test_a_stream_is_followed_and_resumed(client, source):
     with connect(SourceSettings(uri=source.uri)) as connection:
         assert server(connection.client).product == "DocumentDB"
         (watch,) = watches([Namespace("shop", "orders")], "database")
-        stream = MongoStream(connection, watch, name="test", metrics=Metrics(), stop=threading.Event(), wait_ms=100)
+        stream = MongoStream(
+            connection,
+            watch,
+            name="test",
+            metrics=Metrics(),
+            stop=threading.Event(),
+            intervals=Intervals(stream_wait_s=0.1),
+        )
         position = stream.position_now()
         client.shop.orders.update_one({"_id": 1}, {"$set": {"n": 2}})
         client.shop.orders.delete_one({"_id": 1})

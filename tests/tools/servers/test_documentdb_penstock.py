@@ -16,6 +16,7 @@ from penstock.mongo.watch import watches
 from penstock.observe.metrics import Metrics
 from penstock.operations.check.source import source_findings
 from penstock.operations.inspect.views import Inspection
+from penstock.runtime.intervals import Intervals
 from penstock.settings import CollectionSettings, Settings, SourceSettings
 from penstock_tools.servers.source import LocalSourceSettings, local_source
 from testkit.source_twins import whole
@@ -55,7 +56,13 @@ def stream(connection):
     def stream(cursor_per="database"):
         (watch,) = watches([ORDERS], cursor_per)
         return MongoStream(
-            connection, watch, name="test", metrics=Metrics(), stop=threading.Event(), batch_size=7, wait_ms=100
+            connection,
+            watch,
+            name="test",
+            metrics=Metrics(),
+            stop=threading.Event(),
+            batch_size=7,
+            intervals=Intervals(stream_wait_s=0.1),
         )
 
     return stream
