@@ -152,11 +152,6 @@ def has_bytes(source_id: Any) -> bool:
     return _ESCAPED_BYTE.search(id_json(source_id)) is not None
 
 
-def without_bytes(source_id: Any) -> Any:
-    """Return the `_id` with U+FFFD for each byte that is not UTF-8, so that a query can name it."""
-    return read_id_json(_ESCAPED_BYTE.sub(r"\\ufffd", id_json(source_id)))
-
-
 def id_json(value: Any) -> str:
     """Return the `_id` with its exact stored type, as canonical extended JSON."""
     try:

@@ -6,7 +6,7 @@ brings later is never taken for older. It ends after a number of documents, or w
 
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from itertools import repeat
 from typing import Any, Self
@@ -17,7 +17,7 @@ from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import NetworkTimeout, PyMongoError
 
-from penstock.documents.document_id import can_be_asked_for, without_bytes
+from penstock.documents.document_id import can_be_asked_for
 from penstock.errors import SourceUnavailable, Stopped
 from penstock.model import (
     Batch,
@@ -79,6 +79,9 @@ class MongoLoad:
         self._part: IdSlice | None = None
         self._asked_for = _REPLY_DOCUMENTS
         self._progress = LoadProgress()
+        self._stands = False
+        """The last range held no id that a query can name, so the next one goes on until there is one. A text that is
+        not UTF-8 is such an id; to go on after another one instead could leave out what is between them."""
         self._brackets: range | None = None
         """Those that hold documents; what comes into others after this was asked comes with the stream."""
         self._begun_at = 0
@@ -99,7 +102,7 @@ class MongoLoad:
         self._ending.clear()
         self._transform = transform
         start = self._part.start if self._part and after is None else progress_of(after)
-        self._progress, self._brackets, self._moment = start, None, None
+        self._progress, self._brackets, self._moment, self._stands = start, None, None, False
         retries = Retries(self._connection, self._ending)
         try:
             while not self._progress.over:
@@ -133,7 +136,7 @@ class MongoLoad:
         if number not in self._brackets or (self._progress.begun and not steps):
             self._progress = LoadProgress(number + 1)
             return
-        limit = self._range_size if steps else 0
+        start, limit = self._progress, self._range_size if steps and not self._stands else 0
         if self._moment is None:
             self._moment = self._next_moment()
         read_at, version = self._moment
@@ -141,14 +144,19 @@ class MongoLoad:
         for changes, size in self._replies(bracket.filter(self._progress, self._end), limit, version):
             count += len(changes)
             self._moment = None
-            if bracket.way != "type":
-                self._progress = LoadProgress(number, last_exact(changes), begun=True)
+            last = next((change for change in reversed(changes) if can_be_asked_for(change.id)), None)
+            if bracket.way != "type" and last is not None:
+                self._progress = LoadProgress(number, last.id, begun=True)
             yield Batch(changes, self._progress.position(version), read_at, size, more=True)
             self._throttle(count, read_at)
-            if steps and time.monotonic() - read_at > _MAX_RANGE_S:
+            has_moved = self._progress is not start
+            if steps and has_moved and (self._stands or time.monotonic() - read_at > _MAX_RANGE_S):
+                self._stands = False
                 return
-        if count < limit or not steps:
-            self._progress = LoadProgress(number + 1)
+        if count < limit or not limit:
+            self._progress, self._stands = LoadProgress(number + 1), False
+        else:
+            self._stands = self._progress is start
 
     @property
     def _end(self) -> LoadProgress | None:
@@ -232,15 +240,6 @@ def changes_in(piece: bytes, namespace: Namespace, version: int, transform: Sour
         id=ids,
         body=transform(namespace, documents),
     )
-
-
-def last_exact(changes: Sequence[TransformedChange]) -> Any:
-    """The last id from which a load can go on.
-
-    A string that is not UTF-8 cannot be named in a query. Reading some documents twice is harmless.
-    """
-    exact = (change.id for change in reversed(changes) if can_be_asked_for(change.id))
-    return next(exact, without_bytes(changes[-1].id))
 
 
 def _change_of(raw: bytes, namespace: Namespace, version: int) -> Change:

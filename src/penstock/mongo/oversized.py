@@ -6,6 +6,7 @@ import bson
 from bson.errors import InvalidBSON
 from pymongo.errors import OperationFailure
 
+from penstock.documents.document_id import can_be_asked_for
 from penstock.model import BsonDocument, Namespace, version_of
 from penstock.mongo.codec import CODEC
 from penstock.mongo.collections import collection, reached_time
@@ -38,6 +39,8 @@ def looked_up(client: SourceClient, reply: CursorReply, watch: Watch) -> tuple[l
 
 
 def _look_up(client: SourceClient, namespace: Namespace, source_id: Any) -> tuple[Any, int]:
+    if not can_be_asked_for(source_id):
+        return Undecodable("the document cannot be looked up: its _id is not UTF-8"), _LARGE_BYTES + 1
     try:
         found = collection(client, namespace).with_options(codec_options=RAW).find_one({"_id": source_id})
         if found is None:

@@ -4,6 +4,7 @@ from contextlib import closing
 
 import bson
 import pytest
+from bson.raw_bson import RawBSONDocument
 
 from penstock.documents.document_id import document_id
 from penstock.errors import Stopped
@@ -170,3 +171,23 @@ def test_every_answer_says_when_it_was_asked_for_and_that_there_may_be_more(side
     asked = [batch.read_at for batch in batches]
     assert asked == sorted(asked)
     assert asked[0] > 0
+
+
+def raw_document(octets: bytes) -> RawBSONDocument:
+    """A document whose `_id` is a text of these bytes."""
+    text = octets + b"\0"
+    element = b"\x02_id\0" + len(text).to_bytes(4, "little") + text
+    return RawBSONDocument((len(element) + 5).to_bytes(4, "little") + element + b"\0")
+
+
+BYTES = (b"a", b"\xc4pfel", b"\xc4rger", "\u00d6l".encode(), "\u4eac".encode(), b"\xff1", b"\xff2", b"\xff3", b"z")
+"""In Latin-1, beside texts in UTF-8; by their bytes `z` is second."""
+
+
+@pytest.mark.parametrize("range_size", [1, 2, 3, 100])
+def test_texts_that_no_query_can_name_hide_none_of_the_others(source_uri, database, range_size):
+    database.orders.insert_many(map(raw_document, BYTES))
+    with connect(SourceSettings(uri=source_uri)) as connection:
+        side = RealSide(connection, database)
+        found = changes_of(side.load("orders", range_size=range_size).batches(None, whole))
+    assert {change.id.encode("utf-8", "surrogateescape") for change in found} == set(BYTES)

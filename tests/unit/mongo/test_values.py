@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from penstock.documents.document_id import document_id, document_ids
 from penstock.errors import PositionLost
-from penstock.model import Names, Namespace, TransformedChange, version_of
+from penstock.model import Names, Namespace, version_of
 from penstock.mongo.cursor import (
     CursorReply,
     Undecodable,
@@ -27,7 +27,7 @@ from penstock.mongo.cursor import (
 )
 from penstock.mongo.events import EventReader
 from penstock.mongo.id_ranges import BRACKETS, LoadProgress, brackets_between, progress_of
-from penstock.mongo.load import changes_in, changes_of, last_exact
+from penstock.mongo.load import changes_in, changes_of
 from penstock.mongo.position import position_after, position_at, resume_option, time_within
 from penstock.mongo.watch import Watch, watches
 from penstock.runtime.threads import ChildEvent
@@ -103,17 +103,6 @@ def test_a_bracket_is_asked_for_from_its_lowest_value_and_then_after_the_last():
     number = next(index for index, bracket in enumerate(BRACKETS) if bracket.name == "number")
     assert BRACKETS[number].filter(LoadProgress(number)) == {"_id": {"$gte": -math.inf}}
     assert BRACKETS[number].filter(LoadProgress(number, 5, begun=True)) == {"_id": {"$gt": 5}}
-
-
-def test_a_load_goes_on_from_the_last_id_that_was_decoded_exactly():
-    def change(key: object) -> TransformedChange:
-        return TransformedChange(ORDERS, "upsert", 1, key)
-
-    assert last_exact([change("a"), change("b")]) == "b"
-    assert last_exact([change("a"), change("b\ufffd")]) == "b\ufffd"
-    assert last_exact([change("a"), change("b\udcff"), change({"k": "\udcff"})]) == "a"
-    assert last_exact([change("\udcff😀")]) == "\ufffd😀"
-    assert last_exact([change({"k": ["\udcff"]})]) == {"k": ["\ufffd"]}
 
 
 def with_id(octets: bytes, **fields: object) -> bytes:

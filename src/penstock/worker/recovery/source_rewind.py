@@ -28,7 +28,8 @@ def check_source(plan: Plan, adapters: Adapters, state: PipelineState) -> Source
     """Refuse a source that is not the one whose changes the indexes hold, or that went back in time; return it."""
     source = require_same_source(adapters)
     position: Position | None = state.load()
-    if position and position.time > adapters.ask(cluster_time):
+    # One without a token is right before everything of its time, such as that after the last event of a stream.
+    if position and position.time - (not position.token) > adapters.ask(cluster_time):
         raise SystemicFault(
             f"Pipeline {plan.name}: the saved position is ahead of the source's cluster time, so the source was"
             " restored, or this is a different one. Run `penstock load --again`, which also removes what is not there."
