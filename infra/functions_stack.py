@@ -66,6 +66,7 @@ class LambdaStack(Stack):
         deployed |= {"domain": domain, "streams": streams}
         sync = self._sync(configuration, deployed) if configuration.has_mappings else None
         api = SyncApi(sync or streams, "Default", **deployed, access=configuration.api)
+        api.gateway.url.override_logical_id("ApiUrl")
         worker = self._worker(configuration, deployed, declared) if configuration.has_worker else None
         reacting: list[Reactions] = []
         own_alarms: list[cloudwatch.Alarm] = []

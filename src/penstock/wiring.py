@@ -82,7 +82,7 @@ class Wiring:
     ) -> "Adapters":
         """Join a pipeline; with `leased` nothing is written to its indexes without its lease.
 
-        `may_send` is asked before each request in the place of the lease, and raises LeaseLost.
+        `may_send` is asked before each request in the place of the lease, and raises LeaseLost or Stopped.
         """
         return Adapters(self, plan, stop, leased=leased, may_send=may_send)
 

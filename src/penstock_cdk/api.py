@@ -84,7 +84,7 @@ class SyncApi(Construct):
 
 
 class Gateway(Construct):
-    """The API with its key or other authorisation; the output ApiUrl is its address, with a slash at the end."""
+    """The API with its key or other authorisation; `url` is the output of its address, with a slash at the end."""
 
     def __init__(
         self, scope: Construct, name: str, *, functions: Mapping[Api, lambda_.Function], access: Access, api_name: str
@@ -121,9 +121,9 @@ class Gateway(Construct):
                 ),
             ),
         )
-        output = self.api.node.find_child("Endpoint")
-        assert isinstance(output, CfnOutput)
-        output.override_logical_id("ApiUrl")
+        url = self.api.node.find_child("Endpoint")
+        assert isinstance(url, CfnOutput)
+        self.url = url
         self._validator = self.api.add_request_validator(
             "Validator", validate_request_body=True, validate_request_parameters=True
         )

@@ -143,6 +143,22 @@ def test_an_api_says_which_access_it_knows(stack: Any) -> None:
         SyncApi(stack, "Api", **given, streams=streams, access="all")  # type: ignore[arg-type]
 
 
+def test_a_stack_has_room_for_several_apis(stack: Any) -> None:
+    from aws_cdk import App
+
+    from penstock_cdk.api import SyncApi
+    from penstock_cdk.streams import ChangeStreams
+
+    given = props(stack)
+    streams = ChangeStreams(stack, "Streams", **{key: given[key] for key in given if key != "domain"})
+    for name in ("orders", "items"):
+        SyncApi(stack, name, **given, streams=streams, prefix=name)
+    app = stack.node.root
+    assert isinstance(app, App)
+    outputs = app.synth().get_stack_by_name("own").template["Outputs"]
+    assert len([each for each in outputs if "Endpoint" in each]) == 2
+
+
 def test_a_webhook_gets_its_secret_by_name_and_its_role_may_read_it(stack: Any) -> None:
     from aws_cdk import Stack
     from aws_cdk import aws_secretsmanager as secretsmanager

@@ -13,15 +13,13 @@ from typing import Any
 
 from penstock.delivery.lookup import looked_up, newest_last
 from penstock.documents.document_id import document_id
-from penstock.errors import Stopped
-from penstock.model import Batch, Change, Counts, Namespace, Outcome, Position, SourceTransform, Write
+from penstock.model import Batch, Change, Counts, Namespace, Position, SourceTransform
 from penstock.mongo.collections import committed_time, exists, find_by_ids
 from penstock.opensearch.index.indexes import Generation
 from penstock.opensearch.state.shared_load import UNFINISHED
 from penstock.pipeline.pipeline import Pipeline, PipelineRules, Ports
 from penstock.pipeline.transform import Route, apply_transform
 from penstock.planner import FedGeneration, Plan
-from penstock.ports import Sink
 from penstock.runtime.backoff import Backoff
 from penstock.wiring import Adapters
 from penstock.worker.collections.drops import affects, indexed, taken_away
@@ -78,24 +76,6 @@ class OneBatch:
 
 
 @dataclass
-class _UntilStopped:
-    """A `penstock.ports.Sink` that starts nothing after it was asked to stop.
-
-    A caller that could wait no longer has left its thread behind, in a container that may be frozen and go on much
-    later: what it writes then may be older than a tombstone that the index has forgotten.
-    """
-
-    sink: Sink
-    stop: threading.Event
-
-    def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
-        """See `penstock.ports.Sink`. Raises Stopped too."""
-        if self.stop.is_set():
-            raise Stopped("stopped before the writes were sent")
-        return self.sink.write(writes, send_before=send_before)
-
-
-@dataclass
 class Applier:
     """Applies changes to the generations of one plan.
 
@@ -124,7 +104,7 @@ class Applier:
             name=self.plan.name,
             ports=Ports(
                 lambda: batch,
-                _UntilStopped(self.adapters.sink, stop),
+                self.adapters.sink,
                 self.adapters.dead_letters,
                 NothingKept(),
             ),

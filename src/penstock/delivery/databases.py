@@ -8,12 +8,13 @@ import time
 from collections.abc import Container, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import structlog
 
 from penstock.delivery.apply import Applier
-from penstock.errors import IndexTakenAway, PenstockError, SettingsError, SystemicFault
+from penstock.errors import IndexTakenAway, PenstockError, SettingsError, Stopped, SystemicFault
 from penstock.model import CONTROL, Change, Counts, Namespace, Position
 from penstock.opensearch.index.indexes import Generation, read_alias_of
 from penstock.opensearch.state.ids import load_id
@@ -67,7 +68,7 @@ class DatabaseTargets:
         counts, found = Counts(), self.fed(stop)
         for fed in found:
             its = _changes_of(fed.plan, changes) if len(found) > 1 else changes
-            adapters = self.wiring.adapters(fed.plan, stop)
+            adapters = self.wiring.adapters(fed.plan, stop, may_send=partial(_require_time, stop))
             try:
                 applier = Applier(fed.plan, adapters, fed.generations, in_order=in_order)
                 counts.add(applier.apply(its, position, stop))
@@ -125,6 +126,16 @@ class DatabaseTargets:
         except (SettingsError, SystemicFault) as error:
             _give_up(plan, adapters, error)
         return None
+
+
+def _require_time(stop: threading.Event) -> None:
+    """Raise Stopped once the caller was asked to stop.
+
+    One that could wait no longer has left its thread behind, in a container that may be frozen and go on much later:
+    what it sends then may be older than a tombstone that the index has forgotten.
+    """
+    if stop.is_set():
+        raise Stopped("stopped before the writes were sent")
 
 
 def databases(wiring: Wiring) -> dict[str, DatabaseTargets]:

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from bson.errors import BSONError
 
+from penstock.delivery.stream_events import names_no_document
 from penstock.documents.document_id import id_json, read_id_json
 from penstock.errors import DocumentError
 from penstock.model import CONTROL, Change, Namespace
@@ -20,14 +21,15 @@ FORM = 1
 def texts_of(changes: Sequence[Change], *, most_bytes: int, with_reasons: bool = False) -> Iterator[str]:
     """Yield texts that hold the keys of all the changes in order, each document once, with its latest version.
 
-    `with_reasons`: `unreadable` changes stay so, where it is not known of which document they are.
+    `unreadable` changes stay so where it is not known of which document they are: all of them `with_reasons`, else
+    those whose event does not say it.
     """
     latest: dict[tuple[str, str], dict[str, Any]] = {}
     for place, change in enumerate(changes):
         if change.kind in CONTROL:
             latest["", str(place)] = _control(change)
         else:
-            parked = _document(change, with_reason=with_reasons)
+            parked = _document(change, with_reason=with_reasons or names_no_document(change))
             latest.pop((parked["ns"], parked["id"]), None)
             latest[parked["ns"], parked["id"]] = parked
     part: list[bytes] = []

@@ -12,7 +12,7 @@ from penstock.connections import parking_queue, sink_client, source_connection
 from penstock.delivery.databases import DatabaseTargets, databases, require_mappable
 from penstock.delivery.parked_keys import changes_of
 from penstock.errors import DocumentError, QueueUnavailable, SettingsError
-from penstock.model import Change, Counts, Position
+from penstock.model import CONTROL, Change, Counts, Position
 from penstock.observe.metrics import Metrics
 from penstock.runtime.intervals import INTERVALS, Intervals
 from penstock.settings import Settings
@@ -106,7 +106,7 @@ class _QueueReplay:
             by_db.setdefault(change.namespace.db, []).append(change)
         for db, its in by_db.items():
             position = Position("", max(each.version for each in its))
-            replayed.counts.add(self.databases[db].apply(its, position, self.stop))
+            replayed.counts.add(self.databases[db].apply(its, position, self.stop, in_order=False))
         replayed.messages += 1
         return True
 
@@ -114,6 +114,6 @@ class _QueueReplay:
         """The collections of documents, and the databases, that are not declared."""
         declared = {namespace for each in self.databases.values() for namespace in each.namespaces}
         names = {
-            each.namespace for each in changes if each.kind == "unresolved" or each.namespace.db not in self.databases
+            each.namespace for each in changes if each.kind not in CONTROL or each.namespace.db not in self.databases
         }
         return set(map(str, names - declared))

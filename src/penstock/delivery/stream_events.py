@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 StreamEvent = dict[str, Any]
 
 _JSON = JSONOptions(tz_aware=False, document_class=dict, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+_NAMELESS = "the event does not say which document it is about"
 WRONG = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError, BSONError)
 """What reading a value as extended JSON may raise if it only looks like it."""
 
@@ -56,6 +57,11 @@ def readable(events: Sequence[StreamEvent], colls: Sequence[Namespace]) -> Itera
             log.warning("event of an unknown kind ignored", operation=operation[:50])
 
 
+def names_no_document(change: Change) -> bool:
+    """Whether nobody can look for the document of a change, for its event does not say which one it is about."""
+    return change.kind == "unreadable" and change.reason.startswith(_NAMELESS)
+
+
 def _control_event(event: StreamEvent, colls: Sequence[Namespace]) -> StreamEvent:
     """Return the event with everything it needs; a rename to an unknown target counts as a drop."""
     ns = event.get("ns")
@@ -69,17 +75,17 @@ def _document_event(event: StreamEvent, colls: Sequence[Namespace]) -> StreamEve
     """Return the event in BSON values; an unreadable one becomes an `Undecodable` document under some id."""
     time = time_of(event)
     namespace: Any = event.get("ns")
-    problem = "" if time else "it has no clusterTime"
+    problem = "" if time else "the event cannot be read: it has no clusterTime"
     try:
         key = value_of(event["documentKey"]["_id"])
         document_id(key).encode()
     except WRONG as error:
-        key, problem = _name_of(event), f"{type(error).__name__} in its key"
+        key, problem = _name_of(event), f"{_NAMELESS}: {type(error).__name__} in its key"
     if not _is_namespace(namespace) or "coll" not in namespace:
-        namespace, key, problem = _first(colls), _name_of(event), "its ns names no collection"
+        namespace, key, problem = _first(colls), _name_of(event), f"{_NAMELESS}: its ns names no collection"
     read = {**event, "ns": namespace, "documentKey": {"_id": key}, "clusterTime": time or Timestamp(0, 0)}
     if problem:
-        return {**read, "operationType": "update", "fullDocument": Undecodable(f"the event cannot be read: {problem}")}
+        return {**read, "operationType": "update", "fullDocument": Undecodable(problem)}
     if isinstance(event.get("fullDocument"), dict):
         read["fullDocument"] = _document(event["fullDocument"])
     return read

@@ -105,6 +105,9 @@ def test_a_parked_drop_keeps_what_came_after_it(
     function.call(event("insert", "new", {"n": 2}, at=T + 3))
     assert replay().counts.control == 1
     assert function.indexed() == {"new": {"n": 2}}
+    forget()
+    said = function.call(event("update", "new", at=T + 4))
+    assert said["Unreconciled"] == 1, "a queue keeps no order: what is older than the drop may still come"
 
 
 def test_a_poison_document_is_a_dead_letter_of_the_replay_too(

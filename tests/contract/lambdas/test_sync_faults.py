@@ -17,6 +17,7 @@ from penstock.worker.collections.drops import indexed
 from testkit.sink_access import Asked, Plan, Relay, Said, Side
 from testkit.sync_function import SyncFunction, T, event, forget, sync_function
 from testkit.tcp_proxy import Proxy
+from testkit.workspace import until
 
 
 class HangingProxy(Proxy):
@@ -74,11 +75,16 @@ def slowly(seconds: float) -> Plan:
 
 def test_many_slow_answers_do_not_outlast_the_invocation(function: SyncFunction, between: Relay) -> None:
     between.plan = slowly(1.5)
+    others = set(threading.enumerate())
     began = time.monotonic()
     said = function.call(*[event("insert", n, {"n": n}, at=T + n) for n in range(1, 9)], left_s=9)
     assert time.monotonic() - began < 9
+    sent = len(between.bulks())
     assert (said["Parked"], said["Written"]) == (8, 0)
     assert len(function.parked()) == 8
+    its = [each for each in threading.enumerate() if each.name.startswith("invocation") and each not in others]
+    until(lambda: not any(each.is_alive() for each in its), "its thread has ended")
+    assert len(between.bulks()) == sent, "nothing is sent later"
 
 
 def test_lost_answers_to_what_was_looked_up_do_not_outlast_the_invocation(

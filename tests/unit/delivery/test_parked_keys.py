@@ -7,6 +7,7 @@ import pytest
 from bson import Decimal128, ObjectId
 
 from penstock.delivery.parked_keys import changes_of, texts_of
+from penstock.delivery.stream_events import changes_of as changes_of_events
 from penstock.errors import DocumentError
 from penstock.model import Change, Kind, Namespace
 
@@ -48,6 +49,20 @@ def test_keys_and_versions_come_back_without_bodies() -> None:
 @pytest.mark.parametrize("kind", ["delete", "unreadable", "gone", "unresolved", "upsert"])
 def test_whatever_happened_to_a_document_its_state_is_to_be_read(kind: Kind) -> None:
     assert back([Change(ORDERS, kind, 5, "a", reason="why")]) == [Change(ORDERS, "unresolved", 5, "a")]
+
+
+@pytest.mark.parametrize("broken", [{"documentKey": {"_id": {"$oid": "xyz"}}}, {"ns": {"db": "shop"}}])
+def test_an_event_that_does_not_say_its_document_stays_unreadable(broken: dict[str, object]) -> None:
+    """Looked up under the id that it was given, it would become the delete of nothing."""
+    event = {
+        "operationType": "update",
+        "clusterTime": {"$timestamp": {"t": 5, "i": 1}},
+        "documentKey": {"_id": "a"},
+        "ns": {"db": "shop", "coll": "orders.v2"},
+    }
+    (change,) = changes_of_events([{**event, **broken}], [ORDERS])["shop"]
+    assert back([change]) == [change]
+    assert change.reason.startswith("the event does not say which document it is about")
 
 
 def test_a_text_that_waits_since_an_earlier_version_is_read() -> None:
