@@ -32,7 +32,7 @@ from penstock.lambdas.clients import collection, sink
 from penstock.lambdas.http import ApiReply, ApiRequest, BadRequest, Proxied, answer, message
 from penstock.lambdas.paging import SORT, SearchPlace, beginning, from_text, place_after, to_text
 from penstock.observe.metrics import Metrics
-from penstock.opensearch.http.client import Response
+from penstock.opensearch.http.client import Response, ResponseTooLarge
 from penstock.opensearch.http.error_table import MISSING, TOO_MANY_CLAUSES
 from penstock.opensearch.http.requests import ask, error_of
 from penstock.opensearch.http.waiting import RetryForever
@@ -46,6 +46,10 @@ _MOST = 1000
 _MOST_ANSWER_BYTES = 5_500_000
 """Lambda refuses a response of more than 6 MB, in which the body is a JSON string."""
 
+_MOST_SEARCH_BYTES = 24 * 1024 * 1024
+"""Of a response of the index that the function has memory for; a larger one is asked for in smaller pieces."""
+
+_OMITTED = "The document is larger than a response may be."
 _DIGITS_OF_INT64 = 19
 
 _ALL = ("*",)
@@ -68,13 +72,15 @@ class Search(NamedTuple):
 
 
 class SearchPage(NamedTuple):
-    """The result: hits, one more than asked for if there are more; the total if it is known exactly.
+    """The result: hits, one more than are to be shown if there are more; the total if it is known exactly.
 
-    `start` is the first field of the part that was searched, `following` that of the next part.
+    At most `most` are to be shown. `start` is the first field of the part that was searched, `following` that of the
+    next part.
     """
 
     hits: Sequence[Any]
     total: int | None
+    most: int = 0
     start: int | None = None
     following: int | None = None
 
@@ -93,7 +99,7 @@ def _read(request: ApiRequest, stop: threading.Event) -> ApiReply:
     page = _found(search, stop)
     if search.id is not None and not page.hits:
         return ApiReply(404, message("The index has no document with this id."))
-    hits = list(_fitting(page.hits[: search.size]))
+    hits = list(_fitting(page.hits[: page.most]))
     headers = {} if page.total is None else {"x-total-count": str(page.total)}
     if (place := _place_after(page, len(hits), search)) is not None:
         after = to_text(place, search.q)
@@ -150,7 +156,7 @@ def _found_by_parts(search: Search, stop: threading.Event) -> SearchPage:
         end = start + width
         following = end if fields[end:] else None
         if page.hits or following is None:
-            return SearchPage(page.hits, None, start, following)
+            return SearchPage(page.hits, None, page.most, start, following)
         search, start = search._replace(after=None), end
     return SearchPage((), None)
 
@@ -167,8 +173,13 @@ def _fields(stop: threading.Event) -> list[str]:
 def _searched(search: Search, stop: threading.Event, fields: Sequence[str]) -> SearchPage:
     """Search until all shards of the index answer. Raises BadRequest, _TooWide, SinkUnavailable, Stopped."""
     backoff = Backoff(stop)
+    body = body_of(search, fields)
     while True:
-        reply = _ask(stop, "_search", body_of(search, fields))
+        try:
+            reply = _ask(stop, "_search", body)
+        except ResponseTooLarge:
+            body = _smaller(body)
+            continue
         if not reply.ok:
             return _refused(reply, search)
         found = verbatim(reply.raw)
@@ -178,12 +189,22 @@ def _searched(search: Search, stop: threading.Event, fields: Sequence[str]) -> S
         backoff.wait()
     total = found["hits"]["total"]
     is_known = total["relation"] == "eq" and search.after is None
-    return SearchPage(found["hits"]["hits"], total["value"] if is_known else None)
+    hits, asked = found["hits"]["hits"], body["size"]
+    if asked == 1 and search.id is None:  # whether there are more nobody knows: the next page may be empty
+        hits = [*hits, None]
+    most = search.size if asked > search.size else max(1, asked - 1)
+    return SearchPage(hits, total["value"] if is_known else None, most)
+
+
+def _smaller(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the search for fewer hits; for one without its document where one is too much already."""
+    size = body["size"]
+    return {**body, "size": max(1, size // 4)} if size > 1 else {**body, "_source": False}
 
 
 def _ask(stop: threading.Event, endpoint: str, body: dict[str, Any] | None = None) -> Response:
     path = f"/{quote(collection().alias, safe='')}/{endpoint}"
-    return ask(sink(), RetryForever(_metrics(), stop), "POST", path, body)
+    return ask(sink(), RetryForever(_metrics(), stop), "POST", path, body, most_bytes=_MOST_SEARCH_BYTES)
 
 
 def _refused(reply: Response, search: Search) -> SearchPage:
@@ -216,11 +237,13 @@ def _fitting(hits: Sequence[Any]) -> Iterator[bytes]:
     left = _MOST_ANSWER_BYTES
     for place, hit in enumerate(hits):
         kept = {name: hit[name] for name in ("_index", "_id", "_score", "_source") if name in hit}
+        if "_source" not in kept:
+            kept["_omitted"] = _OMITTED
         text = written(kept)
         size = len(orjson.dumps(text.decode())) + 1
         if size > _MOST_ANSWER_BYTES:
             del kept["_source"]
-            text = written({**kept, "_omitted": "The document is larger than a response may be."})
+            text = written({**kept, "_omitted": _OMITTED})
             size = len(text)
         if size > left and place:
             return

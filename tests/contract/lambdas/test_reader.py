@@ -227,6 +227,23 @@ def test_an_answer_never_outgrows_lambdas_limit(put):
     assert hits[3]["_omitted"] == "The document is larger than a response may be."
 
 
+@pytest.mark.parametrize("most_kb", [1, 12, 60, 250])
+def test_no_search_takes_more_memory_than_the_function_has(put, monkeypatch, most_kb):
+    """What is too much for one response of the index is asked for in pieces."""
+    monkeypatch.setattr(reader, "_MOST_SEARCH_BYTES", most_kb * 1000)
+    put({str(number): json.dumps({"t": "x" * (100 if number % 5 else 10_000)}) for number in range(23)})
+    found, parameters = {}, {"size": "20"}
+    while True:
+        status, hits, headers = get(**parameters)
+        assert status == 200, hits
+        found |= {hit["_id"]: "_source" in hit for hit in hits}
+        if "x-next-after" not in headers:
+            break
+        parameters["after"] = headers["x-next-after"]
+    assert found == {str(number): most_kb > 10 or number % 5 > 0 for number in range(23)}
+    assert ("_source" in get(id="5")[1][0]) is (most_kb > 10)
+
+
 @pytest.fixture
 def relayed(monkeypatch, sink_url, index_prefix):
     """The function asks through a relay, which can do harm."""

@@ -18,7 +18,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from penstock.errors import SettingsError, SinkUnavailable
+from penstock.errors import PenstockError, SettingsError, SinkUnavailable
 from penstock.opensearch.http.auth import Authorisation, LoginAway, authorisation
 from penstock.runtime.client_certificate import problem_of
 from penstock.runtime.sockets import OpenSockets
@@ -61,6 +61,10 @@ class Unreachable(Exception):
         self.todo = todo or "Check that OpenSearch is up and that this machine can reach it."
 
 
+class ResponseTooLarge(PenstockError):
+    """A response is larger than the caller has room for; nothing of it is kept."""
+
+
 class Client:
     """Sends requests to one cluster; several threads may use it. Close it at the end."""
 
@@ -97,10 +101,13 @@ class Client:
         self._sockets = OpenSockets(self._pool)
         self._cutoff = Cutoff(stop, self.cut, after_s=SINK_MAY_ANSWER_S) if stop else None
 
-    def request(self, method: str, path: str, body: bytes | dict[str, Any] | None = None) -> Response:
+    def request(
+        self, method: str, path: str, body: bytes | dict[str, Any] | None = None, *, most_bytes: int | None = None
+    ) -> Response:
         """Send one request; renew credentials once if they are refused. Raises Unreachable, SinkUnavailable.
 
         `path` starts with a slash and is already quoted. A dict is sent as JSON, bytes as lines of JSON (bulk).
+        Raises ResponseTooLarge for a response of more than `most_bytes`.
         """
         headers = {"accept": "application/json", "accept-encoding": "identity"}
         if isinstance(body, dict):
@@ -113,9 +120,9 @@ class Client:
             headers["content-encoding"] = "gzip"
             payload = gzip.compress(payload, compresslevel=1, mtime=0)
         asked_at = self._now()
-        answer = self._send(method, path, payload, headers)
+        answer = self._send(method, path, payload, headers, most_bytes)
         if answer.status in _REFUSED and b"cluster_block_exception" not in answer.raw and self._renew(asked_at):
-            answer = self._send(method, path, payload, headers)
+            answer = self._send(method, path, payload, headers, most_bytes)
         return answer
 
     def cut(self) -> None:
@@ -128,15 +135,18 @@ class Client:
             self._cutoff.close()
         self._pool.clear()
 
-    def _send(self, method: str, path: str, payload: bytes, headers: dict[str, str]) -> Response:
+    def _send(
+        self, method: str, path: str, payload: bytes, headers: dict[str, str], most_bytes: int | None
+    ) -> Response:
         if self._sockets.is_cut:
             raise Unreachable("the process is stopping", unclear=False)
         url = self.url + path
         signed = self._authorisation.headers(method, url, payload, headers)
         try:
             response = self._pool.request(
-                method, url, body=payload or None, headers=signed, redirect=False, preload_content=True
+                method, url, body=payload or None, headers=signed, redirect=False, preload_content=most_bytes is None
             )
+            data = response.data if most_bytes is None else _read_up_to(most_bytes, response)
         except (NewConnectionError, ConnectTimeoutError) as error:
             detail = _describe_transport_error(error)
             raise Unreachable(detail, unclear=False, todo=_reaching(error)) from error
@@ -146,7 +156,7 @@ class Client:
             is_cut = isinstance(error, ProtocolError | SSLError)
             todo = self._advice_after_cut() if is_cut else ""
             raise Unreachable(_describe_transport_error(error), unclear=True, todo=todo) from error
-        return Response(response.status, response.data)
+        return Response(response.status, data)
 
     def _certificate_problem(self) -> str:
         return problem_of(self._certificate, self._key) if self._certificate else ""
@@ -196,6 +206,16 @@ class Client:
         if self._now() - self._away_since < _AWAY_S:
             return Unreachable(str(error), unclear=False, todo="Put the file back.")
         return SettingsError(str(error))
+
+
+def _read_up_to(most_bytes: int, response: urllib3.BaseHTTPResponse) -> bytes:
+    """Read a response whole. Raises ResponseTooLarge, and gives up its connection."""
+    data = response.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        response.close()
+        raise ResponseTooLarge(f"The response has more than {most_bytes} bytes.")
+    response.release_conn()
+    return data
 
 
 _NO_CERTIFICATE = (

@@ -9,16 +9,22 @@ from penstock.opensearch.http.waiting import RetryForever, Wait
 
 
 def ask(
-    client: Client, patience: RetryForever, method: str, path: str, body: bytes | dict[str, Any] | None = None
+    client: Client,
+    patience: RetryForever,
+    method: str,
+    path: str,
+    body: bytes | dict[str, Any] | None = None,
+    *,
+    most_bytes: int | None = None,
 ) -> Response:
     """Send a request until the cluster accepts it; return what it refuses to the caller, which knows what it means.
 
-    Only for requests that may be carried out twice. Raises Stopped, SinkUnavailable.
+    Only for requests that may be carried out twice. Raises Stopped, SinkUnavailable, ResponseTooLarge.
     """
     with patience.attempts() as attempts:
         while True:
             try:
-                answer = client.request(method, path, body)
+                answer = client.request(method, path, body, most_bytes=most_bytes)
             except Unreachable as error:
                 attempts.wait(lost(str(error), unclear=error.unclear))
                 continue
