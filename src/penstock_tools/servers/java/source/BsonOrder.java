@@ -75,7 +75,7 @@ final class BsonOrder implements Comparator<Object> {
   private int within(int bracket, Object one, Object other) {
     return switch (bracket) {
       case NUMBER_BRACKET -> compareNumbers((Number) one, (Number) other);
-      case 15 -> compareText(text(one), text(other));
+      case 15 -> Text.compare(text(one), text(other));
       case 20 -> compareDocuments(document(one), document(other));
       case 25 -> compareArrays((List<?>) one, (List<?>) other);
       case 30 -> compareBinary(binary(one), binary(other));
@@ -83,9 +83,9 @@ final class BsonOrder implements Comparator<Object> {
       case 40 -> Boolean.compare((Boolean) one, (Boolean) other);
       case 45 -> ((Instant) one).compareTo((Instant) other);
       case 47 -> ((BsonTimestamp) one).compareTo((BsonTimestamp) other);
-      case 50 -> compareText(regex(one), regex(other));
+      case 50 -> Text.compare(regex(one), regex(other));
       case 55, 65 -> Arrays.compareUnsigned(((Opaque) one).payload(), ((Opaque) other).payload());
-      case 60 -> compareText(((BsonJavaScript) one).getCode(), ((BsonJavaScript) other).getCode());
+      case 60 -> Text.compare(((BsonJavaScript) one).getCode(), ((BsonJavaScript) other).getCode());
       default -> 0;
     };
   }
@@ -155,21 +155,6 @@ final class BsonOrder implements Comparator<Object> {
     };
   }
 
-  /** Text goes by its UTF-8 bytes: code points, where Java compares UTF-16 units. */
-  private static int compareText(String one, String other) {
-    int common = Math.min(one.length(), other.length());
-    for (int i = 0; i < common; i++) {
-      char first = one.charAt(i);
-      char second = other.charAt(i);
-      if (first != second) {
-        boolean surrogates = Character.isSurrogate(first) != Character.isSurrogate(second);
-        return surrogates ? Boolean.compare(Character.isSurrogate(first), Character.isSurrogate(second))
-            : first - second;
-      }
-    }
-    return one.length() - other.length();
-  }
-
   private static int compareBinary(Binary one, Binary other) {
     int difference = Integer.compare(one.data().length, other.data().length);
     if (difference == 0) {
@@ -193,7 +178,7 @@ final class BsonOrder implements Comparator<Object> {
   private int compareFields(Map.Entry<String, Object> one, Map.Entry<String, Object> other) {
     int difference = Integer.compare(bracket(one.getValue()), bracket(other.getValue()));
     if (difference == 0) {
-      difference = compareText(one.getKey(), other.getKey());
+      difference = Text.compare(one.getKey(), other.getKey());
     }
     return difference != 0 ? difference : compare(one.getValue(), other.getValue());
   }

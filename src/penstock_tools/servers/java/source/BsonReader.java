@@ -11,7 +11,6 @@ import de.bwaldvogel.mongo.bson.ObjectId;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
-import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -51,14 +50,14 @@ final class BsonReader {
     while (data[end] != 0) {
       end++;
     }
-    String text = new String(data, position, end - position, StandardCharsets.UTF_8);
+    String text = Text.read(data, position, end - position);
     position = end + 1;
     return text;
   }
 
   String string() {
     int length = int32();
-    String text = new String(data, position, length - 1, StandardCharsets.UTF_8);
+    String text = Text.read(data, position, length - 1);
     position += length;
     return text;
   }

@@ -11,7 +11,6 @@ import de.bwaldvogel.mongo.bson.ObjectId;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
-import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.util.Arrays;
 import java.util.Collection;
@@ -100,12 +99,12 @@ final class BsonWriter {
   }
 
   void cString(String text) {
-    bytes(text.getBytes(StandardCharsets.UTF_8));
+    bytes(Text.written(text));
     int8(0);
   }
 
   private void string(String text) {
-    byte[] encoded = text.getBytes(StandardCharsets.UTF_8);
+    byte[] encoded = Text.written(text);
     int32(encoded.length + 1);
     bytes(encoded);
     int8(0);
