@@ -35,6 +35,7 @@ from penstock.kafka.positions import Committed, Partition, Place, Places, places
 from penstock.kafka.records import Headers, Record
 from penstock.kafka.waiting_records import WaitingRecords
 from penstock.model import Position
+from penstock.runtime.clock import passed_s
 from penstock.runtime.threads import ChildEvent
 from penstock.settings import LogSettings
 
@@ -159,7 +160,7 @@ class Member:
         self._behind = Behind()
         self._statistics: Mapping[str, Any] = {}
         self._share: Mapping[Partition, int | None] = {}
-        self._polled_at = time.monotonic()
+        self._polled_at = passed_s()
         self._consumer = Consumer(
             {
                 **configuration(settings, self._troubles),
@@ -225,7 +226,7 @@ class Member:
 
     def assert_held(self, term: Term) -> None:
         """Raise LeaseLost when another member may have the partitions of the term."""
-        silent_s = time.monotonic() - self._polled_at
+        silent_s = passed_s() - self._polled_at
         if term.lost or silent_s > self._settings.session_timeout_s:
             raise LeaseLost(f"Group {self.group}: its partitions may be another member's; this one goes on from there.")
 
@@ -274,7 +275,7 @@ class Member:
             self._hold_back(self._term)
             if is_opened and self._reads:
                 self._wake(self._term)
-        began = time.monotonic()
+        began = passed_s()
         first = self._consumer.poll(_OPEN_LOOK_S if self._is_to_open else _POLL_S)
         messages = [] if first is None else [first, *self._consumer.consume(_RECORDS_AT_ONCE - 1, 0)]
         self._polled_at = began

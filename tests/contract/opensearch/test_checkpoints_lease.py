@@ -12,6 +12,7 @@ from penstock.model import Position
 from penstock.opensearch.state.load_state import LoadState
 from penstock.opensearch.state.pipeline_state import PipelineState
 from penstock.opensearch.state.store import SCHEMA, Conflict, StateStore
+from penstock.runtime.clock import passed_s
 from testkit.sink_access import Relay, Side, eventually, once_it_waits
 
 HERE = Position("here", 1)
@@ -111,6 +112,20 @@ class TestLease:
             state.assert_held()
         state.renew()
         assert state.held()
+
+    @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="only Linux tells how long it slept")
+    def test_a_lease_runs_out_while_the_machine_sleeps(
+        self, worker: OpenState, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Others have that time; the clock that stands still meanwhile says nothing of it."""
+        state, awake = worker(lease_s=60), time.clock_gettime
+        state.acquire()
+        state.assert_held()
+        monkeypatch.setattr(time, "clock_gettime", lambda clock: awake(clock) + 61)
+        with pytest.raises(LeaseLost, match="was not renewed for 60 s"):
+            state.assert_held()
+        state.renew()
+        state.assert_held()
 
     def test_nothing_can_be_saved_before_the_lease_is_taken_or_after_it_is_released(self, worker: OpenState) -> None:
         state = worker()
@@ -244,7 +259,7 @@ class TestStateStore:
         blocked_until: list[float] = []
 
         def free() -> None:
-            blocked_until.append(time.monotonic())
+            blocked_until.append(passed_s())
             way.ask("PUT", f"/{store.index}/_settings", {"index.blocks.write": None})
 
         with once_it_waits(way, free):

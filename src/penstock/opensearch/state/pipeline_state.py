@@ -22,6 +22,7 @@ from penstock.errors import LeaseLost, Stopped
 from penstock.model import Position
 from penstock.opensearch.state.ids import pipeline_id
 from penstock.opensearch.state.store import Conflict, StateDocument, StateStore, Stored
+from penstock.runtime.clock import passed_s
 from penstock.runtime.intervals import INTERVALS
 
 log = structlog.get_logger(__name__)
@@ -117,12 +118,12 @@ class PipelineState:
         return dict(self._held())
 
     def held(self) -> bool:
-        """Whether the lease is certainly ours: renewed within its time, by this process's clock.
+        """Whether the lease is certainly ours: renewed within its time, by this machine's clock, also while it slept.
 
         Returns at once, even while another thread waits for the cluster to accept a renewal.
         """
         sent_at = self._stored.sent_at if self._stored else None
-        return sent_at is not None and time.monotonic() - sent_at < self._lease_s
+        return sent_at is not None and passed_s() - sent_at < self._lease_s
 
     def assert_held(self) -> None:
         """Raise LeaseLost if nothing may be sent because another worker may have taken over."""

@@ -1,7 +1,6 @@
 """State without another database: documents in a small index, read in real time, written by compare-and-set."""
 
 import secrets
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -14,6 +13,7 @@ from penstock.opensearch.http.error_table import judge_request, lost
 from penstock.opensearch.http.waiting import RetryForever, Wait
 from penstock.opensearch.index.system_index import ensure_system_index
 from penstock.opensearch.read.by_ids import read_by_ids
+from penstock.runtime.clock import passed_s
 
 SCHEMA: Final = 3
 """Written with every document. 1 was before generations had records, 2 before renames were followed. Their documents
@@ -46,7 +46,7 @@ StateDocument = Mapping[str, Any]
 class Stored(NamedTuple):
     """A stored state document, with what a later write must name to replace exactly this one.
 
-    `sent_at` (time.monotonic): no later than the moment when the request that wrote it was sent; None if it was read.
+    `sent_at` (`passed_s`): no later than the moment when the request that wrote it was sent; None if it was read.
     """
 
     document: dict[str, Any]
@@ -94,10 +94,10 @@ class StateStore:
             condition.update(if_seq_no=expected.seq_no, if_primary_term=expected.primary_term)
         action = "create" if expected is None else "index"
         body = b"%b\n%b\n" % (orjson.dumps({action: condition}), orjson.dumps(whole))
-        first_sent_at = time.monotonic()
+        first_sent_at = passed_s()
         with self.patience.attempts() as attempts:
             while True:
-                sent_at = time.monotonic()
+                sent_at = passed_s()
                 verdict = self._send(state_id, body)
                 if isinstance(verdict, _Place):
                     return Stored(whole, verdict.seq_no, verdict.primary_term, sent_at)
