@@ -39,9 +39,10 @@ class FieldCounts:
     def _count(self, index: str) -> None:
         client, metrics = self.adapters.client, self.adapters.metrics
         answer = ask(client, self._patience, "GET", f"/{quote(index, safe='')}/_mapping")
-        if not answer.ok:
+        found = answer.json().get(index) if answer.ok else None
+        if found is None:  # gone, or an alias has its name: others look after that
             return
-        metrics.set("penstock_index_fields", count_fields(answer.json()[index]["mappings"]), index=index)
+        metrics.set("penstock_index_fields", count_fields(found["mappings"]), index=index)
         ignored = ignored_values(client, self._patience, index)
         if ignored is None:
             return
