@@ -211,10 +211,10 @@ def _is_shared_by_all(scene: LogScene, before: object) -> bool:
 
 
 def _until_has(worker: Worker, partitions: int, *, at_most: bool = False) -> None:
-    """Wait until the last assignment is of this number of partitions, or of no more."""
+    """Wait until the last assignment is of this number of partitions, or of no more; not that of a shared load."""
 
     def has() -> bool:
-        assigned = worker.lines("partitions assigned")
+        assigned = [each for each in worker.lines("partitions assigned") if not each["group"].endswith(".load")]
         has = int(assigned[-1]["partitions"]) if assigned else -1
         return has == partitions or (at_most and 0 <= has < partitions)
 

@@ -77,7 +77,7 @@ class Alarms(Construct):
         """Of the mappings that call a sync function with the records of topics."""
         self.add(
             "TopicLag",
-            metrics.of_mapping("OffsetLag", sync, statistic="Minimum"),
+            metrics.of_mapping("OffsetLag", sync, statistic="Maximum"),
             BATCHES_LIMIT * batch_size,
             f"For 15 minutes, {BATCHES_LIMIT} batches or more of a topic's records have waited for the sync function. "
             "Beyond the topic's retention they are lost. See the errors and the duration of the function; larger "

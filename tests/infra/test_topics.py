@@ -154,7 +154,7 @@ def test_records_that_pile_up_have_an_alarm_and_a_graph(synth, by_role):
     of_sync = alarms(template, "sync")
     assert {"mapping-age", "lag-against-change-log", "sync-errors"} < set(of_sync)
     lag = of_sync["topic-lag"]
-    assert (lag["Namespace"], lag["MetricName"], lag["Statistic"]) == ("AWS/Lambda", "OffsetLag", "Minimum")
+    assert (lag["Namespace"], lag["MetricName"], lag["Statistic"]) == ("AWS/Lambda", "OffsetLag", "Maximum")
     assert (lag["Threshold"], lag["Period"] * lag["EvaluationPeriods"]) == (10_000, 15 * 60)
     body = plain(properties(template, "AWS::CloudWatch::Dashboard")["DashboardBody"])
     assert body.count('"AWS/Lambda","OffsetLag"') == 1

@@ -68,7 +68,7 @@ class DatabaseTargets:
         counts, found = Counts(), self.fed(stop)
         for fed in found:
             its = _changes_of(fed.plan, changes) if len(found) > 1 else changes
-            adapters = self.wiring.adapters(fed.plan, stop, may_send=partial(_require_time, stop))
+            adapters = self.wiring.adapters(fed.plan, stop, may_send=partial(_require_not_stopped, stop))
             try:
                 applier = Applier(fed.plan, adapters, fed.generations, in_order=in_order)
                 counts.add(applier.apply(its, position, stop))
@@ -128,7 +128,7 @@ class DatabaseTargets:
         return None
 
 
-def _require_time(stop: threading.Event) -> None:
+def _require_not_stopped(stop: threading.Event) -> None:
     """Raise Stopped once the caller was asked to stop.
 
     One that could wait no longer has left its thread behind, in a container that may be frozen and go on much later:

@@ -13,16 +13,13 @@ def looked_up(changes: Sequence[Change], adapters: Adapters) -> list[Change]:
     """Return the same changes, the `unresolved` ones looked up. Raises SourceUnavailable, Stopped.
 
     Those without a version are read at the present time or later. Of a document that is to be looked up several times
-    only the last change is; the others become deletes, which the pipeline folds into it. A drop is not later than the
-    present: some bear the time of a connector's clock, and what is read after it must not be older.
+    only the last change is; the others become deletes, which the pipeline folds into it. See `not_ahead` for drops.
     """
     last = {_document(each): place for place, each in enumerate(changes) if each.kind == "unresolved"}
     if not last and all(each.kind != "drop" for each in changes):
         return list(changes)
     now = adapters.ask(cluster_time)  # whatever was in the change stream before the record, a read shows then
-    changes = [
-        each._replace(version=min(each.version, now)) if each.kind == "drop" and now else each for each in changes
-    ]
+    changes = not_ahead(changes, now)
 
     def asked(place: int, change: Change) -> Change:
         if change.kind != "unresolved":
@@ -38,6 +35,14 @@ def looked_up(changes: Sequence[Change], adapters: Adapters) -> list[Change]:
         else found[place]
         for place, change in enumerate(changes)
     ]
+
+
+def not_ahead(changes: Sequence[Change], now: int) -> list[Change]:
+    """Return the same changes, no drop later than `now`, a cluster time of the present.
+
+    Some bear the time of a connector's clock, and what is read after a drop must not count as older.
+    """
+    return [each._replace(version=min(each.version, now)) if each.kind == "drop" and now else each for each in changes]
 
 
 def newest_last(changes: Sequence[Change]) -> list[Change]:

@@ -12,11 +12,10 @@ from typing import Any
 
 import structlog
 from bson.codec_options import DatetimeConversion
-from bson.errors import BSONError
 from bson.json_util import JSONOptions, object_hook
 from bson.timestamp import Timestamp
 
-from penstock.documents.document_id import document_id
+from penstock.documents.document_id import UNREADABLE, document_id
 from penstock.model import Change, Namespace
 from penstock.mongo.cursor import Undecodable
 from penstock.mongo.events import CONTROL_KINDS, STATES, EventReader
@@ -27,8 +26,6 @@ StreamEvent = dict[str, Any]
 
 _JSON = JSONOptions(tz_aware=False, document_class=dict, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 _NAMELESS = "the event does not say which document it is about"
-WRONG = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError, BSONError)
-"""What reading a value as extended JSON may raise if it only looks like it."""
 
 
 def changes_of(events: Sequence[StreamEvent], colls: Sequence[Namespace]) -> dict[str, list[Change]]:
@@ -79,7 +76,7 @@ def _document_event(event: StreamEvent, colls: Sequence[Namespace]) -> StreamEve
     try:
         key = value_of(event["documentKey"]["_id"])
         document_id(key).encode()
-    except WRONG as error:
+    except UNREADABLE as error:
         key, problem = _name_of(event), f"{_NAMELESS}: {type(error).__name__} in its key"
     if not _is_namespace(namespace) or "coll" not in namespace:
         namespace, key, problem = _first(colls), _name_of(event), f"{_NAMELESS}: its ns names no collection"
@@ -96,12 +93,12 @@ def _document(held: dict[str, Any]) -> dict[str, Any] | Undecodable:
         return {name: value_of(value) for name, value in held.items()}
     except RecursionError:
         return Undecodable("the document is nested too deeply to be read")
-    except WRONG as error:
+    except UNREADABLE as error:
         return Undecodable(f"the document is not valid extended JSON: {type(error).__name__}")
 
 
 def value_of(value: Any) -> Any:
-    """Return a value of extended JSON in BSON. Raises WRONG."""
+    """Return a value of extended JSON in BSON. Raises UNREADABLE."""
     if value.__class__ is dict:
         read = {name: value_of(inner) for name, inner in value.items()}  # first, as `object_hook` needs them
         return object_hook(read, _JSON) if any(name.startswith("$") for name in read) else read
@@ -114,7 +111,7 @@ def time_of(event: Mapping[str, Any]) -> Timestamp | None:
     """Return the cluster time of an event; None if it has none that can be read."""
     try:
         time = value_of(event["clusterTime"])
-    except WRONG:
+    except UNREADABLE:
         return None
     return time if isinstance(time, Timestamp) else None
 

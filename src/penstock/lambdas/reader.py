@@ -190,7 +190,7 @@ def _searched(search: Search, stop: threading.Event, fields: Sequence[str]) -> S
     total = found["hits"]["total"]
     is_known = total["relation"] == "eq" and search.after is None
     hits, asked = found["hits"]["hits"], body["size"]
-    if asked == 1 and search.id is None:  # whether there are more nobody knows: the next page may be empty
+    if hits and asked == 1 and search.id is None:  # whether there are more nobody knows: the next page may be empty
         hits = [*hits, None]
     most = search.size if asked > search.size else max(1, asked - 1)
     return SearchPage(hits, total["value"] if is_known else None, most)

@@ -12,11 +12,11 @@ null.
 
 import base64
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+from penstock.delivery.lookup import not_ahead
 from penstock.delivery.topics.understanding import EVERY_KIND, TopicRefused, Understanding, changes_of_records
 from penstock.kafka.positions import Partition, Place, token_of
 from penstock.kafka.records import Record
@@ -24,6 +24,7 @@ from penstock.lambdas.clients import settings, source
 from penstock.lambdas.events import NotAnEnvelope
 from penstock.lambdas.parts import Brought
 from penstock.model import Change, Namespace, Position, version_of
+from penstock.mongo.connection import cluster_time
 from penstock.mongo.lookup import sample_ids
 from penstock.mongo.retrying import ask
 
@@ -70,11 +71,10 @@ class _Records(NamedTuple):
         understanding, kinds = _understanding(self.collection), frozenset[type]()
         if any(each.form == "change-events" for each in understanding.topics):
             kinds = frozenset(map(type, ask(source(), stop, sample_ids, self.collection, _SAMPLED)))
-        now = version_of(int(time.time()), 0)  # a connector's clock may be ahead: what comes back would count as older
-        return [
-            each._replace(version=min(each.version, now)) if each.kind == "drop" else each
-            for each in understanding.changes(self.records, kinds)
-        ]
+        changes = understanding.changes(self.records, kinds)
+        if all(each.kind != "drop" for each in changes):
+            return changes
+        return not_ahead(changes, ask(source(), stop, cluster_time))
 
     def changes_to_park(self) -> Sequence[Change]:
         topics = settings().topics_of(str(self.collection))

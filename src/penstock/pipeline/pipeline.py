@@ -135,7 +135,11 @@ class Pipeline:
         after = self._completed or self.ports.checkpoints.load()  # what is completed is neither read nor counted again
         workers = ThreadPoolExecutor(self.rules.in_flight + 1, thread_name_prefix="penstock-sink")
         read = gather(
-            self.ports.source(), after, self.rules.limits, transform_by(self.routes), whole_times=not self.rules.of_load
+            self.ports.source(),
+            after,
+            self.rules.limits,
+            transform_by(self.routes),
+            whole_times=self.rules.send_within_s is None,
         )
         with self._checkpointer, workers, closing(read) as batches:
             try:

@@ -121,7 +121,7 @@ class _Line:
                     self._parts[-1].position = None  # nobody may begin again within a transaction
                 self._parts[-1].open = False
             part = _Part(batch.position, versions[-1] if versions else 0, len(events), batch.more)
-            if self._parts and not self._parts[-1].left and not events:
+            if len(self._parts) > 1 and not self._parts[-1].left and not events:
                 self._parts[-1] = part  # behind an event that waits, nothing grows with what is left out
             else:
                 self._parts.append(part)

@@ -180,6 +180,18 @@ def test_what_is_left_out_behind_an_event_that_waits_takes_no_room():
         until(lambda: case.saves.tokens[-1:] == ["idle"], lambda: case.saves.tokens)
 
 
+def test_what_is_left_out_alone_moves_the_position():
+    """In a catch-up, in which each batch says that there is more."""
+    arrived = threading.Event()
+    left_out = [batch(change(None, version), more=True) for version in range(1, 50)]
+    case = Case(source := GivenSource(*left_out, arrived.is_set), PlannedTarget())
+    with case.running():
+        try:
+            until(lambda: case.saves.tokens, lambda: len(source.left))
+        finally:
+            arrived.set()
+
+
 def test_a_position_within_a_transaction_is_never_saved():
     """Its end is known when something else follows: an id holds the place in the transaction, from its start."""
     whole, held = [change(1, 5, place) for place in range(4)], threading.Event()

@@ -67,7 +67,7 @@ def test_rows_are_taken_while_the_index_hangs_or_is_away():
 
 def test_an_answer_that_is_none_has_no_numbers_and_ends_nothing():
     """As a proxy's page with status 200, or of a source that is away, while a load is under way."""
-    client = SimpleNamespace(url="http://x", request=lambda *_: Response(200, b"<html>"))
+    client = SimpleNamespace(url="http://x", request=lambda *_, **__: Response(200, b"<html>"))
     collection = SimpleNamespace(index="orders-g1", source=Namespace("shop", "orders"), write_alias="orders-g1-write")
     plan = SimpleNamespace(collections=[collection])
     reporter = Reporter("shop", Metrics())

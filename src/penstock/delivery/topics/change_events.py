@@ -8,9 +8,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from penstock.delivery.stream_events import WRONG, StreamEvent, readable, time_of, value_of
+from penstock.delivery.stream_events import StreamEvent, readable, time_of, value_of
 from penstock.delivery.topics.keys import IdKinds, NoIds, candidates, ids_of_key, may_be_another, place_change
 from penstock.delivery.topics.texts import Unreadable, read_bson, read_json
+from penstock.documents.document_id import UNREADABLE
 from penstock.kafka.records import Record
 from penstock.model import Change, Namespace
 from penstock.mongo.events import EventReader
@@ -83,7 +84,7 @@ def _ids(key: Any, kinds: IdKinds) -> list[Any]:
     try:
         value = value_of(key)
         return candidates(key, value) if may_be_another(key, value, kinds) else [value]
-    except WRONG as error:
+    except UNREADABLE as error:
         raise Unreadable(f"its documentKey cannot be read ({type(error).__name__})") from error
 
 

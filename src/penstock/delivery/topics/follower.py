@@ -30,7 +30,7 @@ from penstock.runtime.backoff import Backoff
 from penstock.runtime.threads import ChildEvent, side_by_side
 from penstock.wiring import Adapters, Wiring
 from penstock.worker.follower import Follower
-from penstock.worker.recovery.source_rewind import RewindGuard, require_same_source
+from penstock.worker.recovery.source_rewind import RewindGuard, RewindWatch, require_same_source
 from penstock.worker.reporter import Reporter
 from penstock.worker.startup import ensure
 
@@ -115,11 +115,12 @@ class TopicFollower:
     def _serve(self, term: Term, share: _Share) -> None:
         adapters, (fed,) = share.adapters, self.plan.collections
         self.reporter.state = "live"
+        watch = RewindWatch(RewindGuard(adapters.sink, adapters, [share.generation]), self.wiring.intervals.report_s)
         pipeline = Pipeline(
             name=self.plan.name,
             ports=Ports(
                 lambda: TopicStream(term, share.start, share.reader(), share.skipped),
-                RewindGuard(adapters.sink, adapters, [share.generation]),
+                watch,
                 adapters.dead_letters,
                 term,
             ),
@@ -130,8 +131,15 @@ class TopicFollower:
             on_settled=self.reporter.settled,
             on_written=self.reporter.wrote,
         )
+
+        def run() -> None:
+            try:
+                pipeline.run(term.ending)
+            finally:
+                term.ending.set()
+
         try:
-            pipeline.run(term.ending)
+            side_by_side(term.ending, run, lambda: watch.keep_looking(term.ending))
         finally:
             share.on_end()
 

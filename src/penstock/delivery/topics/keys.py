@@ -16,9 +16,9 @@ from typing import Any
 
 from bson import Binary, Decimal128, ObjectId
 
-from penstock.delivery.stream_events import WRONG, value_of
+from penstock.delivery.stream_events import value_of
 from penstock.delivery.topics.texts import Unreadable, read_bson, read_json
-from penstock.documents.document_id import document_id
+from penstock.documents.document_id import UNREADABLE, document_id
 from penstock.kafka.records import Record
 from penstock.model import Change, Namespace, version_of
 
@@ -72,7 +72,7 @@ def ids_of_key(record: Record) -> list[Any]:
             written = _part(key, record)
             return candidates(written, value_of(written), json_text=is_text_of_json)
         return candidates(key, value_of(key), json_text=False)
-    except WRONG as error:
+    except UNREADABLE as error:
         if isinstance(error, NoIds):
             raise
         raise NoIds(
@@ -158,7 +158,7 @@ def _of_json_text(text: str) -> list[Any]:
     """Return what a text means that is itself JSON."""
     try:
         return [value_of(json.loads(text))]
-    except WRONG:
+    except UNREADABLE:
         return []
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from penstock.delivery.lookup import looked_up, newest_last
 from penstock.delivery.topics.keys import IdKinds
 from penstock.delivery.topics.understanding import Understanding
-from penstock.errors import PositionLost, Stopped
+from penstock.errors import PenstockError, PositionLost
 from penstock.kafka.member import Term
 from penstock.kafka.positions import Place, Places, by_topic, places_of, token_of
 from penstock.kafka.records import Record
@@ -62,10 +62,10 @@ def starts(term: Term, group: GroupStart, facts: TopicFacts) -> Places:
 
 
 def note_end(term: Term, group: GroupStart) -> None:
-    """Keep where a term ended, if it ended in order: nearer to what the topics still hold."""
+    """Keep what a term has committed last: nearer to what the topics still hold than where it began."""
     if term.saved:
         reached = {each: place.offset for each, place in places_of(term.saved.token).items() if place.offset >= 0}
-        with suppress(Stopped):
+        with suppress(PenstockError):  # it has ended, maybe by an error of its own
             group.note(term.topic_ids, by_topic(reached))
 
 

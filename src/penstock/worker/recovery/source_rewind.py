@@ -3,10 +3,13 @@
 check_source          at the start of a term: its identity, and its cluster time against the saved position
 require_same_source   its identity alone, for what writes without a lease: repairs and replays
 RewindGuard           while it runs: the index must hold no version above the source's cluster time
+RewindWatch           the same, looked at by a thread of its own
 """
 
+import threading
+from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from penstock.errors import SystemicFault
@@ -62,13 +65,15 @@ class RewindGuard:
     def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
         """See `penstock.ports.Sink`; raises SystemicFault when the index is ahead of the source."""
         outcomes = self.sink.write(writes, send_before=send_before)
-        if SUPERSEDED in outcomes:
-            superseded = [write for write, outcome in zip(writes, outcomes, strict=True) if outcome == SUPERSEDED]
-            self._look(superseded[:: 1 + len(superseded) // _LOOKED_AT])
+        if superseded := _some_superseded(writes, outcomes):
+            self.look(superseded)
         return outcomes
 
-    def _look(self, superseded: Sequence[Write]) -> None:
-        """The source's time is asked last: it is at or after every version that it gave until then."""
+    def look(self, superseded: Sequence[Write]) -> None:
+        """Look at these documents. Raises SystemicFault, SourceUnavailable, Stopped.
+
+        The source's time is asked last: it is at or after every version that it gave until then.
+        """
         indexes = {each.write_alias: each.index for each in self.generations}
         by_index: dict[str, list[str]] = {}
         for each in superseded:
@@ -89,6 +94,36 @@ class RewindGuard:
         adapters = self.adapters
         found = read_by_ids(adapters.client, adapters.patience, index, ids, with_source=False)
         return max((each.version for each in found.values()), default=0)
+
+
+@dataclass
+class RewindWatch:
+    """The same for the changes of a log, which are applied while the source is away: a thread of its own looks."""
+
+    guard: RewindGuard
+    every_s: float
+    _noted: deque[Write] = field(default_factory=lambda: deque(maxlen=_LOOKED_AT))
+
+    def write(self, writes: Sequence[Write], *, send_before: float | None = None) -> list[Outcome]:
+        """See `penstock.ports.Sink`."""
+        outcomes = self.guard.sink.write(writes, send_before=send_before)
+        self._noted.extend(_some_superseded(writes, outcomes))
+        return outcomes
+
+    def keep_looking(self, stop: threading.Event) -> None:
+        """Look at what was superseded, from time to time. Raises as `RewindGuard.look` does."""
+        while not stop.wait(self.every_s):
+            noted = [self._noted.popleft() for _ in range(len(self._noted))]
+            if noted:
+                self.guard.look(noted)
+
+
+def _some_superseded(writes: Sequence[Write], outcomes: Sequence[Outcome]) -> list[Write]:
+    """Return those that were superseded, spread over all of them if there are many."""
+    if SUPERSEDED not in outcomes:
+        return []
+    superseded = [write for write, outcome in zip(writes, outcomes, strict=True) if outcome == SUPERSEDED]
+    return superseded[:: 1 + len(superseded) // _LOOKED_AT]
 
 
 def _utc(version: int) -> str:
