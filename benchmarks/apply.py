@@ -102,7 +102,7 @@ def _applied(share: _Share, term: Term) -> tuple[int, float]:
             done.set()
 
     def reader() -> OwnRecords:
-        return OwnRecords(NAME, cast(Adapters, None), frozenset(), lambda: None)  # nothing is looked up
+        return OwnRecords(NAME, cast(Adapters, None), {}, lambda: None)  # nothing is looked up
 
     at_once = _AtOnce()
     pipeline = Pipeline(
