@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import bson
 from bson import json_util
-from confluent_kafka import OFFSET_END, Consumer, KafkaException, Producer, TopicCollection, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from pymongo.database import Database
 
@@ -111,8 +111,18 @@ class Topics:
         self._admin.delete_records([wanted])[wanted].result(_WITHIN_S)
 
     def forget_group(self, group: str) -> None:
-        """Delete the offsets of a group that has no members, as the brokers do once it had none for long enough."""
-        self._admin.delete_consumer_groups([group])[group].result(_WITHIN_S)
+        """Delete the offsets of a group once it has no members, as the brokers do when it had none for long enough."""
+
+        def forgotten() -> bool:
+            try:
+                self._admin.delete_consumer_groups([group])[group].result(_WITHIN_S)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.NON_EMPTY_GROUP:
+                    raise
+                return False
+            return True
+
+        until(forgotten, f"{group} has no members")
 
     def protocol_of(self, group: str) -> str:
         """The protocol by which a group shares its partitions, as the broker knows it."""
