@@ -7,6 +7,8 @@ its batch has been accepted, or is a dead letter. Until then the mapping deliver
 What the target accepted of a batch that failed is remembered while this container lives, and is not sent again then.
 """
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -59,6 +61,10 @@ _LONGEST_PAUSE_S = 10.0
 _LOOK_EVERY_S = 0.02
 
 
+class _Hangs(Stopped):
+    """An earlier invocation has not ended yet, and this one has waited for it in vain."""
+
+
 class NotGiven(PenstockError):
     """Not every event of the batch was accepted: the mapping has to deliver it again."""
 
@@ -69,9 +75,18 @@ def handler(event: Any, context: Any) -> None:
         events = events_of(event)
         try:
             _react(events, context)
+        except _Hangs as hangs:
+            _end_container(str(hangs))
         except PenstockError:
             _wait_out(context)
             raise
+
+
+def _end_container(reason: str) -> None:
+    """End the process, and with it a thread that nothing else ends; Lambda starts another one for the next call."""
+    log.error("this container ends, and another one takes the batch", reason=reason)
+    sys.stdout.flush()
+    os._exit(1)
 
 
 def _react(events: Sequence[StreamEvent], context: Any) -> None:
@@ -104,6 +119,8 @@ def _in_time(context: Any, reacting: "Reacting", events: Sequence[StreamEvent]) 
             reserve_s=reacting.answer_s + _ENDING_S,
             grace_s=reacting.answer_s,
         )
+    except _Hangs:
+        raise
     except Stopped as stopped:
         raise NotGiven(f"Reaction {reacting.name}: {stopped}.") from None
     except PenstockError:
@@ -224,7 +241,7 @@ class Reacting:
         """Give the events to the target. Raises NotGiven, SystemicFault, Stopped."""
         while not self._one_batch.acquire(timeout=_LOOK_EVERY_S):  # an invocation may have left its thread behind
             if stop.is_set():
-                raise Stopped("an earlier invocation still waits for the target")
+                raise _Hangs(f"reaction {self.name}: an earlier invocation still waits for the target")
         try:
             self._give(events, stop)
         finally:

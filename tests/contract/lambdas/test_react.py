@@ -1,5 +1,7 @@
 """The function of a reaction on a real receiver, a real index for its dead letters, and moto's Secrets Manager."""
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ import boto3
 import pytest
 
 from penstock.errors import SettingsError, SystemicFault
-from penstock.lambdas import reaction_settings
+from penstock.lambdas import react, reaction_settings
 from penstock.lambdas.events import NotAnEnvelope
 from penstock.lambdas.react import NotGiven, handler
 from testkit.react_function import ReactFunction, react_function
@@ -179,6 +181,14 @@ def test_without_an_index_for_its_dead_letter_an_event_is_not_lost(reacting, hoo
     hook.plan = lambda _: Said()
     function.call(*batch)
     assert ids(hook) == [f"shop.orders/n:1/{T}"]
+
+
+def test_a_target_that_never_returns_costs_its_container_and_not_each_later_batch(reacting, monkeypatch):
+    """A function that hangs, for one: nothing else ends its thread."""
+    function = reacting()
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    with react._reacting()._one_batch, pytest.raises(SystemExit):
+        function.call(event("insert", 1, {"n": 1}, at=T), left_s=9)
 
 
 def test_an_event_that_cannot_be_read_is_given_with_the_problem(reacting, hook):
