@@ -1,6 +1,7 @@
 """Reactions that are given the document of before the change, from a source that keeps it."""
 
 import json
+import secrets
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -28,20 +29,21 @@ def keeping(tmp_path, sink_url, index_prefix):
         pymongo.MongoClient(source.uri) as client,
         closing(Site(tmp_path, source.uri, sink_url, index_prefix)) as site,
     ):
-        client.shop.create_collection("kept", **KEPT)
-        client.shop.create_collection("plain")
-        yield site, client.shop
+        shop = client[f"own_{secrets.token_hex(4)}"]  # what another source has brought is kept by the database's name
+        shop.create_collection("kept", **KEPT)
+        shop.create_collection("plain")
+        yield site, shop
 
 
 def test_events_carry_the_document_of_before_and_its_deletes_meet_the_condition(keeping, hook, index_prefix):
     site, shop = keeping
     name = f"before-{index_prefix}".rstrip("-_").lower()[:60]
     site.settings(
-        "shop.plain",
+        f"{shop.name}.plain",
         reactions=[
             {
                 "name": name,
-                "collections": ["shop.kept", "shop.plain"],
+                "collections": [f"{shop.name}.kept", f"{shop.name}.plain"],
                 "target": "webhook",
                 "url": hook.url,
                 "secret": SECRET,
