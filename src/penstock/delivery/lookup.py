@@ -1,6 +1,6 @@
 """Changes that others brought, their documents looked up where they have none, and put in the order of versions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from penstock.documents.document_id import document_id
@@ -16,10 +16,10 @@ def looked_up(changes: Sequence[Change], adapters: Adapters) -> list[Change]:
     only the last change is; the others become deletes, which the pipeline folds into it. See `not_ahead` for drops.
     """
     last = {_document(each): place for place, each in enumerate(changes) if each.kind == "unresolved"}
-    if not last and all(each.kind != "drop" for each in changes):
-        return list(changes)
+    if not last:
+        return not_ahead(changes, lambda: adapters.ask(cluster_time))
     now = adapters.ask(cluster_time)  # whatever was in the change stream before the record, a read shows then
-    changes = not_ahead(changes, now)
+    changes = not_ahead(changes, lambda: now)
 
     def asked(place: int, change: Change) -> Change:
         if change.kind != "unresolved":
@@ -37,12 +37,14 @@ def looked_up(changes: Sequence[Change], adapters: Adapters) -> list[Change]:
     ]
 
 
-def not_ahead(changes: Sequence[Change], now: int) -> list[Change]:
-    """Return the same changes, no drop later than `now`, a cluster time of the present.
+def not_ahead(changes: Sequence[Change], ask_now: Callable[[], int]) -> list[Change]:
+    """Return the same changes, no drop later than the present cluster time, which is asked for where there is a drop.
 
     Some bear the time of a connector's clock, and what is read after a drop must not count as older.
     """
-    return [each._replace(version=min(each.version, now)) if each.kind == "drop" and now else each for each in changes]
+    if all(each.kind != "drop" for each in changes) or not (now := ask_now()):
+        return list(changes)
+    return [each._replace(version=min(each.version, now)) if each.kind == "drop" else each for each in changes]
 
 
 def newest_last(changes: Sequence[Change]) -> list[Change]:

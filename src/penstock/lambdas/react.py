@@ -61,7 +61,7 @@ _LONGEST_PAUSE_S = 10.0
 _LOOK_EVERY_S = 0.02
 
 
-class _Hangs(Stopped):
+class _Hangs(PenstockError):
     """An earlier invocation has not ended yet, and this one has waited for it in vain."""
 
 
@@ -119,8 +119,6 @@ def _in_time(context: Any, reacting: "Reacting", events: Sequence[StreamEvent]) 
             reserve_s=reacting.answer_s + _ENDING_S,
             grace_s=reacting.answer_s,
         )
-    except _Hangs:
-        raise
     except Stopped as stopped:
         raise NotGiven(f"Reaction {reacting.name}: {stopped}.") from None
     except PenstockError:

@@ -72,9 +72,7 @@ class _Records(NamedTuple):
         if any(each.form == "change-events" for each in understanding.topics):
             kinds = frozenset(map(type, ask(source(), stop, sample_ids, self.collection, _SAMPLED)))
         changes = understanding.changes(self.records, kinds)
-        if all(each.kind != "drop" for each in changes):
-            return changes
-        return not_ahead(changes, ask(source(), stop, cluster_time))
+        return not_ahead(changes, lambda: ask(source(), stop, cluster_time))
 
     def changes_to_park(self) -> Sequence[Change]:
         topics = settings().topics_of(str(self.collection))

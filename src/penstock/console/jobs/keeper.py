@@ -218,7 +218,7 @@ class JobKeeper:
         held = _Held(taken, JobReport(map(tuple, before["run"].get("lines", ()))), ChildEvent(self._closing))
         if resumed:
             held.report.say("resumed: the console that ran it before ended")
-        has_begun = resumed > 0 and job.run.total is not None
+        has_begun = job.run.total is not None
         work = Work(
             self._settings, job.name.subject, job.run.arguments, held.report, held.stop, self._intervals, has_begun
         )

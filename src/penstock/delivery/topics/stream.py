@@ -102,16 +102,13 @@ class TopicStream:
         return taken
 
     def _goes_on(self, taken: Sequence[Record], more: Sequence[Record]) -> bool:
-        last = {Partition(each.topic, each.partition): each for each in taken}
-        first = {Partition(each.topic, each.partition): each for each in reversed(more)}
+        last = {(each.topic, each.partition): each for each in taken}
+        first = {(each.topic, each.partition): each for each in reversed(more)}
         return any(self.reader.is_one_time(last[each], first[each]) for each in last.keys() & first.keys())
 
     def _batch(self, records: list[Record], places: Places, transform: SourceTransform, began: float) -> Batch:
         changes = self.reader.changes(records)
         position = self.reader.position(places, changes, records)
         size = sum(each.size for each in records)
-        return Batch(apply_transform(changes, transform), position, began, size, more=self._is_more)
-
-    @property
-    def _is_more(self) -> bool:
-        return bool(self._ahead) or not self.term.waiting.is_empty
+        more = bool(self._ahead) or not self.term.waiting.is_empty
+        return Batch(apply_transform(changes, transform), position, began, size, more=more)

@@ -18,6 +18,13 @@ from penstock.settings import Settings
 _BEHIND_S = 60
 """An index that is so far behind the one that serves would show people old documents."""
 
+_MEANWHILE: Final[dict[Role, str]] = {
+    "building": "it is being built",
+    "serving": "it is searched, since somebody has switched to it",
+    "kept": "it served in the meantime, and is kept for a way back",
+}
+"""Why an index is not the one that somebody wanted to delete."""
+
 
 def rollback(
     settings: Settings,
@@ -107,14 +114,6 @@ def _is_gone(them: Generations, record: CollectionRecord, index: str, *roles: Ro
     if index and found is None:
         say(f"{them.name}: {them.alias} points to {_serving(record).index}; {index} does not exist")
     return bool(index) and found is None
-
-
-_MEANWHILE: Final[dict[Role, str]] = {
-    "building": "it is being built",
-    "serving": "it is searched, since somebody has switched to it",
-    "kept": "it served in the meantime, and is kept for a way back",
-}
-"""Why an index is not the one that somebody wanted to delete."""
 
 
 def _drop(them: Generations, those: list[GenerationRecord], say: Say) -> None:
