@@ -66,6 +66,29 @@ def test_a_difference_is_found_and_repaired(opened: Callable[..., Tab], site: Ci
     shows(tab, "Source and index were equal")
 
 
+def test_what_is_typed_and_ticked_stays_while_the_page_changes(opened: Callable[..., Tab], site: CitySite) -> None:
+    site.damage(TOKYO)
+    tab, other = opened(), opened()
+    until_idle(tab)
+    start_verify(tab)
+    box = tab.page.get_by_label(f"Repair n:{TOKYO}")
+    until(lambda: box.count() == 1, tab.text)
+    box.check()
+    rate = tab.page.get_by_label("Documents a second")
+    rate.fill(SLOWLY)
+    tab.page.get_by_label("Seconds until").fill("2")
+    assert "Loads" not in tab.text()
+    other.open(f"/verify/{NAMESPACE}")
+    other.page.get_by_text("Load the collection again").click()
+    other.page.locator("#load-again input[data-typed]").fill(NAMESPACE)
+    other.click("Load again")
+    shows(tab, "Loads")
+    assert (box.is_checked(), rate.input_value()) == (True, SLOWLY)
+    assert tab.page.get_by_label("Seconds until").input_value() == "2"
+    tab.click("Repair the ticked documents")
+    until(lambda: site.held(TOKYO), tab.text)
+
+
 def test_two_tabs_see_one_verify_and_either_stops_it(opened: Callable[..., Tab]) -> None:
     one, other = opened(), opened()
     until_idle(other)
@@ -82,7 +105,7 @@ def test_a_verify_outlives_its_tab_and_its_console(opened: Callable[..., Tab], s
     tab = opened()
     until_idle(tab)
     start_verify(tab, rate=SLOWLY)
-    shows(tab, " a second")
+    shows(tab, " of about ")
     tab.page.context.close()
     site.console.kill()
     site.start_console()

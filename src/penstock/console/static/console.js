@@ -9,15 +9,24 @@
   document.querySelector(".top nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
 
   const say = (text) => { if (connection && connection.textContent !== text) connection.textContent = text; };
+  // Whether somebody has typed into a field, or ticked it, that is on the new page too.
+  const isFilled = (field, after) => {
+    if (field.name !== after.name) return false;
+    if (field.type === "checkbox") return field.checked !== field.defaultChecked && field.value === after.value;
+    return field.value !== field.defaultValue;
+  };
+  const filled = new WeakSet();
   const options = {
     callbacks: {
-      // What a script has drawn stays, and so does what somebody has opened or is typing.
+      // What a script has drawn stays, and so does what somebody has opened, typed or ticked.
       beforeNodeMorphed: (before, after) => {
         if (!(before instanceof Element)) return true;
         if (before.hasAttribute("data-keep")) return false;
         if (before.localName === "details" && after instanceof Element) after.toggleAttribute("open", before.open);
+        if (before.localName === "input") filled[isFilled(before, after) ? "add" : "delete"](before);
         return true;
       },
+      beforeAttributeUpdated: (name, element) => !(filled.has(element) && ["value", "checked"].includes(name)),
     },
     ignoreActiveValue: true,
   };
