@@ -275,8 +275,8 @@ class Delivery:
             items = line.take(self.target.at_once)
             pause = Backoff(stop, most_s=self.rules.longest_pause_s)
             while items:
-                self.may_send()
                 self._rest(stop)
+                self.may_send()
                 answers = self.target.send([item.event for item in items])
                 self._note_waits(answers)
                 left = [

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -75,6 +75,7 @@ class ReactionRunner:
     _from_now: bool = False
     """Whether the next term forgets the saved position, which is lost."""
     _delivery: Delivery | None = None
+    _reporting: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def name(self) -> str:
@@ -272,12 +273,15 @@ class ReactionRunner:
             self._report()
 
     def _report(self) -> None:
-        status, metrics = self._status(), self.wiring.metrics
-        metrics.set("penstock_reaction_pending", status["pending"], reaction=self.name)
-        metrics.set("penstock_reaction_lag_seconds", status["lag_s"], reaction=self.name)
-        metrics.set("penstock_reaction_stopped", float(self._state in ("stopped", "failed")), reaction=self.name)
-        if self.health:
-            self.health.reaction(self.name, status)
+        with self._reporting:  # so that an older status never comes after a newer one
+            status, metrics = self._status(), self.wiring.metrics
+            if self.health:
+                self.health.reaction(self.name, status)
+            metrics.set("penstock_reaction_pending", status["pending"], reaction=self.name)
+            metrics.set("penstock_reaction_lag_seconds", status["lag_s"], reaction=self.name)
+            metrics.set(
+                "penstock_reaction_stopped", float(status["state"] in ("stopped", "failed")), reaction=self.name
+            )
 
     def _status(self) -> dict[str, Any]:
         """Return what the state document keeps for `status`."""

@@ -1,8 +1,14 @@
 """TCP ports of this machine."""
 
+import random
 import socket
+from contextlib import suppress
+from typing import Final
 
 from penstock_tools.servers.errors import LocalServerError
+
+_GIVEN_BY_NAME: Final = range(20_000, 32_000)
+"""Below those that Linux gives to those who ask for any port (`ip_local_port_range`): nobody gets one by chance."""
 
 
 def require_free(port: int, server: str) -> None:
@@ -19,9 +25,12 @@ def require_free(port: int, server: str) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback address that are free now, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    """Return ports of the loopback address that are free now, and likely to be so when a server takes them later."""
+    sockets: list[socket.socket] = []
     try:
+        while len(sockets) < count:
+            with suppress(OSError):
+                sockets.append(socket.create_server(("127.0.0.1", random.choice(_GIVEN_BY_NAME))))
         return [each.getsockname()[1] for each in sockets]
     finally:
         for each in sockets:

@@ -58,6 +58,18 @@ def test_a_log_in_is_noted_at_once_while_wrong_tokens_are_counted():
     assert noted.entries[1] == (ANNA, "logged in", "from 10.0.0.2")
 
 
+def test_what_is_counted_when_the_console_ends_is_noted():
+    noted, stop = Noted(), threading.Event()
+    log_ins = LogIns(lambda: noted, stop, refused_every_s=3600)
+    log_ins.refused("10.0.0.1")
+    until(lambda: len(noted.entries) == 1, lambda: str(noted.entries))
+    log_ins.refused("10.0.0.2")
+    stop.set()
+    until(lambda: len(noted.entries) == 2, lambda: str(noted.entries))
+    assert noted.entries[1] == (NOBODY, "was refused", "1 wrong token from 10.0.0.2")
+    until(lambda: not log_ins._is_writing, "its thread has ended")
+
+
 def test_neither_log_ins_nor_wrong_tokens_push_out_what_somebody_did():
     entries = [{"kind": kind, "n": number} for number in range(1000) for kind in ("log-in", "refused")]
     done = [{"n": number} for number in range(600)]

@@ -4,7 +4,7 @@ import time
 
 from penstock.operations.inspect import liveness
 
-LEASE_S = 0.3
+LEASE_S = 2
 
 
 def document(*, beat=0, released=False, reported_s_ago=None):

@@ -50,7 +50,7 @@ def versions(batch: Batch) -> list[int]:
 
 def test_answers_that_belong_together_become_one_batch_with_the_last_position():
     source = ScriptedSource(answer(1, 2, more=True), answer(3))
-    [batch] = gather(source, None, WIDE, keep_none)
+    [batch] = gather(source, None, WIDE, keep_none, max_age_s=60)
     assert versions(batch) == [1, 2, 3]
     assert batch.position == Position("after (3,)", 3)
     assert batch.bytes == 30
@@ -59,8 +59,9 @@ def test_answers_that_belong_together_become_one_batch_with_the_last_position():
 def test_each_answer_is_shown_before_its_batch_is_whole():
     source = ScriptedSource(answer(1, 2, more=True), answer(3), answer(4))
     seen = []
+    three = Limits(3, 1_000_000)
     for batch in gather(
-        source, None, Limits(3, 1_000_000), keep_none, on_answer=lambda each: seen.append(versions(each))
+        source, None, three, keep_none, max_age_s=60, on_answer=lambda each: seen.append(versions(each))
     ):
         seen.append(f"batch to {versions(batch)[-1]}")
     assert seen == [[1, 2], [3], "batch to 3", [4], "batch to 4"]
@@ -91,12 +92,13 @@ def test_answers_that_come_slowly_do_not_make_a_batch_old():
 @pytest.mark.parametrize("limits", [Limits(2, 1_000_000), Limits(1000, 20)], ids=["count", "bytes"])
 def test_a_full_batch_ends(limits):
     source = ScriptedSource(answer(1, 2, more=True), answer(3, 4, more=True), answer(5))
-    assert [versions(batch) for batch in gather(source, None, limits, keep_none)] == [[1, 2], [3, 4], [5]]
+    batches = list(gather(source, None, limits, keep_none, max_age_s=60))
+    assert [versions(batch) for batch in batches] == [[1, 2], [3, 4], [5]]
 
 
 def test_a_batch_does_not_end_between_changes_of_one_cluster_time():
     source = ScriptedSource(answer(1, 2, more=True), answer(2, 2, more=True), answer(2, 3, more=True), answer(4))
-    batches = list(gather(source, None, Limits(2, 1_000_000), keep_none))
+    batches = list(gather(source, None, Limits(2, 1_000_000), keep_none, max_age_s=60))
     assert [versions(batch) for batch in batches] == [[1, 2, 2, 2, 2, 3], [4]]
 
 
@@ -108,7 +110,7 @@ def test_the_batches_of_a_load_end_within_a_range_whose_documents_have_one_versi
 
 def test_an_empty_answer_moves_the_position():
     source = ScriptedSource(answer(1, more=True), Batch([], Position("idle", 9), 0.0))
-    [batch] = gather(source, None, WIDE, keep_none)
+    [batch] = gather(source, None, WIDE, keep_none, max_age_s=60)
     assert (versions(batch), batch.position) == ([1], Position("idle", 9))
 
 
@@ -122,8 +124,8 @@ def test_what_was_read_before_an_error_is_given_before_the_error():
 
 def test_closing_ends_a_reader_that_waits_to_hand_over():
     source = ScriptedSource(*[answer(number) for number in range(100)], endless=True)
-    before = threading.active_count()
+    before = set(threading.enumerate())
     batches = gather(source, None, Limits(1, 1), keep_none)
     next(batches)
     batches.close()
-    assert threading.active_count() == before
+    assert [each.name for each in threading.enumerate() if each not in before and "reader" in each.name] == []

@@ -162,7 +162,7 @@ def test_a_position_is_never_saved_before_an_event_that_is_not_settled():
         until(lambda: len(target.taken) == 3, lambda: target.taken)
         until(lambda: "after 1" in case.saves.tokens, lambda: case.saves.tokens)
         assert set(case.saves.tokens) == {"after 1"}
-        assert case.delivery.pending == 1
+        until(lambda: case.delivery.pending == 1, lambda: case.delivery.pending)
         held.set()
         until(lambda: case.saves.tokens[-1] == "idle", lambda: case.saves.tokens)
 
@@ -266,6 +266,28 @@ def test_nothing_is_sent_without_the_lease():
         case.delivery.run(case.stop)
     assert target.sent == []
     assert case.saves.tokens == []
+
+
+def test_the_lease_is_asked_for_when_a_target_was_left_in_peace_and_not_only_before():
+    """A rest may take an hour, in which this process may have slept, and another one have taken over."""
+    rested_until = []
+
+    def may_send():
+        if rested_until and time.monotonic() > rested_until[0]:
+            raise LeaseLost("taken over")
+
+    def plan(_):
+        if rested_until:
+            case.stop.set()  # so that it ends, too, when it should not have sent
+            return Accepted()
+        rested_until.append(time.monotonic() + 0.3)
+        return TryAgain("busy", after_s=0.4)
+
+    target = PlannedTarget(plan)
+    case = Case(GivenSource(batch(change(1, 1))), target, may_send=may_send)
+    with pytest.raises(LeaseLost):
+        case.delivery.run(case.stop)
+    assert target.sent == ["shop.orders/1/1/0"]
 
 
 def test_what_is_to_be_in_the_index_first_is_not_sent_before():

@@ -19,6 +19,7 @@ from penstock.observe.wording import counted
 log = structlog.get_logger(__name__)
 
 _REFUSED_EVERY_S: Final = 30.0
+_STOP_SEEN_WITHIN_S: Final = 0.2
 _MOST_WAITING: Final = 100
 _MOST_ADDRESSES: Final = 1000
 _LONGEST_ADDRESS: Final = 100
@@ -28,9 +29,13 @@ NOBODY: Final = Person("somebody", "no token")
 
 @dataclass
 class LogIns:
-    """Notes log-ins. `activity` may raise PenstockError; then they are in the log of the console alone."""
+    """Notes log-ins, and what is counted when `stop` is set.
+
+    `activity` may raise PenstockError; then they are in the log of the console alone.
+    """
 
     activity: Callable[[], ActivityLog]
+    stop: threading.Event = field(default_factory=threading.Event)
     refused_every_s: float = _REFUSED_EVERY_S
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _let_in: list[tuple[Person, str]] = field(default_factory=list)
@@ -69,7 +74,7 @@ class LogIns:
                     if not self._wrong:
                         self._is_writing = False
                         return
-                    self._changed.wait(self._rests_s())
+                    self._changed.wait(min(self._rests_s(), _STOP_SEEN_WITHIN_S))
                 entries = self._taken()
             try:
                 activity = self.activity()
@@ -80,7 +85,9 @@ class LogIns:
 
     def _rests_s(self) -> float:
         """For how long what is refused is only counted."""
-        return 0.0 if self._refused_at is None else self._refused_at + self.refused_every_s - time.monotonic()
+        if self._refused_at is None or self.stop.is_set():
+            return 0.0
+        return self._refused_at + self.refused_every_s - time.monotonic()
 
     def _taken(self) -> list[tuple[Person, str, str, Kind]]:
         taken: list[tuple[Person, str, str, Kind]] = [

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 def routes(desk: Desk) -> list[Route]:
     """Return the routes of log-in and log-out."""
     attempts = Attempts()
-    log_ins = LogIns(lambda: desk.jobs.activity)
+    log_ins = LogIns(lambda: desk.jobs.activity, desk.stop)
 
     def log_in(request: Request, form: ImmutableMultiDict[str, str]) -> Response:
         address = _address_of(request, is_behind_proxy=desk.declared.console.behind_proxy)
