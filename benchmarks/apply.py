@@ -195,7 +195,7 @@ class Applied:
         began = time.monotonic()  # one clock for all processes
         for pipe in self._pipes:
             pipe.send("go")
-        answers = [pipe.recv() for pipe in self._pipes]
+        answers = [next(said for said in iter(pipe.recv, None) if isinstance(said, tuple)) for pipe in self._pipes]
         took = Took(max(at for _, at, _ in answers) - began, sum(cpu_s for _, _, cpu_s in answers))
         for pipe in self._pipes:
             pipe.send("leave")

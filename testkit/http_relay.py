@@ -43,6 +43,8 @@ class Relay:
     url: str
     plan: Plan = lambda _: "pass"
     asked: list[Asked] = field(default_factory=list)
+    carried_out: list[Asked] = field(default_factory=list)
+    """What the cluster has answered."""
 
     def bulks(self) -> list[Asked]:
         return [each for each in self.asked if "/_bulk" in each.path]
@@ -74,6 +76,7 @@ def relay(target: str, tls: ssl.SSLContext | None = None) -> Iterator[Relay]:
             if step in ("pass", "cut"):
                 headers = {k: v for k, v in asked.headers.items() if k.startswith("content-") and k != "content-length"}
                 answer = pool.request(asked.method, target + asked.path, body=body, headers=headers, retries=False)
+                made.carried_out.append(asked)
                 step = step if step == "cut" else Said(answer.status, answer.data)
             if isinstance(step, str):
                 self.close_connection = True

@@ -51,7 +51,7 @@ class Function:
 
         def hold(call: int) -> Invocation:
             begun.set()
-            released.wait(30)
+            released.wait(120)
             return before(call)
 
         self.answer = hold
@@ -161,7 +161,7 @@ def open_cluster(uri: str) -> Cluster:
     return Cluster(uri.partition("://")[2].partition("/")[0], None, with_user=False)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     """Look again and again until it holds."""
     end = time.monotonic() + seconds
     while not condition():

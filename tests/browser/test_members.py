@@ -68,7 +68,7 @@ def test_members_can_be_seen(browser: "Browser", address: str, theme: str, width
     for path in ("/workers", f"/collections/{NAMESPACE}"):
         page = tab.open(path)
         page.get_by_text(TOPIC).first.wait_for()
-        assert page.get_by_text("process 9").count()
+        page.get_by_text("process 9").first.wait_for()
         page.screenshot(path=tmp_path / f"{path.split('/')[1]}.png", full_page=True)
         assert tab.faults() == []
     context.close()

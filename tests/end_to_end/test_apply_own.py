@@ -205,7 +205,7 @@ def test_a_drop_waits_for_what_came_before_it_and_needs_no_load(site, database, 
         lambda: f"emptied:\n{first.errors}\n{second.errors}",
     )
     site.until_equal(database, COLL)
-    assert states(site) == ["live"]
+    until(lambda: states(site) == ["live"], lambda: states(site))
     assert not first.lines("load begins")
     assert not second.lines("load begins")
     for each in (first, second, capture):
@@ -334,7 +334,7 @@ def test_what_came_since_a_moment_is_applied_again(site, database, log):
 
 def test_an_index_that_is_deleted_while_it_is_loaded_is_loaded_again(site, database, log):
     """The processes that share the load live on, and share the next one."""
-    site.settings_of(pipeline={"load_range": 100, "load_rate": 100})
+    site.settings_of(pipeline={"load_range": 100, "load_rate": 60})
     database[COLL].insert_many([{"_id": number} for number in range(2000)])
     capture, workers = site.start("capture"), [site.start("apply"), site.start("apply")]
     index = f"{site.index(f'{database.name}.{COLL}')}-g1"

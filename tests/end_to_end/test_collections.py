@@ -2,8 +2,11 @@
 
 import re
 import secrets
+from dataclasses import replace
 
 import pytest
+
+from testkit.workspace import FAST
 
 
 @pytest.fixture
@@ -113,7 +116,7 @@ def test_an_index_that_was_deleted_is_a_lost_position_until_it_is_loaded_again(s
 def test_an_index_that_is_deleted_under_a_worker_ends_it_and_is_healed_by_loading_again(site, database):
     fill(database.items)
     site.settings(*names(database, "items"), pipeline={"on_position_lost": "stop"})
-    worker = site.start("run")
+    worker = site.start("run", intervals=replace(FAST, indexes_s=60))  # a write finds it, and no look
     worker.until_live()
     name = site.index(f"{database.name}.items")
     site.ask("DELETE", f"{name}-g1")

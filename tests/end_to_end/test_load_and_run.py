@@ -28,6 +28,11 @@ def health_of(port):
         return {"healthy": False}
 
 
+def state_of(port, name):
+    """The state of a pipeline; nothing while its worker does not answer."""
+    return health_of(port).get("pipelines", {}).get(name, {}).get("state")
+
+
 def test_load_prints_what_it_did_and_status_shows_it(run, settings, sink_url, index_prefix):
     waiting = json.loads(run("status", "--json").stdout)[0]
     assert (waiting["state"], waiting["documents_source"], waiting["documents_index"]) == ("waiting", 300, None)
@@ -79,7 +84,7 @@ def test_run_serves_health_and_ends_cleanly_while_a_standby_takes_over(started, 
     _, told = first.communicate(timeout=WITHIN_S)
     assert first.returncode == 0
     assert ("run begins" in told, "run ends" in told, "SIGTERM" in told) == (True, True, True)
-    until(lambda: health_of(ports[1])["pipelines"][database.name]["state"] == "live", "the standby has taken over")
+    until(lambda: state_of(ports[1], database.name) == "live", "the standby has taken over")
     second.send_signal(signal.SIGINT)
     second.communicate(timeout=WITHIN_S)
     assert second.returncode == 130

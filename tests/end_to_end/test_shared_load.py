@@ -118,7 +118,7 @@ def shares(site, database):
 
 
 def test_who_comes_in_the_middle_of_a_range_makes_nothing_count_twice(site, database, topics):
-    topics.create(site.settings_of(load_rate=400, load_range=1000))
+    topics.create(site.settings_of(load_rate=250, load_range=1000))
     fill(database)
     planner = site.start("load")
     planner.until_logged("load planned")
@@ -203,7 +203,7 @@ def test_two_planners_at_once_have_one_plan_and_both_see_its_end(site, database,
 
 
 def test_ctrl_c_ends_the_part_of_the_command_only(site, database, topics):
-    topics.create(site.settings_of(**SLOW))
+    topics.create(site.settings_of(**{**SLOW, "load_rate": 400}))
     fill(database)
     worker = site.start("apply")
     worker.until_live()
@@ -221,7 +221,8 @@ def test_ctrl_c_ends_the_part_of_the_command_only(site, database, topics):
     assert watching.returncode == 0, watching.stderr
     assert f"{RANGES} ranges, shared" in watching.stdout
     assert site.differences(database, COLL) == []
-    assert worker.metric("penstock_load_ranges_done") == worker.metric("penstock_load_ranges") == RANGES
+    until(lambda: worker.metric("penstock_load_ranges_done") == RANGES, worker.scrape)
+    assert worker.metric("penstock_load_ranges") == RANGES
     worker.terminate()
 
 

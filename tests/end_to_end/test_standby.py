@@ -19,7 +19,7 @@ def namespace(database):
 def pair(site, namespace):
     """Start a worker, and a second one that waits as its standby."""
 
-    def pair(*flags, lease_s=1):
+    def pair(*flags, lease_s=3):
         site.settings(namespace, pipeline={"lease_s": lease_s})
         first = site.start("run", *flags)
         first.until_logged("took the lease")

@@ -52,8 +52,12 @@ def text(console: ConsoleClient, path: str, status: int = 200) -> str:
 
 def until_text(console: ConsoleClient, path: str, *wanted: str) -> str:
     """Wait until a page says all of this."""
-    until(lambda: all(each in text(console, path) for each in wanted), lambda: plain(text(console, path)))
-    return text(console, path)
+
+    def said() -> str:
+        page = text(console, path)
+        return page if all(each in page for each in wanted) else ""
+
+    return until(said, lambda: plain(text(console, path)))
 
 
 def plain(page: str) -> str:
@@ -187,7 +191,7 @@ def test_two_tabs_start_one_verify_and_either_stops_it(at: Case, console: Consol
     assert other.post("/jobs/stop", stop).headers["location"] == path
     until_text(console, path, "stopped by Bob", "The last verify did not come to its end")
     assert other.post("/jobs/stop", stop).status == 409
-    activity = plain(text(console, "/activity"))
+    activity = plain(until_text(console, "/activity", "verify stopped"))
     assert activity.index("verify stopped") < activity.index("stopped verify") < activity.index("started verify")
 
 
@@ -196,7 +200,7 @@ def test_a_console_that_starts_again_goes_on_with_a_verify(at: Case, settings: S
     at.tamper(1, None)
     with served_console(settings, tmp_path) as console:
         console.post(path, {"wait": "8"})
-        until_text(console, path, "Source and index are being compared")
+        until_text(console, path, "Source and index are being compared", 'class="state running"')
     with served_console(settings, tmp_path) as console:
         page = until_text(console, path, "Source and index were not equal")
     assert "taken up 1 time after its console had ended" in page
@@ -217,7 +221,7 @@ def test_an_index_is_made_anew_switched_rolled_back_and_finished(
         def send(step: str, index: str, *says: str, **more: str) -> None:
             answer = console.post(path, {"step": step, "index": index, **more})
             assert answer.headers.get("location") == path, console.text(answer)
-            until_text(console, path, *says)
+            until_text(console, path, ", ended at ", *says)
 
         assert "1 collection is served by an index made with other settings" in plain(text(console, "/reindex"))
         before = text(console, path)

@@ -140,11 +140,15 @@ def test_two_who_start_the_same_at_once_get_one_job_and_the_second_hears_of_the_
     assert begun.number == 1
 
 
-def test_a_job_that_runs_in_one_console_is_not_started_or_taken_by_another(console: Any, switch: Switch) -> None:
-    at = console()
+def test_a_job_that_runs_in_one_console_is_not_started_or_taken_by_another(
+    console: Any, switch: Switch, settings: Settings
+) -> None:
+    pipeline = settings.pipeline.model_copy(update={"lease_s": 4})  # 30 beats are longer, and a slow one is shorter
+    patient = settings.model_copy(update={"pipeline": pipeline})
+    at = console(settings=patient)
     at.start(ORDERS, {}, ANN)
     until_state(at, "running")
-    other = console()
+    other = console(settings=patient)
     with pytest.raises(JobRuns, match="Ann started it"):
         other.start(ORDERS, {}, BOB)
     owner, beats = job(at).owner, 30

@@ -73,7 +73,7 @@ def read(console: ConsoleClient, path: str) -> str:
 def test_the_overview_says_that_no_worker_is_there_and_how_to_start_one(console, site):
     words = read(console, "/")
     assert f"{site.namespace} has stopped: no worker is running. penstock run" in words
-    assert "3 3 0" in words, "documents on both sides, dead letters"
+    until(lambda: "3 3 0" in read(console, "/"), lambda: read(console, "/"))  # documents on both sides, dead letters
 
 
 def test_the_overview_follows_a_worker_that_comes_and_goes(console: ConsoleClient, site: Site) -> None:

@@ -42,7 +42,7 @@ def reacting(monkeypatch, tmp_path, sink_url, hook, index_prefix):
                 "target": "webhook",
                 "url": hook.url,
                 "secret": SECRET,
-                "timeout_s": 1,
+                "timeout_s": 5,
                 **(table or {}),
             }
             its = {key: value for key, value in its.items() if value is not None}
@@ -129,7 +129,7 @@ def test_later_events_of_a_document_wait_for_the_one_that_is_not_accepted(reacti
 
 
 def test_a_slow_answer_and_a_retry_after_are_waited_for(reacting, hook):
-    function, never = reacting(), threading.Event()
+    function, never = reacting({"timeout_s": 1}), threading.Event()
     plan = iter([Said(200, after=never), Said(429, {"retry-after": "1"}), Said(500)])
     hook.plan = lambda _: next(plan, Said())
     began = time.monotonic()
@@ -137,7 +137,7 @@ def test_a_slow_answer_and_a_retry_after_are_waited_for(reacting, hook):
     never.set()
     assert time.monotonic() - began >= 2  # a second for the answer that never came, another one of rest
     assert {each.event["id"] for each in hook.posted} == {f"shop.orders/n:1/{T}"}
-    assert len(hook.posted) == 4
+    assert len(hook.posted) >= 4
 
 
 def test_an_invocation_that_ends_does_not_shorten_the_rest_that_a_target_has_asked_for(reacting, hook):

@@ -124,7 +124,7 @@ def wide_index(sink_url):
         name: {f"f{field:04}": f"word{field} tea" for field in range(name * 100, name * 100 + 100)}
         for name in range(25)
     }
-    with closing(Client(SinkSettings(url=sink_url))) as client:
+    with closing(Client(SinkSettings(url=sink_url, timeout_s=300))) as client:
         fill(client, index, {str(name): json.dumps({**fields, "number": name}) for name, fields in texts.items()})
         yield index
         assert client.request("DELETE", f"/{index}-g1").ok
@@ -261,7 +261,7 @@ def test_all_it_asks_is_a_search_of_the_alias(relayed, index_prefix):
 
 def test_an_index_that_is_away_is_a_503_in_time(relayed):
     relayed.plan = lambda _: "drop"
-    status, body, _ = get(seconds=0.6)
+    status, body, _ = get(seconds=3)
     assert (status, body) == (503, {"message": "The index did not answer in time. Try again."})
     assert len(relayed.asked) > 1
 

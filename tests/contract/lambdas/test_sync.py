@@ -22,7 +22,7 @@ from penstock.opensearch.state.store import StateStore
 from penstock.operations.check.check import check
 from penstock.operations.status.status import status
 from penstock.settings import CollectionSettings
-from testkit.sink_access import Relay, Side
+from testkit.sink_access import Asked, Relay, Said, Side
 from testkit.sync_function import AWAY, SyncFunction, T, event, forget, load, replay
 
 
@@ -142,7 +142,12 @@ def test_a_replay_that_fails_leaves_the_keys_in_the_queue(function: SyncFunction
     between.plan = lambda _: AWAY
     function.call(event("insert", "a", {"n": 1}, at=T), left_s=2)
     stop = threading.Event()
-    threading.Timer(0.5, stop.set).start()
+
+    def away(_asked: Asked) -> Said:
+        stop.set()
+        return AWAY
+
+    between.plan = away
     with pytest.raises(Exception, match="stopped while waiting"):
         replay_parked(clients.settings(), stop=stop)
     assert [each["id"] for each in function.parked()] == ['"a"']

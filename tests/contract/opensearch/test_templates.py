@@ -77,7 +77,7 @@ def test_the_template_that_adds_to_an_index_is_named_with_what_it_adds(
 def test_without_a_template_nothing_is_reported(way: Side, index_prefix: str) -> None:
     with capture_logs() as logs:
         way.generation(f"{index_prefix}orders")
-    assert logs == []
+    assert [each for each in logs if "template" in each] == []
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["composable", "legacy"])
@@ -90,7 +90,7 @@ def test_fields_that_a_template_leaves_out_of_source_are_kept_or_reported(
         made = way.generation(f"{index_prefix}orders")
     write(way, made.write_alias)
     (kept,) = way.documents(made.index).values()
-    reported = [(each["template"], each["fields"]) for each in logs]
+    reported = [(each["template"], each["fields"]) for each in logs if "template" in each]
     assert (kept, reported) == (({}, [([name], ["_source"])]) if legacy else ({"name": "two words"}, []))
 
 

@@ -151,9 +151,16 @@ def test_what_moves_is_given_its_time_once_more(made: Made) -> None:
     version = at.now()
     times = [threading.Timer(1.0, at.write, [key, {"n": -2}, version + 1]) for key in ("late", "stuck")]
     times += [threading.Timer(5.0, at.write, ["late", {"n": 0}, version + 2])]
-    for each in times:
-        each.start()
-    result = at.verify(wait_s=4)
+
+    class Begins(NoProgress):
+        """Starts the clock when the first documents are held to differ."""
+
+        def advanced(self, namespace: str, documents: int) -> None:
+            for each in times:
+                if each.ident is None:
+                    each.start()
+
+    result = at.verify(wait_s=4, telling=VerifyListener(Begins(), at.found.append))
     for each in times:
         each.join()
     assert (at.kinds(), result.tally.equal) == ({"stuck": "different"}, 1)

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from penstock_tools.servers.ports import free_ports
 from testkit.receiver import Said, kinds_of, receiver
 from testkit.workspace import until
 
@@ -106,7 +107,8 @@ def test_a_receiver_that_is_too_slow_is_given_the_event_again(site, database, na
 def test_a_receiver_that_comes_back_at_its_address_gets_everything_in_order(
     site, database, namespace, name, webhook, started
 ):
-    with receiver() as first:
+    port = free_ports(1)[0]
+    with receiver(port) as first:
         site.settings(namespace, reactions=[webhook(first)])
         worker = started(name)
         database.orders.insert_one({"_id": 1})
@@ -115,7 +117,7 @@ def test_a_receiver_that_comes_back_at_its_address_gets_everything_in_order(
         database.orders.update_one({"_id": 1}, {"$inc": {"n": 1}})
     until(lambda: "gave no answer" in worker.health()["reactions"][name]["waiting"], "it waits")
     assert worker.metric("penstock_reaction_waiting", reaction=name) == 1
-    with receiver(int(first.url.rpartition(":")[2].partition("/")[0])) as again:
+    with receiver(port) as again:
         until(lambda: len(again.of(1)) == 3, worker.errors)
         versions = [int(each["id"].rpartition("/")[2]) for each in again.of(1)]
         assert versions == sorted(versions)

@@ -107,10 +107,10 @@ def stop(process: subprocess.Popen[str], number: signal.Signals) -> None:
     children = psutil.Process(process.pid).children(recursive=True)
     assert children
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
-    assert not psutil.wait_procs(children, timeout=30)[1]
+    assert not psutil.wait_procs(children, timeout=120)[1]
 
 
 def require_left(folder: Path) -> None:

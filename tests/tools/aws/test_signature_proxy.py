@@ -3,8 +3,10 @@
 import json
 import socket
 import ssl
+import struct
 import threading
 import time
+import traceback
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -27,6 +29,7 @@ from penstock.settings import SinkSettings
 from penstock_tools.aws.domain.signature_proxy import SignatureProxy
 from penstock_tools.servers.certificate import new_certificate
 from penstock_tools.servers.errors import LocalServerError
+from testkit.workspace import until
 
 REGION = "eu-west-1"
 KEYS = {"AKIDALL": "secret of all", "AKIDREADER": "secret of reader", "AKIDSYNC": "secret of sync", "ASIATEMP": "tmp"}
@@ -452,6 +455,28 @@ class TestServing:
                 assert time.monotonic() < deadline, told
                 told += capfd.readouterr().err
         assert "SSLError" not in told
+
+    def test_a_client_that_goes_away_before_its_answer_leaves_nothing_open(self, new_proxy, certificate):
+        kept, gone = [], threading.Event()
+
+        def hold(*_):
+            try:
+                raise ValueError
+            except ValueError as error:  # whose frames keep the connection for as long as they are kept themselves
+                kept.append(error)
+            return gone.wait(60)
+
+        with new_proxy(allow={"AKIDALL": hold}) as proxy, connected(proxy, certificate) as connection:
+            connection.request("GET", "/", headers=signed(proxy, "GET", "/"))
+            until(lambda: kept, "the request has come")
+            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+            gone.set()
+            frames = traceback.walk_stack(kept[0].__traceback__.tb_frame)
+            handler = next(
+                frame.f_locals["self"] for frame, _ in frames if hasattr(frame.f_locals.get("self"), "rfile")
+            )
+            until(lambda: handler.rfile.closed, "what the server reads from is closed")
 
     def test_many_threads_write_at_once(self, client, index):
         failed = []

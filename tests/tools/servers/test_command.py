@@ -15,7 +15,7 @@ from penstock_tools.servers.command import app
 from penstock_tools.servers.errors import LocalServerError
 
 UP = [str(Path(sys.executable).with_name("penstock")), "local", "up"]
-STOP_SECONDS = 30
+STOP_SECONDS = 120
 
 
 class Up:

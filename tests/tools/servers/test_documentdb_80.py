@@ -111,7 +111,7 @@ def test_a_stream_is_followed_and_resumed(client, source):
 def following(stream, position, count):
     seen = []
     with closing(stream.batches(position, whole)) as batches:
-        for _ in range(100):
+        for _ in range(600):
             seen += [(change.kind, change.id) for change in next(batches).changes]
             if len(seen) >= count:
                 break

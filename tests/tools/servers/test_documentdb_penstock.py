@@ -23,7 +23,7 @@ from testkit.source_twins import whole
 
 ORDERS = Namespace("shop", "orders")
 LOG_SIZE = 100
-IDLE_BATCHES = 40
+IDLE_BATCHES = 600
 """So many answers without what a test waits for, and it will not come."""
 
 

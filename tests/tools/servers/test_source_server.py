@@ -183,7 +183,7 @@ def test_a_write_waits_for_the_transaction_that_has_the_document(client, things)
             waiting = pool.submit(things.update_one, {"_id": 1}, {"$inc": {"v": 1}}, upsert=True)
             with pytest.raises(TimeoutError):
                 waiting.result(timeout=0.3)
-        assert waiting.result(timeout=5).upserted_id == 1
+        assert waiting.result(timeout=60).upserted_id == 1
         assert [stream.next()["operationType"] for _ in range(2)] == ["delete", "insert"]
     assert things.find_one() == {"_id": 1, "v": 1}
 

@@ -81,7 +81,7 @@ class _SignatureHandler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    rbufsize = wbufsize = 1 << 16
+    rbufsize = 1 << 16
     server: SignatureServer
 
     def _serve(self) -> None:

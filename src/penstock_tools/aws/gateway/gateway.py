@@ -129,7 +129,6 @@ class _GatewayServer(ThreadingHTTPServer):
 class _GatewayHandler(BaseHTTPRequestHandler):
     server: _GatewayServer
     protocol_version = "HTTP/1.1"
-    wbufsize = -1
     disable_nagle_algorithm = True
 
     def _serve(self) -> None:

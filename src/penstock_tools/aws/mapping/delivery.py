@@ -46,9 +46,7 @@ class Delivery:
     def deliver(self, batch: MappingBatch, reader: Reader) -> None:
         """Deliver a batch; only then move the position. Raises Stopped, MustDisable."""
         self.counters.oversized += batch.oversized
-        if self._send(batch, reader):
-            self._last = batch if batch.payload else self._last
-        else:
+        if not self._send(batch, reader):
             self.counters.skipped += batch.events
         self._store.commit(self._record, batch.position)
 
@@ -92,6 +90,8 @@ class Delivery:
         except Exception as error:  # noqa: BLE001 (anything that prevents a call is a failed call)
             log.warning("function could not be called", function=self._record.function, error=repr(error)[:200])
             failed = True
+        if not failed:
+            self._last = batch
         self.counters.errors += failed
         self.counters.delivered += 0 if failed else batch.events
         self.counters.iterator_age_ms = max(0, int((time.time() - seconds_of(batch.time)) * 1000))

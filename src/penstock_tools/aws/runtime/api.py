@@ -114,7 +114,6 @@ class _RuntimeServer(ThreadingHTTPServer):
 class _RuntimeHandler(BaseHTTPRequestHandler):
     server: _RuntimeServer
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # one packet for head and body; else every call waits for a delayed acknowledgement
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
