@@ -49,8 +49,9 @@ class PenstockProcess:
 
     @property
     def partitions(self) -> int:
-        """How many partitions it was assigned last."""
-        return next((int(each["partitions"]) for each in reversed(self.lines("partitions assigned"))), 0)
+        """How many partitions of the collection it was assigned last; those of a shared load are another group's."""
+        assigned = [each for each in self.lines("partitions assigned") if not each["group"].endswith(".load")]
+        return int(assigned[-1]["partitions"]) if assigned else 0
 
     def kill(self) -> None:
         """End it as a crash would."""
