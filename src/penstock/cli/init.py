@@ -17,7 +17,7 @@ def init(
 ) -> None:
     """Write a commented settings file: every setting with its default, and the values given as flags.
 
-    With --source-uri, the file gets a table for each collection of that server. A password is never written to it.
+    With --source-uri, the file gets a table for each collection of that server. It never gets a password or a key.
     """
     from penstock.operations import init as writing
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from penstock.settings import Settings
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_AGE = re.compile(r"(\d{1,6})([smhdw])")
+_AGE = re.compile(r"(\d{1,5})([smhdw])")
 
 
 def age(text: str) -> timedelta:

@@ -1,5 +1,6 @@
 """`penstock mapping ...`."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -70,12 +71,18 @@ def _report(documents: int, proposal: "Proposal", collection: CollectionSettings
     if output or conflicts:
         yield f"to do, in the [[collections]] table of {collection.namespace}:"
     if output:
-        yield f'  mapping_file = "{output}"'
+        yield f"  mapping_file = {json.dumps(str(_as_named(output)), ensure_ascii=False)}"
     if conflicts:
         yield f"  conflicts = {{ {', '.join(map(_policy, conflicts))} }}"
 
 
-def _policy(remark: "Remark") -> str:
-    import json
+def _as_named(output: Path) -> Path:
+    """The file as the settings name it, whose names of files begin at the settings file."""
+    from penstock.documents.user_function import folder
 
+    its = folder()
+    return output if its is None or its.resolve() == Path.cwd() else output.resolve()
+
+
+def _policy(remark: "Remark") -> str:
     return f'{json.dumps(remark.path)} = "{remark.policy}"'

@@ -1,9 +1,10 @@
-"""Dotted paths in documents: select, drop, move and reshape fields, also within arrays of documents.
+"""Dotted paths in documents: select, drop, rename and reshape fields, also within arrays of documents.
 
-`items.sku` is the field `sku` of the document `items`, or of every document in the array `items`.
+`items.sku` is the field `sku` of the document `items`, or of every document in the array `items`. What is selected or
+dropped may also have a name with dots, `{"items.sku": 1}`, which the index takes for the same path.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from penstock.errors import DocumentError
@@ -27,8 +28,9 @@ def select(document: BsonDocument, paths: PathTree) -> BsonDocument:
     """Return a document with only the named fields, in its own order, without array elements that have none of them."""
     selected = {}
     for name, value in document.items():
-        if name in paths:
-            chosen = _select_within(value, paths[name]) if paths[name] else value
+        inner = paths.get(name) if "." not in name else _within(paths, name)
+        if inner is not None:
+            chosen = _select_within(value, inner) if inner else value
             if chosen is not _ABSENT:
                 selected[name] = chosen
     return selected
@@ -42,21 +44,34 @@ def drop(document: BsonDocument, paths: PathTree) -> None:
         else:
             for within in _documents(document.get(name)):
                 drop(within, inner)
+    for name in [each for each in document if "." in each] if paths else ():
+        found = _within(paths, name)
+        if found:
+            for within in _documents(document[name]):
+                drop(within, found)
+        elif found is not None:
+            del document[name]
 
 
-def move(document: BsonDocument, old: str, new: str) -> None:
-    """Move a field to another name or path, in place; values from an array of documents become an array there.
+def rename(document: BsonDocument, names: Mapping[str, str]) -> None:
+    """Move fields to other names or paths, in place; values from an array of documents become an array there.
 
-    Raises DocumentError if there is already a field, so that no value is lost.
+    All are taken before any is put back: the old names are the source's, so two fields may change places. A field
+    within another one that moves, too, is taken first. Raises DocumentError if there is already a field, so that no
+    value is lost.
     """
-    source, target = old.split("."), new.split(".")
-    shared = 0
-    while shared < min(len(source), len(target)) - 1 and source[shared] == target[shared]:
-        shared += 1
-    for within in _at(document, source[:shared]):
-        value = _take(within, source[shared:])
-        if value is not _ABSENT and not _put(within, target[shared:], value):
-            raise DocumentError(f"rename of `{old}` to `{new}`: the document already has a field there")
+    taken = []
+    for old in sorted(names, key=lambda path: path.count("."), reverse=True):
+        source, target = old.split("."), names[old].split(".")
+        shared = 0
+        while shared < min(len(source), len(target)) - 1 and source[shared] == target[shared]:
+            shared += 1
+        for within in _at(document, source[:shared]):
+            if (value := _take(within, source[shared:])) is not _ABSENT:
+                taken.append((within, target[shared:], value, old))
+    for within, target, value, old in taken:
+        if not _put(within, target, value):
+            raise DocumentError(f"rename of `{old}` to `{names[old]}`: the document already has a field there")
 
 
 def reshape(document: BsonDocument, path: str, form: Callable[[Any], Any]) -> None:
@@ -69,6 +84,17 @@ def reshape(document: BsonDocument, path: str, form: Callable[[Any], Any]) -> No
 
 def _each(value: Any, form: Callable[[Any], Any]) -> Any:
     return [_each(inner, form) for inner in value] if isinstance(value, list | tuple) else form(value)
+
+
+def _within(paths: PathTree, name: str) -> PathTree | None:
+    """Return the paths within a field whose name has dots: none of them for the whole field, None if it has no path."""
+    for piece in name.split("."):
+        if piece not in paths:
+            return None
+        paths = paths[piece]
+        if not paths:
+            return paths
+    return paths
 
 
 def _grow(branch: PathTree, names: list[str]) -> None:

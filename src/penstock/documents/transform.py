@@ -76,8 +76,7 @@ class Transform:
             if returned is None:
                 return None
             selected = returned
-        for old, new in self._rename.items():
-            field_paths.move(selected, old, new)
+        field_paths.rename(selected, self._rename)
         for path, form in self._shapes:
             give_shape(selected, path, form)
         return selected
@@ -87,7 +86,7 @@ class Transform:
         kept = deepcopy(identity) if isinstance(identity, dict | list) else identity
         try:
             returned = function(document)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise DocumentError(f"function {self._name} raised {type(error).__name__} {place_of(error)}") from error
         if returned is not None and not isinstance(returned, dict):
             raise DocumentError(

@@ -43,9 +43,10 @@ def import_function(named: str, of: str, *, takes: str = "document") -> UserFunc
     where = f"{of}: function {named}"
     try:
         module = _module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         cause = f"{type(error).__name__}: {str(error)[:200]}"
-        advice = f"put {module_name}.py next to penstock.toml or install it, and try `python -c 'import {module_name}'`"
+        file = f"{module_name.replace('.', '/')}.py"
+        advice = f"put {file} next to penstock.toml or install it, and try `python -c 'import {module_name}'`"
         raise SettingsError(f"{where}: the module {module_name} cannot be imported ({cause}); {advice}") from error
     function = getattr(module, name, None)
     if not callable(function):
@@ -80,7 +81,13 @@ def _module(name: str) -> ModuleType:
             with _siblings(folder):
                 own = _own(top, spec)
                 return own if name == top else importlib.import_module(name)
-    return importlib.import_module(name)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        plain = next((each / top for each in (*_folders, Path.cwd()) if (each / top).is_dir()), None)
+        if plain and error.name == top:
+            raise ImportError(f"the folder {plain} has no __init__.py; add one, which may be empty") from None
+        raise
 
 
 def _own(name: str, spec: ModuleSpec) -> ModuleType:

@@ -281,6 +281,8 @@ def _password_of(settings: SourceSettings) -> str | None:
         raise SettingsError(
             f"[source] password_file: {path} cannot be read ({error.strerror}); name a file this user may read."
         ) from error
+    except UnicodeDecodeError:
+        raise SettingsError(f"[source] password_file: {path} is not text in UTF-8; write the password so.") from None
 
 
 def _client(settings: SourceSettings, login: Login) -> SourceClient:

@@ -100,8 +100,9 @@ def settings_file(
 
 
 def without_password(given: dict[str, Any]) -> dict[str, Any]:
-    """The same values with user and password taken out of the connection string; the user becomes `username`."""
-    kept = {name: value for name, value in given.items() if value is not None and not name.endswith("_password")}
+    """The same values without secrets, also those in the connection string; the user there becomes `username`."""
+    secrets = {row.parameter for row in settings_table() if row.is_secret and row.parameter != "source_uri"}
+    kept = {name: value for name, value in given.items() if value is not None and name not in secrets}
     credentials = _CREDENTIALS.search(kept.get("source_uri", ""))
     if credentials:
         kept["source_uri"] = _CREDENTIALS.sub("", kept["source_uri"])

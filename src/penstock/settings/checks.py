@@ -21,9 +21,17 @@ RESERVED_FIELD = "_penstock"
 
 EVERY_INTERFACE = ("", "0.0.0.0", "::")  # noqa: S104 (compared, not bound)
 
+_LONGEST_SHOWN = 200
+"""Characters of what is given as the name of a file; anything else may be a file's secret content."""
+
 _NOT_IN_INDEX_NAMES = '\\/*?"<>| ,#:'
 _NOT_IN_DATABASE_NAMES = '/\\. "$\0'
 _SYSTEM_DATABASES = ("admin", "config", "local")
+
+
+def matches(pattern: str, namespace: str) -> bool:
+    """Whether a pattern matches a namespace."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split(PATTERN_SIGN))), namespace, re.DOTALL) is not None
 
 
 def check_database_uri(uri: str) -> str:
@@ -257,8 +265,14 @@ def check_function(name: str | None) -> str | None:
 
 def existing_file(path: Path) -> Path:
     """Check that the file exists now; the code that uses it reads it later."""
-    if not path.is_file():
-        raise ValueError(f"names a file that does not exist: {path}")
+    try:
+        is_there = path.is_file()
+    except OSError as error:  # of a folder that this user may not enter; a text that is no name of a file
+        raise ValueError(f"names a file that cannot be looked at: {error.strerror}") from None
+    if not is_there:
+        name = str(path)
+        is_name = len(name) <= _LONGEST_SHOWN and name.isprintable()
+        raise ValueError(f"names a file that does not exist{f': {name}' if is_name else ', but holds a longer text'}")
     return path
 
 

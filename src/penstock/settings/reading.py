@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from penstock.errors import SettingsError
+from penstock.settings import checks
 from penstock.settings.aws_names import ALIASES, SIGNED_BY
 from penstock.settings.checks import collisions, secret_variable
 from penstock.settings.collections import CollectionSettings
@@ -56,11 +57,28 @@ class _Given:
 
     def choose(self, tables: Sequence[Any]) -> None:
         """Keep only these collections. What the file says about one of them holds for what its table does not set."""
-        declared = {table.get("namespace"): table for table in self.collections if isinstance(table, dict)}
+        declared = {
+            name: table
+            for table in self.collections
+            if isinstance(table, dict) and isinstance(name := table.get("namespace"), str)
+        }
         self.collections = [
-            {**declared.get(table.get("namespace"), {}), **table} if isinstance(table, dict) else table
+            {**_said_of(table.get("namespace"), declared), **table} if isinstance(table, dict) else table
             for table in tables
         ]
+
+
+def _said_of(namespace: Any, declared: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the table of a collection, else that of the first pattern that matches it."""
+    if not isinstance(namespace, str):
+        return {}
+    if namespace in declared or checks.PATTERN_SIGN in namespace:
+        return declared.get(namespace, {})
+    for name, table in declared.items():
+        if checks.PATTERN_SIGN in name and checks.matches(name, namespace):
+            index, coll = table.get("index"), namespace.partition(".")[2]
+            return {**table, "index": index.replace(checks.COLLECTION_PLACE, coll.lower())} if index else table
+    return {}
 
 
 def read_settings(

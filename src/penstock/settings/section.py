@@ -14,5 +14,10 @@ class Section(BaseModel):
     """A section of the settings: unknown names are refused, values are immutable."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True, defer_build=True
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        hide_input_in_errors=True,
+        defer_build=True,
+        allow_inf_nan=False,
     )

@@ -155,6 +155,16 @@ class TestNewFields:
         assert orders.found_by({"term": {"plain.keyword": str(mixed[1]).lower()}}) == {"0"}
         assert orders.attempts("mixed") == 2
 
+    def test_so_it_is_within_a_nested_field(self, way: Side, index_prefix: str, tmp_path: Path) -> None:
+        nested = {"mappings": {"properties": {"lines": {"type": "nested", "include_in_root": True}}}}
+        (tmp_path / "mapping.json").write_text(json.dumps(nested))
+        orders = Guarded(way, f"{index_prefix}a", mapping_file=tmp_path / "mapping.json")
+        document = {"lines": [{"of": {"quantity": 1}}, {"of": {"quantity": "two"}}]}
+        assert orders.write(document) == [WRITTEN]
+        assert orders.indexed()["0"] == document
+        of_lines = {"path": "lines", "query": {"match": {"lines.of.quantity": "two"}}}
+        assert orders.found_by({"nested": of_lines}) == {"0"}
+
     def test_two_shapes_in_the_first_document_stay_refused(self, way: Side, index_prefix: str) -> None:
         orders = Guarded(way, f"{index_prefix}a")
         (refused,) = orders.write({"a": [{"v": 1}, {"v": {"x": 1}}]})

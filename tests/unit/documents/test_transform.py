@@ -81,6 +81,36 @@ def test_fields_are_selected_and_renamed_through_arrays_of_documents(rules, expe
     assert body(transform(**rules)) == expected
 
 
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ({"exclude": ["a"]}, {"b": {"x.y": 2}}),
+        ({"exclude": ["a.secret"]}, {"a.shown": {"z": 3}, "b": {"x.y": 2}}),
+        ({"exclude": ["a.shown.z", "a.secret", "b.x.y"]}, {"a.shown": {}, "b": {}}),
+        ({"include": ["a.secret", "b.x"]}, {"a.secret": "s3", "b": {"x.y": 2}}),
+        ({"include": ["a.shown.z"]}, {"a.shown": {"z": 3}}),
+        ({"include": ["a"]}, {"a.secret": "s3", "a.shown": {"z": 3}}),
+    ],
+)
+def test_a_name_with_dots_is_the_same_path_as_in_the_index(rules, expected):
+    stored = {"_id": ObjectId(HEX), "a.secret": "s3", "a.shown": {"z": 3}, "b": {"x.y": 2}}
+    assert body(transform(**rules), stored) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ({"a": "b", "b": "e"}, {"b": 1, "e": 2, "c": {"d": 3}}),
+        ({"a": "b", "b": "a"}, {"b": 1, "a": 2, "c": {"d": 3}}),
+        ({"c": "x", "c.d": "y"}, {"a": 1, "b": 2, "x": {}, "y": 3}),
+        ({"c.d": "y", "c": "x"}, {"a": 1, "b": 2, "x": {}, "y": 3}),
+    ],
+)
+def test_renames_take_the_names_of_the_source_in_whatever_order_they_stand(names, expected):
+    stored = {"_id": ObjectId(HEX), "a": 1, "b": 2, "c": {"d": 3}}
+    assert body(transform(rename=names), stored) == expected
+
+
 def test_a_rename_onto_something_else_is_the_documents_error_and_loses_nothing():
     with pytest.raises(DocumentError, match="rename of `name`"):
         transform(rename={"name": "address.city"})(document())
@@ -125,6 +155,20 @@ def test_a_function_that_raises_is_the_documents_error_without_what_it_says_of_t
     assert str(caught.value) == "function failing:fail raised KeyError in line 2 of failing.py"
 
 
+def test_a_function_that_ends_the_program_ends_the_document_only(module):
+    module("leaving", "import sys\ndef leave(document):\n    sys.exit(document['city'])\n")
+    with pytest.raises(DocumentError) as caught:
+        transform(function="leaving:leave")({"_id": 1, "city": "Nice"})
+    assert str(caught.value) == "function leaving:leave raised SystemExit in line 3 of leaving.py"
+
+
+def test_a_folder_that_is_no_package_is_named(module, tmp_path):
+    (tmp_path / "plain").mkdir()
+    module("plain/inner", "def f(document): return document\n")
+    with pytest.raises(SettingsError, match=r"plain has no __init__\.py; add one, .*; put plain/inner\.py next to"):
+        transform(function="plain.inner:f")
+
+
 def test_a_function_that_does_not_take_one_argument_is_refused_at_the_start(module):
     module("pairs", "def two(document, other):\n    return document\n")
     with pytest.raises(SettingsError, match="pairs:two: it does not accept one argument, the document"):
@@ -149,6 +193,7 @@ def test_a_function_that_returns_what_has_no_form_is_the_documents_error(module)
         (None, "absent_module:f", "ModuleNotFoundError"),
         ("def f(:\n", "broken:f", "SyntaxError"),
         ("raise RuntimeError('no licence')\n", "broken:f", "RuntimeError: no licence"),
+        ("import sys\nsys.exit(3)\n", "broken:f", "SystemExit: 3"),
         ("def g(document): ...\n", "broken:f", "has no function of that name"),
         ("f = 5\n", "broken:f", "which is not a function"),
     ],

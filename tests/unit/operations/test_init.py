@@ -23,6 +23,13 @@ def test_a_setting_of_a_collection_that_is_uncommented_lands_in_its_table():
     assert content["observe"] == {}
 
 
+def test_secrets_that_were_given_are_not_written():
+    given = {"sink_url": "https://search:9200", "sink_api_key": "TOPSECRET", "source_password": "TOPSECRET"}
+    text = settings_file([], given=given)
+    assert 'url = "https://search:9200"' in text
+    assert "TOPSECRET" not in text
+
+
 def test_without_a_server_the_table_is_an_example_to_uncomment():
     text = settings_file([])
     assert "collections" not in tomllib.loads(text)

@@ -223,6 +223,32 @@ def test_chosen_collections_keep_what_the_file_says_of_them(write):
     assert [(each.namespace, each.alias) for each in chosen] == [("a.b", "x"), ("z.z", "z.z")]
 
 
+def test_a_chosen_collection_keeps_what_a_pattern_says_of_it(write):
+    """A field that must not be indexed, for one."""
+    file = write('[[collections]]\nnamespace = "shop.*"\nindex = "live-{collection}"\nexclude = ["password"]\n')
+    found, other = read_settings(file=file, chosen=["shop.Orders", "other.orders"]).collections
+    assert (found.namespace, found.alias, found.exclude) == ("shop.Orders", "live-orders", ("password",))
+    assert (other.alias, other.exclude) == ("other.orders", ())
+
+
+@pytest.mark.parametrize("table", ['namespace = ["a.b", "a.c"]', "namespace = 5"])
+def test_a_namespace_that_is_no_text_is_said_also_beside_chosen_collections(write, table):
+    file = write(f"[[collections]]\n{table}\n")
+    assert read_settings(file=file, chosen=["a.b"]).collections[0].namespace == "a.b"
+    assert "must be a text" in problems(file=file)[0]
+
+
+def test_a_number_must_be_finite():
+    assert "must be a finite number" in problems(environ={"PENSTOCK_SINK_TIMEOUT_S": "inf"})[0]
+
+
+@pytest.mark.parametrize("text", ["-----BEGIN PRIVATE KEY-----\nsecret\n", "secret" * 100], ids=["lines", "long"])
+def test_what_is_no_name_of_a_file_is_not_shown(text):
+    (problem,) = problems(environ={"PENSTOCK_SOURCE_TLS_CA_FILE": text})
+    assert "names a file that" in problem
+    assert "secret" not in problem
+
+
 def test_a_worker_without_collections_is_told_how_to_name_one():
     assert "add a [[collections]] table" in problems(need_collections=True)[0]
     assert read_settings().collections == ()

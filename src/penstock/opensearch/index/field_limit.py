@@ -15,6 +15,7 @@ from penstock.settings import CollectionSettings
 log = structlog.get_logger(__name__)
 
 _OPENSEARCHS_OWN = 1000
+_OF_A_NESTED_FIELD = ("type", "include_in_parent", "include_in_root")
 
 
 def count_fields(mappings: Mapping[str, Any]) -> int:
@@ -59,9 +60,24 @@ def take_no_new_fields(client: Client, patience: RetryForever, alias: str) -> bo
 
 def map_field(client: Client, patience: RetryForever, alias: str, path: str, mapping: Mapping[str, Any]) -> str:
     """Map a field; return why the index keeps the mapping it has, empty if it accepted this one."""
-    for name in reversed(path.split(".")):
-        mapping = {"properties": {name: mapping}}
-    return _put(client, patience, f"{alias}/_mapping", dict(mapping))
+    *parents, last = path.split(".")
+    kinds = _kinds_of(client, patience, alias, parents)
+    body: dict[str, Any] = {"properties": {last: dict(mapping)}}
+    for name, kind in zip(reversed(parents), reversed(kinds), strict=True):
+        body = {"properties": {name: {**kind, **body}}}
+    return _put(client, patience, f"{alias}/_mapping", body)
+
+
+def _kinds_of(client: Client, patience: RetryForever, alias: str, parents: list[str]) -> list[dict[str, Any]]:
+    """Return what must be said again of each parent: OpenSearch takes an object without a type for not nested."""
+    described = ask(client, patience, "GET", f"/{quote(alias, safe='')}/_mapping").json()
+    index: Mapping[str, Any] = next(iter(described.values()), {}) if isinstance(described, dict) else {}
+    within = index.get("mappings", {})
+    kinds = []
+    for name in parents:
+        within = within.get("properties", {}).get(name, {})
+        kinds.append({each: within[each] for each in _OF_A_NESTED_FIELD if each in within})
+    return kinds
 
 
 def _put(client: Client, patience: RetryForever, path: str, body: dict[str, Any]) -> str:

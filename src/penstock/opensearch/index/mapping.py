@@ -118,6 +118,7 @@ def explicit(body: Mapping[str, Any]) -> dict[str, Any]:
     settings = {**_SAID_SETTINGS, **body["settings"]}
     mappings = {**_SAID_MAPPINGS, **body["mappings"]}
     if included := mappings["_source"].get("includes"):
+        included = included.split(",") if isinstance(included, str) else included
         mappings["_source"] = {**mappings["_source"], "includes": [*included, RESERVED_FIELD]}
     return {**body, "settings": settings, "mappings": mappings}
 
@@ -204,6 +205,18 @@ def read_mapping(path: Path | None) -> dict[str, Any]:
     return dict(parsed)
 
 
+_KINDS: Final = {"properties": dict, "_source": dict, "_meta": dict, "_routing": dict, "dynamic_templates": list}
+
+
+def _no_objects(mapping: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Say which fields are not mapped by an object."""
+    for name, each in mapping.get("properties", {}).items():
+        if not isinstance(each, dict) or not isinstance(each.get("properties", {}), dict):
+            yield f'the field `{prefix}{name}` must be an object, such as {{"type": "keyword"}}.'
+        else:
+            yield from _no_objects(each, f"{prefix}{name}.")
+
+
 def _problems(parsed: Any) -> list[str]:
     if not isinstance(parsed, dict):
         return ["must be a JSON object with `mappings`, `settings` or both."]
@@ -216,10 +229,15 @@ def _problems(parsed: Any) -> list[str]:
     problems += [f"`{name}` must be an object." for name in parsed if not isinstance(parsed[name], dict)]
     if problems:
         return problems
-    properties = parsed.get("mappings", {}).get("properties", {})
-    if not isinstance(properties, dict):
-        return ["`mappings.properties` must be an object."]
-    if RESERVED_FIELD in properties:
+    mappings = parsed.get("mappings", {})
+    problems = [
+        f"`mappings.{name}` must be {'a list' if kind is list else 'an object'}."
+        for name, kind in _KINDS.items()
+        if name in mappings and not isinstance(mappings[name], kind)
+    ]
+    if problems := problems or [*_no_objects(mappings)]:
+        return problems
+    if RESERVED_FIELD in mappings.get("properties", {}):
         problems.append(f"the field `{RESERVED_FIELD}` is reserved for penstock; leave it out.")
     routing = parsed.get("mappings", {}).get("_routing")
     if isinstance(routing, dict) and str(routing.get("required", "")).lower() == "true":

@@ -80,7 +80,7 @@ def _collection_findings(collection: CollectionSettings) -> Iterator[CheckFindin
     try:
         Transform(collection)
     except SettingsError as error:
-        yield failure("settings", subject, str(error), "put the module next to penstock.toml, or install it")
+        yield failure("settings", subject, str(error))
     else:
         what = f"function {collection.function} was found" if collection.function else "the fields are declared"
         yield ok("settings", subject, what)

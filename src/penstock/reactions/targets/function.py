@@ -35,9 +35,9 @@ class FunctionTarget:
             self._function(orjson.loads(event.body))
         except (ConnectionError, TimeoutError) as error:
             return TryAgain(self._said(error))
-        except Exception as error:  # noqa: BLE001 (it is somebody else's)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (it is somebody else's)
             return Refused(self._said(error))
         return Accepted()
 
-    def _said(self, error: Exception) -> str:
+    def _said(self, error: BaseException) -> str:
         return f"function {self._name} raised {type(error).__name__} {place_of(error)}"

@@ -3,13 +3,13 @@
 Pure: who found the collections, and when, is for others (`patterns`).
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from penstock.kafka.log import name_problem, topic_of
 from penstock.model import Namespace
 from penstock.settings import CollectionSettings, FoundCollection, Settings
+from penstock.settings.checks import matches
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,7 @@ def matching(settings: Settings, there: Iterable[Namespace]) -> dict[str, list[N
     found: dict[str, list[Namespace]] = {}
     names = sorted(set(there))
     for pattern in patterns_of(settings):
-        expression = re.compile(".*".join(map(re.escape, pattern.namespace.split("*"))), re.DOTALL)
-        its = [each for each in names if str(each) not in taken and expression.fullmatch(str(each))]
+        its = [each for each in names if str(each) not in taken and matches(pattern.namespace, str(each))]
         found[pattern.namespace] = its
         taken |= set(map(str, its))
     return found
