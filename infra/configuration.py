@@ -341,6 +341,7 @@ class Configuration:
         return cls(**values)
 
 
+_FEWEST_ZONES = 2
 _TOGETHER = (
     ("vpc_id", "vpc_subnets", "vpc_zones"),
     ("cluster_arn", "cluster_endpoint", "cluster_group", "cluster_secret"),
@@ -389,6 +390,8 @@ def _incomplete(given: dict[str, Any]) -> list[str]:
     ]
     if len(_listed(given, "vpc_subnets")) != len(_listed(given, "vpc_zones")):
         problems.append("vpc_zones must have a zone for each of vpc_subnets, in their order.")
+    elif "vpc_zones" in given and len(set(_listed(given, "vpc_zones"))) < _FEWEST_ZONES:
+        problems.append("vpc_zones must name two zones or more.")
     problems += [f"{name} needs {other}." for name, other in _WITH if name in given and other not in given]
     return problems
 
@@ -483,7 +486,14 @@ def _undeployable_topics(values: dict[str, Any]) -> list[str]:
 
 
 def _reachable(reaction: ReactionSettings, egress: Egress) -> None:
-    """Raise ValueError for a webhook that the network of functions and tasks does not reach."""
+    """Raise ValueError for a target that the network of functions and tasks does not reach."""
+    if egress == "endpoints" and reaction.target == "eventbridge":
+        if reaction.region or str(reaction.bus).startswith("arn:"):
+            raise ValueError(
+                "bus: with egress=endpoints only buses of the deployment's own region are reached; give the bus by its"
+                " name, without a region, or choose egress=nat"
+            )
+        return
     if not reaction.url:
         return
     url = urlsplit(reaction.url)

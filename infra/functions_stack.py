@@ -92,7 +92,7 @@ class LambdaStack(Stack):
         )
         of_servers = ServerAlarms(self, "Alarms", cluster=cluster, domain=domain)
         alarms = [alarm for part in (sync, worker, *reacting) if part for alarm in part.alarms]
-        alarms += [*own_alarms, *of_servers.all]
+        alarms += [*own_alarms, *operations.alarms, *of_servers.all]
         if configuration.alarm_email:
             send_mail(of_servers, alarms, configuration.alarm_email, about=APPLICATION)
         SyncDashboard(

@@ -1,6 +1,6 @@
 """The OpenSearch domain."""
 
-from typing import Any
+from typing import Any, Final
 
 from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
@@ -17,6 +17,9 @@ from penstock_cdk.parts import Domain
 
 ENGINE = opensearch.EngineVersion.OPENSEARCH_3_3
 """The release that the local platform runs, and therefore the one that penstock is tested with."""
+
+_MOST_ZONES: Final = 3
+"""OpenSearch Service spreads a domain over two zones, or over three."""
 
 
 class OpenSearchStack(Stack):
@@ -79,7 +82,11 @@ class OpenSearchStack(Stack):
 
     def _production(self) -> dict[str, Any]:
         """A data node in each zone, three dedicated masters, a key of its own, logs; it outlives the stack."""
-        zones = len(self._private_subnets)
+        by_zone: dict[str, ec2.ISubnet] = {}
+        for subnet in self._private_subnets:
+            by_zone.setdefault(subnet.availability_zone, subnet)
+        subnets = list(by_zone.values())[:_MOST_ZONES]
+        zones = len(subnets)
         key = self._own_key() or kms.Key(
             self,
             "Key",
@@ -88,7 +95,7 @@ class OpenSearchStack(Stack):
             removal_policy=RemovalPolicy.RETAIN,
         )
         return {
-            "vpc_subnets": [ec2.SubnetSelection(subnets=self._private_subnets)],
+            "vpc_subnets": [ec2.SubnetSelection(subnets=subnets)],
             "capacity": opensearch.CapacityConfig(
                 data_nodes=zones,
                 data_node_instance_type="r6g.large.search",

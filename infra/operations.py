@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
@@ -23,6 +24,8 @@ from infra.operations_role import OperationsRole
 from penstock.lambdas.environment import APPLICATION, OPERATIONS_VARIABLES, QUEUE
 from penstock.settings.checks import secret_variable
 from penstock.settings.table import SETTINGS_VARIABLE
+from penstock_cdk import metrics
+from penstock_cdk.alarms import Alarms
 from penstock_cdk.code import PYTHON
 from penstock_cdk.collections import FILE
 from penstock_cdk.findings import accept
@@ -109,6 +112,7 @@ class Operations(Construct):
                 "AwsSolutions-IAM5[Resource::*]": "Of a policy that is not deployed: the role takes none but its own.",
             },
         )
+        self.alarms: list[cloudwatch.Alarm] = []
         if configuration.schedule:
             self._schedule(configuration)
 
@@ -126,6 +130,15 @@ class Operations(Construct):
                 )
             ],
         )
+        alarms = Alarms(self, "Alarms")
+        alarms.add(
+            "OperationsFailed",
+            self.project.metric_failed_builds(period=metrics.PERIOD, statistic="Sum"),
+            1,
+            "A command of the operations task failed; a scheduled verify does when index and collection differ. "
+            f"The log /aws/codebuild/{OPERATIONS} says what.",
+        )
+        self.alarms = alarms.all
 
 
 def _secrets(reactions: Sequence[Reaction]) -> dict[str, codebuild.BuildEnvironmentVariable]:

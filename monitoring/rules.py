@@ -29,6 +29,18 @@ def _new(counter: str, by: str, within: str) -> str:
     )
 
 
+_LIVING = ("penstock_lease_held", "penstock_log_partitions", "penstock_capture_leading")
+"""One of these each process reports that feeds or captures, or stands by."""
+
+
+def _away() -> str:
+    """Return the expression for a job of which nothing is left, or for nothing at all from the beginning."""
+    lately = " or ".join(f"last_over_time({each}[1d])" for each in _LIVING)
+    nothing = " and ".join(f"absent({each})" for each in _LIVING)
+    there = f"group by (job, namespace) ({' or '.join(_LIVING)})"
+    return f"group by (job, namespace) ({lately}) unless {there} or {nothing} unless on () ({lately})"
+
+
 FED_HERE = "(penstock_lease_held == 1 or penstock_log_partitions > 0)"
 """The pipelines that a process feeds; on a standby other metrics mean nothing."""
 
@@ -146,11 +158,12 @@ RULES = (
     ),
     Rule(
         "PenstockAway",
-        "absent(penstock_lease_held) and absent(penstock_log_partitions)",
+        _away(),
         "2m",
         "critical",
-        "Prometheus finds no worker of penstock",
-        "no worker runs, or none can be reached by Prometheus",
+        "Prometheus finds no process of penstock, or none of this job any more",
+        "no process of a job (`run`, `apply` or `capture`) runs, or none can be reached by Prometheus; a job that was"
+        " removed is reported for a day",
         "operations.md#start-stop-or-replace-a-worker",
     ),
     Rule(

@@ -26,6 +26,10 @@ LAYER: Final = "/opt"
 
 _MAPPINGS: Final = "penstock-mappings"
 _ENUMERATED: Final = 4
+_ROOM: Final = 5_600
+_OF_AN_INDEX, _OF_A_LETTER = 1_255, 15
+"""Characters: what the rights on single indexes may take of the 10,240 of IAM for the inline policies of a role, the
+largest of which is that of the operations; and what those on one index take, for itself and each letter of its name."""
 _PREFIX: Final = 3
 
 
@@ -162,7 +166,7 @@ def index_patterns(indexes: Sequence[str]) -> list[str]:
 
     A role has room for the rights of a few indexes only. Raises ValueError where many have nothing in common.
     """
-    if len(indexes) <= _ENUMERATED:
+    if len(indexes) <= _ENUMERATED and sum(_OF_AN_INDEX + _OF_A_LETTER * len(each) for each in indexes) <= _ROOM:
         return list(indexes)
     common = indexes[0]
     while not all(each.startswith(common) for each in indexes):

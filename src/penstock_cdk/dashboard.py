@@ -1,6 +1,7 @@
 """One page that shows whether the sync keeps up, whether anything is lost or refused, and how the servers are."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -17,6 +18,9 @@ from penstock_cdk.sync import ChangeStreamSync
 from penstock_cdk.worker import PenstockWorker
 
 Syncs = Sequence[lambda_.IFunction]
+
+_ALARMS_AT_ONCE: Final = 100
+"""CloudWatch refuses a dashboard with more in one widget ("Dashboard Body Structure and Syntax", its API reference)."""
 
 
 class SyncDashboard(Construct):
@@ -52,13 +56,16 @@ class SyncDashboard(Construct):
         rows.append(_servers(cluster, domain))
         if api is not None:
             rows.append(_api(api))
-        shown: cloudwatch.IWidget = cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms), width=24)
+        parts = [list(alarms[at : at + _ALARMS_AT_ONCE]) for at in range(0, len(alarms), _ALARMS_AT_ONCE)]
+        shown: list[list[cloudwatch.IWidget]] = [
+            [cloudwatch.AlarmStatusWidget(title="Alarms", alarms=each, width=24)] for each in parts
+        ]
         cloudwatch.Dashboard(
             self,
             "Dashboard",
             dashboard_name=dashboard_name,
             default_interval=Duration.hours(3),
-            widgets=[[shown], *rows],
+            widgets=[*shown, *rows],
         )
 
 

@@ -42,9 +42,10 @@ MEMORY_LIMIT_PERCENT: Final = 90
 
 PROBE: Final = (
     "import sys, urllib.request as web; "
-    f"sys.exit(web.urlopen('http://127.0.0.1:{WORKER_PORT}/healthz', timeout=4).status != 200)"
+    f"sys.exit(web.urlopen('http://127.0.0.1:{WORKER_PORT}/metrics', timeout=4).status != 200)"
 )
-"""The health check: Python is all that the image has. An answer of 503 raises, which ends it with 1 too."""
+"""The health check: Python is all that the image has. Not `/healthz`: another task is no faster where the index is
+away or the source ahead, and alarms say so; a pipeline that stops ends the task by itself."""
 
 _PLATFORMS: Final = {"arm64": ecs.CpuArchitecture.ARM64, "x86_64": ecs.CpuArchitecture.X86_64}
 

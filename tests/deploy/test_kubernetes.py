@@ -197,6 +197,22 @@ def test_everything_is_rendered_once_asked_for():
 
 
 @needs_helm
+def test_an_empty_list_of_those_who_may_come_lets_nobody_in():
+    """An empty `from` would let everybody in (the API's NetworkPolicyIngressRule)."""
+    values = {
+        **EVERYTHING,
+        "networkPolicy": {**EVERYTHING["networkPolicy"], "metricsFrom": []},
+        "console": {**EVERYTHING["console"], "from": []},
+    }
+    policies = [each for each in objects(helm.template(values).stdout) if each["kind"] == "NetworkPolicy"]
+    assert {each["metadata"]["name"]: each["spec"].get("ingress") for each in policies} == {
+        "penstock-worker": [],
+        "penstock-console": [],
+        "penstock-verify": None,
+    }
+
+
+@needs_helm
 def test_the_alerts_in_the_cluster_are_those_of_the_repository():
     (rule,) = [each for each in objects(helm.template(EVERYTHING).stdout) if each["kind"] == "PrometheusRule"]
     alerts = yaml.safe_load((helm.ROOT / "monitoring" / "alerts.yaml").read_text())

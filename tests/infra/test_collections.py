@@ -124,6 +124,9 @@ def test_the_bundle_holds_the_settings_and_the_files_that_they_name(
 
 def test_rights_are_of_each_index_or_of_what_many_have_in_common() -> None:
     assert index_patterns(["b", "a"]) == ["b", "a"]
+    assert index_patterns([f"shop-{number:04}" for number in range(4)])[3] == "shop-0003"
+    assert index_patterns([f"shop-{number:035}" for number in range(3)])[2].endswith("02")
+    assert index_patterns([f"shop-orders-{number}" for number in range(4)]) == ["shop-orders-*"], "they do not fit"
     many = [f"shop-{number}" for number in range(9)]
     assert index_patterns(many) == ["shop-*"]
     with pytest.raises(ValueError, match="common beginning"):

@@ -129,6 +129,7 @@ def test_a_refusal_names_key_value_and_what_is_allowed(key):
             {**EXISTING, "vpc_zones": "eu-west-1a,eu-west-1b,eu-west-1c"},
             "vpc_zones must have a zone for each of vpc_subnets",
         ),
+        ({**EXISTING, "vpc_zones": "eu-west-1a,eu-west-1a"}, "vpc_zones must name two zones or more."),
     ],
 )
 def test_keys_of_existing_parts_that_do_not_go_together(given, problem):

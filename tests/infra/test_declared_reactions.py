@@ -275,6 +275,7 @@ WORKER = {"door": "worker"}
         (HOOK.replace("https", "http"), {}, "url: the security group of functions and tasks opens nothing but 443"),
         (HOOK.replace("example", "example:8443"), WORKER, "opens nothing but 443"),
         (HOOK, {"egress": "endpoints"}, "have no way to a webhook; choose egress=nat"),
+        (BUS + 'region = "us-east-1"\n', {"egress": "endpoints"}, "only buses of the deployment's own region"),
         (BUS, {"as_in_sample": "true"}, "reactions and as_in_sample exclude each other"),
         (BUS, {"reaction_secrets": f"x={OWN_SECRET}"}, "reaction_secrets names x, which is no webhook"),
         ('target = "function"\nfunction = "nowhere:f"\n', {}, "put nowhere.py there"),

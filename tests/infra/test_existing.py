@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from testkit.functions_template import EXISTING, allows, properties
+from testkit.functions_template import EXISTING, allows, plain, properties
 from testkit.templates import LAMBDA, OPENSEARCH, VPC, all_properties
 
 FUNCTIONS = {"Fn::GetAtt": ["FunctionsGroupBEE8AEDB", "GroupId"]}
@@ -111,3 +111,29 @@ def test_each_part_may_be_new_beside_the_others_and_props_do_as_well_as_context(
     assert domain["EncryptionAtRestOptions"]["KmsKeyId"] == key.rpartition("/")[2]
     rules = json.loads((tmp_path / "props" / f"{VPC}.template.json").read_text())["Resources"].values()
     assert not any(each["Properties"].get("GroupId") == EXISTING["cluster_group"] for each in rules)
+
+
+@pytest.fixture(scope="module")
+def large(synth):
+    """Many collections with a function each, in a VPC of somebody's own that has several subnets in a zone."""
+    tables = [{"namespace": f"shop.c{number}", "index": f"shop-{number}"} for number in range(16)]
+    subnets = ",".join(f"subnet-0123456789abcdef{number}" for number in range(4))
+    vpc = {
+        "vpc_id": EXISTING["vpc_id"],
+        "vpc_subnets": subnets,
+        "vpc_zones": "eu-west-1a,eu-west-1a,eu-west-1b,eu-west-1b",
+    }
+    return synth({**vpc, "profile": "production", "sync_functions": "each", "collections": json.dumps(tables)})
+
+
+def test_a_domain_stands_in_one_subnet_of_each_zone(large):
+    domain = properties(large[OPENSEARCH], "AWS::OpenSearchService::Domain")
+    assert domain["VPCOptions"]["SubnetIds"] == ["subnet-0123456789abcdef0", "subnet-0123456789abcdef2"]
+    assert domain["ClusterConfig"]["ZoneAwarenessConfig"] == {"AvailabilityZoneCount": 2}
+
+
+def test_no_widget_has_more_alarms_than_a_dashboard_takes(large):
+    alarms = all_properties(large[LAMBDA], "AWS::CloudWatch::Alarm")
+    body = json.loads(plain(properties(large[LAMBDA], "AWS::CloudWatch::Dashboard")["DashboardBody"]))
+    shown = [len(each["properties"]["alarms"]) for each in body["widgets"] if each["type"] == "alarm"]
+    assert (sum(shown), max(shown)) == (len(alarms), 100)

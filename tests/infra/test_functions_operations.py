@@ -191,5 +191,11 @@ def test_a_schedule_starts_it_with_its_command(synth):
     }
 
 
+def test_somebody_is_told_when_what_the_schedule_starts_has_failed(synth):
+    alarm = properties(synth(OTHER)[STACK], "AWS::CloudWatch::Alarm", AlarmName="change-streams-demo-operations-failed")
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Threshold"]) == ("AWS/CodeBuild", "FailedBuilds", 1)
+    assert [each["Name"] for each in alarm["Dimensions"]] == ["ProjectName"]
+
+
 def test_the_code_needs_no_package_that_is_not_in_its_folder(project):
     assert "install " not in project["Source"]["BuildSpec"]

@@ -1,10 +1,12 @@
 """Serves the console in a thread, for as long as a block runs."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -47,9 +49,16 @@ def serving(settings: Settings, listen: str | None, intervals: Intervals = INTER
         JobKeeper(settings, intervals=intervals, runs=settings.console.actions) as jobs,
     ):
         app = console_app(settings, listen=listen, intervals=intervals, stop=stop, jobs=jobs)
-        server = uvicorn.Server(_config(app, settings.console))
+        config = _config(app, settings.console)
+        config.load()
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]}, name="penstock-console", daemon=True)
         thread.start()
+        if config.ssl:
+            renewing = threading.Thread(
+                target=_renew, args=(config.ssl, settings.console, intervals, stop), daemon=True
+            )
+            renewing.start()
         address = _address(listen, opened.getsockname()[1], settings.console)
         log.info("serving the console", address=address, actions=settings.console.actions)
         try:
@@ -58,6 +67,29 @@ def serving(settings: Settings, listen: str | None, intervals: Intervals = INTER
             stop.set()
             server.should_exit = True
             thread.join(2 * _ENDS_WITHIN_S)
+
+
+def _renew(context: ssl.SSLContext, settings: ConsoleSettings, intervals: Intervals, stop: threading.Event) -> None:
+    """Give new connections the certificate that the files hold now, once both belong together."""
+    certificate, key = settings.tls_certificate, settings.tls_key
+    assert certificate is not None
+    used = _content(certificate, key)
+    while not stop.wait(intervals.certificate_s):
+        found = _content(certificate, key)
+        if found is None or found == used or problem_of(certificate, key):
+            continue
+        with suppress(OSError):  # replaced between two reads: the next look has both
+            context.load_cert_chain(certificate, key)
+            used = found
+            log.info("the console has a new certificate", file=str(certificate))
+
+
+def _content(certificate: Path, key: Path | None) -> tuple[bytes, bytes] | None:
+    """What the files hold; None while one of them cannot be read."""
+    try:
+        return certificate.read_bytes(), key.read_bytes() if key else b""
+    except OSError:
+        return None
 
 
 def _config(app: object, settings: ConsoleSettings) -> uvicorn.Config:

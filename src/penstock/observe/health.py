@@ -28,6 +28,8 @@ STALLED_AFTER_S = 60.0
 """A source answers about once a second, even when idle; the longest wait of a lost connection is 30 s."""
 WAITING_AFTER_S = 60.0
 """An index that is overloaded for a moment is not a fault."""
+UNFED_AFTER_S = 600.0
+"""While workers are replaced, the new ones declare what the old one, which goes when they are ready, does not feed."""
 GROWING_WITHIN_S = 60.0
 """The lag is compared with the lag this long ago."""
 
@@ -162,7 +164,7 @@ class Health:
             problems.append(f"stalled: no report for {silent_s:.0f} s")
         if known.waiting_since is not None and now - known.waiting_since > WAITING_AFTER_S:
             problems.append(f"the index has accepted no writes for {now - known.waiting_since:.0f} s: {known.waiting}")
-        if known.unfed_since is not None and now - known.unfed_since > WAITING_AFTER_S:
+        if known.unfed_since is not None and now - known.unfed_since > UNFED_AFTER_S:
             names = ", ".join(name for name, state in known.collections.items() if state == "not fed")
             problems.append(f"{names}: not fed, another worker holds the lease for other collections")
         if known.state == "live" and known.lag_s > self._unhealthy_lag_s and known.lag_s >= known.lags[0][1]:

@@ -49,6 +49,9 @@ class Intervals:
     stream_wait_s: float = 1.0
     """How long the source waits for a change before it answers that there is none."""
 
+    certificate_s: float = 60.0
+    """Between two looks at the console's own certificate, which somebody may have renewed."""
+
     majority_s: float = 5.0
     """How long the majority of the source takes no writes until the lag counts from the newest one."""
 
@@ -133,6 +136,7 @@ class Intervals:
             export_s=0.3,
             idle_save_s=0.3,
             stream_wait_s=0.2,
+            certificate_s=0.2,
             majority_s=1.0,
             renewals_per_lease=4,
             pulse_s=0.5,

@@ -136,6 +136,7 @@ class ReactionRunner:
     def _leased(self, stop: threading.Event) -> Iterator[tuple[ReactionAdapters, ChildEvent]]:
         ending = ChildEvent(stop)
         adapters = self.wiring.reaction(self.reaction.settings, ending)
+        self._delivery = None  # of the term before: what it has not given is another worker's
         self._enter("standby")
         adapters.state.acquire(on_holder=self._look_at_holder)
         self._enter("live")

@@ -1,6 +1,7 @@
 """The rules that keep the console safe, over real HTTP: each on every route that there is."""
 
 import re
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -377,6 +378,17 @@ def test_a_certificate_that_cannot_be_used_is_named(away, tmp_path):
         served_console(away, tmp_path, **files),
     ):
         pass
+
+
+def test_a_renewed_certificate_is_used_without_a_restart(away, tmp_path):
+    files = https_files(tmp_path)
+
+    with served_console(away, tmp_path, log_in=False, **files) as console:
+        host, port = console.address.removeprefix("https://").split(":")
+        first = ssl.get_server_certificate((host, int(port)))
+        files["tls_key"].write_text("half written")
+        https_files(tmp_path)
+        until(lambda: ssl.get_server_certificate((host, int(port))) != first, "the new one")
 
 
 def https_files(folder: Path) -> dict[str, Path]:
