@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from errno import ENAMETOOLONG
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -267,12 +268,15 @@ def existing_file(path: Path) -> Path:
     """Check that the file exists now; the code that uses it reads it later."""
     try:
         is_there = path.is_file()
-    except OSError as error:  # of a folder that this user may not enter; a text that is no name of a file
+    except OSError as error:  # of a folder that this user may not enter, for one
+        if error.errno == ENAMETOOLONG:
+            raise ValueError("must be the name of a file that exists, not its content") from None
         raise ValueError(f"names a file that cannot be looked at: {error.strerror}") from None
     if not is_there:
         name = str(path)
-        is_name = len(name) <= _LONGEST_SHOWN and name.isprintable()
-        raise ValueError(f"names a file that does not exist{f': {name}' if is_name else ', but holds a longer text'}")
+        if len(name) > _LONGEST_SHOWN or not name.isprintable():
+            raise ValueError("must be the name of a file that exists, not its content")
+        raise ValueError(f"names a file that does not exist: {name}")
     return path
 
 

@@ -77,7 +77,9 @@ def _said_of(namespace: Any, declared: Mapping[str, dict[str, Any]]) -> dict[str
     for name, table in declared.items():
         if checks.PATTERN_SIGN in name and checks.matches(name, namespace):
             index, coll = table.get("index"), namespace.partition(".")[2]
-            return {**table, "index": index.replace(checks.COLLECTION_PLACE, coll.lower())} if index else table
+            if not isinstance(index, str):
+                return table
+            return {**table, "index": index.replace(checks.COLLECTION_PLACE, coll.lower())}
     return {}
 
 
