@@ -282,14 +282,21 @@ class Adapters:
         return found.document if found else None
 
     def known_indexes(self) -> Mapping[str, str]:
-        """The UUIDs of the indexes by name: as they were loaded, whatever cursors the load had, or else as noted."""
+        """The UUIDs of the indexes by name: as they were loaded, whatever cursors the load had, or else as noted.
+
+        Pipelines of cursors that a deployment had earlier leave theirs behind: those of the one that feeds an index win.
+        """
         plan = self._plan
         cursors = (plan.watch.db, *(str(each.namespace) for each in plan.collections))
         names = {plan.name, *(shared_pipeline(each, plan.deployment) for each in cursors)}
         noted = {index_id(each.index): each.index for each in plan.collections}
         stored = self.store.get([*noted, *map(pipeline_id, sorted(names))])
         known = {index: stored.pop(each).document["uuid"] for each, index in noted.items() if each in stored}
-        return known | {name: uuid for each in stored.values() for name, uuid in each.document["indexes"].items()}
+        records = self.records.read([each.settings.alias for each in plan.collections])
+        feeding = {pipeline_id(each.pipeline) for each in records.values() if each.pipeline}
+        for _, each in sorted(stored.items(), key=lambda one: (one[0] in feeding, one[0])):
+            known |= each.document["indexes"]
+        return known
 
     def note_indexes(self, generations: Iterable[Generation]) -> None:
         """Note the UUIDs of indexes that are not known yet, before anything is written to them."""
@@ -378,5 +385,5 @@ class Adapters:
             dead_letter_window_s=rules.dead_letter_window_s,
             send_within_s=self.intervals.send_within_s if outside_the_stream or of_load else None,
             of_load=of_load,
-            idle_save_s=self.intervals.idle_save_s,
+            idle_save_s=rules.checkpoint_every_s if of_load else self.intervals.idle_save_s,
         )

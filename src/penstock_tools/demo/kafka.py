@@ -21,6 +21,7 @@ SESSION_S = 6.0
 _START_S = 90.0
 _STOP_S = 30.0
 _LOOK_S = 0.05
+_SHOWN_CHARACTERS = 1500
 _COMMAND = "from penstock.cli import main; main()"
 
 
@@ -43,7 +44,7 @@ class PenstockProcess:
         text = self.log.read_text(encoding="utf-8", errors="replace")
         code = self.process.poll()
         if code is not None and code != -signal.SIGKILL:
-            raise LocalServerError(f"`penstock {self.command}` has ended with {code}: {text[-2000:]}")
+            raise LocalServerError(f"`penstock {self.command}` has ended with {code}: {self.said_last}")
         read = [json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
         return [each for each in read if each["event"] == event]
 
@@ -52,6 +53,11 @@ class PenstockProcess:
         """How many partitions of the collection it was assigned last; those of a shared load are another group's."""
         assigned = [each for each in self.lines("partitions assigned") if not each["group"].endswith(".load")]
         return int(assigned[-1]["partitions"]) if assigned else 0
+
+    @property
+    def said_last(self) -> str:
+        """The end of its log."""
+        return self.log.read_text(encoding="utf-8", errors="replace")[-_SHOWN_CHARACTERS:]
 
     def kill(self) -> None:
         """End it as a crash would."""
@@ -69,10 +75,13 @@ class Applying:
     def wait_until(self, condition: Callable[[], bool], what: str) -> float:
         """Wait, and return the seconds. Raises LocalServerError when it takes too long or a process has ended."""
         began = time.monotonic()
+        processes = (self.capture, *self.appliers)
         while not condition():
-            self.capture.lines("")
             if time.monotonic() - began > _START_S:
-                raise LocalServerError(f"not within {_START_S:.0f} s: {what}")
+                logs = "".join(f"\n`penstock {each.command}`, {each.pid}:\n{each.said_last}" for each in processes)
+                raise LocalServerError(f"not within {_START_S:.0f} s: {what}{logs}")
+            for each in processes:
+                each.lines("")
             time.sleep(_LOOK_S)
         return time.monotonic() - began
 
@@ -80,7 +89,12 @@ class Applying:
         """Kill one of the processes, and return the seconds until the others have all partitions."""
         killed.kill()
         others = [each for each in self.appliers if each is not killed]
-        return self.wait_until(lambda: sum(each.partitions for each in others) == PARTITIONS, "the others take over")
+        return self.wait_until(lambda: _is_shared(others), "the others take over")
+
+
+def _is_shared(appliers: Sequence[PenstockProcess]) -> bool:
+    """Whether each has the same number of partitions, as a group shares them in the end."""
+    return all(each.partitions == PARTITIONS // len(appliers) for each in appliers)
 
 
 def log_settings(bootstrap_servers: str) -> LogSettings:
@@ -104,12 +118,7 @@ def applying(settings: Settings, folder: Path) -> Iterator[Applying]:
         appliers = [stack.enter_context(_running("apply", number + 1, file)) for number in range(APPLIERS)]
         found = Applying(capture, appliers)
         found.wait_until(lambda: any(each.lines("load ends") for each in appliers), "the load ends")
-        found.wait_until(
-            lambda: (
-                sum(each.partitions for each in appliers) == PARTITIONS and all(each.partitions for each in appliers)
-            ),
-            "each process has partitions",
-        )
+        found.wait_until(lambda: _is_shared(appliers), "each process has partitions")
         yield found
 
 

@@ -268,6 +268,19 @@ def test_an_index_that_was_replaced_since_its_load_takes_nothing(function: SyncF
     function.way.ask("DELETE", f"/penstock-state/_doc/pipeline%2F{db}")
 
 
+def test_what_cursors_of_earlier_settings_left_behind_does_not_count(
+    function: SyncFunction, database: Database
+) -> None:
+    """Such as those of `cursor_per = "collection"`, from before the index was deleted and loaded again."""
+    state = {"schema": 1, "indexes": {f"{function.alias}-g1": "the one before"}}
+    database["orders"].insert_one({"_id": "a"})
+    load()
+    function.way.ask("PUT", f"/penstock-state/_doc/pipeline%2F{function.namespace}", state)
+    said = function.call(event("insert", "a", {"n": 1}, at=T))
+    assert (said["SystemicFaults"], said["Parked"]) == (0, 0)
+    function.way.ask("DELETE", f"/penstock-state/_doc/pipeline%2F{function.namespace}")
+
+
 def test_an_index_that_is_deleted_is_not_made_anew_though_nobody_ever_loaded_it(function: SyncFunction) -> None:
     index = f"{function.alias}-g1"
     function.look_at_every_call()

@@ -24,6 +24,7 @@ from penstock.opensearch.state.store import StateStore
 from penstock.pipeline.pipeline import Pipeline, Ports
 from penstock.pipeline.transform import Route
 from penstock.planner import FedGeneration, Plan
+from penstock.runtime.backoff import Backoff
 from penstock.runtime.threads import side_by_side
 from penstock.wiring import Wiring
 from penstock.worker.recovery.source_rewind import RewindGuard, require_same_source
@@ -41,7 +42,17 @@ class LoadMember:
     wiring: Wiring
 
     def take_part(self, stop: threading.Event) -> None:
-        """Read ranges until `stop` is set. Raises SourceUnavailable, SinkUnavailable, SystemicFault."""
+        """Read ranges until `stop` is set. Raises SourceUnavailable, SinkUnavailable, SystemicFault, Stopped.
+
+        Where ranges or the index are gone, who conducts the load sees it too; a member that was wrong about it, as an
+        answer may be that comes in the middle of a change, takes part again.
+        """
+        pause = Backoff(stop, first_s=1.0)
+        while not stop.is_set():
+            self._read_ranges(stop)
+            pause.wait()
+
+    def _read_ranges(self, stop: threading.Event) -> None:
         settings = self.wiring.settings.log
         with Member(settings, group_of(settings.group, self.collection.index), [self.load.topic], stop=stop) as member:
             while not stop.is_set():
@@ -49,7 +60,7 @@ class LoadMember:
                     self._serve(member.next_term())
                 except LeaseLost as lost:
                     log.warning("ranges of a load lost", collection=str(self.collection.namespace), reason=str(lost))
-                except PositionLost as lost:  # who conducts the load sees it too, and plans it again
+                except PositionLost as lost:
                     log.warning("ranges of a load are gone", topic=self.load.topic, reason=str(lost))
                     return
                 except IndexTakenAway as loss:

@@ -25,13 +25,13 @@ class NewestMark:
         pause = Backoff(stop, most_s=2.0)
         with MarkReader.opened(self.settings, self.topic, f"{self.settings.group}.marks") as reader:
             while not stop.is_set():
-                found = reader.newest()
-                if found is None:
-                    pause.wait()
-                    continue
-                self.mark = found.mark
-                reader.go_to(found.next_offset)
                 try:
+                    found = reader.newest()
+                    if found is None:
+                        pause.wait()
+                        continue
+                    self.mark = found.mark
+                    reader.go_to(found.next_offset)
                     while not stop.is_set():
                         if marks := reader.read(_LOOK_S):
                             self.mark = marks[-1].mark
