@@ -1,5 +1,6 @@
 """The options of a deployment: the context keys of the app, each read and checked in one place."""
 
+import os
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -390,8 +391,12 @@ def _incomplete(given: dict[str, Any]) -> list[str]:
     ]
     if len(_listed(given, "vpc_subnets")) != len(_listed(given, "vpc_zones")):
         problems.append("vpc_zones must have a zone for each of vpc_subnets, in their order.")
-    elif "vpc_zones" in given and len(set(_listed(given, "vpc_zones"))) < _FEWEST_ZONES:
-        problems.append("vpc_zones must name two zones or more.")
+    elif (
+        "vpc_zones" in given
+        and not {"cluster_arn", "domain_arn"} <= given.keys()
+        and len(set(_listed(given, "vpc_zones"))) < _FEWEST_ZONES
+    ):
+        problems.append("vpc_zones must name two zones or more, for the cluster and the domain that are made there.")
     problems += [f"{name} needs {other}." for name, other in _WITH if name in given and other not in given]
     return problems
 
@@ -488,10 +493,12 @@ def _undeployable_topics(values: dict[str, Any]) -> list[str]:
 def _reachable(reaction: ReactionSettings, egress: Egress) -> None:
     """Raise ValueError for a target that the network of functions and tasks does not reach."""
     if egress == "endpoints" and reaction.target == "eventbridge":
-        if reaction.region or str(reaction.bus).startswith("arn:"):
+        own, bus = os.environ.get("CDK_DEFAULT_REGION"), str(reaction.bus)
+        region = reaction.region or (bus.split(":")[3] if bus.startswith("arn:") else None)
+        if own and region and region != own:
             raise ValueError(
-                "bus: with egress=endpoints only buses of the deployment's own region are reached; give the bus by its"
-                " name, without a region, or choose egress=nat"
+                f"bus: with egress=endpoints only buses of the deployment's own region, {own}, are reached; name one of"
+                " them, or choose egress=nat"
             )
         return
     if not reaction.url:

@@ -284,7 +284,7 @@ class Adapters:
     def known_indexes(self) -> Mapping[str, str]:
         """The UUIDs of the indexes by name: as they were loaded, whatever cursors the load had, or else as noted.
 
-        Pipelines of cursors that a deployment had earlier leave theirs behind: those of the one that feeds an index win.
+        Cursors of earlier settings leave theirs behind: those of the pipeline that feeds an index win.
         """
         plan = self._plan
         cursors = (plan.watch.db, *(str(each.namespace) for each in plan.collections))

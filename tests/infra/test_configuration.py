@@ -129,7 +129,10 @@ def test_a_refusal_names_key_value_and_what_is_allowed(key):
             {**EXISTING, "vpc_zones": "eu-west-1a,eu-west-1b,eu-west-1c"},
             "vpc_zones must have a zone for each of vpc_subnets",
         ),
-        ({**EXISTING, "vpc_zones": "eu-west-1a,eu-west-1a"}, "vpc_zones must name two zones or more."),
+        (
+            {**{key: EXISTING[key] for key in ("vpc_id", "vpc_subnets")}, "vpc_zones": "eu-west-1a,eu-west-1a"},
+            "vpc_zones must name two zones or more, for the cluster",
+        ),
     ],
 )
 def test_keys_of_existing_parts_that_do_not_go_together(given, problem):

@@ -275,7 +275,6 @@ WORKER = {"door": "worker"}
         (HOOK.replace("https", "http"), {}, "url: the security group of functions and tasks opens nothing but 443"),
         (HOOK.replace("example", "example:8443"), WORKER, "opens nothing but 443"),
         (HOOK, {"egress": "endpoints"}, "have no way to a webhook; choose egress=nat"),
-        (BUS + 'region = "us-east-1"\n', {"egress": "endpoints"}, "only buses of the deployment's own region"),
         (BUS, {"as_in_sample": "true"}, "reactions and as_in_sample exclude each other"),
         (BUS, {"reaction_secrets": f"x={OWN_SECRET}"}, "reaction_secrets names x, which is no webhook"),
         ('target = "function"\nfunction = "nowhere:f"\n', {}, "put nowhere.py there"),
@@ -286,6 +285,14 @@ def test_what_cannot_be_deployed_is_refused_by_its_name(
     tmp_path: Path, lines: str, context: dict[str, Any], said: str
 ) -> None:
     assert said in refusal(tmp_path, f'[[reactions]]\nname = "x"\ncollections = ["shop.orders"]\n{lines}', **context)
+
+
+def test_a_bus_of_another_region_is_not_reached_by_endpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CDK_DEFAULT_REGION", "eu-west-1")
+    table = f'[[reactions]]\nname = "x"\ncollections = ["shop.orders"]\n{BUS}region = "us-east-1"\n'
+    assert "only buses of the deployment's own region, eu-west-1" in refusal(tmp_path, table, egress="endpoints")
+    read(tmp_path, table)
+    read(tmp_path, table.replace("us-east-1", "eu-west-1"), egress="endpoints")
 
 
 def test_a_worker_follows_one_collection_for_a_reaction(tmp_path: Path) -> None:

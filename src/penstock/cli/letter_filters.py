@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from penstock.settings import Settings
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_AGE = re.compile(r"(\d{1,5})([smhdw])")
+_LONGEST = timedelta(days=365_000)
+_AGE = re.compile(r"(\d{1,7})([smhdw])")
 
 
 def age(text: str) -> timedelta:
@@ -22,7 +23,10 @@ def age(text: str) -> timedelta:
     found = _AGE.fullmatch(text.strip().lower())
     if found is None:
         raise typer.BadParameter(f"{text!r} is not an age; write it as 90s, 30m, 2h, 7d or 2w")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    length = timedelta(**{_UNITS[found[2]]: int(found[1])})
+    if length > _LONGEST:
+        raise typer.BadParameter(f"{text!r} is longer than a thousand years")
+    return length
 
 
 Collections = Annotated[

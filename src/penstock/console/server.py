@@ -4,7 +4,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ import uvicorn
 
 from penstock.console.app import console_app
 from penstock.console.jobs.keeper import JobKeeper
+from penstock.console.jobs.log_ins import LOG_INS
 from penstock.errors import SettingsError
 from penstock.runtime.client_certificate import problem_of
 from penstock.runtime.intervals import INTERVALS, Intervals
@@ -23,6 +24,7 @@ from penstock.settings.checks import host_of
 log = structlog.get_logger(__name__)
 
 _ENDS_WITHIN_S: Final = 3
+_AGAIN_S: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,8 @@ def serving(settings: Settings, listen: str | None, intervals: Intervals = INTER
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]}, name="penstock-console", daemon=True)
         thread.start()
         if config.ssl:
-            renewing = threading.Thread(
-                target=_renew, args=(config.ssl, settings.console, intervals, stop), daemon=True
-            )
-            renewing.start()
+            its = (config.ssl, settings.console, intervals, stop)
+            threading.Thread(target=_renew, args=its, name="penstock-certificate", daemon=True).start()
         address = _address(listen, opened.getsockname()[1], settings.console)
         log.info("serving the console", address=address, actions=settings.console.actions)
         try:
@@ -67,21 +67,33 @@ def serving(settings: Settings, listen: str | None, intervals: Intervals = INTER
             stop.set()
             server.should_exit = True
             thread.join(2 * _ENDS_WITHIN_S)
+            for each in threading.enumerate():
+                if each.name == LOG_INS:
+                    each.join(_ENDS_WITHIN_S)
 
 
 def _renew(context: ssl.SSLContext, settings: ConsoleSettings, intervals: Intervals, stop: threading.Event) -> None:
     """Give new connections the certificate that the files hold now, once both belong together."""
     certificate, key = settings.tls_certificate, settings.tls_key
     assert certificate is not None
-    used = _content(certificate, key)
-    while not stop.wait(intervals.certificate_s):
+    used, said, wait_s = _content(certificate, key), "", intervals.certificate_s
+    while not stop.wait(wait_s):
+        wait_s = intervals.certificate_s
         found = _content(certificate, key)
-        if found is None or found == used or problem_of(certificate, key):
+        if found is None or found == used:
             continue
-        with suppress(OSError):  # replaced between two reads: the next look has both
+        try:
+            if problem := problem_of(certificate, key):
+                if problem != said:
+                    log.warning("the console keeps the certificate that it has", reason=problem)
+                said = problem
+                continue
             context.load_cert_chain(certificate, key)
-            used = found
-            log.info("the console has a new certificate", file=str(certificate))
+        except (OSError, ValueError):  # replaced between two reads; the context may have lost the pair that it had
+            used, wait_s = None, min(_AGAIN_S, wait_s)
+            continue
+        used, said = found, ""
+        log.info("the console has a new certificate", file=str(certificate))
 
 
 def _content(certificate: Path, key: Path | None) -> tuple[bytes, bytes] | None:

@@ -28,7 +28,9 @@ def select(document: BsonDocument, paths: PathTree) -> BsonDocument:
     """Return a document with only the named fields, in its own order, without array elements that have none of them."""
     selected = {}
     for name, value in document.items():
-        inner = paths.get(name) if "." not in name else _within(paths, name)
+        inner = paths.get(name)
+        if inner is None and "." in name:
+            inner = _within(paths, name)
         if inner is not None:
             chosen = _select_within(value, inner) if inner else value
             if chosen is not _ABSENT:
@@ -44,7 +46,9 @@ def drop(document: BsonDocument, paths: PathTree) -> None:
         else:
             for within in _documents(document.get(name)):
                 drop(within, inner)
-    for name in [each for each in document if "." in each] if paths else ():
+    if not paths or "." not in "".join(document):
+        return
+    for name in [each for each in document if "." in each]:
         found = _within(paths, name)
         if found:
             for within in _documents(document[name]):
@@ -69,7 +73,7 @@ def rename(document: BsonDocument, names: Mapping[str, str]) -> None:
         for within in _at(document, source[:shared]):
             if (value := _take(within, source[shared:])) is not _ABSENT:
                 taken.append((within, target[shared:], value, old))
-    for within, target, value, old in taken:
+    for within, target, value, old in sorted(taken, key=lambda each: names[each[3]].count(".")):  # outer fields first
         if not _put(within, target, value):
             raise DocumentError(f"rename of `{old}` to `{names[old]}`: the document already has a field there")
 

@@ -76,7 +76,8 @@ class Transform:
             if returned is None:
                 return None
             selected = returned
-        field_paths.rename(selected, self._rename)
+        if self._rename:
+            field_paths.rename(selected, self._rename)
         for path, form in self._shapes:
             give_shape(selected, path, form)
         return selected

@@ -82,7 +82,7 @@ def settings_file(
 
     In another `folder` than the current one, files have their absolute paths.
     """
-    given = without_password(given or {})
+    given = without_secrets(given or {})
     if folder and folder.resolve() != Path.cwd():
         files = {row.parameter for row in settings_table() if row.is_file}
         given = {name: str(Path(value).resolve()) if name in files else value for name, value in given.items()}
@@ -99,7 +99,7 @@ def settings_file(
     return "\n".join([*lines, *_collections(found)]) + "\n"
 
 
-def without_password(given: dict[str, Any]) -> dict[str, Any]:
+def without_secrets(given: dict[str, Any]) -> dict[str, Any]:
     """The same values without secrets, also those in the connection string; the user there becomes `username`."""
     secrets = {row.parameter for row in settings_table() if row.is_secret and row.parameter != "source_uri"}
     kept = {name: value for name, value in given.items() if value is not None and name not in secrets}

@@ -25,12 +25,19 @@ def require_free(port: int, server: str) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback address that are free now, and likely to be so when a server takes them later."""
+    """Return ports of the loopback address that are free now, and likely to be so when a server takes them later.
+
+    Raises LocalServerError.
+    """
     sockets: list[socket.socket] = []
     try:
-        while len(sockets) < count:
+        for port in random.sample(_GIVEN_BY_NAME, len(_GIVEN_BY_NAME)):
+            if len(sockets) == count:
+                break
             with suppress(OSError):
-                sockets.append(socket.create_server(("127.0.0.1", random.choice(_GIVEN_BY_NAME))))
+                sockets.append(socket.create_server(("127.0.0.1", port)))
+        if len(sockets) < count:
+            raise LocalServerError("no port of 127.0.0.1 is free, or this process may open no more files")
         return [each.getsockname()[1] for each in sockets]
     finally:
         for each in sockets:

@@ -104,11 +104,18 @@ def test_a_name_with_dots_is_the_same_path_as_in_the_index(rules, expected):
         ({"a": "b", "b": "a"}, {"b": 1, "a": 2, "c": {"d": 3}}),
         ({"c": "x", "c.d": "y"}, {"a": 1, "b": 2, "x": {}, "y": 3}),
         ({"c.d": "y", "c": "x"}, {"a": 1, "b": 2, "x": {}, "y": 3}),
+        ({"c": "x", "a": "x.a"}, {"b": 2, "x": {"d": 3, "a": 1}}),
+        ({"a": "x.y.z", "c": "x"}, {"b": 2, "x": {"d": 3, "y": {"z": 1}}}),
+        ({"c.d": "b.d", "a": "e"}, None),
     ],
 )
 def test_renames_take_the_names_of_the_source_in_whatever_order_they_stand(names, expected):
     stored = {"_id": ObjectId(HEX), "a": 1, "b": 2, "c": {"d": 3}}
-    assert body(transform(rename=names), stored) == expected
+    if expected is None:
+        with pytest.raises(DocumentError, match="already has a field there"):
+            transform(rename=names)(stored)
+    else:
+        assert body(transform(rename=names), stored) == expected
 
 
 def test_a_rename_onto_something_else_is_the_documents_error_and_loses_nothing():

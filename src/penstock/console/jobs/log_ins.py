@@ -24,6 +24,8 @@ _MOST_WAITING: Final = 100
 _MOST_ADDRESSES: Final = 1000
 _LONGEST_ADDRESS: Final = 100
 _CONSOLE: Final = "the console"
+LOG_INS: Final = "penstock-log-ins"
+"""The name of the thread that writes them."""
 NOBODY: Final = Person("somebody", "no token")
 
 
@@ -65,7 +67,7 @@ class LogIns:
         self._changed.notify()
         if not self._is_writing:
             self._is_writing = True
-            threading.Thread(target=self._write_all, name="penstock-log-ins", daemon=True).start()
+            threading.Thread(target=self._write_all, name=LOG_INS, daemon=True).start()
 
     def _write_all(self) -> None:
         while True:

@@ -61,7 +61,7 @@ def take_no_new_fields(client: Client, patience: RetryForever, alias: str) -> bo
 def map_field(client: Client, patience: RetryForever, alias: str, path: str, mapping: Mapping[str, Any]) -> str:
     """Map a field; return why the index keeps the mapping it has, empty if it accepted this one."""
     *parents, last = path.split(".")
-    kinds = _kinds_of(client, patience, alias, parents)
+    kinds = _kinds_of(client, patience, alias, parents) if parents else []
     body: dict[str, Any] = {"properties": {last: dict(mapping)}}
     for name, kind in zip(reversed(parents), reversed(kinds), strict=True):
         body = {"properties": {name: {**kind, **body}}}
@@ -76,7 +76,8 @@ def _kinds_of(client: Client, patience: RetryForever, alias: str, parents: list[
     kinds = []
     for name in parents:
         within = within.get("properties", {}).get(name, {})
-        kinds.append({each: within[each] for each in _OF_A_NESTED_FIELD if each in within})
+        is_nested = within.get("type") == "nested"
+        kinds.append({each: within[each] for each in _OF_A_NESTED_FIELD if is_nested and each in within})
     return kinds
 
 
