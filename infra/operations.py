@@ -112,11 +112,10 @@ class Operations(Construct):
                 "AwsSolutions-IAM5[Resource::*]": "Of a policy that is not deployed: the role takes none but its own.",
             },
         )
-        self.alarms: list[cloudwatch.Alarm] = []
-        if configuration.schedule:
-            self._schedule(configuration)
+        self.alarms = self._schedule(configuration) if configuration.schedule else []
 
-    def _schedule(self, configuration: Configuration) -> None:
+    def _schedule(self, configuration: Configuration) -> list[cloudwatch.Alarm]:
+        """Start it by a rule, and return the alarm that says when it has failed."""
         override = {"name": COMMAND, "value": configuration.scheduled_command, "type": "PLAINTEXT"}
         events.Rule(
             self,
@@ -138,7 +137,7 @@ class Operations(Construct):
             "A command of the operations task failed; a scheduled verify does when index and collection differ. "
             f"The log /aws/codebuild/{OPERATIONS} says what.",
         )
-        self.alarms = alarms.all
+        return alarms.all
 
 
 def _secrets(reactions: Sequence[Reaction]) -> dict[str, codebuild.BuildEnvironmentVariable]:

@@ -38,6 +38,7 @@ FAST = Intervals.fast()
 
 LEASE_S = 2
 """Of the workers of tests: a busy machine may stall for a second."""
+
 WITHIN_S = 120
 _COMPARED_EVERY_S = 0.2
 """Between two comparisons of everything in source and index, each of which refreshes the index."""

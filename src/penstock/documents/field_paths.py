@@ -5,7 +5,7 @@ dropped may also have a name with dots, `{"items.sku": 1}`, which the index take
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from penstock.errors import DocumentError
 from penstock.model import BsonDocument
@@ -57,25 +57,43 @@ def drop(document: BsonDocument, paths: PathTree) -> None:
             del document[name]
 
 
-def rename(document: BsonDocument, names: Mapping[str, str]) -> None:
-    """Move fields to other names or paths, in place; values from an array of documents become an array there.
+class Move(NamedTuple):
+    """A field's old and new path, and both as names within the parents that they share."""
 
-    All are taken before any is put back: the old names are the source's, so two fields may change places. A field
-    within another one that moves, too, is taken first. Raises DocumentError if there is already a field, so that no
-    value is lost.
-    """
-    taken = []
-    for old in sorted(names, key=lambda path: path.count("."), reverse=True):
-        source, target = old.split("."), names[old].split(".")
+    old: str
+    new: str
+    parents: list[str]
+    source: list[str]
+    target: list[str]
+
+
+def moves(names: Mapping[str, str]) -> list[Move]:
+    """Return what `rename` does for new paths by old ones, a field within another one that moves, too, first."""
+    made = []
+    for old, new in names.items():
+        source, target = old.split("."), new.split(".")
         shared = 0
         while shared < min(len(source), len(target)) - 1 and source[shared] == target[shared]:
             shared += 1
-        for within in _at(document, source[:shared]):
-            if (value := _take(within, source[shared:])) is not _ABSENT:
-                taken.append((within, target[shared:], value, old))
-    for within, target, value, old in sorted(taken, key=lambda each: names[each[3]].count(".")):  # outer fields first
-        if not _put(within, target, value):
-            raise DocumentError(f"rename of `{old}` to `{names[old]}`: the document already has a field there")
+        made.append(Move(old, new, source[:shared], source[shared:], target[shared:]))
+    return sorted(made, key=lambda move: move.old.count("."), reverse=True)
+
+
+def rename(document: BsonDocument, moves: Iterable[Move]) -> None:
+    """Move fields to other names or paths, in place; values from an array of documents become an array there.
+
+    All are taken before any is put back: the old names are the source's, so two fields may change places. Raises
+    DocumentError if there is already a field, so that no value is lost.
+    """
+    taken = [
+        (within, move, value)
+        for move in moves
+        for within in _at(document, move.parents)
+        if (value := _take(within, move.source)) is not _ABSENT
+    ]
+    for within, move, value in sorted(taken, key=lambda each: each[1].new.count(".")):  # outer fields first
+        if not _put(within, move.target, value):
+            raise DocumentError(f"rename of `{move.old}` to `{move.new}`: the document already has a field there")
 
 
 def reshape(document: BsonDocument, path: str, form: Callable[[Any], Any]) -> None:

@@ -36,13 +36,13 @@ class Transform:
         _check_names(settings)
         self._include = field_paths.tree(settings.include)
         self._exclude = field_paths.tree(settings.exclude)
-        self._rename = dict(settings.rename)
+        self._moves = field_paths.moves(settings.rename)
         self._name = settings.function
         self._function = (
             import_function(settings.function, f"collection {settings.namespace}") if settings.function else None
         )
         self._shapes = shapes(settings.conflicts)
-        self._is_plain = not (self._include or self._exclude or self._rename or self._function or self._shapes)
+        self._is_plain = not (self._include or self._exclude or self._moves or self._function or self._shapes)
         self.fingerprint = _fingerprint(settings, self._function)
 
     def __call__(self, document: dict[str, Any]) -> bytes | None:
@@ -76,8 +76,8 @@ class Transform:
             if returned is None:
                 return None
             selected = returned
-        if self._rename:
-            field_paths.rename(selected, self._rename)
+        if self._moves:
+            field_paths.rename(selected, self._moves)
         for path, form in self._shapes:
             give_shape(selected, path, form)
         return selected

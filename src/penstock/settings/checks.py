@@ -35,6 +35,11 @@ def matches(pattern: str, namespace: str) -> bool:
     return re.fullmatch(".*".join(map(re.escape, pattern.split(PATTERN_SIGN))), namespace, re.DOTALL) is not None
 
 
+def index_by(pattern: str, coll: str) -> str:
+    """Return the alias of a collection that a pattern matches, by the alias of the pattern."""
+    return pattern.replace(COLLECTION_PLACE, coll.lower())
+
+
 def check_database_uri(uri: str) -> str:
     """Check the scheme, the host, and that nothing but the login stands before an `@`.
 

@@ -163,7 +163,7 @@ class FoundCollection(CollectionSettings):
     def by(cls, pattern: CollectionSettings, coll: str) -> "FoundCollection":
         """Return the matching collection of this name. Raises ValueError if no index can have its name."""
         db = pattern.namespace.partition(".")[0]
-        index = pattern.index and pattern.index.replace(checks.COLLECTION_PLACE, coll.lower())
+        index = pattern.index and checks.index_by(pattern.index, coll)
         checks.check_index_name(index or f"{db}.{coll}".lower())
         same = {**pattern.model_dump(), "mapping_file": None, "namespace": f"{db}.{coll}", "index": index}
         return cls(**same, pattern=pattern.namespace).model_copy(update={"mapping_file": pattern.mapping_file})

@@ -79,7 +79,7 @@ def _said_of(namespace: Any, declared: Mapping[str, dict[str, Any]]) -> dict[str
             index, coll = table.get("index"), namespace.partition(".")[2]
             if not isinstance(index, str):
                 return table
-            return {**table, "index": index.replace(checks.COLLECTION_PLACE, coll.lower())}
+            return {**table, "index": checks.index_by(index, coll)}
     return {}
 
 

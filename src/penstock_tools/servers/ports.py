@@ -7,7 +7,7 @@ from typing import Final
 
 from penstock_tools.servers.errors import LocalServerError
 
-_GIVEN_BY_NAME: Final = range(20_000, 32_000)
+_NOT_GIVEN_AWAY: Final = range(20_000, 32_000)
 """Below those that Linux gives to those who ask for any port (`ip_local_port_range`): nobody gets one by chance."""
 
 
@@ -31,7 +31,7 @@ def free_ports(count: int) -> list[int]:
     """
     sockets: list[socket.socket] = []
     try:
-        for port in random.sample(_GIVEN_BY_NAME, len(_GIVEN_BY_NAME)):
+        for port in random.sample(_NOT_GIVEN_AWAY, len(_NOT_GIVEN_AWAY)):
             if len(sockets) == count:
                 break
             with suppress(OSError):

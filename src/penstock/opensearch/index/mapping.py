@@ -239,8 +239,7 @@ def _problems(parsed: Any) -> list[str]:
         return problems
     if RESERVED_FIELD in mappings.get("properties", {}):
         problems.append(f"the field `{RESERVED_FIELD}` is reserved for penstock; leave it out.")
-    routing = parsed.get("mappings", {}).get("_routing")
-    if isinstance(routing, dict) and str(routing.get("required", "")).lower() == "true":
+    if str(mappings.get("_routing", {}).get("required", "")).lower() == "true":
         problems.append(
             "`_routing` is required, but penstock writes and reads every document by its id alone; leave it out."
         )
